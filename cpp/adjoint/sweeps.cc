@@ -1,0 +1,86 @@
+// Compiles the sweeps once for every instruction set and picks the best at load time.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "adjoint/sweeps.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#include "adjoint/feedback-inl.h"
+#include "adjoint/filters-inl.h"
+#include "adjoint/network-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+#define TWINRACK_SWEEP(name, type, suffix, parameters, arguments) \
+  void name##_##suffix parameters(type) { sweeps::name<type> arguments; }
+
+using adjoint::FdnShape;
+using adjoint::FeedbackChoices;
+using adjoint::Shape;
+
+#define TWINRACK_SVF_F(T) (const Shape& s, int n, const T* x, const T* c, T* y, T* states)
+#define TWINRACK_SVF_B(T) \
+  (const Shape& s, int n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, T* c_grad)
+#define TWINRACK_FOLLOWER_F(T) (const Shape& s, bool n, const T* x, const T* c, T* y, T* states)
+#define TWINRACK_FOLLOWER_B(T) \
+  (const Shape& s, bool n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, T* c_grad)
+#define TWINRACK_ALLPASS_F(T) (const Shape& s, const int* n, const T* x, const T* c, T* y, T* states)
+#define TWINRACK_ALLPASS_B(T) \
+  (const Shape& s, const int* n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, T* c_grad)
+#define TWINRACK_FEEDBACK_F(T) (const Shape& s, const FeedbackChoices& n, const T* x, const T* c, T* y, T* states)
+#define TWINRACK_FEEDBACK_B(T)                                                                                  \
+  (const Shape& s, const FeedbackChoices& n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, \
+   T* c_grad)
+#define TWINRACK_FDN_F(T) (const FdnShape& s, const T* x, const T* shelf, const T* turns, T* y, T* w, T* states)
+#define TWINRACK_FDN_B(T)                                                                                       \
+  (const FdnShape& s, const T* shelf, const T* turns, const T* w, const T* states, const T* y_grad, T* x_grad, \
+   T* shelf_grad, T* turn_grad)
+
+// name, signature of (forward | backward), arguments
+#define TWINRACK_ALL(APPLY, T, suffix)                                                                \
+  APPLY(svf_forward, T, suffix, TWINRACK_SVF_F, (s, n, x, c, y, states))                              \
+  APPLY(svf_backward, T, suffix, TWINRACK_SVF_B, (s, n, x, c, states, y_grad, x_grad, c_grad))        \
+  APPLY(follower_forward, T, suffix, TWINRACK_FOLLOWER_F, (s, n, x, c, y, states))                    \
+  APPLY(follower_backward, T, suffix, TWINRACK_FOLLOWER_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
+  APPLY(allpass_forward, T, suffix, TWINRACK_ALLPASS_F, (s, n, x, c, y, states))                      \
+  APPLY(allpass_backward, T, suffix, TWINRACK_ALLPASS_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
+  APPLY(feedback_forward, T, suffix, TWINRACK_FEEDBACK_F, (s, n, x, c, y, states))                    \
+  APPLY(feedback_backward, T, suffix, TWINRACK_FEEDBACK_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
+  APPLY(fdn_forward, T, suffix, TWINRACK_FDN_F, (s, x, shelf, turns, y, w, states))                   \
+  APPLY(fdn_backward, T, suffix, TWINRACK_FDN_B, (s, shelf, turns, w, states, y_grad, x_grad, shelf_grad, turn_grad))
+
+TWINRACK_ALL(TWINRACK_SWEEP, float, f32)
+TWINRACK_ALL(TWINRACK_SWEEP, double, f64)
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace twinrack {
+
+#define TWINRACK_EXPORT(name, T, suffix, parameters, arguments) HWY_EXPORT(name##_##suffix);
+TWINRACK_ALL(TWINRACK_EXPORT, float, f32)
+TWINRACK_ALL(TWINRACK_EXPORT, double, f64)
+
+namespace adjoint {
+
+int tick_count(int frames) { return (frames + tick_frames - 1) / tick_frames; }
+
+std::int64_t svf_state_size(const Shape& shape, int sections) {
+  const std::int64_t tiles = shape.streams + 8;  // enough for every lane width: tiles x lanes < streams + lanes
+  return tiles * tick_count(shape.frames) * sections * 2;
+}
+
+#define TWINRACK_DEFINE(name, T, suffix, parameters, arguments) \
+  template <>                                                   \
+  void name<T> parameters(T) {                                  \
+    HWY_DYNAMIC_DISPATCH(name##_##suffix) arguments;            \
+  }
+TWINRACK_ALL(TWINRACK_DEFINE, float, f32)
+TWINRACK_ALL(TWINRACK_DEFINE, double, f64)
+
+}  // namespace adjoint
+}  // namespace twinrack
+#endif

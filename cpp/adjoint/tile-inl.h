@@ -1,0 +1,86 @@
+// Eight streams side by side: copies a tick of them between planar memory and lanes, and picks their coefficients.
+#if defined(TWINRACK_ADJOINT_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_ADJOINT_TILE_INL_H_
+#undef TWINRACK_ADJOINT_TILE_INL_H_
+#else
+#define TWINRACK_ADJOINT_TILE_INL_H_
+#endif
+
+#include <algorithm>
+
+#include "adjoint/sweeps.h"
+#include "dsp/lane-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+namespace adjoint_tile {
+
+template <class T>
+inline constexpr int lanes = lane_count<T>;
+
+template <class T>
+inline int tile_count(int streams) {
+  return (streams + lanes<T> - 1) / lanes<T>;
+}
+
+// One tile of a tensor (streams x frames). Lanes without a stream repeat the last one.
+struct Tile {
+  const adjoint::Shape& shape;
+  int first;
+
+  int stream(int lane) const { return std::min(first + lane, shape.streams - 1); }
+  bool real(int lane) const { return first + lane < shape.streams; }
+  int row(int lane) const { return shape.rows == 1 ? 0 : stream(lane) / shape.channels; }
+
+  template <class T>
+  void load(const T* x, int start, int frames, Vec<T>* into) const {
+    T values[lanes<T>];
+    for (int n = 0; n < frames; ++n) {
+      for (int lane = 0; lane < lanes<T>; ++lane) {
+        values[lane] = x[static_cast<std::int64_t>(stream(lane)) * shape.frames + start + n];
+      }
+      into[n] = hn::LoadU(Tag<T>(), values);
+    }
+  }
+
+  template <class T>
+  void store(T* y, int start, int frames, const Vec<T>* from) const {
+    T values[lanes<T>];
+    for (int n = 0; n < frames; ++n) {
+      hn::StoreU(from[n], Tag<T>(), values);
+      for (int lane = 0; lane < lanes<T>; ++lane) {
+        if (real(lane)) y[static_cast<std::int64_t>(stream(lane)) * shape.frames + start + n] = values[lane];
+      }
+    }
+  }
+
+  // One number of each lane's coefficients at a tick; `size` numbers belong to a tick.
+  template <class T>
+  Vec<T> coefficient(const T* all, int tick, int size, int which) const {
+    T values[lanes<T>];
+    tick = std::min(tick, shape.ticks - 1);
+    for (int lane = 0; lane < lanes<T>; ++lane) {
+      values[lane] = all[(static_cast<std::int64_t>(row(lane)) * shape.ticks + tick) * size + which];
+    }
+    return hn::LoadU(Tag<T>(), values);
+  }
+
+  // Adds to a gradient, streams x ticks x size.
+  template <class T>
+  void add(T* all, int tick, int size, int which, Vec<T> amount) const {
+    T values[lanes<T>];
+    hn::StoreU(amount, Tag<T>(), values);
+    tick = std::clamp(tick, 0, shape.ticks - 1);
+    for (int lane = 0; lane < lanes<T>; ++lane) {
+      if (real(lane)) all[(static_cast<std::int64_t>(stream(lane)) * shape.ticks + tick) * size + which] += values[lane];
+    }
+  }
+};
+
+}  // namespace adjoint_tile
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,245 @@
+#include "bind/adjoint.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <string>
+#include <vector>
+
+#include "adjoint/sweeps.h"
+#include "dsp/fdn_layout.h"
+#include "rt/block.h"
+
+namespace py = pybind11;
+
+namespace twinrack {
+namespace {
+
+using adjoint::FdnShape;
+using adjoint::FeedbackChoices;
+using adjoint::Shape;
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+
+void require(bool condition, const char* what) {
+  if (!condition) throw py::value_error(what);
+}
+
+// x is (batch, channels, frames); coefficients are (rows, ticks, …).
+template <class T>
+Shape shape_of(const Array<T>& x, const Array<T>& coefficients, int threads) {
+  require(x.ndim() == 3, "x must be (batch, channels, frames)");
+  require(coefficients.ndim() >= 2, "coefficients must be (rows, ticks, ...)");
+  Shape s{};
+  s.channels = static_cast<int>(x.shape(1));
+  s.streams = static_cast<int>(x.shape(0) * x.shape(1));
+  s.frames = static_cast<int>(x.shape(2));
+  s.rows = static_cast<int>(coefficients.shape(0));
+  s.ticks = static_cast<int>(coefficients.shape(1));
+  s.threads = threads;
+  require(s.rows == 1 || s.rows == x.shape(0), "coefficients must have one row, or one for each batch item");
+  require(s.ticks == 1 || s.ticks == adjoint::tick_count(s.frames), "coefficients must have one tick, or one for every 32 frames");
+  return s;
+}
+
+template <class T>
+Array<T> like(const Array<T>& x) {
+  return Array<T>(std::vector<py::ssize_t>(x.shape(), x.shape() + x.ndim()));
+}
+
+template <class T>
+Array<T> zeros(std::vector<py::ssize_t> shape) {
+  Array<T> a(std::move(shape));
+  std::fill_n(a.mutable_data(), a.size(), T(0));
+  return a;
+}
+
+// Gradients come out for every stream (or batch item): `leading` replaces the number of rows.
+template <class T>
+Array<T> gradient_of(const Array<T>& coefficients, py::ssize_t leading) {
+  std::vector<py::ssize_t> shape(coefficients.shape(), coefficients.shape() + coefficients.ndim());
+  shape[0] = leading;
+  return zeros<T>(std::move(shape));
+}
+
+template <class T>
+py::tuple svf_forward(const Array<T>& x, const Array<T>& c, int threads) {
+  const Shape s = shape_of(x, c, threads);
+  const int sections = static_cast<int>(c.shape(2));
+  Array<T> y = like(x), states({adjoint::svf_state_size(s, sections)});
+  const T *xp = x.data(), *cp = c.data();
+  T *yp = y.mutable_data(), *sp = states.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::svf_forward(s, sections, xp, cp, yp, sp);
+  }
+  return py::make_tuple(y, states);
+}
+
+template <class T>
+py::tuple svf_backward(const Array<T>& x, const Array<T>& c, const Array<T>& states, const Array<T>& y_grad, int threads) {
+  const Shape s = shape_of(x, c, threads);
+  const int sections = static_cast<int>(c.shape(2));
+  Array<T> x_grad = like(x), c_grad = gradient_of(c, s.streams);
+  const T *xp = x.data(), *cp = c.data(), *sp = states.data(), *gp = y_grad.data();
+  T *xg = x_grad.mutable_data(), *cg = c_grad.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::svf_backward(s, sections, xp, cp, sp, gp, xg, cg);
+  }
+  return py::make_tuple(x_grad, c_grad);
+}
+
+template <class T>
+py::tuple follower_forward(const Array<T>& x, const Array<T>& c, bool decoupled, int threads) {
+  const Shape s = shape_of(x, c, threads);
+  Array<T> y = like(x), states({adjoint::svf_state_size(s, 1)});
+  const T *xp = x.data(), *cp = c.data();
+  T *yp = y.mutable_data(), *sp = states.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::follower_forward(s, decoupled, xp, cp, yp, sp);
+  }
+  return py::make_tuple(y, states);
+}
+
+template <class T>
+py::tuple follower_backward(const Array<T>& x, const Array<T>& c, const Array<T>& states, const Array<T>& y_grad,
+                            bool decoupled, int threads) {
+  const Shape s = shape_of(x, c, threads);
+  Array<T> x_grad = like(x), c_grad = gradient_of(c, s.streams);
+  const T *xp = x.data(), *cp = c.data(), *sp = states.data(), *gp = y_grad.data();
+  T *xg = x_grad.mutable_data(), *cg = c_grad.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::follower_backward(s, decoupled, xp, cp, sp, gp, xg, cg);
+  }
+  return py::make_tuple(x_grad, c_grad);
+}
+
+template <class T>
+py::tuple allpass_forward(const Array<T>& x, const Array<T>& c, const std::vector<int>& delay, int threads) {
+  const Shape s = shape_of(x, c, threads);
+  require(static_cast<int>(delay.size()) == s.channels, "one delay for each channel");
+  Array<T> y = like(x), v = like(x);
+  const T *xp = x.data(), *cp = c.data();
+  T *yp = y.mutable_data(), *vp = v.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::allpass_forward(s, delay.data(), xp, cp, yp, vp);
+  }
+  return py::make_tuple(y, v);
+}
+
+template <class T>
+py::tuple allpass_backward(const Array<T>& x, const Array<T>& c, const Array<T>& v, const Array<T>& y_grad,
+                           const std::vector<int>& delay, int threads) {
+  const Shape s = shape_of(x, c, threads);
+  Array<T> x_grad = like(x), c_grad = gradient_of(c, s.streams);
+  const T *xp = x.data(), *cp = c.data(), *vp = v.data(), *gp = y_grad.data();
+  T *xg = x_grad.mutable_data(), *cg = c_grad.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::allpass_backward(s, delay.data(), xp, cp, vp, gp, xg, cg);
+  }
+  return py::make_tuple(x_grad, c_grad);
+}
+
+template <class T>
+FdnShape fdn_shape(const Array<T>& x, const Array<T>& shelf, const Array<T>& turns, const std::vector<int>& lines, int threads) {
+  const FdnShape s{shape_of(x, shelf, threads), static_cast<int>(turns.shape(0)), static_cast<int>(turns.shape(1)), lines.data()};
+  require(lines.size() == fdn_lines, "16 line lengths");
+  require(s.base.channels <= fdn_lines, "at most 16 channels");
+  require(s.turn_rows == 1 || s.turn_rows == x.shape(0), "turns must have one row, or one for each batch item");
+  require(s.knots == 1 || s.knots == adjoint::tick_count(s.base.frames) + 1, "turns must have one knot, or one at each tick and at the end");
+  return s;
+}
+
+template <class T>
+py::tuple fdn_forward(const Array<T>& x, const Array<T>& shelf, const Array<T>& turns, const std::vector<int>& lines, int threads) {
+  const FdnShape s = fdn_shape(x, shelf, turns, lines, threads);
+  const py::ssize_t batch = x.shape(0), ticks = adjoint::tick_count(s.base.frames);
+  Array<T> y = like(x), w({batch, x.shape(2), py::ssize_t{fdn_lines}}), states({batch, ticks, py::ssize_t{4 * fdn_lines}});
+  const T *xp = x.data(), *fp = shelf.data(), *tp = turns.data();
+  T *yp = y.mutable_data(), *wp = w.mutable_data(), *sp = states.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::fdn_forward(s, xp, fp, tp, yp, wp, sp);
+  }
+  return py::make_tuple(y, w, states);
+}
+
+template <class T>
+py::tuple fdn_backward(const Array<T>& shelf, const Array<T>& turns, const Array<T>& w, const Array<T>& states,
+                       const Array<T>& y_grad, const std::vector<int>& lines, int threads) {
+  const FdnShape s = fdn_shape(y_grad, shelf, turns, lines, threads);
+  const py::ssize_t batch = y_grad.shape(0);
+  Array<T> x_grad = like(y_grad), shelf_grad = gradient_of(shelf, batch), turn_grad = gradient_of(turns, batch);
+  const T *fp = shelf.data(), *tp = turns.data(), *wp = w.data(), *sp = states.data(), *gp = y_grad.data();
+  T *xg = x_grad.mutable_data(), *fg = shelf_grad.mutable_data(), *tg = turn_grad.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::fdn_backward(s, fp, tp, wp, sp, gp, xg, fg, tg);
+  }
+  return py::make_tuple(x_grad, shelf_grad, turn_grad);
+}
+
+FeedbackChoices choices_of(const std::vector<int>& c) {
+  require(c.size() == 5, "five choices: low cut, rms, on level, decoupled, channel mode");
+  return {c[0] != 0, c[1] != 0, c[2] != 0, c[3] != 0, c[4]};
+}
+
+template <class T>
+py::tuple feedback_forward(const Array<T>& x, const Array<T>& c, const std::vector<int>& choices, int threads) {
+  const Shape s = shape_of(x, c, threads);
+  const FeedbackChoices f = choices_of(choices);
+  require(s.channels <= max_channels, "at most 16 channels");
+  Array<T> y = like(x), states({x.shape(0), py::ssize_t{adjoint::tick_count(s.frames)}, x.shape(1), py::ssize_t{7}});
+  const T *xp = x.data(), *cp = c.data();
+  T *yp = y.mutable_data(), *sp = states.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::feedback_forward(s, f, xp, cp, yp, sp);
+  }
+  return py::make_tuple(y, states);
+}
+
+template <class T>
+py::tuple feedback_backward(const Array<T>& x, const Array<T>& c, const Array<T>& states, const Array<T>& y_grad,
+                            const std::vector<int>& choices, int threads) {
+  const Shape s = shape_of(x, c, threads);
+  const FeedbackChoices f = choices_of(choices);
+  Array<T> x_grad = like(x), c_grad = gradient_of(c, x.shape(0));
+  const T *xp = x.data(), *cp = c.data(), *sp = states.data(), *gp = y_grad.data();
+  T *xg = x_grad.mutable_data(), *cg = c_grad.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::feedback_backward(s, f, xp, cp, sp, gp, xg, cg);
+  }
+  return py::make_tuple(x_grad, c_grad);
+}
+
+template <class T>
+void bind_for(py::module_& m) {
+  const auto def = [&](const char* name, auto* function) { m.def(name, function); };
+  def("svf_forward", &svf_forward<T>);
+  def("svf_backward", &svf_backward<T>);
+  def("follower_forward", &follower_forward<T>);
+  def("follower_backward", &follower_backward<T>);
+  def("allpass_forward", &allpass_forward<T>);
+  def("allpass_backward", &allpass_backward<T>);
+  def("fdn_forward", &fdn_forward<T>);
+  def("fdn_backward", &fdn_backward<T>);
+  def("feedback_forward", &feedback_forward<T>);
+  def("feedback_backward", &feedback_backward<T>);
+}
+
+}  // namespace
+
+void bind_adjoint(py::module_& m) {
+  bind_for<float>(m);
+  bind_for<double>(m);
+}
+
+}  // namespace twinrack

@@ -1,0 +1,173 @@
+// pybind11, and nothing but: numpy arrays in and out, no audio arithmetic here.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "bind/adjoint.h"
+#include "cards_json.h"
+#include "dsp/fdn_layout.h"
+#include "engine/rack.h"
+#include "live/callback.h"
+
+namespace py = pybind11;
+
+namespace twinrack {
+namespace {
+
+using Array = py::array_t<float, py::array::c_style>;
+
+// A rack that Python may use from any thread: one call to `process` at a time, and the GIL is free meanwhile.
+class Engine {
+ public:
+  Engine(const Node& root, double sample_rate, int channels)
+      : rack_(std::make_shared<Rack>(root, Format{sample_rate, channels})) {}
+
+  Array process(const Array& x, const std::vector<Array>& keys) {
+    const int channels = rack_->format().channels;
+    if (x.ndim() != 2 || x.shape(0) != channels) {
+      throw py::value_error("the block must be (" + std::to_string(channels) + ", frames) float32");
+    }
+    if (keys.size() >= max_channels) throw py::value_error("too many sidechain inputs");
+    const auto frames = static_cast<int>(x.shape(1));
+    Array y({x.shape(0), x.shape(1)});
+    float* channel[max_channels];
+    const float* key_channel[max_channels][max_channels];
+    SideBlock key[max_channels] = {};
+    for (int c = 0; c < channels; ++c) channel[c] = y.mutable_data() + static_cast<py::ssize_t>(c) * frames;
+    for (std::size_t k = 0; k < keys.size(); ++k) {
+      if (keys[k].ndim() != 2 || keys[k].shape(1) != frames || keys[k].shape(0) < 1 || keys[k].shape(0) > max_channels) {
+        throw py::value_error("a sidechain must be (channels, frames) float32, as long as the block");
+      }
+      const auto count = static_cast<int>(keys[k].shape(0));
+      for (int c = 0; c < count; ++c) key_channel[k][c] = keys[k].data() + static_cast<py::ssize_t>(c) * frames;
+      key[k] = {key_channel[k], count};
+    }
+    const float* from = x.data();
+    float* to = y.mutable_data();
+    const auto bytes = static_cast<std::size_t>(x.nbytes());
+    {
+      const py::gil_scoped_release release;
+      const std::lock_guard lock(mutex_);
+      if (bytes > 0) std::memcpy(to, from, bytes);
+      if (frames > 0) rack_->process(channel, keys.empty() ? nullptr : key, frames);
+    }
+    return y;
+  }
+
+  void automate(std::vector<int> parameters, const Array& curves) {
+    Automation automation;
+    automation.parameter = std::move(parameters);
+    automation.ticks = curves.shape(1);
+    automation.curves.assign(curves.data(), curves.data() + curves.size());
+    rack_->automate(std::move(automation));
+  }
+
+  Array trace() const {
+    const auto& all = rack_->trace();
+    const auto columns = static_cast<py::ssize_t>(rack_->parameter_count());
+    const auto rows = columns == 0 ? 0 : static_cast<py::ssize_t>(all.size()) / columns;
+    Array y({rows, columns});
+    if (!all.empty()) std::memcpy(y.mutable_data(), all.data(), all.size() * sizeof(float));
+    return y;
+  }
+
+  Rack& rack() { return *rack_; }
+  std::shared_ptr<Rack> shared() { return rack_; }
+
+ private:
+  std::shared_ptr<Rack> rack_;
+  std::mutex mutex_;
+};
+
+py::dict layout(double sample_rate) {
+  const FdnLayout l = fdn_layout(sample_rate);
+  py::dict d;
+  d["line_frames"] = l.line_frames;
+  d["diffuser_frames"] = l.diffuser_frames;
+  d["early_frames"] = l.early_frames;
+  d["early_gain"] = l.early_gain;
+  d["rate_factor"] = l.rate_factor;
+  d["start_turn"] = l.start_turn;
+  return d;
+}
+
+void bind_engine(py::module_& m) {
+  py::enum_<Node::Kind>(m, "NodeKind")
+      .value("effect", Node::Kind::effect)
+      .value("chain", Node::Kind::chain)
+      .value("parallel", Node::Kind::parallel);
+  py::class_<Node>(m, "Node")
+      .def(py::init<>())
+      .def_readwrite("kind", &Node::kind)
+      .def_readwrite("effect", &Node::effect)
+      .def_readwrite("values", &Node::values)
+      .def_readwrite("bypass", &Node::bypass)
+      .def_readwrite("key", &Node::key)
+      .def_readwrite("children", &Node::children);
+  py::class_<EffectMeter>(m, "EffectMeter")
+      .def_readonly("peak_in", &EffectMeter::peak_in)
+      .def_readonly("peak_out", &EffectMeter::peak_out)
+      .def_readonly("rms_in", &EffectMeter::rms_in)
+      .def_readonly("rms_out", &EffectMeter::rms_out)
+      .def_readonly("gain_reduction_db", &EffectMeter::gain_reduction_db)
+      .def_readonly("faults", &EffectMeter::faults);
+  py::class_<Engine, std::shared_ptr<Engine>>(m, "Engine")
+      .def(py::init<const Node&, double, int>(), py::arg("root"), py::arg("sample_rate"), py::arg("channels"))
+      .def("process", &Engine::process, py::arg("x").noconvert(), py::arg("keys") = std::vector<Array>())
+      .def("set_parameter", [](Engine& e, int index, float value) { return e.rack().set_parameter(index, value); })
+      .def("set_bypass", [](Engine& e, int effect, bool bypass) { return e.rack().set_bypass(effect, bypass); })
+      .def("swap", [](Engine& e, const Node& root) { return e.rack().swap(root); })
+      .def("collect", [](Engine& e) { e.rack().collect(); })
+      .def("meters", [](Engine& e) { return e.rack().meters(); })
+      .def("automate", &Engine::automate)
+      .def("enable_trace", [](Engine& e, std::int64_t ticks) { e.rack().enable_trace(ticks); })
+      .def("trace", &Engine::trace)
+      .def_property_readonly("latency", [](Engine& e) { return e.rack().latency(); })
+      .def_property_readonly("input_faults", [](Engine& e) { return e.rack().input_faults(); });
+}
+
+void bind_live(py::module_& m) {
+  py::class_<live::Callback>(m, "LiveCallback")
+      .def(py::init([](Engine& engine, int inputs, int outputs) {
+             return std::make_unique<live::Callback>(engine.shared(), inputs, outputs);
+           }),
+           py::arg("engine"), py::arg("inputs"), py::arg("outputs"))
+      .def_property_readonly_static(
+          "entry", [](const py::object&) { return reinterpret_cast<std::uintptr_t>(&live::Callback::entry); })
+      .def_property_readonly("user", [](live::Callback& c) { return reinterpret_cast<std::uintptr_t>(&c); })
+      .def("fade", &live::Callback::fade, py::arg("in_"))
+      .def_property_readonly("silent", &live::Callback::silent)
+      .def_property_readonly("counters", [](const live::Callback& c) {
+        const live::Counters n = c.counters();
+        py::dict d;
+        d["callbacks"] = n.callbacks;
+        d["frames"] = n.frames;
+        d["input_overflows"] = n.input_overflows;
+        d["output_underflows"] = n.output_underflows;
+        return d;
+      });
+}
+
+}  // namespace
+}  // namespace twinrack
+
+PYBIND11_MODULE(_engine, m) {
+  using namespace twinrack;
+  m.doc() = "The C++ engine of twinrack.";
+  m.attr("TICK_FRAMES") = tick_frames;
+  m.attr("MAX_CHANNELS") = max_channels;
+  m.def("cards", [] {
+    std::vector<std::string> all;
+    for (const char* card : cards::json) all.emplace_back(card);
+    return all;
+  });
+  m.def("simd_target", [] { return std::string(all_effects()[0]->target); });
+  m.def("fdn_layout", &layout, py::arg("sample_rate"));
+  bind_engine(m);
+  bind_live(m);
+  bind_adjoint(m);
+}

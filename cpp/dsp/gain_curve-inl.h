@@ -1,0 +1,61 @@
+// The static curve of a compressor: how many dB the gain falls at a level (Giannoulis, Massberg, Reiss 2012, eq. 4, with a
+// quadratic knee), and never more than the range.
+#if defined(TWINRACK_DSP_GAIN_CURVE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_DSP_GAIN_CURVE_INL_H_
+#undef TWINRACK_DSP_GAIN_CURVE_INL_H_
+#else
+#define TWINRACK_DSP_GAIN_CURVE_INL_H_
+#endif
+
+#include "dsp/lane-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+template <class T>
+struct GainCurve {
+  T threshold_db;
+  T slope;    // 1 - 1/ratio
+  T knee_db;  // > 0
+  T range_db;
+};
+
+// Gain reduction in dB, >= 0.
+template <class T>
+inline T reduction_db(const GainCurve<T>& c, T level_db) noexcept TR_RT {
+  const T half = c.knee_db * T(0.5);
+  const T over = level_db - c.threshold_db;
+  const T into = over + half;
+  const T knee = into * into / (c.knee_db + c.knee_db);
+  const T bent = over > half ? over : knee;
+  const T reduction = into > T(0) ? c.slope * bent : T(0);
+  return reduction < c.range_db ? reduction : c.range_db;
+}
+
+// Adds the gradients of the curve to `sum`, returns that of the level. At a corner the flatter side counts.
+template <class T>
+inline T reduction_back(const GainCurve<T>& c, T level_db, T grad, GainCurve<T>& sum) noexcept TR_RT {
+  const T half = c.knee_db * T(0.5);
+  const T over = level_db - c.threshold_db;
+  const T into = over + half;
+  if (into <= T(0)) return 0;
+  const bool above = over > half;
+  const T bent = above ? over : into * into / (c.knee_db + c.knee_db);
+  if (c.slope * bent >= c.range_db) {
+    sum.range_db += grad;
+    return 0;
+  }
+  sum.slope += grad * bent;
+  const T bent_grad = grad * c.slope;
+  const T over_grad = above ? bent_grad : bent_grad * into / c.knee_db;
+  if (!above) sum.knee_db += bent_grad * (into / (c.knee_db + c.knee_db) - into * into / (2 * c.knee_db * c.knee_db));
+  sum.threshold_db -= over_grad;
+  return over_grad;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

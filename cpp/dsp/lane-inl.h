@@ -1,0 +1,78 @@
+// The arithmetic of a recursion is a template over its lane type: float, double, or a Highway vector of either. This file
+// gives plain numbers the few operations that vectors have and numbers lack, under the names Highway uses.
+#if defined(TWINRACK_DSP_LANE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_DSP_LANE_INL_H_
+#undef TWINRACK_DSP_LANE_INL_H_
+#else
+#define TWINRACK_DSP_LANE_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cmath>
+
+#include "rt/block.h"
+#include "rt/realtime.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Vectors are used by their fixed-size names throughout, at most eight lanes: one equaliser band or stream in each.
+template <class T>
+using Tag = hn::CappedTag<T, 8>;
+template <class T>
+using Vec = hn::Vec<Tag<T>>;
+template <class T>
+inline constexpr int lane_count = static_cast<int>(hn::MaxLanes(Tag<T>()));
+
+inline float MulAdd(float a, float b, float c) noexcept TR_RT { return a * b + c; }
+inline double MulAdd(double a, double b, double c) noexcept TR_RT { return a * b + c; }
+inline float NegMulAdd(float a, float b, float c) noexcept TR_RT { return c - a * b; }
+inline double NegMulAdd(double a, double b, double c) noexcept TR_RT { return c - a * b; }
+inline float Max(float a, float b) noexcept TR_RT { return a > b ? a : b; }
+inline double Max(double a, double b) noexcept TR_RT { return a > b ? a : b; }
+
+// condition > 0 ? a : b, lane by lane
+inline float if_positive(float condition, float a, float b) noexcept TR_RT { return condition > 0 ? a : b; }
+inline double if_positive(double condition, double a, double b) noexcept TR_RT { return condition > 0 ? a : b; }
+template <class V>
+HWY_INLINE V if_positive(V condition, V a, V b) noexcept TR_RT {
+  return hn::IfThenElse(hn::Gt(condition, hn::Zero(hn::DFromV<V>())), a, b);
+}
+
+template <class V>
+struct Broadcast {
+  template <class T>
+  static HWY_INLINE V of(T value) noexcept TR_RT {
+    return hn::Set(hn::DFromV<V>(), static_cast<hn::TFromV<V>>(value));
+  }
+};
+template <>
+struct Broadcast<float> {
+  template <class T>
+  static float of(T value) noexcept TR_RT {
+    return static_cast<float>(value);
+  }
+};
+template <>
+struct Broadcast<double> {
+  template <class T>
+  static double of(T value) noexcept TR_RT {
+    return static_cast<double>(value);
+  }
+};
+
+// Where in its tick a frame stands, as the share of the way from the last tick's coefficients to this one's: the last
+// frame of a tick has arrived.
+template <class T>
+inline T ramp_share(int frame_in_tick) noexcept TR_RT {
+  return static_cast<T>(frame_in_tick + 1) / static_cast<T>(tick_frames);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

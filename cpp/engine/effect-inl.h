@@ -1,0 +1,55 @@
+// Wraps any effect struct for the engine, once for every instruction set.
+#if defined(TWINRACK_ENGINE_EFFECT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_ENGINE_EFFECT_INL_H_
+#undef TWINRACK_ENGINE_EFFECT_INL_H_
+#else
+#define TWINRACK_ENGINE_EFFECT_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <type_traits>
+
+#include "engine/effect.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+template <class E>
+struct EffectWrapper {
+  static E& of(void* self) noexcept TR_RT { return *static_cast<E*>(self); }
+  static const E& of(const void* self) noexcept TR_RT { return *static_cast<const E*>(self); }
+
+  static void* create() { return new E(); }
+  static void destroy(void* self) noexcept { delete static_cast<E*>(self); }
+  static void prepare(void* self, const Format& format) { of(self).prepare(format); }
+  static void tune(void* self, const float* values) noexcept TR_RT { of(self).tune(E::Card::unpack(values)); }
+  static void process(void* self, Block io, SideBlock key) noexcept TR_RT { of(self).process(io, key); }
+  static void reset(void* self) noexcept TR_RT { of(self).reset(); }
+  static int latency(const void* self) noexcept { return of(self).latency(); }
+  static float gain_reduction_db(const void* self) noexcept TR_RT {
+    if constexpr (requires(const E& e) { e.gain_reduction_db(); }) return of(self).gain_reduction_db();
+    return 0.0f;
+  }
+};
+
+template <class E>
+const EffectType* effect_type() {
+  using W = EffectWrapper<E>;
+  static const EffectType type{
+      E::Card::id,  E::Card::parameters.data(), static_cast<int>(E::Card::parameters.size()),
+      hwy::TargetName(HWY_TARGET), W::create, W::destroy, W::prepare, W::tune, W::process, W::reset, W::latency,
+      [] {
+        float (*meter)(const void*) noexcept TR_RT = nullptr;
+        if constexpr (requires(const E& e) { e.gain_reduction_db(); }) meter = W::gain_reduction_db;
+        return meter;
+      }()};
+  return &type;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,60 @@
+// What the engine knows of an effect: one row of function pointers, the same for all effects and chosen once for the best
+// instruction set of this machine.
+#pragma once
+
+#include <memory>
+
+#include "rt/block.h"
+#include "rt/card.h"
+#include "rt/realtime.h"
+
+namespace twinrack {
+
+struct EffectType {
+  const char* id;
+  const Parameter* parameters;
+  int parameter_count;
+  const char* target;  // the instruction set it was compiled for
+  void* (*create)();
+  void (*destroy)(void*) noexcept;
+  void (*prepare)(void*, const Format&);
+  void (*tune)(void*, const float* values) noexcept TR_RT;
+  void (*process)(void*, Block, SideBlock) noexcept TR_RT;
+  void (*reset)(void*) noexcept TR_RT;
+  int (*latency)(const void*) noexcept;
+  float (*gain_reduction_db)(const void*) noexcept TR_RT;  // null where there is none
+};
+
+// Null for an id that no card has.
+const EffectType* find_effect(const char* id);
+// All effects, ended by null.
+const EffectType* const* all_effects();
+
+// One effect, owned.
+class EffectInstance {
+ public:
+  explicit EffectInstance(const EffectType& type) : type_(&type), self_(type.create()) {}
+  ~EffectInstance() {
+    if (self_ != nullptr) type_->destroy(self_);
+  }
+  EffectInstance(EffectInstance&& other) noexcept : type_(other.type_), self_(other.self_) { other.self_ = nullptr; }
+  EffectInstance(const EffectInstance&) = delete;
+  EffectInstance& operator=(const EffectInstance&) = delete;
+  EffectInstance& operator=(EffectInstance&&) = delete;
+
+  const EffectType& type() const noexcept TR_RT { return *type_; }
+  void prepare(const Format& format) { type_->prepare(self_, format); }
+  void tune(const float* values) noexcept TR_RT { type_->tune(self_, values); }
+  void process(Block io, SideBlock key) noexcept TR_RT { type_->process(self_, io, key); }
+  void reset() noexcept TR_RT { type_->reset(self_); }
+  int latency() const noexcept { return type_->latency(self_); }
+  float gain_reduction_db() const noexcept TR_RT {
+    return type_->gain_reduction_db == nullptr ? 0.0f : type_->gain_reduction_db(self_);
+  }
+
+ private:
+  const EffectType* type_;
+  void* self_;
+};
+
+}  // namespace twinrack

@@ -1,0 +1,268 @@
+#include "engine/program.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+namespace twinrack {
+
+void Loudness::add(const Loudness& other) noexcept TR_RT {
+  peak = std::max(peak, other.peak);
+  power += other.power;
+}
+
+bool measure(const float* x, int frames, Loudness& into) noexcept TR_RT {
+  // Eight independent sums, so that the loop can be vectorised; the exponent is all ones for NaN and infinity.
+  float peak[8] = {}, power[8] = {};
+  std::uint32_t odd = 0;
+  const auto look = [&](int n, int lane) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, x + n, sizeof bits);
+    odd |= (bits & 0x7f800000u) == 0x7f800000u ? 1u : 0u;
+    const float size = std::abs(x[n]);
+    peak[lane] = size > peak[lane] ? size : peak[lane];
+    power[lane] += x[n] * x[n];
+  };
+  int n = 0;
+  for (; n + 8 <= frames; n += 8) {
+    for (int lane = 0; lane < 8; ++lane) look(n + lane, lane);
+  }
+  for (; n < frames; ++n) look(n, 0);
+  for (int lane = 0; lane < 8; ++lane) into.add({peak[lane], static_cast<double>(power[lane])});
+  return odd == 0;
+}
+
+Program::Program(const Node& root, const Format& format) : format_(format) {
+  buffers_.emplace_back();  // buffer 0 is the caller's
+  latency_ = compile(root, 0, 1);
+  const auto count = static_cast<std::size_t>(format.channels);
+  for (auto& buffer : buffers_) {
+    std::vector<float*> row;
+    for (auto& channel : buffer) row.push_back(channel.data());
+    pointers_.push_back(row);
+  }
+  dry_.assign(count, std::vector<float>(max_segment));
+}
+
+int Program::compile(const Node& node, std::size_t buffer, std::size_t free) {
+  if (node.kind == Node::Kind::effect) return compile_effect(node, buffer);
+  if (node.kind == Node::Kind::parallel) return compile_parallel(node, buffer, free);
+  int latency = 0;
+  for (const Node& child : node.children) latency += compile(child, buffer, free);
+  return latency;
+}
+
+int Program::compile_effect(const Node& node, std::size_t buffer) {
+  const EffectType* type = find_effect(node.effect.c_str());
+  if (type == nullptr) throw std::invalid_argument("no effect is called " + node.effect);
+  if (node.values.size() != static_cast<std::size_t>(type->parameter_count)) {
+    throw std::invalid_argument(node.effect + " has " + std::to_string(type->parameter_count) + " parameters, got " +
+                                std::to_string(node.values.size()));
+  }
+  const int presence = node.bypass ? 0 : fade_ticks;
+  slots_.push_back({EffectInstance(*type), glides_.size(), node.values, node.key, 0, {}, presence, presence, node.bypass});
+  Slot& slot = slots_.back();
+  for (std::size_t i = 0; i < node.values.size(); ++i) {
+    glides_.emplace_back();
+    glides_.back().prepare(type->parameters[i], format_.sample_rate, node.values[i]);
+    glides_.back().advance();
+    slot.values[i] = glides_.back().value();
+  }
+  slot.effect.prepare(format_);
+  slot.effect.tune(slot.values.data());
+  slot.effect.reset();
+  slot.latency = slot.effect.latency();
+  if (slot.latency > 0) {
+    slot.dry.resize(static_cast<std::size_t>(format_.channels));
+    for (auto& line : slot.dry) line.prepare(slot.latency, max_segment);
+  }
+  steps_.push_back({Step::Kind::effect, slots_.size() - 1, buffer, buffer});
+  return slot.latency;
+}
+
+int Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t free) {
+  const std::size_t branches = node.children.size();
+  if (branches == 0) throw std::invalid_argument("a Parallel needs at least one branch");
+  while (buffers_.size() < free + branches - 1) {
+    buffers_.emplace_back(static_cast<std::size_t>(format_.channels), std::vector<float>(max_segment));
+  }
+  const auto place = [&](std::size_t branch) { return branch == 0 ? buffer : free + branch - 1; };
+  for (std::size_t b = 1; b < branches; ++b) steps_.push_back({Step::Kind::copy, 0, buffer, place(b)});
+  std::vector<int> latency;
+  std::vector<std::size_t> delay_at;
+  for (std::size_t b = 0; b < branches; ++b) {
+    latency.push_back(compile(node.children[b], place(b), free + branches - 1));
+    delay_at.push_back(steps_.size());
+    steps_.push_back({Step::Kind::delay, delays_.size(), place(b), place(b)});
+    delays_.emplace_back(static_cast<std::size_t>(format_.channels));
+  }
+  const int longest = *std::max_element(latency.begin(), latency.end());
+  for (std::size_t b = 0; b < branches; ++b) {
+    Step& step = steps_[delay_at[b]];
+    step.frames = longest - latency[b];
+    if (step.frames == 0) continue;
+    for (auto& line : delays_[step.slot]) line.prepare(step.frames, max_segment);
+  }
+  for (std::size_t b = 1; b < branches; ++b) steps_.push_back({Step::Kind::add, 0, place(b), buffer});
+  return longest;
+}
+
+void Program::set_parameter(int parameter, float value, bool jump) noexcept TR_RT {
+  if (parameter < 0 || parameter >= parameter_count() || !std::isfinite(value)) return;
+  Glide& glide = glides_[static_cast<std::size_t>(parameter)];
+  jump ? glide.jump(value) : glide.go(value);
+  moving_ = true;
+}
+
+void Program::set_bypass(int effect, bool bypass, bool jump) noexcept TR_RT {
+  if (effect < 0 || effect >= effect_count()) return;
+  Slot& slot = slots_[static_cast<std::size_t>(effect)];
+  slot.bypass = bypass;
+  if (jump) slot.presence = bypass ? 0 : fade_ticks;
+  moving_ = true;
+}
+
+void Program::tick(bool first) noexcept TR_RT {
+  frame_in_tick_ = 0;
+  if (!moving_ && !first) return;
+  moving_ = false;
+  for (Slot& slot : slots_) {
+    bool changed = false;
+    for (std::size_t i = 0; i < slot.values.size(); ++i) {
+      Glide& glide = glides_[slot.first_parameter + i];
+      if (!glide.moving()) continue;
+      changed = glide.advance() || changed;
+      slot.values[i] = glide.value();
+      moving_ = moving_ || glide.moving();
+    }
+    if (changed || !slot.settled) slot.effect.tune(slot.values.data());
+    slot.settled = !changed;
+    if (first) {
+      slot.effect.reset();
+      slot.presence = slot.presence_before = slot.bypass ? 0 : fade_ticks;
+    }
+    const int target = slot.bypass ? 0 : fade_ticks;
+    if (slot.presence == 0 && target > 0 && !slot.starting) slot.effect.reset();
+    slot.presence_before = slot.presence;
+    slot.presence += std::clamp(target - slot.presence, -1, 1);
+    slot.starting = false;
+    moving_ = moving_ || !slot.settled || slot.presence != target || slot.presence_before != slot.presence;
+  }
+}
+
+float* const* Program::channels(std::size_t buffer, float* const* io) noexcept TR_RT {
+  return buffer == 0 ? io : pointers_[buffer].data();
+}
+
+void Program::process(float* const* io, const SideBlock* keys, int frames) noexcept TR_RT {
+  const auto bytes = sizeof(float) * static_cast<std::size_t>(frames);
+  for (const Step& step : steps_) {
+    float* const* to = channels(step.to, io);
+    float* const* from = channels(step.from, io);
+    switch (step.kind) {
+      case Step::Kind::effect:
+        run(slots_[step.slot], to, keys, frames);
+        break;
+      case Step::Kind::copy:
+        for (int c = 0; c < format_.channels; ++c) std::memcpy(to[c], from[c], bytes);
+        break;
+      case Step::Kind::add:
+        for (int c = 0; c < format_.channels; ++c) {
+          for (int n = 0; n < frames; ++n) to[c][n] += from[c][n];
+        }
+        break;
+      case Step::Kind::delay:
+        if (step.frames == 0) break;
+        for (int c = 0; c < format_.channels; ++c) {
+          DelayLine& line = delays_[step.slot][static_cast<std::size_t>(c)];
+          line.write(to[c], frames);
+          for (int n = 0; n < frames; ++n) to[c][n] = line.read(frames, n, step.frames);
+        }
+        break;
+    }
+  }
+  frame_in_tick_ += frames;
+  metered_frames_ += static_cast<std::uint64_t>(frames);
+}
+
+void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT {
+  for (int c = 0; c < format_.channels; ++c) {
+    const auto at = static_cast<std::size_t>(c);
+    measure(io[c], frames, slot.in);
+    if (slot.latency > 0) {
+      slot.dry[at].write(io[c], frames);
+      for (int n = 0; n < frames; ++n) dry_[at][static_cast<std::size_t>(n)] = slot.dry[at].read(frames, n, slot.latency);
+    } else {
+      std::copy_n(io[c], frames, dry_[at].data());
+    }
+  }
+  const bool present = slot.presence > 0 || slot.presence_before > 0;
+  bool finite = true;
+  if (present) {
+    const SideBlock none{nullptr, 0};
+    slot.effect.process({io, format_.channels, frames}, slot.key < 0 || keys == nullptr ? none : keys[slot.key]);
+    slot.deepest_db = std::max(slot.deepest_db, slot.effect.gain_reduction_db());
+    Loudness out{};
+    for (int c = 0; c < format_.channels; ++c) finite = measure(io[c], frames, out) && finite;
+    if (finite) slot.out.add(out);
+  }
+  if (!finite) {  // the dry signal takes over, and the effect fades back in from a clean state
+    ++slot.faults;
+    slot.effect.reset();
+    slot.presence = slot.presence_before = 0;
+    slot.starting = true;
+    moving_ = true;
+  }
+  if (!present || !finite) {
+    for (int c = 0; c < format_.channels; ++c) std::copy_n(dry_[static_cast<std::size_t>(c)].data(), frames, io[c]);
+    if (!present) slot.out.add(slot.in);
+  } else if (slot.presence_before < fade_ticks || slot.presence < fade_ticks) {
+    const float a = static_cast<float>(slot.presence_before) / fade_ticks;
+    const float b = static_cast<float>(slot.presence) / fade_ticks;
+    for (int c = 0; c < format_.channels; ++c) {
+      const float* dry = dry_[static_cast<std::size_t>(c)].data();
+      for (int n = 0; n < frames; ++n) {
+        const float share = a + (b - a) * static_cast<float>(frame_in_tick_ + n + 1) / tick_frames;
+        io[c][n] = dry[n] + share * (io[c][n] - dry[n]);
+      }
+    }
+  }
+}
+
+void Program::reset() noexcept TR_RT {
+  for (Slot& slot : slots_) {
+    slot.effect.reset();
+    for (auto& line : slot.dry) line.reset();
+  }
+  for (auto& branch : delays_) {
+    for (auto& line : branch) line.reset();
+  }
+}
+
+void Program::publish_meters(bool restart) noexcept TR_RT {
+  const double frames = static_cast<double>(std::max<std::uint64_t>(metered_frames_, 1)) * format_.channels;
+  const auto relaxed = std::memory_order_relaxed;
+  for (Slot& slot : slots_) {
+    slot.shown->peak_in.store(slot.in.peak, relaxed);
+    slot.shown->peak_out.store(slot.out.peak, relaxed);
+    slot.shown->rms_in.store(static_cast<float>(std::sqrt(slot.in.power / frames)), relaxed);
+    slot.shown->rms_out.store(static_cast<float>(std::sqrt(slot.out.power / frames)), relaxed);
+    slot.shown->gain_reduction_db.store(slot.deepest_db, relaxed);
+    slot.shown->faults.store(slot.faults, relaxed);
+    if (restart) {
+      slot.in = slot.out = {};
+      slot.deepest_db = 0;
+    }
+  }
+  if (restart) metered_frames_ = 0;
+}
+
+EffectMeter Program::meter(int effect) const noexcept {
+  const PublicMeter& m = *slots_[static_cast<std::size_t>(effect)].shown;
+  const auto relaxed = std::memory_order_relaxed;
+  return {m.peak_in.load(relaxed),  m.peak_out.load(relaxed),          m.rms_in.load(relaxed),
+          m.rms_out.load(relaxed), m.gain_reduction_db.load(relaxed), m.faults.load(relaxed)};
+}
+
+}  // namespace twinrack

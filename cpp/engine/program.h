@@ -1,0 +1,125 @@
+// A tree of effects, compiled to a flat list of steps over buffers that are assigned in advance, with everything that
+// belongs to it: the effects, the glides of their parameters, delay compensation, bypass fades, meters and fault counts.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dsp/delay.h"
+#include "engine/effect.h"
+#include "rt/glide.h"
+
+namespace twinrack {
+
+// What a user builds. `key` is the number of the sidechain input an effect listens to, or -1.
+struct Node {
+  enum class Kind { effect, chain, parallel };
+  Kind kind = Kind::chain;
+  std::string effect;
+  std::vector<float> values;
+  bool bypass = false;
+  int key = -1;
+  std::vector<Node> children;
+};
+
+struct EffectMeter {
+  float peak_in = 0, peak_out = 0;  // linear
+  float rms_in = 0, rms_out = 0;
+  float gain_reduction_db = 0;
+  std::uint32_t faults = 0;
+};
+
+// Peak and power of a signal over all channels.
+struct Loudness {
+  float peak = 0;
+  double power = 0;
+  void add(const Loudness& other) noexcept TR_RT;
+};
+
+class Program {
+ public:
+  Program(const Node& root, const Format& format);
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  int latency() const noexcept { return latency_; }
+  int parameter_count() const noexcept { return static_cast<int>(glides_.size()); }
+  int effect_count() const noexcept { return static_cast<int>(slots_.size()); }
+
+  // `parameter` counts through all effects in the order of the tree.
+  void set_parameter(int parameter, float value, bool jump) noexcept TR_RT;
+  void set_bypass(int effect, bool bypass, bool jump) noexcept TR_RT;
+  float parameter(int index) const noexcept TR_RT { return glides_[static_cast<std::size_t>(index)].value(); }
+
+  // Before the first frame and after every 32nd. `first`: nothing sounded yet, so nothing ramps.
+  void tick(bool first) noexcept TR_RT;
+  // True while anything moves: a block must then end where the tick ends.
+  bool moving() const noexcept TR_RT { return moving_; }
+  void process(float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
+  void reset() noexcept TR_RT;
+
+  // Makes the meters readable from other threads; starts anew when `restart`.
+  void publish_meters(bool restart) noexcept TR_RT;
+  EffectMeter meter(int effect) const noexcept;
+
+ private:
+  static constexpr int fade_ticks = 8;
+
+  struct PublicMeter {
+    std::atomic<float> peak_in{0}, peak_out{0}, rms_in{0}, rms_out{0}, gain_reduction_db{0};
+    std::atomic<std::uint32_t> faults{0};
+  };
+
+  struct Slot {
+    EffectInstance effect;
+    std::size_t first_parameter;
+    std::vector<float> values;
+    int key;
+    int latency = 0;
+    std::vector<DelayLine> dry;  // so that a bypassed effect keeps its latency
+    int presence, presence_before;  // in steps of a fade: 0 is bypassed, fade_ticks is fully heard
+    bool bypass;
+    bool settled = false;  // tuned once more after the last change, so ramps have ended
+    bool starting = true;
+    Loudness in{}, out{};
+    float deepest_db = 0;
+    std::uint32_t faults = 0;
+    std::unique_ptr<PublicMeter> shown = std::make_unique<PublicMeter>();
+  };
+
+  struct Step {
+    enum class Kind { effect, copy, add, delay } kind;
+    std::size_t slot = 0;  // or the number of the delay
+    std::size_t from = 0, to = 0;
+    int frames = 0;
+  };
+
+  using Buffer = std::vector<std::vector<float>>;
+
+  int compile(const Node& node, std::size_t buffer, std::size_t free);
+  int compile_effect(const Node& node, std::size_t buffer);
+  int compile_parallel(const Node& node, std::size_t buffer, std::size_t free);
+  float* const* channels(std::size_t buffer, float* const* io) noexcept TR_RT;
+  void run(Slot& slot, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
+
+  Format format_;
+  int latency_ = 0;
+  int frame_in_tick_ = 0;
+  bool moving_ = true;
+  std::vector<Slot> slots_;
+  std::vector<Glide> glides_;
+  std::vector<Step> steps_;
+  std::vector<Buffer> buffers_;
+  std::vector<std::vector<float*>> pointers_;
+  std::vector<std::vector<DelayLine>> delays_;
+  Buffer dry_;
+  std::uint64_t metered_frames_ = 0;
+};
+
+// Peak and power of one block; false when a number in it is not finite.
+bool measure(const float* x, int frames, Loudness& into) noexcept TR_RT;
+
+}  // namespace twinrack

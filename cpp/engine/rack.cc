@@ -1,0 +1,166 @@
+#include "engine/rack.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "rt/float_guard.h"
+
+namespace twinrack {
+
+Rack::Rack(const Node& root, const Format& format) : format_(format) {
+  newest_ = program_ = new Program(root, format);
+  old_.assign(static_cast<std::size_t>(format.channels), std::vector<float>(max_segment));
+  for (auto& channel : old_) old_pointers_.push_back(channel.data());
+}
+
+Rack::~Rack() {
+  collect();
+  Message message{};
+  if (has_waiting_ && waiting_.kind == Message::Kind::swap) delete waiting_.program;
+  while (inbox_.pop(message)) {
+    if (message.kind == Message::Kind::swap) delete message.program;
+  }
+  delete leaving_;
+  delete program_;
+}
+
+bool Rack::set_parameter(int parameter, float value) noexcept {
+  return send({Message::Kind::parameter, parameter, value, nullptr});
+}
+
+bool Rack::set_bypass(int effect, bool bypass) noexcept {
+  return send({Message::Kind::bypass, effect, bypass ? 1.0f : 0.0f, nullptr});
+}
+
+bool Rack::swap(const Node& root) {
+  collect();
+  auto next = std::make_unique<Program>(root, format_);
+  if (!send({Message::Kind::swap, 0, 0.0f, next.get()})) return false;
+  newest_ = next.release();
+  return true;
+}
+
+void Rack::collect() noexcept {
+  Program* old = nullptr;
+  while (retired_.pop(old)) delete old;
+}
+
+std::vector<EffectMeter> Rack::meters() noexcept {
+  std::vector<EffectMeter> all;
+  for (int i = 0; i < newest_->effect_count(); ++i) all.push_back(newest_->meter(i));
+  meter_reads_.fetch_add(1, std::memory_order_relaxed);
+  return all;
+}
+
+void Rack::enable_trace(std::int64_t ticks) {
+  trace_.assign(static_cast<std::size_t>(ticks) * static_cast<std::size_t>(newest_->parameter_count()), 0.0f);
+  traced_ = 0;
+}
+
+void Rack::sanitise(float* const* channel, int frames) noexcept TR_RT {
+  for (int c = 0; c < format_.channels; ++c) {
+    Loudness unused{};
+    if (measure(channel[c], frames, unused)) continue;
+    for (int n = 0; n < frames; ++n) {
+      if (std::isfinite(channel[c][n])) continue;
+      channel[c][n] = 0.0f;
+      input_faults_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+}
+
+void Rack::apply(const Message& message) noexcept TR_RT {
+  const bool first = frame_ == 0;
+  if (message.kind == Message::Kind::parameter) {
+    program_->set_parameter(message.index, message.value, first);
+  } else if (message.kind == Message::Kind::bypass) {
+    program_->set_bypass(message.index, message.value > 0.5f, first);
+  } else {
+    leaving_ = program_;
+    program_ = message.program;
+    program_->tick(true);
+    swap_tick_ = 0;
+  }
+}
+
+void Rack::at_tick() noexcept TR_RT {
+  if (leaving_ != nullptr && swap_tick_ == swap_ticks) {
+    if (retired_.push(leaving_)) leaving_ = nullptr;
+  }
+  // In order; a second swap, and all that was said after it, waits until the first has faded in.
+  while (has_waiting_ || inbox_.pop(waiting_)) {
+    has_waiting_ = true;
+    if (waiting_.kind == Message::Kind::swap && leaving_ != nullptr) break;
+    has_waiting_ = false;
+    apply(waiting_);
+  }
+  const std::int64_t tick = frame_ / tick_frames;
+  for (std::size_t row = 0; row < automation_.parameter.size(); ++row) {
+    if (tick >= automation_.ticks) break;
+    const auto at = row * static_cast<std::size_t>(automation_.ticks) + static_cast<std::size_t>(tick);
+    program_->set_parameter(automation_.parameter[row], automation_.curves[at], true);
+  }
+  if (leaving_ != nullptr) {
+    leaving_->tick(false);
+    ++swap_tick_;
+  }
+  program_->tick(frame_ == 0);
+  const auto parameters = static_cast<std::size_t>(program_->parameter_count());
+  if (traced_ + parameters <= trace_.size()) {
+    for (std::size_t i = 0; i < parameters; ++i) trace_[traced_ + i] = program_->parameter(static_cast<int>(i));
+    traced_ += parameters;
+  }
+}
+
+void Rack::process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT {
+  const FloatGuard guard;
+  sanitise(channel, frames);
+  float* at[max_channels];
+  const float* key_channel[max_channels][max_channels];
+  SideBlock key_at[max_channels];
+  // Whatever was asked before this call takes effect at its first tick, so a block with mail ends there.
+  if (!has_waiting_) has_waiting_ = inbox_.pop(waiting_);
+  for (int start = 0; start < frames;) {
+    const int in_tick = static_cast<int>(frame_ % tick_frames);
+    if (in_tick == 0) at_tick();
+    int length = std::min(frames - start, max_segment);
+    const bool busy = program_->moving() || leaving_ != nullptr || has_waiting_ || !automation_.parameter.empty() ||
+                      traced_ < trace_.size();
+    if (busy) length = std::min(length, tick_frames - in_tick);
+    for (int c = 0; c < format_.channels; ++c) at[c] = channel[c] + start;
+    if (keys != nullptr) {
+      for (int k = 0; k < max_channels && keys[k].channel != nullptr; ++k) {
+        for (int c = 0; c < keys[k].channels; ++c) key_channel[k][c] = keys[k].channel[c] + start;
+        key_at[k] = {key_channel[k], keys[k].channels};
+      }
+    }
+    const SideBlock* key = keys == nullptr ? nullptr : key_at;
+    if (leaving_ != nullptr) {
+      crossfade(at, key, length);
+    } else {
+      program_->process(at, key, length);
+    }
+    start += length;
+    frame_ += length;
+  }
+  const std::uint32_t reads = meter_reads_.load(std::memory_order_relaxed);
+  program_->publish_meters(reads != meter_resets_);
+  meter_resets_ = reads;
+}
+
+void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT {
+  const int in_tick = static_cast<int>(frame_ % tick_frames);
+  for (int c = 0; c < format_.channels; ++c) std::copy_n(channel[c], frames, old_pointers_[static_cast<std::size_t>(c)]);
+  leaving_->process(old_pointers_.data(), keys, frames);
+  program_->process(channel, keys, frames);
+  for (int c = 0; c < format_.channels; ++c) {
+    const float* old = old_pointers_[static_cast<std::size_t>(c)];
+    for (int n = 0; n < frames; ++n) {
+      const int done = (swap_tick_ - 1) * tick_frames + in_tick + n + 1;
+      const float share = std::min(1.0f, static_cast<float>(done) / static_cast<float>(swap_ticks * tick_frames));
+      channel[c][n] = old[n] + share * (channel[c][n] - old[n]);
+    }
+  }
+}
+
+}  // namespace twinrack

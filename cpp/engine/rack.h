@@ -1,0 +1,87 @@
+// The running rack: one program, or two while one replaces the other; the clock; and the wait-free ways in and out.
+//
+// One thread calls `process` (the audio thread). One other thread at a time may call everything else.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/program.h"
+#include "rt/spsc_queue.h"
+
+namespace twinrack {
+
+// Values that replace the parameters tick by tick while rendering offline: curves are rows x ticks.
+struct Automation {
+  std::vector<int> parameter;
+  std::vector<float> curves;
+  std::int64_t ticks = 0;
+};
+
+class Rack {
+ public:
+  Rack(const Node& root, const Format& format);
+  ~Rack();
+  Rack(const Rack&) = delete;
+  Rack& operator=(const Rack&) = delete;
+
+  const Format& format() const noexcept { return format_; }
+  int latency() const noexcept { return newest_->latency(); }
+
+  // In place, any number of frames. Non-finite input counts as silence.
+  void process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
+
+  // False when the queue is full: the audio thread has not run for long.
+  bool set_parameter(int parameter, float value) noexcept;
+  bool set_bypass(int effect, bool bypass) noexcept;
+  // Prepares a program here, crossfades to it on the audio thread, and frees the old one here, later.
+  bool swap(const Node& root);
+  void collect() noexcept;
+
+  std::vector<EffectMeter> meters() noexcept;
+  std::uint32_t input_faults() const noexcept { return input_faults_.load(std::memory_order_relaxed); }
+
+  // Only while no thread is in `process`.
+  void automate(Automation automation) { automation_ = std::move(automation); }
+  void enable_trace(std::int64_t ticks);
+  const std::vector<float>& trace() const noexcept { return trace_; }
+  int parameter_count() const noexcept { return newest_->parameter_count(); }
+
+ private:
+  static constexpr int swap_ticks = 32;
+
+  struct Message {
+    enum class Kind { parameter, bypass, swap } kind;
+    int index;
+    float value;
+    Program* program;
+  };
+
+  bool send(const Message& message) noexcept { return inbox_.push(message); }
+  void at_tick() noexcept TR_RT;
+  void apply(const Message& message) noexcept TR_RT;
+  void crossfade(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
+  void sanitise(float* const* channel, int frames) noexcept TR_RT;
+
+  Format format_;
+  Program* program_ = nullptr;   // heard; the audio thread's
+  Program* leaving_ = nullptr;   // fading out
+  Program* newest_ = nullptr;    // the controlling thread's view
+  int swap_tick_ = 0;
+  std::int64_t frame_ = 0;
+  SpscQueue<Message, 16384> inbox_;
+  SpscQueue<Program*, 64> retired_;
+  Message waiting_{};
+  bool has_waiting_ = false;
+  std::vector<std::vector<float>> old_;
+  std::vector<float*> old_pointers_;
+  std::atomic<std::uint32_t> input_faults_{0}, meter_reads_{0};
+  std::uint32_t meter_resets_ = 0;
+  Automation automation_;
+  std::vector<float> trace_;
+  std::size_t traced_ = 0;
+};
+
+}  // namespace twinrack

@@ -1,0 +1,27 @@
+// Audio as the engine passes it around: planar float32, channels x frames, and the grid on which control acts.
+#pragma once
+
+namespace twinrack {
+
+inline constexpr int tick_frames = 32;     // a control tick, on the absolute sample grid
+inline constexpr int max_segment = 512;    // an effect is never asked for more frames at once
+inline constexpr int max_channels = 16;
+
+struct Block {
+  float* const* channel;
+  int channels;
+  int frames;
+};
+
+// What a detector listens to when it is not the block itself; `channel` is null when there is none.
+struct SideBlock {
+  const float* const* channel;
+  int channels;
+};
+
+struct Format {
+  double sample_rate;
+  int channels;
+};
+
+}  // namespace twinrack

@@ -1,0 +1,67 @@
+// Level, balance and polarity as one gain a channel (DAFX, ch. 5), ramped over each tick in which it changes.
+#if defined(TWINRACK_PLUGINS_GAIN_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_PLUGINS_GAIN_H_
+#undef TWINRACK_PLUGINS_GAIN_H_
+#else
+#define TWINRACK_PLUGINS_GAIN_H_
+#endif
+
+#include <array>
+#include <cmath>
+
+#include "cards.h"
+#include "dsp/lane-inl.h"
+#include "rt/block.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+struct Gain {
+  using Card = cards::Gain;
+
+  void prepare(const Format& format) { channels_ = format.channels; }
+
+  void tune(const Card::Values& v) noexcept TR_RT {
+    const double level = std::pow(10.0, static_cast<double>(v.gain_db) / 20.0);
+    for (int c = 0; c < channels_; ++c) {
+      const bool left = c % 2 == 0;
+      const double away = static_cast<double>(left ? v.balance : -v.balance);
+      const double side = channels_ == 1 ? 1.0 : std::min(1.0, 1.0 - away);
+      const bool invert = v.polarity == Card::Polarity::invert ||
+                          v.polarity == (left ? Card::Polarity::invert_left : Card::Polarity::invert_right);
+      const auto at = static_cast<std::size_t>(c);
+      from_[at] = to_[at];
+      to_[at] = static_cast<float>(invert ? -level * side : level * side);
+    }
+    frame_ = 0;
+  }
+
+  void reset() noexcept TR_RT { from_ = to_; }
+
+  void process(Block io, SideBlock) noexcept TR_RT {
+    for (int c = 0; c < io.channels; ++c) {
+      const auto at = static_cast<std::size_t>(c);
+      const float from = from_[at], to = to_[at], distance = to - from;
+      float* x = io.channel[c];
+      if (distance == 0.0f) {
+        for (int n = 0; n < io.frames; ++n) x[n] *= to;
+      } else {
+        for (int n = 0; n < io.frames; ++n) x[n] *= from + distance * ramp_share<float>(frame_ + n);
+      }
+    }
+    frame_ += io.frames;
+  }
+
+  int latency() const noexcept { return 0; }
+
+ private:
+  std::array<float, max_channels> from_{}, to_{};
+  int channels_ = 0, frame_ = 0;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,60 @@
+"""Real-time audio effects that can be trained and understood.
+
+Every effect exists twice: as C++ that runs live, and as a PyTorch module (its twin) that can be trained; both follow the
+same card. Importing this loads neither torch nor anything that opens files or devices.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import effects as _effects
+from .card import CARDS, Card, find_card
+from .effect import Effect, GroupItem
+from .effects import *  # noqa: F403
+from .rack import Chain, Meter, Parallel, Rack, dry_wet
+
+if TYPE_CHECKING:
+    from .live import devices, live
+    from .patch import load
+    from .train.fit import FitResult, fit
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "load": "patch",
+    "live": "live",
+    "devices": "live",
+    "fit": "train.fit",
+    "FitResult": "train.fit",
+}
+
+__all__ = [
+    "CARDS",
+    "Card",
+    "Chain",
+    "Effect",
+    "FitResult",
+    "GroupItem",
+    "Meter",
+    "Parallel",
+    "Rack",
+    "devices",
+    "dry_wet",
+    "find_card",
+    "fit",
+    "live",
+    "load",
+]
+__all__ += _effects.__all__
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        module = import_module(f".{_LAZY[name]}", __name__)
+        value = getattr(module, name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'twinrack' has no attribute {name!r}")

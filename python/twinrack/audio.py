@@ -1,0 +1,61 @@
+"""Audio as numpy arrays: what comes in is brought to (channels, frames) float32, or refused with a hint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _engine
+
+Audio = npt.NDArray[np.float32]
+MIN_RATE, MAX_RATE = 8000, 192000
+
+
+def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
+    """Bring audio to (channels, frames) float32, C-contiguous, without a copy where it already is.
+
+    Args:
+        x: (channels, frames) or (frames,); floats as they are, integers scaled so that full scale is 1.
+        what: how to call it in an error.
+
+    Returns:
+        The array, and whether it came as one dimension.
+
+    Raises:
+        ValueError: wrong shape, no or too many channels, complex or object numbers.
+    """
+    a: npt.NDArray[Any] = np.asarray(x)
+    if a.dtype.kind in "iu":
+        if a.dtype.itemsize > 4:
+            raise ValueError(f"{what} is {a.dtype}; give int8, int16, int32 or floats, whose full scale is known")
+        unsigned = a.dtype.kind == "u"
+        half = 2.0 ** (8 * a.dtype.itemsize - 1)
+        a = (a.astype(np.float64) - (half if unsigned else 0.0)) / half
+    elif a.dtype.kind != "f":
+        raise ValueError(f"{what} is {a.dtype}; give floats or integers")
+    flat = a.ndim == 1
+    if flat:
+        a = a[None, :]
+    if a.ndim != 2:
+        raise ValueError(f"{what} has shape {a.shape}; give (channels, frames) or one dimension")
+    channels, frames = a.shape
+    if channels > _engine.MAX_CHANNELS and frames <= _engine.MAX_CHANNELS:
+        raise ValueError(f"{what} has shape {a.shape}, which looks like (frames, channels); give (channels, frames): x.T")
+    if not 1 <= channels <= _engine.MAX_CHANNELS:
+        raise ValueError(f"{what} has {channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and the engine says so
+        return np.ascontiguousarray(a, dtype=np.float32), flat
+
+
+def check_rate(sample_rate: float) -> float:
+    """The sample rate as a float.
+
+    Raises:
+        ValueError: not between 8 and 192 kHz.
+    """
+    rate = float(sample_rate)
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise ValueError(f"sample rate {rate:g} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
+    return rate

@@ -1,0 +1,186 @@
+"""The cards of the effects, as the extension carries them: what each effect is for and what its parameters mean.
+
+The build has validated them (see `card_schema`), so reading them here is quick and needs nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from . import _engine
+
+Value = float | str | bool
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of an effect. `kind` is "continuous", "choice" or "switch"; a choice has `options` and no unit."""
+
+    id: str
+    kind: str
+    default: Value
+    doc: str
+    perceptual: str
+    unit: str = ""
+    min: float = 0.0
+    max: float = 1.0
+    expected: tuple[float, float] = (0.0, 1.0)
+    scale: str = "linear"
+    smoothing_ms: float = 0.0
+    learnable: bool = False
+    options: tuple[str, ...] = ()
+    follows: tuple[str, float] | None = None
+
+    def check(self, value: object, place: str) -> Value:
+        """The value as it is stored, or a ValueError that says the parameter, the value and the range.
+
+        Args:
+            value: what a user gave.
+            place: where it is for, such as "compressor".
+        """
+        name = f"{place}.{self.id}"
+        if self.kind == "choice":
+            text = str(value)
+            if text not in self.options:
+                near = get_close_matches(text, self.options, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"{name} = {value!r} is none of {', '.join(self.options)}{hint}")
+            return text
+        if self.kind == "switch":
+            if value not in (True, False, 0, 1):
+                raise ValueError(f"{name} = {value!r} is a switch: True or False")
+            return bool(value)
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} = {value!r} is not a number") from None
+        if math.isnan(number):
+            raise ValueError(f"{name} is NaN; give a number between {self.min:g} and {self.max:g} {self.unit}")
+        if number < self.min:
+            raise ValueError(f"{name} = {number:g} is below {self.min:g} {self._unit()}(allowed: {self.range_text()})")
+        if number > self.max:
+            raise ValueError(f"{name} = {number:g} is above {self.max:g} {self._unit()}(allowed: {self.range_text()})")
+        return number
+
+    def _unit(self) -> str:
+        return "" if self.unit == "1" else f"{self.unit} "
+
+    def range_text(self) -> str:
+        """Range or options, as a person reads them."""
+        if self.kind == "choice":
+            return ", ".join(self.options)
+        if self.kind == "switch":
+            return "on or off"
+        return f"{self.min:g} to {self.max:g}{'' if self.unit == '1' else ' ' + self.unit}"
+
+    def to_engine(self, value: Value) -> float:
+        """The number the engine knows: a choice is its index, a switch 0 or 1."""
+        if self.kind == "choice":
+            return float(self.options.index(str(value)))
+        return float(value)
+
+    def position(self, value: float) -> float:
+        """Where a value is in its range, 0 to 1, in the parameter's own scale."""
+        if self.scale == "linear":
+            return (value - self.min) / (self.max - self.min)
+        return math.log(value / self.min) / math.log(self.max / self.min)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that are repeated `count` times, such as the bands of an equaliser."""
+
+    id: str
+    class_name: str
+    count: int
+    doc: str
+    parameters: tuple[Parameter, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the project says about one effect; the same file makes the C++ tables."""
+
+    id: str
+    class_name: str
+    name: str
+    version: str
+    purpose: str
+    rationale: str
+    assumptions: tuple[str, ...]
+    references: tuple[str, ...]
+    channels: str
+    latency: str
+    sidechain: bool
+    parameters: tuple[Parameter, ...]
+    groups: tuple[Group, ...]
+    resources: tuple[Mapping[str, Any], ...] = field(default=())
+
+    @functools.cached_property
+    def addresses(self) -> dict[str, Parameter]:
+        """All parameters by their address below the effect, in the engine's order."""
+        found = {p.id: p for p in self.parameters}
+        for group in self.groups:
+            for index in range(1, group.count + 1):
+                found.update({f"{group.id}{index}.{p.id}": p for p in group.parameters})
+        return found
+
+    def groups_of(self) -> Iterator[tuple[Group, int, str]]:
+        """Every repeated item: its group, its number from 1, and its address prefix."""
+        for group in self.groups:
+            for index in range(1, group.count + 1):
+                yield group, index, f"{group.id}{index}"
+
+
+def _parameter(data: dict[str, Any]) -> Parameter:
+    data = dict(data)
+    follows = data.pop("follows", None)
+    for key in ("expected", "options"):
+        if key in data:
+            data[key] = tuple(data[key])
+    return Parameter(**data, follows=(follows["parameter"], follows["factor"]) if follows else None)
+
+
+def _card(data: dict[str, Any]) -> Card:
+    groups = tuple(
+        Group(g["id"], g["class"], g["count"], g["doc"], tuple(map(_parameter, g["parameter"]))) for g in data["group"]
+    )
+    return Card(
+        id=data["id"],
+        class_name=data["class"],
+        name=data["name"],
+        version=data["version"],
+        purpose=data["purpose"],
+        rationale=data["rationale"],
+        assumptions=tuple(data["assumptions"]),
+        references=tuple(data["references"]),
+        channels=data["channels"],
+        latency=data["latency"],
+        sidechain=data["sidechain"],
+        parameters=tuple(map(_parameter, data["parameter"])),
+        groups=groups,
+        resources=tuple(data["resource"]),
+    )
+
+
+CARDS: dict[str, Card] = {card.id: card for card in (_card(json.loads(text)) for text in _engine.cards())}
+
+
+def find_card(effect: str) -> Card:
+    """The card of an effect by its id.
+
+    Raises:
+        ValueError: no such effect; names the nearest one.
+    """
+    card = CARDS.get(effect)
+    if card is None:
+        near = get_close_matches(effect, CARDS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(CARDS)}"
+        raise ValueError(f"no effect is called {effect!r}{hint}")
+    return card

@@ -1,0 +1,28 @@
+"""The effect classes, made from the cards. Editors see them through the stub that the build makes from the same cards."""
+
+from __future__ import annotations
+
+from .card import CARDS
+from .effect import Effect, GroupItem, make_effect_class, make_group_class
+
+CLASSES: dict[str, type[Effect]] = {}
+__all__: list[str] = []
+
+
+def _define() -> None:
+    for card in CARDS.values():
+        groups: dict[str, type[GroupItem]] = {}
+        for group in card.groups:
+            groups[group.id] = make_group_class(group)
+            _publish(groups[group.id])
+        CLASSES[card.id] = make_effect_class(card, groups)
+        _publish(CLASSES[card.id])
+
+
+def _publish(cls: type) -> None:
+    cls.__module__ = "twinrack"
+    globals()[cls.__name__] = cls
+    __all__.append(cls.__name__)
+
+
+_define()

@@ -1,0 +1,596 @@
+"""Rack, Chain and Parallel: what a user builds, hears, changes while it sounds, and compares."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _engine
+from .audio import Audio, as_planar, check_rate
+from .card import Value
+from .effect import Effect, unknown
+
+if TYPE_CHECKING:
+    from .twins.rack_twin import RackTwin
+
+TICK_FRAMES: int = _engine.TICK_FRAMES
+SILENCE = 1e-7  # -140 dBFS: below this a tail has ended
+TAIL_LIMIT_S = 120.0
+
+Item = "Effect | Chain | Parallel"
+Sidechain = npt.ArrayLike | Mapping[str, npt.ArrayLike] | None
+
+
+class Chain:
+    """Effects one after the other. An empty chain leaves the sound as it is."""
+
+    def __init__(self, items: Iterable[Effect | Chain | Parallel] = ()) -> None:
+        self.items: list[Effect | Chain | Parallel] = _checked(items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Chain) and self.items == other.items
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Chain([{', '.join(map(repr, self.items))}])"
+
+    def copy(self) -> Chain:
+        return Chain(item.copy() for item in self.items)
+
+
+class Parallel:
+    """Branches that hear the same input and are added, each delayed to the slowest.
+
+    Args:
+        branches: effects, chains or lists of effects; an empty list is the dry signal.
+    """
+
+    def __init__(self, branches: Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
+        self.branches: list[Chain] = [
+            b if isinstance(b, Chain) else Chain(b if isinstance(b, list | tuple) else [b])  # type: ignore[list-item]
+            for b in branches
+        ]
+        if not self.branches:
+            raise ValueError("a Parallel needs at least one branch; an empty list is the dry signal")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Parallel) and self.branches == other.branches
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Parallel([{', '.join(map(repr, self.branches))}])"
+
+    def copy(self) -> Parallel:
+        return Parallel(branch.copy() for branch in self.branches)
+
+
+def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Parallel:
+    """A Parallel of the dry signal and `wet`, with the latency of `wet` compensated.
+
+    Args:
+        wet: what the wet branch goes through.
+        mix: share of the wet signal, 0 to 1; both shares are Gain effects and can be moved later.
+    """
+    from .effects import Gain
+
+    if not 0.0 <= mix <= 1.0:
+        raise ValueError(f"mix = {mix:g} is outside 0 to 1")
+    least = Gain.card.addresses["gain_db"].min
+
+    def level(share: float) -> float:
+        return max(20.0 * math.log10(share), least) if share > 0 else least
+
+    branch = list(wet) if isinstance(wet, list | tuple) else [wet]
+    return Parallel([Chain([Gain(gain_db=level(1.0 - mix))]), Chain([*branch, Gain(gain_db=level(mix))])])
+
+
+def _checked(items: Iterable[Any]) -> list[Effect | Chain | Parallel]:
+    found = list(items)
+    for item in found:
+        if not isinstance(item, Effect | Chain | Parallel):
+            raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({item!r})")
+    return found
+
+
+def _effects(item: Effect | Chain | Parallel) -> Iterator[Effect]:
+    """All effects in the engine's order."""
+    if isinstance(item, Effect):
+        yield item
+        return
+    for child in item.items if isinstance(item, Chain) else item.branches:
+        yield from _effects(child)
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Levels of one effect since the meters were last read, over all channels, in dBFS.
+
+    `gain_reduction_db` is the largest reduction (0 where there is none); `faults` counts blocks in which the effect gave
+    numbers that are not finite, and was reset and faded.
+    """
+
+    peak_in_db: float
+    peak_out_db: float
+    rms_in_db: float
+    rms_out_db: float
+    gain_reduction_db: float
+    faults: int
+
+
+def _db(linear: float) -> float:
+    return 20.0 * math.log10(linear) if linear > 0 else -math.inf
+
+
+class Rack:
+    """A chain of effects that renders arrays, streams blocks, and has a trainable twin.
+
+    Args:
+        effects: effects, Chain and Parallel, first to last.
+        name: appears in the patch and in messages.
+
+    Call it to render a whole signal from silence; `prepare` and `process` for a stream. One rack has one stream; several
+    racks may run in several threads at once.
+    """
+
+    def __init__(self, effects: Iterable[Effect | Chain | Parallel] = (), name: str = "rack") -> None:
+        self.name = name
+        self._root = Chain(effects)
+        self._engine: _engine.Engine | None = None
+        self._format: tuple[float, int] | None = None
+        self._flat = False
+        self._mapping: dict[str, Effect] = {}
+        self._adopt()
+
+    # --- structure -------------------------------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Give every effect its address and listen to it."""
+        effects = list(_effects(self._root))
+        if len({id(e) for e in effects}) < len(effects):
+            raise ValueError("the same effect object is in the rack twice; use effect.copy() for the second")
+        for old in self._mapping.values():
+            old._detach()
+        self._mapping = {}
+        named = [e.name for e in effects if e.name is not None]
+        for name in named:
+            if named.count(name) > 1:
+                raise ValueError(f"two effects are called {name!r}; names in a rack differ")
+        first = 0
+        self._first: dict[str, int] = {}
+        for index, effect in enumerate(effects):
+            address, count = effect.name or effect.card.id, 1
+            while effect.name is None and (address in self._mapping or address in named):
+                count += 1
+                address = f"{effect.card.id}_{count}"
+            self._mapping[address] = effect
+            self._first[address] = first
+            first += len(effect.card.addresses)
+            effect._attach(address, self._on_change(address, effect), self._on_bypass(index))
+        self._keys = sorted({e.key for e in effects if e.key is not None})
+
+    def _on_change(self, address: str, effect: Effect) -> Any:
+        order = {name: i for i, name in enumerate(effect.card.addresses)}
+
+        def changed(name: str, value: Value) -> None:
+            if self._engine is None:
+                return
+            p = effect.card.addresses[name]
+            if effect.card.latency != "none" and (name == effect.card.latency or p.kind == "choice"):
+                self._swap()  # the latency may change, and with it the delays beside
+            else:
+                index = self._first[address] + order[name]
+                self._send(lambda e: e.set_parameter(index, p.to_engine(value)))
+
+        return changed
+
+    def _on_bypass(self, index: int) -> Any:
+        def bypassed(on: bool) -> None:
+            if self._engine is not None:
+                self._send(lambda e: e.set_bypass(index, on))
+
+        return bypassed
+
+    def _send(self, message: Any) -> None:
+        """Hand a message to the audio thread; a full queue is emptied by running the stream on."""
+        engine = self._engine
+        if engine is not None and not message(engine):
+            raise RuntimeError(
+                "16384 changes wait because the stream has not run since; process blocks, or change less between them"
+            )
+
+    def _swap(self) -> None:
+        self._send(lambda e: e.swap(self._node(self._root)))
+
+    def _node(self, item: Effect | Chain | Parallel) -> _engine.Node:
+        node = _engine.Node()
+        if isinstance(item, Effect):
+            node.kind = _engine.NodeKind.effect
+            node.effect = item.card.id
+            values = item.values()
+            node.values = [p.to_engine(values[name]) for name, p in item.card.addresses.items()]
+            node.bypass = item.bypass
+            node.key = -1 if item.key is None else self._keys.index(item.key)
+            return node
+        node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
+        node.children = [self._node(child) for child in (item.items if isinstance(item, Chain) else item.branches)]
+        return node
+
+    @property
+    def effects(self) -> tuple[Effect | Chain | Parallel, ...]:
+        """What is in the rack, first to last. Assign to change the structure: a running stream crossfades."""
+        return tuple(self._root.items)
+
+    @effects.setter
+    def effects(self, items: Iterable[Effect | Chain | Parallel]) -> None:
+        before, keys = self._root, self._keys
+        self._root = Chain(items)
+        try:
+            self._adopt()
+            if self._engine is not None and self._keys != keys:
+                raise ValueError("sidechain inputs cannot change while a stream runs; call prepare again")
+        except ValueError:
+            self._root = before
+            self._adopt()
+            raise
+        if self._engine is not None:
+            self._swap()
+
+    def insert(self, index: int, item: Effect | Chain | Parallel) -> None:
+        """Insert before position `index` of the outer chain; a running stream crossfades."""
+        items = list(self._root.items)
+        items.insert(index, item)
+        self.effects = tuple(items)
+
+    def append(self, item: Effect | Chain | Parallel) -> None:
+        """Add at the end; a running stream crossfades."""
+        self.effects = (*self._root.items, item)
+
+    def remove(self, address: str) -> Effect:
+        """Take an effect out of the outer chain by its address, and return it; a running stream crossfades."""
+        effect = self[address]
+        if not any(item is effect for item in self._root.items):
+            raise ValueError(f"{address!r} is inside a Chain or Parallel; assign rack.effects instead")
+        self.effects = tuple(item for item in self._root.items if item is not effect)
+        return effect
+
+    def copy(self) -> Rack:
+        """The same effects with the same values and no stream."""
+        return Rack((item.copy() for item in self._root.items), name=self.name)
+
+    # --- parameters ------------------------------------------------------------------------------------------------
+
+    def addresses(self) -> dict[str, Effect]:
+        """All effects by address."""
+        return dict(self._mapping)
+
+    def __getitem__(self, address: str) -> Any:
+        """The effect at an address. (Typed Any, so that `rack["compressor"].ratio` needs no cast.)"""
+        if address not in self._mapping:
+            raise KeyError(unknown(address, list(self._mapping), f"rack {self.name!r}").replace("parameter", "effect"))
+        return self._mapping[address]
+
+    def _split(self, address: str) -> tuple[Effect, str]:
+        effect, _, parameter = address.partition(".")
+        if effect not in self._mapping:
+            raise ValueError(unknown(effect, list(self._mapping), f"rack {self.name!r}").replace("parameter", "effect"))
+        return self._mapping[effect], parameter
+
+    def get(self, address: str) -> Value:
+        """The value at an address such as "compressor.ratio" or "parametric_eq.band2.gain_db"."""
+        effect, parameter = self._split(address)
+        return effect.get(parameter)
+
+    def set(self, address: str, value: object) -> None:
+        """Set the value at an address; a running stream glides there from its next tick on."""
+        effect, parameter = self._split(address)
+        effect.set(parameter, value)
+
+    def values(self) -> dict[str, Value]:
+        """All values of all effects by address, in the engine's order."""
+        return {f"{a}.{name}": value for a, effect in self._mapping.items() for name, value in effect.values().items()}
+
+    # --- sound -----------------------------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        x: npt.ArrayLike,
+        sample_rate: float,
+        *,
+        tail: str | float | None = None,
+        sidechain: Sidechain = None,
+        automation: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> Audio:
+        """Render a whole signal from silence. Does not touch a running stream.
+
+        Args:
+            x: (channels, frames) or (frames,).
+            sample_rate: Hz, 8000 to 192000.
+            tail: None: as long as the input. "auto": with what still sounds, until below -140 dBFS (at most 120 s).
+                A number: so many seconds longer.
+            sidechain: what keyed effects listen to: (channels, frames), or one for each name.
+            automation: curves by address, one value for each tick of 32 frames; the last value holds.
+
+        Returns:
+            float32, as many dimensions as `x`; latency is compensated.
+        """
+        audio, flat = as_planar(x)
+        rate = check_rate(sample_rate)
+        renderer = Renderer(self, rate, audio.shape[0])
+        if automation:
+            renderer.automate(automation)
+        keys = self._key_arrays(sidechain, audio.shape[1])
+        y = renderer.whole(audio, keys, tail)
+        return y[0] if flat else y
+
+    def trace(
+        self,
+        x: npt.ArrayLike,
+        sample_rate: float,
+        *,
+        sidechain: Sidechain = None,
+        automation: Mapping[str, npt.ArrayLike] | None = None,
+        changes: Sequence[tuple[int, str, float]] = (),
+    ) -> tuple[Audio, dict[str, npt.NDArray[np.float32]]]:
+        """Render like a call and record the values in effect at every tick.
+
+        Args:
+            x, sample_rate, sidechain, automation: as in a call.
+            changes: (frame, address, value): set while it renders, gliding as in a live stream.
+
+        Returns:
+            The audio, and for each continuous parameter its value at every tick.
+        """
+        audio, flat = as_planar(x)
+        renderer = Renderer(self, check_rate(sample_rate), audio.shape[0])
+        if automation:
+            renderer.automate(automation)
+        ticks = -(-(audio.shape[1] + renderer.latency) // TICK_FRAMES)
+        renderer.engine.enable_trace(ticks)
+        y = renderer.whole(audio, self._key_arrays(sidechain, audio.shape[1]), None, changes)
+        rows = renderer.engine.trace()
+        names = [f"{a}.{n}" for a, effect in self._mapping.items() for n in effect.card.addresses]
+        kinds = [p.kind for effect in self._mapping.values() for p in effect.card.addresses.values()]
+        curves = {n: rows[:, i].copy() for i, (n, k) in enumerate(zip(names, kinds, strict=True)) if k == "continuous"}
+        return (y[0] if flat else y), curves
+
+    def _key_arrays(self, sidechain: Sidechain, frames: int) -> list[Audio]:
+        if sidechain is None:
+            if self._keys:
+                raise ValueError(f"the rack listens to sidechain {self._keys[0]!r}; pass sidechain={{{self._keys[0]!r}: array}}")
+            return []
+        if not isinstance(sidechain, Mapping):
+            if len(self._keys) != 1:
+                raise ValueError(f"the rack has {len(self._keys)} sidechain inputs ({', '.join(self._keys)}); pass a dict by name")
+            sidechain = {self._keys[0]: sidechain}
+        for name in sidechain:
+            if name not in self._keys:
+                raise ValueError(unknown(name, self._keys, f"rack {self.name!r}").replace("parameter", "sidechain"))
+        found = []
+        for name in self._keys:
+            if name not in sidechain:
+                raise ValueError(f"sidechain {name!r} is missing")
+            key, _ = as_planar(sidechain[name], f"sidechain {name!r}")
+            if key.shape[1] != frames:
+                raise ValueError(f"sidechain {name!r} has {key.shape[1]} frames, the audio {frames}; make them equal")
+            found.append(key)
+        return found
+
+    def prepare(self, sample_rate: float, channels: int) -> None:
+        """Begin a new stream from silence.
+
+        Args:
+            sample_rate: Hz, 8000 to 192000.
+            channels: 1 to 16.
+        """
+        rate = check_rate(sample_rate)
+        if not 1 <= channels <= _engine.MAX_CHANNELS:
+            raise ValueError(f"{channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
+        self._engine = self._new_engine(rate, channels)
+        self._format = (rate, channels)
+
+    def _new_engine(self, sample_rate: float, channels: int) -> _engine.Engine:
+        return _engine.Engine(self._node(self._root), sample_rate, channels)
+
+    def process(self, block: npt.ArrayLike, *, sidechain: Sidechain = None) -> Audio:
+        """The next block of the stream, of any length; effects with lookahead delay it by `latency_frames`.
+
+        Args:
+            block: (channels, frames), or (frames,) for a mono stream.
+            sidechain: as in a call, as long as the block.
+
+        Raises:
+            RuntimeError: `prepare` was not called.
+        """
+        if self._engine is None or self._format is None:
+            raise RuntimeError("call rack.prepare(sample_rate, channels) before rack.process(block)")
+        if type(block) is np.ndarray and block.dtype == np.float32 and block.ndim == 2 and not self._keys and sidechain is None:
+            if block.shape[0] == self._format[1] and block.flags.c_contiguous:
+                return self._engine.process(block)  # the usual case, without ceremony
+        audio, flat = as_planar(block, "block")
+        if audio.shape[0] != self._format[1]:
+            raise ValueError(f"block has {audio.shape[0]} channels, the stream {self._format[1]}; call prepare for another format")
+        y = self._engine.process(audio, self._key_arrays(sidechain, audio.shape[1]))
+        return y[0] if flat else y
+
+    @property
+    def latency_frames(self) -> int:
+        """Delay of the stream in frames; 0 before `prepare`."""
+        return 0 if self._engine is None else self._engine.latency
+
+    def meters(self) -> dict[str, Meter]:
+        """Levels of every effect since the last call, by address; empty before `prepare`."""
+        if self._engine is None:
+            return {}
+        self._engine.collect()
+        found = {}
+        for address, m in zip(self._mapping, self._engine.meters(), strict=True):
+            found[address] = Meter(_db(m.peak_in), _db(m.peak_out), _db(m.rms_in), _db(m.rms_out), m.gain_reduction_db, m.faults)
+        return found
+
+    @property
+    def input_faults(self) -> int:
+        """Samples of the stream's input that were not finite and counted as silence."""
+        return 0 if self._engine is None else self._engine.input_faults
+
+    # --- patch and twin ----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the patch: readable JSON, validated when loaded. The file appears complete or not at all."""
+        from .patch import save
+
+        save(self, path)
+
+    def twin(self, sample_rate: float) -> RackTwin:
+        """The differentiable twin with the present values: a torch.nn.Module on (batch, channels, time)."""
+        from .twins.rack_twin import RackTwin
+
+        return RackTwin(self, sample_rate)
+
+    @staticmethod
+    def from_twin(twin: RackTwin) -> Rack:
+        """The rack with the twin's present values."""
+        return twin.to_rack()
+
+    def isclose(self, other: Rack, tolerance: float = 1e-6) -> bool:
+        """True when both have the same structure and every value agrees within `tolerance` of its range."""
+        if _shape(self._root) != _shape(other._root) or list(self._mapping) != list(other._mapping):
+            return False
+        for address, effect in self._mapping.items():
+            mine, theirs = effect.values(), other._mapping[address].values()
+            for name, p in effect.card.addresses.items():
+                if p.kind != "continuous":
+                    if mine[name] != theirs[name]:
+                        return False
+                elif abs(p.position(float(mine[name])) - p.position(float(theirs[name]))) > tolerance:
+                    return False
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rack) and self._root == other._root
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        lines = [f"Rack([{'' if self._root.items else '])'}"] + [f"    {item!r}," for item in self._root.items]
+        return "\n".join([*lines, "])"] if self._root.items else lines)
+
+
+def _shape(item: Effect | Chain | Parallel) -> object:
+    if isinstance(item, Effect):
+        return (item.card.id, item.bypass, item.key)
+    children = item.items if isinstance(item, Chain) else item.branches
+    return (type(item).__name__, tuple(_shape(child) for child in children))
+
+
+class Renderer:
+    """One rendering from silence: feeds blocks, drops the latency at the start, follows the tail at the end."""
+
+    quiet_s = 0.5  # so long below silence, and the tail has ended
+
+    def __init__(self, rack: Rack, sample_rate: float, channels: int) -> None:
+        self.rack = rack
+        self.rate = sample_rate
+        self.channels = channels
+        self.engine = rack._new_engine(sample_rate, channels)
+        self.latency = self.engine.latency
+        self._skip = self.latency
+
+    def automate(self, automation: Mapping[str, npt.ArrayLike]) -> None:
+        """Curves by address, one value a tick; shorter ones hold their last value."""
+        indices, rows = [], []
+        for address, curve in automation.items():
+            effect, name = self.rack._split(address)
+            if name not in effect.card.addresses:
+                raise ValueError(unknown(name, list(effect.card.addresses), address.partition(".")[0]))
+            p = effect.card.addresses[name]
+            row = np.asarray(curve, dtype=np.float32).reshape(-1)
+            if row.size == 0:
+                raise ValueError(f"the automation of {address} is empty")
+            for value in (row.min(), row.max()):
+                p.check(float(value), address.rpartition(".")[0])
+            indices.append(self.rack._first[address.partition(".")[0]] + list(effect.card.addresses).index(name))
+            rows.append(row)
+        length = max(row.size for row in rows)
+        padded = [np.pad(row, (0, length - row.size), mode="edge") for row in rows]
+        self.engine.automate(indices, np.ascontiguousarray(padded, dtype=np.float32))
+
+    def block(self, x: Audio, keys: list[Audio]) -> Audio:
+        """The next block; at the start it is shorter by what the latency holds back."""
+        y = self.engine.process(x, keys)
+        if self._skip:
+            dropped = min(self._skip, y.shape[1])
+            self._skip -= dropped
+            y = y[:, dropped:]
+        return y
+
+    def flush(self) -> Audio:
+        """What the latency still holds back after the last block."""
+        return self.block(*self._silence(self.latency))
+
+    def _silence(self, frames: int) -> tuple[Audio, list[Audio]]:
+        zeros = np.zeros((self.channels, frames), np.float32)
+        return zeros, [zeros] * len(self.rack._keys)
+
+    def tail(self, tail: str | float | None) -> Iterator[Audio]:
+        """Blocks of what still sounds after the input has ended."""
+        if tail is None:
+            return
+        if isinstance(tail, str):
+            if tail != "auto":
+                raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
+            yield from self._follow()
+            return
+        frames = round(float(tail) * self.rate)
+        if frames < 0:
+            raise ValueError(f"tail = {tail:g} s is negative")
+        while frames > 0:
+            step = min(frames, 4096)
+            yield self.block(*self._silence(step))
+            frames -= step
+
+    def _follow(self) -> Iterator[Audio]:
+        quiet, held = 0, []
+        for _ in range(int(TAIL_LIMIT_S * self.rate) // 4096 + 1):
+            y = self.block(*self._silence(4096))
+            loud = np.flatnonzero(np.max(np.abs(y), axis=0) > SILENCE)
+            if loud.size:
+                yield from held
+                end = int(loud[-1]) + 1
+                yield y[:, :end]
+                held, quiet = [y[:, end:]], y.shape[1] - end
+            else:
+                held.append(y)
+                quiet += y.shape[1]
+                if quiet > self.quiet_s * self.rate:
+                    return
+
+    def whole(
+        self,
+        x: Audio,
+        keys: list[Audio],
+        tail: str | float | None,
+        changes: Sequence[tuple[int, str, float]] = (),
+    ) -> Audio:
+        """All of it at once; `changes` are (frame, address, value)."""
+        parts, start = [], 0
+        for frame, address, value in [*sorted(changes), (x.shape[1], "", 0.0)]:
+            end = min(max(frame, start), x.shape[1])
+            if end > start or not changes:
+                parts.append(self.block(np.ascontiguousarray(x[:, start:end]), [np.ascontiguousarray(k[:, start:end]) for k in keys]))
+            start = end
+            if address:
+                effect, name = self.rack._split(address)
+                checked = effect.card.addresses[name].check(value, address.rpartition(".")[0])
+                index = self.rack._first[address.partition(".")[0]] + list(effect.card.addresses).index(name)
+                self.engine.set_parameter(index, effect.card.addresses[name].to_engine(checked))
+        parts.append(self.flush())
+        parts += self.tail(tail)
+        return parts[0] if len(parts) == 2 and not parts[1].size else np.concatenate(parts, axis=1)
