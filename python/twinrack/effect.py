@@ -178,6 +178,14 @@ class Effect(_Values):
             found.update({f"{prefix}.{name}": value for name, value in item._values.items()})
         return found
 
+    def unused(self) -> set[str]:
+        """Addresses below the effect of group items that are as the card has them, such as bands that are off."""
+        found = set()
+        for group, index, prefix in self.card.groups_of():
+            if self._groups[group.id][index - 1]._is_default():
+                found.update(f"{prefix}.{p.id}" for p in group.parameters)
+        return found
+
     def _target(self, address: str) -> tuple[_Values, str]:
         head, dot, tail = address.partition(".")
         if dot:

@@ -30,6 +30,8 @@ Sidechain = npt.ArrayLike | Mapping[str, npt.ArrayLike] | None
 class Chain:
     """Effects one after the other. An empty chain leaves the sound as it is."""
 
+    serial = True
+
     def __init__(self, items: Iterable[Effect | Chain | Parallel] = ()) -> None:
         self.items: list[Effect | Chain | Parallel] = _checked(items)
 
@@ -41,6 +43,9 @@ class Chain:
     def __repr__(self) -> str:
         return f"Chain([{', '.join(map(repr, self.items))}])"
 
+    def children(self) -> Sequence[Effect | Chain | Parallel]:
+        return self.items
+
     def copy(self) -> Chain:
         return Chain(item.copy() for item in self.items)
 
@@ -51,6 +56,8 @@ class Parallel:
     Args:
         branches: effects, chains or lists of effects; an empty list is the dry signal.
     """
+
+    serial = False
 
     def __init__(self, branches: Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
         self.branches: list[Chain] = [
@@ -67,6 +74,9 @@ class Parallel:
 
     def __repr__(self) -> str:
         return f"Parallel([{', '.join(map(repr, self.branches))}])"
+
+    def children(self) -> Sequence[Effect | Chain | Parallel]:
+        return self.branches
 
     def copy(self) -> Parallel:
         return Parallel(branch.copy() for branch in self.branches)
@@ -105,7 +115,7 @@ def _effects(item: Effect | Chain | Parallel) -> Iterator[Effect]:
     if isinstance(item, Effect):
         yield item
         return
-    for child in item.items if isinstance(item, Chain) else item.branches:
+    for child in item.children():
         yield from _effects(child)
 
 
@@ -220,8 +230,18 @@ class Rack:
             node.key = -1 if item.key is None else self._keys.index(item.key)
             return node
         node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
-        node.children = [self._node(child) for child in (item.items if isinstance(item, Chain) else item.branches)]
+        node.children = [self._node(child) for child in item.children()]
         return node
+
+    @property
+    def root(self) -> Chain:
+        """The outer chain."""
+        return self._root
+
+    @property
+    def sidechains(self) -> tuple[str, ...]:
+        """Names of the sidechain inputs that effects listen to."""
+        return tuple(self._keys)
 
     @property
     def effects(self) -> tuple[Effect | Chain | Parallel, ...]:
@@ -486,8 +506,7 @@ class Rack:
 def _shape(item: Effect | Chain | Parallel) -> object:
     if isinstance(item, Effect):
         return (item.card.id, item.bypass, item.key)
-    children = item.items if isinstance(item, Chain) else item.branches
-    return (type(item).__name__, tuple(_shape(child) for child in children))
+    return (type(item).__name__, tuple(_shape(child) for child in item.children()))
 
 
 class Renderer:

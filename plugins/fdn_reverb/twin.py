@@ -1,0 +1,157 @@
+"""The twin of `fdn_reverb.h`:
+
+    in -> low cut -> high cut -> pre-delay -+-> taps ----------------------> + -> width -> mix -> out
+                                            +-> all-passes -> 16-line FDN -> +
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from twinrack import _engine
+from twinrack.twins.curves import TICK_FRAMES, delay, ramp, tick_count
+from twinrack.twins.filter_design import BUTTERWORTH_Q, audible_frequency, design_svf, monotonous_shelf
+from twinrack.twins.gain_curve import amplitude
+from twinrack.twins.recursions import allpass, feedback_network, svf_cascade
+from twinrack.twins.values import Context, Values
+
+EARLY_OFF_DB = -59.99
+
+
+@lru_cache(maxsize=16)
+def layout(sample_rate: float) -> dict[str, Any]:
+    """The fixed numbers of the network at a sample rate, as the engine has them."""
+    found: dict[str, Any] = _engine.fdn_layout(sample_rate)
+    return found
+
+
+def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
+    wet = svf_cascade(x, _cuts(v, at), at.path)
+    wet = _pre_delay(wet, 1.0 + v.pre_delay_ms * (1e-3 * at.sample_rate))
+    late = _late_level(v, at, x.dtype) * _network(_diffuse(wet, v, at), v, at)
+    early = torch.where(v.early_db > EARLY_OFF_DB, amplitude(v.early_db), torch.zeros_like(v.early_db))
+    both = late + _frames(early, at, x.dtype) * _reflections(wet, at)
+    mean = both.mean(1, keepdim=True)
+    width, mix = _frames(v.width, at, x.dtype), _frames(v.mix, at, x.dtype)
+    return (1.0 - mix) * x + mix * (mean + width * (both - mean))
+
+
+def _frames(t: Tensor, at: Context, dtype: torch.dtype) -> Tensor:
+    return ramp(t.to(dtype), at.frames).unsqueeze(1)
+
+
+def _cuts(v: Values, at: Context) -> Tensor:
+    zero = torch.zeros_like(v.low_cut_hz)
+    low = design_svf("low_cut", False, v.low_cut_hz, zero, torch.full_like(zero, BUTTERWORTH_Q), at.sample_rate)
+    zero = torch.zeros_like(v.high_cut_hz)
+    high = design_svf("high_cut", False, v.high_cut_hz, zero, torch.full_like(zero, BUTTERWORTH_Q), at.sample_rate)
+    return torch.stack(torch.broadcast_tensors(low, high), 2)
+
+
+def _pre_delay(x: Tensor, age: Tensor) -> Tensor:
+    """Delay by a fractional number of frames at each tick (rows, ticks), by third-order Lagrange interpolation."""
+    frames = x.shape[-1]
+    age = ramp(age, frames)
+    whole = age.detach().floor()
+    f = (age - whole).to(x.dtype)
+    a, b = (f + 1.0) * (f - 1.0), f * (f - 2.0)
+    weights = (-b * (f - 1.0) / 6.0, a * (f - 2.0) / 2.0, -b * (f + 1.0) / 2.0, a * f / 6.0)
+    first = whole.long() - 1
+    if first.numel() == 1:
+        return sum((w.unsqueeze(1) * delay(x, int(first) + i) for i, w in enumerate(weights)), torch.zeros_like(x))
+    y = torch.zeros_like(x)
+    for i, weight in enumerate(weights):
+        source = torch.arange(frames, device=x.device) - first - i
+        index = source.clamp(min=0).unsqueeze(1).expand(*x.shape)
+        y = y + (weight * (source >= 0)).unsqueeze(1) * x.gather(2, index)
+    return y
+
+
+def _diffuse(x: Tensor, v: Values, at: Context) -> Tensor:
+    plan = layout(at.sample_rate)
+    for lengths in plan["diffuser_frames"]:
+        sides = []
+        for side in range(min(2, at.channels)):
+            decay = torch.exp(-6.0 * math.log(10.0) * lengths[side] / at.sample_rate / v.decay_s)
+            gain = 0.75 * v.diffusion * decay
+            count = len(range(side, at.channels, 2))
+            sides.append(allpass(x[:, side::2].contiguous(), gain, [lengths[side]] * count, at.path))
+        x = sides[0] if at.channels == 1 else _interleave(sides, at.channels)
+    return x * (0.0 if v.freeze else 1.0)
+
+
+def _interleave(sides: list[Tensor], channels: int) -> Tensor:
+    return torch.stack([sides[c % 2][:, c // 2] for c in range(channels)], 1)
+
+
+def _network(x: Tensor, v: Values, at: Context) -> Tensor:
+    plan = layout(at.sample_rate)
+    lines: list[int] = list(plan["line_frames"])
+    return feedback_network(x, attenuation(v, at.sample_rate, lines), _turns(v, at, plan), lines, at.path)
+
+
+def attenuation(v: Values, sample_rate: float, lines: list[int]) -> Tensor:
+    """The two shelves of every line, (rows, ticks, 2, 5, 16): 60 dB per decay time in three bands, never above 1."""
+    seconds = torch.tensor(lines, dtype=torch.float64, device=v.decay_s.device) / sample_rate
+    wide = torch.broadcast_tensors(v.decay_s, v.decay_low_s, v.decay_high_s, v.crossover_low_hz, v.crossover_high_hz)
+    decay, decay_low, decay_high, low_hz, high_hz = (t.unsqueeze(-1) for t in wide)
+
+    def gain_of(time: Tensor) -> Tensor:
+        return torch.exp(-3.0 * math.log(10.0) * seconds / time)
+
+    mid = gain_of(decay)
+    low, high = gain_of(decay_low) / mid, gain_of(decay_high) / mid
+    if v.freeze:
+        low = high = gain = torch.ones_like(mid)
+    else:
+        omega = [torch.tan(math.pi * audible_frequency(hz, sample_rate) / sample_rate) for hz in (low_hz, high_hz)]
+        apart = (omega[0] / omega[1]) ** 4
+        ends = torch.maximum(torch.ones_like(low), torch.maximum(low * low, high * high))
+        middle = (high + low * high * high * apart) / (high + apart / low)
+        gain = mid * torch.sqrt(ends / torch.maximum(ends, middle))
+    first = monotonous_shelf(True, low, low_hz, sample_rate)
+    last = monotonous_shelf(False, high, high_hz, sample_rate)
+    last = torch.cat([last[..., :2], last[..., 2:] * gain.unsqueeze(-1)], -1)
+    return torch.stack([first, last], 2).transpose(-1, -2)
+
+
+def _turns(v: Values, at: Context, plan: dict[str, Any]) -> Tensor:
+    """Cosine and sine of the angle of each pair of lines at the start of every tick and at the end."""
+    ticks = tick_count(at.frames)
+    turn_rate, depth = torch.broadcast_tensors(v.modulation_rate_hz * (TICK_FRAMES / at.sample_rate), v.modulation_depth)
+    if not bool((depth != 0).any()) and not depth.requires_grad:
+        zero = torch.zeros(1, 1, 8, dtype=depth.dtype, device=depth.device)
+        return torch.stack([torch.ones_like(zero), zero], 2)
+    phase = torch.cumsum(turn_rate.expand(-1, ticks), 1)
+    phase = torch.cat([torch.zeros_like(phase[:, :1]), phase], 1).unsqueeze(-1)
+    depth = depth.expand(-1, ticks)
+    depth = torch.cat([depth[:, :1], depth], 1).unsqueeze(-1)
+    factor = torch.tensor(plan["rate_factor"], dtype=phase.dtype, device=phase.device)
+    start = torch.tensor(plan["start_turn"], dtype=phase.dtype, device=phase.device)
+    angle = 0.5 * math.pi * depth * torch.sin(2.0 * math.pi * (phase * factor + start))
+    return torch.stack([torch.cos(angle), torch.sin(angle)], 2)
+
+
+def _late_level(v: Values, at: Context, dtype: torch.dtype) -> Tensor:
+    """Makes the reverb about as loud whatever the decay."""
+    level = 1.3 * torch.sqrt(-torch.expm1(-6.0 * math.log(10.0) * 0.0316 / v.decay_s))
+    return _frames(level, at, dtype)
+
+
+def _reflections(x: Tensor, at: Context) -> Tensor:
+    """Twelve echoes a channel; odd ones come from the channel opposite."""
+    plan = layout(at.sample_rate)
+    out = []
+    for c in range(at.channels):
+        opposite = c ^ 1 if c ^ 1 < at.channels else c
+        taps = zip(plan["early_frames"][c % 2], plan["early_gain"][c % 2], strict=True)
+        y = torch.zeros_like(x[:, c])
+        for i, (frames, gain) in enumerate(taps):
+            y = y + gain * delay(x[:, c if i % 2 == 0 else opposite], frames)
+        out.append(y)
+    return torch.stack(out, 1)

@@ -1,0 +1,47 @@
+"""Values over time as the engine has them: one a tick of 32 frames, held or on a straight line within the tick."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import _engine
+
+TICK_FRAMES: int = _engine.TICK_FRAMES
+
+
+def tick_count(frames: int) -> int:
+    return -(-frames // TICK_FRAMES)
+
+
+def ramp(c: Tensor, frames: int) -> Tensor:
+    """From one value a tick to one a frame, on a straight line from the previous tick's value.
+
+    Args:
+        c: (rows, ticks, …); with one tick it is a constant.
+        frames: how many.
+
+    Returns:
+        (rows, frames, …), or (rows, 1, …) for a constant. The first tick has nothing before it, so it is constant; the
+        last frame of a tick has arrived at the tick's value.
+    """
+    if c.shape[1] == 1:
+        return c
+    before = torch.cat([c[:, :1], c[:, :-1]], dim=1)
+    share = torch.arange(1, TICK_FRAMES + 1, dtype=c.dtype, device=c.device) / TICK_FRAMES
+    share = share.reshape(1, 1, TICK_FRAMES, *[1] * (c.dim() - 2))
+    line = before.unsqueeze(2) + (c - before).unsqueeze(2) * share
+    return line.flatten(1, 2)[:, :frames]
+
+
+def hold(c: Tensor, frames: int) -> Tensor:
+    """From one value a tick to one a frame, held: (rows, ticks, …) to (rows, frames, …), or (rows, 1, …)."""
+    return c if c.shape[1] == 1 else c.repeat_interleave(TICK_FRAMES, dim=1)[:, :frames]
+
+
+def delay(x: Tensor, frames: int) -> Tensor:
+    """`x` (…, time) later by whole frames, as long as before; silence comes in."""
+    if frames == 0:
+        return x
+    kept = x[..., : max(x.shape[-1] - frames, 0)]
+    return torch.nn.functional.pad(kept, (x.shape[-1] - kept.shape[-1], 0))

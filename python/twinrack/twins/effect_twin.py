@@ -1,0 +1,149 @@
+"""One effect as a torch module: the card's parameters, each kept inside its range, and the arithmetic of its `twin.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..audio import check_rate
+from ..card import Card, Value, find_card
+from ..effect import Effect, unknown
+from .constrain import from_value, to_value
+from .recursions import Path
+from .values import Context, Given, check_ranges, pack
+
+
+def arithmetic(card: Card) -> Any:
+    """The module `plugins/<id>/twin.py` of an effect: `process(x, values, context, key)` and, where it has one, `latency`."""
+    return import_module(f"twinrack.plugins.{card.id}.twin")
+
+
+def _run(
+    card: Card, x: Tensor, given: Mapping[str, Given], sample_rate: float, key: Tensor | None, path: Path
+) -> Tensor:
+    if x.dim() != 3:
+        raise ValueError(f"audio has shape {tuple(x.shape)}; give (batch, channels, time)")
+    if x.shape[-1] == 0:
+        return x
+    values = pack(card, given, x)
+    context = Context(sample_rate, x.shape[1], x.shape[-1], path)
+    y: Tensor = arithmetic(card).process(x, values, context, key)
+    return y
+
+
+def apply(
+    effect: str,
+    x: Tensor,
+    sample_rate: float,
+    values: Mapping[str, Given] | None = None,
+    *,
+    key: Tensor | None = None,
+    path: Path = "auto",
+    **more: Given,
+) -> Tensor:
+    """An effect as a function, differentiable in the sound and in every continuous parameter.
+
+    Args:
+        effect: the card's id, such as "compressor".
+        x: (batch, channels, time), float32 or float64.
+        sample_rate: Hz.
+        values: by address below the effect ("ratio", "band2.gain_db"), in user units: a number, a (batch,) tensor, or a
+            (batch, ticks) curve with one value for each 32 frames. What is missing has the card's default.
+        key: what the detector of an effect with a sidechain hears, (batch, channels, time).
+        path: "fast", "reference" or "auto" (fast where possible).
+        more: further values, for addresses without a dot.
+
+    Returns:
+        As x; an effect with lookahead delays the sound by its latency, as in a stream of the engine.
+
+    Raises:
+        ValueError: unknown effect or parameter, wrong shape, value out of range.
+    """
+    card = find_card(effect)
+    given: dict[str, Given] = {a: p.default for a, p in card.addresses.items()}
+    for address, value in {**(values or {}), **more}.items():
+        if address not in given:
+            raise ValueError(unknown(address, list(given), effect))
+        given[address] = value
+    check_ranges(card, given)
+    return _run(card, x, given, check_rate(sample_rate), key, path)
+
+
+class EffectTwin(nn.Module):
+    """The twin of one effect, with the effect's present values as its parameters.
+
+    Every learnable continuous value is an `nn.Parameter` (float64, unconstrained; see `constrain`), by its address with
+    "__" for "."; choices, switches, values that are not learnable and unused group items (a band that is off) are constants.
+
+    Args:
+        effect: where the values come from; the twin does not follow it later.
+        sample_rate: Hz.
+        path: form of the recursions.
+    """
+
+    def __init__(self, effect: Effect, sample_rate: float, path: Path = "auto") -> None:
+        super().__init__()
+        self.card = effect.card
+        self.sample_rate = check_rate(sample_rate)
+        self.path: Path = path
+        self.bypass = effect.bypass
+        self.key = effect.key
+        self.constants: dict[str, Value] = effect.values()
+        unused = effect.unused()
+        self.raw = nn.ParameterDict()
+        for address, p in self.card.addresses.items():
+            if p.kind == "continuous" and p.learnable and address not in unused:
+                u = torch.tensor(from_value(p, float(self.constants[address])), dtype=torch.float64)
+                self.raw[address.replace(".", "__")] = nn.Parameter(u)
+        self._began = {name: float(u.detach()) for name, u in self.raw.items()}
+
+    def learnable(self) -> list[str]:
+        """Addresses below the effect of the values that are parameters of this module."""
+        return [name.replace("__", ".") for name in self.raw]
+
+    def raw_of(self, address: str) -> nn.Parameter:
+        """The unconstrained parameter of an address below the effect."""
+        found: nn.Parameter = self.raw[address.replace(".", "__")]
+        return found
+
+    def tensors(self) -> dict[str, Given]:
+        """All values by address: tensors (differentiable) for the parameters of this module, the rest as they are."""
+        given: dict[str, Given] = dict(self.constants)
+        for name, u in self.raw.items():
+            address = name.replace("__", ".")
+            given[address] = to_value(self.card.addresses[address], u)
+        return given
+
+    def values(self) -> dict[str, Value]:
+        """All present values in user units; those that training has not touched exactly as the effect had them."""
+        found = dict(self.constants)
+        for name, u in self.raw.items():
+            address = name.replace("__", ".")
+            if float(u.detach()) != self._began[name]:
+                p = self.card.addresses[address]
+                found[address] = min(max(float(to_value(p, u.detach())), p.min), p.max)
+        return found
+
+    @property
+    def latency(self) -> int:
+        """Frames by which `forward` delays the sound."""
+        find = getattr(arithmetic(self.card), "latency", None)
+        return 0 if find is None else int(find(self.constants, self.sample_rate))
+
+    def forward(self, x: Tensor, key: Tensor | None = None, values: Mapping[str, Given] | None = None) -> Tensor:
+        """Process x (batch, channels, time); `values` replaces some of the values, as in `apply`."""
+        given = self.tensors()
+        for address, value in (values or {}).items():
+            if address not in given:
+                raise ValueError(unknown(address, list(given), self.card.id))
+            given[address] = value
+        if values:
+            check_ranges(self.card, values)
+        return _run(self.card, x, given, self.sample_rate, key, self.path)
+
+    def extra_repr(self) -> str:
+        return f"{self.card.id}, {self.sample_rate:g} Hz"

@@ -1,0 +1,142 @@
+"""The twin of a whole rack: the same tree, the same delays, every effect a module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..effect import Effect, unknown
+from .curves import delay, tick_count
+from .effect_twin import EffectTwin
+from .recursions import Path
+from .values import Given
+
+if TYPE_CHECKING:
+    from ..rack import Chain, Parallel, Rack
+
+
+class RackTwin(nn.Module):
+    """A differentiable rack on (batch, channels, time) that computes what `rack(x, sample_rate)` computes.
+
+    Args:
+        rack: structure and values; the twin keeps a copy and does not follow it later.
+        sample_rate: Hz.
+        path: form of the recursions: "fast", "reference", or "auto" (fast where possible).
+
+    `effects` are the modules by address ("compressor", "parametric_eq", …).
+    """
+
+    def __init__(self, rack: Rack, sample_rate: float, path: Path = "auto") -> None:
+        super().__init__()
+        self._rack = rack.copy()
+        self.sample_rate = float(sample_rate)
+        self.effects = nn.ModuleDict(
+            {address: EffectTwin(e, sample_rate, path) for address, e in self._rack.addresses().items()}
+        )
+        self._address = {id(effect): address for address, effect in self._rack.addresses().items()}
+
+    def __getitem__(self, address: str) -> EffectTwin:
+        if address not in self.effects:
+            raise KeyError(unknown(address, list(self.effects), "the twin").replace("parameter", "effect"))
+        twin = self.effects[address]
+        assert isinstance(twin, EffectTwin)
+        return twin
+
+    def learnable(self) -> list[str]:
+        """Addresses of all values that are parameters of this module, such as "compressor.ratio"."""
+        return [f"{address}.{name}" for address in self.effects for name in self[address].learnable()]
+
+    def raw_of(self, address: str) -> nn.Parameter:
+        """The unconstrained parameter behind an address of `learnable()`."""
+        effect, _, name = address.partition(".")
+        return self[effect].raw_of(name)
+
+    @property
+    def latency(self) -> int:
+        """Frames that `forward` compensates."""
+        return self._latency(self._rack.root)
+
+    def _latency(self, item: Effect | Chain | Parallel) -> int:
+        if isinstance(item, Effect):
+            return self[self._address[id(item)]].latency
+        children = [self._latency(child) for child in item.children()]
+        return sum(children) if item.serial else max(children, default=0)
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        sidechain: Tensor | Mapping[str, Tensor] | None = None,
+        values: Mapping[str, Given] | None = None,
+    ) -> Tensor:
+        """Process from silence; latency is compensated, the length stays.
+
+        Args:
+            x: (batch, channels, time), float32 or float64.
+            sidechain: what keyed effects hear: (batch, channels, time), or one for each name.
+            values: replaces values by address ("compressor.ratio"): a number, a (batch,) tensor, or a (batch, ticks) curve;
+                this is how a network drives the rack.
+        """
+        latency = self.latency
+        keys = self._keys(sidechain)
+        given: dict[str, dict[str, Given]] = {}
+        for address, value in (values or {}).items():
+            effect, _, name = address.partition(".")
+            if effect not in self.effects:
+                raise ValueError(unknown(effect, list(self.effects), "the twin").replace("parameter", "effect"))
+            given.setdefault(effect, {})[name] = _lengthened(value, x.shape[-1], latency)
+        if latency:
+            x = nn.functional.pad(x, (0, latency))
+            keys = {name: nn.functional.pad(key, (0, latency)) for name, key in keys.items()}
+        return self._process(self._rack.root, x, keys, given)[..., latency:]
+
+    def _keys(self, sidechain: Tensor | Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+        names = self._rack.sidechains
+        if isinstance(sidechain, Tensor):
+            sidechain = {name: sidechain for name in names[:1]}
+        found = dict(sidechain or {})
+        for name in names:
+            if name not in found:
+                raise ValueError(f"the rack listens to sidechain {name!r}; pass sidechain={{{name!r}: tensor}}")
+        return found
+
+    def _process(
+        self,
+        item: Effect | Chain | Parallel,
+        x: Tensor,
+        keys: Mapping[str, Tensor],
+        given: Mapping[str, Mapping[str, Given]],
+    ) -> Tensor:
+        if isinstance(item, Effect):
+            address = self._address[id(item)]
+            twin = self[address]
+            if twin.bypass:
+                return delay(x, twin.latency)
+            y: Tensor = twin(x, None if twin.key is None else keys[twin.key], given.get(address))
+            return y
+        if item.serial:
+            for child in item.children():
+                x = self._process(child, x, keys, given)
+            return x
+        longest = self._latency(item)
+        branches = [(self._process(child, x, keys, given), self._latency(child)) for child in item.children()]
+        return sum((delay(y, longest - own) for y, own in branches), torch.zeros_like(x))
+
+    def to_rack(self) -> Rack:
+        """A rack with the present values; those that training has not touched are exactly as they were."""
+        rack = self._rack.copy()
+        for address, effect in rack.addresses().items():
+            for name, value in self[address].values().items():
+                effect.set(name, value)
+        return rack
+
+
+def _lengthened(value: Given, frames: int, latency: int) -> Given:
+    """A curve for `frames`, its last value held for what the latency adds."""
+    if not isinstance(value, Tensor) or value.dim() < 2 or value.shape[-1] != tick_count(frames):
+        return value
+    more = tick_count(frames + latency) - value.shape[-1]
+    return torch.cat([value, value[:, -1:].expand(-1, more)], dim=1) if more else value

@@ -1,0 +1,200 @@
+"""The recursions in plain torch, sample by sample: readable, on any device, the definition of what is right.
+
+The fast forms (`fast`) and the engine are held to these. Coefficients are (rows, ticks, …) with one row for all items or one
+for each, and one tick for a constant or one for every 32 frames; unless it says "held", they move within a tick on a
+straight line from the previous tick's (see `curves.ramp`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .curves import TICK_FRAMES, hold, ramp
+from .gain_curve import amplitude, decibels, reduction_db, root
+
+
+def svf_step(s1: Tensor, s2: Tensor, c: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """One frame of a trapezoidal state-variable filter (A. Simper 2013) in increments of its two states.
+
+    Args:
+        s1, s2: states; x: input.
+        c: (…, 5): g > 0 (warped frequency), k > 0 (damping), and the mix m0, m1, m2 of input, band pass and low pass.
+
+    Returns:
+        The next states and the output.
+    """
+    g, k, m0, m1, m2 = c.unbind(-1)
+    damping = g + k
+    step = 2.0 * g / (1.0 + g * damping)
+    u = x - s2
+    next1 = s1 + step * (u - damping * s1)
+    next2 = s2 + step * (g * u + s1)
+    y = m0 * x + 0.5 * m1 * (s1 + next1) + 0.5 * m2 * (s2 + next2)
+    return next1, next2, y
+
+
+def svf_cascade(x: Tensor, c: Tensor) -> Tensor:
+    """Filters in series on x (batch, channels, time); c: (rows, ticks, sections, 5)."""
+    frames = x.shape[-1]
+    moving = ramp(c, frames)
+    for section in range(c.shape[2]):
+        s1 = s2 = x.new_zeros(x.shape[:2])
+        out = []
+        for n in range(frames):
+            now = moving[:, min(n, moving.shape[1] - 1), section].unsqueeze(1)
+            s1, s2, y = svf_step(s1, s2, now, x[..., n])
+            out.append(y)
+        x = torch.stack(out, -1)
+    return x
+
+
+def follower_step(state: tuple[Tensor, Tensor], rise: Tensor, fall: Tensor, x: Tensor, decoupled: bool) -> tuple[Tensor, Tensor]:
+    """One frame of a level follower (Giannoulis et al. 2012, section 2.3); the state is (peak, level).
+
+    `rise` and `fall` are 1 - exp(-1 / (time constant × sample rate)). Branching: one pole that changes its coefficient with
+    the direction. Decoupled: a peak that falls with the release, smoothed with the attack.
+    """
+    peak, level = state
+    if decoupled:
+        peak = torch.maximum(x, peak + fall * (x - peak))
+        return peak, level + rise * (peak - level)
+    difference = x - level
+    return peak, level + torch.where(difference > 0, rise, fall) * difference
+
+
+def follower(x: Tensor, c: Tensor, decoupled: bool) -> Tensor:
+    """Follow x (batch, channels, time); c: (rows, ticks, 2): rise and fall, held."""
+    moving = hold(c, x.shape[-1])
+    state = (x.new_zeros(x.shape[:2]), x.new_zeros(x.shape[:2]))
+    out = []
+    for n in range(x.shape[-1]):
+        rise, fall = moving[:, min(n, moving.shape[1] - 1)].unsqueeze(1).unbind(-1)
+        state = follower_step(state, rise, fall, x[..., n], decoupled)
+        out.append(state[1])
+    return torch.stack(out, -1)
+
+
+def allpass(x: Tensor, gain: Tensor, delay: list[int]) -> Tensor:
+    """Schroeder's all-pass on x (batch, channels, time): v[n] = x[n] + g v[n-D], y[n] = v[n-D] - g v[n].
+
+    Args:
+        gain: (rows, ticks); delay: frames, one for each channel.
+    """
+    moving = ramp(gain, x.shape[-1])
+    memory: list[Tensor] = []
+    out = []
+    for n in range(x.shape[-1]):
+        g = moving[:, min(n, moving.shape[1] - 1)].unsqueeze(1)
+        columns = [memory[n - d][:, c] if n >= d else torch.zeros_like(x[:, c, n]) for c, d in enumerate(delay)]
+        delayed = torch.stack(columns, 1)
+        v = x[..., n] + g * delayed
+        out.append(delayed - g * v)
+        memory.append(v)
+    return torch.stack(out, -1)
+
+
+LINES, PAIRS = 16, 8
+_SIGNS = (1, 1, -1, 1, -1, -1, 1, -1, 1, -1, -1, 1, 1, -1, 1, 1)
+
+
+def hadamard(x: Tensor) -> Tensor:
+    """The orthonormal Hadamard matrix of order 16 on the last axis, by butterflies."""
+    for stride in (8, 4, 2, 1):
+        pairs = x.reshape(*x.shape[:-1], -1, 2, stride)
+        a, b = pairs.unbind(-2)
+        x = torch.stack([a + b, a - b], -2).flatten(-3)
+    return x * 0.25
+
+
+def entrance(channels: int, like: Tensor) -> Tensor:
+    """How channel (i modulo channels) enters line i: (16,), energy 1 for each channel."""
+    lines = [len(range(i % channels, LINES, channels)) for i in range(LINES)]
+    return torch.tensor([s / n**0.5 for s, n in zip(_SIGNS, lines, strict=True)], dtype=like.dtype, device=like.device)
+
+
+def feedback_network(x: Tensor, shelf: Tensor, turns: Tensor, lines: list[int]) -> Tensor:
+    """A feedback delay network of sixteen lines (Jot and Chaigne 1991) with a slowly turning orthogonal matrix.
+
+    Args:
+        x: (batch, channels, time), at most 16 channels; channel c is heard at the entrance of line c.
+        shelf: (rows, ticks, 2, 5, 16): g, k, m0, m1, m2 of the two shelves of every line.
+        turns: (rows, knots, 2, 8): cosine and sine of the angle between line i and i + 8; one knot for a constant, or one
+            at the start of each tick and at the end, with a straight line between knots.
+        lines: 16 delays in frames.
+    """
+    frames, channels = x.shape[-1], x.shape[1]
+    moving = ramp(shelf, frames).transpose(-1, -2)  # rows, frames, 2, 16, 5
+    if turns.shape[1] > 1:
+        at = torch.arange(frames, device=x.device)
+        tick, share = at // TICK_FRAMES, ((at % TICK_FRAMES + 1).to(x.dtype) / TICK_FRAMES).reshape(1, -1, 1, 1)
+        turning = turns[:, tick] + (turns[:, tick + 1] - turns[:, tick]) * share
+    else:
+        turning = turns
+    enter = entrance(channels, x)
+    batch = x.shape[0]
+    states = [x.new_zeros(batch, LINES) for _ in range(4)]
+    memory: list[Tensor] = []
+    out = []
+    for n in range(frames):
+        columns = [memory[n - d][:, i] if n >= d else x.new_zeros(batch) for i, d in enumerate(lines)]
+        y = torch.stack(columns, 1)
+        now = moving[:, min(n, moving.shape[1] - 1)]
+        states[0], states[1], y = svf_step(states[0], states[1], now[:, 0], y)
+        states[2], states[3], y = svf_step(states[2], states[3], now[:, 1], y)
+        cosine, sine = turning[:, min(n, turning.shape[1] - 1)].unbind(1)
+        a, b = y[:, :PAIRS], y[:, PAIRS:]
+        y = hadamard(torch.cat([cosine * a - sine * b, sine * a + cosine * b], 1))
+        out.append(y[:, :channels])
+        entering = x[:, [i % channels for i in range(LINES)], n]
+        memory.append(y + enter * entering)
+    return torch.stack(out, -1)
+
+
+def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int]) -> Tensor:
+    """A compressor whose detector hears its own last output; up to the reduced signal, before makeup and mix.
+
+    Args:
+        x: (batch, channels, time).
+        settings: (rows, ticks, 10): threshold in dB, slope, knee in dB, range in dB, link, g and k of the low cut; and,
+            held, rise, fall and the averaging coefficient.
+        choices: low cut on, RMS, ballistics on the level, decoupled (0 or 1 each), channel mode (0 maximum, 1 mean, 2 mean of
+            powers).
+    """
+    low_cut, rms, on_level, decoupled, mode = choices
+    frames = x.shape[-1]
+    ramped, held = ramp(settings[..., :7], frames), hold(settings[..., 7:], frames)
+    zero = x.new_zeros(x.shape[:2])
+    heard, s1, s2, average, state = zero, zero, zero, zero, (zero, zero)
+    out = []
+    for n in range(frames):
+        threshold, slope, knee, limit, link, g, k = ramped[:, min(n, ramped.shape[1] - 1)].unsqueeze(1).unbind(-1)
+        rise, fall, smooth = held[:, min(n, held.shape[1] - 1)].unsqueeze(1).unbind(-1)
+        own = heard
+        if low_cut:
+            one = torch.ones_like(g)
+            s1, s2, own = svf_step(s1, s2, torch.stack([g, k, one, -k, -one], -1), heard)
+        together = combine_channels(own, mode)
+        level = (1.0 - link) * own.abs() + link * together
+        if rms:
+            average = average + smooth * (level * level - average)
+            level = root(average)
+        if on_level:
+            state = follower_step(state, rise, fall, level, bool(decoupled))
+            level = state[1]
+        reduction = reduction_db(decibels(level), threshold, slope, knee, limit)
+        if not on_level:
+            state = follower_step(state, rise, fall, reduction, bool(decoupled))
+            reduction = state[1]
+        heard = x[..., n] * amplitude(-reduction)
+        out.append(heard)
+    return torch.stack(out, -1)
+
+
+def combine_channels(x: Tensor, mode: int) -> Tensor:
+    """What all channels (axis 1) amount to: 0 the largest magnitude, 1 the magnitude of the mean, 2 the root of the mean power."""
+    if mode == 0:
+        return x.abs().amax(1, keepdim=True)
+    if mode == 1:
+        return x.mean(1, keepdim=True).abs()
+    return root((x * x).mean(1, keepdim=True))

@@ -1,0 +1,87 @@
+"""What a twin's arithmetic receives: the card's parameters as tensors over rows and ticks, and the circumstances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..card import Card, Parameter, Value
+from .curves import tick_count
+from .recursions import Path
+
+Given = float | str | bool | Tensor
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a twin runs: `path` chooses the form of the recursions (see `recursions`)."""
+
+    sample_rate: float
+    channels: int
+    frames: int
+    path: Path = "auto"
+
+
+class Values(SimpleNamespace):
+    """A card's values by name: continuous ones as (rows, ticks) float64, choices as str, switches as bool, and a list of the
+    same for each group (`v.bands[0].gain_db`). `rows` is 1 or the batch, `ticks` 1 or one for every 32 frames."""
+
+    def __getattr__(self, name: str) -> Any:  # for the type checker: names come from the card
+        raise AttributeError(name)
+
+
+def pack(card: Card, given: Mapping[str, Given], x: Tensor) -> Values:
+    """Bring the values of all addresses of a card into the form the arithmetic uses.
+
+    Args:
+        x: the sound, (batch, channels, time). Where it is float32 values are rounded to float32, as the engine keeps them.
+        given: a number, a (batch,) tensor, or a (batch, ticks) or (1, ticks) curve for each continuous address.
+
+    Raises:
+        ValueError: a tensor of another shape, or a value outside its range.
+    """
+    flat = {a: _value(p, given[a], f"{card.id}.{a}", x) for a, p in card.addresses.items()}
+    values = Values(**{p.id: flat[p.id] for p in card.parameters})
+    for group in card.groups:
+        prefixes = [f"{group.id}{i}" for i in range(1, group.count + 1)]
+        items = [Values(**{p.id: flat[f"{prefix}.{p.id}"] for p in group.parameters}) for prefix in prefixes]
+        setattr(values, f"{group.id}s", items)
+    return values
+
+
+def _value(p: Parameter, given: Given, name: str, x: Tensor) -> Tensor | Value:
+    if p.kind != "continuous":
+        return p.check(given, name.rpartition(".")[0])
+    if not isinstance(given, Tensor):
+        given = torch.tensor(float(p.check(given, name.rpartition(".")[0])), dtype=torch.float64)
+    batch, ticks = x.shape[0], tick_count(x.shape[-1])
+    t = (given.to(torch.float32) if x.dtype == torch.float32 else given).to(x.device, torch.float64)
+    if t.dim() == 0 or t.shape == (1,):
+        return t.reshape(1, 1)
+    if t.dim() == 1 and t.shape[0] == batch:
+        return t.unsqueeze(1)
+    if t.dim() == 2 and t.shape[0] in (1, batch) and t.shape[1] in (1, ticks):
+        return t
+    raise ValueError(
+        f"{name} has shape {tuple(given.shape)}; give a number, ({batch},) for the batch, or ({batch}, {ticks}): one value "
+        "for each tick of 32 frames"
+    )
+
+
+def check_ranges(card: Card, given: Mapping[str, Given]) -> None:
+    """Refuse tensors whose values leave the card's range (or are NaN).
+
+    Raises:
+        ValueError: names the parameter, the value and the range.
+    """
+    for address, value in given.items():
+        p = card.addresses[address]
+        if isinstance(value, Tensor) and p.kind == "continuous" and value.numel():
+            slack = 1e-6 * (p.max - p.min)
+            for edge in (float(value.min()), float(value.max())):
+                p.check(min(max(edge, p.min), p.max) if p.min - slack <= edge <= p.max + slack else edge, card.id)
