@@ -530,6 +530,8 @@ class Renderer:
             if name not in effect.card.addresses:
                 raise ValueError(unknown(name, list(effect.card.addresses), address.partition(".")[0]))
             p = effect.card.addresses[name]
+            if name == effect.card.latency:
+                raise ValueError(f"{address} sets the latency, so it cannot move while the sound runs; set it before")
             row = np.asarray(curve, dtype=np.float32).reshape(-1)
             if row.size == 0:
                 raise ValueError(f"the automation of {address} is empty")

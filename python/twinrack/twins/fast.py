@@ -1,18 +1,18 @@
 """The recursions with C++ sweeps forwards and backwards: exact gradients, vectorised over batch and channels, on the CPU.
 
-Each class is the fast form of the function of the same name in `reference`. Second derivatives are not available (torch
-says so when asked); the reference has them.
+Each class is the fast form of the function of the same name in `reference`. Second derivatives are refused here; the
+reference has them.
 """
 
 # torch's Function API is untyped: ctx and the results of apply have no types
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .. import _engine
 
@@ -20,6 +20,17 @@ from .. import _engine
 def _array(t: Tensor) -> np.ndarray[Any, Any]:
     array: np.ndarray[Any, Any] = t.detach().contiguous().numpy()
     return array
+
+
+def _once(backward: Callable[[Any, Tensor], Any]) -> Callable[[Any, Tensor], Any]:
+    """A backward step that refuses to be differentiated, instead of losing the second derivative without a word."""
+
+    def checked(ctx: Any, grad: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError("second derivatives (create_graph=True) need the reference path; use path='reference'")
+        return backward(ctx, grad)
+
+    return checked
 
 
 def _threads() -> int:
@@ -42,7 +53,7 @@ class SvfCascade(torch.autograd.Function):
         return torch.from_numpy(y)
 
     @staticmethod
-    @once_differentiable
+    @_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         x, c = ctx.saved_tensors
         x_grad, c_grad = _engine.svf_backward(_array(x), _array(c), ctx.states, _array(grad), _threads())
@@ -58,7 +69,7 @@ class Follower(torch.autograd.Function):
         return torch.from_numpy(y)
 
     @staticmethod
-    @once_differentiable
+    @_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         x, c = ctx.saved_tensors
         x_grad, c_grad = _engine.follower_backward(
@@ -76,7 +87,7 @@ class Allpass(torch.autograd.Function):
         return torch.from_numpy(y)
 
     @staticmethod
-    @once_differentiable
+    @_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         x, gain = ctx.saved_tensors
         x_grad, g_grad = _engine.allpass_backward(_array(x), _array(gain), ctx.v, _array(grad), ctx.delay, _threads())
@@ -92,7 +103,7 @@ class FeedbackNetwork(torch.autograd.Function):
         return torch.from_numpy(y)
 
     @staticmethod
-    @once_differentiable
+    @_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
         shelf, turns = ctx.saved_tensors
         w, states = ctx.memory
@@ -113,7 +124,7 @@ class FeedbackCompressor(torch.autograd.Function):
         return torch.from_numpy(y)
 
     @staticmethod
-    @once_differentiable
+    @_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         x, settings = ctx.saved_tensors
         x_grad, s_grad = _engine.feedback_backward(

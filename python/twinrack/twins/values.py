@@ -43,8 +43,10 @@ def pack(card: Card, given: Mapping[str, Given], x: Tensor) -> Values:
         given: a number, a (batch,) tensor, or a (batch, ticks) or (1, ticks) curve for each continuous address.
 
     Raises:
-        ValueError: a tensor of another shape, or a value outside its range.
+        ValueError: a tensor of another shape, a value outside its range, or a tensor for what sets the latency.
     """
+    if isinstance(given.get(card.latency), Tensor):
+        raise ValueError(f"{card.id}.{card.latency} sets the latency; give a number")
     flat = {a: _value(p, given[a], f"{card.id}.{a}", x) for a, p in card.addresses.items()}
     values = Values(**{p.id: flat[p.id] for p in card.parameters})
     for group in card.groups:
@@ -83,5 +85,5 @@ def check_ranges(card: Card, given: Mapping[str, Given]) -> None:
         p = card.addresses[address]
         if isinstance(value, Tensor) and p.kind == "continuous" and value.numel():
             slack = 1e-6 * (p.max - p.min)
-            for edge in (float(value.min()), float(value.max())):
+            for edge in (float(value.detach().min()), float(value.detach().max())):
                 p.check(min(max(edge, p.min), p.max) if p.min - slack <= edge <= p.max + slack else edge, card.id)

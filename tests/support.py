@@ -1,0 +1,108 @@
+"""What the tests share: random settings of any card, signals, and the error between two signals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import twinrack as tr
+from twinrack.card import Card, Parameter
+from twinrack.effect import Effect
+from twinrack.effects import CLASSES
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "audio"
+CARD_IDS = list(tr.CARDS)
+
+
+def recording(name: str) -> tuple[np.ndarray, int]:
+    """A real recording, (channels, frames) float32; skips where the development recordings are not there."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"the development recording {path.name} is not beside this checkout")
+    import soundfile
+
+    x, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return np.ascontiguousarray(x.T), rate
+
+
+def value_at(p: Parameter, position: float) -> float:
+    """The value at a place 0 … 1 in the parameter's own scale."""
+    if p.scale == "linear":
+        value = p.min + (p.max - p.min) * position
+    else:
+        value = p.min * (p.max / p.min) ** position
+    return float(np.clip(value, p.min, p.max))
+
+
+def random_values(card: Card, rng: np.random.Generator, how: str = "random") -> dict[str, Any]:
+    """Values for every address: "random" over the full range, "expected" inside what the card expects, or "extreme": at ends."""
+    found: dict[str, Any] = {}
+    used = {g.id: int(rng.integers(1, g.count + 1)) for g in card.groups}  # the other items stay as the card has them
+    for address, p in card.addresses.items():
+        prefix = address.partition(".")[0] if "." in address else ""
+        if prefix and int(prefix.lstrip("abcdefghijklmnopqrstuvwxyz_")) > used[prefix.rstrip("0123456789")]:
+            continue
+        if p.kind == "choice":
+            found[address] = str(rng.choice(p.options))
+        elif p.kind == "switch":
+            found[address] = bool(rng.random() < 0.3)
+        elif how == "extreme":
+            found[address] = (p.min, p.max, p.default)[rng.integers(3)]
+        elif how == "expected":
+            low, high = p.position(p.expected[0]), p.position(p.expected[1])
+            found[address] = value_at(p, rng.uniform(low, high))
+        else:
+            found[address] = value_at(p, rng.uniform())
+    return found
+
+
+def make(card: Card, values: dict[str, Any]) -> Effect:
+    effect = CLASSES[card.id]()
+    for address, value in values.items():
+        effect.set(address, value)
+    return effect
+
+
+def random_effect(card: Card, rng: np.random.Generator, how: str = "random") -> Effect:
+    return make(card, random_values(card, rng, how))
+
+
+def music(channels: int, frames: int, rate: float, seed: int = 0) -> np.ndarray:
+    """Bursts of decaying tones and noise with silence between them: what moves detectors and excites reverbs."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(frames) / rate
+    x = np.zeros((channels, frames))
+    for _ in range(max(2, int(8 * frames / rate))):
+        start = rng.uniform(0, frames / rate)
+        alive = t >= start
+        envelope = np.where(alive, np.exp(-(t - start) / rng.uniform(0.02, 0.3)), 0.0)
+        tone = np.sin(2 * np.pi * np.exp(rng.uniform(np.log(40), np.log(0.4 * rate))) * t)
+        pan = rng.uniform(0.2, 1.0, (channels, 1))
+        x += rng.uniform(0.05, 0.5) * pan * envelope * (tone + 0.3 * rng.standard_normal((channels, frames)))
+    return x.astype(np.float32)
+
+
+def error_db(y: np.ndarray, reference: np.ndarray) -> float:
+    """Level of the difference below the reference; -300 when they are equal."""
+    size = float(np.linalg.norm(reference.astype(np.float64)))
+    difference = float(np.linalg.norm(y.astype(np.float64) - reference.astype(np.float64)))
+    if difference == 0:
+        return -300.0
+    return 20.0 * float(np.log10(difference / max(size, 1e-30)))
+
+
+def random_curves(card: Card, rng: np.random.Generator, ticks: int) -> dict[str, np.ndarray]:
+    """A smooth random curve, one value a tick, for every continuous address that may move while it sounds."""
+    found = {}
+    for address, p in card.addresses.items():
+        if p.kind != "continuous" or address == card.latency:
+            continue
+        low, high = p.position(p.expected[0]), p.position(p.expected[1])
+        low += 1e-3 * (high - low)  # an end may mean "off", where an effect drops its state
+        knots = rng.uniform(low, high, 6)
+        position = np.interp(np.linspace(0, 5, ticks), np.arange(6), knots)
+        found[address] = np.array([value_at(p, q) for q in position], np.float32)
+    return found

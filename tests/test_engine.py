@@ -1,0 +1,309 @@
+"""What the engine promises for every effect, run over all cards: block sizes, reset, silence, hostile input, formats."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from support import CARD_IDS, error_db, make, music, random_effect
+
+import twinrack as tr
+
+RATES = (8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
+
+
+def blocks_of(x: np.ndarray, size: int) -> list[np.ndarray]:
+    return [x[:, i : i + size] for i in range(0, x.shape[1], size)]
+
+
+def stream(rack: tr.Rack, x: np.ndarray, rate: float, size: int) -> np.ndarray:
+    rack.prepare(rate, x.shape[0])
+    return np.concatenate([rack.process(np.ascontiguousarray(b)) for b in blocks_of(x, size)], axis=1)
+
+
+def everything() -> tr.Rack:
+    """A rack with every effect, branches and latency."""
+    rng = np.random.default_rng(4)
+    return tr.Rack(
+        [
+            tr.ParametricEQ(bands=[tr.Band("bell", gain_db=5), tr.Band("low_cut", slope_db_per_octave="36")]),
+            tr.Parallel([[], [tr.Compressor(lookahead_ms=1.7, threshold_db=-35), tr.Gain(gain_db=-4)]]),
+            *[random_effect(card, rng, "expected") for card in tr.CARDS.values() if card.id != "compressor"],
+        ]
+    )
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+@pytest.mark.parametrize("size", [1, 7, 32, 64, 1000, 4096])
+def test_output_does_not_depend_on_block_size(card, size):
+    for seed in range(3):
+        rng = np.random.default_rng([seed, 1])
+        rack = tr.Rack([random_effect(tr.CARDS[card], rng, ("expected", "random", "extreme")[seed])])
+        x = music(2, 6000, 48000, seed)
+        assert np.array_equal(stream(rack, x, 48000, size), stream(rack, x, 48000, 6000))
+
+
+@pytest.mark.parametrize("size", [1, 7, 32, 64, 1000, 4096])
+def test_block_size_with_changes_while_it_sounds(size):
+    """Parameters set, bypass and a new structure at the same frames: the same sound, whatever the blocks between them."""
+
+    def play(cut: int) -> np.ndarray:
+        rack = everything()
+        x = music(2, 24000, 48000, 8)
+        rack.prepare(48000, 2)
+        parts = []
+        for i, part in enumerate(blocks_of(x, 4000)):
+            if i == 1:
+                rack["compressor"].ratio = 12
+                rack.set("parametric_eq.band1.gain_db", -9)
+            if i == 2:
+                rack["fdn_reverb"].bypass = True
+            if i == 3:
+                rack.append(tr.Gain(gain_db=-6))
+            if i == 4:
+                rack["fdn_reverb"].bypass = False
+                rack["gain"].gain_db = 3
+            parts += [rack.process(np.ascontiguousarray(b)) for b in blocks_of(part, cut)]
+        return np.concatenate(parts, axis=1)
+
+    assert np.array_equal(play(size), play(512))
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_rendering_again_gives_the_same(card, rng):
+    rack = tr.Rack([random_effect(tr.CARDS[card], rng, "expected")])
+    x = music(2, 9600, 48000, 1)
+    first = rack(x, 48000)
+    assert np.array_equal(rack(x, 48000), first)
+    rack.prepare(48000, 2)
+    rack.process(music(2, 9600, 48000, 2))
+    rack.prepare(48000, 2)  # a new stream remembers nothing
+    latency = rack.latency_frames
+    assert np.array_equal(rack.process(x)[:, latency:], first[:, : first.shape[1] - latency])
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_silence_in_silence_out_after_the_tail(card, rng):
+    effect = random_effect(tr.CARDS[card], rng, "expected")
+    for address, p in effect.card.addresses.items():
+        if p.kind == "switch":
+            effect.set(address, False)  # a frozen reverb never ends; it has its own test
+    rack = tr.Rack([effect])
+    y = rack(np.concatenate([music(2, 9600, 48000, 1), np.zeros((2, 48000 * 14), np.float32)], axis=1), 48000)
+    assert np.max(np.abs(y[:, -48000:])) < 1e-7
+    assert not np.any(rack(np.zeros((2, 9600), np.float32), 48000))
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_non_finite_input_never_comes_out_and_is_counted(card, poison, rng):
+    rack = tr.Rack([random_effect(tr.CARDS[card], rng)])
+    x = music(2, 9600, 48000, 2)
+    x[1, 4000:4003] = poison
+    rack.prepare(48000, 2)
+    y = rack.process(x)
+    assert np.isfinite(y).all()
+    assert rack.input_faults == 3
+    clean = x.copy()
+    clean[1, 4000:4003] = 0
+    rack.prepare(48000, 2)
+    assert np.array_equal(rack.process(clean), y)  # a non-finite sample counts as silence
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_denormal_tiny_huge_and_clipped_input(card):
+    for seed in range(6):
+        rng = np.random.default_rng([seed, 2])
+        rack = tr.Rack([random_effect(tr.CARDS[card], rng, ("random", "extreme")[seed % 2])])
+        x = music(2, 4800, 48000, seed)
+        for loud in (x * 1e-39, x * 1e-20, np.clip(x * 50, -1, 1), x * 1e6, x * 1e30):
+            y = rack(loud.astype(np.float32), 48000)
+            assert np.isfinite(y).all()
+
+
+def test_an_effect_that_overflows_is_reset_faded_and_counted():
+    rack = tr.Rack([tr.Gain(gain_db=24), tr.Gain(gain_db=0)])
+    x = np.full((1, 9600), 3e38, np.float32)
+    x[:, 3200:] = 0.25
+    rack.prepare(48000, 1)
+    y = np.concatenate([rack.process(np.ascontiguousarray(b)) for b in blocks_of(x, 320)], axis=1)
+    assert np.isfinite(y).all()
+    meters = rack.meters()
+    assert meters["gain"].faults > 0
+    assert meters["gain_2"].faults == 0
+    assert y[0, -1] == pytest.approx(0.25 * 10 ** (24 / 20), rel=1e-4)  # it came back
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_every_rate_and_channel_count(card):
+    for i, rate in enumerate(RATES):
+        rng = np.random.default_rng([i, 3])
+        rack = tr.Rack([random_effect(tr.CARDS[card], rng, "expected")])
+        y = rack(music(2, 2000, rate, i), rate)
+        assert y.shape == (2, 2000)
+        assert np.isfinite(y).all()
+    for channels in range(1, 17):
+        rng = np.random.default_rng([channels, 4])
+        rack = tr.Rack([random_effect(tr.CARDS[card], rng, "expected")])
+        x = music(channels, 2000, 48000, channels)
+        y = rack(x, 48000)
+        assert y.shape == x.shape
+        assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_no_frames_and_one_frame(card, rng):
+    rack = tr.Rack([random_effect(tr.CARDS[card], rng)])
+    assert rack(np.zeros((2, 0), np.float32), 48000).shape == (2, 0)
+    assert rack(np.zeros((2, 1), np.float32), 48000).shape == (2, 1)
+    rack.prepare(48000, 1)
+    assert rack.process(np.zeros((1, 0), np.float32)).shape == (1, 0)
+    assert rack.process(np.zeros(1, np.float32)).shape == (1,)
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_a_jump_of_any_parameter_makes_no_click(card):
+    """A low tone through the effect while one parameter jumps over its expected range: no broadband step above -60 dBFS.
+
+    The click is what is left above 6 kHz in the short time around the jump, where the tone itself has nothing.
+    """
+    rate, frames = 48000, 24000
+    x = np.broadcast_to(0.25 * np.sin(2 * np.pi * 200 * np.arange(frames) / rate), (2, frames)).astype(np.float32)
+    for address, p in tr.CARDS[card].addresses.items():
+        if p.kind != "continuous" or address == tr.CARDS[card].latency or ("." in address and "1." not in address):
+            continue
+        effect = make(tr.CARDS[card], {})
+        if card == "parametric_eq":
+            effect.set("band1.type", "bell")
+            effect.set("band1.gain_db", 6.0)
+        effect.set(address, p.expected[0])
+        rack = tr.Rack([effect])
+        rack.prepare(rate, 2)
+        y = [rack.process(x[:, :12000].copy())]
+        effect.set(address, p.expected[1])
+        y.append(rack.process(x[:, 12000:].copy()))
+        whole = np.concatenate(y, axis=1)[0].astype(np.float64)
+        window = whole[11000:16000] * np.hanning(5000)
+        spectrum = np.abs(np.fft.rfft(window)) / 2500
+        above = spectrum[int(6000 / rate * 5000) :]
+        click_db = 20 * np.log10(np.sqrt(np.sum(above**2)) + 1e-12)
+        assert click_db < -60, f"{address}: {click_db:.1f} dBFS above 6 kHz"
+
+
+def test_a_swap_is_a_crossfade():
+    rate = 48000
+    x = np.full((1, 48000), 0.5, np.float32)
+    rack = tr.Rack([tr.Gain()])
+    rack.prepare(rate, 1)
+    first = rack.process(x[:, :1000].copy())
+    rack.append(tr.Gain(gain_db=-20))
+    y = np.concatenate([first, rack.process(x[:, 1000:].copy())], axis=1)[0]
+    assert y[0] == 0.5
+    assert y[-1] == pytest.approx(0.05, rel=1e-5)
+    assert np.max(np.abs(np.diff(y))) < 0.5 / 500  # spread over 1024 frames
+    rack.remove("gain_2")
+    rack.process(x.copy())
+    assert rack.process(x.copy())[0, -1] == 0.5
+
+
+def test_meters_say_what_went_through():
+    rack = tr.Rack([tr.Compressor(threshold_db=-20, ratio=4, attack_ms=0.1, knee_db=0), tr.Gain(gain_db=-6)])
+    rack.prepare(48000, 1)
+    assert rack.meters()["compressor"].peak_in_db == -np.inf
+    tone = np.sin(2 * np.pi * 997 * np.arange(48000) / 48000).astype(np.float32)
+    rack.process(tone)
+    rack.meters()
+    rack.process(tone)
+    m = rack.meters()
+    assert m["compressor"].peak_in_db == pytest.approx(0, abs=0.01)
+    assert m["compressor"].rms_in_db == pytest.approx(-3.01, abs=0.01)
+    assert 10 < m["compressor"].gain_reduction_db < 15.1
+    assert m["gain"].peak_in_db == pytest.approx(m["compressor"].peak_out_db, abs=1e-6)
+    assert m["gain"].rms_out_db == pytest.approx(m["gain"].rms_in_db - 6, abs=0.01)
+
+
+def test_parallel_branches_null():
+    """Dry minus the same dry through a bypass-like branch with latency: nothing is left."""
+    slow = tr.Compressor(threshold_db=0, ratio=1, lookahead_ms=5)
+    rack = tr.Rack([tr.Parallel([[tr.Gain(polarity="invert")], [slow]])])
+    x = music(2, 24000, 48000, 1)
+    assert np.max(np.abs(rack(x, 48000))) < 1e-7
+
+
+def test_dry_wet_mix_is_what_it_says():
+    rack = tr.Rack([tr.dry_wet(tr.Compressor(ratio=1, lookahead_ms=3), 0.3)])
+    x = music(2, 9600, 48000, 1)
+    assert error_db(rack(x, 48000), x) < -90
+
+
+def test_several_racks_run_in_several_threads_at_once():
+    """The same racks, one after the other and all at once, give the same; and the interpreter is free meanwhile."""
+    x = music(2, 48000 * 4, 48000, 1)
+    racks = [everything() for _ in range(4)]
+    alone = racks[0](x, 48000)
+    results: list[np.ndarray | None] = [None] * 4
+
+    def work(i: int) -> None:
+        results[i] = racks[i](x, 48000)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    ticks = 0
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(0.001)
+        ticks += 1
+    for result in results:
+        assert np.array_equal(result, alone)
+    assert ticks > 5  # this thread ran while they worked
+
+
+def test_a_storm_of_changes_from_another_thread():
+    """Parameters, bypass, structure and meters from one thread, sound in another: finite, and ends where it was told."""
+    rack = everything()
+    rack.prepare(48000, 2)
+    x = music(2, 512, 48000, 1)
+    stop = threading.Event()
+    outputs = []
+
+    def audio() -> None:
+        while not stop.is_set():
+            outputs.append(bool(np.isfinite(rack.process(x)).all()))
+
+    thread = threading.Thread(target=audio)
+    thread.start()
+    rng = np.random.default_rng(0)
+    for i in range(400):
+        rack["compressor"].threshold_db = float(rng.uniform(-60, 0))
+        rack["fdn_reverb"].mix = float(rng.uniform(0, 1))
+        rack["gain"].bypass = bool(i % 2)
+        if i % 40 == 0:
+            rack.append(tr.Gain(gain_db=float(rng.uniform(-6, 0)), name=f"extra_{i}"))
+        rack.meters()
+        time.sleep(0.0005)
+    stop.set()
+    thread.join()
+    assert len(outputs) > 50
+    assert all(outputs)
+
+
+def test_a_full_queue_says_so():
+    rack = tr.Rack([tr.Gain()])
+    rack.prepare(48000, 1)
+    with pytest.raises(RuntimeError, match="changes wait"):
+        for i in range(20000):
+            rack["gain"].gain_db = -float(i % 50)
+    rack.process(np.zeros(64, np.float32))
+    rack["gain"].gain_db = -3
+
+
+def test_frozen_reverb_holds_its_level():
+    rack = tr.Rack([tr.FDNReverb(mix=1, early_db=-60)])
+    rack.prepare(48000, 2)
+    rack.process(music(2, 48000, 48000, 1))
+    rack["fdn_reverb"].freeze = True
+    silence = np.zeros((2, 480000), np.float32)
+    levels = [20 * np.log10(np.sqrt(np.mean(rack.process(silence) ** 2))) for _ in range(12)]
+    assert max(levels) - min(levels) < 1.0  # over two minutes

@@ -1,0 +1,123 @@
+"""The gradients: right in float64 for every learnable parameter of every card, and the same on both paths."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from support import CARD_IDS, music, random_values
+from torch.autograd import gradcheck
+
+import twinrack as tr
+from twinrack.twins import apply
+from twinrack.twins import recursions as ops
+
+RATE = 8000.0
+
+
+def addresses(card_id: str) -> list[str]:
+    """Learnable addresses; of a group, one item of each."""
+    card = tr.CARDS[card_id]
+    return [a for a, p in card.addresses.items() if p.learnable and (("." not in a) or a.split(".")[0].endswith("1"))]
+
+
+def settings(card_id: str, seed: int) -> dict:
+    rng = np.random.default_rng(seed)
+    values = random_values(tr.CARDS[card_id], rng, "expected")
+    return {a: v for a, v in values.items() if tr.CARDS[card_id].addresses[a].kind != "switch"}
+
+
+def variants(card_id: str) -> list[dict]:
+    """Choices that lead to different arithmetic."""
+    if card_id == "parametric_eq":
+        types = tr.CARDS[card_id].addresses["band1.type"].options[1:]
+        return [{"band1.type": t, "warping": w} for t in types for w in ("matched", "bilinear")]
+    if card_id == "compressor":
+        common = {"sidechain_low_cut_hz": 60.0, "lookahead_ms": 1.0}
+        return [
+            common | {"detector": d, "ballistics": b, "envelope": e, "topology": t, "channel_mode": m}
+            for d, b, e, t, m in [
+                ("peak", "gain", "branching", "feed_forward", "maximum"),
+                ("rms", "level", "decoupled", "feed_forward", "mean"),
+                ("rms", "gain", "decoupled", "feedback", "power_mean"),
+                ("peak", "level", "branching", "feedback", "maximum"),
+            ]
+        ]
+    return [{}]
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_gradcheck_of_every_learnable_parameter(card):
+    for number, variant in enumerate(variants(card)):
+        fixed = settings(card, number) | variant
+        x = torch.from_numpy(music(2, 700 if card == "fdn_reverb" else 200, RATE, number)).double()[None]
+        for address in addresses(card):
+            p = tr.CARDS[card].addresses[address]
+            middle = float(fixed.get(address, p.default))
+            if p.scale == "linear":  # away from the ends, where a finite difference would leave the range
+                middle = float(np.clip(middle, p.min + 0.01 * (p.max - p.min), p.max - 0.01 * (p.max - p.min)))
+            value = torch.tensor(middle, dtype=torch.float64, requires_grad=True)
+
+            def sound(v, fixed=fixed, address=address, x=x):
+                return apply(card, x, RATE, fixed | {address: v})
+
+            size = max(abs(middle), 1e-2)
+            gradcheck(sound, (value,), eps=1e-6 * size, atol=2e-6, rtol=2e-4)
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_both_paths_have_the_same_gradients(card):
+    """For the sound, for values per item and for curves: fast and reference, to rounding."""
+    frames = 300
+    for number, variant in enumerate(variants(card)[:4]):
+        fixed = settings(card, number) | variant
+        x = torch.from_numpy(np.stack([music(2, frames, RATE, s) for s in range(2)])).double()
+        found = []
+        for path in ("fast", "reference"):
+            sound = x.clone().requires_grad_()
+            given = dict(fixed)
+            curves = []
+            for address in addresses(card):
+                p = tr.CARDS[card].addresses[address]
+                ends = [p.position(e) for e in p.expected]
+                shape = (2, 10) if len(curves) % 2 else (2,)
+                position = np.random.default_rng(len(curves)).uniform(*ends, shape) * 0.98 + 0.01
+                value = p.min + (p.max - p.min) * position if p.scale == "linear" else p.min * (p.max / p.min) ** position
+                curves.append(torch.from_numpy(value).requires_grad_())
+                given[address] = curves[-1]
+            y = apply(card, sound, RATE, given, path=path)
+            weight = torch.from_numpy(np.random.default_rng(1).standard_normal(y.shape))
+            found.append([y, *torch.autograd.grad((y * weight).sum(), [sound, *curves], allow_unused=True)])
+        for name, a, b in zip(["y", "x", *addresses(card)], *found, strict=True):
+            if a is not None and b is not None:
+                scale = float(b.detach().abs().max()) + 1e-12
+                assert float((a - b).detach().abs().max()) <= 1e-9 * scale, f"{card}, {variant}: {name}"
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_gradcheck_of_the_follower(decoupled):
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.uniform(0, 1, (3, 2, 100))).requires_grad_()
+    c = torch.from_numpy(rng.uniform(0.05, 0.6, (3, 4, 2))).requires_grad_()
+    assert gradcheck(lambda a, b: ops.follower(a, b, decoupled, "fast"), (x, c), atol=1e-6)
+
+
+def test_second_derivatives_are_refused_on_the_fast_path():
+    x = torch.rand(1, 1, 64, dtype=torch.float64, requires_grad=True)
+    c = torch.tensor([[[[0.1, 1.0, 1.0, 0.5, 0.2]]]], dtype=torch.float64, requires_grad=True)
+    with pytest.raises(RuntimeError, match="need the reference path"):
+        torch.autograd.grad(ops.svf_cascade(x, c, "fast").sum(), c, create_graph=True)
+    (grad,) = torch.autograd.grad((ops.svf_cascade(x, c, "reference") ** 2).sum(), c, create_graph=True)
+    grad.sum().backward()
+
+
+def test_fast_path_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="float32 or float64 on the CPU"):
+        ops.follower(torch.rand(1, 1, 8, dtype=torch.float16), torch.rand(1, 1, 2), False, "fast")
+
+
+def test_other_devices_take_the_reference_path():
+    """On the "meta" device nothing can be computed by C++, so this passes only when the plain torch path is chosen."""
+    x = torch.rand(1, 2, 40, device="meta")
+    c = torch.rand(1, 1, 2, 5, device="meta")
+    assert ops.svf_cascade(x, c).device.type == "meta"
