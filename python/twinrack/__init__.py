@@ -15,7 +15,7 @@ from .effects import *  # noqa: F403
 from .rack import Chain, Meter, Parallel, Rack, dry_wet
 
 if TYPE_CHECKING:
-    from .live import devices, live
+    from .live_stream import LiveStream, devices, live
     from .patch import load
     from .train.fit import FitResult, fit
 
@@ -23,10 +23,11 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "load": "patch",
-    "live": "live",
-    "devices": "live",
+    "live": "live_stream",
+    "devices": "live_stream",
     "fit": "train.fit",
     "FitResult": "train.fit",
+    "LiveStream": "live_stream",
 }
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Effect",
     "FitResult",
     "GroupItem",
+    "LiveStream",
     "Meter",
     "Parallel",
     "Rack",

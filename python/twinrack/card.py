@@ -34,6 +34,7 @@ class Parameter:
     scale: str = "linear"
     smoothing_ms: float = 0.0
     learnable: bool = False
+    learning_step: float = 1.0
     options: tuple[str, ...] = ()
     follows: tuple[str, float] | None = None
 

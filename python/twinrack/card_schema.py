@@ -41,6 +41,7 @@ class Continuous(Strict):
     scale: Literal["linear", "log", "db"]
     smoothing_ms: float = Field(ge=0)
     learnable: bool
+    learning_step: float = Field(default=1.0, gt=0, le=1)  # share of the usual training step, for what is sensitive
     doc: Sentence
     perceptual: Sentence
     follows: Follows | None = None

@@ -152,10 +152,11 @@ class Rack:
 
     def __init__(self, effects: Iterable[Effect | Chain | Parallel] = (), name: str = "rack") -> None:
         self.name = name
+        self.provenance: dict[str, Any] = {}  # where the values came from: written into the patch, no part of equality
+        self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; stand beside the patch
         self._root = Chain(effects)
         self._engine: _engine.Engine | None = None
         self._format: tuple[float, int] | None = None
-        self._flat = False
         self._mapping: dict[str, Effect] = {}
         self._adopt()
 

@@ -1,0 +1,231 @@
+"""Files: audio in and out by soundfile, and writing that is complete or leaves nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import soundfile
+
+from . import _engine
+from .audio import MAX_RATE, MIN_RATE, Audio
+
+FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".aiff": "AIFF", ".aif": "AIFF", ".mp3": "MP3"}
+LOSSY = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
+FLOAT_FORMATS = ("WAV", "AIFF")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A path beside `path` to write to, which becomes `path` when the block ends well and vanishes when it does not.
+
+    Raises:
+        OSError: the folder is missing, read-only or full; one sentence with the path.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=path.parent)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; create it first") from None
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o666 & ~_umask())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise (error if error.errno is None else _cannot_write(path, error)) from None
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _cannot_write(path: Path, error: OSError) -> OSError:
+    reasons = {
+        errno.EACCES: f"{path.parent} may not be written to",
+        errno.EROFS: f"{path.parent} is on a read-only disk",
+        errno.ENOSPC: f"the disk of {path.parent} is full",
+        errno.EDQUOT: f"the disk quota of {path.parent} is used up",
+        errno.EFBIG: f"{path} grew beyond the largest file allowed here",
+        errno.ENOTDIR: f"{path.parent} is not a folder",
+    }
+    reason = reasons.get(error.errno or 0, f"{path} cannot be written: {error.strerror or error}")
+    return OSError(f"{reason}; {path.name} was not written")
+
+
+class AudioFile:
+    """An audio file open for reading in blocks of (channels, frames) float32.
+
+    Raises:
+        FileNotFoundError, ValueError: not there, not audio, empty, more channels or another rate than the engine takes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise FileNotFoundError(f"there is no file {self.path}")
+        if self.path.is_dir():
+            raise ValueError(f"{self.path} is a folder; give an audio file")
+        try:
+            self._file = soundfile.SoundFile(self.path)
+        except (soundfile.SoundFileError, OSError, TypeError) as error:
+            reason = str(error).rpartition(": ")[2].rstrip(".")
+            raise ValueError(f"{self.path} cannot be read as audio ({reason}); give WAV, FLAC, OGG, AIFF or MP3") from None
+        self.sample_rate = int(self._file.samplerate)
+        self.channels = int(self._file.channels)
+        self.frames = int(self._file.frames)
+        try:
+            if self.frames == 0:
+                raise ValueError(f"{self.path} is empty: it holds no audio frames")
+            if not 1 <= self.channels <= _engine.MAX_CHANNELS:
+                raise ValueError(f"{self.path} has {self.channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
+            if not MIN_RATE <= self.sample_rate <= MAX_RATE:
+                raise ValueError(f"{self.path} has {self.sample_rate} Hz; {MIN_RATE} to {MAX_RATE} are possible")
+        except ValueError:
+            self._file.close()
+            raise
+
+    def blocks(self, size: int = 65536) -> Iterator[Audio]:
+        """The rest of the file, block by block."""
+        while True:
+            try:
+                part = self._file.read(size, dtype="float32", always_2d=True)
+            except soundfile.SoundFileError as error:
+                raise ValueError(f"{self.path} is damaged at frame {self._file.tell()}: {error}") from None
+            if not len(part):
+                return
+            yield np.ascontiguousarray(part.T)
+
+    def read(self) -> Audio:
+        """All of it, (channels, frames)."""
+        parts = list(self.blocks(1 << 20))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def read_audio(path: str | os.PathLike[str]) -> tuple[Audio, int]:
+    """A whole file: (channels, frames) float32 and its sample rate. Raises as `AudioFile`."""
+    with AudioFile(path) as file:
+        return file.read(), file.sample_rate
+
+
+def format_of(path: Path) -> str:
+    """soundfile's name of the format that a file name asks for.
+
+    Raises:
+        ValueError: an ending that is none of FORMATS.
+    """
+    found = FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise ValueError(f"{path.name} has no audio ending that can be written; use one of {', '.join(FORMATS)}")
+    return found
+
+
+class AudioWriter:
+    """Writes blocks to an audio file, which appears complete when closed well and not at all otherwise.
+
+    Args:
+        path: the ending chooses the format.
+        sample_rate: Hz; channels: 1 to 16.
+        bits: 16, 24, or 32 (float where the format has it). Integers get triangular dither of one step, from `seed`.
+
+    `clipped` counts samples that were beyond full scale in an integer format.
+    """
+
+    def __init__(self, path: Path, sample_rate: int, channels: int, bits: int = 24, seed: int = 0) -> None:
+        self.path = path
+        kind = format_of(path)
+        if bits not in (16, 24, 32):
+            raise ValueError(f"{bits} bits cannot be written; use 16, 24 or 32")
+        if kind in LOSSY:
+            subtype, self._step = LOSSY[kind], 0.0
+        elif bits == 32 and kind in FLOAT_FORMATS:
+            subtype, self._step = "FLOAT", 0.0
+        else:
+            subtype, self._step = f"PCM_{min(bits, 24)}", 2.0 ** (1 - min(bits, 24))
+        self._integer = self._step > 0
+        self._random = np.random.default_rng(seed)
+        self.clipped = 0
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(f"{path} may not be overwritten; choose another name or change its permissions")
+        self._atomic = atomic(path)
+        self._beside = self._atomic.__enter__()
+        try:
+            self._file = soundfile.SoundFile(self._beside, "w", sample_rate, channels, subtype, format=kind)
+        except (soundfile.SoundFileError, ValueError) as error:
+            failure = ValueError(f"{kind} cannot hold {channels} channels at {sample_rate} Hz ({error}); use another format")
+            self._leave(failure)
+            raise failure from None
+
+    def write(self, x: Audio) -> None:
+        """The next block, (channels, frames)."""
+        y = np.asarray(x, dtype=np.float64).T
+        if self._integer:
+            y = y + self._step * (self._random.random(y.shape) - self._random.random(y.shape))
+            self.clipped += int(np.count_nonzero((y > 1.0) | (y < -1.0)))
+            y = np.clip(y, -1.0, 1.0 - self._step)
+        try:
+            self._file.write(y if self._integer else y.astype(np.float32))
+        except (soundfile.SoundFileError, AssertionError, OSError):
+            raise self._failed() from None
+
+    def _failed(self) -> OSError:
+        free = shutil.disk_usage(self.path.parent).free
+        number = errno.ENOSPC if free < 1 << 20 else errno.EFBIG
+        return _cannot_write(self.path, OSError(number, os.strerror(number)))
+
+    def _leave(self, error: BaseException | None) -> None:
+        if error is None:
+            self._atomic.__exit__(None, None, None)
+            return
+        try:
+            self._atomic.__exit__(type(error), error, error.__traceback__)
+        except BaseException as raised:
+            if raised is not error:
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._file.close()
+        except (soundfile.SoundFileError, OSError):
+            error = error or self._failed()
+            self._leave(error)
+            raise error from None
+        if error is None and self._beside.stat().st_size == 0:
+            error = self._failed()
+            self._leave(error)
+            raise error
+        self._leave(error)
+
+
+def hash_audio(x: np.ndarray[Any, Any]) -> str:
+    """SHA-256 of audio as (channels, frames) float32 samples: the same for a file and the array read from it."""
+    import hashlib
+
+    return hashlib.sha256(np.ascontiguousarray(x, dtype="<f4").tobytes()).hexdigest()

@@ -1,0 +1,264 @@
+"""Live: a rack between an audio interface's inputs and outputs. The callback is C++; no Python runs on the audio thread.
+
+PortAudio comes through python-sounddevice; the address of the callback is handed to its stream, as python-rtmixer does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import TracebackType
+from typing import Any, Self
+
+from . import _engine
+from .rack import Meter, Rack
+
+FADE_LIMIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Device:
+    """An audio device as PortAudio lists it."""
+
+    index: int
+    name: str
+    host_api: str
+    inputs: int
+    outputs: int
+    sample_rate: float
+    latency_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.index:>3}  {self.name} ({self.host_api}): {self.inputs} in, {self.outputs} out, {self.sample_rate:g} Hz"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the audio libraries from writing to the terminal while they look around; errors are raised, not printed."""
+    sys.stderr.flush()
+    saved, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nothing)
+
+
+def _sounddevice() -> Any:
+    try:
+        with _quiet():
+            import sounddevice
+        # Terminating PortAudio at exit aborts the process when the server has died meanwhile; the system frees all anyway.
+        atexit.unregister(sounddevice._exit_handler)
+    except OSError as error:
+        raise OSError(f"PortAudio is missing ({error}); install libportaudio2 (Debian, Ubuntu) or portaudio (Homebrew)") from None
+    return sounddevice
+
+
+def devices() -> list[Device]:
+    """All audio devices there are now.
+
+    Raises:
+        OSError: PortAudio is not installed.
+    """
+    sd = _sounddevice()
+    with _quiet():  # look again: a server may have started since
+        if sd._initialized:
+            sd._terminate()
+        sd._initialize()
+        apis, found = sd.query_hostapis(), sd.query_devices()
+    return [
+        Device(
+            index=i,
+            name=d["name"],
+            host_api=apis[d["hostapi"]]["name"],
+            inputs=d["max_input_channels"],
+            outputs=d["max_output_channels"],
+            sample_rate=d["default_samplerate"],
+            latency_ms=1000 * d["default_low_output_latency"],
+        )
+        for i, d in enumerate(found)
+    ]
+
+
+def _choose(all_devices: list[Device], wanted: int | str | None, direction: str, sd: Any) -> Device:
+    """The device that is meant: by number, by (part of the) name, or the system's; JACK before others where it runs."""
+    if not all_devices:
+        raise OSError("there is no audio device; plug one in, or start a server such as JACK (jackd -d dummy needs no hardware)")
+    count = "inputs" if direction == "input" else "outputs"
+    fitting = [d for d in all_devices if getattr(d, count) > 0]
+    if isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdigit()):
+        for device in all_devices:
+            if device.index == int(wanted):
+                if device not in fitting:
+                    raise OSError(f"device {device.index} ({device.name}) has no {count}; see `twinrack devices`")
+                return device
+        raise OSError(f"there is no device {wanted}; there are {', '.join(str(d.index) for d in all_devices)}")
+    if wanted is not None:
+        matches = [d for d in fitting if wanted.lower() in f"{d.name} {d.host_api}".lower()]
+        if matches:
+            return matches[0]
+        near = get_close_matches(wanted, [d.name for d in fitting], 1, 0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else "; see `twinrack devices`"
+        raise OSError(f"no {direction} device is called {wanted!r}{hint}")
+    for device in fitting:
+        if device.host_api.startswith("JACK"):
+            return device
+    default = sd.default.device[0 if direction == "input" else 1]
+    for device in fitting:
+        if device.index == default:
+            return device
+    if fitting:
+        return fitting[0]
+    raise OSError(f"no device has {count}; see `twinrack devices`")
+
+
+class LiveStream:
+    """A rack that sounds. Use it in a `with` block, or call `start` and `stop`.
+
+    Attributes:
+        rack: change its parameters, bypass and structure while it sounds.
+        sample_rate, block_size: what the stream runs at.
+        input, output: the devices.
+    """
+
+    def __init__(
+        self,
+        rack: Rack,
+        *,
+        input: int | str | None = None,  # noqa: A002 - the field's word
+        output: int | str | None = None,
+        block_size: int = 64,
+        sample_rate: float | None = None,
+        channels: int | None = None,
+    ) -> None:
+        if block_size < 1 or block_size > 8192:
+            raise ValueError(f"block_size = {block_size} is outside 1 to 8192 frames")
+        if rack.sidechains:
+            raise ValueError(f"the rack listens to sidechain {rack.sidechains[0]!r}; live streams have one input: remove the key")
+        sd = _sounddevice()
+        there = devices()
+        self.input = _choose(there, input, "input", sd)
+        self.output = _choose(there, output, "output", sd)
+        if channels is None:
+            channels = max(1, min(self.output.outputs, 2))
+        if not 1 <= channels <= _engine.MAX_CHANNELS:
+            raise ValueError(f"{channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
+        self.channels = channels
+        self.block_size = block_size
+        self.sample_rate = float(sample_rate or self.output.sample_rate)
+        self.rack = rack
+        inputs, outputs = min(channels, self.input.inputs), min(channels, self.output.outputs)
+        rack.prepare(self.sample_rate, channels)
+        assert rack._engine is not None
+        self._callback = _engine.LiveCallback(rack._engine, inputs, outputs)
+        ffi = sd._ffi
+        try:
+            with _quiet():
+                self._stream = sd._StreamBase(
+                    kind="duplex",
+                    samplerate=self.sample_rate,
+                    blocksize=block_size,
+                    device=(self.input.index, self.output.index),
+                    channels=(inputs, outputs),
+                    dtype="float32",
+                    latency="low",
+                    callback=ffi.cast("PaStreamCallback *", _engine.LiveCallback.entry),
+                    userdata=ffi.cast("void *", self._callback.user),
+                    wrap_callback=None,
+                )
+        except sd.PortAudioError as error:
+            raise OSError(self._why(str(error))) from None
+
+    def _why(self, words: str) -> str:
+        where = f"{self.input.name} → {self.output.name}"
+        words = words.split(" [")[0].removeprefix("Error opening Stream: ").removeprefix("Error opening _StreamBase: ")
+        if "sample rate" in words.lower():
+            rates = {self.input.sample_rate, self.output.sample_rate}
+            return f"{where} cannot run at {self.sample_rate:g} Hz; use --rate {' or '.join(f'{r:g}' for r in sorted(rates))}"
+        return f"{where} cannot be opened: {words}; see `twinrack devices`"
+
+    def start(self) -> None:
+        """Begin; the sound fades in over 10 ms."""
+        self._callback.fade(True)
+        sd = _sounddevice()
+        try:
+            self._stream.start()
+        except sd.PortAudioError as error:
+            raise OSError(self._why(str(error))) from None
+
+    def stop(self) -> None:
+        """Fade out, then end the stream and free the device."""
+        if self._stream.active:
+            self._callback.fade(False)
+            before, end = self._callback.counters["callbacks"], time.monotonic() + FADE_LIMIT_S
+            while not self._callback.silent and time.monotonic() < end:
+                time.sleep(0.002)
+                if self._callback.counters["callbacks"] == before and time.monotonic() > end - 0.5:
+                    break  # the server calls no more
+            with _quiet():
+                self._stream.stop()
+        with _quiet():
+            self._stream.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def active(self) -> bool:
+        """True while the server calls."""
+        return bool(self._stream.active)
+
+    @property
+    def latency_ms(self) -> float:
+        """From input to output: what the server reports, and the rack's own lookahead."""
+        there, back = self._stream.latency
+        return 1000.0 * (there + back + self.rack.latency_frames / self.sample_rate)
+
+    @property
+    def xruns(self) -> int:
+        """How often the server said that input was lost or output came too late, since the start."""
+        counters = self._callback.counters
+        return int(counters["input_overflows"] + counters["output_underflows"])
+
+    @property
+    def frames(self) -> int:
+        """Frames processed since the start."""
+        return int(self._callback.counters["frames"])
+
+    @property
+    def cpu_load(self) -> float:
+        """Share of the time that the callback uses, 0 to 1, as PortAudio measures it."""
+        return float(self._stream.cpu_load)
+
+    def meters(self) -> dict[str, Meter]:
+        """Levels of every effect since the last call, by address."""
+        return self.rack.meters()
+
+
+def live(rack: Rack, **settings: Any) -> LiveStream:
+    """A live stream of a rack: `with tr.live(rack, block_size=64) as stream: …`
+
+    Args:
+        rack: what sounds; it gets a new stream.
+        input, output: device by number or part of its name; without, JACK's where it runs, else the system's.
+        block_size: frames that the server hands over at once, 1 to 8192.
+        sample_rate: Hz; without, the output device's.
+        channels: 1 to 16; without, 2 or what the output has.
+
+    Raises:
+        OSError: PortAudio, the device or the server is not there, or the device cannot do this; one sentence says which.
+    """
+    return LiveStream(rack, **settings)

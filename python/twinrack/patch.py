@@ -1,0 +1,261 @@
+"""The patch: a rack as a readable, diffable JSON file, with where it came from; arrays stand beside it in safetensors.
+
+Saving writes beside and renames, so a file is complete or not there. Loading checks everything (form, versions, names,
+ranges, hashes) before an effect is made, and says what is wrong in one sentence that names the file and the field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from . import __version__
+from .card import CARDS, Card
+from .effect import Effect, unknown
+from .effects import CLASSES
+from .files import atomic
+from .rack import Chain, Parallel, Rack
+
+FORMAT = "twinrack.rack"
+VERSION = 1
+# From a version of the patch format to the next: takes and returns the JSON object.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class EffectEntry(_Strict):
+    """One effect: its card's id and version, and its values in user units; unused group items (bands) are left out."""
+
+    effect: str
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    name: str | None = None
+    bypass: bool = False
+    key: str | None = None
+    values: dict[str, float | bool | str] = Field(default_factory=dict)
+
+
+class ChainEntry(_Strict):
+    """Effects one after the other."""
+
+    chain: list[Entry]
+
+
+class ParallelEntry(_Strict):
+    """Branches that hear the same input and are added."""
+
+    parallel: Annotated[list[ChainEntry], Field(min_length=1)]
+
+
+Entry = EffectEntry | ChainEntry | ParallelEntry
+
+
+class ArraysEntry(_Strict):
+    """A safetensors file beside the patch, and the SHA-256 of its bytes."""
+
+    file: str = Field(pattern=r"^[^/\\]+\.safetensors$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Patch(_Strict):
+    """The whole file."""
+
+    format: Literal["twinrack.rack"]
+    version: int
+    name: str
+    written_by: str = ""
+    rack: list[Entry]
+    provenance: dict[str, Any] | None = None
+    arrays: ArraysEntry | None = None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the patch file."""
+    return Patch.model_json_schema()
+
+
+def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
+    if isinstance(item, Chain):
+        return {"chain": [_entry(child) for child in item.items]}
+    if isinstance(item, Parallel):
+        return {"parallel": [_entry(branch) for branch in item.branches]}
+    unused = item.unused()
+    found: dict[str, Any] = {"effect": item.card.id, "version": item.card.version}
+    if item.name is not None:
+        found["name"] = item.name
+    if item.bypass:
+        found["bypass"] = True
+    if item.key is not None:
+        found["key"] = item.key
+    found["values"] = {a: v for a, v in item.values().items() if a not in unused}
+    return found
+
+
+def to_json(rack: Rack) -> dict[str, Any]:
+    """The patch as a JSON object, without arrays."""
+    found: dict[str, Any] = {"format": FORMAT, "version": VERSION, "name": rack.name, "written_by": f"twinrack {__version__}"}
+    found["rack"] = [_entry(item) for item in rack.effects]
+    if rack.provenance:
+        found["provenance"] = rack.provenance
+    return found
+
+
+def save(rack: Rack, path: str | os.PathLike[str]) -> None:
+    """Write the patch, and its arrays beside it under a name that carries their hash.
+
+    Raises:
+        OSError: the folder is missing, read-only or full; names the path.
+    """
+    path = Path(path)
+    data = to_json(rack)
+    if rack.arrays:
+        from safetensors.numpy import save as to_bytes
+
+        content = to_bytes({name: np.ascontiguousarray(a) for name, a in rack.arrays.items()})
+        digest = hashlib.sha256(content).hexdigest()
+        stem = path.name.removesuffix(".json").removesuffix(".rack")
+        file = f"{stem}.{digest[:12]}.safetensors"
+        with atomic(path.with_name(file)) as beside:
+            beside.write_bytes(content)
+        data["arrays"] = {"file": file, "sha256": digest}
+    with atomic(path) as beside:
+        beside.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def load(path: str | os.PathLike[str]) -> Rack:
+    """Read a patch.
+
+    Raises:
+        FileNotFoundError: the patch or its arrays are not there.
+        ValueError: not a patch, of a newer version, an unknown effect or parameter, a value out of range, a wrong hash.
+    """
+    path = Path(path)
+    data = _read_json(path)
+    if data.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a twinrack patch: its format is {data.get('format')!r}, not {FORMAT!r}")
+    version = data.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise ValueError(f"{path}: version is {version!r}; a whole number from 1 to {VERSION} was expected")
+    if version > VERSION:
+        raise ValueError(
+            f"{path} is patch version {version}, written by a newer twinrack ({data.get('written_by', 'unknown')}); "
+            f"this one reads up to {VERSION}: upgrade twinrack"
+        )
+    while version < VERSION:
+        data = MIGRATIONS[version](data)
+        version += 1
+    try:
+        patch = Patch.model_validate(data)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_first_complaint(error)}") from None
+    try:
+        rack = Rack([_item(entry, f"rack[{i}]") for i, entry in enumerate(patch.rack)], name=patch.name)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    rack.provenance = patch.provenance or {}
+    if patch.arrays is not None:
+        rack.arrays = _read_arrays(path, patch.arrays)
+    return rack
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no patch {path}") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder; give the patch file in it") from None
+    except PermissionError:
+        raise PermissionError(f"{path} may not be read; change its permissions") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path} is not a twinrack patch: it holds a JSON {type(data).__name__}, not an object")
+    return data
+
+
+def _first_complaint(error: ValidationError) -> str:
+    """The complaint that is deepest in the file: of a union it belongs to the kind that was meant."""
+    found = max(error.errors(), key=lambda e: len([p for p in e["loc"] if not str(p).endswith("Entry")]))
+    place = ""
+    for part in found["loc"]:
+        if not str(part).endswith("Entry"):
+            place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+    return f"{place}: {found['msg']}"
+
+
+def _item(entry: Entry, place: str) -> Effect | Chain | Parallel:
+    if isinstance(entry, ChainEntry):
+        return Chain([_item(child, f"{place}.chain[{i}]") for i, child in enumerate(entry.chain)])
+    if isinstance(entry, ParallelEntry):
+        branches = [_item(child, f"{place}.parallel[{i}]") for i, child in enumerate(entry.parallel)]
+        return Parallel(cast(list[Effect | Chain | Parallel], branches))
+    card = CARDS.get(entry.effect)
+    if card is None:
+        near = get_close_matches(entry.effect, CARDS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(CARDS)}"
+        raise ValueError(f"{place}: no effect is called {entry.effect!r}{hint}")
+    values = _migrated(card, entry, place)
+    effect = CLASSES[card.id](name=entry.name, bypass=entry.bypass, key=entry.key)
+    for address, value in values.items():
+        p = card.addresses.get(address)
+        if p is None:
+            raise ValueError(f"{place}: {unknown(address, list(card.addresses), card.id)}")
+        right = {"choice": str, "switch": bool}.get(p.kind, float)
+        if not isinstance(value, right) or (right is float and isinstance(value, bool)):
+            wanted = {"choice": "a text", "switch": "true or false"}.get(p.kind, "a number")
+            raise ValueError(f"{place}: {card.id}.{address} is {value!r}; {wanted} was expected ({p.range_text()})")
+        try:
+            effect.set(address, value)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
+    return effect
+
+
+def _migrated(card: Card, entry: EffectEntry, place: str) -> dict[str, Any]:
+    """The entry's values for the card of today; an effect's `migrate.py` brings those of an older major version up."""
+    here, there = (tuple(map(int, text.split("."))) for text in (card.version, entry.version))
+    if there[0] > here[0]:
+        raise ValueError(f"{place}: {card.id} {entry.version} is newer than this twinrack's {card.version}; upgrade twinrack")
+    values: dict[str, Any] = dict(entry.values)
+    if there[0] == here[0]:
+        return values
+    try:
+        module = import_module(f"twinrack.plugins.{card.id}.migrate")
+    except ModuleNotFoundError:
+        raise ValueError(
+            f"{place}: {card.id} {entry.version} is older than this twinrack's {card.version}, whose parameters differ, and "
+            "no migration is known; set it up anew or render with the older twinrack"
+        ) from None
+    migrated: dict[str, Any] = module.migrate(values, there)
+    return migrated
+
+
+def _read_arrays(path: Path, entry: ArraysEntry) -> dict[str, npt.NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as from_bytes
+
+    beside = path.with_name(entry.file)
+    try:
+        content = beside.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} needs {entry.file} beside it, which is not there; copy both together") from None
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise ValueError(f"{path}: arrays.sha256 does not fit {entry.file}: the file was changed or belongs to another patch")
+    try:
+        found: dict[str, npt.NDArray[Any]] = from_bytes(content)
+    except SafetensorError as error:
+        raise ValueError(f"{beside} is not a safetensors file: {error}") from None
+    return found

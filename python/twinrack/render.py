@@ -1,0 +1,202 @@
+"""Files through a rack, in constant memory: latency compensated, tail kept, complete or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .audio import Audio, check_rate
+from .files import FORMATS, AudioFile, AudioWriter, format_of
+from .rack import Rack, Renderer
+
+BLOCK = 65536
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What came of one file: where it is, how long, and how many samples were beyond full scale."""
+
+    source: Path
+    path: Path
+    seconds: float
+    clipped: int
+    input_faults: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A file that could not be rendered, and why, in one sentence."""
+
+    source: Path
+    reason: str
+
+
+def render_file(
+    source: str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    rack: Rack,
+    *,
+    bits: int = 24,
+    sample_rate: int | None = None,
+    tail: str | float | None = "auto",
+    sidechain: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Rendered:
+    """Render one file.
+
+    Args:
+        source: audio file of up to 16 channels.
+        path: where to; the ending chooses WAV, FLAC, OGG, AIFF or MP3. It appears complete or not at all.
+        rack: rendered from silence at the file's rate; a running stream is not touched.
+        bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
+        sample_rate: of the result, if it is to differ from the file's (resampled by soxr, at its highest quality).
+        tail: "auto" keeps what still sounds after the end, a number is that many seconds, None ends with the input.
+        sidechain: file that the rack's one sidechain input hears; same rate, at least as long.
+        progress: called with the number of frames read so far.
+
+    Raises:
+        OSError, ValueError: one sentence that names the file and the fix.
+    """
+    source, path = Path(source), Path(path)
+    format_of(path)
+    if path.exists() and source.exists() and path.samefile(source):
+        raise ValueError(f"{path} is the input itself; give another output")
+    with AudioFile(source) as file:
+        renderer = Renderer(rack, file.sample_rate, file.channels)
+        to_rate = file.sample_rate if sample_rate is None else int(check_rate(sample_rate))
+        keys = _Key(rack, sidechain, file)
+        frames = 0
+        with AudioWriter(path, to_rate, file.channels, bits) as out:
+            resample = _resampler(file.sample_rate, to_rate, file.channels)
+            done = 0
+
+            def write(y: Audio, last: bool = False) -> None:
+                nonlocal frames
+                y = resample(y, last)
+                frames += y.shape[1]
+                if y.shape[1]:
+                    out.write(y)
+
+            for x in file.blocks(BLOCK):
+                write(renderer.block(x, keys.next(x.shape[1])))
+                done += x.shape[1]
+                if progress is not None:
+                    progress(done)
+            write(renderer.flush())
+            for y in renderer.tail(tail):
+                write(y)
+            write(np.zeros((file.channels, 0), np.float32), last=True)
+        return Rendered(source, path, frames / to_rate, out.clipped, renderer.engine.input_faults)
+
+
+class _Key:
+    """The blocks of the sidechain file, beside those of the input."""
+
+    def __init__(self, rack: Rack, path: str | os.PathLike[str] | None, file: AudioFile) -> None:
+        self._file = None
+        if path is None and rack.sidechains:
+            raise ValueError(f"the rack listens to sidechain {rack.sidechains[0]!r}; give its file (--sidechain)")
+        if path is None:
+            return
+        if len(rack.sidechains) != 1:
+            raise ValueError(f"the rack has {len(rack.sidechains)} sidechain inputs, so one file does not fit it")
+        self._file = AudioFile(path)
+        if self._file.sample_rate != file.sample_rate:
+            raise ValueError(f"{path} has {self._file.sample_rate} Hz, {file.path} {file.sample_rate} Hz; make them equal")
+        if self._file.frames < file.frames:
+            raise ValueError(f"{path} is shorter than {file.path}; make it as long")
+        self._blocks = self._file.blocks(BLOCK)
+
+    def next(self, frames: int) -> list[Audio]:
+        if self._file is None:
+            return []
+        return [np.ascontiguousarray(next(self._blocks)[:, :frames])]
+
+
+def _resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, bool], Audio]:
+    if from_rate == to_rate:
+        return lambda y, last: y
+    import soxr
+
+    stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32", quality="VHQ")
+
+    def resample(y: Audio, last: bool) -> Audio:
+        z: Audio = np.ascontiguousarray(stream.resample_chunk(np.ascontiguousarray(y.T), last=last).T)
+        return z
+
+    return resample
+
+
+def plan(sources: Sequence[Path], output: Path, ending: str | None = None) -> list[tuple[Path, Path]]:
+    """Pairs of input and output file.
+
+    Args:
+        sources: files, or folders whose audio files are taken, with their subfolders.
+        output: a file for one input file, else a folder.
+        ending: of the outputs in a folder, such as ".flac"; without it, the input's where it can be written, else ".wav".
+
+    Raises:
+        FileNotFoundError, ValueError: an input is not there, a folder holds no audio, two inputs have one output.
+    """
+    pairs: list[tuple[Path, Path]] = []
+    into_folder = len(sources) > 1 or output.is_dir() or sources[0].is_dir() or output.suffix == ""
+    for source in sources:
+        if source.is_dir():
+            found = sorted(f for f in source.rglob("*") if f.suffix.lower() in FORMATS and not f.name.startswith("."))
+            if not found:
+                raise ValueError(f"{source} holds no audio file ({', '.join(FORMATS)})")
+            pairs += [(f, output / _named(f.relative_to(source), ending)) for f in found]
+        elif not source.exists():
+            raise FileNotFoundError(f"there is no file {source}")
+        else:
+            pairs.append((source, output / _named(Path(source.name), ending) if into_folder else output))
+    taken: dict[Path, Path] = {}
+    for source, path in pairs:
+        if path in taken:
+            raise ValueError(f"{source} and {taken[path]} would both become {path}; render them one at a time")
+        taken[path] = source
+    return pairs
+
+
+def _named(name: Path, ending: str | None) -> Path:
+    if ending is not None:
+        return name.with_suffix(ending)
+    return name if name.suffix.lower() in FORMATS else name.with_suffix(".wav")
+
+
+def render_many(
+    pairs: Sequence[tuple[Path, Path]],
+    rack: Rack,
+    *,
+    workers: int | None = None,
+    progress: Callable[[Path, int], None] | None = None,
+    **settings: Any,
+) -> Iterator[Rendered | Failed]:
+    """Render many files, several at once over the cores; a file that fails does not stop the others.
+
+    Args:
+        pairs: input and output of each; folders of outputs are made.
+        rack: every file is rendered from silence.
+        workers: how many at once; the number of cores when not given.
+        progress: called with the input and the frames read so far.
+        settings: as in `render_file`.
+    """
+
+    def one(source: Path, path: Path) -> Rendered | Failed:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            told = None if progress is None else lambda frames: progress(source, frames)
+            return render_file(source, path, rack.copy(), progress=told, **settings)
+        except (OSError, ValueError) as error:
+            return Failed(source, str(error))
+
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for future in as_completed([pool.submit(one, *pair) for pair in pairs]):
+            yield future.result()

@@ -1,0 +1,1 @@
+"""Training: from recordings to parameters. `fit` is the whole of it; the other modules are its parts."""

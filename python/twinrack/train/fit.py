@@ -1,0 +1,491 @@
+"""`fit`: what settings make `dry` sound like `wet`?"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import __version__
+from ..audio import Audio
+from ..card import Parameter, Value
+from ..effect import unknown
+from ..files import atomic
+from ..rack import Rack
+from ..twins.constrain import to_value
+from ..twins.rack_twin import RackTwin
+from .data import Pair, Source, Split, load_pairs, split
+from .distances import Distances, distances, stft_loss, waveform_loss
+from .polish import Polished, polish
+from .progress import FitProgress
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+EDGE = 0.04  # training starts at least so far inside a range: at its very end the slope is 0
+POLISH_BELOW = 0.7  # relative residual under which the waveforms agree enough for the second-order steps
+CHECK_EVERY = 10
+
+
+@dataclass
+class ParameterResult:
+    """One trained value: where it began and ended, in user units, and how well the recording determines it.
+
+    `standard_error` is in the parameter's unit (None: not computed); `determined` is False when it is more than a tenth of
+    the card's range, measured in the parameter's own scale.
+    """
+
+    address: str
+    start: float
+    fitted: float
+    unit: str
+    low: float
+    high: float
+    expected: tuple[float, float]
+    standard_error: float | None = None
+    determined: bool | None = None
+
+    @property
+    def inside_expected(self) -> bool:
+        return self.expected[0] <= self.fitted <= self.expected[1]
+
+
+@dataclass
+class FitResult:
+    """What came of a fit.
+
+    `rack` has the fitted values and the provenance; `nothing`, `start` and `fitted` are distances on held-out audio of the
+    dry sound itself, of the rack before, and of the rack after; `history` has one row for each check.
+    """
+
+    rack: Rack
+    start_rack: Rack
+    pairs: list[Pair]
+    sample_rate: float
+    nothing: Distances
+    start: Distances
+    fitted: Distances
+    parameters: list[ParameterResult]
+    history: list[dict[str, float]]
+    settings: dict[str, Any]
+    stopped: str
+    skipped_steps: int
+    seconds: float
+    target_rack: Rack | None = None
+    splits: list[Split] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [
+            f"fit of {len(self.settings['learn'])} parameters in {self.seconds:.0f} s ({self.stopped}), on held-out audio:",
+            f"  doing nothing  {self.nothing}",
+            f"  at the start   {self.start}",
+            f"  fitted         {self.fitted}",
+        ]
+        if self.skipped_steps:
+            lines.append(f"  {self.skipped_steps} steps were skipped because the loss or a gradient was not finite")
+        vague = [p.address for p in self.parameters if p.determined is False]
+        if vague:
+            lines.append(f"  the recording does not determine: {', '.join(vague)}")
+        outside = [p.address for p in self.parameters if not p.inside_expected]
+        if outside:
+            lines.append(f"  outside the expected range: {', '.join(outside)}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def report(self, path: str | PathLike[str]) -> Path:
+        """Write one self-contained HTML page about this fit, and return its path."""
+        from ..explain.report import write_report
+
+        return write_report(self, Path(path))
+
+
+def fit(
+    rack: Rack,
+    dry: Source | Sequence[Source],
+    wet: Source | Sequence[Source],
+    sample_rate: float | None = None,
+    *,
+    steps: int = 300,
+    learn: Iterable[str] | None = None,
+    freeze: Iterable[str] = (),
+    learning_rate: float = 0.012,
+    stft_weight: float = 1.0,
+    waveform_weight: float = 1.0,
+    polish_steps: int = 30,
+    window_s: float = 8.0,
+    batch: int = 4,
+    validation: bool = True,
+    patience: int = 12,
+    align: bool | int = True,
+    seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> FitResult:
+    """Find the values with which `rack` turns `dry` into `wet`.
+
+    Args:
+        rack: structure and start values; it is not changed.
+        dry, wet: (channels, frames) arrays, files, lists of either, or two folders whose files have the same names.
+        sample_rate: Hz; needed for arrays.
+        steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
+        learn: addresses to train, with * for any ("compressor.*"); without, everything learnable.
+        freeze: addresses that keep their start values.
+        learning_rate: size of the first steps.
+        stft_weight, waveform_weight: of the two losses (see `distances`).
+        polish_steps: at most so many second-order steps afterwards, where the waveforms come close (see `polish`).
+        window_s: longer recordings are trained in random windows of this length, started from silence.
+        batch: windows in one step.
+        validation: hold out every fifth stretch; False trains and measures on everything.
+        patience: checks (one each 10 steps) without improvement on held-out audio after which it stops.
+        align: True finds and removes the latency of `wet`, False does not, a number is the latency in frames.
+        seed: of the windows.
+        checkpoint: file that holds the state after each check, and is continued from where it exists.
+        progress: show a progress bar; without, when the terminal can.
+        on_step: called after each step with its number and the loss.
+
+    Returns:
+        The fitted rack, distances on held-out audio, history, and how well each parameter is determined.
+
+    Raises:
+        FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
+
+    Ctrl-C ends it with the best values so far. A step whose loss or gradient is not finite is not taken, and counted.
+    """
+    if steps < 0:
+        raise ValueError(f"steps = {steps} is negative")
+    if rack.sidechains:
+        raise ValueError(f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it")
+    began = time.monotonic()
+    pairs, rate = load_pairs(dry, wet, sample_rate, align)
+    settings: dict[str, Any] = {
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "stft_weight": stft_weight,
+        "waveform_weight": waveform_weight,
+        "polish_steps": polish_steps,
+        "window_s": window_s,
+        "batch": batch,
+        "validation": validation,
+        "patience": patience,
+        "seed": seed,
+    }
+    twin = RackTwin(rack, rate)
+    addresses = _chosen(twin, learn, freeze)
+    settings["learn"] = addresses
+    run = _Run(twin, pairs, rate, addresses, settings)
+    start = run.measure(rack)
+    bar = FitProgress(steps, progress)
+    with bar:
+        try:
+            run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+            run.finish(bar)
+        except KeyboardInterrupt:
+            run.stopped = "interrupted"
+    run.restore_best()
+    fitted_rack = twin.to_rack()
+    fitted = run.measure(fitted_rack)
+    if fitted.error_db + 10 * fitted.stft > start.error_db + 10 * start.stft and fitted.stft > start.stft:
+        fitted_rack, fitted, run.stopped = rack.copy(), start, f"{run.stopped}; nothing better than the start was found"
+    result = FitResult(
+        rack=fitted_rack,
+        start_rack=rack.copy(),
+        pairs=pairs,
+        sample_rate=rate,
+        nothing=run.measure(None),
+        start=start,
+        fitted=fitted,
+        parameters=_parameters(rack, fitted_rack, addresses, run),
+        history=run.history,
+        settings=settings,
+        stopped=run.stopped,
+        skipped_steps=run.skipped,
+        seconds=time.monotonic() - began,
+        splits=run.splits,
+    )
+    fitted_rack.provenance = _provenance(result)
+    if run.history:
+        rows = [[h["step"], h["loss"], h["held_out"]] for h in run.history]
+        fitted_rack.arrays = {"history_step_loss_held_out": np.array(rows, np.float32)}
+    return result
+
+
+def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) -> list[str]:
+    there = twin.learnable()
+
+    def matching(patterns: Iterable[str]) -> set[str]:
+        found: set[str] = set()
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            hits = [a for a in there if fnmatch(a, pattern)]
+            if not hits:
+                raise ValueError(unknown(pattern, there, "the rack").replace("parameter", "learnable parameter"))
+            found.update(hits)
+        return found
+
+    wanted = set(there) if learn is None else matching(learn)
+    wanted -= matching(freeze)
+    silent = {a for a in there if twin[a.partition(".")[0]].bypass}
+    chosen = [a for a in there if a in wanted and a not in silent]
+    if not chosen:
+        raise ValueError("no parameter is left to train; add effects, or name more in learn")
+    return chosen
+
+
+class _Run:
+    """The state of one training: the twin, the best values so far, the record."""
+
+    def __init__(self, twin: RackTwin, pairs: list[Pair], rate: float, addresses: list[str], settings: dict[str, Any]) -> None:
+        self.twin, self.pairs, self.rate, self.settings = twin, pairs, rate, settings
+        self.addresses = addresses
+        self.raw: list[nn.Parameter] = [twin.raw_of(a) for a in addresses]
+        for u in twin.parameters():
+            u.requires_grad_(False)
+        for u in self.raw:
+            u.requires_grad_(True)
+        self.splits = [split(p.frames, rate, settings["validation"]) for p in pairs]
+        self.random = np.random.default_rng(settings["seed"])
+        self.history: list[dict[str, float]] = []
+        self.skipped = 0
+        self.stopped = "all steps done"
+        self.polished: Polished | None = None
+        self.best = (float("inf"), [u.item() for u in self.raw])
+        self.first_step = 0
+
+    # --- what is compared --------------------------------------------------------------------------------------------
+
+    def measure(self, rack: Rack | None) -> Distances:
+        """Distances on held-out audio, rendered by the engine from the beginning of each pair; None is the dry sound."""
+        pieces: list[tuple[Audio, Audio]] = []
+        for pair, parts in zip(self.pairs, self.splits, strict=True):
+            y = pair.dry if rack is None else rack(pair.dry, self.rate)
+            pieces += [(y[:, a:b], pair.wet[:, a:b]) for a, b in parts.held_out]
+        return distances(pieces, self.rate)
+
+    def _windows(self) -> tuple[Tensor, Tensor, list[list[tuple[int, int]]]]:
+        """Dry and wet windows of one step, and the frames of each that are trained on."""
+        longest = int(self.settings["window_s"] * self.rate)
+        shortest = min(min(p.frames for p in self.pairs), longest)
+        chosen = list(range(len(self.pairs)))
+        if len(chosen) > self.settings["batch"]:
+            chosen = sorted(self.random.choice(len(self.pairs), self.settings["batch"], replace=False).tolist())
+        dry, wet, parts = [], [], []
+        for i in chosen:
+            pair = self.pairs[i]
+            start = int(self.random.integers(0, pair.frames - shortest + 1))
+            dry.append(pair.dry[:, start : start + shortest])
+            wet.append(pair.wet[:, start : start + shortest])
+            settled = start if start == 0 else start + shortest // 4  # what came before the window has died away
+            inside = [(max(a, settled) - start, min(b, start + shortest) - start) for a, b in self.splits[i].train]
+            parts.append([(a, b) for a, b in inside if b - a >= 0.1 * self.rate])
+        return torch.from_numpy(np.stack(dry)), torch.from_numpy(np.stack(wet)), parts
+
+    def _loss(self, y: Tensor, wet: Tensor, parts: list[list[tuple[int, int]]]) -> Tensor:
+        stft, n = torch.zeros(()), 0
+        heard, wanted = [], []
+        for i, stretches in enumerate(parts):
+            by_length: dict[int, list[tuple[int, int]]] = {}
+            for a, b in stretches:
+                by_length.setdefault(b - a, []).append((a, b))
+            for length, group in by_length.items():
+                mine = torch.stack([y[i, :, a:b] for a, b in group])
+                theirs = torch.stack([wet[i, :, a:b] for a, b in group])
+                heard.append(mine.reshape(-1))
+                wanted.append(theirs.reshape(-1))
+                if self.settings["stft_weight"] > 0:
+                    stft = stft + stft_loss(mine, theirs) * (length * len(group))
+                n += length * len(group)
+        if not heard:
+            return y.sum() * float("nan")
+        waveform = waveform_loss(torch.cat(heard), torch.cat(wanted))
+        loss: Tensor = self.settings["stft_weight"] * stft / max(n, 1) + self.settings["waveform_weight"] * waveform
+        return loss
+
+    # --- first order -------------------------------------------------------------------------------------------------
+
+    def train(self, bar: FitProgress, checkpoint: Path | None, on_step: Callable[[int, float], None] | None) -> None:
+        steps = self.settings["steps"]
+        with torch.no_grad():
+            for u in self.raw:
+                u.clamp_(EDGE, 1.0 - EDGE)
+        rate = self.settings["learning_rate"]
+        groups = [{"params": [u], "lr": rate * self._card(a).learning_step} for a, u in zip(self.addresses, self.raw, strict=True)]
+        optimizer = torch.optim.Adam(groups, betas=(0.9, 0.98), eps=1e-12)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.51 + 0.49 * math.cos(math.pi * n / max(steps, 1)))
+        if checkpoint is not None and checkpoint.exists():
+            self._resume(checkpoint, optimizer, schedule)
+        without = 0
+        for step in range(self.first_step, steps):
+            loss = self._step(optimizer)
+            schedule.step()
+            if on_step is not None:
+                on_step(step + 1, loss)
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
+                better = self._check(step + 1, loss)
+                without = 0 if better else without + 1
+                if checkpoint is not None:
+                    self._save(checkpoint, step + 1, optimizer, schedule)
+            bar.step(step + 1, loss, self.present())
+            if without >= self.settings["patience"]:
+                self.stopped = f"no improvement on held-out audio, stopped at step {step + 1}"
+                return
+
+    def _step(self, optimizer: torch.optim.Optimizer) -> float:
+        optimizer.zero_grad()
+        dry, wet, parts = self._windows()
+        loss = self._loss(self.twin(dry), wet, parts)
+        value = float(loss.detach())
+        if np.isfinite(value):
+            loss.backward()
+            grads = [u.grad for u in self.raw if u.grad is not None]
+            if all(bool(torch.isfinite(g).all()) for g in grads):
+                optimizer.step()
+                return value
+        self.skipped += 1
+        return value
+
+    def _check(self, step: int, loss: float) -> bool:
+        """Measure on held-out audio; True when it is the best so far."""
+        d = self.measure(self.twin.to_rack())
+        held_out = self._score(d)
+        self.history.append({"step": float(step), "loss": loss, "held_out": held_out, **d.to_json(), **self.present()})
+        if held_out >= self.best[0]:
+            return False
+        self.best = (held_out, [u.item() for u in self.raw])
+        return True
+
+    def _score(self, d: Distances) -> float:
+        s = self.settings
+        return float(s["stft_weight"] * d.stft + s["waveform_weight"] * 10 ** (d.error_db / 20))
+
+    # --- second order ------------------------------------------------------------------------------------------------
+
+    def finish(self, bar: FitProgress) -> None:
+        """Second-order steps from the best values, where the waveforms agree enough, and how well each value is determined."""
+        self.restore_best()
+        dry, wet, parts = self._windows()
+        stretches = [(i, a, b) for i, group in enumerate(parts) for a, b in group]
+        if not stretches:
+            return
+        target = torch.cat([wet[i, :, a:b].reshape(-1) for i, a, b in stretches])
+
+        def sound() -> Tensor:
+            with torch.no_grad():
+                y = self.twin(dry)
+            return torch.cat([y[i, :, a:b].reshape(-1) for i, a, b in stretches])
+
+        relative = float(torch.linalg.vector_norm(target - sound()) / torch.linalg.vector_norm(target))
+        limit = self.settings["polish_steps"] if relative < POLISH_BELOW and self.settings["waveform_weight"] > 0 else 0
+        self.polished = polish(self.raw, sound, target, limit, lambda n, r: bar.polishing(n, limit, r, self.present()))
+        if self.polished.iterations:
+            step = (self.history[-1]["step"] if self.history else 0.0) + self.polished.iterations
+            self._check(int(step), self.polished.after)
+
+    # --- keeping -----------------------------------------------------------------------------------------------------
+
+    def present(self) -> dict[str, float]:
+        """Trained values in user units."""
+        return {a: float(to_value(self._card(a), u.detach())) for a, u in zip(self.addresses, self.raw, strict=True)}
+
+    def _card(self, address: str) -> Parameter:
+        effect, _, name = address.partition(".")
+        return self.twin[effect].card.addresses[name]
+
+    @torch.no_grad()
+    def restore_best(self) -> None:
+        if np.isfinite(self.best[0]):
+            for u, value in zip(self.raw, self.best[1], strict=True):
+                u.fill_(value)
+
+    def _save(self, path: Path, step: int, optimizer: Any, schedule: Any) -> None:
+        state = {
+            "addresses": self.addresses,
+            "step": step,
+            "raw": [u.item() for u in self.raw],
+            "best": list(self.best),
+            "history": self.history,
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+            "random": self.random.bit_generator.state,
+        }
+        with atomic(path) as beside:
+            torch.save(state, beside)
+
+    @torch.no_grad()
+    def _resume(self, path: Path, optimizer: Any, schedule: Any) -> None:
+        try:
+            state = torch.load(path, weights_only=True)
+            addresses = state["addresses"]
+        except Exception as error:
+            raise ValueError(f"{path} is not a checkpoint of a fit ({type(error).__name__}); delete it to start anew") from None
+        if addresses != self.addresses:
+            raise ValueError(f"{path} is a checkpoint of other parameters; delete it to start anew")
+        for u, value in zip(self.raw, state["raw"], strict=True):
+            u.fill_(value)
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        self.random.bit_generator.state = state["random"]
+        self.first_step, self.history = state["step"], state["history"]
+        self.best = (state["best"][0], state["best"][1])
+
+
+def _parameters(before: Rack, after: Rack, addresses: list[str], run: _Run) -> list[ParameterResult]:
+    errors = run.polished.standard_errors if run.polished is not None else []
+    found = []
+    for i, address in enumerate(addresses):
+        p = run._card(address)
+        start, fitted = float(before.get(address)), float(after.get(address))
+        result = ParameterResult(address, start, fitted, p.unit, p.min, p.max, p.expected)
+        if i < len(errors):
+            result.standard_error, result.determined = _in_units(p, run.raw[i].item(), errors[i])
+        found.append(result)
+    return found
+
+
+def _in_units(p: Parameter, u: float, error: float) -> tuple[float | None, bool]:
+    """A standard error in the constrained domain as one in the parameter's unit, and whether it is small."""
+    if not np.isfinite(error):
+        return None, False
+    ends = [float(to_value(p, torch.tensor(u + sign * min(error, 0.5), dtype=torch.float64))) for sign in (-1, 1)]
+    return abs(ends[1] - ends[0]) / 2, error <= 0.1
+
+
+def _provenance(r: FitResult) -> dict[str, Any]:
+    def readable(value: Value | float) -> Any:
+        return round(value, 6) if isinstance(value, float) else value
+
+    return {
+        "made_by": f"twinrack {__version__} fit, torch {torch.__version__}, {platform.machine()}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sample_rate": r.sample_rate,
+        "recordings": [
+            {
+                "name": p.name,
+                "seconds": round(p.frames / r.sample_rate, 3),
+                "dry_sha256": p.dry_hash,
+                "wet_sha256": p.wet_hash,
+                "latency_frames": p.latency_frames,
+            }
+            for p in r.pairs
+        ],
+        "settings": {k: v for k, v in r.settings.items()},
+        "stopped": r.stopped,
+        "skipped_steps": r.skipped_steps,
+        "held_out": {"nothing": r.nothing.to_json(), "start": r.start.to_json(), "fitted": r.fitted.to_json()},
+        "start_values": {p.address: readable(p.start) for p in r.parameters},
+        "standard_errors": {p.address: None if p.standard_error is None else readable(p.standard_error) for p in r.parameters},
+        "not_determined": [p.address for p in r.parameters if p.determined is False],
+        "outside_expected": [p.address for p in r.parameters if not p.inside_expected],
+        "reviews": [],
+    }

@@ -1,0 +1,225 @@
+"""Live, on a real JACK server with its dummy driver: what comes out is what the offline render says, bit for bit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+import numpy as np
+import pytest
+from support import music
+
+import twinrack as tr
+
+RATE, BLOCK = 48000, 64
+
+pytestmark = pytest.mark.skipif(shutil.which("jackd") is None, reason="jackd is not installed (Debian: jackd2)")
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A JACK server of our own, under a name nobody else uses."""
+    jack = pytest.importorskip("jack", reason="the JACK-Client package is not installed")
+    name = f"twinrack-{uuid.uuid4().hex[:8]}"
+    before = os.environ.get("JACK_DEFAULT_SERVER")
+    os.environ["JACK_DEFAULT_SERVER"] = name
+    os.environ["JACK_NO_START_SERVER"] = "1"
+    command = ["jackd", "-n", name, "-r", "-d", "dummy", "-r", str(RATE), "-p", str(BLOCK)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(100):
+        try:
+            jack.Client("waiting", no_start_server=True, servername=name).close()
+            break
+        except jack.JackOpenError:
+            time.sleep(0.1)
+    else:
+        process.kill()
+        pytest.fail("jackd did not start")
+    yield name
+    process.terminate()
+    process.wait(10)
+    if before is None:
+        del os.environ["JACK_DEFAULT_SERVER"]
+    else:
+        os.environ["JACK_DEFAULT_SERVER"] = before
+
+
+class Probe:
+    """A JACK client beside twinrack's: plays a signal into its inputs and records its outputs, frame by frame."""
+
+    def __init__(self, server: str, channels: int, frames: int) -> None:
+        import jack
+
+        self.client = jack.Client("probe", no_start_server=True, servername=server)
+        self.sends = [self.client.outports.register(f"send_{c}") for c in range(channels)]
+        self.hears = [self.client.inports.register(f"hear_{c}") for c in range(channels)]
+        self.signal = np.zeros((channels, 0), np.float32)
+        self.heard = np.zeros((channels, frames), np.float32)
+        self.played = self.recorded = 0
+        self.done = threading.Event()
+        self.client.set_process_callback(self._process)
+        self.client.activate()
+        streams = [p for p in self.client.get_ports(is_audio=True) if p.name.lower().startswith("portaudio")]
+        for port, ours in zip([p for p in streams if p.is_input], self.sends, strict=True):
+            self.client.connect(ours, port)
+        for port, ours in zip([p for p in streams if p.is_output], self.hears, strict=True):
+            self.client.connect(port, ours)
+
+    def _process(self, frames: int) -> None:
+        for c, port in enumerate(self.sends):
+            part = self.signal[c, self.played : self.played + frames]
+            out = port.get_array()
+            out[:] = 0
+            out[: len(part)] = part
+        room = min(frames, self.heard.shape[1] - self.recorded)
+        for c, port in enumerate(self.hears):
+            self.heard[c, self.recorded : self.recorded + room] = port.get_array()[:room]
+        self.played += frames
+        self.recorded += room
+        if room < frames:
+            self.done.set()
+
+    def play(self, signal: np.ndarray) -> np.ndarray:
+        """What was heard while `signal` was played. Freewheeling: the server waits for every client, so nothing is late."""
+        self.client.set_freewheel(True)
+        self.recorded, self.played = 0, 0
+        self.done.clear()
+        self.signal = signal
+        assert self.done.wait(60), "the server stopped calling"
+        self.client.set_freewheel(False)
+        return self.heard.copy()
+
+    def close(self) -> None:
+        self.client.deactivate()
+        self.client.close()
+
+
+def first_sound(x: np.ndarray) -> int:
+    return int(np.argmax(np.abs(x).max(0) > 0))
+
+
+def aligned(heard: np.ndarray, rendered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both from their first sound on."""
+    a, b = heard[:, first_sound(heard) :], rendered[:, first_sound(rendered) :]
+    length = min(a.shape[1], b.shape[1])
+    return a[:, :length], b[:, :length]
+
+
+def test_what_comes_out_is_the_offline_render_bit_for_bit(server):
+    rack = tr.Rack(
+        [
+            tr.ParametricEQ(bands=[tr.Band("low_shelf", frequency_hz=120, gain_db=3), tr.Band("bell", gain_db=-6)]),
+            tr.Compressor(threshold_db=-30, ratio=4, lookahead_ms=2),
+            tr.FDNReverb(mix=0.3, modulation_depth=0),  # modulation runs on from the stream's start, which is not known here
+            tr.Gain(gain_db=-2),
+        ]
+    )
+    x = music(2, 5 * RATE, RATE, 5)
+    with tr.live(rack, block_size=BLOCK) as stream:
+        assert stream.sample_rate == RATE
+        time.sleep(0.2)  # the fade at the start is over
+        probe = Probe(server, 2, 6 * RATE)
+        try:
+            heard = probe.play(x)
+        finally:
+            probe.close()
+        assert stream.frames >= 6 * RATE
+    rendered = rack(x, RATE, tail=2.0)
+    a, b = aligned(heard, rendered)
+    assert a.shape[1] > 5 * RATE
+    assert np.array_equal(a, b)
+    delay = first_sound(heard) - first_sound(rendered)
+    print(f"JACK, {BLOCK} frames: {a.shape[1]} frames × 2 equal bit for bit; {delay} frames later, 96 of them lookahead")
+
+
+def test_parameters_bypass_and_structure_reach_the_sound(server):
+    rack = tr.Rack([tr.Gain()])
+    x = np.full((2, 2 * RATE), 0.5, np.float32)
+    with tr.live(rack, block_size=BLOCK) as stream:
+        probe = Probe(server, 2, RATE // 2)
+        try:
+            time.sleep(0.1)
+            assert probe.play(x)[0, -1] == 0.5
+            stream.rack["gain"].gain_db = -20
+            assert probe.play(x)[0, -1] == pytest.approx(0.05, rel=1e-5)
+            rack["gain"].bypass = True
+            assert probe.play(x)[0, -1] == 0.5
+            rack.append(tr.Gain(gain_db=-6.0206))
+            assert probe.play(x)[0, -1] == pytest.approx(0.25, rel=1e-5)
+            meters = stream.meters()
+            assert meters["gain_2"].peak_in_db == pytest.approx(-6.02, abs=0.01)
+        finally:
+            probe.close()
+
+
+def test_it_fades_in_and_out(server):
+    rack = tr.Rack([tr.Gain()])
+    stream = tr.live(rack, block_size=BLOCK)
+    probe = None
+    x = np.full((2, 4 * RATE), 0.5, np.float32)
+    try:
+        stream.start()
+        probe = Probe(server, 2, 2 * RATE)
+        probe.signal, probe.recorded, probe.played = x, 0, 0
+        time.sleep(0.5)
+        stream.stop()
+        time.sleep(0.1)
+        heard = probe.heard[0, : probe.recorded]
+    finally:
+        if probe is not None:
+            probe.close()
+    loud = np.flatnonzero(heard > 0.49)
+    after = heard[loud[-1] :]
+    falling = after[: np.argmax(after == 0.0)]
+    assert 0.6 * 480 < len(falling) <= 520  # 10 ms down to silence, no step
+    assert np.max(np.abs(np.diff(falling))) < 0.01
+
+
+def test_reports_and_refusals(server):
+    rack = tr.Rack([tr.Gain()])
+    names = [str(d) for d in tr.devices()]
+    assert any("JACK" in name for name in names)
+    with pytest.raises(OSError, match="cannot run at 44100 Hz; use --rate 48000"):
+        tr.live(rack, sample_rate=44100)
+    with pytest.raises(OSError, match="no input device is called 'sistem'; did you mean 'system'"):
+        tr.live(rack, input="sistem")
+    with pytest.raises(OSError, match="there is no device 99"):
+        tr.live(rack, output=99)
+    with pytest.raises(ValueError, match="block_size = 0"):
+        tr.live(rack, block_size=0)
+    with pytest.raises(ValueError, match="sidechain"):
+        tr.live(tr.Rack([tr.Compressor(key="voice")]))
+    with tr.live(rack, block_size=BLOCK, channels=1) as stream:
+        time.sleep(0.2)
+        assert stream.active
+        assert stream.frames > 0
+        assert 0 < stream.latency_ms < 50
+        assert stream.xruns >= 0
+        assert 0 <= stream.cpu_load < 1
+
+
+def test_the_command(server, tmp_path):
+    rack = tr.Rack([tr.Gain(gain_db=-3)])
+    rack.save(tmp_path / "a.rack.json")
+    command = [sys.executable, "-m", "twinrack", "live", "--rack", str(tmp_path / "a.rack.json"), "--seconds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "system" in done.stdout
+    listed = subprocess.run([sys.executable, "-m", "twinrack", "devices"], capture_output=True, text=True, timeout=60)
+    assert "JACK" in listed.stdout
+
+
+def test_without_a_server_one_sentence(tmp_path):
+    tr.Rack([tr.Gain()]).save(tmp_path / "a.rack.json")
+    command = [sys.executable, "-m", "twinrack", "live", "--rack", str(tmp_path / "a.rack.json")]
+    environment = {**os.environ, "JACK_DEFAULT_SERVER": "nobody-is-here", "JACK_NO_START_SERVER": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    if done.returncode == 0 or "there is no audio device" not in done.stderr:
+        pytest.skip("this machine has an audio device")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
