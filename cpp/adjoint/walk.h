@@ -1,9 +1,11 @@
-// Splits independent items over threads.
+// Splits independent items over threads, with denormal numbers flushed as in the engine.
 #pragma once
 
 #include <algorithm>
 #include <thread>
 #include <vector>
+
+#include "rt/float_guard.h"
 
 namespace twinrack::adjoint {
 
@@ -11,6 +13,7 @@ template <class Work>
 void parallel_for(int items, int threads, const Work& work) {
   threads = std::clamp(threads, 1, std::max(items, 1));
   const auto some = [&](int which) {
+    const FloatGuard guard;
     for (int item = which; item < items; item += threads) work(item);
   };
   std::vector<std::thread> others;

@@ -29,6 +29,7 @@ from .data import Pair, Source, Split, load_pairs, split
 from .distances import Distances, distances, stft_loss, waveform_loss
 from .polish import Polished, polish
 from .progress import FitProgress
+from .scan import SENSITIVE, scan
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 EDGE = 0.04  # training starts at least so far inside a range: at its very end the slope is 0
 POLISH_BELOW = 0.7  # relative residual under which the waveforms agree enough for the second-order steps
 CHECK_EVERY = 10
+SCAN_S = 3.0
 
 
 @dataclass
@@ -188,12 +190,15 @@ def fit(
     run = _Run(twin, pairs, rate, addresses, settings)
     start = run.measure(rack)
     bar = FitProgress(steps, progress)
+    torch.set_flush_denormal(True)  # decaying tails would cost many times the rest
     with bar:
         try:
             run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
             run.finish(bar)
         except KeyboardInterrupt:
             run.stopped = "interrupted"
+        finally:
+            torch.set_flush_denormal(False)
     run.restore_best()
     fitted_rack = twin.to_rack()
     fitted = run.measure(fitted_rack)
@@ -325,6 +330,8 @@ class _Run:
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.51 + 0.49 * math.cos(math.pi * n / max(steps, 1)))
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint, optimizer, schedule)
+        if self.first_step == 0:
+            self._search(bar)
         without = 0
         for step in range(self.first_step, steps):
             loss = self._step(optimizer)
@@ -371,13 +378,12 @@ class _Run:
 
     # --- second order ------------------------------------------------------------------------------------------------
 
-    def finish(self, bar: FitProgress) -> None:
-        """Second-order steps from the best values, where the waveforms agree enough, and how well each value is determined."""
-        self.restore_best()
+    def _sound(self, longest_s: float) -> tuple[Callable[[], Tensor], Tensor]:
+        """A function that renders one set of windows, cut to `longest_s`, and what it should give."""
         dry, wet, parts = self._windows()
-        stretches = [(i, a, b) for i, group in enumerate(parts) for a, b in group]
-        if not stretches:
-            return
+        longest = int(longest_s * self.rate)
+        stretches = [(i, a, min(b, longest)) for i, group in enumerate(parts) for a, b in group if a < longest]
+        dry = dry[..., :longest]
         target = torch.cat([wet[i, :, a:b].reshape(-1) for i, a, b in stretches])
 
         def sound() -> Tensor:
@@ -385,6 +391,20 @@ class _Run:
                 y = self.twin(dry)
             return torch.cat([y[i, :, a:b].reshape(-1) for i, a, b in stretches])
 
+        return sound, target
+
+    def _search(self, bar: FitProgress) -> None:
+        """Where delays begin (see `scan`)."""
+        sensitive = [(u, self._card(a)) for a, u in zip(self.addresses, self.raw, strict=True)]
+        sensitive = [(u, p) for u, p in sensitive if p.learning_step < SENSITIVE]
+        if sensitive and self.settings["waveform_weight"] > 0:
+            bar.searching([p.id for _, p in sensitive])
+            scan(sensitive, *self._sound(SCAN_S))
+
+    def finish(self, bar: FitProgress) -> None:
+        """Second-order steps from the best values, where the waveforms agree enough, and how well each value is determined."""
+        self.restore_best()
+        sound, target = self._sound(self.settings["window_s"])
         relative = float(torch.linalg.vector_norm(target - sound()) / torch.linalg.vector_norm(target))
         limit = self.settings["polish_steps"] if relative < POLISH_BELOW and self.settings["waveform_weight"] > 0 else 0
         self.polished = polish(self.raw, sound, target, limit, lambda n, r: bar.polishing(n, limit, r, self.present()))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-STEP = 2e-3  # in the constrained domain, where a whole range is 1
+STEP = 5e-4  # in the constrained domain, where a whole range is 1
 Sound = Callable[[], Tensor]
 
 

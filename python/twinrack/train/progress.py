@@ -47,6 +47,10 @@ class FitProgress:
         if self._wanted:
             self._bar.update(self._task, completed=step, words=f"loss {loss:.4f}  {self._words(values)}")
 
+    def searching(self, names: list[str]) -> None:
+        if self._wanted:
+            self._bar.update(self._task, words=f"searching where {', '.join(names)} begins")
+
     def polishing(self, step: int, steps: int, residual: float, values: dict[str, float]) -> None:
         if self._wanted:
             words = f"residual {residual:.2e}  {self._words(values)}"

@@ -1,0 +1,292 @@
+"""The `twinrack` command. What goes wrong because of the input is said in one sentence, with exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from . import __version__
+
+app = typer.Typer(
+    help="Real-time audio effects that can be trained and understood.", no_args_is_help=True, add_completion=False,
+    pretty_exceptions_enable=False,
+)  # fmt: skip
+out = Console(highlight=False)
+
+RackOption = Annotated[Path, typer.Option("--rack", help="Patch: a .rack.json file.")]
+
+
+def main() -> None:
+    """Run the command."""
+    try:
+        app(standalone_mode=False)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        _complain(str(error) or type(error).__name__)
+    except typer.Abort:
+        _complain("interrupted", 130)
+    except KeyboardInterrupt:
+        _complain("interrupted", 130)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's errors about the command line itself
+            _complain(error.format_message())
+        raise
+
+
+def _complain(sentence: str, code: int = 2) -> None:
+    sys.stdout.flush()
+    print(f"twinrack: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _exit(code: int) -> None:
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"twinrack {__version__}")
+        _exit(0)
+
+
+@app.command()
+def effects(effect: Annotated[str | None, typer.Argument(help="An effect's id, for its whole card.")] = None) -> None:
+    """List the effects, or print the card of one."""
+    from .card import CARDS, find_card
+
+    if effect is not None:
+        _print_card(find_card(effect))
+        return
+    table = Table("Effect", "Purpose", box=None, header_style="bold", pad_edge=False)
+    for card in CARDS.values():
+        table.add_row(card.id, card.purpose)
+    out.print(table)
+    out.print("\n`twinrack effects NAME` prints a card: rationale, parameters with ranges, assumptions, sources.")
+
+
+def _print_card(card: Any) -> None:
+    out.print(f"[bold]{card.name}[/bold] ({card.id} {card.version}), in Python: tr.{card.class_name}\n")
+    out.print(f"{card.purpose}\n\n{card.rationale}\n")
+    _print_parameters("Parameters", card.parameters)
+    for group in card.groups:
+        _print_parameters(f"Each of up to {group.count} {group.id}s ({group.class_name}): {group.doc}", group.parameters)
+    for title, lines in (("Assumptions", card.assumptions), ("Sources", card.references)):
+        out.print(f"[bold]{title}[/bold]")
+        for line in lines:
+            out.print(f"  • {escape(line)}")
+        out.print()
+
+
+def _print_parameters(title: str, parameters: Any) -> None:
+    out.print(f"[bold]{title}[/bold]")
+    table = Table("", "Range", "Default", "Expected", "What it does", box=None, header_style="dim", pad_edge=False)
+    for p in parameters:
+        expected = f"{p.expected[0]:g} to {p.expected[1]:g}" if p.kind == "continuous" else ""
+        default = f"{p.default:g}" if p.kind == "continuous" else ("on" if p.default else "off") if p.kind == "switch" else p.default
+        table.add_row(f"  {p.id}", p.range_text(), default, expected, f"{p.doc} {p.perceptual}")
+    out.print(table)
+    out.print()
+
+
+@app.command()
+def show(patch: Annotated[Path, typer.Argument(help="A .rack.json file.")]) -> None:
+    """Print a patch as a person reads it: the chain, and where its values came from."""
+    from .patch import load
+
+    rack = load(patch)
+    print(rack)
+    held = rack.provenance.get("held_out", {})
+    if held:
+        print(f"\nfitted on {rack.provenance.get('date', 'an unknown date')}; error below the target on held-out audio:")
+        for name, d in held.items():
+            print(f"  {name:<8} {d['error_db']:7.1f} dB")
+    for key, words in (("not_determined", "not determined by the recording"), ("outside_expected", "outside the expected range")):
+        if rack.provenance.get(key):
+            print(f"{words}: {', '.join(rack.provenance[key])}")
+
+
+@app.command()
+def render(
+    files: Annotated[list[Path], typer.Argument(help="Input files or folders, and last the output file or folder.")],
+    rack: RackOption,
+    bits: Annotated[int, typer.Option(help="16, 24 (dithered) or 32 (float in WAV, AIFF).")] = 24,
+    rate: Annotated[int | None, typer.Option(help="Sample rate of the result in Hz; the input's without it.")] = None,
+    tail: Annotated[str, typer.Option(help='"auto", "none", or seconds.')] = "auto",
+    sidechain: Annotated[Path | None, typer.Option(help="File for the rack's sidechain input.")] = None,
+    ending: Annotated[str | None, typer.Option("--format", help="wav, flac, ogg, aiff, mp3: of files in a folder.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Files at once; the number of cores without it.")] = None,
+) -> None:
+    """Render files through a rack: any number at once, in constant memory, with tail and latency compensated."""
+    from .files import AudioFile
+    from .patch import load
+    from .render import Failed, plan, render_many
+
+    if len(files) < 2:
+        raise ValueError("name the input files and, last, the output file or folder")
+    loaded = load(rack)
+    pairs = plan(files[:-1], files[-1], None if ending is None else f".{ending.lstrip('.')}")
+    totals: dict[Path, int] = {}
+    for source, _ in pairs:
+        try:
+            with AudioFile(source) as file:
+                totals[source] = file.frames
+        except (OSError, ValueError):
+            totals[source] = 0  # it is reported when its turn comes
+    bar = _render_bar()
+    began = time.monotonic()
+    failed = 0
+    seconds = 0.0
+    with bar:
+        task = bar.add_task("rendering", total=max(sum(totals.values()), 1), words="")
+        read: dict[Path, int] = {}
+
+        def progress(source: Path, frames: int) -> None:
+            read[source] = frames
+            bar.update(task, completed=sum(read.values()))
+
+        results = render_many(
+            pairs, loaded, workers=workers, progress=progress, bits=bits, sample_rate=rate, tail=_tail(tail), sidechain=sidechain
+        )
+        for result in results:
+            if isinstance(result, Failed):
+                failed += 1
+                bar.console.print(f"twinrack: {escape(result.reason)}", soft_wrap=True)
+                continue
+            seconds += result.seconds
+            notes = f", {result.clipped} samples clipped" if result.clipped else ""
+            notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
+            out.print(f"{escape(str(result.path))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
+    took = time.monotonic() - began
+    if seconds:
+        out.print(f"{seconds:.1f} s of audio in {took:.1f} s ({seconds / max(took, 1e-9):.0f} × realtime)")
+    if failed:
+        _complain(f"{failed} of {len(pairs)} files failed" if len(pairs) > 1 else "nothing was rendered")
+
+
+def _tail(text: str) -> str | float | None:
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f'--tail {text!r} is none of "auto", "none" or a number of seconds') from None
+
+
+def _render_bar() -> Any:
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+    )
+
+
+@app.command()
+def devices() -> None:
+    """List the audio devices."""
+    from .live_stream import devices as find
+
+    found = find()
+    if not found:
+        print("no audio device; plug one in, or start a server such as JACK")
+    for device in found:
+        print(device)
+
+
+@app.command()
+def live(
+    rack: RackOption,
+    source: Annotated[str | None, typer.Option("--input", help="Input device: number or part of its name.")] = None,
+    output: Annotated[str | None, typer.Option(help="Output device: number or part of its name.")] = None,
+    block: Annotated[int, typer.Option(help="Frames per callback, 1 to 8192.")] = 64,
+    rate: Annotated[float | None, typer.Option(help="Sample rate in Hz; the device's without it.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1 to 16.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after so long; without it, at Ctrl-C.")] = None,
+) -> None:
+    """Play live through a rack."""
+    from .live_stream import LiveStream
+    from .patch import load
+
+    stream = LiveStream(
+        load(rack), input=source, output=output, block_size=block, sample_rate=rate, channels=channels
+    )
+    with stream:
+        print(f"{stream.input.name} → {stream.rack.name} → {stream.output.name} ({stream.output.host_api})")
+        print(f"{stream.sample_rate:g} Hz, {block} frames, latency {stream.latency_ms:.1f} ms; Ctrl-C ends it", flush=True)
+        try:
+            _watch(stream, seconds)
+        except KeyboardInterrupt:
+            print()
+    print(f"{stream.frames / stream.sample_rate:.1f} s played, {stream.xruns} xruns")
+
+
+def _watch(stream: Any, seconds: float | None) -> None:
+    end = None if seconds is None else time.monotonic() + seconds
+    while stream.active and (end is None or time.monotonic() < end):
+        time.sleep(0.1 if end is None else min(0.1, max(0.0, end - time.monotonic())))
+        if not sys.stdout.isatty():
+            continue
+        parts = []
+        for address, m in stream.meters().items():
+            reduction = f" -{m.gain_reduction_db:.1f}" if m.gain_reduction_db > 0.05 else ""
+            parts.append(f"{address} {m.peak_out_db:.0f} dB{reduction}")
+        line = f"{'  '.join(parts)}  xruns {stream.xruns}"
+        print(f"\r\x1b[K{line[: os.get_terminal_size().columns - 1]}", end="", flush=True)
+
+
+@app.command()
+def fit(
+    rack: RackOption,
+    dry: Annotated[Path, typer.Option(help="Dry recording, or a folder of them.")],
+    wet: Annotated[Path, typer.Option(help="The same through the processor, or a folder of the same names.")],
+    output: Annotated[Path, typer.Option("--out", help="Patch to write.")],
+    report: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 300,
+    learn: Annotated[list[str] | None, typer.Option(help="Address to train, * for any; may be repeated.")] = None,
+    freeze: Annotated[list[str] | None, typer.Option(help="Address to keep; may be repeated.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the random windows.")] = 0,
+    checkpoint: Annotated[Path | None, typer.Option(help="File to save the state in, and to continue from.")] = None,
+) -> None:
+    """Find the settings of a rack that turn a dry recording into a wet one."""
+    from .patch import load
+
+    _train_extra()
+    from .train.fit import fit as run
+
+    result = run(load(rack), dry, wet, steps=steps, learn=learn, freeze=freeze or (), seed=seed, checkpoint=checkpoint)
+    print(result)
+    result.rack.save(output)
+    print(f"patch: {output}")
+    if report is not None:
+        print(f"report: {result.report(report)}")
+
+
+def _train_extra() -> None:
+    try:
+        import auraloss  # noqa: F401
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ValueError(f"training needs {error.name}; install it with: pip install 'twinrack[train]'") from None
+
+
+@app.command()
+def demo(
+    source: Annotated[Path | None, typer.Option("--input", help="A recording of your own.")] = None,
+    target: Annotated[Path | None, typer.Option(help="The same recording through the processor to be matched.")] = None,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for what is made.")] = Path("twinrack-demo"),
+) -> None:
+    """Run everything once: a recording, training, patch, render, report; ends with where things are."""
+    _train_extra()
+    from .demo import run
+
+    run(source, target, folder)
