@@ -1,5 +1,5 @@
-// Sweeps of the feedback compressor: each sample's gain depends on the output before it, so all parts of the detector are
-// stepped together, forwards and backwards, one batch item at a time.
+// Sweeps of the feedback compressor: each sample's gain depends on the output before it, so all parts of the detector
+// are stepped together, forwards and backwards, one batch item at a time.
 #if defined(TWINRACK_ADJOINT_FEEDBACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_ADJOINT_FEEDBACK_INL_H_
 #undef TWINRACK_ADJOINT_FEEDBACK_INL_H_
@@ -66,7 +66,8 @@ struct FeedbackSweep {
     FeedbackSettings<T> s;
     const T share = ramp_share<T>(frame % tick_frames);
     for (int i = 0; i < setting_count; ++i) {
-      s.v[i] = ramped(tick) && i < ramped_settings ? to[i - setting_count] + (to[i] - to[i - setting_count]) * share : to[i];
+      s.v[i] =
+          ramped(tick) && i < ramped_settings ? to[i - setting_count] + (to[i] - to[i - setting_count]) * share : to[i];
     }
     return s;
   }
@@ -96,7 +97,8 @@ struct FeedbackSweep {
   }
 
   // One frame of all channels; `x` steps by shape.frames from channel to channel.
-  void step(std::vector<ChannelState<T>>& states, const FeedbackSettings<T>& s, const T* x, ChannelFrame<T>* kept) const {
+  void step(std::vector<ChannelState<T>>& states, const FeedbackSettings<T>& s, const T* x,
+            ChannelFrame<T>* kept) const {
     for (int c = 0; c < shape.channels; ++c) {
       ChannelState<T>& state = states[static_cast<std::size_t>(c)];
       kept[c].before = state;
@@ -107,7 +109,8 @@ struct FeedbackSweep {
       ChannelState<T>& state = states[static_cast<std::size_t>(c)];
       ChannelFrame<T>& k = kept[c];
       k.blended = (1 - s.link()) * std::abs(k.own) + s.link() * together;
-      k.level = choices.rms ? std::sqrt(branching_step(state.average, s.averaging(), k.blended * k.blended)) : k.blended;
+      k.level =
+          choices.rms ? std::sqrt(branching_step(state.average, s.averaging(), k.blended * k.blended)) : k.blended;
       k.followed_level = choices.on_level ? follow(state.follower, s.ballistics(), k.level) : k.level;
       k.reduction = reduction_db(s.curve(), decibels(std::max(k.followed_level, floor_amplitude)));
       const T reduction = choices.on_level ? k.reduction : follow(state.follower, s.ballistics(), k.reduction);
@@ -127,7 +130,8 @@ struct FeedbackSweep {
       return;
     }
     T mean = 0;
-    for (int c = 0; c < shape.channels; ++c) mean += choices.channel_mode == 1 ? kept[c].own : kept[c].own * kept[c].own;
+    for (int c = 0; c < shape.channels; ++c)
+      mean += choices.channel_mode == 1 ? kept[c].own : kept[c].own * kept[c].own;
     mean /= static_cast<T>(shape.channels);
     for (int c = 0; c < shape.channels; ++c) {
       if (choices.channel_mode == 1) {
@@ -154,15 +158,18 @@ struct FeedbackSweep {
       a.heard = 0;
       x_grad[at] = heard_grad * k.gain;
       T grad = -heard_grad * x[at] * k.gain * per_db;
-      if (!choices.on_level) grad = follow_back(k.before.follower, s.ballistics(), k.reduction, grad, a.follower, ballistics_sum);
+      if (!choices.on_level)
+        grad = follow_back(k.before.follower, s.ballistics(), k.reduction, grad, a.follower, ballistics_sum);
       const bool audible = k.followed_level > floor_amplitude;
       const T level_db = decibels(std::max(k.followed_level, floor_amplitude));
       grad = reduction_back(s.curve(), level_db, grad, curve_sum);
       grad = audible ? grad / (per_db * k.followed_level) : T(0);
-      if (choices.on_level) grad = follow_back(k.before.follower, s.ballistics(), k.level, grad, a.follower, ballistics_sum);
+      if (choices.on_level)
+        grad = follow_back(k.before.follower, s.ballistics(), k.level, grad, a.follower, ballistics_sum);
       if (choices.rms) {
         grad = k.level > 0 ? grad / (2 * k.level) : T(0);
-        grad = branching_step_back(k.before.average, s.averaging(), k.blended * k.blended, grad, a.average, averaging_sum);
+        grad =
+            branching_step_back(k.before.average, s.averaging(), k.blended * k.blended, grad, a.average, averaging_sum);
         grad *= 2 * k.blended;
       }
       own_grad[c] += grad * (1 - s.link()) * (k.own > 0 ? T(1) : (k.own < 0 ? T(-1) : T(0)));
@@ -194,7 +201,8 @@ struct FeedbackSweep {
 
 template <class T>
 FeedbackSweep<T> feedback_item(const Shape& shape, const FeedbackChoices& choices, int item, const T* settings) {
-  return {shape, choices, settings + static_cast<std::int64_t>(shape.rows == 1 ? 0 : item) * shape.ticks * setting_count};
+  return {shape, choices,
+          settings + static_cast<std::int64_t>(shape.rows == 1 ? 0 : item) * shape.ticks * setting_count};
 }
 
 inline constexpr int feedback_state = 7;
@@ -216,7 +224,8 @@ std::vector<ChannelState<T>> restore(const T* from, int channels) {
 }
 
 template <class T>
-void feedback_forward(const Shape& shape, const FeedbackChoices& choices, const T* x, const T* settings, T* y, T* states) {
+void feedback_forward(const Shape& shape, const FeedbackChoices& choices, const T* x, const T* settings, T* y,
+                      T* states) {
   const int ticks = adjoint::tick_count(shape.frames), batch = shape.streams / shape.channels;
   adjoint::parallel_for(batch, shape.threads, [&](int item) {
     const auto sweep = feedback_item(shape, choices, item, settings);
@@ -250,11 +259,13 @@ void feedback_backward(const Shape& shape, const FeedbackChoices& choices, const
       const int start = tick * tick_frames, frames = std::min(tick_frames, shape.frames - start);
       const std::int64_t where = static_cast<std::int64_t>(item) * ticks + tick;
       auto state = restore(states + where * shape.channels * feedback_state, shape.channels);
-      for (int n = 0; n < frames; ++n) sweep.step(state, sweep.at(start + n), x + at + start + n, &kept[static_cast<std::size_t>(n * shape.channels)]);
+      for (int n = 0; n < frames; ++n)
+        sweep.step(state, sweep.at(start + n), x + at + start + n, &kept[static_cast<std::size_t>(n * shape.channels)]);
       for (int n = frames - 1; n >= 0; --n) {
         T sum[setting_count] = {};
         const std::int64_t now = at + start + n;
-        sweep.step_back(adjoint, sweep.at(start + n), x + now, y_grad + now, &kept[static_cast<std::size_t>(n * shape.channels)], x_grad + now, sum);
+        sweep.step_back(adjoint, sweep.at(start + n), x + now, y_grad + now,
+                        &kept[static_cast<std::size_t>(n * shape.channels)], x_grad + now, sum);
         const T share = ramp_share<T>(n);
         T* to = grad + (shape.ticks == 1 ? 0 : tick) * setting_count;
         for (int i = 0; i < setting_count; ++i) {

@@ -179,7 +179,8 @@ void fdn_forward(const FdnShape& shape, const T* x, const T* shelf, const T* tur
       for (int c = 0; c < base.channels; ++c) y[at + static_cast<std::int64_t>(c) * base.frames + frame] = values[c];
       for (int i = 0; i < fdn_lines; ++i) {
         const T in = x[at + static_cast<std::int64_t>(i % base.channels) * base.frames + frame];
-        memory[static_cast<std::int64_t>(frame) * fdn_lines + i] = values[i] + sweep.entrance[static_cast<std::size_t>(i)] * in;
+        memory[static_cast<std::int64_t>(frame) * fdn_lines + i] =
+            values[i] + sweep.entrance[static_cast<std::size_t>(i)] * in;
       }
     }
   });
@@ -212,7 +213,8 @@ void fdn_backward(const FdnShape& shape, const T* shelf, const T* turns, const T
     Frame* kept = frames_memory.get();
     for (int tick = ticks - 1; tick >= 0; --tick) {
       const int start = tick * tick_frames, frames = std::min(tick_frames, base.frames - start);
-      LineStates<T> state = FdnSweep<T>::restore(states + (static_cast<std::int64_t>(item) * ticks + tick) * 4 * fdn_lines);
+      LineStates<T> state =
+          FdnSweep<T>::restore(states + (static_cast<std::int64_t>(item) * ticks + tick) * 4 * fdn_lines);
       for (int n = 0; n < frames; ++n) {
         Frame& k = kept[n];
         k.before = state;
@@ -230,13 +232,16 @@ void fdn_backward(const FdnShape& shape, const T* shelf, const T* turns, const T
         const int frame = start + n;
         const Frame& k = kept[n];
         T grad[fdn_lines];
-        for (int i = 0; i < fdn_lines; ++i) grad[i] = w_grad[static_cast<std::size_t>(frame) * fdn_lines + static_cast<std::size_t>(i)];
+        for (int i = 0; i < fdn_lines; ++i)
+          grad[i] = w_grad[static_cast<std::size_t>(frame) * fdn_lines + static_cast<std::size_t>(i)];
         for (int c = 0; c < base.channels; ++c) {
           T sum = 0;
-          for (int i = c; i < fdn_lines; i += base.channels) sum += sweep.entrance[static_cast<std::size_t>(i)] * grad[i];
+          for (int i = c; i < fdn_lines; i += base.channels)
+            sum += sweep.entrance[static_cast<std::size_t>(i)] * grad[i];
           x_grad[at + static_cast<std::int64_t>(c) * base.frames + frame] = sum;
         }
-        for (int c = 0; c < base.channels; ++c) grad[c] += y_grad[at + static_cast<std::int64_t>(c) * base.frames + frame];
+        for (int c = 0; c < base.channels; ++c)
+          grad[c] += y_grad[at + static_cast<std::int64_t>(c) * base.frames + frame];
         const Turns<T> t = sweep.turns_at(tick, n);
         const L mixed = hadamard(L::load(grad));
         const L turned = turn(t, mixed, true);
@@ -263,7 +268,8 @@ void fdn_backward(const FdnShape& shape, const T* shelf, const T* turns, const T
         };
         for (int i = 0; i < L::count; ++i) {
           SvfGradient<V> one{zero, zero, zero, zero, zero};
-          const V middle = svf_step_back(k.before.high[i], k.filters.high[i], k.middle.part[i], turned.part[i], adjoint.high[i], one);
+          const V middle = svf_step_back(k.before.high[i], k.filters.high[i], k.middle.part[i], turned.part[i],
+                                         adjoint.high[i], one);
           gather(one, all[1][i], arrived[1][i]);
           one = {zero, zero, zero, zero, zero};
           in_grad.part[i] = svf_step_back(k.before.low[i], k.filters.low[i], k.in.part[i], middle, adjoint.low[i], one);
@@ -280,7 +286,8 @@ void fdn_backward(const FdnShape& shape, const T* shelf, const T* turns, const T
           const SvfGradient<V>&a = all[which][i], &b = arrived[which][i];
           const V whole[5] = {a.g, a.k, a.m0, a.m1, a.m2}, part[5] = {b.g, b.k, b.m0, b.m1, b.m2};
           for (int j = 0; j < 5; ++j) {
-            T* to = item_shelf_grad + (base.ticks == 1 ? 0 : tick) * shelf_size + (which * 5 + j) * fdn_lines + i * L::lanes;
+            T* to = item_shelf_grad + (base.ticks == 1 ? 0 : tick) * shelf_size + (which * 5 + j) * fdn_lines +
+                    i * L::lanes;
             hn::StoreU(hn::LoadU(Tag<T>(), to) + part[j], Tag<T>(), to);
             if (!moving) continue;
             T* from = to - shelf_size;

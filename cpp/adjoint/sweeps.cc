@@ -1,12 +1,11 @@
 // Compiles the sweeps once for every instruction set and picks the best at load time.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "adjoint/sweeps.cc"
-#include "hwy/foreach_target.h"
-#include "hwy/highway.h"
-
 #include "adjoint/feedback-inl.h"
 #include "adjoint/filters-inl.h"
 #include "adjoint/network-inl.h"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -29,25 +28,25 @@ using adjoint::Shape;
 #define TWINRACK_ALLPASS_B(T) \
   (const Shape& s, const int* n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, T* c_grad)
 #define TWINRACK_FEEDBACK_F(T) (const Shape& s, const FeedbackChoices& n, const T* x, const T* c, T* y, T* states)
-#define TWINRACK_FEEDBACK_B(T)                                                                                  \
+#define TWINRACK_FEEDBACK_B(T)                                                                                    \
   (const Shape& s, const FeedbackChoices& n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, \
    T* c_grad)
 #define TWINRACK_FDN_F(T) (const FdnShape& s, const T* x, const T* shelf, const T* turns, T* y, T* w, T* states)
-#define TWINRACK_FDN_B(T)                                                                                       \
+#define TWINRACK_FDN_B(T)                                                                                      \
   (const FdnShape& s, const T* shelf, const T* turns, const T* w, const T* states, const T* y_grad, T* x_grad, \
    T* shelf_grad, T* turn_grad)
 
 // name, signature of (forward | backward), arguments
-#define TWINRACK_ALL(APPLY, T, suffix)                                                                \
-  APPLY(svf_forward, T, suffix, TWINRACK_SVF_F, (s, n, x, c, y, states))                              \
-  APPLY(svf_backward, T, suffix, TWINRACK_SVF_B, (s, n, x, c, states, y_grad, x_grad, c_grad))        \
-  APPLY(follower_forward, T, suffix, TWINRACK_FOLLOWER_F, (s, n, x, c, y, states))                    \
+#define TWINRACK_ALL(APPLY, T, suffix)                                                                   \
+  APPLY(svf_forward, T, suffix, TWINRACK_SVF_F, (s, n, x, c, y, states))                                 \
+  APPLY(svf_backward, T, suffix, TWINRACK_SVF_B, (s, n, x, c, states, y_grad, x_grad, c_grad))           \
+  APPLY(follower_forward, T, suffix, TWINRACK_FOLLOWER_F, (s, n, x, c, y, states))                       \
   APPLY(follower_backward, T, suffix, TWINRACK_FOLLOWER_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
-  APPLY(allpass_forward, T, suffix, TWINRACK_ALLPASS_F, (s, n, x, c, y, states))                      \
-  APPLY(allpass_backward, T, suffix, TWINRACK_ALLPASS_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
-  APPLY(feedback_forward, T, suffix, TWINRACK_FEEDBACK_F, (s, n, x, c, y, states))                    \
+  APPLY(allpass_forward, T, suffix, TWINRACK_ALLPASS_F, (s, n, x, c, y, states))                         \
+  APPLY(allpass_backward, T, suffix, TWINRACK_ALLPASS_B, (s, n, x, c, states, y_grad, x_grad, c_grad))   \
+  APPLY(feedback_forward, T, suffix, TWINRACK_FEEDBACK_F, (s, n, x, c, y, states))                       \
   APPLY(feedback_backward, T, suffix, TWINRACK_FEEDBACK_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
-  APPLY(fdn_forward, T, suffix, TWINRACK_FDN_F, (s, x, shelf, turns, y, w, states))                   \
+  APPLY(fdn_forward, T, suffix, TWINRACK_FDN_F, (s, x, shelf, turns, y, w, states))                      \
   APPLY(fdn_backward, T, suffix, TWINRACK_FDN_B, (s, shelf, turns, w, states, y_grad, x_grad, shelf_grad, turn_grad))
 
 TWINRACK_ALL(TWINRACK_SWEEP, float, f32)

@@ -2,9 +2,10 @@
 // sweep only walks: the arithmetic of a step, and of a step backwards, is in dsp/. States are kept at every tick (32
 // frames) and recomputed inside, so memory grows with 1/32 of the samples.
 //
-// Coefficients are rows x ticks x ...: one row for all streams or one for each batch item (`channels` streams), one tick for
-// a constant or one for every 32 frames. Where it says "ramped", the value moves within a tick on a straight line from
-// the previous tick's, as in the engine. Gradients of coefficients come out per stream, to be summed by the caller.
+// Coefficients are rows x ticks x ...: one row for all streams or one for each batch item (`channels` streams), one
+// tick for a constant or one for every 32 frames. Where it says "ramped", the value moves within a tick on a straight
+// line from the previous tick's, as in the engine. Gradients of coefficients come out per stream, to be summed by the
+// caller.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +13,11 @@
 namespace twinrack::adjoint {
 
 struct Shape {
-  int streams;   // batch x channels
+  int streams;  // batch x channels
   int channels;
   int frames;
-  int rows;      // of coefficients: 1 or streams / channels
-  int ticks;     // of coefficients: 1 or ceil(frames / 32)
+  int rows;   // of coefficients: 1 or streams / channels
+  int ticks;  // of coefficients: 1 or ceil(frames / 32)
   int threads;
 };
 
@@ -38,15 +39,17 @@ template <class T>
 void follower_backward(const Shape& shape, bool decoupled, const T* x, const T* coefficients, const T* states,
                        const T* y_grad, T* x_grad, T* coefficient_grad);
 
-// Schroeder all-pass; coefficient: rows x ticks (gain), ramped; delay: frames, one for each channel. v has the size of x.
+// Schroeder all-pass; coefficient: rows x ticks (gain), ramped; delay: frames, one for each channel. v has the size of
+// x.
 template <class T>
 void allpass_forward(const Shape& shape, const int* delay, const T* x, const T* gain, T* y, T* v);
 template <class T>
 void allpass_backward(const Shape& shape, const int* delay, const T* x, const T* gain, const T* v, const T* y_grad,
                       T* x_grad, T* gain_grad);
 
-// Feedback delay network of 16 lines. shelf: rows x ticks x 2 x 5 x 16, ramped; turns: turn_rows x knots x 2 x 8 (cosine, sine),
-// knots is 1 or ticks + 1, from knot to knot within a tick. w: batch x frames x 16; states: batch x ticks x 64.
+// Feedback delay network of 16 lines. shelf: rows x ticks x 2 x 5 x 16, ramped; turns: turn_rows x knots x 2 x 8
+// (cosine, sine), knots is 1 or ticks + 1, from knot to knot within a tick. w: batch x frames x 16; states: batch x
+// ticks x 64.
 struct FdnShape {
   Shape base;
   int turn_rows;
@@ -59,14 +62,15 @@ template <class T>
 void fdn_backward(const FdnShape& shape, const T* shelf, const T* turns, const T* w, const T* states, const T* y_grad,
                   T* x_grad, T* shelf_grad, T* turn_grad);
 
-// Feedback compressor up to the reduced signal, before makeup and mix. settings: rows x ticks x 10: threshold, slope, knee,
-// range, link, g and k of the low cut (ramped), rise, fall, average (held). states: batch x ticks x channels x 7.
+// Feedback compressor up to the reduced signal, before makeup and mix. settings: rows x ticks x 10: threshold, slope,
+// knee, range, link, g and k of the low cut (ramped), rise, fall, average (held). states: batch x ticks x channels x 7.
 struct FeedbackChoices {
   bool low_cut, rms, on_level, decoupled;
   int channel_mode;  // 0 maximum, 1 mean, 2 mean power
 };
 template <class T>
-void feedback_forward(const Shape& shape, const FeedbackChoices& choices, const T* x, const T* settings, T* y, T* states);
+void feedback_forward(const Shape& shape, const FeedbackChoices& choices, const T* x, const T* settings, T* y,
+                      T* states);
 template <class T>
 void feedback_backward(const Shape& shape, const FeedbackChoices& choices, const T* x, const T* settings,
                        const T* states, const T* y_grad, T* x_grad, T* setting_grad);

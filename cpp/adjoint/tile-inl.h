@@ -73,7 +73,8 @@ struct Tile {
     hn::StoreU(amount, Tag<T>(), values);
     tick = std::clamp(tick, 0, shape.ticks - 1);
     for (int lane = 0; lane < lanes<T>; ++lane) {
-      if (real(lane)) all[(static_cast<std::int64_t>(stream(lane)) * shape.ticks + tick) * size + which] += values[lane];
+      if (real(lane))
+        all[(static_cast<std::int64_t>(stream(lane)) * shape.ticks + tick) * size + which] += values[lane];
     }
   }
 };

@@ -39,7 +39,8 @@ Shape shape_of(const Array<T>& x, const Array<T>& coefficients, int threads) {
   s.ticks = static_cast<int>(coefficients.shape(1));
   s.threads = threads;
   require(s.rows == 1 || s.rows == x.shape(0), "coefficients must have one row, or one for each batch item");
-  require(s.ticks == 1 || s.ticks == adjoint::tick_count(s.frames), "coefficients must have one tick, or one for every 32 frames");
+  require(s.ticks == 1 || s.ticks == adjoint::tick_count(s.frames),
+          "coefficients must have one tick, or one for every 32 frames");
   return s;
 }
 
@@ -78,7 +79,8 @@ py::tuple svf_forward(const Array<T>& x, const Array<T>& c, int threads) {
 }
 
 template <class T>
-py::tuple svf_backward(const Array<T>& x, const Array<T>& c, const Array<T>& states, const Array<T>& y_grad, int threads) {
+py::tuple svf_backward(const Array<T>& x, const Array<T>& c, const Array<T>& states, const Array<T>& y_grad,
+                       int threads) {
   const Shape s = shape_of(x, c, threads);
   const int sections = static_cast<int>(c.shape(2));
   Array<T> x_grad = like(x), c_grad = gradient_of(c, s.streams);
@@ -147,20 +149,25 @@ py::tuple allpass_backward(const Array<T>& x, const Array<T>& c, const Array<T>&
 }
 
 template <class T>
-FdnShape fdn_shape(const Array<T>& x, const Array<T>& shelf, const Array<T>& turns, const std::vector<int>& lines, int threads) {
-  const FdnShape s{shape_of(x, shelf, threads), static_cast<int>(turns.shape(0)), static_cast<int>(turns.shape(1)), lines.data()};
+FdnShape fdn_shape(const Array<T>& x, const Array<T>& shelf, const Array<T>& turns, const std::vector<int>& lines,
+                   int threads) {
+  const FdnShape s{shape_of(x, shelf, threads), static_cast<int>(turns.shape(0)), static_cast<int>(turns.shape(1)),
+                   lines.data()};
   require(lines.size() == fdn_lines, "16 line lengths");
   require(s.base.channels <= fdn_lines, "at most 16 channels");
   require(s.turn_rows == 1 || s.turn_rows == x.shape(0), "turns must have one row, or one for each batch item");
-  require(s.knots == 1 || s.knots == adjoint::tick_count(s.base.frames) + 1, "turns must have one knot, or one at each tick and at the end");
+  require(s.knots == 1 || s.knots == adjoint::tick_count(s.base.frames) + 1,
+          "turns must have one knot, or one at each tick and at the end");
   return s;
 }
 
 template <class T>
-py::tuple fdn_forward(const Array<T>& x, const Array<T>& shelf, const Array<T>& turns, const std::vector<int>& lines, int threads) {
+py::tuple fdn_forward(const Array<T>& x, const Array<T>& shelf, const Array<T>& turns, const std::vector<int>& lines,
+                      int threads) {
   const FdnShape s = fdn_shape(x, shelf, turns, lines, threads);
   const py::ssize_t batch = x.shape(0), ticks = adjoint::tick_count(s.base.frames);
-  Array<T> y = like(x), w({batch, x.shape(2), py::ssize_t{fdn_lines}}), states({batch, ticks, py::ssize_t{4 * fdn_lines}});
+  Array<T> y = like(x), w({batch, x.shape(2), py::ssize_t{fdn_lines}}),
+           states({batch, ticks, py::ssize_t{4 * fdn_lines}});
   const T *xp = x.data(), *fp = shelf.data(), *tp = turns.data();
   T *yp = y.mutable_data(), *wp = w.mutable_data(), *sp = states.mutable_data();
   {

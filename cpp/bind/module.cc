@@ -39,7 +39,8 @@ class Engine {
     SideBlock key[max_channels] = {};
     for (int c = 0; c < channels; ++c) channel[c] = y.mutable_data() + static_cast<py::ssize_t>(c) * frames;
     for (std::size_t k = 0; k < keys.size(); ++k) {
-      if (keys[k].ndim() != 2 || keys[k].shape(1) != frames || keys[k].shape(0) < 1 || keys[k].shape(0) > max_channels) {
+      if (keys[k].ndim() != 2 || keys[k].shape(1) != frames || keys[k].shape(0) < 1 ||
+          keys[k].shape(0) > max_channels) {
         throw py::value_error("a sidechain must be (channels, frames) float32, as long as the block");
       }
       const auto count = static_cast<int>(keys[k].shape(0));

@@ -1,5 +1,6 @@
-// Schroeder's all-pass: y[n] = x[n - D] - g v[n], v[n] = x[n] + g v[n - D]; all frequencies pass at the same level, smeared in
-// time (M. R. Schroeder, Natural sounding artificial reverberation, JAES 10(3), 1962). v is what the delay remembers.
+// Schroeder's all-pass: y[n] = x[n - D] - g v[n], v[n] = x[n] + g v[n - D]; all frequencies pass at the same level,
+// smeared in time (M. R. Schroeder, Natural sounding artificial reverberation, JAES 10(3), 1962). v is what the delay
+// remembers.
 #if defined(TWINRACK_DSP_ALLPASS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_ALLPASS_INL_H_
 #undef TWINRACK_DSP_ALLPASS_INL_H_

@@ -1,9 +1,9 @@
 // One frame of a sixteen-line feedback delay network (Jot and Chaigne 1991) with the lines in the lanes.
 //
 // What leaves the delay lines is attenuated (two shelves a line, the second carries the whole-band gain), turned in
-// pairs by a slowly moving angle (Schlecht and Habets 2015), mixed by a Hadamard matrix, and goes back in with the input.
-// Rotation and Hadamard are orthogonal, so only the attenuation decides the decay. Channel c is heard at the entrance of
-// line c: the rows of the Hadamard matrix make the channels independent.
+// pairs by a slowly moving angle (Schlecht and Habets 2015), mixed by a Hadamard matrix, and goes back in with the
+// input. Rotation and Hadamard are orthogonal, so only the attenuation decides the decay. Channel c is heard at the
+// entrance of line c: the rows of the Hadamard matrix make the channels independent.
 #if defined(TWINRACK_DSP_FDN_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_FDN_INL_H_
 #undef TWINRACK_DSP_FDN_INL_H_

@@ -17,8 +17,8 @@ struct FdnLayout {
   std::array<std::array<int, 2>, fdn_diffusers> diffuser_frames;  // for even and odd channels
   std::array<std::array<int, early_taps>, 2> early_frames;
   std::array<std::array<float, early_taps>, 2> early_gain;
-  std::array<double, fdn_pairs> rate_factor;   // of the modulation, pair by pair
-  std::array<double, fdn_pairs> start_turn;    // phase at frame 0, in turns
+  std::array<double, fdn_pairs> rate_factor;  // of the modulation, pair by pair
+  std::array<double, fdn_pairs> start_turn;   // phase at frame 0, in turns
 };
 
 inline int prime_near(double value) {
@@ -38,7 +38,8 @@ inline FdnLayout fdn_layout(double sample_rate) {
   constexpr double early_ms[early_taps] = {3.1, 5.9, 8.3, 11.9, 14.3, 18.7, 22.1, 27.7, 32.9, 40.3, 48.1, 57.7};
   FdnLayout layout{};
   for (std::size_t i = 0; i < fdn_lines; ++i) {
-    const double ms = shortest * std::pow(longest / shortest, (static_cast<double>(i) + deviation[i]) / (fdn_lines - 1));
+    const double ms =
+        shortest * std::pow(longest / shortest, (static_cast<double>(i) + deviation[i]) / (fdn_lines - 1));
     layout.line_frames[i] = prime_near(ms * 1e-3 * sample_rate);
   }
   for (std::size_t i = 0; i < fdn_diffusers; ++i) {

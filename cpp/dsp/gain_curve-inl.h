@@ -1,5 +1,5 @@
-// The static curve of a compressor: how many dB the gain falls at a level (Giannoulis, Massberg, Reiss 2012, eq. 4, with a
-// quadratic knee), and never more than the range.
+// The static curve of a compressor: how many dB the gain falls at a level (Giannoulis, Massberg, Reiss 2012, eq. 4,
+// with a quadratic knee), and never more than the range.
 #if defined(TWINRACK_DSP_GAIN_CURVE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_GAIN_CURVE_INL_H_
 #undef TWINRACK_DSP_GAIN_CURVE_INL_H_

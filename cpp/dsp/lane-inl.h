@@ -1,5 +1,5 @@
-// The arithmetic of a recursion is a template over its lane type: float, double, or a Highway vector of either. This file
-// gives plain numbers the few operations that vectors have and numbers lack, under the names Highway uses.
+// The arithmetic of a recursion is a template over its lane type: float, double, or a Highway vector of either. This
+// file gives plain numbers the few operations that vectors have and numbers lack, under the names Highway uses.
 #if defined(TWINRACK_DSP_LANE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_LANE_INL_H_
 #undef TWINRACK_DSP_LANE_INL_H_

@@ -28,9 +28,9 @@ inline float log2_of(float x) noexcept TR_RT {
   std::memcpy(&mantissa, &bits, sizeof bits);
   const float s = (mantissa - 1.0f) / (mantissa + 1.0f);
   const float s2 = s * s;
-  const float series = 2.8853900817779268f +
-                       s2 * (0.9617966939259756f + s2 * (0.5770780163555854f +
-                                                         s2 * (0.4121985831111324f + s2 * 0.3205988979753252f)));
+  const float series =
+      2.8853900817779268f +
+      s2 * (0.9617966939259756f + s2 * (0.5770780163555854f + s2 * (0.4121985831111324f + s2 * 0.3205988979753252f)));
   return static_cast<float>(exponent) + s * series;
 }
 
@@ -40,12 +40,11 @@ inline float exp2_of(float x) noexcept TR_RT {
   const float whole = shifted - 12582912.0f;
   const float f = x - whole;
   const float series =
-      1.0f +
-      f * (0.6931471805599453f +
-           f * (0.2402265069591007f +
-                f * (0.0555041086648216f +
-                     f * (0.0096181291076285f +
-                          f * (0.0013333558146428f + f * (0.0001540353039338f + f * 0.0000152527338040f))))));
+      1.0f + f * (0.6931471805599453f +
+                  f * (0.2402265069591007f +
+                       f * (0.0555041086648216f +
+                            f * (0.0096181291076285f +
+                                 f * (0.0013333558146428f + f * (0.0001540353039338f + f * 0.0000152527338040f))))));
   const std::int32_t bits = (static_cast<std::int32_t>(whole) + 127) * (1 << 23);
   float scale = 0;
   std::memcpy(&scale, &bits, sizeof scale);

@@ -51,8 +51,8 @@ struct SvfGradient {
   V g, k, m0, m1, m2;
 };
 
-// One step backwards. `before` is the state that svf_step was given; `adjoint` holds the gradient of the state after the
-// step and is turned into that of the state before. Adds to `sum`, returns the gradient of x.
+// One step backwards. `before` is the state that svf_step was given; `adjoint` holds the gradient of the state after
+// the step and is turned into that of the state before. Adds to `sum`, returns the gradient of x.
 template <class V>
 HWY_INLINE V svf_step_back(const SvfState<V>& before, const Svf<V>& c, V x, V y_grad, SvfState<V>& adjoint,
                            SvfGradient<V>& sum) noexcept TR_RT {

@@ -2,8 +2,9 @@
 //
 // A recursion cannot be spread over time, but a series can be pipelined: in the step in which the last filter works on
 // frame n, the one before works on frame n + 1, and so on. Each lane is one filter; after a step the outputs move one
-// lane on and the next input enters at the top. Sections that are left over in the last vector pass their input through.
-// At the ends of a block the lanes that have no frame keep their state, so the result does not depend on block size.
+// lane on and the next input enters at the top. Sections that are left over in the last vector pass their input
+// through. At the ends of a block the lanes that have no frame keep their state, so the result does not depend on block
+// size.
 #if defined(TWINRACK_DSP_SVF_CASCADE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_SVF_CASCADE_INL_H_
 #undef TWINRACK_DSP_SVF_CASCADE_INL_H_
@@ -37,8 +38,8 @@ class SvfCascade {
     ramping_ = false;
   }
 
-  // The filters from this tick on, first to last. `key` tells sections apart, so that a filter keeps its state when others
-  // come and go before it. New filters start at their coefficients, known ones ramp to them within the tick.
+  // The filters from this tick on, first to last. `key` tells sections apart, so that a filter keeps its state when
+  // others come and go before it. New filters start at their coefficients, known ones ramp to them within the tick.
   void tune(const SvfDesign* design, const int* key, int count) noexcept TR_RT {
     if (!same_layout(key, count)) lay_out(key, count);
     from_ = to_;
@@ -161,7 +162,8 @@ class SvfCascade {
       state[w] = {row(stored.s1), row(stored.s2)};
       moved[w] = hn::Zero(d);
     }
-    const V delay = hn::Set(d, static_cast<float>(lanes - 1)) - hn::Iota(d, 0.0f);  // how far a lane is behind the first
+    const V delay =
+        hn::Set(d, static_cast<float>(lanes - 1)) - hn::Iota(d, 0.0f);  // how far a lane is behind the first
     const V frames = hn::Set(d, static_cast<float>(io.frames));
     const V first_share = (hn::Set(d, static_cast<float>(frame_ + 1)) - delay) * hn::Set(d, 1.0f / tick_frames);
     const V share_step = hn::Set(d, 1.0f / tick_frames);
@@ -171,8 +173,8 @@ class SvfCascade {
 
     const auto step = [&](int s, auto whole) HWY_ATTR {
       Svf<V> c = fixed;
-      if constexpr (ramped) c = load_ramped(from_[group], to_[group],
-                                            MulAdd(share_step, hn::Set(d, static_cast<float>(s)), first_share));
+      if constexpr (ramped)
+        c = load_ramped(from_[group], to_[group], MulAdd(share_step, hn::Set(d, static_cast<float>(s)), first_share));
       for (int w = 0; w < width; ++w) {
         const float input = decltype(whole)::value || s < io.frames ? x[w][s] : 0.0f;
         const V in = hn::IfThenElse(top, hn::Set(d, input), moved[w]);

@@ -1,8 +1,8 @@
 // From frequency, gain and Q to the coefficients of state-variable filters, in double precision, once a control tick.
 //
-// bilinear: the prototypes of A. Simper (2013). matched: the poles are the prototype's, mapped exactly (z = exp(sT)); the
-// zeros make the magnitude agree with the prototype's at 0, near the centre and at Nyquist (M. Vicanek, 2016, extended to
-// shelves by the same three points).
+// bilinear: the prototypes of A. Simper (2013). matched: the poles are the prototype's, mapped exactly (z = exp(sT));
+// the zeros make the magnitude agree with the prototype's at 0, near the centre and at Nyquist (M. Vicanek, 2016,
+// extended to shelves by the same three points).
 #pragma once
 
 #include <algorithm>
@@ -77,7 +77,7 @@ inline SvfDesign matched(FilterShape shape, const Prototype& p, double w) noexce
   const double g = std::sqrt(at_one / at_minus_one);
   const double k = 2.0 * product / (at_minus_one * g);
   if (shape == FilterShape::all_pass) return {g, k, 1.0, -2.0 * k, 0.0};
-  const double d = 4.0 / at_minus_one;  // 1 + g k + g^2
+  const double d = 4.0 / at_minus_one;        // 1 + g k + g^2
   double b_one = 0, b_minus_one = 0, b0 = 0;  // numerator at z = 1, at z = -1, and its first coefficient
   if (shape == FilterShape::notch) {
     const double s = std::sin(0.5 * w), c = std::cos(0.5 * w);

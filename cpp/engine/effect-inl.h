@@ -37,14 +37,23 @@ struct EffectWrapper {
 template <class E>
 const EffectType* effect_type() {
   using W = EffectWrapper<E>;
-  static const EffectType type{
-      E::Card::id,  E::Card::parameters.data(), static_cast<int>(E::Card::parameters.size()),
-      hwy::TargetName(HWY_TARGET), W::create, W::destroy, W::prepare, W::tune, W::process, W::reset, W::latency,
-      [] {
-        float (*meter)(const void*) noexcept TR_RT = nullptr;
-        if constexpr (requires(const E& e) { e.gain_reduction_db(); }) meter = W::gain_reduction_db;
-        return meter;
-      }()};
+  static const EffectType type{E::Card::id,
+                               E::Card::parameters.data(),
+                               static_cast<int>(E::Card::parameters.size()),
+                               hwy::TargetName(HWY_TARGET),
+                               W::create,
+                               W::destroy,
+                               W::prepare,
+                               W::tune,
+                               W::process,
+                               W::reset,
+                               W::latency,
+                               [] {
+                                 float (*meter)(const void*) noexcept TR_RT = nullptr;
+                                 if constexpr (requires(const E& e) { e.gain_reduction_db(); })
+                                   meter = W::gain_reduction_db;
+                                 return meter;
+                               }()};
   return &type;
 }
 

@@ -1,5 +1,5 @@
-// What the engine knows of an effect: one row of function pointers, the same for all effects and chosen once for the best
-// instruction set of this machine.
+// What the engine knows of an effect: one row of function pointers, the same for all effects and chosen once for the
+// best instruction set of this machine.
 #pragma once
 
 #include <memory>

@@ -3,9 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 
 namespace twinrack {
+
+namespace {
+constexpr float loudest = std::numeric_limits<float>::max();
+}
 
 void Loudness::add(const Loudness& other) noexcept TR_RT {
   peak = std::max(peak, other.peak);
@@ -61,7 +66,8 @@ int Program::compile_effect(const Node& node, std::size_t buffer) {
                                 std::to_string(node.values.size()));
   }
   const int presence = node.bypass ? 0 : fade_ticks;
-  slots_.push_back({EffectInstance(*type), glides_.size(), node.values, node.key, 0, {}, presence, presence, node.bypass});
+  slots_.push_back(
+      {EffectInstance(*type), glides_.size(), node.values, node.key, 0, {}, presence, presence, node.bypass});
   Slot& slot = slots_.back();
   for (std::size_t i = 0; i < node.values.size(); ++i) {
     glides_.emplace_back();
@@ -169,7 +175,8 @@ void Program::process(float* const* io, const SideBlock* keys, int frames) noexc
         break;
       case Step::Kind::add:
         for (int c = 0; c < format_.channels; ++c) {
-          for (int n = 0; n < frames; ++n) to[c][n] += from[c][n];
+          // Two finite numbers may add up to infinity; the loudest finite number is what leaves here.
+          for (int n = 0; n < frames; ++n) to[c][n] = std::clamp(to[c][n] + from[c][n], -loudest, loudest);
         }
         break;
       case Step::Kind::delay:
@@ -192,7 +199,8 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
     measure(io[c], frames, slot.in);
     if (slot.latency > 0) {
       slot.dry[at].write(io[c], frames);
-      for (int n = 0; n < frames; ++n) dry_[at][static_cast<std::size_t>(n)] = slot.dry[at].read(frames, n, slot.latency);
+      for (int n = 0; n < frames; ++n)
+        dry_[at][static_cast<std::size_t>(n)] = slot.dry[at].read(frames, n, slot.latency);
     } else {
       std::copy_n(io[c], frames, dry_[at].data());
     }
@@ -224,7 +232,7 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
       const float* dry = dry_[static_cast<std::size_t>(c)].data();
       for (int n = 0; n < frames; ++n) {
         const float share = a + (b - a) * static_cast<float>(frame_in_tick_ + n + 1) / tick_frames;
-        io[c][n] = dry[n] + share * (io[c][n] - dry[n]);
+        io[c][n] = (1.0f - share) * dry[n] + share * io[c][n];
       }
     }
   }
@@ -261,7 +269,7 @@ void Program::publish_meters(bool restart) noexcept TR_RT {
 EffectMeter Program::meter(int effect) const noexcept {
   const PublicMeter& m = *slots_[static_cast<std::size_t>(effect)].shown;
   const auto relaxed = std::memory_order_relaxed;
-  return {m.peak_in.load(relaxed),  m.peak_out.load(relaxed),          m.rms_in.load(relaxed),
+  return {m.peak_in.load(relaxed), m.peak_out.load(relaxed),          m.rms_in.load(relaxed),
           m.rms_out.load(relaxed), m.gain_reduction_db.load(relaxed), m.faults.load(relaxed)};
 }
 

@@ -1,5 +1,6 @@
 // A tree of effects, compiled to a flat list of steps over buffers that are assigned in advance, with everything that
-// belongs to it: the effects, the glides of their parameters, delay compensation, bypass fades, meters and fault counts.
+// belongs to it: the effects, the glides of their parameters, delay compensation, bypass fades, meters and fault
+// counts.
 #pragma once
 
 #include <atomic>
@@ -79,7 +80,7 @@ class Program {
     std::vector<float> values;
     int key;
     int latency = 0;
-    std::vector<DelayLine> dry;  // so that a bypassed effect keeps its latency
+    std::vector<DelayLine> dry;     // so that a bypassed effect keeps its latency
     int presence, presence_before;  // in steps of a fade: 0 is bypassed, fade_ticks is fully heard
     bool bypass;
     bool settled = false;  // tuned once more after the last change, so ramps have ended

@@ -150,7 +150,8 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
 
 void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT {
   const int in_tick = static_cast<int>(frame_ % tick_frames);
-  for (int c = 0; c < format_.channels; ++c) std::copy_n(channel[c], frames, old_pointers_[static_cast<std::size_t>(c)]);
+  for (int c = 0; c < format_.channels; ++c)
+    std::copy_n(channel[c], frames, old_pointers_[static_cast<std::size_t>(c)]);
   leaving_->process(old_pointers_.data(), keys, frames);
   program_->process(channel, keys, frames);
   for (int c = 0; c < format_.channels; ++c) {
@@ -158,7 +159,7 @@ void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames) n
     for (int n = 0; n < frames; ++n) {
       const int done = (swap_tick_ - 1) * tick_frames + in_tick + n + 1;
       const float share = std::min(1.0f, static_cast<float>(done) / static_cast<float>(swap_ticks * tick_frames));
-      channel[c][n] = old[n] + share * (channel[c][n] - old[n]);
+      channel[c][n] = (1.0f - share) * old[n] + share * channel[c][n];
     }
   }
 }

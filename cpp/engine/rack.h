@@ -66,9 +66,9 @@ class Rack {
   void sanitise(float* const* channel, int frames) noexcept TR_RT;
 
   Format format_;
-  Program* program_ = nullptr;   // heard; the audio thread's
-  Program* leaving_ = nullptr;   // fading out
-  Program* newest_ = nullptr;    // the controlling thread's view
+  Program* program_ = nullptr;  // heard; the audio thread's
+  Program* leaving_ = nullptr;  // fading out
+  Program* newest_ = nullptr;   // the controlling thread's view
   int swap_tick_ = 0;
   std::int64_t frame_ = 0;
   SpscQueue<Message, 16384> inbox_;

@@ -1,5 +1,5 @@
-// The audio callback: what PortAudio calls on its own thread. It converts between interleaved and planar samples, runs the
-// rack, fades at start and stop, and counts what the server flags. No Python, no lock, no allocation.
+// The audio callback: what PortAudio calls on its own thread. It converts between interleaved and planar samples, runs
+// the rack, fades at start and stop, and counts what the server flags. No Python, no lock, no allocation.
 //
 // The signature is that of PaStreamCallback (portaudio.h 19), spelled out so that PortAudio is not needed to build.
 #pragma once

@@ -3,8 +3,8 @@
 
 namespace twinrack {
 
-inline constexpr int tick_frames = 32;     // a control tick, on the absolute sample grid
-inline constexpr int max_segment = 512;    // an effect is never asked for more frames at once
+inline constexpr int tick_frames = 32;   // a control tick, on the absolute sample grid
+inline constexpr int max_segment = 512;  // an effect is never asked for more frames at once
 inline constexpr int max_channels = 16;
 
 struct Block {

@@ -1,4 +1,5 @@
-// How a parameter moves to a new value: on a straight line in its own scale, one step a tick, and it ends exactly there.
+// How a parameter moves to a new value: on a straight line in its own scale, one step a tick, and it ends exactly
+// there.
 #pragma once
 
 #include <algorithm>

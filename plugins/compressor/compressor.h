@@ -1,8 +1,10 @@
 // Dynamic range compressor (Giannoulis, Massberg, Reiss, JAES 60(6), 2012):
 //
-//   key -> low cut -> combine channels -> [RMS] -> [follower on the level] -> dB -> curve -> [follower on the gain] -> gain
+//   key -> low cut -> combine channels -> [RMS] -> [follower on the level] -> dB -> curve -> [follower on the gain] ->
+//   gain
 //
-// Only the low cut and the followers are recursions; everything else runs over a whole stretch of time, element by element.
+// Only the low cut and the followers are recursions; everything else runs over a whole stretch of time, element by
+// element.
 #if defined(TWINRACK_PLUGINS_COMPRESSOR_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_COMPRESSOR_H_
 #undef TWINRACK_PLUGINS_COMPRESSOR_H_
@@ -202,7 +204,8 @@ struct Compressor {
       }
     } else {
       const GainCurve<float> fixed = curve(to_);
-      for (int n = 0; n < frames; ++n) reduction[n] = reduction_db(fixed, decibels(std::max(level[n], floor_amplitude)));
+      for (int n = 0; n < frames; ++n)
+        reduction[n] = reduction_db(fixed, decibels(std::max(level[n], floor_amplitude)));
     }
     if (!on_level) {
       for (int n = 0; n < frames; ++n) reduction[n] = follow(d, reduction[n]);

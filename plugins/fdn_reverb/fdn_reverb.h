@@ -59,12 +59,14 @@ struct FDNReverb {
     for (std::size_t i = 0; i < fdn_diffusers; ++i) {
       for (std::size_t side = 0; side < 2; ++side) {
         const double length = layout_.diffuser_frames[i][side] / rate_;
-        to_.diffusion[i][side] = static_cast<float>(0.75 * static_cast<double>(v.diffusion) * std::pow(10.0, -6.0 * length / decay));
+        to_.diffusion[i][side] =
+            static_cast<float>(0.75 * static_cast<double>(v.diffusion) * std::pow(10.0, -6.0 * length / decay));
       }
     }
     pre_delay_from_ = pre_delay_to_;
     pre_delay_to_ = 1.0 + static_cast<double>(v.pre_delay_ms) * 1e-3 * rate_;
-    to_.early = v.early_db > -59.99f ? static_cast<float>(std::pow(10.0, static_cast<double>(v.early_db) / 20.0)) : 0.0f;
+    to_.early =
+        v.early_db > -59.99f ? static_cast<float>(std::pow(10.0, static_cast<double>(v.early_db) / 20.0)) : 0.0f;
     to_.late = v.freeze ? 0.0f : 1.0f;
     to_.late_level = static_cast<float>(1.3 * std::sqrt(1.0 - std::pow(10.0, -6.0 * 0.0316 / decay)));
     to_.width = v.width;
@@ -120,9 +122,9 @@ struct FDNReverb {
 
   using L = Lines<float>;
 
-  // Attenuation of every line: 60 dB per decay time, in three bands. The squared magnitude of the two shelves is a ratio
-  // of quadratics in frequency^4, so it never exceeds the largest ratio of their coefficients. Those at the ends are the
-  // bands' own; where both shelves rise the middle one can be larger, and the whole is scaled down to the ends.
+  // Attenuation of every line: 60 dB per decay time, in three bands. The squared magnitude of the two shelves is a
+  // ratio of quadratics in frequency^4, so it never exceeds the largest ratio of their coefficients. Those at the ends
+  // are the bands' own; where both shelves rise the middle one can be larger, and the whole is scaled down to the ends.
   void tune_lines(const Card::Values& v) noexcept TR_RT {
     const double low_hz = static_cast<double>(v.crossover_low_hz), high_hz = static_cast<double>(v.crossover_high_hz);
     const double apart = std::pow(std::tan(std::numbers::pi * audible_frequency(low_hz, rate_) / rate_) /
@@ -217,12 +219,12 @@ struct FDNReverb {
     line.write(x, frames);
     for (int n = 0; n < frames; ++n) {
       const double share = ramp_share<double>(frame_ + n);
-      const double age =
-          ramping_ ? pre_delay_from_ + (pre_delay_to_ - pre_delay_from_) * share : pre_delay_to_;
+      const double age = ramping_ ? pre_delay_from_ + (pre_delay_to_ - pre_delay_from_) * share : pre_delay_to_;
       const int whole = static_cast<int>(age);
       const auto f = static_cast<float>(age - whole);
       const float a = (f + 1.0f) * (f - 1.0f), b = f * (f - 2.0f);
-      x[n] = -b * (f - 1.0f) / 6.0f * line.read(frames, n, whole - 1) + a * (f - 2.0f) / 2.0f * line.read(frames, n, whole) -
+      x[n] = -b * (f - 1.0f) / 6.0f * line.read(frames, n, whole - 1) +
+             a * (f - 2.0f) / 2.0f * line.read(frames, n, whole) -
              b * (f + 1.0f) / 2.0f * line.read(frames, n, whole + 1) + a * f / 6.0f * line.read(frames, n, whole + 2);
     }
   }
@@ -299,7 +301,7 @@ struct FDNReverb {
 
   double rate_ = 0;
   int channels_ = 0;
-  int frame_ = 0;          // since the last tune
+  int frame_ = 0;  // since the last tune
   int frame_in_tick_ = 0;
   FdnLayout layout_{};
   std::array<float, fdn_lines> entrance_{};

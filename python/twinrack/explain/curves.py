@@ -101,12 +101,14 @@ def decay_over_frequency(effect: Effect, sample_rate: float) -> Curve:
 
 
 def _band(h: Audio, centre: float, sample_rate: float) -> Numbers:
-    """An octave band, by a smooth window on the spectrum."""
-    spectrum = np.fft.rfft(h.astype(np.float64))
-    f = np.fft.rfftfreq(h.shape[1], 1 / sample_rate)
-    distance = np.abs(np.log2(np.maximum(f, 1e-3) / centre))
-    window = np.where(distance < 0.5, np.cos(np.pi * distance) ** 2, 0.0)
-    return np.asarray(np.fft.irfft(spectrum * window, h.shape[1]))
+    """An octave band, by three band-pass filters of the engine."""
+    from ..effects import CLASSES
+
+    equaliser = CLASSES["parametric_eq"]()
+    for i in range(1, 4):
+        for name, value in (("type", "band_pass"), ("frequency_hz", centre), ("q", 1.41)):
+            equaliser.set(f"band{i}.{name}", value)
+    return Rack([equaliser])(h, sample_rate).astype(np.float64)
 
 
 def _rt60(h: Numbers, sample_rate: float) -> float:

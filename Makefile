@@ -1,0 +1,80 @@
+# Everything on a fresh machine: `make demo` and `make test` set up what is missing, build, and run.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check
+SYSTEM := g++ libhwy-dev libportaudio2 python3-dev python3-venv jackd2
+# TWINRACK_WERROR: our C++ has no warnings, so one stops the build.
+BUILD_FLAGS := -Ccmake.define.TWINRACK_WERROR=ON
+SOURCES := $(shell find cpp plugins python CMakeLists.txt pyproject.toml \( -name '*.h' -o -name '*.cc' -o -name '*.toml' -o -name '*.txt' -o -name 'c*.py' \) 2>/dev/null)
+
+help: ## list what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+system: ## install missing system packages (Debian, Ubuntu)
+	@bash tools/system_packages.sh $(SYSTEM)
+
+$(VENV)/tools: constraints.txt
+	@$(MAKE) --no-print-directory system
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt torch scikit-build-core pybind11 pydantic ninja cmake
+	@touch $@
+
+# What training and the demo need; what the checks need on top.
+$(VENV)/built: $(VENV)/tools $(SOURCES)
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-build-isolation $(BUILD_FLAGS) --editable '.[train]'
+	@touch $@
+
+$(VENV)/checks: $(VENV)/built
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-build-isolation $(BUILD_FLAGS) --editable '.[train,test,dev,docs]'
+	@touch $@
+
+build: $(VENV)/built ## environment and build
+
+demo: build ## train, render and report once, from nothing
+	$(BIN)/twinrack demo
+
+test: $(VENV)/checks lint types realtime pytest docs ## every check: style, types, real-time, tests, docs
+
+pytest: $(VENV)/checks ## the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/checks ## style of Python and C++
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.cc')
+
+format: $(VENV)/checks ## put both into that style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.cc')
+
+types: $(VENV)/checks ## types of the Python surface
+	$(BIN)/mypy
+
+stubs: $(VENV)/checks ## write anew the types of the extension
+	$(BIN)/python tools/stubs.py
+
+realtime: $(VENV)/checks ## the compiler's proof that nothing on the audio thread allocates, locks or throws
+	$(BIN)/python tools/realtime_check.py
+
+sanitize: $(VENV)/checks ## the engine under storm, with address, undefined-behaviour and thread sanitizers
+	$(BIN)/python tools/sanitize.py
+
+soak: $(VENV)/checks ## the long proofs, about half an hour
+	TWINRACK_PARITY_CASES=400 $(BIN)/python -m pytest tests/test_parity.py -s
+	TWINRACK_STORM_BLOCKS=10000000 $(BIN)/python tools/sanitize.py
+
+bench: $(VENV)/checks ## speed beside pedalboard, in one alternating run
+	$(BIN)/pip install $(PIP_FLAGS) pedalboard
+	$(BIN)/python benchmarks/peers.py
+
+docs: $(VENV)/checks ## the pages, strict
+	$(BIN)/python tools/reference_pages.py
+	$(BIN)/mkdocs build --strict --quiet
+
+clean: ## what was built, without the environment
+	rm -rf build site docs/effects docs/schema $(VENV)/built $(VENV)/checks
+
+.PHONY: help system build demo test pytest lint format types stubs realtime sanitize soak bench docs clean

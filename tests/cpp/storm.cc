@@ -1,0 +1,159 @@
+// The engine under storm: one thread runs audio, one writes parameters, bypasses and swaps structures, one reads meters.
+// Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio runs.
+//
+//   storm [blocks]    exits with 1 and a sentence when a number is not finite or something forbidden was called
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "engine/effect.h"
+#include "engine/rack.h"
+
+namespace {
+thread_local bool on_audio_thread = false;
+
+[[noreturn]] void fail(const char* what) {
+  std::fprintf(stderr, "storm: %s\n", what);
+  std::_Exit(1);
+}
+}  // namespace
+
+#ifdef TWINRACK_TRAP
+#include <dlfcn.h>
+#include <pthread.h>
+
+namespace {
+void trap(const char* what) {
+  if (on_audio_thread) {
+    on_audio_thread = false;
+    fail(what);
+  }
+}
+template <class F>
+F real(const char* name) {
+  return reinterpret_cast<F>(dlsym(RTLD_NEXT, name));
+}
+}  // namespace
+
+extern "C" {
+void* __libc_malloc(std::size_t);
+void __libc_free(void*);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* malloc(std::size_t size) noexcept {
+  trap("malloc on the audio thread");
+  return __libc_malloc(size);
+}
+void free(void* memory) noexcept {
+  trap("free on the audio thread");
+  __libc_free(memory);
+}
+void* calloc(std::size_t count, std::size_t size) noexcept {
+  trap("calloc on the audio thread");
+  return __libc_calloc(count, size);
+}
+void* realloc(void* memory, std::size_t size) noexcept {
+  trap("realloc on the audio thread");
+  return __libc_realloc(memory, size);
+}
+int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
+  trap("pthread_mutex_lock on the audio thread");
+  static const auto next = real<int (*)(pthread_mutex_t*)>("pthread_mutex_lock");
+  return next(mutex);
+}
+int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
+  trap("pthread_cond_wait on the audio thread");
+  static const auto next = real<int (*)(pthread_cond_t*, pthread_mutex_t*)>("pthread_cond_wait");
+  return next(condition, mutex);
+}
+}
+#endif
+
+namespace {
+
+using twinrack::EffectType;
+using twinrack::Node;
+
+Node random_effect(std::mt19937& random) {
+  int count = 0;
+  while (twinrack::all_effects()[count] != nullptr) ++count;
+  const EffectType& type = *twinrack::all_effects()[std::uniform_int_distribution<>(0, count - 1)(random)];
+  Node node;
+  node.kind = Node::Kind::effect;
+  node.effect = type.id;
+  for (int i = 0; i < type.parameter_count; ++i) node.values.push_back(type.parameters[i].initial);
+  return node;
+}
+
+// A chain of a few effects with one pair of branches.
+Node random_rack(std::mt19937& random) {
+  Node root, parallel;
+  parallel.kind = Node::Kind::parallel;
+  for (int branch = 0; branch < 2; ++branch) {
+    Node chain;
+    chain.children = {random_effect(random)};
+    parallel.children.push_back(chain);
+  }
+  root.children = {random_effect(random), random_effect(random), parallel, random_effect(random)};
+  return root;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const long blocks = argc > 1 ? std::atol(argv[1]) : 20000;
+  std::mt19937 random(1);
+  twinrack::Rack rack(random_rack(random), {48000.0, 2});
+  std::atomic<bool> done{false};
+
+  std::thread writer([&] {
+    std::mt19937 r(2);
+    long n = 0;
+    while (!done.load()) {
+      const int parameters = rack.parameter_count();
+      const float value = std::uniform_real_distribution<float>(-100.0f, 1000.0f)(r);
+      rack.set_parameter(std::uniform_int_distribution<>(0, parameters - 1)(r), value);
+      rack.set_bypass(std::uniform_int_distribution<>(0, 4)(r), n % 2 == 0);
+      if (++n % 200 == 0) rack.swap(random_rack(r));
+      for (const auto& meter : rack.meters()) {
+        if (std::isnan(meter.peak_out)) fail("a meter is not a number");
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  });
+
+  std::vector<float> memory(2 * 512);
+  std::uint32_t state = 1;
+  const auto noise = [&state] {  // no library call on the audio thread
+    state = state * 1664525u + 1013904223u;
+    return static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-31f;
+  };
+  const int sizes[] = {1, 17, 64, 128, 333, 512};
+  for (long block = 0; block < blocks; ++block) {
+    const int frames = sizes[block % 6];
+    float* channel[2] = {memory.data(), memory.data() + 512};
+    for (float* x : channel) {
+      for (int n = 0; n < frames; ++n) x[n] = 0.3f * noise();
+    }
+    if (block % 97 == 0) channel[0][0] = std::numeric_limits<float>::quiet_NaN();
+    if (block % 101 == 0) channel[1][0] = std::numeric_limits<float>::infinity();
+    if (block % 103 == 0) channel[1][0] = 3e38f;
+    on_audio_thread = true;
+    rack.process(channel, nullptr, frames);
+    on_audio_thread = false;
+    for (const float* x : channel) {
+      for (int n = 0; n < frames; ++n) {
+        if (!std::isfinite(x[n])) fail("a number that is not finite came out");
+      }
+    }
+  }
+  done = true;
+  writer.join();
+  std::printf("storm: %ld blocks, nothing forbidden\n", blocks);
+  return 0;
+}
