@@ -1,11 +1,11 @@
 // Compiles the sweeps once for every instruction set and picks the best at load time.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "adjoint/sweeps.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
 #include "adjoint/feedback-inl.h"
 #include "adjoint/filters-inl.h"
 #include "adjoint/network-inl.h"
-#include "hwy/foreach_target.h"
-#include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {

@@ -137,8 +137,7 @@ void bind_live(py::module_& m) {
              return std::make_unique<live::Callback>(engine.shared(), inputs, outputs);
            }),
            py::arg("engine"), py::arg("inputs"), py::arg("outputs"))
-      .def_property_readonly_static(
-          "entry", [](const py::object&) { return reinterpret_cast<std::uintptr_t>(&live::Callback::entry); })
+      .def_static("entry", [] { return reinterpret_cast<std::uintptr_t>(&live::Callback::entry); })
       .def_property_readonly("user", [](live::Callback& c) { return reinterpret_cast<std::uintptr_t>(&c); })
       .def("fade", &live::Callback::fade, py::arg("in_"))
       .def_property_readonly("silent", &live::Callback::silent)

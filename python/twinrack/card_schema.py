@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sentence = Annotated[str, Field(min_length=4)]
@@ -87,7 +87,16 @@ class Switch(Strict):
     perceptual: Sentence
 
 
-Parameter = Continuous | Choice | Switch
+def _kind(data: object) -> str:
+    """Which kind of parameter is meant: "continuous" unless it says otherwise."""
+    kind = data.get("kind", "continuous") if isinstance(data, dict) else getattr(data, "kind", "")
+    return kind if kind in ("choice", "switch") else "continuous"
+
+
+Parameter = Annotated[
+    Annotated[Continuous, Tag("continuous")] | Annotated[Choice, Tag("choice")] | Annotated[Switch, Tag("switch")],
+    Discriminator(_kind),
+]
 
 
 class Group(Strict):
@@ -176,10 +185,6 @@ def read_card(path: Path) -> Card:
         raise CardError(f"{path}: not valid TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        for candidate in error.errors():  # the message about the kind that was meant, not about the other kinds
-            if candidate["type"] != "literal_error" and "Switch" not in candidate["loc"]:
-                first = candidate
-                break
         where = ".".join(_place(data, first["loc"])) or "card"
         raise CardError(f"{path}: {where}: {first['msg']}") from None
     if card.id != path.parent.name:
@@ -191,7 +196,7 @@ def _place(data: object, location: tuple[int | str, ...]) -> list[str]:
     """Pydantic's location as a person would say it: list indices become the id of the parameter there."""
     words: list[str] = []
     for part in location:
-        if part in ("Continuous", "Choice", "Switch"):
+        if part in ("continuous", "choice", "switch"):
             continue
         if isinstance(part, int) and isinstance(data, list) and part < len(data):
             data = data[part]

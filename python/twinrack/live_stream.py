@@ -171,7 +171,7 @@ class LiveStream:
                     channels=(inputs, outputs),
                     dtype="float32",
                     latency="low",
-                    callback=ffi.cast("PaStreamCallback *", _engine.LiveCallback.entry),
+                    callback=ffi.cast("PaStreamCallback *", _engine.LiveCallback.entry()),
                     userdata=ffi.cast("void *", self._callback.user),
                     wrap_callback=None,
                 )
