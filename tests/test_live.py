@@ -41,6 +41,10 @@ def server():
         process.kill()
         pytest.fail("jackd did not start")
     yield name
+    import sounddevice
+
+    if sounddevice._initialized:
+        sounddevice._terminate()  # PortAudio asserts when its server goes away first
     process.terminate()
     process.wait(10)
     if before is None:

@@ -5,7 +5,6 @@ PortAudio comes through python-sounddevice; the address of the callback is hande
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import time
@@ -56,8 +55,6 @@ def _sounddevice() -> Any:
     try:
         with _quiet():
             import sounddevice
-        # Terminating PortAudio at exit aborts the process when the server has died meanwhile; the system frees all anyway.
-        atexit.unregister(sounddevice._exit_handler)
     except OSError as error:
         raise OSError(f"PortAudio is missing ({error}); install libportaudio2 (Debian, Ubuntu) or portaudio (Homebrew)") from None
     return sounddevice
