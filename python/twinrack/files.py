@@ -161,12 +161,12 @@ class AudioWriter:
         if bits not in (16, 24, 32):
             raise ValueError(f"{bits} bits cannot be written; use 16, 24 or 32")
         if kind in LOSSY:
-            subtype, self._step = LOSSY[kind], 0.0
+            subtype, self._bits = LOSSY[kind], 0
         elif bits == 32 and kind in FLOAT_FORMATS:
-            subtype, self._step = "FLOAT", 0.0
+            subtype, self._bits = "FLOAT", 0
         else:
-            subtype, self._step = f"PCM_{min(bits, 24)}", 2.0 ** (1 - min(bits, 24))
-        self._integer = self._step > 0
+            self._bits = min(bits, 24)
+            subtype = f"PCM_{self._bits}"
         self._random = np.random.default_rng(seed)
         self.clipped = 0
         if path.exists() and not os.access(path, os.W_OK):
@@ -182,15 +182,20 @@ class AudioWriter:
 
     def write(self, x: Audio) -> None:
         """The next block, (channels, frames)."""
-        y = np.asarray(x, dtype=np.float64).T
-        if self._integer:
-            y = y + self._step * (self._random.random(y.shape) - self._random.random(y.shape))
-            self.clipped += int(np.count_nonzero((y > 1.0) | (y < -1.0)))
-            y = np.clip(y, -1.0, 1.0 - self._step)
+        y = x.T if self._bits == 0 else self._quantised(x)
         try:
-            self._file.write(y if self._integer else y.astype(np.float32))
+            self._file.write(y)
         except (soundfile.SoundFileError, AssertionError, OSError):
             raise self._failed() from None
+
+    def _quantised(self, x: Audio) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Whole steps with triangular dither, in the upper bits of int32, which the library writes as they are."""
+        full = 2.0 ** (self._bits - 1)
+        y = x.T.astype(np.float64) * full
+        self.clipped += int(np.count_nonzero((y > full - 1) | (y < -full)))
+        y = np.rint(y + self._random.random(y.shape) - self._random.random(y.shape))
+        steps: np.ndarray[Any, np.dtype[np.int32]] = np.clip(y, -full, full - 1).astype(np.int32) << (32 - self._bits)
+        return steps
 
     def _failed(self) -> OSError:
         free = shutil.disk_usage(self.path.parent).free

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from . import __version__
 from .card import CARDS, Card
@@ -59,7 +59,18 @@ class ParallelEntry(_Strict):
     parallel: Annotated[list[ChainEntry], Field(min_length=1)]
 
 
-Entry = EffectEntry | ChainEntry | ParallelEntry
+def _kind(data: object) -> str:
+    """Which kind of entry is meant."""
+    for kind in ("chain", "parallel"):
+        if kind in data if isinstance(data, dict) else hasattr(data, kind):
+            return kind
+    return "effect"
+
+
+Entry = Annotated[
+    Annotated[EffectEntry, Tag("effect")] | Annotated[ChainEntry, Tag("chain")] | Annotated[ParallelEntry, Tag("parallel")],
+    Discriminator(_kind),
+]
 
 
 class ArraysEntry(_Strict):
@@ -187,16 +198,18 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _first_complaint(error: ValidationError) -> str:
-    """The complaint that is deepest in the file: of a union it belongs to the kind that was meant."""
-    found = max(error.errors(), key=lambda e: len([p for p in e["loc"] if not str(p).endswith("Entry")]))
-    place = ""
+    found = error.errors()[0]
+    place, parent = "", None
     for part in found["loc"]:
-        if not str(part).endswith("Entry"):
-            place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+        if isinstance(parent, int) and part in ("effect", "chain", "parallel"):
+            parent = None  # the kind of entry, not a field
+            continue
+        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+        parent = part
     return f"{place}: {found['msg']}"
 
 
-def _item(entry: Entry, place: str) -> Effect | Chain | Parallel:
+def _item(entry: EffectEntry | ChainEntry | ParallelEntry, place: str) -> Effect | Chain | Parallel:
     if isinstance(entry, ChainEntry):
         return Chain([_item(child, f"{place}.chain[{i}]") for i, child in enumerate(entry.chain)])
     if isinstance(entry, ParallelEntry):
