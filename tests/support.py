@@ -30,15 +30,13 @@ def recording(name: str) -> tuple[np.ndarray, int]:
 
 def value_at(p: Parameter, position: float) -> float:
     """The value at a place 0 … 1 in the parameter's own scale."""
-    if p.scale == "linear":
-        value = p.min + (p.max - p.min) * position
-    else:
-        value = p.min * (p.max / p.min) ** position
+    linear = p.scale == "linear"
+    value = p.min + (p.max - p.min) * position if linear else p.min * (p.max / p.min) ** position
     return float(np.clip(value, p.min, p.max))
 
 
 def random_values(card: Card, rng: np.random.Generator, how: str = "random") -> dict[str, Any]:
-    """Values for every address: "random" over the full range, "expected" inside what the card expects, or "extreme": at ends."""
+    """Values for every address: "random" over the range, "expected" inside what the card expects, "extreme" at the ends."""
     found: dict[str, Any] = {}
     used = {g.id: int(rng.integers(1, g.count + 1)) for g in card.groups}  # the other items stay as the card has them
     for address, p in card.addresses.items():

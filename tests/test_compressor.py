@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import music
 
 import twinrack as tr
+from support import music
 
 RATE = 48000
 

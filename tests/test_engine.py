@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from support import CARD_IDS, error_db, make, music, random_effect
 
 import twinrack as tr
+from support import CARD_IDS, error_db, make, music, random_effect
 
 RATES = (8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 
@@ -292,9 +292,10 @@ def test_a_storm_of_changes_from_another_thread():
 def test_a_full_queue_says_so():
     rack = tr.Rack([tr.Gain()])
     rack.prepare(48000, 1)
+    for i in range(16384):
+        rack["gain"].gain_db = -float(i % 50) - 1
     with pytest.raises(RuntimeError, match="changes wait"):
-        for i in range(20000):
-            rack["gain"].gain_db = -float(i % 50)
+        rack["gain"].gain_db = -3
     rack.process(np.zeros(64, np.float32))
     rack["gain"].gain_db = -3
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support import CARD_IDS, music, random_values
 from torch.autograd import gradcheck
 
 import twinrack as tr
+from support import CARD_IDS, music, random_values
 from twinrack.twins import apply
 from twinrack.twins import recursions as ops
 

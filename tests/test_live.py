@@ -12,9 +12,9 @@ import uuid
 
 import numpy as np
 import pytest
-from support import music
 
 import twinrack as tr
+from support import music
 
 RATE, BLOCK = 48000, 64
 

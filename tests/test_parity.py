@@ -11,9 +11,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import torch
-from support import CARD_IDS, error_db, make, music, random_curves, random_effect, random_values
 
 import twinrack as tr
+from support import CARD_IDS, error_db, make, music, random_curves, random_effect, random_values
 from twinrack.twins import RackTwin
 
 CASES = int(os.environ.get("TWINRACK_PARITY_CASES", "24"))

@@ -10,9 +10,9 @@ import types
 
 import numpy as np
 import pytest
-from support import CARD_IDS, random_effect
 
 import twinrack as tr
+from support import CARD_IDS, random_effect
 from twinrack import patch
 
 
@@ -79,15 +79,24 @@ def effect(data, index=0):
         (lambda d: effect(d).update(effect="parametric_qe"), "did you mean 'parametric_eq'"),
         (lambda d: effect(d).update(version="2.0.0"), "newer than this twinrack's 1.0.0"),
         (lambda d: effect(d).update(version="0.3.0"), "older than this twinrack's 1.0.0"),
-        (lambda d: effect(d)["values"].update({"band1.gain": 3}), "no parameter 'band1.gain'; did you mean 'band1.gain_db'"),
-        (lambda d: effect(d)["values"].update({"band1.gain_db": 99}), r"rack\[0\]: .*band1.gain_db = 99 is above 30 dB"),
+        (
+            lambda d: effect(d)["values"].update({"band1.gain": 3}),
+            "no parameter 'band1.gain'; did you mean 'band1.gain_db'",
+        ),
+        (
+            lambda d: effect(d)["values"].update({"band1.gain_db": 99}),
+            r"rack\[0\]: .*band1.gain_db = 99 is above 30 dB",
+        ),
         (lambda d: effect(d)["values"].update({"band1.gain_db": "loud"}), "a number was expected"),
         (lambda d: effect(d)["values"].update({"band1.type": "belle"}), "did you mean 'bell'"),
         (lambda d: effect(d)["values"].update({"band1.type": 3}), "a text was expected"),
         (lambda d: effect(d).update(colour="red"), "colour: Extra inputs are not permitted"),
         (lambda d: effect(d, 1).update(parallel=[]), "at least 1 item"),
         (lambda d: d.update(arrays={"file": "../../secret.safetensors", "sha256": "0" * 64}), "arrays.file"),
-        (lambda d: d.update(arrays={"file": "gone.safetensors", "sha256": "0" * 64}), "needs gone.safetensors beside it"),
+        (
+            lambda d: d.update(arrays={"file": "gone.safetensors", "sha256": "0" * 64}),
+            "needs gone.safetensors beside it",
+        ),
     ],
 )
 def test_damage_is_one_sentence(saved, change, words):
@@ -123,7 +132,7 @@ def test_missing_folder_and_file(tmp_path):
         tr.load(tmp_path / "none.json")
     with pytest.raises(ValueError, match="is a folder"):
         tr.load(tmp_path)
-    with pytest.raises(FileNotFoundError, match="there is no folder .*; create it first"):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*; create it first"):
         tr.Rack([]).save(tmp_path / "no" / "a.json")
     with pytest.raises(IsADirectoryError, match="is a folder"):
         tr.Rack([]).save(tmp_path)

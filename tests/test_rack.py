@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import music
 
 import twinrack as tr
+from support import music
 
 
 def test_addresses_names_and_equality():
@@ -71,7 +71,7 @@ def test_processing_without_a_copy_too_many():
     assert y is not x
     with pytest.raises(ValueError, match="1 channels, the stream 2"):
         rack.process(x[0])
-    with pytest.raises(RuntimeError, match="call rack.prepare"):
+    with pytest.raises(RuntimeError, match=r"call rack\.prepare"):
         tr.Rack([]).process(x)
 
 

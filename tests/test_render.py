@@ -11,9 +11,9 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from support import error_db, music
 
 import twinrack as tr
+from support import error_db, music
 from twinrack.files import AudioFile
 from twinrack.render import render_file
 
@@ -136,7 +136,17 @@ def test_sidechain_file(tmp_path):
     x, key = music(2, 48000, 48000, 1), music(1, 48000, 48000, 2)
     soundfile.write(tmp_path / "in.wav", x.T, 48000, subtype="FLOAT")
     soundfile.write(tmp_path / "key.wav", key.T, 48000, subtype="FLOAT")
-    common = ("render", tmp_path / "in.wav", tmp_path / "out.wav", "--rack", tmp_path / "r.json", "--bits", "32", "--tail", "none")
+    common = (
+        "render",
+        tmp_path / "in.wav",
+        tmp_path / "out.wav",
+        "--rack",
+        tmp_path / "r.json",
+        "--bits",
+        "32",
+        "--tail",
+        "none",
+    )
     assert "listens to sidechain 'voice'; give its file" in run(*common).stderr
     assert run(*common, "--sidechain", tmp_path / "key.wav").returncode == 0
     y, _ = soundfile.read(tmp_path / "out.wav", dtype="float32")
@@ -156,7 +166,7 @@ def test_clipping_and_faults_are_told(tmp_path):
 
 @pytest.fixture
 def bad(folder):
-    path, _, x = folder
+    path, _, _ = folder
     (path / "empty.wav").write_bytes(b"")
     (path / "text.wav").write_text("hello")
     soundfile.write(path / "none.wav", np.zeros((0, 2)), 48000)
@@ -199,7 +209,7 @@ def test_a_full_disk_says_so_and_leaves_nothing(folder):
     path, _, _ = folder
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000)); sys.argv[0] = 'twinrack'; from twinrack.cli import main; main()"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000)); from twinrack.cli import main; main()"
     )
     command = [sys.executable, "-c", code, "render", "in.wav", "out.wav", "--rack", "r.rack.json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=path, timeout=60)

@@ -52,7 +52,16 @@ def test_mid_decay_is_what_is_set(decay, rate):
 
 
 def test_decay_in_three_bands():
-    h = impulse_response(5, decay_s=1.5, decay_low_s=3.0, decay_high_s=0.6, crossover_low_hz=200, crossover_high_hz=4000, low_cut_hz=10, high_cut_hz=22000)
+    h = impulse_response(
+        5,
+        decay_s=1.5,
+        decay_low_s=3.0,
+        decay_high_s=0.6,
+        crossover_low_hz=200,
+        crossover_high_hz=4000,
+        low_cut_hz=10,
+        high_cut_hz=22000,
+    )
     low, mid, high = rt60(h, RATE, 40, 90), rt60(h, RATE, 700, 1200), rt60(h, RATE, 10000, 16000)
     print(f"set 3.0 / 1.5 / 0.6 s, measured {low:.2f} / {mid:.2f} / {high:.2f} s")
     assert mid == pytest.approx(1.5, rel=0.05)

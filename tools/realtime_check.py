@@ -23,7 +23,14 @@ PROCESSORS = {"x86_64": ["-mcpu=x86_64_v3"], "AMD64": ["-mcpu=x86_64_v3"]}
 
 def flags(generated: Path) -> list[str]:
     return [
-        *("-std=c++20", "-O0", "-DNDEBUG", "-DHWY_COMPILE_ONLY_STATIC", "-Wfunction-effects", "-Werror=function-effects"),
+        *(
+            "-std=c++20",
+            "-O0",
+            "-DNDEBUG",
+            "-DHWY_COMPILE_ONLY_STATIC",
+            "-Wfunction-effects",
+            "-Werror=function-effects",
+        ),
         *PROCESSORS.get(platform.machine(), []),
         *(f"-I{path}" for path in (ROOT / "cpp", generated, ROOT)),
         *("-idirafter", "/usr/include", "-idirafter", "/usr/local/include"),
@@ -37,7 +44,17 @@ def generate(folder: Path) -> None:
 
 def check(source: Path, generated: Path, out: Path) -> tuple[Path, str]:
     """What the compiler says about one file; empty when nothing."""
-    command = [sys.executable, "-m", "ziglang", "c++", "-c", *flags(generated), str(source), "-o", str(out / f"{source.stem}.o")]
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "c++",
+        "-c",
+        *flags(generated),
+        str(source),
+        "-o",
+        str(out / f"{source.stem}.o"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     return source, "" if done.returncode == 0 else done.stderr
 

@@ -1,6 +1,6 @@
 """Builds and runs the storm (tests/cpp/storm.cc) under sanitizers and under the trap of memory and locks.
 
-    TWINRACK_STORM_BLOCKS=10000000 python tools/sanitize.py
+TWINRACK_STORM_BLOCKS=10000000 python tools/sanitize.py
 """
 
 from __future__ import annotations

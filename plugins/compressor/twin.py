@@ -1,6 +1,6 @@
 """The twin of `compressor.h` (Giannoulis, Massberg, Reiss, JAES 60(6), 2012):
 
-    key -> low cut -> combine channels -> [RMS] -> [follower on the level] -> dB -> curve -> [follower on the gain] -> gain
+key -> low cut -> combine channels -> [RMS] -> [follower on the level] -> dB -> curve -> [follower on the gain] -> gain
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twinrack.card import Value
-from twinrack.twins.curves import delay, hold, ramp
+from twinrack.twins.curves import delay, hold, ramp, together
 from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf
 from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, decibels, reduction_db, root
 from twinrack.twins.recursions import feedback_compressor, follower, svf_cascade
@@ -67,7 +67,7 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     if v.detector == "rms":
         average = _pole(v.rms_window_ms, at.sample_rate)
         level = root(follower(level * level, torch.stack([average, average], -1), False, at.path))
-    times = _pole(torch.stack(torch.broadcast_tensors(v.attack_ms, v.release_ms), -1), at.sample_rate)
+    times = _pole(torch.stack(together(v.attack_ms, v.release_ms), -1), at.sample_rate)
     decoupled = v.envelope == "decoupled"
     if v.ballistics == "level":
         level = follower(level, times, decoupled, at.path)
@@ -92,6 +92,6 @@ def _feedback(x: Tensor, v: Values, at: Context, slope: Tensor, knee: Tensor, ma
         int(v.envelope == "decoupled"),
         CHANNEL_MODES.index(v.channel_mode),
     ]
-    reduced = feedback_compressor(x, torch.stack(torch.broadcast_tensors(*settings), -1), choices, at.path)
+    reduced = feedback_compressor(x, torch.stack(together(*settings), -1), choices, at.path)
     mix, level = (ramp(t.to(x.dtype), at.frames).unsqueeze(1) for t in (v.mix, makeup))
     return (1.0 - mix) * x + mix * amplitude(level) * reduced

@@ -1,7 +1,7 @@
 """The twin of `fdn_reverb.h`:
 
-    in -> low cut -> high cut -> pre-delay -+-> taps ----------------------> + -> width -> mix -> out
-                                            +-> all-passes -> 16-line FDN -> +
+in -> low cut -> high cut -> pre-delay -+-> taps ----------------------> + -> width -> mix -> out
+                                        +-> all-passes -> 16-line FDN -> +
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from twinrack import _engine
-from twinrack.twins.curves import TICK_FRAMES, delay, ramp, tick_count
+from twinrack.twins.curves import TICK_FRAMES, delay, ramp, tick_count, together
 from twinrack.twins.filter_design import BUTTERWORTH_Q, audible_frequency, design_svf, monotonous_shelf
 from twinrack.twins.gain_curve import amplitude
 from twinrack.twins.recursions import allpass, feedback_network, svf_cascade
@@ -50,7 +50,7 @@ def _cuts(v: Values, at: Context) -> Tensor:
     low = design_svf("low_cut", False, v.low_cut_hz, zero, torch.full_like(zero, BUTTERWORTH_Q), at.sample_rate)
     zero = torch.zeros_like(v.high_cut_hz)
     high = design_svf("high_cut", False, v.high_cut_hz, zero, torch.full_like(zero, BUTTERWORTH_Q), at.sample_rate)
-    return torch.stack(torch.broadcast_tensors(low, high), 2)
+    return torch.stack(together(low, high), 2)
 
 
 def _pre_delay(x: Tensor, age: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ def _network(x: Tensor, v: Values, at: Context) -> Tensor:
 def attenuation(v: Values, sample_rate: float, lines: list[int]) -> Tensor:
     """The two shelves of every line, (rows, ticks, 2, 5, 16): 60 dB per decay time in three bands, never above 1."""
     seconds = torch.tensor(lines, dtype=torch.float64, device=v.decay_s.device) / sample_rate
-    wide = torch.broadcast_tensors(v.decay_s, v.decay_low_s, v.decay_high_s, v.crossover_low_hz, v.crossover_high_hz)
+    wide = together(v.decay_s, v.decay_low_s, v.decay_high_s, v.crossover_low_hz, v.crossover_high_hz)
     decay, decay_low, decay_high, low_hz, high_hz = (t.unsqueeze(-1) for t in wide)
 
     def gain_of(time: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ def attenuation(v: Values, sample_rate: float, lines: list[int]) -> Tensor:
 def _turns(v: Values, at: Context, plan: dict[str, Any]) -> Tensor:
     """Cosine and sine of the angle of each pair of lines at the start of every tick and at the end."""
     ticks = tick_count(at.frames)
-    turn_rate, depth = torch.broadcast_tensors(v.modulation_rate_hz * (TICK_FRAMES / at.sample_rate), v.modulation_depth)
+    turn_rate, depth = together(v.modulation_rate_hz * (TICK_FRAMES / at.sample_rate), v.modulation_depth)
     if not bool((depth != 0).any()) and not depth.requires_grad:
         zero = torch.zeros(1, 1, 8, dtype=depth.dtype, device=depth.device)
         return torch.stack([torch.ones_like(zero), zero], 2)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from twinrack.twins.curves import ramp
+from twinrack.twins.curves import ramp, together
 from twinrack.twins.gain_curve import amplitude
 from twinrack.twins.values import Context, Values
 
 
 def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
-    level, balance = torch.broadcast_tensors(amplitude(v.gain_db), v.balance)
+    level, balance = together(amplitude(v.gain_db), v.balance)
     one = torch.ones_like(balance)
     left = one if at.channels == 1 else torch.minimum(one, 1.0 - balance)
     right = torch.minimum(one, 1.0 + balance)

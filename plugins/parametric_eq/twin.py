@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from twinrack.twins.curves import together
 from twinrack.twins.filter_design import cut_section_q, design_svf
 from twinrack.twins.recursions import svf_cascade
 from twinrack.twins.values import Context, Values
@@ -28,4 +29,4 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     filters = sections(v, at.sample_rate)
     if not filters:
         return x
-    return svf_cascade(x, torch.stack(torch.broadcast_tensors(*filters), 2), at.path)
+    return svf_cascade(x, torch.stack(together(*filters), 2), at.path)

@@ -91,7 +91,9 @@ def _print_parameters(title: str, parameters: Any) -> None:
     table = Table("", "Range", "Default", "Expected", "What it does", box=None, header_style="dim", pad_edge=False)
     for p in parameters:
         expected = f"{p.expected[0]:g} to {p.expected[1]:g}" if p.kind == "continuous" else ""
-        default = f"{p.default:g}" if p.kind == "continuous" else ("on" if p.default else "off") if p.kind == "switch" else p.default
+        default = (
+            f"{p.default:g}" if p.kind == "continuous" else ("on" if p.default else "off") if p.kind == "switch" else p.default
+        )
         table.add_row(f"  {p.id}", p.range_text(), default, expected, f"{p.doc} {p.perceptual}")
     out.print(table)
     out.print()
@@ -109,7 +111,10 @@ def show(patch: Annotated[Path, typer.Argument(help="A .rack.json file.")]) -> N
         print(f"\nfitted on {rack.provenance.get('date', 'an unknown date')}; error below the target on held-out audio:")
         for name, d in held.items():
             print(f"  {name:<8} {d['error_db']:7.1f} dB")
-    for key, words in (("not_determined", "not determined by the recording"), ("outside_expected", "outside the expected range")):
+    for key, words in (
+        ("not_determined", "not determined by the recording"),
+        ("outside_expected", "outside the expected range"),
+    ):
         if rack.provenance.get(key):
             print(f"{words}: {', '.join(rack.provenance[key])}")
 
@@ -154,7 +159,14 @@ def render(
             bar.update(task, completed=sum(read.values()))
 
         results = render_many(
-            pairs, loaded, workers=workers, progress=progress, bits=bits, sample_rate=rate, tail=_tail(tail), sidechain=sidechain
+            pairs,
+            loaded,
+            workers=workers,
+            progress=progress,
+            bits=bits,
+            sample_rate=rate,
+            tail=_tail(tail),
+            sidechain=sidechain,
         )
         for result in results:
             if isinstance(result, Failed):
@@ -187,7 +199,11 @@ def _render_bar() -> Any:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
     )
 
 
@@ -217,9 +233,7 @@ def live(
     from .live_stream import LiveStream
     from .patch import load
 
-    stream = LiveStream(
-        load(rack), input=source, output=output, block_size=block, sample_rate=rate, channels=channels
-    )
+    stream = LiveStream(load(rack), input=source, output=output, block_size=block, sample_rate=rate, channels=channels)
     with stream:
         print(f"{stream.input.name} → {stream.rack.name} → {stream.output.name} ({stream.output.host_api})")
         print(f"{stream.sample_rate:g} Hz, {block} frames, latency {stream.latency_ms:.1f} ms; Ctrl-C ends it", flush=True)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-if __package__:
+if __package__ or TYPE_CHECKING:
     from .card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Switch, read_cards
 else:  # run by the build, before there is a package to import
     sys.path.insert(0, str(Path(__file__).parent))
@@ -45,8 +46,8 @@ def cpp_row(parameter: Parameter, prefix: str) -> str:
         low, high, default = cpp_float(parameter.min), cpp_float(parameter.max), cpp_float(parameter.default)
         return f"{{{address}, {scale}, {low}, {high}, {default}, {cpp_float(parameter.smoothing_ms)}}}"
     if isinstance(parameter, Choice):
-        top, default = len(parameter.options) - 1, parameter.options.index(parameter.default)
-        return f"{{{address}, Scale::step, 0.0f, {cpp_float(top)}, {cpp_float(default)}, 0.0f}}"
+        top, first = len(parameter.options) - 1, parameter.options.index(parameter.default)
+        return f"{{{address}, Scale::step, 0.0f, {cpp_float(top)}, {cpp_float(first)}, 0.0f}}"
     return f"{{{address}, Scale::step, 0.0f, 1.0f, {cpp_float(parameter.default)}, 0.0f}}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from .audio import Audio
 from .files import AudioWriter, read_audio
 from .rack import Rack
 
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
 RATE = 48000
 SECONDS = 6.0
 
@@ -26,31 +28,34 @@ def performance(seconds: float = SECONDS, rate: float = RATE, seed: int = 7) -> 
     out = np.zeros((2, frames))
     beat = 60.0 / 104.0
 
-    def add(start: float, sound: np.ndarray, level: float, pan: float) -> None:
+    def add(start: float, sound: Numbers, level: float, pan: float) -> None:
         at = int((start + rng.uniform(0, 0.004)) * rate)
         part = sound[: max(frames - at, 0)] * level * rng.uniform(0.7, 1.0)
         out[0, at : at + part.size] += part * np.cos(pan * np.pi / 2)
         out[1, at : at + part.size] += part * np.sin(pan * np.pi / 2)
 
-    def time_of(length: float) -> np.ndarray:
+    def time_of(length: float) -> Numbers:
         return np.arange(int(length * rate)) / rate
 
-    def kick() -> np.ndarray:
+    def kick() -> Numbers:
         t = time_of(0.4)
         return np.sin(2 * np.pi * (48 * t + 5.5 * (1 - np.exp(-t * 38)))) * np.exp(-t * 9)
 
-    def snare() -> np.ndarray:
+    def snare() -> Numbers:
         t = time_of(0.3)
         return 0.6 * rng.standard_normal(t.size) * np.exp(-t * 19) + 0.5 * np.sin(2 * np.pi * 190 * t) * np.exp(-t * 24)
 
-    def hat() -> np.ndarray:
+    def hat() -> Numbers:
         t = time_of(0.09)
         return np.diff(rng.standard_normal(t.size + 1)) * np.exp(-t * 60) * 0.5
 
-    def pluck(f: float, length: float) -> np.ndarray:
+    def pluck(f: float, length: float) -> Numbers:
         t = time_of(length)
-        partials = [np.sin(2 * np.pi * f * k * t) * np.exp(-t * (2.2 + 1.3 * k)) / k for k in range(1, 9) if f * k < 0.45 * rate]
-        return np.sum(partials, axis=0) * np.minimum(t * 300, 1)
+        partials = [
+            np.sin(2 * np.pi * f * k * t) * np.exp(-t * (2.2 + 1.3 * k)) / k for k in range(1, 9) if f * k < 0.45 * rate
+        ]
+        whole: Numbers = np.sum(partials, axis=0) * np.minimum(t * 300, 1)
+        return whole
 
     roots = (55.0, 65.41, 49.0, 73.42)
     for n in range(int(seconds / beat) + 1):
@@ -65,7 +70,8 @@ def performance(seconds: float = SECONDS, rate: float = RATE, seed: int = 7) -> 
         if n % 2 == 0:
             for k, ratio in enumerate((4.0, 4.757, 5.993)):
                 add((n + 0.5) * beat, pluck(root * ratio, 1.0), 0.22, 0.25 + 0.25 * k)
-    return (out * (0.5 / np.max(np.abs(out)))).astype(np.float32)
+    performance: Audio = (out * (0.5 / np.max(np.abs(out)))).astype(np.float32)
+    return performance
 
 
 def start_rack() -> Rack:
@@ -74,7 +80,13 @@ def start_rack() -> Rack:
 
     return Rack(
         [
-            ParametricEQ(bands=[Band("low_shelf", frequency_hz=200), Band("bell", frequency_hz=1000), Band("high_shelf", frequency_hz=6000)]),
+            ParametricEQ(
+                bands=[
+                    Band("low_shelf", frequency_hz=200),
+                    Band("bell", frequency_hz=1000),
+                    Band("high_shelf", frequency_hz=6000),
+                ]
+            ),
             Compressor(),
             FDNReverb(mix=0.1),
         ],

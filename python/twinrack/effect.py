@@ -93,7 +93,7 @@ class GroupItem(_Values):
         self._begin(type(self).__name__, given)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._values == other._values  # type: ignore[attr-defined]
+        return isinstance(other, GroupItem) and type(self) is type(other) and self._values == other._values
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -116,9 +116,7 @@ class Effect(_Values):
     card: ClassVar[Card]
     _group_classes: ClassVar[dict[str, type[GroupItem]]]
 
-    def __init__(
-        self, *, name: str | None = None, bypass: bool = False, key: str | None = None, **given: Any
-    ) -> None:
+    def __init__(self, *, name: str | None = None, bypass: bool = False, key: str | None = None, **given: Any) -> None:
         card = self.card
         lists = {g.id: given.pop(f"{g.id}s", ()) for g in card.groups}
         self._begin(name or card.id, given)
@@ -180,7 +178,7 @@ class Effect(_Values):
 
     def unused(self) -> set[str]:
         """Addresses below the effect of group items that are as the card has them, such as bands that are off."""
-        found = set()
+        found: set[str] = set()
         for group, index, prefix in self.card.groups_of():
             if self._groups[group.id][index - 1]._is_default():
                 found.update(f"{prefix}.{p.id}" for p in group.parameters)
@@ -259,6 +257,10 @@ def _property(p: Parameter) -> property:
     return property(lambda self: self._values[p.id], lambda self, value: self._set(p.id, value), doc="\n".join(lines))
 
 
+def _group_property(group: Group) -> property:
+    return property(lambda self: self._groups[group.id], doc=group.doc)
+
+
 def _signature(parameters: Sequence[Parameter], first_by_position: bool, more: Sequence[tuple[str, Any]]) -> inspect.Signature:
     arguments = []
     for index, p in enumerate(parameters):
@@ -291,7 +293,7 @@ def make_effect_class(card: Card, group_classes: dict[str, type[GroupItem]]) -> 
     """The Python class of an effect, from its card: signature, docstring and attributes."""
     members: dict[str, Any] = {p.id: _property(p) for p in card.parameters}
     for group in card.groups:
-        members[f"{group.id}s"] = property(lambda self, g=group: self._groups[g.id], doc=group.doc)
+        members[f"{group.id}s"] = _group_property(group)
     members["_parameters"] = {p.id: p for p in card.parameters}
     members["_group_classes"] = group_classes
     members["card"] = card

@@ -56,7 +56,9 @@ def _sounddevice() -> Any:
         with _quiet():
             import sounddevice
     except OSError as error:
-        raise OSError(f"PortAudio is missing ({error}); install libportaudio2 (Debian, Ubuntu) or portaudio (Homebrew)") from None
+        raise OSError(
+            f"PortAudio is missing ({error}); install libportaudio2 (Debian, Ubuntu) or portaudio (Homebrew)"
+        ) from None
     return sounddevice
 
 
@@ -89,7 +91,9 @@ def devices() -> list[Device]:
 def _choose(all_devices: list[Device], wanted: int | str | None, direction: str, sd: Any) -> Device:
     """The device that is meant: by number, by (part of the) name, or the system's; JACK before others where it runs."""
     if not all_devices:
-        raise OSError("there is no audio device; plug one in, or start a server such as JACK (jackd -d dummy needs no hardware)")
+        raise OSError(
+            "there is no audio device; plug one in, or start a server such as JACK (jackd -d dummy needs no hardware)"
+        )
     count = "inputs" if direction == "input" else "outputs"
     fitting = [d for d in all_devices if getattr(d, count) > 0]
     if isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdigit()):
@@ -131,7 +135,7 @@ class LiveStream:
         self,
         rack: Rack,
         *,
-        input: int | str | None = None,  # noqa: A002 - the field's word
+        input: int | str | None = None,
         output: int | str | None = None,
         block_size: int = 64,
         sample_rate: float | None = None,
@@ -140,7 +144,9 @@ class LiveStream:
         if block_size < 1 or block_size > 8192:
             raise ValueError(f"block_size = {block_size} is outside 1 to 8192 frames")
         if rack.sidechains:
-            raise ValueError(f"the rack listens to sidechain {rack.sidechains[0]!r}; live streams have one input: remove the key")
+            raise ValueError(
+                f"the rack listens to sidechain {rack.sidechains[0]!r}; live streams have one input: remove the key"
+            )
         sd = _sounddevice()
         there = devices()
         self.input = _choose(there, input, "input", sd)
@@ -222,7 +228,7 @@ class LiveStream:
     def latency_ms(self) -> float:
         """From input to output: what the server reports, and the rack's own lookahead."""
         there, back = self._stream.latency
-        return 1000.0 * (there + back + self.rack.latency_frames / self.sample_rate)
+        return 1000.0 * (float(there) + float(back) + self.rack.latency_frames / self.sample_rate)
 
     @property
     def xruns(self) -> int:

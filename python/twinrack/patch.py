@@ -13,7 +13,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +116,12 @@ def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
 
 def to_json(rack: Rack) -> dict[str, Any]:
     """The patch as a JSON object, without arrays."""
-    found: dict[str, Any] = {"format": FORMAT, "version": VERSION, "name": rack.name, "written_by": f"twinrack {__version__}"}
+    found: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": rack.name,
+        "written_by": f"twinrack {__version__}",
+    }
     found["rack"] = [_entry(item) for item in rack.effects]
     if rack.provenance:
         found["provenance"] = rack.provenance
@@ -214,7 +219,7 @@ def _item(entry: EffectEntry | ChainEntry | ParallelEntry, place: str) -> Effect
         return Chain([_item(child, f"{place}.chain[{i}]") for i, child in enumerate(entry.chain)])
     if isinstance(entry, ParallelEntry):
         branches = [_item(child, f"{place}.parallel[{i}]") for i, child in enumerate(entry.parallel)]
-        return Parallel(cast(list[Effect | Chain | Parallel], branches))
+        return Parallel(branches)
     card = CARDS.get(entry.effect)
     if card is None:
         near = get_close_matches(entry.effect, CARDS, 1)

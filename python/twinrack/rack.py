@@ -98,7 +98,7 @@ def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Paral
     def level(share: float) -> float:
         return max(20.0 * math.log10(share), least) if share > 0 else least
 
-    branch = list(wet) if isinstance(wet, list | tuple) else [wet]
+    branch: list[Any] = list(wet) if isinstance(wet, list | tuple) else [wet]
     return Parallel([Chain([Gain(gain_db=level(1.0 - mix))]), Chain([*branch, Gain(gain_db=level(mix))])])
 
 
@@ -276,7 +276,7 @@ class Rack:
 
     def remove(self, address: str) -> Effect:
         """Take an effect out of the outer chain by its address, and return it; a running stream crossfades."""
-        effect = self[address]
+        effect: Effect = self[address]
         if not any(item is effect for item in self._root.items):
             raise ValueError(f"{address!r} is inside a Chain or Parallel; assign rack.effects instead")
         self.effects = tuple(item for item in self._root.items if item is not effect)
@@ -385,11 +385,15 @@ class Rack:
     def _key_arrays(self, sidechain: Sidechain, frames: int) -> list[Audio]:
         if sidechain is None:
             if self._keys:
-                raise ValueError(f"the rack listens to sidechain {self._keys[0]!r}; pass sidechain={{{self._keys[0]!r}: array}}")
+                raise ValueError(
+                    f"the rack listens to sidechain {self._keys[0]!r}; pass sidechain={{{self._keys[0]!r}: array}}"
+                )
             return []
         if not isinstance(sidechain, Mapping):
             if len(self._keys) != 1:
-                raise ValueError(f"the rack has {len(self._keys)} sidechain inputs ({', '.join(self._keys)}); pass a dict by name")
+                raise ValueError(
+                    f"the rack has {len(self._keys)} sidechain inputs ({', '.join(self._keys)}); pass a dict by name"
+                )
             sidechain = {self._keys[0]: sidechain}
         for name in sidechain:
             if name not in self._keys:
@@ -432,14 +436,20 @@ class Rack:
         """
         if self._engine is None or self._format is None:
             raise RuntimeError("call rack.prepare(sample_rate, channels) before rack.process(block)")
-        if type(block) is np.ndarray and block.dtype == np.float32 and block.ndim == 2 and not self._keys and sidechain is None:
-            if block.shape[0] == self._format[1] and block.flags.c_contiguous:
-                return self._engine.process(block)  # the usual case, without ceremony
+        if isinstance(block, np.ndarray) and self._as_it_is(block) and sidechain is None:
+            return self._engine.process(block)  # the usual case, without ceremony
         audio, flat = as_planar(block, "block")
         if audio.shape[0] != self._format[1]:
-            raise ValueError(f"block has {audio.shape[0]} channels, the stream {self._format[1]}; call prepare for another format")
+            raise ValueError(
+                f"block has {audio.shape[0]} channels, the stream {self._format[1]}; call prepare for another format"
+            )
         y = self._engine.process(audio, self._key_arrays(sidechain, audio.shape[1]))
         return y[0] if flat else y
+
+    def _as_it_is(self, block: npt.NDArray[Any]) -> bool:
+        assert self._format is not None
+        right = block.dtype == np.float32 and block.ndim == 2 and block.flags.c_contiguous
+        return bool(right and block.shape[0] == self._format[1] and not self._keys)
 
     @property
     def latency_frames(self) -> int:
@@ -453,7 +463,9 @@ class Rack:
         self._engine.collect()
         found = {}
         for address, m in zip(self._mapping, self._engine.meters(), strict=True):
-            found[address] = Meter(_db(m.peak_in), _db(m.peak_out), _db(m.rms_in), _db(m.rms_out), m.gain_reduction_db, m.faults)
+            found[address] = Meter(
+                _db(m.peak_in), _db(m.peak_out), _db(m.rms_in), _db(m.rms_out), m.gain_reduction_db, m.faults
+            )
         return found
 
     @property
@@ -579,7 +591,8 @@ class Renderer:
             frames -= step
 
     def _follow(self) -> Iterator[Audio]:
-        quiet, held = 0, []
+        quiet = 0
+        held: list[Audio] = []
         for _ in range(int(TAIL_LIMIT_S * self.rate) // 4096 + 1):
             y = self.block(*self._silence(4096))
             loud = np.flatnonzero(np.max(np.abs(y), axis=0) > SILENCE)
@@ -606,7 +619,9 @@ class Renderer:
         for frame, address, value in [*sorted(changes), (x.shape[1], "", 0.0)]:
             end = min(max(frame, start), x.shape[1])
             if end > start or not changes:
-                parts.append(self.block(np.ascontiguousarray(x[:, start:end]), [np.ascontiguousarray(k[:, start:end]) for k in keys]))
+                parts.append(
+                    self.block(np.ascontiguousarray(x[:, start:end]), [np.ascontiguousarray(k[:, start:end]) for k in keys])
+                )
             start = end
             if address:
                 effect, name = self.rack._split(address)

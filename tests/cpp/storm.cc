@@ -1,5 +1,5 @@
-// The engine under storm: one thread runs audio, one writes parameters, bypasses and swaps structures, one reads meters.
-// Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio runs.
+// The engine under storm: one thread runs audio, one writes parameters, bypasses and swaps structures, one reads
+// meters. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio runs.
 //
 //   storm [blocks]    exits with 1 and a sentence when a number is not finite or something forbidden was called
 #include <atomic>

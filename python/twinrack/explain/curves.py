@@ -45,8 +45,7 @@ def curves(effect: Effect, sample_rate: float) -> list[Curve]:
 
 def _alone(effect: Effect) -> Rack:
     copy = effect.copy()
-    if copy.key is not None:
-        copy = type(copy)(**{p.id: copy.get(p.id) for p in copy.card.parameters})  # measured on itself, not on a key
+    copy._key = None  # measured on itself, not on a key
     return Rack([copy])
 
 

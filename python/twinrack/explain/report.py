@@ -160,7 +160,10 @@ def _line(x: Any, y: Any, name: str) -> dict[str, Any]:
 
 def _lines(lines: list[dict[str, Any]], x_label: str, y_label: str, log_x: bool = False, log_y: bool = False) -> Any:
     axis: dict[str, Any] = {"title": {"text": x_label}, "type": "log" if log_x else "linear"}
-    return {"data": lines, "layout": {"xaxis": axis, "yaxis": {"title": {"text": y_label}, "type": "log" if log_y else "linear"}}}
+    return {
+        "data": lines,
+        "layout": {"xaxis": axis, "yaxis": {"title": {"text": y_label}, "type": "log" if log_y else "linear"}},
+    }
 
 
 def _third_octaves(x: Audio, rate: float) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -215,7 +218,9 @@ def _spectrogram(x: Audio, rate: float) -> Any:
     power = np.abs(np.fft.rfft(frames * np.hanning(size))) ** 2 / (size / 4) ** 2
     f = np.fft.rfftfreq(size, 1 / rate)
     edges = 700 * (np.exp(np.linspace(np.log(1 + 30 / 700), np.log(1 + 0.48 * rate / 700), BANDS + 2)) - 1)
-    bands = [power[:, (f >= lo) & (f <= max(hi, lo + 1.01 * f[1]))].mean(1) for lo, hi in zip(edges[:-2], edges[2:], strict=True)]
+    bands = [
+        power[:, (f >= lo) & (f <= max(hi, lo + 1.01 * f[1]))].mean(1) for lo, hi in zip(edges[:-2], edges[2:], strict=True)
+    ]
     level = np.clip(10 * np.log10(np.array(bands) + 1e-12), -SPECTRUM_DB, 0).round().astype(int)
     heat = {
         "type": "heatmap",

@@ -33,7 +33,7 @@ class Pair:
 
     @property
     def frames(self) -> int:
-        return self.dry.shape[1]
+        return int(self.dry.shape[1])
 
 
 def load_pairs(
@@ -59,7 +59,7 @@ def load_pairs(
             raise ValueError(f"dry is a list of {len(dry)}; give wet as a list of as many, in the same order")
         sources = list(zip(dry, wet, strict=True))
     else:
-        sources = [(dry, wet)]
+        sources = [(dry, wet)]  # type: ignore[list-item]
     pairs, rates = [], []
     for number, (a, b) in enumerate(sources):
         pair, rate = _load(a, b, sample_rate, align, f"pair {number + 1}" if len(sources) > 1 else "the recording")
@@ -68,7 +68,9 @@ def load_pairs(
     if not pairs:
         raise ValueError("there is no pair to train on")
     if len(set(rates)) > 1:
-        raise ValueError(f"the pairs have different rates ({', '.join(f'{r:g}' for r in sorted(set(rates)))} Hz); resample them to one")
+        raise ValueError(
+            f"the pairs have different rates ({', '.join(f'{r:g}' for r in sorted(set(rates)))} Hz); resample them to one"
+        )
     if len({p.dry.shape[0] for p in pairs}) > 1:
         raise ValueError("the pairs have different numbers of channels; fit mono and stereo pairs apart")
     return pairs, rates[0]
@@ -93,7 +95,9 @@ def _read(source: Source, sample_rate: float | None, what: str) -> tuple[Audio, 
     if isinstance(source, str | os.PathLike):
         x, rate = read_audio(source)
         if sample_rate is not None and sample_rate != rate:
-            raise ValueError(f"{source} has {rate} Hz, not the {sample_rate:g} Hz that were asked for; leave the rate out or resample")
+            raise ValueError(
+                f"{source} has {rate} Hz, not the {sample_rate:g} Hz that were asked for; leave the rate out or resample"
+            )
         return x, float(rate), str(source)
     if sample_rate is None:
         raise ValueError("arrays have no sample rate; give sample_rate")
@@ -116,7 +120,9 @@ def _load(dry: Source, wet: Source, sample_rate: float | None, align: bool | int
         bad = int(np.count_nonzero(~np.isfinite(x)))
         if bad:
             first = int(np.argmax(~np.isfinite(x).all(0)))
-            raise ValueError(f"{what} holds {bad} samples that are not finite, the first at frame {first}; repair it or cut it out")
+            raise ValueError(
+                f"{what} holds {bad} samples that are not finite, the first at frame {first}; repair it or cut it out"
+            )
         if x.size == 0 or float(np.max(np.abs(x))) < SILENCE:
             raise ValueError(f"{what} is silent; nothing can be learned from it")
     hashes = hash_audio(a), hash_audio(b)
@@ -143,7 +149,7 @@ def find_latency(dry: Audio, wet: Audio, rate: float) -> int:
     weight = np.abs(cross)
     cross /= weight + 1e-3 * weight.max()
     correlation = np.abs(np.fft.irfft(cross, size))
-    longest = int(LONGEST_LATENCY_S * rate)
+    longest = min(int(LONGEST_LATENCY_S * rate), size // 2 - 1)
     lags = np.concatenate([np.arange(longest + 1), np.arange(-longest, 0)])
     heights = correlation[lags]
     best = int(lags[np.argmax(heights)])

@@ -32,7 +32,8 @@ def stft_loss(y: Tensor, target: Tensor) -> Tensor:
 def waveform_loss(y: Tensor, target: Tensor) -> Tensor:
     """Norm of the difference over norm of the target: 1 for silence, 0 for a match, and steep until there."""
     difference = torch.linalg.vector_norm(y - target)
-    return difference / torch.linalg.vector_norm(target).clamp(min=1e-9)
+    relative: Tensor = difference / torch.linalg.vector_norm(target).clamp(min=1e-9)
+    return relative
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -169,7 +170,9 @@ def fit(
     if steps < 0:
         raise ValueError(f"steps = {steps} is negative")
     if rack.sidechains:
-        raise ValueError(f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it")
+        raise ValueError(
+            f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it"
+        )
     began = time.monotonic()
     pairs, rate = load_pairs(dry, wet, sample_rate, align)
     settings: dict[str, Any] = {
@@ -325,17 +328,21 @@ class _Run:
             for u in self.raw:
                 u.clamp_(EDGE, 1.0 - EDGE)
         rate = self.settings["learning_rate"]
-        groups = [{"params": [u], "lr": rate * self._card(a).learning_step} for a, u in zip(self.addresses, self.raw, strict=True)]
+        groups = [
+            {"params": [u], "lr": rate * self._card(a).learning_step} for a, u in zip(self.addresses, self.raw, strict=True)
+        ]
         optimizer = torch.optim.Adam(groups, betas=(0.9, 0.98), eps=1e-12)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.51 + 0.49 * math.cos(math.pi * n / max(steps, 1)))
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint, optimizer, schedule)
-        if self.first_step == 0:
-            self._search(bar)
         without = 0
         for step in range(self.first_step, steps):
+            if step in (0, steps // 3):  # at the start, and again when the rest has come nearer
+                self._search(bar)
             loss = self._step(optimizer)
-            schedule.step()
+            with warnings.catch_warnings():  # a skipped first step is meant
+                warnings.simplefilter("ignore", UserWarning)
+                schedule.step()
             if on_step is not None:
                 on_step(step + 1, loss)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
@@ -354,7 +361,7 @@ class _Run:
         loss = self._loss(self.twin(dry), wet, parts)
         value = float(loss.detach())
         if np.isfinite(value):
-            loss.backward()
+            torch.autograd.backward(loss)
             grads = [u.grad for u in self.raw if u.grad is not None]
             if all(bool(torch.isfinite(g).all()) for g in grads):
                 optimizer.step()

@@ -15,14 +15,12 @@ from ..card import Parameter
 from ..twins.constrain import from_value, to_value
 
 SENSITIVE = 0.1  # parameters whose learning step is below this are searched
-GRID, REFINEMENTS, POINTS = 256, 3, 9
+GRID, REFINEMENTS, POINTS = 384, 3, 9
 WORTH_IT = 0.99
 
 
 @torch.no_grad()
-def scan(
-    parameters: Sequence[tuple[nn.Parameter, Parameter]], sound: Callable[[], Tensor], target: Tensor
-) -> list[str]:
+def scan(parameters: Sequence[tuple[nn.Parameter, Parameter]], sound: Callable[[], Tensor], target: Tensor) -> list[str]:
     """Move each sensitive parameter to where `sound()` is nearest to `target`, if that is clearly nearer.
 
     Args:

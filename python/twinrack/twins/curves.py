@@ -10,6 +10,12 @@ from .. import _engine
 TICK_FRAMES: int = _engine.TICK_FRAMES
 
 
+def together(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Tensors brought to one shape."""
+    found: tuple[Tensor, ...] = torch.broadcast_tensors(*tensors)  # type: ignore[no-untyped-call]
+    return found
+
+
 def tick_count(frames: int) -> int:
     return -(-frames // TICK_FRAMES)
 

@@ -22,9 +22,7 @@ def arithmetic(card: Card) -> Any:
     return import_module(f"twinrack.plugins.{card.id}.twin")
 
 
-def _run(
-    card: Card, x: Tensor, given: Mapping[str, Given], sample_rate: float, key: Tensor | None, path: Path
-) -> Tensor:
+def _run(card: Card, x: Tensor, given: Mapping[str, Given], sample_rate: float, key: Tensor | None, path: Path) -> Tensor:
     if x.dim() != 3:
         raise ValueError(f"audio has shape {tuple(x.shape)}; give (batch, channels, time)")
     if x.shape[-1] == 0:

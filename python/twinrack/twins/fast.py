@@ -54,7 +54,7 @@ class SvfCascade(torch.autograd.Function):
 
     @staticmethod
     @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, c = ctx.saved_tensors
         x_grad, c_grad = _engine.svf_backward(_array(x), _array(c), ctx.states, _array(grad), _threads())
         return torch.from_numpy(x_grad), _like_rows(c_grad, c.shape[0], x.shape[0])
@@ -70,11 +70,9 @@ class Follower(torch.autograd.Function):
 
     @staticmethod
     @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, c = ctx.saved_tensors
-        x_grad, c_grad = _engine.follower_backward(
-            _array(x), _array(c), ctx.states, _array(grad), ctx.decoupled, _threads()
-        )
+        x_grad, c_grad = _engine.follower_backward(_array(x), _array(c), ctx.states, _array(grad), ctx.decoupled, _threads())
         return torch.from_numpy(x_grad), _like_rows(c_grad, c.shape[0], x.shape[0]), None
 
 
@@ -88,7 +86,7 @@ class Allpass(torch.autograd.Function):
 
     @staticmethod
     @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, gain = ctx.saved_tensors
         x_grad, g_grad = _engine.allpass_backward(_array(x), _array(gain), ctx.v, _array(grad), ctx.delay, _threads())
         return torch.from_numpy(x_grad), _like_rows(g_grad, gain.shape[0], x.shape[0]), None
@@ -104,7 +102,7 @@ class FeedbackNetwork(torch.autograd.Function):
 
     @staticmethod
     @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         shelf, turns = ctx.saved_tensors
         w, states = ctx.memory
         x_grad, shelf_grad, turn_grad = _engine.fdn_backward(
@@ -125,7 +123,7 @@ class FeedbackCompressor(torch.autograd.Function):
 
     @staticmethod
     @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         x, settings = ctx.saved_tensors
         x_grad, s_grad = _engine.feedback_backward(
             _array(x), _array(settings), ctx.states, _array(grad), ctx.choices, _threads()

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from .curves import together
+
 SHAPES = ("bell", "low_shelf", "high_shelf", "low_cut", "high_cut", "notch", "band_pass", "all_pass")
 BUTTERWORTH_Q = math.sqrt(0.5)
 
@@ -70,7 +72,7 @@ def _matched(shape: str, p: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], w: Te
     g = torch.sqrt(at_one / at_minus_one)
     k = 2.0 * product / (at_minus_one * g)
     if shape == "all_pass":
-        return torch.stack(torch.broadcast_tensors(g, k, torch.ones_like(k), -2.0 * k, torch.zeros_like(k)), -1)
+        return torch.stack(together(g, k, torch.ones_like(k), -2.0 * k, torch.zeros_like(k)), -1)
     d = 4.0 / at_minus_one
     if shape == "notch":
         s2, c2 = torch.sin(0.5 * w) ** 2, torch.cos(0.5 * w) ** 2
@@ -96,12 +98,10 @@ def _matched(shape: str, p: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], w: Te
     n0 = b_minus_one / at_minus_one
     n2 = b_one / at_one - n0
     n1 = ((b0 - n0) * d - n2 * g * g) / g
-    return torch.stack(torch.broadcast_tensors(g, k, n0, n1, n2), -1)
+    return torch.stack(together(g, k, n0, n1, n2), -1)
 
 
-def design_svf(
-    shape: str, match: bool, frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float
-) -> Tensor:
+def design_svf(shape: str, match: bool, frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float) -> Tensor:
     """Coefficients of one filter.
 
     Args:
@@ -109,7 +109,7 @@ def design_svf(
         match: True follows the analogue prototype up to Nyquist, False is the bilinear transform.
         frequency_hz, gain_db, q: tensors that broadcast.
     """
-    frequency_hz, gain_db, q = torch.broadcast_tensors(frequency_hz, gain_db, q)
+    frequency_hz, gain_db, q = together(frequency_hz, gain_db, q)
     p = _prototype(shape, gain_db, 1.0 / q)
     w = 2.0 * math.pi * audible_frequency(frequency_hz, sample_rate) / sample_rate
     if match:
@@ -128,7 +128,7 @@ def cut_section_q(section: int, sections: int, q: Tensor) -> Tensor:
 
 def monotonous_shelf(low: bool, ratio: Tensor, frequency_hz: Tensor, sample_rate: float) -> Tensor:
     """A second-order shelf between two Butterworth polynomials, monotonous in frequency; `ratio` is its end's gain."""
-    ratio, frequency_hz = torch.broadcast_tensors(ratio, frequency_hz)
+    ratio, frequency_hz = together(ratio, frequency_hz)
     quarter = torch.sqrt(torch.sqrt(ratio))
     root = quarter * quarter
     w0 = torch.tan(math.pi * audible_frequency(frequency_hz, sample_rate) / sample_rate)

@@ -49,7 +49,9 @@ def svf_cascade(x: Tensor, c: Tensor) -> Tensor:
     return x
 
 
-def follower_step(state: tuple[Tensor, Tensor], rise: Tensor, fall: Tensor, x: Tensor, decoupled: bool) -> tuple[Tensor, Tensor]:
+def follower_step(
+    state: tuple[Tensor, Tensor], rise: Tensor, fall: Tensor, x: Tensor, decoupled: bool
+) -> tuple[Tensor, Tensor]:
     """One frame of a level follower (Giannoulis et al. 2012, section 2.3); the state is (peak, level).
 
     `rise` and `fall` are 1 - exp(-1 / (time constant × sample rate)). Branching: one pole that changes its coefficient with
@@ -192,7 +194,7 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int]) -> Tens
 
 
 def combine_channels(x: Tensor, mode: int) -> Tensor:
-    """What all channels (axis 1) amount to: 0 the largest magnitude, 1 the magnitude of the mean, 2 the root of the mean power."""
+    """All channels (axis 1) as one: 0 the largest magnitude, 1 the magnitude of the mean, 2 the root of the mean power."""
     if mode == 0:
         return x.abs().amax(1, keepdim=True)
     if mode == 1:
