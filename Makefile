@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
-SYSTEM := g++ libhwy-dev libportaudio2 python3-dev python3-venv jackd2
+SYSTEM := g++ libhwy-dev libportaudio2 python3-dev python3-venv
+TEST_SYSTEM := jackd2 chromium
 # TWINRACK_WERROR: our C++ has no warnings, so one stops the build.
 BUILD_FLAGS := -Ccmake.define.TWINRACK_WERROR=ON
 SOURCES := $(shell find cpp plugins python CMakeLists.txt pyproject.toml \( -name '*.h' -o -name '*.cc' -o -name '*.toml' -o -name '*.txt' -o -name 'c*.py' \) 2>/dev/null)
@@ -27,6 +28,7 @@ $(VENV)/built: $(VENV)/tools $(SOURCES)
 	@touch $@
 
 $(VENV)/checks: $(VENV)/built
+	@bash tools/system_packages.sh $(TEST_SYSTEM)
 	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-build-isolation $(BUILD_FLAGS) --editable '.[train,test,dev,docs]'
 	@touch $@
 
@@ -69,6 +71,7 @@ soak: $(VENV)/checks ## the long proofs, about half an hour
 bench: $(VENV)/checks ## speed beside pedalboard, in one alternating run
 	$(BIN)/pip install $(PIP_FLAGS) pedalboard
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/start_up.py
 
 docs: $(VENV)/checks ## the pages, strict
 	$(BIN)/python tools/reference_pages.py

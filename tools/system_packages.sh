@@ -6,6 +6,7 @@ for package in "$@"; do
   case "$package" in  # a program or header that is already there, from wherever, is enough
     g++) command -v g++ >/dev/null || command -v clang++ >/dev/null || missing+=("$package") ;;
     libhwy-dev) test -e /usr/include/hwy/highway.h || test -e /usr/local/include/hwy/highway.h || missing+=("$package") ;;
+    chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=("$package") ;;
     jackd2) command -v jackd >/dev/null || missing+=("$package") ;;
     libportaudio2) ldconfig -p 2>/dev/null | grep -q libportaudio || missing+=("$package") ;;
     python3-dev) python3 -c 'import sysconfig, pathlib, sys; sys.exit(not (pathlib.Path(sysconfig.get_paths()["include"]) / "Python.h").exists())' || missing+=("$package") ;;

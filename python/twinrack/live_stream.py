@@ -251,7 +251,15 @@ class LiveStream:
         return self.rack.meters()
 
 
-def live(rack: Rack, **settings: Any) -> LiveStream:
+def live(
+    rack: Rack,
+    *,
+    input: int | str | None = None,
+    output: int | str | None = None,
+    block_size: int = 64,
+    sample_rate: float | None = None,
+    channels: int | None = None,
+) -> LiveStream:
     """A live stream of a rack: `with tr.live(rack, block_size=64) as stream: …`
 
     Args:
@@ -264,4 +272,4 @@ def live(rack: Rack, **settings: Any) -> LiveStream:
     Raises:
         OSError: PortAudio, the device or the server is not there, or the device cannot do this; one sentence says which.
     """
-    return LiveStream(rack, **settings)
+    return LiveStream(rack, input=input, output=output, block_size=block_size, sample_rate=sample_rate, channels=channels)
