@@ -7,6 +7,7 @@ import pytest
 import scipy.signal as ss
 
 import twinrack as tr
+from twinrack.explain.measures import echo_density, energy_decay_db, highest_mode_db, reverb_figures, rt60
 
 RATE = 48000
 
@@ -17,31 +18,8 @@ def impulse_response(seconds: float, rate: float = RATE, channels: int = 2, **se
     return tr.Rack([tr.FDNReverb(mix=1, **settings)])(x, rate).astype(np.float64)
 
 
-def rt60(h: np.ndarray, rate: float, low: float | None = None, high: float | None = None) -> float:
-    """Schroeder integration: 60 dB extrapolated from -5 to -35 dB of the backward-integrated energy."""
-    if low or high:
-        band = [b for b in (low, high) if b]
-        kind = "bandpass" if len(band) == 2 else "lowpass" if high else "highpass"
-        h = ss.sosfilt(ss.butter(4, band if len(band) == 2 else band[0], kind, fs=rate, output="sos"), h)
-    energy = np.cumsum((h**2).sum(0)[::-1])[::-1]
-    level = 10 * np.log10(energy / energy[0] + 1e-15)
-    t = np.arange(len(level)) / rate
-    fit = (level < -5) & (level > -35)
-    return -60 / np.polyfit(t[fit], level[fit], 1)[0]
-
-
-def echo_density(h: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Abel and Huang 2006: share of samples outside one standard deviation in 20 ms windows, 1 for Gaussian noise."""
-    size = int(0.02 * rate)
-    weight = np.hanning(size)
-    weight /= weight.sum()
-    starts = np.arange(0, int(0.4 * rate), int(0.002 * rate))
-    density = []
-    for start in starts:
-        part = h[start : start + size]
-        sigma = np.sqrt(np.sum(weight * part**2))
-        density.append(np.sum(weight * (np.abs(part) > sigma)) / 0.3173)
-    return (starts + size / 2) / rate, np.array(density)
+def band(h: np.ndarray, rate: float, low: float, high: float) -> np.ndarray:
+    return ss.sosfilt(ss.butter(4, [low, high], "bandpass", fs=rate, output="sos"), h)
 
 
 @pytest.mark.parametrize("rate", [16000, 48000, 96000])
@@ -62,7 +40,7 @@ def test_decay_in_three_bands():
         low_cut_hz=10,
         high_cut_hz=22000,
     )
-    low, mid, high = rt60(h, RATE, 40, 90), rt60(h, RATE, 700, 1200), rt60(h, RATE, 10000, 16000)
+    low, mid, high = (rt60(band(h, RATE, *edges), RATE) for edges in ((40, 90), (700, 1200), (10000, 16000)))
     print(f"set 3.0 / 1.5 / 0.6 s, measured {low:.2f} / {mid:.2f} / {high:.2f} s")
     assert mid == pytest.approx(1.5, rel=0.05)
     assert low == pytest.approx(3.0, rel=0.05)
@@ -71,8 +49,7 @@ def test_decay_in_three_bands():
 
 def test_decay_is_straight_in_db():
     h = impulse_response(2.5, decay_s=1.5, decay_low_s=1.5, decay_high_s=1.5)
-    energy = np.cumsum((h**2).sum(0)[::-1])[::-1]
-    level = 10 * np.log10(energy / energy[0])
+    level = energy_decay_db(h)
     t = np.arange(len(level)) / RATE
     fit = (level < -5) & (level > -55)
     line = np.polyval(np.polyfit(t[fit], level[fit], 1), t[fit])
@@ -80,47 +57,35 @@ def test_decay_is_straight_in_db():
 
 
 def test_density_tail_and_stereo_at_the_defaults(capsys):
+    """Beside a plate of white noise with the same decay; benchmarks/reverb_figures.py adds Calf's reverb."""
     h = impulse_response(3)
-    late = h[:, int(0.2 * RATE) : int(1.2 * RATE)]
-    rng = np.random.default_rng(0)
-    plate = rng.standard_normal(h.shape) * 10 ** (-3 * np.arange(h.shape[1]) / RATE / 1.5)
-
-    def reaches(x: np.ndarray) -> float:
-        t, density = echo_density(x, RATE)
-        return float(t[np.argmax(density >= 0.9)])
-
-    def worst_mode(x: np.ndarray) -> float:
-        """How far a mode stands above its neighbourhood (one sixth octave), in dB, in a decay-compensated late tail."""
-        flat = x * 10 ** (3 * np.arange(x.shape[-1]) / RATE / 1.5)
-        f, power = ss.welch(flat, RATE, nperseg=16384, axis=-1)
-        worst = 0.0
-        for row in np.atleast_2d(power):
-            for centre in np.geomspace(100, 10000, 80):
-                near = (f > centre / 2 ** (1 / 12)) & (f < centre * 2 ** (1 / 12))
-                worst = max(worst, 10 * np.log10(row[near].max() / np.mean(row[near])))
-        return worst
-
-    def flatness_db(x: np.ndarray) -> float:
-        f, power = ss.welch(x[0], RATE, nperseg=16384)
-        inside = power[(f > 300) & (f < 3000)]
-        return float(10 * np.log10(np.exp(np.mean(np.log(inside))) / np.mean(inside)))
-
-    figures = {}
-    for name, x in (("fdn_reverb", h), ("noise plate", plate)):
-        tail = x[:, int(0.2 * RATE) : int(1.2 * RATE)]
-        correlation = float(np.corrcoef(tail)[0, 1])
-        figures[name] = (reaches(x[0]), worst_mode(tail), flatness_db(tail), correlation)
+    plate = np.random.default_rng(0).standard_normal(h.shape) * 10 ** (-3 * np.arange(h.shape[1]) / RATE / 1.5)
+    ours, noise = reverb_figures(h, RATE, 1.5), reverb_figures(plate, RATE, 1.5)
     with capsys.disabled():
-        print("\n                 density 0.9 at   highest mode   flatness   correlation")
-        for name, (density, mode, flat, correlation) in figures.items():
-            print(f"  {name:<14}{density * 1e3:11.0f} ms {mode:11.1f} dB {flat:8.1f} dB {correlation:10.2f}")
-    density, mode, flat, correlation = figures["fdn_reverb"]
-    assert density <= 0.080
-    assert mode < 12
-    assert flat > figures["noise plate"][2] - 2
-    assert abs(correlation) < 0.2
-    mono = late.sum(0)
-    assert np.sum(mono**2) > 0.5 * np.sum(late**2)  # the sum keeps its power: 1.0 for independent channels
+        for name, figures in (("fdn_reverb", ours), ("noise plate", noise)):
+            print(f"\n  {name:<12}", "  ".join(f"{key} {value:.3g}" for key, value in figures.items()), end="")
+        print()
+    assert ours["dense_after_s"] <= 0.080
+    assert ours["highest_mode_db"] < 12
+    assert ours["flatness_db"] > noise["flatness_db"] - 2
+    assert abs(ours["correlation"]) < 0.2
+    late = h[:, int(0.2 * RATE) : int(1.2 * RATE)]
+    assert np.sum(late.sum(0) ** 2) > 0.5 * np.sum(late**2)  # mono keeps its power: 1.0 for independent channels
+
+
+def test_the_measures_themselves():
+    """On signals whose figures are known: Gaussian noise, a single ringing mode, a decay made to measure."""
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal((2, 2 * RATE))
+    decaying = noise * 10 ** (-3 * np.arange(2 * RATE) / RATE / 0.7)
+    assert rt60(decaying, RATE) == pytest.approx(0.7, rel=0.02)
+    _, density = echo_density(noise[0], RATE)
+    assert np.mean(density) == pytest.approx(1.0, abs=0.03)
+    sparse = np.where(rng.random(RATE) < 0.002, 1.0, 0.0)
+    assert np.mean(echo_density(sparse, RATE)[1]) < 0.2
+    ringing = noise + 1.0 * np.sin(2 * np.pi * 1000 * np.arange(2 * RATE) / RATE)
+    assert highest_mode_db(ringing, RATE) > 15
+    assert highest_mode_db(noise, RATE) < 8
 
 
 def test_width_zero_is_mono():

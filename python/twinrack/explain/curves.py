@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..audio import Audio
 from ..effect import Effect
 from ..rack import Rack
+from .measures import rt60
 
 Numbers = npt.NDArray[np.float64]
 
@@ -95,7 +96,7 @@ def decay_over_frequency(effect: Effect, sample_rate: float) -> Curve:
         alone.set("mix", 1.0)
     h = Rack([alone])(impulse, sample_rate)
     centres = np.array([c for c in (63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000) if c * 1.41 < 0.49 * sample_rate], float)
-    times = np.array([_rt60(_band(h, c, sample_rate), sample_rate) for c in centres])
+    times = np.array([rt60(_band(h, c, sample_rate), sample_rate, end_db=-25.0) for c in centres])
     return Curve("Decay", "Frequency in Hz", "RT60 in s", centres, times, log_x=True)
 
 
@@ -108,15 +109,3 @@ def _band(h: Audio, centre: float, sample_rate: float) -> Numbers:
         for name, value in (("type", "band_pass"), ("frequency_hz", centre), ("q", 1.41)):
             equaliser.set(f"band{i}.{name}", value)
     return Rack([equaliser])(h, sample_rate).astype(np.float64)
-
-
-def _rt60(h: Numbers, sample_rate: float) -> float:
-    energy = np.cumsum((h**2).sum(0)[::-1])[::-1]
-    if energy[0] <= 0:
-        return 0.0
-    level = 10 * np.log10(energy / energy[0] + 1e-15)
-    inside = np.flatnonzero((level < -5) & (level > -25))
-    if inside.size < 2:
-        return float("nan")
-    slope = np.polyfit(inside / sample_rate, level[inside], 1)[0]
-    return float(-60 / slope) if slope < 0 else float("inf")
