@@ -99,7 +99,6 @@ def random_curves(card: Card, rng: np.random.Generator, ticks: int) -> dict[str,
         if p.kind != "continuous" or address == card.latency:
             continue
         low, high = p.position(p.expected[0]), p.position(p.expected[1])
-        low += 1e-3 * (high - low)  # an end may mean "off", where an effect drops its state
         knots = rng.uniform(low, high, 6)
         position = np.interp(np.linspace(0, 5, ticks), np.arange(6), knots)
         found[address] = np.array([value_at(p, q) for q in position], np.float32)

@@ -44,6 +44,7 @@ struct ChannelFrame {
 template <class T>
 struct FeedbackSettings {
   T v[setting_count];
+  bool cut_on;  // this tick arrives at a frequency above 0
   GainCurve<T> curve() const { return {v[0], v[1], v[2], v[3]}; }
   T link() const { return v[4]; }
   Svf<T> cut() const { return make_svf(v[5], v[6], T(1), -v[6], T(-1)); }
@@ -64,6 +65,7 @@ struct FeedbackSweep {
     const int tick = frame / tick_frames;
     const T* to = settings + (shape.ticks == 1 ? 0 : tick) * setting_count;
     FeedbackSettings<T> s;
+    s.cut_on = to[5] > 0;
     const T share = ramp_share<T>(frame % tick_frames);
     for (int i = 0; i < setting_count; ++i) {
       s.v[i] =
@@ -102,7 +104,11 @@ struct FeedbackSweep {
     for (int c = 0; c < shape.channels; ++c) {
       ChannelState<T>& state = states[static_cast<std::size_t>(c)];
       kept[c].before = state;
-      kept[c].own = choices.low_cut ? svf_step(state.cut, s.cut(), state.heard) : state.heard;
+      kept[c].own = state.heard;
+      if (choices.low_cut) {
+        const T cut = svf_step(state.cut, s.cut(), state.heard);
+        if (s.cut_on) kept[c].own = cut;
+      }
     }
     const T together = combine(kept);
     for (int c = 0; c < shape.channels; ++c) {
@@ -182,7 +188,8 @@ struct FeedbackSweep {
       ChannelState<T>& a = adjoint[static_cast<std::size_t>(c)];
       if (choices.low_cut) {
         SvfGradient<T> g{0, 0, 0, 0, 0};
-        a.heard += svf_step_back(k.before.cut, s.cut(), k.before.heard, own_grad[c], a.cut, g);
+        a.heard += svf_step_back(k.before.cut, s.cut(), k.before.heard, s.cut_on ? own_grad[c] : T(0), a.cut, g);
+        if (!s.cut_on) a.heard += own_grad[c];
         sum[5] += g.g;
         sum[6] += g.k - g.m1;
       } else {

@@ -96,6 +96,18 @@ py::dict layout(double sample_rate) {
   return d;
 }
 
+// What an effect with these values holds back, in frames.
+int effect_latency(const std::string& id, const std::vector<float>& values, double sample_rate) {
+  const EffectType* type = find_effect(id.c_str());
+  if (type == nullptr || values.size() != static_cast<std::size_t>(type->parameter_count)) {
+    throw py::value_error("no such effect, or a wrong number of values");
+  }
+  EffectInstance effect(*type);
+  effect.prepare({sample_rate, 1});
+  effect.tune(values.data());
+  return effect.latency();
+}
+
 void bind_engine(py::module_& m) {
   py::enum_<Node::Kind>(m, "NodeKind")
       .value("effect", Node::Kind::effect)
@@ -167,6 +179,7 @@ PYBIND11_MODULE(_engine, m) {
   });
   m.def("simd_target", [] { return std::string(all_effects()[0]->target); });
   m.def("fdn_layout", &layout, py::arg("sample_rate"));
+  m.def("effect_latency", &effect_latency, py::arg("effect"), py::arg("values"), py::arg("sample_rate"));
   bind_engine(m);
   bind_live(m);
   bind_adjoint(m);

@@ -32,30 +32,40 @@ class SvfCascade {
     count_ = 0;
   }
 
+  // Forgets filters and states: the next tune starts anew.
+  void clear() noexcept TR_RT {
+    count_ = 0;
+    to_ = identity();
+    reset();
+  }
+
   void reset() noexcept TR_RT {
     for (auto& state : states_) state = GroupState{};
     from_ = to_;
     ramping_ = false;
   }
 
-  // The filters from this tick on, first to last. `key` tells sections apart, so that a filter keeps its state when
-  // others come and go before it. New filters start at their coefficients, known ones ramp to them within the tick.
-  void tune(const SvfDesign* design, const int* key, int count) noexcept TR_RT {
-    if (!same_layout(key, count)) lay_out(key, count);
+  // The filters from this tick on, first to last; they ramp to their coefficients within the tick. Another number of
+  // filters starts anew, at its coefficients.
+  void tune(const SvfDesign* design, int count) noexcept TR_RT {
+    const bool fresh = count != count_;
+    if (fresh) clear();
+    count_ = count;
     from_ = to_;
     ramping_ = false;
     for (int i = 0; i < count; ++i) {
       const auto [group, lane] = place(i);
-      Coefficients& to = to_[group];
       const SvfDesign& d = design[i];
       const float values[5] = {static_cast<float>(d.g), static_cast<float>(d.k), static_cast<float>(d.m0),
                                static_cast<float>(d.m1), static_cast<float>(d.m2)};
       for (std::size_t c = 0; c < 5; ++c) {
-        if (fresh_[static_cast<std::size_t>(i)]) from_[group][c][lane] = values[c];
+        to_[group][c][lane] = values[c];
         ramping_ = ramping_ || from_[group][c][lane] != values[c];
-        to[c][lane] = values[c];
       }
-      fresh_[static_cast<std::size_t>(i)] = false;
+    }
+    if (fresh) {
+      from_ = to_;
+      ramping_ = false;
     }
     frame_ = 0;
   }
@@ -89,46 +99,6 @@ class SvfCascade {
   // The first section sits in the highest lane, so the last one's output is lane 0.
   static std::pair<std::size_t, std::size_t> place(int section) noexcept TR_RT {
     return {static_cast<std::size_t>(section / lanes), static_cast<std::size_t>(lanes - 1 - section % lanes)};
-  }
-
-  bool same_layout(const int* key, int count) const noexcept TR_RT {
-    return count == count_ && std::equal(key, key + count, keys_.begin());
-  }
-
-  void lay_out(const int* key, int count) noexcept TR_RT {
-    const auto old_keys = keys_;
-    const int old_count = count_;
-    const auto old_to = to_;
-    std::array<int, max_sections> source{};
-    for (int i = 0; i < count; ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      const auto* found = std::find(old_keys.data(), old_keys.data() + old_count, key[i]);
-      source[at] = found == old_keys.data() + old_count ? -1 : static_cast<int>(found - old_keys.data());
-      fresh_[at] = source[at] < 0;
-      keys_[at] = key[i];
-    }
-    for (auto& coefficients : to_) pass_through(coefficients);
-    for (int i = 0; i < count; ++i) {
-      const int old = source[static_cast<std::size_t>(i)];
-      if (old < 0) continue;
-      const auto [group, lane] = place(i);
-      const auto [old_group, old_lane] = place(old);
-      for (std::size_t c = 0; c < 5; ++c) to_[group][c][lane] = old_to[old_group][c][old_lane];
-    }
-    for (std::size_t first = 0; first + groups <= states_.size(); first += groups) {
-      std::array<GroupState, groups> old_states{};
-      std::copy_n(states_.begin() + static_cast<std::ptrdiff_t>(first), groups, old_states.begin());
-      std::fill_n(states_.begin() + static_cast<std::ptrdiff_t>(first), groups, GroupState{});
-      for (int i = 0; i < count; ++i) {
-        const int old = source[static_cast<std::size_t>(i)];
-        if (old < 0) continue;
-        const auto [group, lane] = place(i);
-        const auto [old_group, old_lane] = place(old);
-        states_[first + group].s1[lane] = old_states[old_group].s1[old_lane];
-        states_[first + group].s2[lane] = old_states[old_group].s2[old_lane];
-      }
-    }
-    count_ = count;
   }
 
   static void pass_through(Coefficients& c) noexcept TR_RT {
@@ -216,8 +186,6 @@ class SvfCascade {
     for (auto& coefficients : all) pass_through(coefficients);
     return all;
   }
-  std::array<int, max_sections> keys_{};
-  std::array<bool, max_sections> fresh_{};
   std::vector<GroupState> states_;
   int count_ = 0;
   int frame_ = 0;  // frames since the tick began

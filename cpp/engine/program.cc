@@ -38,6 +38,12 @@ bool measure(const float* x, int frames, Loudness& into) noexcept TR_RT {
   return odd == 0;
 }
 
+int first_fault(const float* x, int frames) noexcept TR_RT {
+  int n = 0;
+  while (n < frames && std::isfinite(x[n])) ++n;
+  return n;
+}
+
 Program::Program(const Node& root, const Format& format) : format_(format) {
   buffers_.emplace_back();  // buffer 0 is the caller's
   latency_ = compile(root, 0, 1);
@@ -129,7 +135,7 @@ void Program::set_bypass(int effect, bool bypass, bool jump) noexcept TR_RT {
   moving_ = true;
 }
 
-void Program::tick(bool first) noexcept TR_RT {
+void Program::tick(bool first, bool grid) noexcept TR_RT {
   frame_in_tick_ = 0;
   if (!moving_ && !first) return;
   moving_ = false;
@@ -144,17 +150,33 @@ void Program::tick(bool first) noexcept TR_RT {
     }
     if (changed || !slot.settled) slot.effect.tune(slot.values.data());
     slot.settled = !changed;
+    moving_ = moving_ || !slot.settled;
     if (first) {
       slot.effect.reset();
       slot.presence = slot.presence_before = slot.bypass ? 0 : fade_ticks;
+    } else {
+      go_on(slot, grid);
     }
-    const int target = slot.bypass ? 0 : fade_ticks;
-    if (slot.presence == 0 && target > 0 && !slot.starting) slot.effect.reset();
-    slot.presence_before = slot.presence;
-    slot.presence += std::clamp(target - slot.presence, -1, 1);
-    slot.starting = false;
-    moving_ = moving_ || !slot.settled || slot.presence != target || slot.presence_before != slot.presence;
   }
+}
+
+// One tick of an effect's fade between bypassed and heard. It starts from a clean state and runs unheard for as long as
+// it holds the sound back, so that the fade never goes through silence.
+void Program::go_on(Slot& slot, bool grid) noexcept TR_RT {
+  const int target = slot.bypass ? 0 : fade_ticks;
+  slot.presence_before = slot.presence;
+  if (slot.failed && !grid) {
+    moving_ = true;
+    return;
+  }
+  if (slot.failed || (slot.presence == 0 && target > 0 && slot.waiting == 0)) {
+    slot.failed = false;
+    slot.effect.reset();
+    slot.waiting = 1 + (slot.latency + tick_frames - 1) / tick_frames;
+  }
+  if (slot.waiting > 0) --slot.waiting;
+  if (slot.waiting == 0) slot.presence += std::clamp(target - slot.presence, -1, 1);
+  moving_ = moving_ || slot.waiting > 0 || slot.presence != target || slot.presence_before != slot.presence;
 }
 
 float* const* Program::channels(std::size_t buffer, float* const* io) noexcept TR_RT {
@@ -194,9 +216,10 @@ void Program::process(float* const* io, const SideBlock* keys, int frames) noexc
 }
 
 void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT {
+  Loudness in{}, out{};
   for (int c = 0; c < format_.channels; ++c) {
     const auto at = static_cast<std::size_t>(c);
-    measure(io[c], frames, slot.in);
+    measure(io[c], frames, in);
     if (slot.latency > 0) {
       slot.dry[at].write(io[c], frames);
       for (int n = 0; n < frames; ++n)
@@ -205,37 +228,42 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
       std::copy_n(io[c], frames, dry_[at].data());
     }
   }
-  const bool present = slot.presence > 0 || slot.presence_before > 0;
-  bool finite = true;
+  slot.in.add(in);
+  const bool present = !slot.failed && (slot.presence > 0 || slot.presence_before > 0 || slot.waiting > 0);
+  int good = 0;  // frames that the effect gives
   if (present) {
     const SideBlock none{nullptr, 0};
     slot.effect.process({io, format_.channels, frames}, slot.key < 0 || keys == nullptr ? none : keys[slot.key]);
     slot.deepest_db = std::max(slot.deepest_db, slot.effect.gain_reduction_db());
-    Loudness out{};
+    bool finite = true;
     for (int c = 0; c < format_.channels; ++c) finite = measure(io[c], frames, out) && finite;
-    if (finite) slot.out.add(out);
+    good = frames;
+    if (!finite) {  // the dry signal takes over at once, and the effect fades back in from a clean state
+      for (int c = 0; c < format_.channels; ++c) good = std::min(good, first_fault(io[c], frames));
+      out = in;
+      ++slot.faults;
+      slot.effect.reset();
+      slot.failed = moving_ = true;
+    }
   }
-  if (!finite) {  // the dry signal takes over, and the effect fades back in from a clean state
-    ++slot.faults;
-    slot.effect.reset();
-    slot.presence = slot.presence_before = 0;
-    slot.starting = true;
-    moving_ = true;
+  slot.out.add(present ? out : in);
+  const auto rest = static_cast<std::size_t>(good);
+  for (int c = 0; c < format_.channels; ++c) {
+    const float* dry = dry_[static_cast<std::size_t>(c)].data();
+    std::copy(dry + rest, dry + frames, io[c] + rest);
   }
-  if (!present || !finite) {
-    for (int c = 0; c < format_.channels; ++c) std::copy_n(dry_[static_cast<std::size_t>(c)].data(), frames, io[c]);
-    if (!present) slot.out.add(slot.in);
-  } else if (slot.presence_before < fade_ticks || slot.presence < fade_ticks) {
+  if (slot.presence_before < fade_ticks || slot.presence < fade_ticks) {
     const float a = static_cast<float>(slot.presence_before) / fade_ticks;
     const float b = static_cast<float>(slot.presence) / fade_ticks;
     for (int c = 0; c < format_.channels; ++c) {
       const float* dry = dry_[static_cast<std::size_t>(c)].data();
-      for (int n = 0; n < frames; ++n) {
+      for (int n = 0; n < good; ++n) {
         const float share = a + (b - a) * static_cast<float>(frame_in_tick_ + n + 1) / tick_frames;
         io[c][n] = (1.0f - share) * dry[n] + share * io[c][n];
       }
     }
   }
+  if (slot.failed) slot.presence = slot.presence_before = 0;
 }
 
 void Program::reset() noexcept TR_RT {
@@ -248,7 +276,15 @@ void Program::reset() noexcept TR_RT {
   }
 }
 
-void Program::publish_meters(bool restart) noexcept TR_RT {
+void Program::restart_meters() noexcept TR_RT {
+  for (Slot& slot : slots_) {
+    slot.in = slot.out = {};
+    slot.deepest_db = 0;
+  }
+  metered_frames_ = 0;
+}
+
+void Program::publish_meters() noexcept TR_RT {
   const double frames = static_cast<double>(std::max<std::uint64_t>(metered_frames_, 1)) * format_.channels;
   const auto relaxed = std::memory_order_relaxed;
   for (Slot& slot : slots_) {
@@ -258,12 +294,7 @@ void Program::publish_meters(bool restart) noexcept TR_RT {
     slot.shown->rms_out.store(static_cast<float>(std::sqrt(slot.out.power / frames)), relaxed);
     slot.shown->gain_reduction_db.store(slot.deepest_db, relaxed);
     slot.shown->faults.store(slot.faults, relaxed);
-    if (restart) {
-      slot.in = slot.out = {};
-      slot.deepest_db = 0;
-    }
   }
-  if (restart) metered_frames_ = 0;
 }
 
 EffectMeter Program::meter(int effect) const noexcept {

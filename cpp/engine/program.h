@@ -55,15 +55,18 @@ class Program {
   void set_bypass(int effect, bool bypass, bool jump) noexcept TR_RT;
   float parameter(int index) const noexcept TR_RT { return glides_[static_cast<std::size_t>(index)].value(); }
 
-  // Before the first frame and after every 32nd. `first`: nothing sounded yet, so nothing ramps.
-  void tick(bool first) noexcept TR_RT;
+  // Before the first frame and after every 32nd. `first`: nothing sounded yet, so nothing ramps. `grid`: the frame is a
+  // multiple of max_segment, where an effect that failed may come back.
+  void tick(bool first, bool grid) noexcept TR_RT;
   // True while anything moves: a block must then end where the tick ends.
   bool moving() const noexcept TR_RT { return moving_; }
+  // Calls stay between multiples of max_segment.
   void process(float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
   void reset() noexcept TR_RT;
 
-  // Makes the meters readable from other threads; starts anew when `restart`.
-  void publish_meters(bool restart) noexcept TR_RT;
+  void restart_meters() noexcept TR_RT;
+  // Makes the meters readable from other threads.
+  void publish_meters() noexcept TR_RT;
   EffectMeter meter(int effect) const noexcept;
 
  private:
@@ -84,7 +87,8 @@ class Program {
     int presence, presence_before;  // in steps of a fade: 0 is bypassed, fade_ticks is fully heard
     bool bypass;
     bool settled = false;  // tuned once more after the last change, so ramps have ended
-    bool starting = true;
+    bool failed = false;   // since the last multiple of max_segment
+    int waiting = 0;       // ticks in which the effect runs unheard, until what it holds back has come out
     Loudness in{}, out{};
     float deepest_db = 0;
     std::uint32_t faults = 0;
@@ -104,6 +108,7 @@ class Program {
   int compile_effect(const Node& node, std::size_t buffer);
   int compile_parallel(const Node& node, std::size_t buffer, std::size_t free);
   float* const* channels(std::size_t buffer, float* const* io) noexcept TR_RT;
+  void go_on(Slot& slot, bool grid) noexcept TR_RT;
   void run(Slot& slot, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
 
   Format format_;
@@ -122,5 +127,7 @@ class Program {
 
 // Peak and power of one block; false when a number in it is not finite.
 bool measure(const float* x, int frames, Loudness& into) noexcept TR_RT;
+// The first frame whose number is not finite, or `frames`.
+int first_fault(const float* x, int frames) noexcept TR_RT;
 
 }  // namespace twinrack

@@ -7,7 +7,17 @@
 
 namespace twinrack {
 
+namespace {
+int key_count(const Node& node) {
+  int count = node.key + 1;
+  for (const Node& child : node.children) count = std::max(count, key_count(child));
+  return count;
+}
+}  // namespace
+
 Rack::Rack(const Node& root, const Format& format) : format_(format) {
+  keys_.resize(static_cast<std::size_t>(key_count(root)));
+  key_blocks_.assign(keys_.size(), SideBlock{nullptr, 0});
   newest_ = program_ = new Program(root, format);
   old_.assign(static_cast<std::size_t>(format.channels), std::vector<float>(max_segment));
   for (auto& channel : old_) old_pointers_.push_back(channel.data());
@@ -57,15 +67,32 @@ void Rack::enable_trace(std::int64_t ticks) {
   traced_ = 0;
 }
 
-void Rack::sanitise(float* const* channel, int frames) noexcept TR_RT {
-  for (int c = 0; c < format_.channels; ++c) {
-    Loudness unused{};
-    if (measure(channel[c], frames, unused)) continue;
-    for (int n = 0; n < frames; ++n) {
-      if (std::isfinite(channel[c][n])) continue;
-      channel[c][n] = 0.0f;
-      input_faults_.fetch_add(1, std::memory_order_relaxed);
+// Numbers that are not finite count as silence.
+void Rack::sanitise(float* x, int frames) noexcept TR_RT {
+  Loudness unused{};
+  if (measure(x, frames, unused)) return;
+  for (int n = 0; n < frames; ++n) {
+    if (std::isfinite(x[n])) continue;
+    x[n] = 0.0f;
+    input_faults_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+// The sidechains from `start` on; a channel with a number that is not finite is copied and made silent there.
+void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT {
+  Loudness unused{};
+  for (std::size_t k = 0; k < keys_.size() && keys[k].channel != nullptr; ++k) {
+    Key& key = keys_[k];
+    for (int c = 0; c < keys[k].channels; ++c) {
+      const auto at = static_cast<std::size_t>(c);
+      key.channel[at] = keys[k].channel[c] + start;
+      if (measure(key.channel[at], frames, unused)) continue;
+      float* copy = key.memory.data() + at * max_segment;
+      std::copy_n(key.channel[at], frames, copy);
+      sanitise(copy, frames);
+      key.channel[at] = copy;
     }
+    key_blocks_[k] = {key.channel.data(), keys[k].channels};
   }
 }
 
@@ -78,13 +105,14 @@ void Rack::apply(const Message& message) noexcept TR_RT {
   } else {
     leaving_ = program_;
     program_ = message.program;
-    program_->tick(true);
+    program_->tick(true, true);
     swap_tick_ = 0;
+    swap_waits_ = (program_->latency() + tick_frames - 1) / tick_frames;
   }
 }
 
 void Rack::at_tick() noexcept TR_RT {
-  if (leaving_ != nullptr && swap_tick_ == swap_ticks) {
+  if (leaving_ != nullptr && swap_tick_ == swap_waits_ + swap_ticks) {
     if (retired_.push(leaving_)) leaving_ = nullptr;
   }
   // In order; a second swap, and all that was said after it, waits until the first has faded in.
@@ -95,16 +123,17 @@ void Rack::at_tick() noexcept TR_RT {
     apply(waiting_);
   }
   const std::int64_t tick = frame_ / tick_frames;
+  const bool grid = frame_ % max_segment == 0;
   for (std::size_t row = 0; row < automation_.parameter.size(); ++row) {
     if (tick >= automation_.ticks) break;
     const auto at = row * static_cast<std::size_t>(automation_.ticks) + static_cast<std::size_t>(tick);
     program_->set_parameter(automation_.parameter[row], automation_.curves[at], true);
   }
   if (leaving_ != nullptr) {
-    leaving_->tick(false);
+    leaving_->tick(false, grid);
     ++swap_tick_;
   }
-  program_->tick(frame_ == 0);
+  program_->tick(frame_ == 0, grid);
   const auto parameters = static_cast<std::size_t>(program_->parameter_count());
   if (traced_ + parameters <= trace_.size()) {
     for (std::size_t i = 0; i < parameters; ++i) trace_[traced_ + i] = program_->parameter(static_cast<int>(i));
@@ -114,27 +143,23 @@ void Rack::at_tick() noexcept TR_RT {
 
 void Rack::process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT {
   const FloatGuard guard;
-  sanitise(channel, frames);
+  const std::uint32_t reads = meter_reads_.load(std::memory_order_relaxed);
+  if (reads != meter_resets_) program_->restart_meters();
+  meter_resets_ = reads;
+  for (int c = 0; c < format_.channels; ++c) sanitise(channel[c], frames);
   float* at[max_channels];
-  const float* key_channel[max_channels][max_channels];
-  SideBlock key_at[max_channels];
   // Whatever was asked before this call takes effect at its first tick, so a block with mail ends there.
   if (!has_waiting_) has_waiting_ = inbox_.pop(waiting_);
   for (int start = 0; start < frames;) {
     const int in_tick = static_cast<int>(frame_ % tick_frames);
     if (in_tick == 0) at_tick();
-    int length = std::min(frames - start, max_segment);
+    int length = std::min(frames - start, max_segment - static_cast<int>(frame_ % max_segment));
     const bool busy = program_->moving() || leaving_ != nullptr || has_waiting_ || !automation_.parameter.empty() ||
                       traced_ < trace_.size();
     if (busy) length = std::min(length, tick_frames - in_tick);
     for (int c = 0; c < format_.channels; ++c) at[c] = channel[c] + start;
-    if (keys != nullptr) {
-      for (int k = 0; k < max_channels && keys[k].channel != nullptr; ++k) {
-        for (int c = 0; c < keys[k].channels; ++c) key_channel[k][c] = keys[k].channel[c] + start;
-        key_at[k] = {key_channel[k], keys[k].channels};
-      }
-    }
-    const SideBlock* key = keys == nullptr ? nullptr : key_at;
+    if (keys != nullptr) take_keys(keys, start, length);
+    const SideBlock* key = keys == nullptr ? nullptr : key_blocks_.data();
     if (leaving_ != nullptr) {
       crossfade(at, key, length);
     } else {
@@ -143,11 +168,10 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
     start += length;
     frame_ += length;
   }
-  const std::uint32_t reads = meter_reads_.load(std::memory_order_relaxed);
-  program_->publish_meters(reads != meter_resets_);
-  meter_resets_ = reads;
+  program_->publish_meters();
 }
 
+// The new program runs unheard until what it holds back has come out, then fades in over swap_ticks.
 void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT {
   const int in_tick = static_cast<int>(frame_ % tick_frames);
   for (int c = 0; c < format_.channels; ++c)
@@ -157,8 +181,9 @@ void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames) n
   for (int c = 0; c < format_.channels; ++c) {
     const float* old = old_pointers_[static_cast<std::size_t>(c)];
     for (int n = 0; n < frames; ++n) {
-      const int done = (swap_tick_ - 1) * tick_frames + in_tick + n + 1;
-      const float share = std::min(1.0f, static_cast<float>(done) / static_cast<float>(swap_ticks * tick_frames));
+      const int done = (swap_tick_ - 1 - swap_waits_) * tick_frames + in_tick + n + 1;
+      const float share =
+          std::clamp(static_cast<float>(done) / static_cast<float>(swap_ticks * tick_frames), 0.0f, 1.0f);
       channel[c][n] = (1.0f - share) * old[n] + share * channel[c][n];
     }
   }

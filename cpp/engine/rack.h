@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <array>
 #include <vector>
 
 #include "engine/program.h"
@@ -63,18 +64,26 @@ class Rack {
   void at_tick() noexcept TR_RT;
   void apply(const Message& message) noexcept TR_RT;
   void crossfade(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
-  void sanitise(float* const* channel, int frames) noexcept TR_RT;
+  void sanitise(float* x, int frames) noexcept TR_RT;
+  void take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT;
+
+  struct Key {
+    std::array<const float*, max_channels> channel{};
+    std::vector<float> memory = std::vector<float>(static_cast<std::size_t>(max_channels) * max_segment);
+  };
 
   Format format_;
   Program* program_ = nullptr;  // heard; the audio thread's
   Program* leaving_ = nullptr;  // fading out
   Program* newest_ = nullptr;   // the controlling thread's view
-  int swap_tick_ = 0;
+  int swap_tick_ = 0, swap_waits_ = 0;
   std::int64_t frame_ = 0;
   SpscQueue<Message, 16384> inbox_;
   SpscQueue<Program*, 64> retired_;
   Message waiting_{};
   bool has_waiting_ = false;
+  std::vector<Key> keys_;
+  std::vector<SideBlock> key_blocks_;
   std::vector<std::vector<float>> old_;
   std::vector<float*> old_pointers_;
   std::atomic<std::uint32_t> input_faults_{0}, meter_reads_{0};

@@ -63,7 +63,8 @@ struct Compressor {
     const auto d = design_svf(FilterShape::low_cut, false, static_cast<double>(v.sidechain_low_cut_hz), 0.0,
                               std::numbers::sqrt2 / 2.0, rate_);
     cut_from_ = cut_to_;
-    cut_to_ = {static_cast<float>(d.g), static_cast<float>(d.k)};
+    // g = 0 holds the filter's state while it is off, so it may go on and off while it sounds.
+    cut_to_ = {cut_on_ ? static_cast<float>(d.g) : 0.0f, static_cast<float>(d.k)};
     lookahead_ = feedback_ ? 0 : static_cast<int>(std::lround(static_cast<double>(v.lookahead_ms) * 1e-3 * rate_));
     frame_ = 0;
   }
@@ -142,14 +143,13 @@ struct Compressor {
     float heard[max_channels][max_segment];
     for (int c = 0; c < key.channels; ++c) {
       const float* x = key.channel[c];
-      if (!cut_on_) {
-        std::copy_n(x, frames, heard[c]);
-        continue;
-      }
-      SvfState<float>& state = low_cut_[static_cast<std::size_t>(c)];
-      const Svf<float> steady = low_cut(tick_frames);
       const bool moving = cut_from_ != cut_to_;
-      for (int n = 0; n < frames; ++n) heard[c][n] = svf_step(state, moving ? low_cut(n) : steady, x[n]);
+      if (cut_on_ || moving) {
+        SvfState<float>& state = low_cut_[static_cast<std::size_t>(c)];
+        const Svf<float> steady = low_cut(tick_frames);
+        for (int n = 0; n < frames; ++n) heard[c][n] = svf_step(state, moving ? low_cut(n) : steady, x[n]);
+      }
+      if (!cut_on_) std::copy_n(x, frames, heard[c]);
     }
 
     float together[max_segment] = {};
@@ -231,7 +231,11 @@ struct Compressor {
       float own[max_channels], together = 0.0f;
       for (int c = 0; c < io.channels; ++c) {
         const auto at = static_cast<std::size_t>(c);
-        own[c] = cut_on_ ? svf_step(low_cut_[at], moving ? low_cut(n) : steady, heard_[at]) : heard_[at];
+        own[c] = heard_[at];
+        if (cut_on_ || moving) {
+          const float cut = svf_step(low_cut_[at], moving ? low_cut(n) : steady, heard_[at]);
+          if (cut_on_) own[c] = cut;
+        }
         together = combine(choices_.channel_mode, together, own[c]);
       }
       together = combined(choices_.channel_mode, together, static_cast<float>(io.channels));
@@ -258,7 +262,7 @@ struct Compressor {
   int channels_ = 0, lookahead_ = 0, frame_ = 0;
   Card::Values choices_{};
   Settings from_{}, to_{};
-  std::array<float, 2> cut_from_{1.0f, 1.0f}, cut_to_{1.0f, 1.0f};  // g, k
+  std::array<float, 2> cut_from_{0.0f, 1.0f}, cut_to_{0.0f, 1.0f};  // g, k
   FollowerTimes<float> ballistics_{}, averaging_{};
   bool ramping_ = false, cut_on_ = false, feedback_ = false;
   float deepest_ = 0.0f;

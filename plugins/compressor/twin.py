@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,9 +24,11 @@ OFF_HZ = 10.001  # at or below, the low cut of the sidechain is off
 
 
 def latency(values: Mapping[str, Value], sample_rate: float) -> int:
-    if values["topology"] == "feedback":
-        return 0
-    return int(float(values["lookahead_ms"]) * 1e-3 * sample_rate + 0.5)
+    return 0 if values["topology"] == "feedback" else _frames_ahead(float(values["lookahead_ms"]), sample_rate)
+
+
+def _frames_ahead(lookahead_ms: float, sample_rate: float) -> int:
+    return int(float(np.float32(lookahead_ms)) * 1e-3 * sample_rate + 0.5)  # as the engine, which keeps float32
 
 
 def _pole(time_ms: Tensor, sample_rate: float) -> Tensor:
@@ -34,8 +37,11 @@ def _pole(time_ms: Tensor, sample_rate: float) -> Tensor:
 
 
 def _low_cut(v: Values, sample_rate: float) -> Tensor:
+    """Coefficients of the sidechain's low cut; g = 0 holds the filter's state in ticks in which it is off."""
     q = torch.full_like(v.sidechain_low_cut_hz, BUTTERWORTH_Q)
-    return design_svf("low_cut", False, v.sidechain_low_cut_hz, torch.zeros_like(q), q, sample_rate)
+    cut = design_svf("low_cut", False, v.sidechain_low_cut_hz, torch.zeros_like(q), q, sample_rate)
+    on = (v.sidechain_low_cut_hz > OFF_HZ).unsqueeze(-1)
+    return torch.cat([torch.where(on, cut[..., :1], torch.zeros_like(cut[..., :1])), cut[..., 1:]], -1)
 
 
 def _makeup(v: Values, threshold: Tensor, slope: Tensor, knee: Tensor) -> Tensor:
@@ -76,8 +82,7 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
         reduction = follower(reduction, times, decoupled, at.path)
     mix = frames(v.mix)
     gain = 1.0 - mix + mix * amplitude(frames(makeup) - reduction)
-    frames_ahead = int(float(v.lookahead_ms) * 1e-3 * at.sample_rate + 0.5)
-    return delay(x, frames_ahead) * gain
+    return delay(x, _frames_ahead(float(v.lookahead_ms), at.sample_rate)) * gain
 
 
 def _feedback(x: Tensor, v: Values, at: Context, slope: Tensor, knee: Tensor, makeup: Tensor) -> Tensor:

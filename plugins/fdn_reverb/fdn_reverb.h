@@ -78,8 +78,7 @@ struct FDNReverb {
                                           std::numbers::sqrt2 / 2.0, rate_),
                                design_svf(FilterShape::high_cut, false, static_cast<double>(v.high_cut_hz), 0.0,
                                           std::numbers::sqrt2 / 2.0, rate_)};
-    constexpr int keys[2] = {0, 1};
-    cuts_.tune(cuts, keys, 2);
+    cuts_.tune(cuts, 2);
     ramping_ = !(from_ == to_) || pre_delay_from_ != pre_delay_to_;
     frame_ = 0;
   }

@@ -6,6 +6,11 @@
 #define TWINRACK_PLUGINS_PARAMETRIC_EQ_H_
 #endif
 
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <vector>
+
 #include "cards.h"
 #include "dsp/svf_cascade-inl.h"
 
@@ -15,17 +20,21 @@ namespace HWY_NAMESPACE {
 
 struct ParametricEQ {
   using Card = cards::ParametricEQ;
-  static constexpr int bands = 16, max_stages = 4;
+  static constexpr int bands = 16, max_stages = 4, fade_frames = 8 * tick_frames;
 
   void prepare(const Format& format) {
     rate_ = format.sample_rate;
-    filters_.prepare(format.channels);
+    for (Filters& filters : filters_) filters.prepare(format.channels);
+    before_.assign(static_cast<std::size_t>(format.channels), std::vector<float>(max_segment));
+    for (auto& channel : before_) pointers_.push_back(channel.data());
   }
 
+  // Frequencies, gains and Qs move in place. Another set of filters (a band's type or slope, the warping) starts from
+  // silence beside the old one, which it replaces in a short crossfade.
   void tune(const Card::Values& v) noexcept TR_RT {
     SvfDesign design[bands * max_stages];
-    int key[bands * max_stages];
     int count = 0;
+    Layout layout{v.warping};
     const bool match = v.warping == Card::Warping::matched;
     for (int b = 0; b < bands; ++b) {
       const auto& band = v.bands[static_cast<std::size_t>(b)];
@@ -33,23 +42,61 @@ struct ParametricEQ {
       const auto shape = static_cast<FilterShape>(static_cast<int>(band.type) - 1);
       const bool cut = shape == FilterShape::low_cut || shape == FilterShape::high_cut;
       const int stages = cut ? static_cast<int>(band.slope_db_per_octave) + 1 : 1;
+      layout.band[static_cast<std::size_t>(b)] = {band.type, stages};
       for (int stage = 0; stage < stages; ++stage) {
         const double q = cut ? cut_section_q(stage, stages, static_cast<double>(band.q)) : static_cast<double>(band.q);
         design[count] = design_svf(shape, match, static_cast<double>(band.frequency_hz),
                                    static_cast<double>(band.gain_db), q, rate_);
-        key[count++] = b * max_stages + stage;
+        ++count;
       }
     }
-    filters_.tune(design, key, count);
+    if (!(layout == layout_)) {
+      layout_ = layout;
+      now_ = 1 - now_;
+      filters_[now_].clear();
+      faded_ = 0;
+    }
+    filters_[now_].tune(design, count);
   }
 
-  void reset() noexcept TR_RT { filters_.reset(); }
-  void process(Block io, SideBlock) noexcept TR_RT { filters_.process(io); }
+  void reset() noexcept TR_RT {
+    filters_[now_].reset();
+    faded_ = fade_frames;
+  }
+
+  void process(Block io, SideBlock) noexcept TR_RT {
+    if (faded_ >= fade_frames) return filters_[now_].process(io);
+    for (int c = 0; c < io.channels; ++c) std::copy_n(io.channel[c], io.frames, pointers_[static_cast<std::size_t>(c)]);
+    filters_[1 - now_].process({pointers_.data(), io.channels, io.frames});
+    filters_[now_].process(io);
+    for (int c = 0; c < io.channels; ++c) {
+      const float* before = pointers_[static_cast<std::size_t>(c)];
+      float* x = io.channel[c];
+      for (int n = 0; n < io.frames; ++n) {
+        const float share = std::min(1.0f, static_cast<float>(faded_ + n + 1) / fade_frames);
+        x[n] = (1.0f - share) * before[n] + share * x[n];
+      }
+    }
+    faded_ += io.frames;
+  }
+
   int latency() const noexcept { return 0; }
 
  private:
-  SvfCascade<bands * max_stages> filters_;
+  using Filters = SvfCascade<bands * max_stages>;
+  struct Layout {
+    Card::Warping warping{};
+    std::array<std::pair<Card::Type, int>, bands> band{};
+    bool operator==(const Layout&) const = default;
+  };
+
   double rate_ = 0;
+  std::array<Filters, 2> filters_;
+  std::size_t now_ = 0;
+  Layout layout_{};
+  int faded_ = fade_frames;
+  std::vector<std::vector<float>> before_;
+  std::vector<float*> pointers_;
 };
 
 }  // namespace HWY_NAMESPACE

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'follower_backward', 'follower_forward', 'simd_target', 'svf_backward', 'svf_forward']
+__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'follower_backward', 'follower_forward', 'simd_target', 'svf_backward', 'svf_forward']
 class NodeKind:
     """
     Members:
@@ -156,6 +156,8 @@ def allpass_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32
 def allpass_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg3: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
 def cards() -> list[str]:
+    ...
+def effect_latency(effect: str, values: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], sample_rate: typing.SupportsFloat | typing.SupportsIndex) -> int:
     ...
 @typing.overload
 def fdn_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg5: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg6: typing.SupportsInt | typing.SupportsIndex) -> tuple:

@@ -158,14 +158,15 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int]) -> Tens
 
     Args:
         x: (batch, channels, time).
-        settings: (rows, ticks, 10): threshold in dB, slope, knee in dB, range in dB, link, g and k of the low cut; and,
-            held, rise, fall and the averaging coefficient.
+        settings: (rows, ticks, 10): threshold in dB, slope, knee in dB, range in dB, link, g and k of the low cut (g is 0 in
+            ticks in which it is off); and, held, rise, fall and the averaging coefficient.
         choices: low cut on, RMS, ballistics on the level, decoupled (0 or 1 each), channel mode (0 maximum, 1 mean, 2 mean of
             powers).
     """
     low_cut, rms, on_level, decoupled, mode = choices
     frames = x.shape[-1]
     ramped, held = ramp(settings[..., :7], frames), hold(settings[..., 7:], frames)
+    arrives = hold(settings[..., 5], frames)
     zero = x.new_zeros(x.shape[:2])
     heard, s1, s2, average, state = zero, zero, zero, zero, (zero, zero)
     out = []
@@ -175,7 +176,8 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int]) -> Tens
         own = heard
         if low_cut:
             one = torch.ones_like(g)
-            s1, s2, own = svf_step(s1, s2, torch.stack([g, k, one, -k, -one], -1), heard)
+            s1, s2, cut = svf_step(s1, s2, torch.stack([g, k, one, -k, -one], -1), heard)
+            own = torch.where(arrives[:, min(n, arrives.shape[1] - 1)].unsqueeze(1) > 0, cut, heard)
         together = combine_channels(own, mode)
         level = (1.0 - link) * own.abs() + link * together
         if rms:
