@@ -76,7 +76,7 @@ def music(channels: int, frames: int, rate: float, seed: int = 0) -> np.ndarray:
     for _ in range(max(2, int(8 * frames / rate))):
         start = rng.uniform(0, frames / rate)
         alive = t >= start
-        envelope = np.where(alive, np.exp(-(t - start) / rng.uniform(0.02, 0.3)), 0.0)
+        envelope = np.where(alive, np.exp(-np.maximum(t - start, 0) / rng.uniform(0.02, 0.3)), 0.0)
         tone = np.sin(2 * np.pi * np.exp(rng.uniform(np.log(40), np.log(0.4 * rate))) * t)
         pan = rng.uniform(0.2, 1.0, (channels, 1))
         x += rng.uniform(0.05, 0.5) * pan * envelope * (tone + 0.3 * rng.standard_normal((channels, frames)))

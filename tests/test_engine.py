@@ -54,7 +54,7 @@ def test_block_size_with_changes_while_it_sounds(size):
         x = music(2, 24000, 48000, 8)
         rack.prepare(48000, 2)
         parts = []
-        for i, part in enumerate(blocks_of(x, 4000)):
+        for i, part in enumerate(blocks_of(x, 4001)):  # changes fall inside ticks
             if i == 1:
                 rack["compressor"].ratio = 12
                 rack.set("parametric_eq.band1.gain_db", -9)
@@ -237,6 +237,15 @@ def test_meters_say_what_went_through():
     assert 10 < m["compressor"].gain_reduction_db < 15.1
     assert m["gain"].peak_in_db == pytest.approx(m["compressor"].peak_out_db, abs=1e-6)
     assert m["gain"].rms_out_db == pytest.approx(m["gain"].rms_in_db - 6, abs=0.01)
+    rack.process(0.01 * tone)  # the loud tone before is forgotten
+    assert rack.meters()["compressor"].peak_in_db == pytest.approx(-40, abs=0.01)
+    rack["gain"].bypass = True
+    rack.process(tone)
+    rack.meters()
+    for _ in range(20):
+        rack.process(tone)
+    m = rack.meters()["gain"]
+    assert m.rms_out_db == pytest.approx(m.rms_in_db, abs=1e-6)
 
 
 def test_parallel_branches_null():
@@ -304,15 +313,84 @@ def test_a_storm_of_changes_from_another_thread():
     assert all(outputs)
 
 
-def test_a_full_queue_says_so():
+def test_a_full_queue_says_so_and_changes_nothing():
     rack = tr.Rack([tr.Gain()])
     rack.prepare(48000, 1)
     for i in range(16384):
         rack["gain"].gain_db = -float(i % 50) - 1
+    before = rack["gain"].gain_db
     with pytest.raises(RuntimeError, match="changes wait"):
         rack["gain"].gain_db = -3
+    assert rack["gain"].gain_db == before
+    with pytest.raises(RuntimeError, match="changes wait"):
+        rack.append(tr.Gain())
+    assert list(rack.addresses()) == ["gain"]
+    with pytest.raises(RuntimeError, match="changes wait"):
+        rack["gain"].bypass = True
+    assert not rack["gain"].bypass
     rack.process(np.zeros(64, np.float32))
     rack["gain"].gain_db = -3
+    rack.append(tr.Gain())
+    rack.process(np.zeros(9600, np.float32))
+    assert rack.process(np.ones(64, np.float32))[-1] == pytest.approx(10 ** (-3 / 20))
+
+
+@pytest.mark.parametrize("change", ["bypass", "swap"])
+def test_lookahead_never_drops_out(change):
+    """Un-bypassing an effect with lookahead, or adding one: a constant stays what it is while the delay fills."""
+    slow = tr.Compressor(lookahead_ms=20, ratio=1)
+    rack = tr.Rack([slow] if change == "bypass" else [slow, tr.Gain()])
+    x = np.full(9600, 0.5, np.float32)
+    rack.prepare(48000, 1)
+    rack.process(x)
+    if change == "bypass":
+        slow.bypass = True
+        rack.process(x)
+        slow.bypass = False
+    else:
+        rack.append(tr.Gain())
+    assert np.min(rack.process(x)) > 0.499
+
+
+def test_a_fault_sounds_the_same_in_any_blocks():
+    x = music(2, 9600, 48000, 1)
+    x[0, 1300] = 3e38
+
+    def play(size: int) -> np.ndarray:
+        return stream(tr.Rack([tr.Gain(gain_db=24), tr.Compressor()]), x, 48000, size)
+
+    whole = play(9600)
+    assert np.isfinite(whole).all()
+    for size in (1, 7, 64, 512, 1000):
+        assert np.array_equal(play(size), whole)
+
+
+def test_a_poisoned_sidechain_counts_as_silence():
+    rack = tr.Rack([tr.Compressor(key="k", threshold_db=-40, ratio=20, sidechain_low_cut_hz=100)])
+    x = np.full((1, 9600), 0.5, np.float32)
+    key = np.sin(2 * np.pi * 500 * np.arange(9600) / 48000).astype(np.float32)[None]
+    bad = key.copy()
+    bad[0, 4000] = np.nan
+    rack.prepare(48000, 1)
+    y = rack.process(x, sidechain=bad)
+    assert rack.input_faults == 1
+    assert np.isnan(bad[0, 4000])  # the caller's array is left alone
+    assert np.allclose(y[0, -100:], rack(x, 48000, sidechain=key)[0, -100:], atol=0.01)
+
+
+def test_latency_changes_rebuild_and_other_choices_do_not():
+    """A choice that leaves the latency as it is keeps what sounds: the reverb behind the compressor rings on."""
+    rack = tr.Rack([tr.Compressor(), tr.FDNReverb(mix=1, decay_s=4)])
+    rack.prepare(48000, 2)
+    rack.process(music(2, 24000, 48000, 1))
+    silence = np.zeros((2, 4800), np.float32)
+    before = np.sqrt(np.mean(rack.process(silence) ** 2))
+    rack["compressor"].detector = "rms"
+    rack.process(silence)
+    assert np.sqrt(np.mean(rack.process(silence) ** 2)) > 0.5 * before
+    rack["compressor"].lookahead_ms = 5
+    rack.process(silence)
+    assert rack.latency_frames == 240
 
 
 def test_frozen_reverb_holds_its_level():

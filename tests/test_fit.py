@@ -13,6 +13,7 @@ import torch
 
 import twinrack as tr
 from support import SHARED, music, recording
+from twinrack import demo
 from twinrack.train import data
 from twinrack.train import fit as fit_module
 from twinrack.train.data import find_latency, split
@@ -220,6 +221,8 @@ def test_a_checkpoint_is_continued(small, tmp_path):
     )
     assert steps[0] == 21
     assert rest.rack == whole.rack
+    with pytest.raises(ValueError, match="of other recordings, parameters or settings"):
+        tr.fit(start, x, 2 * wet, RATE, steps=40, progress=False, polish_steps=0, checkpoint=path)
     path.write_bytes(b"junk")
     with pytest.raises(ValueError, match="is not a checkpoint"):
         tr.fit(start, x, wet, RATE, steps=40, progress=False, checkpoint=path)
@@ -304,6 +307,36 @@ def test_arrays_need_a_rate_and_files_must_agree(tmp_path):
     assert data.LONGEST_LATENCY_S < 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"steps": -1}, "steps = -1"),
+        ({"batch": 0}, "batch = 0"),
+        ({"window_s": 0.05}, "window_s = 0.05 is below 0.5"),
+        ({"align": 3.7}, "align = 3.7"),
+        ({"checkpoint": "/nowhere/c.pt"}, "there is no folder /nowhere"),
+    ],
+)
+def test_settings_that_cannot_be(small, settings, words):
+    start, x, wet = small
+    with pytest.raises((ValueError, OSError), match=words):
+        tr.fit(start, x, wet, RATE, **settings)
+
+
+def test_every_window_holds_something_to_train_on():
+    """A long recording, short windows, many seeds."""
+    x = music(1, 30 * 8000, 8000, 1)
+    pairs, _ = data.load_pairs(x, x, 8000, False)
+    rack = tr.Rack([tr.FDNReverb()])
+    settings = {"window_s": 0.6, "batch": 1, "validation": True, "seed": 0, "stft_weight": 1.0, "waveform_weight": 1.0}
+    run = fit_module._Run(rack.twin(8000), pairs, 8000.0, ["fdn_reverb.mix"], settings)
+    for _ in range(300):
+        _, _, parts = run._windows()
+        assert parts[0]
+    for _ in range(20):
+        assert run._sound(0.1)[1].numel() > 0
+
+
 def test_the_command(small, tmp_path):
     start, x, wet = small
     start.save(tmp_path / "start.rack.json")
@@ -337,6 +370,9 @@ def test_the_command(small, tmp_path):
     assert done.stderr.startswith("twinrack: wet.wav is silent")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "g.rack.json").exists()
+    done = subprocess.run([*command, "--out", "gone/g.rack.json"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no folder gone" in done.stderr  # said before the training, not after
 
 
 def test_first_use_runs_as_it_stands(tmp_path):
@@ -353,8 +389,17 @@ def test_first_use_runs_as_it_stands(tmp_path):
         assert (tmp_path / "out" / name).exists()
 
 
-def test_the_demo_runs(tmp_path):
-    """The first minute of a newcomer, shortened: the target file of one's own, so that few steps do."""
+def test_the_demo_finds_what_it_hid(tmp_path):
+    """The first minute of a newcomer: every value of the hidden rack is found in the synthesised performance."""
+    done = subprocess.run([sys.executable, "-m", "twinrack", "demo", "--out", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rack, hidden = tr.load(tmp_path / "demo.rack.json"), demo.hidden_rack()
+    for address in rack.provenance["start_values"]:
+        assert rack.get(address) == pytest.approx(hidden.get(address), rel=1e-3, abs=1e-3)
+
+
+def test_the_demo_with_recordings_of_ones_own(tmp_path):
+    """Dry and wet files instead of the hidden rack."""
     dry, wet = tmp_path / "d.wav", tmp_path / "w.wav"
     x = music(2, RATE, RATE, 3)
     soundfile.write(dry, x.T, RATE, subtype="FLOAT")

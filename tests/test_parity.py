@@ -5,6 +5,7 @@ The error is that of the difference, relative to the signal, in dB: at most -120
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import defaultdict
 
@@ -171,3 +172,55 @@ def test_float64_twin_is_close():
     x = music(2, 9600, 48000, 4)
     rack = tr.Rack([tr.ParametricEQ(bands=[tr.Band("bell", gain_db=6)]), tr.Compressor(), tr.FDNReverb(), tr.Gain()])
     assert error_db(run(rack.twin(48000), x, torch.float64), rack(x, 48000)) < -110
+
+
+def test_a_twin_can_be_copied_and_saved(tmp_path):
+    rack = tr.Rack([tr.Gain(name="values", gain_db=-3), tr.Parallel([[], [tr.Compressor(lookahead_ms=1)]])])
+    x = torch.from_numpy(music(2, 4800, 48000, 1))[None]
+    twin = rack.twin(48000)
+    torch.save(twin, tmp_path / "twin.pt")
+    for other in (copy.deepcopy(twin), torch.load(tmp_path / "twin.pt", weights_only=False)):
+        with torch.no_grad():
+            assert torch.equal(other(x), twin(x))
+        other.load_state_dict(twin.state_dict())
+        assert other.to_rack() == rack
+
+
+def test_a_twin_refuses_what_would_change_its_latency():
+    x = torch.zeros(1, 1, 480)
+    with pytest.raises(ValueError, match="sets the latency; set it in the rack"):
+        tr.Rack([tr.Compressor()]).twin(48000)(x, values={"compressor.lookahead_ms": 5.0})
+    with pytest.raises(ValueError, match="sets the latency"):
+        tr.Rack([tr.Compressor()]).trace(np.zeros(480), 48000, changes=[(0, "compressor.lookahead_ms", 5.0)])
+
+
+@pytest.mark.parametrize("topology", ["feed_forward", "feedback"])
+def test_the_low_cut_goes_on_and_off(topology):
+    x = music(2, 24000, 48000, 2)
+    rack = tr.Rack([tr.Compressor(threshold_db=-40, ratio=8, topology=topology)])
+    curve = np.where(np.arange(750) // 50 % 2 == 0, 10.0, 300.0).astype(np.float32)
+    y = rack(x, 48000, automation={"compressor.sidechain_low_cut_hz": curve})
+    for path in ("fast", "reference"):
+        part = x if path == "fast" else x[:, :4800]
+        values = {"compressor.sidechain_low_cut_hz": torch.from_numpy(curve[: -(-part.shape[1] // 32)])[None]}
+        assert error_db(run(RackTwin(rack, 48000, path), part, values=values), y[:, : part.shape[1]]) < -110
+    both = torch.from_numpy(np.stack([x, x]))
+    with torch.no_grad():
+        z = rack.twin(48000)(both, values={"compressor.sidechain_low_cut_hz": torch.tensor([10.0, 500.0])})
+    assert error_db(z[0].numpy(), rack(x, 48000)) < -110
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_reference_at_the_ends_of_the_ranges(card):
+    """Every parameter at an end; of a group, two items: sixteen extreme bands in series are beyond what float32 holds."""
+    errors = []
+    for case in range(10):
+        rng = np.random.default_rng([case, 31])
+        values = random_values(tr.CARDS[card], rng, "extreme")
+        few = {a: v for a, v in values.items() if "." not in a or a.split(".")[0].rstrip("12")[-1].isalpha()}
+        x = music(2, 1200, 16000, case)
+        rack = tr.Rack([make(tr.CARDS[card], few)])
+        y = rack(x, 16000)
+        quiet = max(0.0, -40.0 - 20 * np.log10(np.linalg.norm(y) / np.linalg.norm(x) + 1e-30))
+        errors.append(error_db(run(RackTwin(rack, 16000, "reference"), x, torch.float64), y) - quiet)
+    check(card, "engine/reference, extreme", errors)

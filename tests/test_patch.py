@@ -173,6 +173,7 @@ def test_a_failed_save_leaves_the_old_file(saved, monkeypatch):
     rack, path = saved
     before = path.read_text()
     rack.provenance = {"made_by": float("nan")}
+    rack.arrays = {"a": np.zeros(3)}
     with pytest.raises(ValueError, match="JSON"):
         rack.save(path)
     assert path.read_text() == before

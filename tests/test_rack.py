@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -84,7 +87,7 @@ def test_tail():
     assert np.max(np.abs(longer[:, -1])) > 0  # it ends where it falls below -140 dBFS
     assert rack(x, 48000, tail=0.25).shape[1] == 9600 + 12000
     assert tr.Rack([tr.Gain()])(x, 48000, tail="auto").shape[1] == 9600
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match="outside 0 to 3600"):
         rack(x, 48000, tail=-1.0)
     with pytest.raises(ValueError, match='give "auto"'):
         rack(x, 48000, tail="long")
@@ -150,3 +153,37 @@ def test_glide_takes_the_cards_time_and_arrives_exactly():
     assert np.all(curve[:start] == 0)
     assert curve[start + ticks - 1] == -24
     assert np.allclose(np.diff(curve[start - 1 : start + ticks]), -24 / ticks, atol=1e-4)
+
+
+def test_copies_are_independent():
+    rack = tr.Rack([tr.ParametricEQ(bands=[tr.Band("bell", gain_db=3)]), tr.Parallel([[], [tr.Gain(name="trim")]])], name="a")
+    rack.provenance = {"made_by": "a test"}
+    rack.prepare(48000, 1)
+    for other in (rack.copy(), copy.deepcopy(rack), pickle.loads(pickle.dumps(rack))):
+        assert other == rack
+        assert other.provenance == rack.provenance
+        other.set("trim.gain_db", -40)
+        assert np.allclose(rack.process(np.ones(9600, np.float32))[-1], rack.process(np.ones(64, np.float32))[-1])
+        assert rack.get("trim.gain_db") == 0
+    assert copy.deepcopy(tr.Band("bell", q=2)) == tr.Band("bell", q=2)
+
+
+def test_an_effect_belongs_to_one_rack():
+    gain = tr.Gain()
+    first = tr.Rack([gain], name="first")
+    with pytest.raises(ValueError, match=r"the gain is already in rack 'first'; use effect\.copy"):
+        tr.Rack([gain])
+    tr.Rack([gain.copy()])
+    first.remove("gain")
+    tr.Rack([gain])
+
+
+def test_decays_follow_until_they_are_set():
+    reverb = tr.FDNReverb(decay_s=6)
+    assert reverb.decay_high_s == pytest.approx(3.6)
+    reverb.decay_s = 2
+    assert reverb.decay_high_s == pytest.approx(1.2)
+    reverb.decay_high_s = 0.5
+    reverb.decay_s = 4
+    assert (reverb.decay_high_s, reverb.decay_low_s) == (0.5, pytest.approx(4.4))
+    assert reverb.copy().decay_high_s == 0.5

@@ -189,6 +189,8 @@ def bad(folder):
         (("in.wav", "in.wav", "--rack", "r.rack.json"), "is the input itself"),
         (("in.wav", "o.wav", "--rack", "r.rack.json", "--bits", "12"), "12 bits cannot be written"),
         (("in.wav", "o.wav", "--rack", "r.rack.json", "--tail", "long"), "--tail 'long'"),
+        (("in.wav", "o.wav", "--rack", "r.rack.json", "--tail", "inf"), "tail = inf s is outside"),
+        (("in.wav", "o.wav", "--rack", "r.rack.json", "--tail", "nan"), "tail = nan s is outside"),
         (("in.wav", "o.wav", "--rack", "r.rack.json", "--rate", "10"), "sample rate 10 Hz is outside"),
         (("in.wav", "o.wav", "--rack", "in.wav"), "not valid JSON"),
         (("in.wav", "--rack", "r.rack.json"), "name the input files and, last, the output"),

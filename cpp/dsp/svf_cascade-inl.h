@@ -13,7 +13,6 @@
 #endif
 
 #include <array>
-#include <cstring>
 #include <utility>
 #include <vector>
 

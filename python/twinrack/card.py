@@ -59,8 +59,8 @@ class Parameter:
             return bool(value)
         try:
             number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            raise ValueError(f"{name} = {value!r} is not a number") from None
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"{name} = {str(value)[:40]} is not a number that fits; {self.range_text()} is allowed") from None
         if math.isnan(number):
             raise ValueError(f"{name} is NaN; give a number between {self.min:g} and {self.max:g} {self.unit}")
         if number < self.min:

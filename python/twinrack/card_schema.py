@@ -147,7 +147,22 @@ class Card(Strict):
             if len(set(names)) < len(names):
                 raise ValueError(f"a parameter of group {group.id!r} is declared twice")
             ids += names
-        reserved = {"bypass", "name", "key", "card", "address", "values"}
+        reserved = {
+            "bypass",
+            "name",
+            "key",
+            "card",
+            "address",
+            "values",
+            "keys",
+            "items",
+            "get",
+            "set",
+            "pop",
+            "update",
+            "copy",
+        }
+        reserved |= {"clear", "popitem", "setdefault", "training", "unused"}
         for name in ids:
             if keyword.iskeyword(name) or name in reserved:
                 raise ValueError(f"{name!r} cannot be the name of a parameter")

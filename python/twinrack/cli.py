@@ -272,11 +272,15 @@ def fit(
     checkpoint: Annotated[Path | None, typer.Option(help="File to save the state in, and to continue from.")] = None,
 ) -> None:
     """Find the settings of a rack that turn a dry recording into a wet one."""
+    from .files import check_writable
     from .patch import load
 
     _train_extra()
     from .train.fit import fit as run
 
+    for path in (output, report):
+        if path is not None:
+            check_writable(path)
     result = run(load(rack), dry, wet, steps=steps, learn=learn, freeze=freeze or (), seed=seed, checkpoint=checkpoint)
     print(result)
     result.rack.save(output)

@@ -6,7 +6,8 @@ The classes themselves (`Compressor`, `Band`, …) are made from the cards in `e
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
@@ -32,6 +33,7 @@ class _Values:
     _parameters: ClassVar[dict[str, Parameter]]
     _place: str
     _values: dict[str, Value]
+    _explicit: set[str]  # given or set by the user; the others keep following what the card says they follow
     _listener: Listener | None
 
     def _begin(self, place: str, given: dict[str, Any]) -> None:
@@ -47,6 +49,7 @@ class _Values:
             else:
                 values[name] = p.default
         object.__setattr__(self, "_values", values)
+        object.__setattr__(self, "_explicit", {name for name, value in given.items() if value is not None})
         for name, p in self._parameters.items():
             if given.get(name) is None:
                 values[name] = self._default(p)
@@ -60,10 +63,24 @@ class _Values:
 
     def _set(self, name: str, value: object) -> None:
         checked = self._parameters[name].check(value, self._place)
-        if checked != self._values[name]:
-            self._values[name] = checked
-            if self._listener is not None:
-                self._listener(name, checked)
+        self._explicit.add(name)
+        self._store(name, checked)
+        for follower, p in self._parameters.items():
+            if p.follows is not None and p.follows[0] == name and follower not in self._explicit:
+                self._store(follower, self._default(p))
+
+    def _store(self, name: str, value: Value) -> None:
+        """Keep the value and tell whoever listens; where they cannot take it, nothing has changed."""
+        before = self._values[name]
+        if value == before:
+            return
+        self._values[name] = value
+        if self._listener is not None:
+            try:
+                self._listener(name, value)
+            except BaseException:
+                self._values[name] = before
+                raise
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in self._parameters:
@@ -100,6 +117,9 @@ class GroupItem(_Values):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self._differences())})"
 
+    def __reduce__(self) -> Any:
+        return _rebuild_item, (type(self).__name__, dict(self._values))
+
     def _is_default(self) -> bool:
         return not any(True for _ in self._differences())
 
@@ -119,9 +139,9 @@ class Effect(_Values):
     def __init__(self, *, name: str | None = None, bypass: bool = False, key: str | None = None, **given: Any) -> None:
         card = self.card
         lists = {g.id: given.pop(f"{g.id}s", ()) for g in card.groups}
+        if name is not None and not (isinstance(name, str) and name.isidentifier()):
+            raise ValueError(f"name {name!r} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
-        if name is not None and not name.isidentifier():
-            raise ValueError(f"name {name!r} cannot be addressed; use letters, digits and underscores")
         if key is not None and not card.sidechain:
             raise ValueError(f"{card.id} has no sidechain, so it takes no key")
         self._name = name
@@ -129,11 +149,15 @@ class Effect(_Values):
         self._key = key
         self._groups: dict[str, tuple[GroupItem, ...]] = {}
         self._bypass_listener: Callable[[bool], None] | None = None
+        self._owner: weakref.ref[Any] | None = None  # the rack that it is in
         for group in card.groups:
             self._groups[group.id] = self._items(group, lists[group.id])
 
     def _items(self, group: Group, given: Sequence[GroupItem]) -> tuple[GroupItem, ...]:
         cls = self._group_classes[group.id]
+        if isinstance(given, cls) or not isinstance(given, Iterable):
+            raise TypeError(f"{self.card.id} takes {group.id}s as a list: [{cls.__name__}(…), …]")
+        given = list(given)
         if len(given) > group.count:
             raise ValueError(f"{self.card.id} has {group.count} {group.id}s, got {len(given)}")
         items = []
@@ -144,6 +168,7 @@ class Effect(_Values):
                 if not isinstance(given[index], cls):
                     raise TypeError(f"{item._place} is a {type(given[index]).__name__}, not a {cls.__name__}")
                 item._values.update(given[index]._values)
+                item._explicit.update(given[index]._explicit)
             items.append(item)
         return tuple(items)
 
@@ -154,9 +179,9 @@ class Effect(_Values):
 
     @bypass.setter
     def bypass(self, on: bool) -> None:
-        self._bypass = bool(on)
         if self._bypass_listener is not None:
-            self._bypass_listener(self._bypass)
+            self._bypass_listener(bool(on))
+        self._bypass = bool(on)
 
     @property
     def name(self) -> str | None:
@@ -207,7 +232,15 @@ class Effect(_Values):
     def copy(self) -> Self:
         """The same effect with the same values, belonging to no rack."""
         items = {f"{group.id}s": self._groups[group.id] for group in self.card.groups}
-        return type(self)(name=self._name, bypass=self._bypass, key=self._key, **self._values, **items)
+        made = type(self)(name=self._name, bypass=self._bypass, key=self._key, **self._values, **items)
+        made._explicit.intersection_update(self._explicit)
+        return made
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        return _rebuild_effect, (self.card.id, self._name, self._bypass, self._key, self.values())
 
     def _attach(self, address: str, changed: Listener, bypassed: Callable[[bool], None]) -> None:
         self._place = address
@@ -219,7 +252,7 @@ class Effect(_Values):
             item._listener = _prefixed(prefix, changed)
 
     def _detach(self) -> None:
-        self._listener = self._bypass_listener = None
+        self._listener = self._bypass_listener = self._owner = None
         for items in self._groups.values():
             for item in items:
                 item._listener = None
@@ -246,6 +279,22 @@ class Effect(_Values):
         if self._bypass:
             parts.append("bypass=True")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _rebuild_item(class_name: str, values: dict[str, Value]) -> GroupItem:
+    from . import effects
+
+    made: GroupItem = getattr(effects, class_name)(**values)
+    return made
+
+
+def _rebuild_effect(card: str, name: str | None, bypass: bool, key: str | None, values: dict[str, Value]) -> Effect:
+    from .effects import CLASSES
+
+    made = CLASSES[card](name=name, bypass=bypass, key=key)
+    for address, value in values.items():
+        made.set(address, value)
+    return made
 
 
 def _prefixed(prefix: str, listener: Listener) -> Listener:

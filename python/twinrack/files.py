@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,7 +42,7 @@ def atomic(path: Path) -> Iterator[Path]:
     beside = Path(name)
     try:
         yield beside
-        beside.chmod(0o666 & ~_umask())
+        beside.chmod(0o666 & ~UMASK)
         os.replace(beside, path)
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -52,10 +52,28 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
+def _read_umask() -> int:
+    """The permissions that new files do not get; reading them means setting them, so it is done once, before threads."""
+    mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+UMASK = _read_umask()
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that could not be written, before the work whose result it is to hold.
+
+    Raises:
+        OSError: as `atomic`.
+    """
+
+    class EnoughError(Exception):
+        pass
+
+    with suppress(EnoughError), atomic(path):
+        raise EnoughError
 
 
 def _cannot_write(path: Path, error: OSError) -> OSError:

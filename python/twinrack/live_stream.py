@@ -19,6 +19,8 @@ from . import _engine
 from .rack import Meter, Rack
 
 FADE_LIMIT_S = 1.0
+# Streams that hold a device: PortAudio calls into them until they are stopped, whoever else forgets them.
+_open: set[LiveStream] = set()
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,10 @@ def devices() -> list[Device]:
     """
     sd = _sounddevice()
     with _quiet():  # look again: a server may have started since
-        if sd._initialized:
-            sd._terminate()
-        sd._initialize()
+        if not _open:  # PortAudio looks anew only when it starts, which would end a stream that runs
+            if sd._initialized:
+                sd._terminate()
+            sd._initialize()
         apis, found = sd.query_hostapis(), sd.query_devices()
     return [
         Device(
@@ -103,6 +106,8 @@ def _choose(all_devices: list[Device], wanted: int | str | None, direction: str,
                     raise OSError(f"device {device.index} ({device.name}) has no {count}; see `twinrack devices`")
                 return device
         raise OSError(f"there is no device {wanted}; there are {', '.join(str(d.index) for d in all_devices)}")
+    if wanted is not None and not isinstance(wanted, str):
+        raise ValueError(f"{direction} = {wanted!r} is neither a device's number nor a part of its name")
     if wanted is not None:
         matches = [d for d in fitting if wanted.lower() in f"{d.name} {d.host_api}".lower()]
         if matches:
@@ -141,8 +146,8 @@ class LiveStream:
         sample_rate: float | None = None,
         channels: int | None = None,
     ) -> None:
-        if block_size < 1 or block_size > 8192:
-            raise ValueError(f"block_size = {block_size} is outside 1 to 8192 frames")
+        if not isinstance(block_size, int) or not 1 <= block_size <= 8192:
+            raise ValueError(f"block_size = {block_size!r} is no whole number from 1 to 8192 frames")
         if rack.sidechains:
             raise ValueError(
                 f"the rack listens to sidechain {rack.sidechains[0]!r}; live streams have one input: remove the key"
@@ -153,12 +158,13 @@ class LiveStream:
         self.output = _choose(there, output, "output", sd)
         if channels is None:
             channels = max(1, min(self.output.outputs, 2))
-        if not 1 <= channels <= _engine.MAX_CHANNELS:
-            raise ValueError(f"{channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
+        if not isinstance(channels, int) or not 1 <= channels <= _engine.MAX_CHANNELS:
+            raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
         self.channels = channels
         self.block_size = block_size
         self.sample_rate = float(sample_rate or self.output.sample_rate)
         self.rack = rack
+        rack._not_live("a second live stream")
         inputs, outputs = min(channels, self.input.inputs), min(channels, self.output.outputs)
         rack.prepare(self.sample_rate, channels)
         assert rack._engine is not None
@@ -180,6 +186,8 @@ class LiveStream:
                 )
         except sd.PortAudioError as error:
             raise OSError(self._why(str(error))) from None
+        rack._live = True
+        _open.add(self)
 
     def _why(self, words: str) -> str:
         where = f"{self.input.name} → {self.output.name}"
@@ -200,6 +208,8 @@ class LiveStream:
 
     def stop(self) -> None:
         """Fade out, then end the stream and free the device."""
+        if self not in _open:
+            return
         if self._stream.active:
             self._callback.fade(False)
             before, end = self._callback.counters["callbacks"], time.monotonic() + FADE_LIMIT_S
@@ -211,6 +221,8 @@ class LiveStream:
                 self._stream.stop()
         with _quiet():
             self._stream.close()
+        self.rack._live = False
+        _open.discard(self)
 
     def __enter__(self) -> Self:
         self.start()

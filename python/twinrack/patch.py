@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +19,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from . import __version__
-from .card import CARDS, Card
+from .card import Card, find_card
 from .effect import Effect, unknown
 from .effects import CLASSES
 from .files import atomic
@@ -80,6 +79,20 @@ class ArraysEntry(_Strict):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class Provenance(BaseModel):
+    """Where the values came from. More may stand here; what is named has this form."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    made_by: str = ""
+    date: str = ""
+    recordings: list[dict[str, Any]] = Field(default_factory=list)
+    held_out: dict[str, dict[str, float]] = Field(default_factory=dict)
+    not_determined: list[str] = Field(default_factory=list)
+    outside_expected: list[str] = Field(default_factory=list)
+    reviews: list[Any] = Field(default_factory=list)
+
+
 class Patch(_Strict):
     """The whole file."""
 
@@ -88,7 +101,7 @@ class Patch(_Strict):
     name: str
     written_by: str = ""
     rack: list[Entry]
-    provenance: dict[str, Any] | None = None
+    provenance: Provenance | None = None
     arrays: ArraysEntry | None = None
 
 
@@ -135,19 +148,20 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
         OSError: the folder is missing, read-only or full; names the path.
     """
     path = Path(path)
-    data = to_json(rack)
+    data, content = to_json(rack), b""
     if rack.arrays:
         from safetensors.numpy import save as to_bytes
 
         content = to_bytes({name: np.ascontiguousarray(a) for name, a in rack.arrays.items()})
         digest = hashlib.sha256(content).hexdigest()
         stem = path.name.removesuffix(".json").removesuffix(".rack")
-        file = f"{stem}.{digest[:12]}.safetensors"
-        with atomic(path.with_name(file)) as beside:
+        data["arrays"] = {"file": f"{stem}.{digest[:12]}.safetensors", "sha256": digest}
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    if content:
+        with atomic(path.with_name(data["arrays"]["file"])) as beside:
             beside.write_bytes(content)
-        data["arrays"] = {"file": file, "sha256": digest}
     with atomic(path) as beside:
-        beside.write_text(json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
 
 
 def load(path: str | os.PathLike[str]) -> Rack:
@@ -180,7 +194,7 @@ def load(path: str | os.PathLike[str]) -> Rack:
         rack = Rack([_item(entry, f"rack[{i}]") for i, entry in enumerate(patch.rack)], name=patch.name)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
-    rack.provenance = patch.provenance or {}
+    rack.provenance = data.get("provenance") or {}
     if patch.arrays is not None:
         rack.arrays = _read_arrays(path, patch.arrays)
     return rack
@@ -220,11 +234,10 @@ def _item(entry: EffectEntry | ChainEntry | ParallelEntry, place: str) -> Effect
     if isinstance(entry, ParallelEntry):
         branches = [_item(child, f"{place}.parallel[{i}]") for i, child in enumerate(entry.parallel)]
         return Parallel(branches)
-    card = CARDS.get(entry.effect)
-    if card is None:
-        near = get_close_matches(entry.effect, CARDS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(CARDS)}"
-        raise ValueError(f"{place}: no effect is called {entry.effect!r}{hint}")
+    try:
+        card = find_card(entry.effect)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
     values = _migrated(card, entry, place)
     effect = CLASSES[card.id](name=entry.name, bypass=entry.bypass, key=entry.key)
     for address, value in values.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from . import _engine
 from .audio import Audio, as_planar, check_rate
-from .card import Value
+from .card import Parameter, Value
 from .effect import Effect, unknown
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 TICK_FRAMES: int = _engine.TICK_FRAMES
 SILENCE = 1e-7  # -140 dBFS: below this a tail has ended
 TAIL_LIMIT_S = 120.0
+LONGEST_TAIL_S = 3600.0
 
 Item = "Effect | Chain | Parallel"
 Sidechain = npt.ArrayLike | Mapping[str, npt.ArrayLike] | None
@@ -157,6 +159,8 @@ class Rack:
         self._root = Chain(effects)
         self._engine: _engine.Engine | None = None
         self._format: tuple[float, int] | None = None
+        self._latencies: dict[str, int] = {}
+        self._live = False  # a live stream runs this rack's engine
         self._mapping: dict[str, Effect] = {}
         self._adopt()
 
@@ -167,6 +171,10 @@ class Rack:
         effects = list(_effects(self._root))
         if len({id(e) for e in effects}) < len(effects):
             raise ValueError("the same effect object is in the rack twice; use effect.copy() for the second")
+        for e in effects:
+            owner = None if e._owner is None else e._owner()
+            if owner is not None and owner is not self:
+                raise ValueError(f"the {e.card.id} is already in rack {owner.name!r}; use effect.copy() for a second one")
         for old in self._mapping.values():
             old._detach()
         self._mapping = {}
@@ -184,6 +192,7 @@ class Rack:
             self._mapping[address] = effect
             self._first[address] = first
             first += len(effect.card.addresses)
+            effect._owner = weakref.ref(self)
             effect._attach(address, self._on_change(address, effect), self._on_bypass(index))
         self._keys = sorted({e.key for e in effects if e.key is not None})
 
@@ -194,8 +203,8 @@ class Rack:
             if self._engine is None:
                 return
             p = effect.card.addresses[name]
-            if effect.card.latency != "none" and (name == effect.card.latency or p.kind == "choice"):
-                self._swap()  # the latency may change, and with it the delays beside
+            if self._latency_of(effect) != self._latencies.get(address, 0):
+                self._swap()  # with the latency the delays beside change
             else:
                 index = self._first[address] + order[name]
                 self._send(lambda e: e.set_parameter(index, p.to_engine(value)))
@@ -217,8 +226,17 @@ class Rack:
                 "16384 changes wait because the stream has not run since; process blocks, or change less between them"
             )
 
+    def _latency_of(self, effect: Effect) -> int:
+        """Frames that an effect holds back at the stream's rate."""
+        if effect.card.latency == "none" or self._format is None:
+            return 0
+        values = effect.values()
+        flat = [p.to_engine(values[name]) for name, p in effect.card.addresses.items()]
+        return _engine.effect_latency(effect.card.id, flat, self._format[0])
+
     def _swap(self) -> None:
         self._send(lambda e: e.swap(self._node(self._root)))
+        self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
 
     def _node(self, item: Effect | Chain | Parallel) -> _engine.Node:
         node = _engine.Node()
@@ -257,12 +275,12 @@ class Rack:
             self._adopt()
             if self._engine is not None and self._keys != keys:
                 raise ValueError("sidechain inputs cannot change while a stream runs; call prepare again")
-        except ValueError:
+            if self._engine is not None:
+                self._swap()
+        except (ValueError, RuntimeError):
             self._root = before
             self._adopt()
             raise
-        if self._engine is not None:
-            self._swap()
 
     def insert(self, index: int, item: Effect | Chain | Parallel) -> None:
         """Insert before position `index` of the outer chain; a running stream crossfades."""
@@ -283,8 +301,16 @@ class Rack:
         return effect
 
     def copy(self) -> Rack:
-        """The same effects with the same values and no stream."""
-        return Rack((item.copy() for item in self._root.items), name=self.name)
+        """The same effects with the same values and provenance, and no stream."""
+        made = Rack((item.copy() for item in self._root.items), name=self.name)
+        made.provenance, made.arrays = dict(self.provenance), dict(self.arrays)
+        return made
+
+    def __deepcopy__(self, memo: object) -> Rack:
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        return _rebuild_rack, (list(self._root.items), self.name, self.provenance, self.arrays)
 
     # --- parameters ------------------------------------------------------------------------------------------------
 
@@ -297,6 +323,20 @@ class Rack:
         if address not in self._mapping:
             raise KeyError(unknown(address, list(self._mapping), f"rack {self.name!r}").replace("parameter", "effect"))
         return self._mapping[address]
+
+    def _index(self, address: str) -> tuple[Parameter, int]:
+        """The parameter at an address and its number in the engine.
+
+        Raises:
+            ValueError: no such effect or parameter; or it sets the latency, which cannot move while the sound runs.
+        """
+        effect, name = self._split(address)
+        where = address.partition(".")[0]
+        if name not in effect.card.addresses:
+            raise ValueError(unknown(name, list(effect.card.addresses), where))
+        if name == effect.card.latency:
+            raise ValueError(f"{address} sets the latency, so it cannot move while the sound runs; set it before")
+        return effect.card.addresses[name], self._first[where] + list(effect.card.addresses).index(name)
 
     def _split(self, address: str) -> tuple[Effect, str]:
         effect, _, parameter = address.partition(".")
@@ -415,13 +455,23 @@ class Rack:
             sample_rate: Hz, 8000 to 192000.
             channels: 1 to 16.
         """
+        self._not_live("prepare")
         rate = check_rate(sample_rate)
-        if not 1 <= channels <= _engine.MAX_CHANNELS:
-            raise ValueError(f"{channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
+        if not isinstance(channels, int) or not 1 <= channels <= _engine.MAX_CHANNELS:
+            raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
         self._engine = self._new_engine(rate, channels)
         self._format = (rate, channels)
+        self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
+
+    def _not_live(self, what: str) -> None:
+        if self._live:
+            raise RuntimeError(f"rack {self.name!r} plays live, so {what} is not possible; stop the live stream, or use a copy")
 
     def _new_engine(self, sample_rate: float, channels: int) -> _engine.Engine:
+        for address, effect in self._mapping.items():
+            wanted = {"mono": 1, "stereo": 2}.get(effect.card.channels, channels)
+            if channels != wanted:
+                raise ValueError(f"{address} is a {effect.card.channels} effect; the sound has {channels} channels")
         return _engine.Engine(self._node(self._root), sample_rate, channels)
 
     def process(self, block: npt.ArrayLike, *, sidechain: Sidechain = None) -> Audio:
@@ -436,6 +486,8 @@ class Rack:
         """
         if self._engine is None or self._format is None:
             raise RuntimeError("call rack.prepare(sample_rate, channels) before rack.process(block)")
+        if self._live:
+            self._not_live("process")
         if isinstance(block, np.ndarray) and self._as_it_is(block) and sidechain is None:
             return self._engine.process(block)  # the usual case, without ceremony
         audio, flat = as_planar(block, "block")
@@ -516,6 +568,12 @@ class Rack:
         return "\n".join([*lines, "])"] if self._root.items else lines)
 
 
+def _rebuild_rack(items: list[Any], name: str, provenance: dict[str, Any], arrays: dict[str, Any]) -> Rack:
+    made = Rack(items, name)
+    made.provenance, made.arrays = provenance, arrays
+    return made
+
+
 def _shape(item: Effect | Chain | Parallel) -> object:
     if isinstance(item, Effect):
         return (item.card.id, item.bypass, item.key)
@@ -539,18 +597,15 @@ class Renderer:
         """Curves by address, one value a tick; shorter ones hold their last value."""
         indices, rows = [], []
         for address, curve in automation.items():
-            effect, name = self.rack._split(address)
-            if name not in effect.card.addresses:
-                raise ValueError(unknown(name, list(effect.card.addresses), address.partition(".")[0]))
-            p = effect.card.addresses[name]
-            if name == effect.card.latency:
-                raise ValueError(f"{address} sets the latency, so it cannot move while the sound runs; set it before")
+            p, index = self.rack._index(address)
+            if p.kind != "continuous":
+                raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
             row = np.asarray(curve, dtype=np.float32).reshape(-1)
             if row.size == 0:
                 raise ValueError(f"the automation of {address} is empty")
             for value in (row.min(), row.max()):
                 p.check(float(value), address.rpartition(".")[0])
-            indices.append(self.rack._first[address.partition(".")[0]] + list(effect.card.addresses).index(name))
+            indices.append(index)
             rows.append(row)
         length = max(row.size for row in rows)
         padded = [np.pad(row, (0, length - row.size), mode="edge") for row in rows]
@@ -582,9 +637,10 @@ class Renderer:
                 raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
             yield from self._follow()
             return
-        frames = round(float(tail) * self.rate)
-        if frames < 0:
-            raise ValueError(f"tail = {tail:g} s is negative")
+        seconds = float(tail)
+        if not 0 <= seconds <= LONGEST_TAIL_S:
+            raise ValueError(f"tail = {tail:g} s is outside 0 to {LONGEST_TAIL_S:g}")
+        frames = round(seconds * self.rate)
         while frames > 0:
             step = min(frames, 4096)
             yield self.block(*self._silence(step))
@@ -624,10 +680,8 @@ class Renderer:
                 )
             start = end
             if address:
-                effect, name = self.rack._split(address)
-                checked = effect.card.addresses[name].check(value, address.rpartition(".")[0])
-                index = self.rack._first[address.partition(".")[0]] + list(effect.card.addresses).index(name)
-                self.engine.set_parameter(index, effect.card.addresses[name].to_engine(checked))
+                p, index = self.rack._index(address)
+                self.engine.set_parameter(index, p.to_engine(p.check(value, address.rpartition(".")[0])))
         parts.append(self.flush())
         parts += self.tail(tail)
         return parts[0] if len(parts) == 2 and not parts[1].size else np.concatenate(parts, axis=1)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import numpy as np
 
@@ -71,9 +72,8 @@ def render_file(
     with AudioFile(source) as file:
         renderer = Renderer(rack, file.sample_rate, file.channels)
         to_rate = file.sample_rate if sample_rate is None else int(check_rate(sample_rate))
-        keys = _Key(rack, sidechain, file)
         frames = 0
-        with AudioWriter(path, to_rate, file.channels, bits) as out:
+        with _Key(rack, sidechain, file) as keys, AudioWriter(path, to_rate, file.channels, bits) as out:
             resample = _resampler(file.sample_rate, to_rate, file.channels)
             done = 0
 
@@ -113,6 +113,13 @@ class _Key:
         if self._file.frames < file.frames:
             raise ValueError(f"{path} is shorter than {file.path}; make it as long")
         self._blocks = self._file.blocks(BLOCK)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._file is not None:
+            self._file.__exit__(kind, error, trace)
 
     def next(self, frames: int) -> list[Audio]:
         if self._file is None:

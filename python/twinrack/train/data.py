@@ -52,8 +52,12 @@ def load_pairs(
     Raises:
         FileNotFoundError, ValueError: one sentence that says what does not fit and what would.
     """
+    if isinstance(align, float):
+        raise ValueError(f"align = {align:g} is neither True, False nor a whole number of frames")
     if isinstance(dry, str | os.PathLike) and Path(dry).is_dir():
-        sources = _match_folders(Path(dry), Path(os.fspath(wet)))  # type: ignore[arg-type]
+        if not isinstance(wet, str | os.PathLike):
+            raise ValueError(f"{dry} is a folder; give the folder of the wet files too")
+        sources = _match_folders(Path(dry), Path(wet))
     elif isinstance(dry, list | tuple) and not np.isscalar(dry[0] if len(dry) else 0):
         if not isinstance(wet, list | tuple) or len(dry) != len(wet):
             raise ValueError(f"dry is a list of {len(dry)}; give wet as a list of as many, in the same order")

@@ -22,7 +22,7 @@ from .. import __version__
 from ..audio import Audio
 from ..card import Parameter, Value
 from ..effect import unknown
-from ..files import atomic
+from ..files import atomic, check_writable
 from ..rack import Rack
 from ..twins.constrain import to_value
 from ..twins.rack_twin import RackTwin
@@ -39,6 +39,7 @@ EDGE = 0.04  # training starts at least so far inside a range: at its very end t
 POLISH_BELOW = 0.7  # relative residual under which the waveforms agree enough for the second-order steps
 CHECK_EVERY = 10
 SCAN_S = 3.0
+SHORTEST_WINDOW_S = 0.5
 
 
 @dataclass
@@ -167,8 +168,18 @@ def fit(
 
     Ctrl-C ends it with the best values so far. A step whose loss or gradient is not finite is not taken, and counted.
     """
-    if steps < 0:
-        raise ValueError(f"steps = {steps} is negative")
+    for name, number, least in (
+        ("steps", steps, 0),
+        ("polish_steps", polish_steps, 0),
+        ("batch", batch, 1),
+        ("patience", patience, 1),
+    ):
+        if not isinstance(number, int) or number < least:
+            raise ValueError(f"{name} = {number!r} is no whole number from {least} on")
+    if not window_s >= SHORTEST_WINDOW_S:
+        raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
+    if checkpoint is not None:
+        check_writable(Path(checkpoint))
     if rack.sidechains:
         raise ValueError(
             f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it"
@@ -291,13 +302,21 @@ class _Run:
         dry, wet, parts = [], [], []
         for i in chosen:
             pair = self.pairs[i]
-            start = int(self.random.integers(0, pair.frames - shortest + 1))
+            start, inside = self._place(i, shortest)
             dry.append(pair.dry[:, start : start + shortest])
             wet.append(pair.wet[:, start : start + shortest])
-            settled = start if start == 0 else start + shortest // 4  # what came before the window has died away
-            inside = [(max(a, settled) - start, min(b, start + shortest) - start) for a, b in self.splits[i].train]
-            parts.append([(a, b) for a, b in inside if b - a >= 0.1 * self.rate])
+            parts.append(inside)
         return torch.from_numpy(np.stack(dry)), torch.from_numpy(np.stack(wet)), parts
+
+    def _place(self, pair: int, length: int) -> tuple[int, list[tuple[int, int]]]:
+        """Where a window of one pair starts, and the frames in it that are trained on: some, wherever chance puts it."""
+        for start in [*(int(self.random.integers(0, self.pairs[pair].frames - length + 1)) for _ in range(20)), 0]:
+            settled = start if start == 0 else start + length // 4  # what came before the window has died away
+            inside = [(max(a, settled) - start, min(b, start + length) - start) for a, b in self.splits[pair].train]
+            inside = [(a, b) for a, b in inside if b - a >= 0.1 * self.rate]
+            if inside:
+                return start, inside
+        return 0, [(0, length)]
 
     def _loss(self, y: Tensor, wet: Tensor, parts: list[list[tuple[int, int]]]) -> Tensor:
         stft, n = torch.zeros(()), 0
@@ -390,6 +409,9 @@ class _Run:
         dry, wet, parts = self._windows()
         longest = int(longest_s * self.rate)
         stretches = [(i, a, min(b, longest)) for i, group in enumerate(parts) for a, b in group if a < longest]
+        if not stretches:  # all that is trained on comes later
+            longest = dry.shape[-1]
+            stretches = [(i, a, b) for i, group in enumerate(parts) for a, b in group]
         dry = dry[..., :longest]
         target = torch.cat([wet[i, :, a:b].reshape(-1) for i, a, b in stretches])
 
@@ -435,9 +457,13 @@ class _Run:
             for u, value in zip(self.raw, self.best[1], strict=True):
                 u.fill_(value)
 
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree on to be continued."""
+        return {"settings": self.settings, "recordings": [[p.dry_hash, p.wet_hash, p.latency_frames] for p in self.pairs]}
+
     def _save(self, path: Path, step: int, optimizer: Any, schedule: Any) -> None:
         state = {
-            "addresses": self.addresses,
+            "of": self._identity(),
             "step": step,
             "raw": [u.item() for u in self.raw],
             "best": list(self.best),
@@ -453,11 +479,11 @@ class _Run:
     def _resume(self, path: Path, optimizer: Any, schedule: Any) -> None:
         try:
             state = torch.load(path, weights_only=True)
-            addresses = state["addresses"]
+            made_for = state["of"]
         except Exception as error:
             raise ValueError(f"{path} is not a checkpoint of a fit ({type(error).__name__}); delete it to start anew") from None
-        if addresses != self.addresses:
-            raise ValueError(f"{path} is a checkpoint of other parameters; delete it to start anew")
+        if made_for != self._identity():
+            raise ValueError(f"{path} is a checkpoint of other recordings, parameters or settings; delete it to start anew")
         for u, value in zip(self.raw, state["raw"], strict=True):
             u.fill_(value)
         optimizer.load_state_dict(state["optimizer"])

@@ -138,6 +138,8 @@ class EffectTwin(nn.Module):
         for address, value in (values or {}).items():
             if address not in given:
                 raise ValueError(unknown(address, list(given), self.card.id))
+            if address == self.card.latency and value != self.constants[address]:
+                raise ValueError(f"{self.card.id}.{address} sets the latency; set it in the rack and make another twin")
             given[address] = value
         if values:
             check_ranges(self.card, values)

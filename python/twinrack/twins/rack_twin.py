@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,26 @@ if TYPE_CHECKING:
     from ..rack import Chain, Parallel, Rack
 
 
+PREFIX = "at_"  # so that an effect may be called what a torch module has already, such as "values"
+
+
+@dataclass(frozen=True)
+class Branches:
+    """The tree of the rack, with addresses for effects."""
+
+    serial: bool
+    children: tuple[Plan, ...]
+
+
+Plan = str | Branches
+
+
+def _plan(item: Effect | Chain | Parallel, addresses: Iterator[str]) -> Plan:
+    if isinstance(item, Effect):
+        return next(addresses)
+    return Branches(item.serial, tuple(_plan(child, addresses) for child in item.children()))
+
+
 class RackTwin(nn.Module):
     """A differentiable rack on (batch, channels, time) that computes what `rack(x, sample_rate)` computes.
 
@@ -26,28 +47,31 @@ class RackTwin(nn.Module):
         sample_rate: Hz.
         path: form of the recursions: "fast", "reference", or "auto" (fast where possible).
 
-    `effects` are the modules by address ("compressor", "parametric_eq", …).
+    `twin["compressor"]` is the module of one effect; in `state_dict` and `effects` its name is prefixed with "at_".
     """
 
     def __init__(self, rack: Rack, sample_rate: float, path: Path = "auto") -> None:
         super().__init__()
         self._rack = rack.copy()
         self.sample_rate = float(sample_rate)
-        self.effects = nn.ModuleDict(
-            {address: EffectTwin(e, sample_rate, path) for address, e in self._rack.addresses().items()}
-        )
-        self._address = {id(effect): address for address, effect in self._rack.addresses().items()}
+        twins = {address: EffectTwin(e, sample_rate, path) for address, e in self._rack.addresses().items()}
+        self.effects = nn.ModuleDict({PREFIX + address: twin for address, twin in twins.items()})
+        self._tree = _plan(self._rack.root, iter(twins))
 
     def __getitem__(self, address: str) -> EffectTwin:
-        if address not in self.effects:
-            raise KeyError(unknown(address, list(self.effects), "the twin").replace("parameter", "effect"))
-        twin = self.effects[address]
+        if PREFIX + address not in self.effects:
+            raise KeyError(unknown(address, self.addresses(), "the twin").replace("parameter", "effect"))
+        twin = self.effects[PREFIX + address]
         assert isinstance(twin, EffectTwin)
         return twin
 
+    def addresses(self) -> list[str]:
+        """Addresses of all effects."""
+        return [name.removeprefix(PREFIX) for name in self.effects]
+
     def learnable(self) -> list[str]:
         """Addresses of all values that are parameters of this module, such as "compressor.ratio"."""
-        return [f"{address}.{name}" for address in self.effects for name in self[address].learnable()]
+        return [f"{address}.{name}" for address in self.addresses() for name in self[address].learnable()]
 
     def raw_of(self, address: str) -> nn.Parameter:
         """The unconstrained parameter behind an address of `learnable()`."""
@@ -57,12 +81,12 @@ class RackTwin(nn.Module):
     @property
     def latency(self) -> int:
         """Frames that `forward` compensates."""
-        return self._latency(self._rack.root)
+        return self._latency(self._tree)
 
-    def _latency(self, item: Effect | Chain | Parallel) -> int:
-        if isinstance(item, Effect):
-            return self[self._address[id(item)]].latency
-        children = [self._latency(child) for child in item.children()]
+    def _latency(self, item: Plan) -> int:
+        if isinstance(item, str):
+            return self[item].latency
+        children = [self._latency(child) for child in item.children]
         return sum(children) if item.serial else max(children, default=0)
 
     def forward(
@@ -85,13 +109,13 @@ class RackTwin(nn.Module):
         given: dict[str, dict[str, Given]] = {}
         for address, value in (values or {}).items():
             effect, _, name = address.partition(".")
-            if effect not in self.effects:
-                raise ValueError(unknown(effect, list(self.effects), "the twin").replace("parameter", "effect"))
+            if effect not in self.addresses():
+                raise ValueError(unknown(effect, self.addresses(), "the twin").replace("parameter", "effect"))
             given.setdefault(effect, {})[name] = _lengthened(value, x.shape[-1], latency)
         if latency:
             x = nn.functional.pad(x, (0, latency))
             keys = {name: nn.functional.pad(key, (0, latency)) for name, key in keys.items()}
-        return self._process(self._rack.root, x, keys, given)[..., latency:]
+        return self._process(self._tree, x, keys, given)[..., latency:]
 
     def _keys(self, sidechain: Tensor | Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         names = self._rack.sidechains
@@ -105,24 +129,23 @@ class RackTwin(nn.Module):
 
     def _process(
         self,
-        item: Effect | Chain | Parallel,
+        item: Plan,
         x: Tensor,
         keys: Mapping[str, Tensor],
         given: Mapping[str, Mapping[str, Given]],
     ) -> Tensor:
-        if isinstance(item, Effect):
-            address = self._address[id(item)]
-            twin = self[address]
+        if isinstance(item, str):
+            twin = self[item]
             if twin.bypass:
                 return delay(x, twin.latency)
-            y: Tensor = twin(x, None if twin.key is None else keys[twin.key], given.get(address))
+            y: Tensor = twin(x, None if twin.key is None else keys[twin.key], given.get(item))
             return y
         if item.serial:
-            for child in item.children():
+            for child in item.children:
                 x = self._process(child, x, keys, given)
             return x
         longest = self._latency(item)
-        branches = [(self._process(child, x, keys, given), self._latency(child)) for child in item.children()]
+        branches = [(self._process(child, x, keys, given), self._latency(child)) for child in item.children]
         return sum((delay(y, longest - own) for y, own in branches), torch.zeros_like(x))
 
     def to_rack(self) -> Rack:
