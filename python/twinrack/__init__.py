@@ -12,12 +12,14 @@ from . import effects as _effects
 from .card import CARDS, Card, find_card
 from .effect import Effect, GroupItem
 from .effects import *  # noqa: F403
-from .rack import Chain, Meter, Parallel, Rack, dry_wet
+from .rack import Meter, Rack
+from .tree import Chain, Parallel, dry_wet
 
 if TYPE_CHECKING:
     from .live_stream import LiveStream, devices, live
     from .patch import load
-    from .train.fit import FitResult, fit
+    from .train.fit import fit
+    from .train.result import FitResult
 
 __version__ = "0.1.0"
 
@@ -26,7 +28,7 @@ _LAZY = {
     "live": "live_stream",
     "devices": "live_stream",
     "fit": "train.fit",
-    "FitResult": "train.fit",
+    "FitResult": "train.result",
     "LiveStream": "live_stream",
 }
 

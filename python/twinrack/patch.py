@@ -23,7 +23,8 @@ from .card import Card, find_card
 from .effect import Effect, unknown
 from .effects import CLASSES
 from .files import atomic
-from .rack import Chain, Parallel, Rack
+from .rack import Rack
+from .tree import Chain, Parallel
 
 FORMAT = "twinrack.rack"
 VERSION = 1

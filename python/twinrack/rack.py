@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,109 +16,15 @@ from . import _engine
 from .audio import Audio, as_planar, check_rate
 from .card import Parameter, Value
 from .effect import Effect, unknown
+from .renderer import Renderer
+from .tree import Chain, Parallel, effects_of, shape_of
 
 if TYPE_CHECKING:
     from .twins.rack_twin import RackTwin
 
 TICK_FRAMES: int = _engine.TICK_FRAMES
-SILENCE = 1e-7  # -140 dBFS: below this a tail has ended
-TAIL_LIMIT_S = 120.0
-LONGEST_TAIL_S = 3600.0
 
-Item = "Effect | Chain | Parallel"
 Sidechain = npt.ArrayLike | Mapping[str, npt.ArrayLike] | None
-
-
-class Chain:
-    """Effects one after the other. An empty chain leaves the sound as it is."""
-
-    serial = True
-
-    def __init__(self, items: Iterable[Effect | Chain | Parallel] = ()) -> None:
-        self.items: list[Effect | Chain | Parallel] = _checked(items)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Chain) and self.items == other.items
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Chain([{', '.join(map(repr, self.items))}])"
-
-    def children(self) -> Sequence[Effect | Chain | Parallel]:
-        return self.items
-
-    def copy(self) -> Chain:
-        return Chain(item.copy() for item in self.items)
-
-
-class Parallel:
-    """Branches that hear the same input and are added, each delayed to the slowest.
-
-    Args:
-        branches: effects, chains or lists of effects; an empty list is the dry signal.
-    """
-
-    serial = False
-
-    def __init__(self, branches: Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
-        self.branches: list[Chain] = [
-            b if isinstance(b, Chain) else Chain(b if isinstance(b, list | tuple) else [b])  # type: ignore[list-item]
-            for b in branches
-        ]
-        if not self.branches:
-            raise ValueError("a Parallel needs at least one branch; an empty list is the dry signal")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Parallel) and self.branches == other.branches
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Parallel([{', '.join(map(repr, self.branches))}])"
-
-    def children(self) -> Sequence[Effect | Chain | Parallel]:
-        return self.branches
-
-    def copy(self) -> Parallel:
-        return Parallel(branch.copy() for branch in self.branches)
-
-
-def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Parallel:
-    """A Parallel of the dry signal and `wet`, with the latency of `wet` compensated.
-
-    Args:
-        wet: what the wet branch goes through.
-        mix: share of the wet signal, 0 to 1; both shares are Gain effects and can be moved later.
-    """
-    from .effects import Gain
-
-    if not 0.0 <= mix <= 1.0:
-        raise ValueError(f"mix = {mix:g} is outside 0 to 1")
-    least = Gain.card.addresses["gain_db"].min
-
-    def level(share: float) -> float:
-        return max(20.0 * math.log10(share), least) if share > 0 else least
-
-    branch: list[Any] = list(wet) if isinstance(wet, list | tuple) else [wet]
-    return Parallel([Chain([Gain(gain_db=level(1.0 - mix))]), Chain([*branch, Gain(gain_db=level(mix))])])
-
-
-def _checked(items: Iterable[Any]) -> list[Effect | Chain | Parallel]:
-    found = list(items)
-    for item in found:
-        if not isinstance(item, Effect | Chain | Parallel):
-            raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({item!r})")
-    return found
-
-
-def _effects(item: Effect | Chain | Parallel) -> Iterator[Effect]:
-    """All effects in the engine's order."""
-    if isinstance(item, Effect):
-        yield item
-        return
-    for child in item.children():
-        yield from _effects(child)
 
 
 @dataclass(frozen=True)
@@ -168,7 +74,7 @@ class Rack:
 
     def _adopt(self) -> None:
         """Give every effect its address and listen to it."""
-        effects = list(_effects(self._root))
+        effects = list(effects_of(self._root))
         if len({id(e) for e in effects}) < len(effects):
             raise ValueError("the same effect object is in the rack twice; use effect.copy() for the second")
         for e in effects:
@@ -546,7 +452,7 @@ class Rack:
 
     def isclose(self, other: Rack, tolerance: float = 1e-6) -> bool:
         """True when both have the same structure and every value agrees within `tolerance` of its range."""
-        if _shape(self._root) != _shape(other._root) or list(self._mapping) != list(other._mapping):
+        if shape_of(self._root) != shape_of(other._root) or list(self._mapping) != list(other._mapping):
             return False
         for address, effect in self._mapping.items():
             mine, theirs = effect.values(), other._mapping[address].values()
@@ -572,116 +478,3 @@ def _rebuild_rack(items: list[Any], name: str, provenance: dict[str, Any], array
     made = Rack(items, name)
     made.provenance, made.arrays = provenance, arrays
     return made
-
-
-def _shape(item: Effect | Chain | Parallel) -> object:
-    if isinstance(item, Effect):
-        return (item.card.id, item.bypass, item.key)
-    return (type(item).__name__, tuple(_shape(child) for child in item.children()))
-
-
-class Renderer:
-    """One rendering from silence: feeds blocks, drops the latency at the start, follows the tail at the end."""
-
-    quiet_s = 0.5  # so long below silence, and the tail has ended
-
-    def __init__(self, rack: Rack, sample_rate: float, channels: int) -> None:
-        self.rack = rack
-        self.rate = sample_rate
-        self.channels = channels
-        self.engine = rack._new_engine(sample_rate, channels)
-        self.latency = self.engine.latency
-        self._skip = self.latency
-
-    def automate(self, automation: Mapping[str, npt.ArrayLike]) -> None:
-        """Curves by address, one value a tick; shorter ones hold their last value."""
-        indices, rows = [], []
-        for address, curve in automation.items():
-            p, index = self.rack._index(address)
-            if p.kind != "continuous":
-                raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
-            row = np.asarray(curve, dtype=np.float32).reshape(-1)
-            if row.size == 0:
-                raise ValueError(f"the automation of {address} is empty")
-            for value in (row.min(), row.max()):
-                p.check(float(value), address.rpartition(".")[0])
-            indices.append(index)
-            rows.append(row)
-        length = max(row.size for row in rows)
-        padded = [np.pad(row, (0, length - row.size), mode="edge") for row in rows]
-        self.engine.automate(indices, np.ascontiguousarray(padded, dtype=np.float32))
-
-    def block(self, x: Audio, keys: list[Audio]) -> Audio:
-        """The next block; at the start it is shorter by what the latency holds back."""
-        y = self.engine.process(x, keys)
-        if self._skip:
-            dropped = min(self._skip, y.shape[1])
-            self._skip -= dropped
-            y = y[:, dropped:]
-        return y
-
-    def flush(self) -> Audio:
-        """What the latency still holds back after the last block."""
-        return self.block(*self._silence(self.latency))
-
-    def _silence(self, frames: int) -> tuple[Audio, list[Audio]]:
-        zeros = np.zeros((self.channels, frames), np.float32)
-        return zeros, [zeros] * len(self.rack._keys)
-
-    def tail(self, tail: str | float | None) -> Iterator[Audio]:
-        """Blocks of what still sounds after the input has ended."""
-        if tail is None:
-            return
-        if isinstance(tail, str):
-            if tail != "auto":
-                raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
-            yield from self._follow()
-            return
-        seconds = float(tail)
-        if not 0 <= seconds <= LONGEST_TAIL_S:
-            raise ValueError(f"tail = {tail:g} s is outside 0 to {LONGEST_TAIL_S:g}")
-        frames = round(seconds * self.rate)
-        while frames > 0:
-            step = min(frames, 4096)
-            yield self.block(*self._silence(step))
-            frames -= step
-
-    def _follow(self) -> Iterator[Audio]:
-        quiet = 0
-        held: list[Audio] = []
-        for _ in range(int(TAIL_LIMIT_S * self.rate) // 4096 + 1):
-            y = self.block(*self._silence(4096))
-            loud = np.flatnonzero(np.max(np.abs(y), axis=0) > SILENCE)
-            if loud.size:
-                yield from held
-                end = int(loud[-1]) + 1
-                yield y[:, :end]
-                held, quiet = [y[:, end:]], y.shape[1] - end
-            else:
-                held.append(y)
-                quiet += y.shape[1]
-                if quiet > self.quiet_s * self.rate:
-                    return
-
-    def whole(
-        self,
-        x: Audio,
-        keys: list[Audio],
-        tail: str | float | None,
-        changes: Sequence[tuple[int, str, float]] = (),
-    ) -> Audio:
-        """All of it at once; `changes` are (frame, address, value)."""
-        parts, start = [], 0
-        for frame, address, value in [*sorted(changes), (x.shape[1], "", 0.0)]:
-            end = min(max(frame, start), x.shape[1])
-            if end > start or not changes:
-                parts.append(
-                    self.block(np.ascontiguousarray(x[:, start:end]), [np.ascontiguousarray(k[:, start:end]) for k in keys])
-                )
-            start = end
-            if address:
-                p, index = self.rack._index(address)
-                self.engine.set_parameter(index, p.to_engine(p.check(value, address.rpartition(".")[0])))
-        parts.append(self.flush())
-        parts += self.tail(tail)
-        return parts[0] if len(parts) == 2 and not parts[1].size else np.concatenate(parts, axis=1)

@@ -14,7 +14,8 @@ import numpy as np
 
 from .audio import Audio, check_rate
 from .files import FORMATS, AudioFile, AudioWriter, format_of
-from .rack import Rack, Renderer
+from .rack import Rack
+from .renderer import Renderer
 
 BLOCK = 65536
 Progress = Callable[[int], None]

@@ -22,7 +22,7 @@ from ..rack import Rack
 from .curves import Curve, curves
 
 if TYPE_CHECKING:
-    from ..train.fit import FitResult
+    from ..train.result import FitResult
 
 HEARD_S = 12.0  # of the first pair, in the players and spectrograms
 COLOURS = {"start": "#8a8f98", "target": "#d9822b", "fitted": "#2b6cb0", "held out": "#d9822b", "training": "#2b6cb0"}

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,101 +15,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import __version__
 from ..audio import Audio
-from ..card import Parameter, Value
+from ..card import Parameter
 from ..effect import unknown
 from ..files import atomic, check_writable
 from ..rack import Rack
 from ..twins.constrain import to_value
 from ..twins.rack_twin import RackTwin
-from .data import Pair, Source, Split, load_pairs, split
+from .data import Pair, Source, load_pairs, split
 from .distances import Distances, distances, stft_loss, waveform_loss
 from .polish import Polished, polish
 from .progress import FitProgress
+from .result import FitResult, ParameterResult, in_units, provenance
 from .scan import SENSITIVE, scan
 
 if TYPE_CHECKING:
-    from os import PathLike
+    pass
 
 EDGE = 0.04  # training starts at least so far inside a range: at its very end the slope is 0
 POLISH_BELOW = 0.7  # relative residual under which the waveforms agree enough for the second-order steps
 CHECK_EVERY = 10
 SCAN_S = 3.0
 SHORTEST_WINDOW_S = 0.5
-
-
-@dataclass
-class ParameterResult:
-    """One trained value: where it began and ended, in user units, and how well the recording determines it.
-
-    `standard_error` is in the parameter's unit (None: not computed); `determined` is False when it is more than a tenth of
-    the card's range, measured in the parameter's own scale.
-    """
-
-    address: str
-    start: float
-    fitted: float
-    unit: str
-    low: float
-    high: float
-    expected: tuple[float, float]
-    standard_error: float | None = None
-    determined: bool | None = None
-
-    @property
-    def inside_expected(self) -> bool:
-        return self.expected[0] <= self.fitted <= self.expected[1]
-
-
-@dataclass
-class FitResult:
-    """What came of a fit.
-
-    `rack` has the fitted values and the provenance; `nothing`, `start` and `fitted` are distances on held-out audio of the
-    dry sound itself, of the rack before, and of the rack after; `history` has one row for each check.
-    """
-
-    rack: Rack
-    start_rack: Rack
-    pairs: list[Pair]
-    sample_rate: float
-    nothing: Distances
-    start: Distances
-    fitted: Distances
-    parameters: list[ParameterResult]
-    history: list[dict[str, float]]
-    settings: dict[str, Any]
-    stopped: str
-    skipped_steps: int
-    seconds: float
-    target_rack: Rack | None = None
-    splits: list[Split] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        lines = [
-            f"fit of {len(self.settings['learn'])} parameters in {self.seconds:.0f} s ({self.stopped}), on held-out audio:",
-            f"  doing nothing  {self.nothing}",
-            f"  at the start   {self.start}",
-            f"  fitted         {self.fitted}",
-        ]
-        if self.skipped_steps:
-            lines.append(f"  {self.skipped_steps} steps were skipped because the loss or a gradient was not finite")
-        vague = [p.address for p in self.parameters if p.determined is False]
-        if vague:
-            lines.append(f"  the recording does not determine: {', '.join(vague)}")
-        outside = [p.address for p in self.parameters if not p.inside_expected]
-        if outside:
-            lines.append(f"  outside the expected range: {', '.join(outside)}")
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-    def report(self, path: str | PathLike[str]) -> Path:
-        """Write one self-contained HTML page about this fit, and return its path."""
-        from ..explain.report import write_report
-
-        return write_report(self, Path(path))
 
 
 def fit(
@@ -234,7 +158,7 @@ def fit(
         seconds=time.monotonic() - began,
         splits=run.splits,
     )
-    fitted_rack.provenance = _provenance(result)
+    fitted_rack.provenance = provenance(result)
     if run.history:
         rows = [[h["step"], h["loss"], h["held_out"]] for h in run.history]
         fitted_rack.arrays = {"history_step_loss_held_out": np.array(rows, np.float32)}
@@ -501,44 +425,6 @@ def _parameters(before: Rack, after: Rack, addresses: list[str], run: _Run) -> l
         start, fitted = float(before.get(address)), float(after.get(address))
         result = ParameterResult(address, start, fitted, p.unit, p.min, p.max, p.expected)
         if i < len(errors):
-            result.standard_error, result.determined = _in_units(p, run.raw[i].item(), errors[i])
+            result.standard_error, result.determined = in_units(p, run.raw[i].item(), errors[i])
         found.append(result)
     return found
-
-
-def _in_units(p: Parameter, u: float, error: float) -> tuple[float | None, bool]:
-    """A standard error in the constrained domain as one in the parameter's unit, and whether it is small."""
-    if not np.isfinite(error):
-        return None, False
-    ends = [float(to_value(p, torch.tensor(u + sign * min(error, 0.5), dtype=torch.float64))) for sign in (-1, 1)]
-    return abs(ends[1] - ends[0]) / 2, error <= 0.1
-
-
-def _provenance(r: FitResult) -> dict[str, Any]:
-    def readable(value: Value | float) -> Any:
-        return round(value, 6) if isinstance(value, float) else value
-
-    return {
-        "made_by": f"twinrack {__version__} fit, torch {torch.__version__}, {platform.machine()}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sample_rate": r.sample_rate,
-        "recordings": [
-            {
-                "name": p.name,
-                "seconds": round(p.frames / r.sample_rate, 3),
-                "dry_sha256": p.dry_hash,
-                "wet_sha256": p.wet_hash,
-                "latency_frames": p.latency_frames,
-            }
-            for p in r.pairs
-        ],
-        "settings": {k: v for k, v in r.settings.items()},
-        "stopped": r.stopped,
-        "skipped_steps": r.skipped_steps,
-        "held_out": {"nothing": r.nothing.to_json(), "start": r.start.to_json(), "fitted": r.fitted.to_json()},
-        "start_values": {p.address: readable(p.start) for p in r.parameters},
-        "standard_errors": {p.address: None if p.standard_error is None else readable(p.standard_error) for p in r.parameters},
-        "not_determined": [p.address for p in r.parameters if p.determined is False],
-        "outside_expected": [p.address for p in r.parameters if not p.inside_expected],
-        "reviews": [],
-    }

@@ -16,7 +16,8 @@ from .recursions import Path
 from .values import Given
 
 if TYPE_CHECKING:
-    from ..rack import Chain, Parallel, Rack
+    from ..rack import Rack
+    from ..tree import Chain, Parallel
 
 
 PREFIX = "at_"  # so that an effect may be called what a torch module has already, such as "values"

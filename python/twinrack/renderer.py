@@ -1,0 +1,125 @@
+"""One rendering of a rack from silence, block by block: what calls, files and traces share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from .audio import Audio
+
+if TYPE_CHECKING:
+    from .rack import Rack
+
+SILENCE = 1e-7  # -140 dBFS: below this a tail has ended
+TAIL_LIMIT_S = 120.0
+LONGEST_TAIL_S = 3600.0
+
+
+class Renderer:
+    """One rendering from silence: feeds blocks, drops the latency at the start, follows the tail at the end."""
+
+    quiet_s = 0.5  # so long below silence, and the tail has ended
+
+    def __init__(self, rack: Rack, sample_rate: float, channels: int) -> None:
+        self.rack = rack
+        self.rate = sample_rate
+        self.channels = channels
+        self.engine = rack._new_engine(sample_rate, channels)
+        self.latency = self.engine.latency
+        self._skip = self.latency
+
+    def automate(self, automation: Mapping[str, npt.ArrayLike]) -> None:
+        """Curves by address, one value a tick; shorter ones hold their last value."""
+        indices, rows = [], []
+        for address, curve in automation.items():
+            p, index = self.rack._index(address)
+            if p.kind != "continuous":
+                raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
+            row = np.asarray(curve, dtype=np.float32).reshape(-1)
+            if row.size == 0:
+                raise ValueError(f"the automation of {address} is empty")
+            for value in (row.min(), row.max()):
+                p.check(float(value), address.rpartition(".")[0])
+            indices.append(index)
+            rows.append(row)
+        length = max(row.size for row in rows)
+        padded = [np.pad(row, (0, length - row.size), mode="edge") for row in rows]
+        self.engine.automate(indices, np.ascontiguousarray(padded, dtype=np.float32))
+
+    def block(self, x: Audio, keys: list[Audio]) -> Audio:
+        """The next block; at the start it is shorter by what the latency holds back."""
+        y = self.engine.process(x, keys)
+        if self._skip:
+            dropped = min(self._skip, y.shape[1])
+            self._skip -= dropped
+            y = y[:, dropped:]
+        return y
+
+    def flush(self) -> Audio:
+        """What the latency still holds back after the last block."""
+        return self.block(*self._silence(self.latency))
+
+    def _silence(self, frames: int) -> tuple[Audio, list[Audio]]:
+        zeros = np.zeros((self.channels, frames), np.float32)
+        return zeros, [zeros] * len(self.rack._keys)
+
+    def tail(self, tail: str | float | None) -> Iterator[Audio]:
+        """Blocks of what still sounds after the input has ended."""
+        if tail is None:
+            return
+        if isinstance(tail, str):
+            if tail != "auto":
+                raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
+            yield from self._follow()
+            return
+        seconds = float(tail)
+        if not 0 <= seconds <= LONGEST_TAIL_S:
+            raise ValueError(f"tail = {tail:g} s is outside 0 to {LONGEST_TAIL_S:g}")
+        frames = round(seconds * self.rate)
+        while frames > 0:
+            step = min(frames, 4096)
+            yield self.block(*self._silence(step))
+            frames -= step
+
+    def _follow(self) -> Iterator[Audio]:
+        quiet = 0
+        held: list[Audio] = []
+        for _ in range(int(TAIL_LIMIT_S * self.rate) // 4096 + 1):
+            y = self.block(*self._silence(4096))
+            loud = np.flatnonzero(np.max(np.abs(y), axis=0) > SILENCE)
+            if loud.size:
+                yield from held
+                end = int(loud[-1]) + 1
+                yield y[:, :end]
+                held, quiet = [y[:, end:]], y.shape[1] - end
+            else:
+                held.append(y)
+                quiet += y.shape[1]
+                if quiet > self.quiet_s * self.rate:
+                    return
+
+    def whole(
+        self,
+        x: Audio,
+        keys: list[Audio],
+        tail: str | float | None,
+        changes: Sequence[tuple[int, str, float]] = (),
+    ) -> Audio:
+        """All of it at once; `changes` are (frame, address, value)."""
+        parts, start = [], 0
+        for frame, address, value in [*sorted(changes), (x.shape[1], "", 0.0)]:
+            end = min(max(frame, start), x.shape[1])
+            if end > start or not changes:
+                parts.append(
+                    self.block(np.ascontiguousarray(x[:, start:end]), [np.ascontiguousarray(k[:, start:end]) for k in keys])
+                )
+            start = end
+            if address:
+                p, index = self.rack._index(address)
+                self.engine.set_parameter(index, p.to_engine(p.check(value, address.rpartition(".")[0])))
+        parts.append(self.flush())
+        parts += self.tail(tail)
+        return parts[0] if len(parts) == 2 and not parts[1].size else np.concatenate(parts, axis=1)

@@ -1,0 +1,107 @@
+"""Chain and Parallel: the tree that a rack is, with effects as its leaves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from .effect import Effect
+
+
+class Chain:
+    """Effects one after the other. An empty chain leaves the sound as it is."""
+
+    serial = True
+
+    def __init__(self, items: Iterable[Effect | Chain | Parallel] = ()) -> None:
+        self.items: list[Effect | Chain | Parallel] = checked(items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Chain) and self.items == other.items
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Chain([{', '.join(map(repr, self.items))}])"
+
+    def children(self) -> Sequence[Effect | Chain | Parallel]:
+        return self.items
+
+    def copy(self) -> Chain:
+        return Chain(item.copy() for item in self.items)
+
+
+class Parallel:
+    """Branches that hear the same input and are added, each delayed to the slowest.
+
+    Args:
+        branches: effects, chains or lists of effects; an empty list is the dry signal.
+    """
+
+    serial = False
+
+    def __init__(self, branches: Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
+        self.branches: list[Chain] = [
+            b if isinstance(b, Chain) else Chain(b if isinstance(b, list | tuple) else [b])  # type: ignore[list-item]
+            for b in branches
+        ]
+        if not self.branches:
+            raise ValueError("a Parallel needs at least one branch; an empty list is the dry signal")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Parallel) and self.branches == other.branches
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Parallel([{', '.join(map(repr, self.branches))}])"
+
+    def children(self) -> Sequence[Effect | Chain | Parallel]:
+        return self.branches
+
+    def copy(self) -> Parallel:
+        return Parallel(branch.copy() for branch in self.branches)
+
+
+def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Parallel:
+    """A Parallel of the dry signal and `wet`, with the latency of `wet` compensated.
+
+    Args:
+        wet: what the wet branch goes through.
+        mix: share of the wet signal, 0 to 1; both shares are Gain effects and can be moved later.
+    """
+    from .effects import Gain
+
+    if not 0.0 <= mix <= 1.0:
+        raise ValueError(f"mix = {mix:g} is outside 0 to 1")
+    least = Gain.card.addresses["gain_db"].min
+
+    def level(share: float) -> float:
+        return max(20.0 * math.log10(share), least) if share > 0 else least
+
+    branch: list[Any] = list(wet) if isinstance(wet, list | tuple) else [wet]
+    return Parallel([Chain([Gain(gain_db=level(1.0 - mix))]), Chain([*branch, Gain(gain_db=level(mix))])])
+
+
+def checked(items: Iterable[Any]) -> list[Effect | Chain | Parallel]:
+    found = list(items)
+    for item in found:
+        if not isinstance(item, Effect | Chain | Parallel):
+            raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({item!r})")
+    return found
+
+
+def effects_of(item: Effect | Chain | Parallel) -> Iterator[Effect]:
+    """All effects in the engine's order."""
+    if isinstance(item, Effect):
+        yield item
+        return
+    for child in item.children():
+        yield from effects_of(child)
+
+
+def shape_of(item: Effect | Chain | Parallel) -> object:
+    if isinstance(item, Effect):
+        return (item.card.id, item.bypass, item.key)
+    return (type(item).__name__, tuple(shape_of(child) for child in item.children()))
