@@ -1,6 +1,9 @@
 """What all tests share with pytest."""
 
+import os
 import zlib
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads sleep, on machines that are shared
 
 import numpy as np
 import pytest

@@ -35,10 +35,10 @@ inline float log2_of(float x) noexcept TR_RT {
 }
 
 inline float exp2_of(float x) noexcept TR_RT {
-  x = x < -126.0f ? -126.0f : (x > 126.0f ? 126.0f : x);
-  const float shifted = x + 12582912.0f;  // 1.5 * 2^23: rounds to the nearest integer
+  const float low = x > -126.0f ? x : -126.0f, bounded = low < 126.0f ? low : 126.0f;
+  const float shifted = bounded + 12582912.0f;  // 1.5 * 2^23: rounds to the nearest integer
   const float whole = shifted - 12582912.0f;
-  const float f = x - whole;
+  const float f = bounded - whole + (x - x);  // what is not finite stays so, and is found as a fault
   const float series =
       1.0f + f * (0.6931471805599453f +
                   f * (0.2402265069591007f +

@@ -206,7 +206,7 @@ void Program::process(float* const* io, const SideBlock* keys, int frames) noexc
         for (int c = 0; c < format_.channels; ++c) {
           DelayLine& line = delays_[step.slot][static_cast<std::size_t>(c)];
           line.write(to[c], frames);
-          for (int n = 0; n < frames; ++n) to[c][n] = line.read(frames, n, step.frames);
+          std::copy_n(line.written(frames, step.frames), frames, to[c]);
         }
         break;
     }
@@ -222,8 +222,7 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
     measure(io[c], frames, in);
     if (slot.latency > 0) {
       slot.dry[at].write(io[c], frames);
-      for (int n = 0; n < frames; ++n)
-        dry_[at][static_cast<std::size_t>(n)] = slot.dry[at].read(frames, n, slot.latency);
+      std::copy_n(slot.dry[at].written(frames, slot.latency), frames, dry_[at].data());
     } else {
       std::copy_n(io[c], frames, dry_[at].data());
     }

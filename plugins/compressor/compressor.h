@@ -181,7 +181,7 @@ struct Compressor {
       if (lookahead_ > 0) {
         DelayLine& delay = delays_[static_cast<std::size_t>(c)];
         delay.write(x, frames);
-        for (int n = 0; n < frames; ++n) x[n] = delay.read(frames, n, lookahead_);
+        std::copy_n(delay.written(frames, lookahead_), frames, x);
       }
       for (int n = 0; n < frames; ++n) x[n] *= gain[n];
     }

@@ -44,11 +44,11 @@ struct FDNReverb {
     diffusers_.assign(count * fdn_diffusers, DelayLine());
     for (std::size_t c = 0; c < count; ++c) {
       for (std::size_t i = 0; i < fdn_diffusers; ++i) {
-        diffusers_[c * fdn_diffusers + i].prepare(layout_.diffuser_frames[i][c % 2], 1);
+        diffusers_[c * fdn_diffusers + i].prepare(layout_.diffuser_frames[i][c % 2], tick_frames);
       }
     }
     lines_.assign(fdn_lines, DelayLine());
-    for (std::size_t i = 0; i < fdn_lines; ++i) lines_[i].prepare(layout_.line_frames[i], 1);
+    for (std::size_t i = 0; i < fdn_lines; ++i) lines_[i].prepare(layout_.line_frames[i], tick_frames);
     wet_.assign(count * max_segment, 0.0f);
     late_.assign(count * max_segment, 0.0f);
   }
@@ -207,8 +207,18 @@ struct FDNReverb {
     for (int c = 0; c < channels_; ++c) delay(c, frames);
     for (int c = 0; c < channels_; ++c) diffuse(c, frames);
     network(frames);
-    for (int c = 0; c < channels_; ++c) reflect(c, frames);
+    reflect(frames);
     finish(io, start, frames);
+  }
+
+  // A setting at each frame of the stretch.
+  struct Curve {
+    float at[tick_frames];
+  };
+  Curve curve(float from, float to) const noexcept TR_RT {
+    Curve c;
+    for (int n = 0; n < tick_frames; ++n) c.at[n] = mixed(from, to, n);
+    return c;
   }
 
   // Fractional, by third-order Lagrange interpolation.
@@ -216,16 +226,30 @@ struct FDNReverb {
     DelayLine& line = pre_delay_[static_cast<std::size_t>(channel)];
     float* x = wet(channel);
     line.write(x, frames);
+    if (!ramping_) {
+      const int whole = static_cast<int>(pre_delay_to_);
+      const Taps t = taps(static_cast<float>(pre_delay_to_ - whole));
+      const float *x0 = line.written(frames, whole - 1), *x1 = line.written(frames, whole),
+                  *x2 = line.written(frames, whole + 1), *x3 = line.written(frames, whole + 2);
+      for (int n = 0; n < frames; ++n) x[n] = t.w0 * x0[n] + t.w1 * x1[n] + t.w2 * x2[n] + t.w3 * x3[n];
+      return;
+    }
     for (int n = 0; n < frames; ++n) {
       const double share = ramp_share<double>(frame_ + n);
-      const double age = ramping_ ? pre_delay_from_ + (pre_delay_to_ - pre_delay_from_) * share : pre_delay_to_;
+      const double age = pre_delay_from_ + (pre_delay_to_ - pre_delay_from_) * share;
       const int whole = static_cast<int>(age);
-      const auto f = static_cast<float>(age - whole);
-      const float a = (f + 1.0f) * (f - 1.0f), b = f * (f - 2.0f);
-      x[n] = -b * (f - 1.0f) / 6.0f * line.read(frames, n, whole - 1) +
-             a * (f - 2.0f) / 2.0f * line.read(frames, n, whole) -
-             b * (f + 1.0f) / 2.0f * line.read(frames, n, whole + 1) + a * f / 6.0f * line.read(frames, n, whole + 2);
+      const Taps t = taps(static_cast<float>(age - whole));
+      const float* oldest = line.written(frames, whole + 2) + n;
+      x[n] = t.w0 * oldest[3] + t.w1 * oldest[2] + t.w2 * oldest[1] + t.w3 * oldest[0];
     }
+  }
+
+  struct Taps {
+    float w0, w1, w2, w3;
+  };
+  static Taps taps(float f) noexcept TR_RT {
+    const float a = (f + 1.0f) * (f - 1.0f), b = f * (f - 2.0f);
+    return {-b * (f - 1.0f) / 6.0f, a * (f - 2.0f) / 2.0f, -b * (f + 1.0f) / 2.0f, a * f / 6.0f};
   }
 
   void diffuse(int channel, int frames) noexcept TR_RT {
@@ -235,43 +259,58 @@ struct FDNReverb {
     for (std::size_t i = 0; i < fdn_diffusers; ++i) {
       DelayLine& line = diffusers_[c * fdn_diffusers + i];
       const int length = layout_.diffuser_frames[i][side];
-      for (int n = 0; n < frames; ++n) {
-        const float g = mixed(from_.diffusion[i][side], to_.diffusion[i][side], n);
-        line.push(allpass_step(g, line.before_push(length), y[n], y[n]));
+      const Curve g = curve(from_.diffusion[i][side], to_.diffusion[i][side]);
+      for (int start = 0; start < frames; start += length) {  // so many frames do not need each other
+        const int count = std::min(length, frames - start);
+        const float* delayed = line.coming(length);
+        float v[tick_frames];
+        for (int n = 0; n < count; ++n) {
+          v[n] = allpass_step(g.at[start + n], delayed[n], y[start + n], y[start + n]);
+        }
+        line.write(v, count);
       }
     }
-    for (int n = 0; n < frames; ++n) y[n] *= mixed(from_.late, to_.late, n);
+    const Curve open = curve(from_.late, to_.late);
+    for (int n = 0; n < frames; ++n) y[n] *= open.at[n];
   }
 
+  // The shortest line is longer than a stretch, so what comes out of the lines is known before it begins.
   void network(int frames) noexcept TR_RT {
+    const float* coming[fdn_lines];
+    float going[fdn_lines][tick_frames];
+    for (std::size_t i = 0; i < fdn_lines; ++i) coming[i] = lines_[i].coming(layout_.line_frames[i]);
+    const Curve level = curve(from_.late_level, to_.late_level);
     for (int n = 0; n < frames; ++n) {
       alignas(32) float values[fdn_lines];
-      for (std::size_t i = 0; i < fdn_lines; ++i) values[i] = lines_[i].before_push(layout_.line_frames[i]);
+      for (std::size_t i = 0; i < fdn_lines; ++i) values[i] = coming[i][n];
       Turns<float> turns;
       const float share = ramp_share<float>(frame_in_tick_ + n);
       for (std::size_t i = 0; i < fdn_pairs; ++i) {
         turns.cosine[i] = turns_from_.cosine[i] + (turns_to_.cosine[i] - turns_from_.cosine[i]) * share;
         turns.sine[i] = turns_from_.sine[i] + (turns_to_.sine[i] - turns_from_.sine[i]) * share;
       }
-      const LineFilters<float> filters = ramping_ ? line_filters(ramp_share<float>(frame_ + n)) : filters_;
-      hadamard(turn(turns, attenuate(states_, filters, L::load(values)))).store(values);
-      const float level = mixed(from_.late_level, to_.late_level, n);
+      if (ramping_) {
+        const LineFilters<float> filters = line_filters(ramp_share<float>(frame_ + n));
+        hadamard(turn(turns, attenuate(states_, filters, L::load(values)))).store(values);
+      } else {
+        hadamard(turn(turns, attenuate(states_, filters_, L::load(values)))).store(values);
+      }
       float in[max_channels];
       for (int c = 0; c < channels_; ++c) {
         in[c] = late(c)[n];
-        late(c)[n] = level * values[c];
+        late(c)[n] = level.at[n] * values[c];
       }
-      for (int i = 0; i < fdn_lines; ++i) {
-        const auto at = static_cast<std::size_t>(i);
-        lines_[at].push(values[i] + entrance_[at] * in[i % channels_]);
+      for (std::size_t i = 0; i < fdn_lines; ++i) {
+        going[i][n] = values[i] + entrance_[i] * in[static_cast<int>(i) % channels_];
       }
     }
+    for (std::size_t i = 0; i < fdn_lines; ++i) lines_[i].write(going[i], frames);
   }
 
   // Adds the early reflections to what the network gave; odd taps come from the channel opposite.
-  void reflect(int channel, int frames) noexcept TR_RT {
-    early_[static_cast<std::size_t>(channel)].write(wet(channel), frames);
-    if (channel + 1 < channels_) return;
+  void reflect(int frames) noexcept TR_RT {
+    for (int c = 0; c < channels_; ++c) early_[static_cast<std::size_t>(c)].write(wet(c), frames);
+    const Curve level = curve(from_.early, to_.early);
     for (int c = 0; c < channels_; ++c) {
       const auto side = static_cast<std::size_t>(c % 2);
       const int opposite = (c ^ 1) < channels_ ? c ^ 1 : c;
@@ -279,21 +318,27 @@ struct FDNReverb {
       for (std::size_t i = 0; i < early_taps; ++i) {
         const DelayLine& line = early_[static_cast<std::size_t>(i % 2 == 0 ? c : opposite)];
         const float gain = layout_.early_gain[side][i];
-        for (int n = 0; n < frames; ++n) sum[n] += gain * line.read(frames, n, layout_.early_frames[side][i]);
+        const float* echo = line.written(frames, layout_.early_frames[side][i]);
+        for (int n = 0; n < frames; ++n) sum[n] += gain * echo[n];
       }
-      for (int n = 0; n < frames; ++n) late(c)[n] += mixed(from_.early, to_.early, n) * sum[n];
+      float* y = late(c);
+      for (int n = 0; n < frames; ++n) y[n] += level.at[n] * sum[n];
     }
   }
 
   void finish(Block io, int start, int frames) noexcept TR_RT {
-    for (int n = 0; n < frames; ++n) {
-      float mean = 0.0f;
-      for (int c = 0; c < channels_; ++c) mean += late(c)[n];
-      mean /= static_cast<float>(channels_);
-      const float width = mixed(from_.width, to_.width, n), mix = mixed(from_.mix, to_.mix, n);
-      for (int c = 0; c < channels_; ++c) {
-        float& x = io.channel[c][start + n];
-        x = (1.0f - mix) * x + mix * (mean + width * (late(c)[n] - mean));
+    const Curve width = curve(from_.width, to_.width), mix = curve(from_.mix, to_.mix);
+    float mean[tick_frames] = {};
+    for (int c = 0; c < channels_; ++c) {
+      const float* y = late(c);
+      for (int n = 0; n < frames; ++n) mean[n] += y[n];
+    }
+    for (int n = 0; n < frames; ++n) mean[n] /= static_cast<float>(channels_);
+    for (int c = 0; c < channels_; ++c) {
+      const float* y = late(c);
+      float* x = io.channel[c] + start;
+      for (int n = 0; n < frames; ++n) {
+        x[n] = (1.0f - mix.at[n]) * x[n] + mix.at[n] * (mean[n] + width.at[n] * (y[n] - mean[n]));
       }
     }
   }

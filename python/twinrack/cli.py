@@ -26,6 +26,8 @@ RackOption = Annotated[Path, typer.Option("--rack", help="Patch: a .rack.json fi
 
 def main() -> None:
     """Run the command."""
+    # Training threads that wait would otherwise spin, and slow each other down where something else runs too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=False)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
