@@ -36,6 +36,7 @@ EDGE = 0.04  # training starts at least so far inside a range: at its very end t
 POLISH_BELOW = 0.7  # relative residual under which the waveforms agree enough for the second-order steps
 CHECK_EVERY = 10
 SCAN_S = 3.0
+CLEARLY_NEARER = 0.93
 SHORTEST_WINDOW_S = 0.5
 
 
@@ -201,6 +202,7 @@ class _Run:
         self.random = np.random.default_rng(settings["seed"])
         self.history: list[dict[str, float]] = []
         self.skipped = 0
+        self.unclear = True  # whether the search has not found where delays begin
         self.stopped = "all steps done"
         self.polished: Polished | None = None
         self.best = (float("inf"), [u.item() for u in self.raw])
@@ -280,7 +282,7 @@ class _Run:
             self._resume(checkpoint, optimizer, schedule)
         without = 0
         for step in range(self.first_step, steps):
-            if step in (0, steps // 3):  # at the start, and again when the rest has come nearer
+            if step == 0 or (step == steps // 3 and self.unclear):  # again when the rest has come nearer
                 self._search(bar)
             loss = self._step(optimizer)
             with warnings.catch_warnings():  # a skipped first step is meant
@@ -352,7 +354,7 @@ class _Run:
         sensitive = [(u, p) for u, p in sensitive if p.learning_step < SENSITIVE]
         if sensitive and self.settings["waveform_weight"] > 0:
             bar.searching([p.id for _, p in sensitive])
-            scan(sensitive, *self._sound(SCAN_S))
+            self.unclear = scan(sensitive, *self._sound(SCAN_S)) > CLEARLY_NEARER
 
     def finish(self, bar: FitProgress) -> None:
         """Second-order steps from the best values, where the waveforms agree enough, and how well each value is determined."""
