@@ -296,7 +296,7 @@ def _train_extra() -> None:
         import auraloss  # noqa: F401
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ValueError(f"training needs {error.name}; install it with: pip install 'twinrack[train]'") from None
+        raise ValueError(f"training needs {error.name}; in the clone of twinrack: pip install '.[train]'") from None
 
 
 @app.command()
