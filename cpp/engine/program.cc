@@ -265,16 +265,6 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
   if (slot.failed) slot.presence = slot.presence_before = 0;
 }
 
-void Program::reset() noexcept TR_RT {
-  for (Slot& slot : slots_) {
-    slot.effect.reset();
-    for (auto& line : slot.dry) line.reset();
-  }
-  for (auto& branch : delays_) {
-    for (auto& line : branch) line.reset();
-  }
-}
-
 void Program::restart_meters() noexcept TR_RT {
   for (Slot& slot : slots_) {
     slot.in = slot.out = {};

@@ -62,7 +62,6 @@ class Program {
   bool moving() const noexcept TR_RT { return moving_; }
   // Calls stay between multiples of max_segment.
   void process(float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
-  void reset() noexcept TR_RT;
 
   void restart_meters() noexcept TR_RT;
   // Makes the meters readable from other threads.

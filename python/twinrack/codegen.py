@@ -122,10 +122,6 @@ namespace twinrack::cards {{
 """
 
 
-def cards_json(cards: list[Card]) -> str:
-    return json.dumps([card.model_dump(mode="json", by_alias=True) for card in cards], ensure_ascii=False)
-
-
 def json_header(cards: list[Card]) -> str:
     pieces = [cpp_string(json.dumps(c.model_dump(mode="json", by_alias=True), ensure_ascii=False)) for c in cards]
     rows = ",\n    ".join(pieces)
