@@ -3,6 +3,9 @@
 // Written in increments of the two integrator states, so that float32 keeps its precision at low frequencies, where the
 // usual form subtracts two numbers close to 1. g > 0 is the warped frequency, k > 0 the damping (1/Q); the filter is
 // stable for every such pair, also while they change. The output mixes input, band pass and low pass by m0, m1, m2.
+//
+// A recursion is as slow as the way from a state to the next one: here two multiply-adds. The output is gathered to three
+// coefficients, so in a series the next filter waits for one multiply-add only.
 #if defined(TWINRACK_DSP_SVF_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_SVF_INL_H_
 #undef TWINRACK_DSP_SVF_INL_H_
@@ -20,13 +23,26 @@ template <class V>
 struct Svf {
   V g, damping, step;  // damping = g + k, step = 2 g / (1 + g (g + k))
   V m0, half_m1, half_m2;
+  V step_damping, step_g;     // what of each state a step takes away from it
+  V from_x, from_s1, from_s2;  // the output
 };
 
 template <class V>
 HWY_INLINE Svf<V> make_svf(V g, V k, V m0, V m1, V m2) noexcept TR_RT {
-  const V one = Broadcast<V>::of(1), half = Broadcast<V>::of(0.5);
-  const V damping = g + k;
-  return {g, damping, (g + g) / MulAdd(g, damping, one), m0, half * m1, half * m2};
+  const V one = Broadcast<V>::of(1), half = Broadcast<V>::of(0.5), two = Broadcast<V>::of(2);
+  Svf<V> c;
+  c.g = g;
+  c.damping = g + k;
+  c.step = (g + g) / MulAdd(g, c.damping, one);
+  c.m0 = m0;
+  c.half_m1 = half * m1;
+  c.half_m2 = half * m2;
+  c.step_damping = c.step * c.damping;
+  c.step_g = c.step * g;
+  c.from_x = MulAdd(c.half_m2, c.step_g, MulAdd(c.half_m1, c.step, m0));
+  c.from_s1 = MulAdd(c.half_m2, c.step, c.half_m1 * (two - c.step_damping));
+  c.from_s2 = NegMulAdd(c.half_m1, c.step, c.half_m2 * (two - c.step_g));
+  return c;
 }
 
 template <class V>
@@ -37,9 +53,9 @@ struct SvfState {
 template <class V>
 HWY_INLINE V svf_step(SvfState<V>& state, const Svf<V>& c, V x) noexcept TR_RT {
   const V u = x - state.s2;
-  const V next1 = MulAdd(c.step, NegMulAdd(c.damping, state.s1, u), state.s1);
-  const V next2 = MulAdd(c.step, MulAdd(c.g, u, state.s1), state.s2);
-  const V y = MulAdd(c.half_m2, state.s2 + next2, MulAdd(c.half_m1, state.s1 + next1, c.m0 * x));
+  const V y = MulAdd(c.from_x, x, MulAdd(c.from_s2, state.s2, c.from_s1 * state.s1));
+  const V next1 = MulAdd(c.step, u, NegMulAdd(c.step_damping, state.s1, state.s1));
+  const V next2 = MulAdd(c.step_g, u, MulAdd(c.step, state.s1, state.s2));
   state.s1 = next1;
   state.s2 = next2;
   return y;

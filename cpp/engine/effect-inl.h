@@ -32,6 +32,13 @@ struct EffectWrapper {
     if constexpr (requires(const E& e) { e.gain_reduction_db(); }) return of(self).gain_reduction_db();
     return 0.0f;
   }
+  static bool settle(void* self, int silent_frames) noexcept TR_RT {
+    if constexpr (requires(E& e) { e.settle(0); }) return of(self).settle(silent_frames);
+    return false;
+  }
+  static void rest(void* self, int frames) noexcept TR_RT {
+    if constexpr (requires(E& e) { e.rest(0); }) of(self).rest(frames);
+  }
 };
 
 template <class E>
@@ -48,12 +55,9 @@ const EffectType* effect_type() {
                                W::process,
                                W::reset,
                                W::latency,
-                               [] {
-                                 float (*meter)(const void*) noexcept TR_RT = nullptr;
-                                 if constexpr (requires(const E& e) { e.gain_reduction_db(); })
-                                   meter = W::gain_reduction_db;
-                                 return meter;
-                               }()};
+                               requires(const E& e) { e.gain_reduction_db(); } ? W::gain_reduction_db : nullptr,
+                               requires(E& e) { e.settle(0); } ? W::settle : nullptr,
+                               requires(E& e) { e.rest(0); } ? W::rest : nullptr};
   return &type;
 }
 

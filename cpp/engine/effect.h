@@ -23,6 +23,10 @@ struct EffectType {
   void (*reset)(void*) noexcept TR_RT;
   int (*latency)(const void*) noexcept;
   float (*gain_reduction_db)(const void*) noexcept TR_RT;  // null where there is none
+  // Sleep; null for an effect that never does. `settle` is asked after so many frames of silence: true when nothing above
+  // -140 dBFS comes any more and the effect's memory of the past no longer matters; it then forgets what is left of it.
+  bool (*settle)(void*, int silent_frames) noexcept TR_RT;
+  void (*rest)(void*, int frames) noexcept TR_RT;  // time that passes asleep; null where nothing moves meanwhile
 };
 
 // Null for an id that no card has.
@@ -48,6 +52,12 @@ class EffectInstance {
   void process(Block io, SideBlock key) noexcept TR_RT { type_->process(self_, io, key); }
   void reset() noexcept TR_RT { type_->reset(self_); }
   int latency() const noexcept { return type_->latency(self_); }
+  bool settle(int silent_frames) noexcept TR_RT {
+    return type_->settle != nullptr && type_->settle(self_, silent_frames);
+  }
+  void rest(int frames) noexcept TR_RT {
+    if (type_->rest != nullptr) type_->rest(self_, frames);
+  }
   float gain_reduction_db() const noexcept TR_RT {
     return type_->gain_reduction_db == nullptr ? 0.0f : type_->gain_reduction_db(self_);
   }

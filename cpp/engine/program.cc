@@ -10,32 +10,7 @@ namespace twinrack {
 
 namespace {
 constexpr float loudest = std::numeric_limits<float>::max();
-}
-
-void Loudness::add(const Loudness& other) noexcept TR_RT {
-  peak = std::max(peak, other.peak);
-  power += other.power;
-}
-
-bool measure(const float* x, int frames, Loudness& into) noexcept TR_RT {
-  // Eight independent sums, so that the loop can be vectorised; the exponent is all ones for NaN and infinity.
-  float peak[8] = {}, power[8] = {};
-  std::uint32_t odd = 0;
-  const auto look = [&](int n, int lane) {
-    std::uint32_t bits = 0;
-    std::memcpy(&bits, x + n, sizeof bits);
-    odd |= (bits & 0x7f800000u) == 0x7f800000u ? 1u : 0u;
-    const float size = std::abs(x[n]);
-    peak[lane] = size > peak[lane] ? size : peak[lane];
-    power[lane] += x[n] * x[n];
-  };
-  int n = 0;
-  for (; n + 8 <= frames; n += 8) {
-    for (int lane = 0; lane < 8; ++lane) look(n + lane, lane);
-  }
-  for (; n < frames; ++n) look(n, 0);
-  for (int lane = 0; lane < 8; ++lane) into.add({peak[lane], static_cast<double>(power[lane])});
-  return odd == 0;
+constexpr int longest_silence = 1 << 30;
 }
 
 int first_fault(const float* x, int frames) noexcept TR_RT {
@@ -54,6 +29,7 @@ Program::Program(const Node& root, const Format& format) : format_(format) {
     pointers_.push_back(row);
   }
   dry_.assign(count, std::vector<float>(max_segment));
+  levels_.resize(buffers_.size());
 }
 
 int Program::compile(const Node& node, std::size_t buffer, std::size_t free) {
@@ -137,6 +113,9 @@ void Program::set_bypass(int effect, bool bypass, bool jump) noexcept TR_RT {
 
 void Program::tick(bool first, bool grid) noexcept TR_RT {
   frame_in_tick_ = 0;
+  if (grid && !first) {
+    for (Slot& slot : slots_) doze(slot);
+  }
   if (!moving_ && !first) return;
   moving_ = false;
   for (Slot& slot : slots_) {
@@ -148,12 +127,17 @@ void Program::tick(bool first, bool grid) noexcept TR_RT {
       slot.values[i] = glide.value();
       moving_ = moving_ || glide.moving();
     }
-    if (changed || !slot.settled) slot.effect.tune(slot.values.data());
+    if (changed || !slot.settled) {
+      slot.effect.tune(slot.values.data());
+      slot.asleep = false;
+    }
     slot.settled = !changed;
     moving_ = moving_ || !slot.settled;
     if (first) {
       slot.effect.reset();
       slot.presence = slot.presence_before = slot.bypass ? 0 : fade_ticks;
+      slot.asleep = slot.heard = false;
+      slot.silent = 0;
     } else {
       go_on(slot, grid);
     }
@@ -170,7 +154,7 @@ void Program::go_on(Slot& slot, bool grid) noexcept TR_RT {
     return;
   }
   if (slot.failed || (slot.presence == 0 && target > 0 && slot.waiting == 0)) {
-    slot.failed = false;
+    slot.failed = slot.asleep = false;
     slot.effect.reset();
     slot.waiting = 1 + (slot.latency + tick_frames - 1) / tick_frames;
   }
@@ -179,27 +163,48 @@ void Program::go_on(Slot& slot, bool grid) noexcept TR_RT {
   moving_ = moving_ || slot.waiting > 0 || slot.presence != target || slot.presence_before != slot.presence;
 }
 
+// An effect falls asleep only at multiples of max_segment, so that it sounds the same in any blocks. One that is fading or
+// moving stays awake.
+void Program::doze(Slot& slot) noexcept TR_RT {
+  slot.silent = slot.heard ? 0 : std::min(slot.silent + max_segment, longest_silence);
+  slot.heard = false;
+  const bool steady = slot.settled && !slot.failed && slot.waiting == 0 && slot.presence == fade_ticks && !slot.bypass;
+  if (slot.asleep || !steady || slot.silent < std::max(slot.latency, 1)) return;
+  slot.asleep = slot.effect.settle(slot.silent);
+}
+
 float* const* Program::channels(std::size_t buffer, float* const* io) noexcept TR_RT {
   return buffer == 0 ? io : pointers_[buffer].data();
 }
 
-void Program::process(float* const* io, const SideBlock* keys, int frames) noexcept TR_RT {
+Loudness Program::measure(float* const* io, int frames) const noexcept TR_RT {
+  Loudness level{};
+  for (int c = 0; c < format_.channels; ++c) level.add(kernels_.measure(io[c], frames));
+  return level;
+}
+
+void Program::process(float* const* io, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT {
   const auto bytes = sizeof(float) * static_cast<std::size_t>(frames);
+  levels_[0] = {level, true};
   for (const Step& step : steps_) {
     float* const* to = channels(step.to, io);
     float* const* from = channels(step.from, io);
+    Known& known = levels_[step.to];
     switch (step.kind) {
       case Step::Kind::effect:
-        run(slots_[step.slot], to, keys, frames);
+        if (!known.known) known = {measure(to, frames), true};
+        run(slots_[step.slot], to, keys, frames, known.level);
         break;
       case Step::Kind::copy:
         for (int c = 0; c < format_.channels; ++c) std::memcpy(to[c], from[c], bytes);
+        known = levels_[step.from];
         break;
       case Step::Kind::add:
         for (int c = 0; c < format_.channels; ++c) {
           // Two finite numbers may add up to infinity; the loudest finite number is what leaves here.
           for (int n = 0; n < frames; ++n) to[c][n] = std::clamp(to[c][n] + from[c][n], -loudest, loudest);
         }
+        known.known = false;
         break;
       case Step::Kind::delay:
         if (step.frames == 0) break;
@@ -208,6 +213,7 @@ void Program::process(float* const* io, const SideBlock* keys, int frames) noexc
           line.write(to[c], frames);
           std::copy_n(line.written(frames, step.frames), frames, to[c]);
         }
+        known.known = false;
         break;
     }
   }
@@ -215,54 +221,80 @@ void Program::process(float* const* io, const SideBlock* keys, int frames) noexc
   metered_frames_ += static_cast<std::uint64_t>(frames);
 }
 
-void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT {
-  Loudness in{}, out{};
+// `level` is that of what comes in, and becomes that of what goes out.
+void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frames, Loudness& level) noexcept TR_RT {
+  const SideBlock key = slot.key < 0 || keys == nullptr ? SideBlock{nullptr, 0} : keys[slot.key];
+  const Loudness in = level;
+  slot.in.add(in);
+  const bool silent = in.peak == 0.0f && key.silent;
+  slot.heard = slot.heard || !silent;
+  if (slot.asleep && silent) return slot.effect.rest(frames);
+  const bool present = !slot.failed && (slot.presence > 0 || slot.presence_before > 0 || slot.waiting > 0);
+  if (!present && !slot.failed && slot.latency == 0) return slot.out.add(in);
+  const auto bytes = sizeof(float) * static_cast<std::size_t>(frames);
   for (int c = 0; c < format_.channels; ++c) {
     const auto at = static_cast<std::size_t>(c);
-    measure(io[c], frames, in);
     if (slot.latency > 0) {
       slot.dry[at].write(io[c], frames);
-      std::copy_n(slot.dry[at].written(frames, slot.latency), frames, dry_[at].data());
+      std::memcpy(dry_[at].data(), slot.dry[at].written(frames, slot.latency), bytes);
     } else {
-      std::copy_n(io[c], frames, dry_[at].data());
+      std::memcpy(dry_[at].data(), io[c], bytes);
     }
   }
-  slot.in.add(in);
-  const bool present = !slot.failed && (slot.presence > 0 || slot.presence_before > 0 || slot.waiting > 0);
   int good = 0;  // frames that the effect gives
   if (present) {
-    const SideBlock none{nullptr, 0};
-    slot.effect.process({io, format_.channels, frames}, slot.key < 0 || keys == nullptr ? none : keys[slot.key]);
+    slot.asleep ? wake(slot, io, key, frames) : slot.effect.process({io, format_.channels, frames}, key);
     slot.deepest_db = std::max(slot.deepest_db, slot.effect.gain_reduction_db());
-    bool finite = true;
-    for (int c = 0; c < format_.channels; ++c) finite = measure(io[c], frames, out) && finite;
+    level = measure(io, frames);
     good = frames;
-    if (!finite) {  // the dry signal takes over at once, and the effect fades back in from a clean state
+    if (!level.finite) {  // the dry signal takes over at once, and the effect fades back in from a clean state
       for (int c = 0; c < format_.channels; ++c) good = std::min(good, first_fault(io[c], frames));
-      out = in;
       ++slot.faults;
       slot.effect.reset();
       slot.failed = moving_ = true;
     }
   }
-  slot.out.add(present ? out : in);
-  const auto rest = static_cast<std::size_t>(good);
-  for (int c = 0; c < format_.channels; ++c) {
-    const float* dry = dry_[static_cast<std::size_t>(c)].data();
-    std::copy(dry + rest, dry + frames, io[c] + rest);
-  }
-  if (slot.presence_before < fade_ticks || slot.presence < fade_ticks) {
-    const float a = static_cast<float>(slot.presence_before) / fade_ticks;
-    const float b = static_cast<float>(slot.presence) / fade_ticks;
+  const bool steady = present && !slot.failed && slot.presence_before == fade_ticks && slot.presence == fade_ticks;
+  if (!steady) {
+    const auto rest = static_cast<std::size_t>(good);
     for (int c = 0; c < format_.channels; ++c) {
       const float* dry = dry_[static_cast<std::size_t>(c)].data();
-      for (int n = 0; n < good; ++n) {
-        const float share = a + (b - a) * static_cast<float>(frame_in_tick_ + n + 1) / tick_frames;
-        io[c][n] = (1.0f - share) * dry[n] + share * io[c][n];
-      }
+      std::copy(dry + rest, dry + frames, io[c] + rest);
     }
+    fade(slot, io, good);
+    level = measure(io, frames);
   }
+  slot.out.add(level);
   if (slot.failed) slot.presence = slot.presence_before = 0;
+}
+
+// Silence up to the first frame that is not, and on from there.
+void Program::wake(Slot& slot, float* const* io, SideBlock key, int frames) noexcept TR_RT {
+  int first = frames;
+  const auto look = [&](const float* x) {
+    int n = 0;
+    while (n < first && x[n] == 0.0f) ++n;
+    first = n;
+  };
+  for (int c = 0; c < format_.channels; ++c) look(io[c]);
+  for (int c = 0; c < key.channels; ++c) look(key.channel[c]);
+  slot.asleep = false;
+  slot.effect.rest(first);
+  float* rest[max_channels];
+  const float* key_rest[max_channels];
+  for (int c = 0; c < format_.channels; ++c) rest[c] = io[c] + first;
+  for (int c = 0; c < key.channels; ++c) key_rest[c] = key.channel[c] + first;
+  const SideBlock heard{key.channel == nullptr ? nullptr : key_rest, key.channels, key.silent};
+  slot.effect.process({rest, format_.channels, frames - first}, heard);
+}
+
+void Program::fade(const Slot& slot, float* const* io, int frames) noexcept TR_RT {
+  const float a = static_cast<float>(slot.presence_before) / fade_ticks;
+  const float step = static_cast<float>(slot.presence - slot.presence_before) / (fade_ticks * tick_frames);
+  for (int c = 0; c < format_.channels; ++c) {
+    kernels_.crossfade(io[c], dry_[static_cast<std::size_t>(c)].data(),
+                       a + step * static_cast<float>(frame_in_tick_ + 1), step, frames);
+  }
 }
 
 void Program::restart_meters() noexcept TR_RT {
@@ -274,13 +306,13 @@ void Program::restart_meters() noexcept TR_RT {
 }
 
 void Program::publish_meters() noexcept TR_RT {
-  const double frames = static_cast<double>(std::max<std::uint64_t>(metered_frames_, 1)) * format_.channels;
   const auto relaxed = std::memory_order_relaxed;
+  shown_frames_.store(metered_frames_, relaxed);
   for (Slot& slot : slots_) {
     slot.shown->peak_in.store(slot.in.peak, relaxed);
     slot.shown->peak_out.store(slot.out.peak, relaxed);
-    slot.shown->rms_in.store(static_cast<float>(std::sqrt(slot.in.power / frames)), relaxed);
-    slot.shown->rms_out.store(static_cast<float>(std::sqrt(slot.out.power / frames)), relaxed);
+    slot.shown->power_in.store(slot.in.power, relaxed);
+    slot.shown->power_out.store(slot.out.power, relaxed);
     slot.shown->gain_reduction_db.store(slot.deepest_db, relaxed);
     slot.shown->faults.store(slot.faults, relaxed);
   }
@@ -289,8 +321,12 @@ void Program::publish_meters() noexcept TR_RT {
 EffectMeter Program::meter(int effect) const noexcept {
   const PublicMeter& m = *slots_[static_cast<std::size_t>(effect)].shown;
   const auto relaxed = std::memory_order_relaxed;
-  return {m.peak_in.load(relaxed), m.peak_out.load(relaxed),          m.rms_in.load(relaxed),
-          m.rms_out.load(relaxed), m.gain_reduction_db.load(relaxed), m.faults.load(relaxed)};
+  const double count =
+      static_cast<double>(std::max<std::uint64_t>(shown_frames_.load(relaxed), 1)) * format_.channels;
+  const auto rms = [&](double power) { return static_cast<float>(std::sqrt(power / count)); };
+  return {m.peak_in.load(relaxed),       m.peak_out.load(relaxed),
+          rms(m.power_in.load(relaxed)), rms(m.power_out.load(relaxed)),
+          m.gain_reduction_db.load(relaxed), m.faults.load(relaxed)};
 }
 
 }  // namespace twinrack

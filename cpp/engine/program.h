@@ -11,6 +11,7 @@
 
 #include "dsp/delay.h"
 #include "engine/effect.h"
+#include "engine/kernels.h"
 #include "rt/glide.h"
 
 namespace twinrack {
@@ -33,13 +34,6 @@ struct EffectMeter {
   std::uint32_t faults = 0;
 };
 
-// Peak and power of a signal over all channels.
-struct Loudness {
-  float peak = 0;
-  double power = 0;
-  void add(const Loudness& other) noexcept TR_RT;
-};
-
 class Program {
  public:
   Program(const Node& root, const Format& format);
@@ -60,8 +54,8 @@ class Program {
   void tick(bool first, bool grid) noexcept TR_RT;
   // True while anything moves: a block must then end where the tick ends.
   bool moving() const noexcept TR_RT { return moving_; }
-  // Calls stay between multiples of max_segment.
-  void process(float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
+  // Calls stay between multiples of max_segment; `level` is that of `io`.
+  void process(float* const* io, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
 
   void restart_meters() noexcept TR_RT;
   // Makes the meters readable from other threads.
@@ -72,8 +66,17 @@ class Program {
   static constexpr int fade_ticks = 8;
 
   struct PublicMeter {
-    std::atomic<float> peak_in{0}, peak_out{0}, rms_in{0}, rms_out{0}, gain_reduction_db{0};
+    std::atomic<float> peak_in{0}, peak_out{0}, gain_reduction_db{0};
+    std::atomic<double> power_in{0}, power_out{0};
     std::atomic<std::uint32_t> faults{0};
+  };
+  struct Sum {
+    float peak = 0;
+    double power = 0;
+    void add(const Loudness& level) noexcept TR_RT {
+      peak = peak > level.peak ? peak : level.peak;
+      power += static_cast<double>(level.power);
+    }
   };
 
   struct Slot {
@@ -88,7 +91,10 @@ class Program {
     bool settled = false;  // tuned once more after the last change, so ramps have ended
     bool failed = false;   // since the last multiple of max_segment
     int waiting = 0;       // ticks in which the effect runs unheard, until what it holds back has come out
-    Loudness in{}, out{};
+    bool heard = false;    // something came in since the last multiple of max_segment
+    bool asleep = false;   // silence goes in and comes out, and the effect does not run
+    int silent = 0;        // frames of silence that went in, counted at multiples of max_segment
+    Sum in{}, out{};
     float deepest_db = 0;
     std::uint32_t faults = 0;
     std::unique_ptr<PublicMeter> shown = std::make_unique<PublicMeter>();
@@ -108,8 +114,19 @@ class Program {
   int compile_parallel(const Node& node, std::size_t buffer, std::size_t free);
   float* const* channels(std::size_t buffer, float* const* io) noexcept TR_RT;
   void go_on(Slot& slot, bool grid) noexcept TR_RT;
-  void run(Slot& slot, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
+  void doze(Slot& slot) noexcept TR_RT;
+  void run(Slot& slot, float* const* io, const SideBlock* keys, int frames, Loudness& level) noexcept TR_RT;
+  void wake(Slot& slot, float* const* io, SideBlock key, int frames) noexcept TR_RT;
+  void fade(const Slot& slot, float* const* io, int frames) noexcept TR_RT;
+  Loudness measure(float* const* io, int frames) const noexcept TR_RT;
 
+  // The level of what is in a buffer, where it is known: what one effect gives is what the next one gets.
+  struct Known {
+    Loudness level;
+    bool known = false;
+  };
+
+  const Kernels& kernels_ = kernels();
   Format format_;
   int latency_ = 0;
   int frame_in_tick_ = 0;
@@ -118,14 +135,14 @@ class Program {
   std::vector<Glide> glides_;
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
+  std::vector<Known> levels_;  // of the buffers
   std::vector<std::vector<float*>> pointers_;
   std::vector<std::vector<DelayLine>> delays_;
   Buffer dry_;
   std::uint64_t metered_frames_ = 0;
+  std::atomic<std::uint64_t> shown_frames_{0};
 };
 
-// Peak and power of one block; false when a number in it is not finite.
-bool measure(const float* x, int frames, Loudness& into) noexcept TR_RT;
 // The first frame whose number is not finite, or `frames`.
 int first_fault(const float* x, int frames) noexcept TR_RT;
 

@@ -68,31 +68,34 @@ void Rack::enable_trace(std::int64_t ticks) {
 }
 
 // Numbers that are not finite count as silence.
-void Rack::sanitise(float* x, int frames) noexcept TR_RT {
-  Loudness unused{};
-  if (measure(x, frames, unused)) return;
+Loudness Rack::sanitise(float* x, int frames) noexcept TR_RT {
+  const Loudness level = kernels_.measure(x, frames);
+  if (level.finite) return level;
   for (int n = 0; n < frames; ++n) {
     if (std::isfinite(x[n])) continue;
     x[n] = 0.0f;
     input_faults_.fetch_add(1, std::memory_order_relaxed);
   }
+  return kernels_.measure(x, frames);
 }
 
 // The sidechains from `start` on; a channel with a number that is not finite is copied and made silent there.
 void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT {
-  Loudness unused{};
   for (std::size_t k = 0; k < keys_.size() && keys[k].channel != nullptr; ++k) {
     Key& key = keys_[k];
+    bool silent = true;
     for (int c = 0; c < keys[k].channels; ++c) {
       const auto at = static_cast<std::size_t>(c);
       key.channel[at] = keys[k].channel[c] + start;
-      if (measure(key.channel[at], frames, unused)) continue;
+      const Loudness level = kernels_.measure(key.channel[at], frames);
+      silent = silent && level.peak == 0.0f;
+      if (level.finite) continue;
       float* copy = key.memory.data() + at * max_segment;
       std::copy_n(key.channel[at], frames, copy);
       sanitise(copy, frames);
       key.channel[at] = copy;
     }
-    key_blocks_[k] = {key.channel.data(), keys[k].channels};
+    key_blocks_[k] = {key.channel.data(), keys[k].channels, silent};
   }
 }
 
@@ -146,7 +149,6 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
   const std::uint32_t reads = meter_reads_.load(std::memory_order_relaxed);
   if (reads != meter_resets_) program_->restart_meters();
   meter_resets_ = reads;
-  for (int c = 0; c < format_.channels; ++c) sanitise(channel[c], frames);
   float* at[max_channels];
   // Whatever was asked before this call takes effect at its first tick, so a block with mail ends there.
   if (!has_waiting_) has_waiting_ = inbox_.pop(waiting_);
@@ -157,13 +159,17 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
     const bool busy = program_->moving() || leaving_ != nullptr || has_waiting_ || !automation_.parameter.empty() ||
                       traced_ < trace_.size();
     if (busy) length = std::min(length, tick_frames - in_tick);
-    for (int c = 0; c < format_.channels; ++c) at[c] = channel[c] + start;
+    Loudness level{};
+    for (int c = 0; c < format_.channels; ++c) {
+      at[c] = channel[c] + start;
+      level.add(sanitise(at[c], length));
+    }
     if (keys != nullptr) take_keys(keys, start, length);
     const SideBlock* key = keys == nullptr ? nullptr : key_blocks_.data();
     if (leaving_ != nullptr) {
-      crossfade(at, key, length);
+      crossfade(at, key, length, level);
     } else {
-      program_->process(at, key, length);
+      program_->process(at, key, length, level);
     }
     start += length;
     frame_ += length;
@@ -172,20 +178,17 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
 }
 
 // The new program runs unheard until what it holds back has come out, then fades in over swap_ticks.
-void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT {
+void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT {
   const int in_tick = static_cast<int>(frame_ % tick_frames);
   for (int c = 0; c < format_.channels; ++c)
     std::copy_n(channel[c], frames, old_pointers_[static_cast<std::size_t>(c)]);
-  leaving_->process(old_pointers_.data(), keys, frames);
-  program_->process(channel, keys, frames);
+  leaving_->process(old_pointers_.data(), keys, frames, level);
+  program_->process(channel, keys, frames, level);
+  constexpr float step = 1.0f / (swap_ticks * tick_frames);
+  const int done = (swap_tick_ - 1 - swap_waits_) * tick_frames + in_tick + 1;
   for (int c = 0; c < format_.channels; ++c) {
-    const float* old = old_pointers_[static_cast<std::size_t>(c)];
-    for (int n = 0; n < frames; ++n) {
-      const int done = (swap_tick_ - 1 - swap_waits_) * tick_frames + in_tick + n + 1;
-      const float share =
-          std::clamp(static_cast<float>(done) / static_cast<float>(swap_ticks * tick_frames), 0.0f, 1.0f);
-      channel[c][n] = (1.0f - share) * old[n] + share * channel[c][n];
-    }
+    kernels_.crossfade(channel[c], old_pointers_[static_cast<std::size_t>(c)], static_cast<float>(done) * step, step,
+                       frames);
   }
 }
 

@@ -63,8 +63,8 @@ class Rack {
   bool send(const Message& message) noexcept { return inbox_.push(message); }
   void at_tick() noexcept TR_RT;
   void apply(const Message& message) noexcept TR_RT;
-  void crossfade(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
-  void sanitise(float* x, int frames) noexcept TR_RT;
+  void crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
+  Loudness sanitise(float* x, int frames) noexcept TR_RT;
   void take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT;
 
   struct Key {
@@ -72,6 +72,7 @@ class Rack {
     std::vector<float> memory = std::vector<float>(static_cast<std::size_t>(max_channels) * max_segment);
   };
 
+  const Kernels& kernels_ = kernels();
   Format format_;
   Program* program_ = nullptr;  // heard; the audio thread's
   Program* leaving_ = nullptr;  // fading out

@@ -17,6 +17,7 @@ struct Block {
 struct SideBlock {
   const float* const* channel;
   int channels;
+  bool silent = true;  // all of it is zero
 };
 
 struct Format {

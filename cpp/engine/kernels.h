@@ -1,0 +1,27 @@
+// What the engine itself does with whole blocks, compiled for every instruction set; chosen once, with the effects.
+#pragma once
+
+#include "rt/realtime.h"
+
+namespace twinrack {
+
+// Peak and power of a signal over all channels; `finite` is false when a number in it is not.
+struct Loudness {
+  float peak = 0, power = 0;
+  bool finite = true;
+  void add(const Loudness& other) noexcept TR_RT {
+    peak = peak > other.peak ? peak : other.peak;
+    power += other.power;
+    finite = finite && other.finite;
+  }
+};
+
+struct Kernels {
+  Loudness (*measure)(const float* x, int frames) noexcept TR_RT;
+  // y = (1 - share) dry + share y, the share moving by `step` each frame, within 0 ... 1.
+  void (*crossfade)(float* y, const float* dry, float share, float step, int frames) noexcept TR_RT;
+};
+
+const Kernels& kernels();
+
+}  // namespace twinrack
