@@ -2,6 +2,9 @@
 //
 // `rise` and `fall` are 1 - exp(-1 / (time constant x sample rate)). Branching: one pole that changes its coefficient
 // with the direction. Decoupled: a peak that falls with the release, smoothed with the attack.
+//
+// The branch is taken without a comparison on the way from state to state: the quicker pole is ahead in either
+// direction, so it is the larger of both results when the attack is the quicker one, else the smaller.
 #if defined(TWINRACK_DSP_FOLLOWER_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_FOLLOWER_INL_H_
 #undef TWINRACK_DSP_FOLLOWER_INL_H_
@@ -25,11 +28,29 @@ struct FollowerTimes {
   V rise, fall;
 };
 
-template <class V>
+// Where it is known which one is quicker.
+template <bool quick_attack, class V>
 HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerTimes<V>& c, V x) noexcept TR_RT {
   const V difference = x - state.level;
-  state.level = MulAdd(if_positive(difference, c.rise, c.fall), difference, state.level);
+  const V up = MulAdd(c.rise, difference, state.level), down = MulAdd(c.fall, difference, state.level);
+  state.level = quick_attack ? Max(up, down) : Min(up, down);
   return state.level;
+}
+
+template <class V>
+HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerTimes<V>& c, V x) noexcept TR_RT {
+  FollowerState<V> slow = state;
+  branching_step<true>(state, c, x);
+  branching_step<false>(slow, c, x);
+  state.level = if_positive(c.rise - c.fall, state.level, slow.level);
+  return state.level;
+}
+
+// Where there is one time constant for both.
+template <class V>
+HWY_INLINE V smoothing_step(V& level, V share, V x) noexcept TR_RT {
+  level = MulAdd(share, x - level, level);
+  return level;
 }
 
 template <class V>

@@ -23,14 +23,13 @@ struct GainCurve {
 
 // Gain reduction in dB, >= 0.
 template <class T>
-inline T reduction_db(const GainCurve<T>& c, T level_db) noexcept TR_RT {
-  const T half = c.knee_db * T(0.5);
+HWY_INLINE T reduction_db(const GainCurve<T>& c, T level_db) noexcept TR_RT {
+  const T half = c.knee_db * Broadcast<T>::of(0.5);
   const T over = level_db - c.threshold_db;
   const T into = over + half;
   const T knee = into * into / (c.knee_db + c.knee_db);
-  const T bent = over > half ? over : knee;
-  const T reduction = into > T(0) ? c.slope * bent : T(0);
-  return reduction < c.range_db ? reduction : c.range_db;
+  const T bent = if_positive(over - half, over, knee);
+  return Min(if_positive(into, c.slope * bent, Broadcast<T>::of(0)), c.range_db);
 }
 
 // Adds the gradients of the curve to `sum`, returns that of the level. At a corner the flatter side counts.

@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include <cmath>
+#include <type_traits>
 
 #include "rt/block.h"
 #include "rt/realtime.h"
@@ -27,12 +28,29 @@ using Vec = hn::Vec<Tag<T>>;
 template <class T>
 inline constexpr int lane_count = static_cast<int>(hn::MaxLanes(Tag<T>()));
 
-inline float MulAdd(float a, float b, float c) noexcept TR_RT { return a * b + c; }
-inline double MulAdd(double a, double b, double c) noexcept TR_RT { return a * b + c; }
-inline float NegMulAdd(float a, float b, float c) noexcept TR_RT { return c - a * b; }
-inline double NegMulAdd(double a, double b, double c) noexcept TR_RT { return c - a * b; }
+// Fused where the vectors' is, so a number alone comes out as in a vector.
+template <class T>
+  requires std::is_floating_point_v<T>
+inline T MulAdd(T a, T b, T c) noexcept TR_RT {
+#if HWY_NATIVE_FMA
+  return std::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+template <class T>
+  requires std::is_floating_point_v<T>
+inline T NegMulAdd(T a, T b, T c) noexcept TR_RT {
+  return MulAdd(-a, b, c);
+}
 inline float Max(float a, float b) noexcept TR_RT { return a > b ? a : b; }
 inline double Max(double a, double b) noexcept TR_RT { return a > b ? a : b; }
+inline float Min(float a, float b) noexcept TR_RT { return a < b ? a : b; }
+inline double Min(double a, double b) noexcept TR_RT { return a < b ? a : b; }
+inline float Abs(float a) noexcept TR_RT { return std::abs(a); }
+inline double Abs(double a) noexcept TR_RT { return std::abs(a); }
+inline float Sqrt(float a) noexcept TR_RT { return std::sqrt(a); }
+inline double Sqrt(double a) noexcept TR_RT { return std::sqrt(a); }
 
 // condition > 0 ? a : b, lane by lane
 inline float if_positive(float condition, float a, float b) noexcept TR_RT { return condition > 0 ? a : b; }
@@ -63,6 +81,24 @@ struct Broadcast<double> {
     return static_cast<double>(value);
   }
 };
+
+// Calls work(n) for the first frame of every vector that a block touches. What is read and written there is memory that
+// ends on a whole vector, so the last one needs no care.
+template <class Work>
+HWY_INLINE void each_vector(int frames, const Work& work) noexcept TR_RT {
+  for (int n = 0; n < frames; n += lane_count<float>) work(n);
+}
+
+// The largest of a stretch of numbers, and 0.
+inline float largest(const float* x, int frames) noexcept TR_RT {
+  const Tag<float> d;
+  auto most = hn::Zero(d);
+  int n = 0;
+  for (; n + lane_count<float> <= frames; n += lane_count<float>) most = hn::Max(most, hn::LoadU(d, x + n));
+  float found = hn::GetLane(hn::MaxOfLanes(d, most));
+  for (; n < frames; ++n) found = Max(found, x[n]);
+  return found;
+}
 
 // Where in its tick a frame stands, as the share of the way from the last tick's coefficients to this one's: the last
 // frame of a tick has arrived.

@@ -1,4 +1,4 @@
-// Logarithm and exponential to base 2 that a compiler can vectorise, for the dynamics. Error below 2e-7 (absolute for
+// Logarithm and exponential to base 2 in vectors, for the dynamics. Error below 2e-7 (absolute for
 // log2, relative for exp2), which is 2e-6 dB. log2 by the series of atanh((m-1)/(m+1)), exp2 by Taylor to the 7th power
 // around the nearest integer.
 #if defined(TWINRACK_DSP_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -10,7 +10,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #include "dsp/lane-inl.h"
 
@@ -19,52 +18,69 @@ namespace twinrack {
 namespace HWY_NAMESPACE {
 
 // x is positive and normal
+template <class V>
+HWY_INLINE V log2_of(V x) noexcept TR_RT {
+  const hn::DFromV<V> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  auto bits = hn::BitCast(di, x);
+  const auto exponent = hn::ShiftRight<23>(bits - hn::Set(di, 0x3f3504f3));  // so the mantissa is in [sqrt(1/2), sqrt(2))
+  bits = bits - hn::ShiftLeft<23>(exponent);
+  const V mantissa = hn::BitCast(d, bits), one = hn::Set(d, 1.0f);
+  const V s = (mantissa - one) / (mantissa + one);
+  const V s2 = s * s;
+  V series = hn::Set(d, 0.3205988979753252f);
+  for (const float next : {0.4121985831111324f, 0.5770780163555854f, 0.9617966939259756f, 2.8853900817779268f}) {
+    series = MulAdd(series, s2, hn::Set(d, next));
+  }
+  return MulAdd(s, series, hn::ConvertTo(d, exponent));
+}
+
+// 2^x - 1 without its power of two: x = whole + f, |f| <= 1/2; returns 2^f - 1 and sets `scale` to 2^whole. What is not
+// finite stays so, and is found as a fault.
+template <class V>
+HWY_INLINE V exp2_parts(V x, V& scale) noexcept TR_RT {
+  const hn::DFromV<V> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const V bounded = Min(Max(x, hn::Set(d, -126.0f)), hn::Set(d, 126.0f));
+  const V magic = hn::Set(d, 12582912.0f);  // 1.5 * 2^23: rounds to the nearest integer
+  const V shifted = bounded + magic, whole = shifted - magic;
+  const V f = (bounded - whole) + (x - x);
+  V series = hn::Set(d, 0.0000152527338040f);
+  for (const float next : {0.0001540353039338f, 0.0013333558146428f, 0.0096181291076285f, 0.0555041086648216f,
+                           0.2402265069591007f, 0.6931471805599453f}) {
+    series = MulAdd(series, f, hn::Set(d, next));
+  }
+  scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(di, shifted) - hn::Set(di, 0x4b400000 - 127)));
+  return f * series;
+}
+
+template <class V>
+HWY_INLINE V exp2_of(V x) noexcept TR_RT {
+  V scale;
+  const V rest = exp2_parts(x, scale);
+  return MulAdd(scale, rest, scale);
+}
+
+// One number alone goes through the same arithmetic.
 inline float log2_of(float x) noexcept TR_RT {
-  std::int32_t bits = 0;
-  std::memcpy(&bits, &x, sizeof bits);
-  const std::int32_t exponent = (bits - 0x3f3504f3) >> 23;  // so that the mantissa is in [sqrt(1/2), sqrt(2))
-  bits -= exponent * (1 << 23);
-  float mantissa = 0;
-  std::memcpy(&mantissa, &bits, sizeof bits);
-  const float s = (mantissa - 1.0f) / (mantissa + 1.0f);
-  const float s2 = s * s;
-  const float series =
-      2.8853900817779268f +
-      s2 * (0.9617966939259756f + s2 * (0.5770780163555854f + s2 * (0.4121985831111324f + s2 * 0.3205988979753252f)));
-  return static_cast<float>(exponent) + s * series;
+  return hn::GetLane(log2_of(hn::Set(hn::CappedTag<float, 1>(), x)));
 }
-
 inline float exp2_of(float x) noexcept TR_RT {
-  const float low = x > -126.0f ? x : -126.0f, bounded = low < 126.0f ? low : 126.0f;
-  const float shifted = bounded + 12582912.0f;  // 1.5 * 2^23: rounds to the nearest integer
-  const float whole = shifted - 12582912.0f;
-  const float f = bounded - whole + (x - x);  // what is not finite stays so, and is found as a fault
-  const float series =
-      1.0f + f * (0.6931471805599453f +
-                  f * (0.2402265069591007f +
-                       f * (0.0555041086648216f +
-                            f * (0.0096181291076285f +
-                                 f * (0.0013333558146428f + f * (0.0001540353039338f + f * 0.0000152527338040f))))));
-  const std::int32_t bits = (static_cast<std::int32_t>(whole) + 127) * (1 << 23);
-  float scale = 0;
-  std::memcpy(&scale, &bits, sizeof scale);
-  return series * scale;
+  return hn::GetLane(exp2_of(hn::Set(hn::CappedTag<float, 1>(), x)));
 }
-
 inline double log2_of(double x) noexcept { return std::log2(x); }
 inline double exp2_of(double x) noexcept { return std::exp2(x); }
 
-template <class T>
-inline constexpr T db_per_log2 = static_cast<T>(6.020599913279624);  // 20 log10(2)
+inline constexpr double db_per_log2 = 6.020599913279624;  // 20 log10(2)
 
-template <class T>
-inline T decibels(T amplitude) noexcept TR_RT {
-  return db_per_log2<T> * log2_of(amplitude);
+template <class V>
+HWY_INLINE V decibels(V amplitude) noexcept TR_RT {
+  return Broadcast<V>::of(db_per_log2) * log2_of(amplitude);
 }
 
-template <class T>
-inline T amplitude(T decibels) noexcept TR_RT {
-  return exp2_of(decibels * (1 / db_per_log2<T>));
+template <class V>
+HWY_INLINE V amplitude(V decibels) noexcept TR_RT {
+  return exp2_of(decibels * Broadcast<V>::of(1 / db_per_log2));
 }
 
 }  // namespace HWY_NAMESPACE

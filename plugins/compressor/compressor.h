@@ -20,7 +20,9 @@
 #include "dsp/delay.h"
 #include "dsp/follower-inl.h"
 #include "dsp/gain_curve-inl.h"
+#include "dsp/in_order-inl.h"
 #include "dsp/math-inl.h"
+#include "dsp/sidechain-inl.h"
 #include "dsp/svf-inl.h"
 #include "dsp/svf_design.h"
 #include "rt/block.h"
@@ -40,7 +42,9 @@ struct Compressor {
     delays_.assign(static_cast<std::size_t>(channels_), DelayLine());
     for (auto& delay : delays_) delay.prepare(static_cast<int>(std::ceil(0.02 * rate_)), max_segment);
     level_.assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
-    low_cut_.assign(max_channels, {});
+    together_.assign(max_segment, 0.0f);
+    low_cut_.prepare(rate_);
+    feedback_cut_.assign(max_channels, {});
     detectors_.assign(max_channels, {});
   }
 
@@ -65,13 +69,15 @@ struct Compressor {
     cut_from_ = cut_to_;
     // g = 0 holds the filter's state while it is off, so it may go on and off while it sounds.
     cut_to_ = {cut_on_ ? static_cast<float>(d.g) : 0.0f, static_cast<float>(d.k)};
+    low_cut_.tune(v.sidechain_low_cut_hz, cut_on_);
     lookahead_ = feedback_ ? 0 : static_cast<int>(std::lround(static_cast<double>(v.lookahead_ms) * 1e-3 * rate_));
     frame_ = 0;
   }
 
   void reset() noexcept TR_RT {
     for (auto& delay : delays_) delay.reset();
-    for (auto& state : low_cut_) state = {};
+    low_cut_.reset();
+    for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
     heard_.fill(0.0f);
     from_ = to_;
@@ -87,7 +93,22 @@ struct Compressor {
       if (key.channel == nullptr) key = {io.channel, io.channels};
       process_forward(io, key);
     }
-    frame_ += io.frames;
+    frame_ = std::min(frame_ + io.frames, tick_frames);
+  }
+
+  bool settle(int silent_frames) noexcept TR_RT {
+    if (silent_frames < lookahead_ || !low_cut_.settle()) return false;
+    for (int c = 0; c < channels_; ++c) {
+      const auto at = static_cast<std::size_t>(c);
+      const Detector& d = detectors_[at];
+      const float most = std::max({std::abs(d.average.level), d.follower.peak, d.follower.level,
+                                   std::abs(feedback_cut_[at].s1), std::abs(feedback_cut_[at].s2)});
+      if (most > 1e-7f) return false;  // of an amplitude, or in dB
+    }
+    for (auto& state : feedback_cut_) state = {};
+    for (auto& state : detectors_) state = {};
+    heard_.fill(0.0f);
+    return true;
   }
 
   int latency() const noexcept { return lookahead_; }
@@ -126,100 +147,107 @@ struct Compressor {
                                                           : decoupled_step(d.follower, ballistics_, x);
   }
 
-  static float combine(Card::ChannelMode mode, float gathered, float x) noexcept TR_RT {
-    if (mode == Card::ChannelMode::maximum) return std::max(gathered, std::abs(x));
-    return gathered + (mode == Card::ChannelMode::mean ? x : x * x);
-  }
-  static float combined(Card::ChannelMode mode, float gathered, float channels) noexcept TR_RT {
-    if (mode == Card::ChannelMode::maximum) return gathered;
-    const float mean = gathered / channels;
-    return mode == Card::ChannelMode::mean ? std::abs(mean) : std::sqrt(mean);
+  ChannelMode channel_mode() const noexcept TR_RT { return static_cast<ChannelMode>(choices_.channel_mode); }
+
+  using D = Tag<float>;
+  using V = Vec<float>;
+
+  // What ramps, at each of a vector of frames.
+  struct Moving {
+    V value[6];
+    V operator()(std::size_t i) const noexcept TR_RT { return value[i]; }
+  };
+  Moving moving(int n) const noexcept TR_RT {
+    Moving now;
+    const V share = hn::Iota(D(), static_cast<float>(frame_ + n + 1)) * hn::Set(D(), 1.0f / tick_frames);
+    for (std::size_t i = 0; i < 6; ++i) {
+      now.value[i] = ramping_ ? hn::Set(D(), from_[i]) + hn::Set(D(), to_[i] - from_[i]) * share : hn::Set(D(), to_[i]);
+    }
+    return now;
   }
 
   void process_forward(Block io, SideBlock key) noexcept TR_RT {
     const int frames = io.frames;
     const bool linked = !ramping_ && to_[6] == 1.0f;
     const int detectors = linked ? 1 : channels_;
-    float heard[max_channels][max_segment];
-    for (int c = 0; c < key.channels; ++c) {
-      const float* x = key.channel[c];
-      const bool moving = cut_from_ != cut_to_;
-      if (cut_on_ || moving) {
-        SvfState<float>& state = low_cut_[static_cast<std::size_t>(c)];
-        const Svf<float> steady = low_cut(tick_frames);
-        for (int n = 0; n < frames; ++n) heard[c][n] = svf_step(state, moving ? low_cut(n) : steady, x[n]);
-      }
-      if (!cut_on_) std::copy_n(x, frames, heard[c]);
-    }
-
-    float together[max_segment] = {};
-    const auto mode = choices_.channel_mode;
-    for (int c = 0; c < key.channels; ++c) {
-      for (int n = 0; n < frames; ++n) together[n] = combine(mode, together[n], heard[c][n]);
-    }
-    const auto count = static_cast<float>(key.channels);
-    for (int n = 0; n < frames; ++n) together[n] = combined(mode, together[n], count);
-
-    for (int c = 0; c < detectors; ++c) {
-      float* level = level_.data() + static_cast<std::size_t>(c) * max_segment;
-      if (linked) {
-        std::copy_n(together, frames, level);
-      } else {
-        const float* own = heard[std::min(c, key.channels - 1)];
+    const SideBlock heard = low_cut_.process(key, frames);
+    const auto level = [this](int c) { return level_.data() + static_cast<std::size_t>(c) * max_segment; };
+    float* together = linked ? level(0) : together_.data();
+    combine_channels(channel_mode(), heard.channel, heard.channels, together, frames);
+    if (!linked) {
+      for (int c = 0; c < detectors; ++c) {
+        const float* own = heard.channel[std::min(c, heard.channels - 1)];
+        float* mixed = level(c);
         for (int n = 0; n < frames; ++n) {
           const float link = settings(n)[6];
-          level[n] = (1.0f - link) * std::abs(own[n]) + link * together[n];
+          mixed[n] = (1.0f - link) * std::abs(own[n]) + link * together[n];
         }
       }
-      detect(level, frames, detectors_[static_cast<std::size_t>(c)]);
     }
+    for (int c = 0; c < detectors; ++c) detect(level(c), frames, detectors_[static_cast<std::size_t>(c)]);
     if (linked) std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
 
     for (int c = 0; c < channels_; ++c) {
-      const float* gain = level_.data() + static_cast<std::size_t>(linked ? 0 : c) * max_segment;
-      float* x = io.channel[c];
+      const float* gain = level(linked ? 0 : c);
+      const float* x = io.channel[c];
       if (lookahead_ > 0) {
         DelayLine& delay = delays_[static_cast<std::size_t>(c)];
         delay.write(x, frames);
-        std::copy_n(delay.written(frames, lookahead_), frames, x);
+        x = delay.written(frames, lookahead_);
       }
-      for (int n = 0; n < frames; ++n) x[n] *= gain[n];
+      float* y = io.channel[c];
+      for (int n = 0; n < frames; ++n) y[n] = x[n] * gain[n];
     }
   }
 
   // From the rectified level of one detector to the gain to apply, in place.
   void detect(float* level, int frames, Detector& d) noexcept TR_RT {
-    if (choices_.detector == Card::Detector::rms) {
-      for (int n = 0; n < frames; ++n) level[n] = branching_step(d.average, averaging_, level[n] * level[n]);
-      for (int n = 0; n < frames; ++n) level[n] = std::sqrt(level[n]);
+    if (choices_.envelope == Card::Envelope::decoupled) {
+      detect(level, frames, d, [](auto& state, const auto& c, One x) HWY_ATTR { return decoupled_step(state, c, x); });
+    } else if (ballistics_.rise >= ballistics_.fall) {
+      detect(level, frames, d,
+             [](auto& state, const auto& c, One x) HWY_ATTR { return branching_step<true>(state, c, x); });
+    } else {
+      detect(level, frames, d,
+             [](auto& state, const auto& c, One x) HWY_ATTR { return branching_step<false>(state, c, x); });
     }
+  }
+
+  template <class Follow>
+  void detect(float* level, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
+    const D tag;
+    const bool rms = choices_.detector == Card::Detector::rms;
     const bool on_level = choices_.ballistics == Card::Ballistics::level;
-    if (on_level) {
-      for (int n = 0; n < frames; ++n) level[n] = follow(d, level[n]);
-    }
-    float* reduction = level;
-    if (ramping_) {
-      for (int n = 0; n < frames; ++n) {
-        reduction[n] = reduction_db(curve(settings(n)), decibels(std::max(level[n], floor_amplitude)));
+    const FollowerTimes<One> times{one(ballistics_.rise), one(ballistics_.fall)};
+    const One averaging = one(averaging_.rise);
+    FollowerState<One> state{one(d.follower.peak), one(d.follower.level)};
+    One average = one(d.average.level);
+    V deepest = hn::Zero(tag);
+    Moving at = moving(0);
+    const auto smooth = [&](One x) HWY_ATTR { return smoothing_step(average, averaging, x); };
+    const auto ballistics = [&](One x) HWY_ATTR { return follow(state, times, x); };
+    for (int n = 0; n < frames; n += lane_count<float>) {
+      const int count = frames - n;
+      V x = hn::LoadU(tag, level + n);
+      if (rms) x = hn::Sqrt(in_order(x * x, count, smooth));
+      if (on_level) x = in_order(x, count, ballistics);
+      if (ramping_) at = moving(n);
+      const V audible = hn::Max(x, hn::Set(tag, floor_amplitude));
+      V reduction = reduction_db<V>({at(0), at(1), at(2), at(3)}, decibels(audible));
+      if (!on_level) reduction = in_order(reduction, count, ballistics);
+      if (count >= lane_count<float>) {
+        deepest = hn::Max(deepest, reduction);
+      } else {
+        alignas(32) float last[lane_count<float>];
+        hn::Store(reduction, tag, last);
+        deepest_ = Max(deepest_, largest(last, count));
       }
-    } else {
-      const GainCurve<float> fixed = curve(to_);
-      for (int n = 0; n < frames; ++n)
-        reduction[n] = reduction_db(fixed, decibels(std::max(level[n], floor_amplitude)));
+      const V mix = at(5), dry = hn::Set(tag, 1.0f) - mix;
+      hn::StoreU(dry + mix * amplitude(at(4) - reduction), tag, level + n);
     }
-    if (!on_level) {
-      for (int n = 0; n < frames; ++n) reduction[n] = follow(d, reduction[n]);
-    }
-    for (int n = 0; n < frames; ++n) deepest_ = std::max(deepest_, reduction[n]);
-    if (ramping_) {
-      for (int n = 0; n < frames; ++n) {
-        const Settings s = settings(n);
-        level[n] = 1.0f - s[5] + s[5] * amplitude(s[4] - reduction[n]);
-      }
-    } else {
-      const float makeup = to_[4], mix = to_[5], dry = 1.0f - mix;
-      for (int n = 0; n < frames; ++n) level[n] = dry + mix * amplitude(makeup - reduction[n]);
-    }
+    deepest_ = Max(deepest_, hn::GetLane(hn::MaxOfLanes(tag, deepest)));
+    d.follower = {hn::GetLane(state.peak), hn::GetLane(state.level)};
+    d.average.level = hn::GetLane(average);
   }
 
   // Each sample needs the output of the one before, so time cannot be vectorised here.
@@ -233,12 +261,12 @@ struct Compressor {
         const auto at = static_cast<std::size_t>(c);
         own[c] = heard_[at];
         if (cut_on_ || moving) {
-          const float cut = svf_step(low_cut_[at], moving ? low_cut(n) : steady, heard_[at]);
+          const float cut = svf_step(feedback_cut_[at], moving ? low_cut(n) : steady, heard_[at]);
           if (cut_on_) own[c] = cut;
         }
-        together = combine(choices_.channel_mode, together, own[c]);
+        together = combine(channel_mode(), together, own[c]);
       }
-      together = combined(choices_.channel_mode, together, static_cast<float>(io.channels));
+      together = combined(channel_mode(), together, static_cast<float>(io.channels));
       for (int c = 0; c < io.channels; ++c) {
         const auto at = static_cast<std::size_t>(c);
         Detector& d = detectors_[at];
@@ -267,8 +295,9 @@ struct Compressor {
   bool ramping_ = false, cut_on_ = false, feedback_ = false;
   float deepest_ = 0.0f;
   std::vector<DelayLine> delays_;
-  std::vector<float> level_;
-  std::vector<SvfState<float>> low_cut_;
+  std::vector<float> level_, together_;
+  SidechainFilter<FilterShape::low_cut> low_cut_;
+  std::vector<SvfState<float>> feedback_cut_;
   std::vector<Detector> detectors_;
   std::array<float, max_channels> heard_{};  // the last output sample, for feedback
 };
