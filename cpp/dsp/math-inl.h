@@ -10,6 +10,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 
 #include "dsp/lane-inl.h"
 
@@ -70,6 +71,33 @@ inline float exp2_of(float x) noexcept TR_RT {
 }
 inline double log2_of(double x) noexcept { return std::log2(x); }
 inline double exp2_of(double x) noexcept { return std::exp2(x); }
+
+// sin and cos of pi/2 x by their Taylor series to the 13th and 12th power, |x| <= 1; and sin of 2 pi x, |x| <= 1/2.
+template <class V>
+HWY_INLINE V series_of(V x, std::initializer_list<double> coefficients) noexcept TR_RT {
+  V sum = Broadcast<V>::of(0);
+  for (const double c : coefficients) sum = MulAdd(sum, x, Broadcast<V>::of(c));
+  return sum;
+}
+template <class V>
+HWY_INLINE V sine_of_quarter(V x) noexcept TR_RT {
+  const V angle = x * Broadcast<V>::of(1.5707963267948966), square = angle * angle;
+  const V series = series_of(square, {1.6059043836821613e-10, -2.505210838544172e-08, 2.7557319223985893e-06,
+                                      -1.984126984126984e-04, 8.333333333333333e-03, -1.6666666666666666e-01});
+  return MulAdd(angle * square, series, angle);
+}
+template <class V>
+HWY_INLINE V cosine_of_quarter(V x) noexcept TR_RT {
+  const V angle = x * Broadcast<V>::of(1.5707963267948966), square = angle * angle;
+  return series_of(square, {2.08767569878681e-09, -2.755731922398589e-07, 2.48015873015873e-05, -1.388888888888889e-03,
+                            4.1666666666666664e-02, -0.5, 1.0});
+}
+template <class V>
+HWY_INLINE V sine_of_turn(V x) noexcept TR_RT {
+  const V half = Broadcast<V>::of(0.5), zero = Broadcast<V>::of(0);
+  const V folded = if_positive(Abs(x) - Broadcast<V>::of(0.25), if_positive(x, half, zero - half) - x, x);
+  return sine_of_quarter(folded * Broadcast<V>::of(4));
+}
 
 inline constexpr double db_per_log2 = 6.020599913279624;  // 20 log10(2)
 

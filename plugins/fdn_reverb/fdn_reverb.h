@@ -20,7 +20,9 @@
 #include "dsp/delay.h"
 #include "dsp/fdn-inl.h"
 #include "dsp/svf_cascade-inl.h"
+#include "dsp/math-inl.h"
 #include "dsp/svf_design.h"
+#include "dsp/transpose-inl.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -73,7 +75,7 @@ struct FDNReverb {
     to_.mix = v.mix;
     tune_lines(v);
     turn_rate_ = static_cast<double>(v.modulation_rate_hz) * tick_frames / rate_;
-    turn_angle_ = 0.5 * std::numbers::pi * static_cast<double>(v.modulation_depth);
+    turn_depth_ = v.modulation_depth;
     const SvfDesign cuts[2] = {design_svf(FilterShape::low_cut, false, static_cast<double>(v.low_cut_hz), 0.0,
                                           std::numbers::sqrt2 / 2.0, rate_),
                                design_svf(FilterShape::high_cut, false, static_cast<double>(v.high_cut_hz), 0.0,
@@ -94,19 +96,62 @@ struct FDNReverb {
     clear(states_);
     phase_ = 0.0;
     frame_in_tick_ = 0;
-    set_turns();
-    turns_from_ = turns_to_;
+    overslept_ = false;
+    turns_from_ = turns_to_ = turns_at(0.0);
   }
 
   void process(Block io, SideBlock) noexcept TR_RT {
+    if (overslept_) {
+      turns_from_ = turns_at(phase_ - turn_rate_);
+      turns_to_ = turns_at(phase_);
+      overslept_ = false;
+    }
+    float* input[max_channels];
+    for (int c = 0; c < channels_; ++c) {
+      input[c] = wet(c);
+      std::memcpy(input[c], io.channel[c], sizeof(float) * static_cast<std::size_t>(io.frames));
+    }
+    cuts_.process({input, channels_, io.frames});
+    for (int c = 0; c < channels_; ++c) delay(c, io.frames);
     for (int start = 0; start < io.frames;) {  // stretches inside one tick: the modulation moves at every tick
       const int frames = std::min(io.frames - start, tick_frames - frame_in_tick_);
-      if (frame_in_tick_ == 0) next_turns();
-      stretch(io, start, frames);
+      if (frame_in_tick_ == 0) {
+        phase_ += turn_rate_;
+        turns_from_ = turns_to_;
+        turns_to_ = turns_at(phase_);
+      }
+      for (int c = 0; c < channels_; ++c) diffuse(c, start, frames);
+      network(frames);
+      reflect(start, frames);
+      finish(io, start, frames);
       start += frames;
-      frame_ += frames;
+      frame_ = std::min(frame_ + frames, tick_frames);
       frame_in_tick_ = (frame_in_tick_ + frames) % tick_frames;
     }
+  }
+
+  bool settle(int silent_frames) noexcept TR_RT {
+    constexpr float quiet = 1e-8f;
+    if (silent_frames < pre_delay_to_ + 0.08 * rate_) return false;  // the echoes have passed
+    for (auto* group : {&lines_, &diffusers_}) {
+      for (const auto& line : *group) {
+        if (!line.below(quiet)) return false;
+      }
+    }
+    if (!cuts_.settle()) return false;
+    clear(states_);
+    return true;
+  }
+
+  // The modulation goes on in silence.
+  void rest(int frames) noexcept TR_RT {
+    while (frames > 0) {
+      if (frame_in_tick_ == 0) phase_ += turn_rate_;
+      const int step = std::min(frames, tick_frames - frame_in_tick_);
+      frame_in_tick_ = (frame_in_tick_ + step) % tick_frames;
+      frames -= step;
+    }
+    overslept_ = true;
   }
 
   int latency() const noexcept { return 0; }
@@ -175,19 +220,20 @@ struct FDNReverb {
     for (int i = 0; i < L::count; ++i) states.low[i] = states.high[i] = {zero, zero};
   }
 
-  void set_turns() noexcept TR_RT {
+  Turns<float> turns_at(double phase) const noexcept TR_RT {
+    Turns<float> turns;
+    float turn[fdn_pairs];
     for (std::size_t i = 0; i < fdn_pairs; ++i) {
-      const double turns = phase_ * layout_.rate_factor[i] + layout_.start_turn[i];
-      const double angle = turn_angle_ * std::sin(2.0 * std::numbers::pi * turns);
-      turns_to_.cosine[i] = static_cast<float>(std::cos(angle));
-      turns_to_.sine[i] = static_cast<float>(std::sin(angle));
+      const double whole = phase * layout_.rate_factor[i] + layout_.start_turn[i];
+      turn[i] = static_cast<float>(whole - std::round(whole));
     }
-  }
-
-  void next_turns() noexcept TR_RT {
-    turns_from_ = turns_to_;
-    phase_ += turn_rate_;
-    set_turns();
+    const L::D d;
+    for (int i = 0; i < fdn_pairs; i += L::lanes) {
+      const auto angle = hn::Set(d, turn_depth_) * sine_of_turn(hn::LoadU(d, turn + i));
+      hn::StoreU(cosine_of_quarter(angle), d, turns.cosine + i);
+      hn::StoreU(sine_of_quarter(angle), d, turns.sine + i);
+    }
+    return turns;
   }
 
   float mixed(float from, float to, int n) const noexcept TR_RT {
@@ -197,27 +243,17 @@ struct FDNReverb {
   float* wet(int channel) noexcept TR_RT { return wet_.data() + static_cast<std::size_t>(channel) * max_segment; }
   float* late(int channel) noexcept TR_RT { return late_.data() + static_cast<std::size_t>(channel) * max_segment; }
 
-  void stretch(Block io, int start, int frames) noexcept TR_RT {
-    float* input[max_channels];
-    for (int c = 0; c < channels_; ++c) {
-      input[c] = wet(c);
-      std::copy_n(io.channel[c] + start, frames, input[c]);
-    }
-    cuts_.process({input, channels_, frames});
-    for (int c = 0; c < channels_; ++c) delay(c, frames);
-    for (int c = 0; c < channels_; ++c) diffuse(c, frames);
-    network(frames);
-    reflect(frames);
-    finish(io, start, frames);
-  }
-
   // A setting at each frame of the stretch.
   struct Curve {
     float at[tick_frames];
   };
   Curve curve(float from, float to) const noexcept TR_RT {
     Curve c;
-    for (int n = 0; n < tick_frames; ++n) c.at[n] = mixed(from, to, n);
+    if (ramping_) {
+      for (int n = 0; n < tick_frames; ++n) c.at[n] = mixed(from, to, n);
+    } else {
+      std::fill_n(c.at, tick_frames, to);
+    }
     return c;
   }
 
@@ -252,93 +288,145 @@ struct FDNReverb {
     return {-b * (f - 1.0f) / 6.0f, a * (f - 2.0f) / 2.0f, -b * (f + 1.0f) / 2.0f, a * f / 6.0f};
   }
 
-  void diffuse(int channel, int frames) noexcept TR_RT {
+  void diffuse(int channel, int start, int frames) noexcept TR_RT {
+    const L::D d;
     const auto c = static_cast<std::size_t>(channel), side = c % 2;
     float* y = late(channel);
-    std::copy_n(wet(channel), frames, y);
+    std::memcpy(y, wet(channel) + start, sizeof(float) * static_cast<std::size_t>(frames));
     for (std::size_t i = 0; i < fdn_diffusers; ++i) {
       DelayLine& line = diffusers_[c * fdn_diffusers + i];
       const int length = layout_.diffuser_frames[i][side];
       const Curve g = curve(from_.diffusion[i][side], to_.diffusion[i][side]);
-      for (int start = 0; start < frames; start += length) {  // so many frames do not need each other
-        const int count = std::min(length, frames - start);
+      for (int done = 0; done < frames; done += length) {  // so many frames do not need each other
+        const int count = std::min(length, frames - done);
         const float* delayed = line.coming(length);
-        float v[tick_frames];
-        for (int n = 0; n < count; ++n) {
-          v[n] = allpass_step(g.at[start + n], delayed[n], y[start + n], y[start + n]);
+        float* v = line.open();
+        int n = 0;
+        for (; n + L::lanes <= count; n += L::lanes) {
+          auto out = hn::Zero(d);
+          const auto in = hn::LoadU(d, y + done + n);
+          hn::StoreU(allpass_step(hn::LoadU(d, g.at + done + n), hn::LoadU(d, delayed + n), in, out), d, v + n);
+          hn::StoreU(out, d, y + done + n);
         }
-        line.write(v, count);
+        for (; n < count; ++n) v[n] = allpass_step(g.at[done + n], delayed[n], y[done + n], y[done + n]);
+        line.close(count);
       }
     }
+    if (from_.late == 1.0f && to_.late == 1.0f) return;
     const Curve open = curve(from_.late, to_.late);
     for (int n = 0; n < frames; ++n) y[n] *= open.at[n];
   }
 
-  // The shortest line is longer than a stretch, so what comes out of the lines is known before it begins.
+  // The shortest line is longer than a stretch, so what comes out of the lines is known before it begins. The filters
+  // are recursions and have the lines in the lanes; all else has time there.
   void network(int frames) noexcept TR_RT {
-    const float* coming[fdn_lines];
-    float going[fdn_lines][tick_frames];
-    for (std::size_t i = 0; i < fdn_lines; ++i) coming[i] = lines_[i].coming(layout_.line_frames[i]);
+    using V = L::V;
+    constexpr int lanes = L::lanes;
+    const L::D d;
+    const float *coming[fdn_lines], *in[fdn_lines];
+    float* going[fdn_lines];
+    for (std::size_t i = 0; i < fdn_lines; ++i) {
+      in[i] = late(static_cast<int>(i) % channels_);
+      coming[i] = lines_[i].coming(layout_.line_frames[i]);
+      going[i] = lines_[i].open();
+    }
     const Curve level = curve(from_.late_level, to_.late_level);
-    for (int n = 0; n < frames; ++n) {
-      alignas(32) float values[fdn_lines];
-      for (std::size_t i = 0; i < fdn_lines; ++i) values[i] = coming[i][n];
-      Turns<float> turns;
-      const float share = ramp_share<float>(frame_in_tick_ + n);
+    for (int n = 0; n < frames; n += lanes) {
+      V x[fdn_lines];
+      for (int i = 0; i < fdn_lines; ++i) x[i] = hn::LoadU(d, coming[i] + n);
+      filter(x, n, std::min(lanes, frames - n));
+      const V share = hn::Iota(d, static_cast<float>(frame_in_tick_ + n + 1)) * hn::Set(d, 1.0f / tick_frames);
       for (std::size_t i = 0; i < fdn_pairs; ++i) {
-        turns.cosine[i] = turns_from_.cosine[i] + (turns_to_.cosine[i] - turns_from_.cosine[i]) * share;
-        turns.sine[i] = turns_from_.sine[i] + (turns_to_.sine[i] - turns_from_.sine[i]) * share;
+        const auto mixed = [&](float from, float to) HWY_ATTR { return hn::Set(d, from) + hn::Set(d, to - from) * share; };
+        const V c = mixed(turns_from_.cosine[i], turns_to_.cosine[i]), s = mixed(turns_from_.sine[i], turns_to_.sine[i]);
+        const V a = x[i], b = x[i + fdn_pairs];
+        x[i] = NegMulAdd(s, b, c * a);
+        x[i + fdn_pairs] = MulAdd(s, a, c * b);
       }
-      if (ramping_) {
-        const LineFilters<float> filters = line_filters(ramp_share<float>(frame_ + n));
-        hadamard(turn(turns, attenuate(states_, filters, L::load(values)))).store(values);
-      } else {
-        hadamard(turn(turns, attenuate(states_, filters_, L::load(values)))).store(values);
-      }
-      float in[max_channels];
-      for (int c = 0; c < channels_; ++c) {
-        in[c] = late(c)[n];
-        late(c)[n] = level.at[n] * values[c];
-      }
+      butterflies<8>(x);
+      butterflies<4>(x);
+      butterflies<2>(x);
+      butterflies<1>(x);
       for (std::size_t i = 0; i < fdn_lines; ++i) {
-        going[i][n] = values[i] + entrance_[i] * in[static_cast<int>(i) % channels_];
+        x[i] = x[i] * hn::Set(d, 0.25f);  // orthonormal
+        hn::StoreU(MulAdd(hn::Set(d, entrance_[i]), hn::LoadU(d, in[i] + n), x[i]), d, going[i] + n);
+      }
+      for (int c = 0; c < channels_; ++c) hn::StoreU(hn::LoadU(d, level.at + n) * x[c], d, late(c) + n);
+    }
+    for (auto& line : lines_) line.close(frames);
+  }
+
+  // One stage of a Hadamard matrix, between vectors.
+  template <int stride>
+  static HWY_INLINE void butterflies(L::V* x) noexcept TR_RT {
+    for (int first = 0; first < fdn_lines; first += 2 * stride) {
+      for (int i = first; i < first + stride; ++i) {
+        const auto a = x[i], b = x[i + stride];
+        x[i] = a + b;
+        x[i + stride] = a - b;
       }
     }
-    for (std::size_t i = 0; i < fdn_lines; ++i) lines_[i].write(going[i], frames);
+  }
+
+  // The attenuation of the lines, frame by frame.
+  void filter(L::V* x, int n, int count) noexcept TR_RT {
+    for (int part = 0; part < L::count; ++part) transpose(x + part * L::lanes);
+    LineStates<float> states = states_;
+    for (int k = 0; k < count; ++k) {
+      L frame;
+      for (int part = 0; part < L::count; ++part) frame.part[part] = x[part * L::lanes + k];
+      frame = ramping_ ? attenuate(states, line_filters(ramp_share<float>(frame_ + n + k)), frame)
+                       : attenuate(states, filters_, frame);
+      for (int part = 0; part < L::count; ++part) x[part * L::lanes + k] = frame.part[part];
+    }
+    states_ = states;
+    for (int part = 0; part < L::count; ++part) transpose(x + part * L::lanes);
   }
 
   // Adds the early reflections to what the network gave; odd taps come from the channel opposite.
-  void reflect(int frames) noexcept TR_RT {
-    for (int c = 0; c < channels_; ++c) early_[static_cast<std::size_t>(c)].write(wet(c), frames);
+  void reflect(int start, int frames) noexcept TR_RT {
+    const L::D d;
+    for (int c = 0; c < channels_; ++c) early_[static_cast<std::size_t>(c)].write(wet(c) + start, frames);
     const Curve level = curve(from_.early, to_.early);
     for (int c = 0; c < channels_; ++c) {
       const auto side = static_cast<std::size_t>(c % 2);
       const int opposite = (c ^ 1) < channels_ ? c ^ 1 : c;
-      float sum[tick_frames] = {};
+      const float* echo[early_taps];
       for (std::size_t i = 0; i < early_taps; ++i) {
         const DelayLine& line = early_[static_cast<std::size_t>(i % 2 == 0 ? c : opposite)];
-        const float gain = layout_.early_gain[side][i];
-        const float* echo = line.written(frames, layout_.early_frames[side][i]);
-        for (int n = 0; n < frames; ++n) sum[n] += gain * echo[n];
+        echo[i] = line.written(frames, layout_.early_frames[side][i]);
       }
       float* y = late(c);
-      for (int n = 0; n < frames; ++n) y[n] += level.at[n] * sum[n];
+      for (int n = 0; n < frames; n += L::lanes) {
+        auto sum = hn::Zero(d);
+        for (std::size_t i = 0; i < early_taps; ++i) {
+          sum = hn::MulAdd(hn::Set(d, layout_.early_gain[side][i]), hn::LoadU(d, echo[i] + n), sum);
+        }
+        hn::StoreU(hn::MulAdd(hn::LoadU(d, level.at + n), sum, hn::LoadU(d, y + n)), d, y + n);
+      }
     }
   }
 
   void finish(Block io, int start, int frames) noexcept TR_RT {
+    const L::D d;
     const Curve width = curve(from_.width, to_.width), mix = curve(from_.mix, to_.mix);
-    float mean[tick_frames] = {};
-    for (int c = 0; c < channels_; ++c) {
-      const float* y = late(c);
-      for (int n = 0; n < frames; ++n) mean[n] += y[n];
-    }
-    for (int n = 0; n < frames; ++n) mean[n] /= static_cast<float>(channels_);
-    for (int c = 0; c < channels_; ++c) {
-      const float* y = late(c);
-      float* x = io.channel[c] + start;
-      for (int n = 0; n < frames; ++n) {
-        x[n] = (1.0f - mix.at[n]) * x[n] + mix.at[n] * (mean[n] + width.at[n] * (y[n] - mean[n]));
+    const auto share = hn::Set(d, 1.0f / static_cast<float>(channels_)), one = hn::Set(d, 1.0f);
+    for (int n = 0; n < frames; n += L::lanes) {
+      auto mean = hn::Zero(d);
+      for (int c = 0; c < channels_; ++c) mean = mean + hn::LoadU(d, late(c) + n);
+      mean = mean * share;
+      const auto wide = hn::LoadU(d, width.at + n), wet_share = hn::LoadU(d, mix.at + n);
+      for (int c = 0; c < channels_; ++c) {
+        const auto y = hn::LoadU(d, late(c) + n);
+        hn::StoreU(wet_share * MulAdd(wide, y - mean, mean), d, late(c) + n);
+      }
+      alignas(32) float dry[L::lanes];
+      hn::Store(one - wet_share, d, dry);
+      for (int c = 0; c < channels_; ++c) {
+        float* x = io.channel[c] + start + n;
+        const float* y = late(c) + n;
+        const int count = std::min(L::lanes, frames - n);
+        for (int i = 0; i < count; ++i) x[i] = dry[i] * x[i] + y[i];
       }
     }
   }
@@ -357,7 +445,9 @@ struct FDNReverb {
   LineFilters<float> filters_{};
   LineStates<float> states_{};
   Turns<float> turns_from_{}, turns_to_{};
-  double phase_ = 0, turn_rate_ = 0, turn_angle_ = 0;
+  double phase_ = 0, turn_rate_ = 0;
+  float turn_depth_ = 0;
+  bool overslept_ = false;
   std::vector<float> wet_, late_;
 };
 
