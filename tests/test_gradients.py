@@ -44,6 +44,8 @@ def variants(card_id: str) -> list[dict]:
                 ("peak", "level", "branching", "feedback", "maximum"),
             ]
         ]
+    if card_id == "gate":
+        return [{"detector": d, "sidechain_low_cut_hz": 60.0, "threshold_db": -12.0} for d in ("peak", "rms")]
     return [{}]
 
 
@@ -52,7 +54,7 @@ def needed(card_id: str, variant: dict) -> set[str]:
     there = set(addresses(card_id))
     if variant.get("band1.type") in ("low_cut", "high_cut", "notch", "band_pass", "all_pass"):
         there -= {"band1.gain_db"}
-    if variant.get("detector") == "peak" and variant["topology"] == "feed_forward":
+    if variant.get("detector") == "peak" and variant.get("topology") != "feedback":
         there -= {"rms_window_ms"}
     return there
 

@@ -8,6 +8,7 @@
 
 #include "adjoint/sweeps.h"
 #include "dsp/fdn_layout.h"
+#include "dsp/gate.h"
 #include "rt/block.h"
 
 namespace py = pybind11;
@@ -227,6 +228,31 @@ py::tuple feedback_backward(const Array<T>& x, const Array<T>& c, const Array<T>
   return py::make_tuple(x_grad, c_grad);
 }
 
+// above: (batch, channels, frames); hold: (batch, frames).
+Array<std::uint8_t> gate_open(const Array<std::uint8_t>& upper, const Array<std::uint8_t>& lower,
+                              const Array<std::int32_t>& hold) {
+  require(upper.ndim() == 3 && lower.ndim() == 3 && hold.ndim() == 2,
+          "levels (batch, channels, frames), hold (batch, frames)");
+  require(std::equal(upper.shape(), upper.shape() + 3, lower.shape()) && hold.shape(0) == upper.shape(0) &&
+              hold.shape(1) == upper.shape(2),
+          "levels and hold must fit");
+  Array<std::uint8_t> open = like(upper);
+  const auto channels = upper.shape(1), frames = upper.shape(2);
+  const std::uint8_t *u = upper.data(), *l = lower.data();
+  const std::int32_t* h = hold.data();
+  std::uint8_t* o = open.mutable_data();
+  const py::gil_scoped_release release;
+  for (py::ssize_t stream = 0; stream < upper.shape(0) * channels; ++stream) {
+    GateState state;
+    for (py::ssize_t n = 0; n < frames; ++n) {
+      const auto at = stream * frames + n;
+      const bool above = (state.open ? l[at] : u[at]) != 0;
+      o[at] = gate_step(state, above, h[stream / channels * frames + n]) ? 1 : 0;
+    }
+  }
+  return open;
+}
+
 template <class T>
 void bind_for(py::module_& m) {
   const auto def = [&](const char* name, auto* function) { m.def(name, function); };
@@ -247,6 +273,7 @@ void bind_for(py::module_& m) {
 void bind_adjoint(py::module_& m) {
   bind_for<float>(m);
   bind_for<double>(m);
+  m.def("gate_open", &gate_open, py::arg("above_upper"), py::arg("above_lower"), py::arg("hold"));
 }
 
 }  // namespace twinrack

@@ -12,6 +12,8 @@
 #define TWINRACK_DSP_FOLLOWER_INL_H_
 #endif
 
+#include <cmath>
+
 #include "dsp/lane-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -27,6 +29,10 @@ template <class V>
 struct FollowerTimes {
   V rise, fall;
 };
+
+inline float follower_share(float time_ms, double sample_rate) noexcept TR_RT {
+  return static_cast<float>(-std::expm1(-1.0 / (static_cast<double>(time_ms) * 1e-3 * sample_rate)));
+}
 
 // Where it is known which one is quicker.
 template <bool quick_attack, class V>

@@ -1,9 +1,9 @@
 // A recursion over the numbers of a vector, one after the other, without leaving the registers.
 //
-// What comes before and after it in a chain of steps is worked out for a whole vector at once. The processor goes on with
-// the next vector while the recursion of this one still waits for itself, so several recursions in a row take hardly
-// longer than the slowest one. (Through memory they would not overlap: a vector cannot be read before the single numbers
-// that were written there have left the processor's queue.)
+// What comes before and after it in a chain of steps is worked out for a whole vector at once. The processor goes on
+// with the next vector while the recursion of this one still waits for itself, so several recursions in a row take
+// hardly longer than the slowest one. (Through memory they would not overlap: a vector cannot be read before the single
+// numbers that were written there have left the processor's queue.)
 #if defined(TWINRACK_DSP_IN_ORDER_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_IN_ORDER_INL_H_
 #undef TWINRACK_DSP_IN_ORDER_INL_H_

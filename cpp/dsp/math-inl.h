@@ -24,7 +24,8 @@ HWY_INLINE V log2_of(V x) noexcept TR_RT {
   const hn::DFromV<V> d;
   const hn::RebindToSigned<decltype(d)> di;
   auto bits = hn::BitCast(di, x);
-  const auto exponent = hn::ShiftRight<23>(bits - hn::Set(di, 0x3f3504f3));  // so the mantissa is in [sqrt(1/2), sqrt(2))
+  const auto exponent =
+      hn::ShiftRight<23>(bits - hn::Set(di, 0x3f3504f3));  // so the mantissa is in [sqrt(1/2), sqrt(2))
   bits = bits - hn::ShiftLeft<23>(exponent);
   const V mantissa = hn::BitCast(d, bits), one = hn::Set(d, 1.0f);
   const V s = (mantissa - one) / (mantissa + one);
@@ -63,12 +64,8 @@ HWY_INLINE V exp2_of(V x) noexcept TR_RT {
 }
 
 // One number alone goes through the same arithmetic.
-inline float log2_of(float x) noexcept TR_RT {
-  return hn::GetLane(log2_of(hn::Set(hn::CappedTag<float, 1>(), x)));
-}
-inline float exp2_of(float x) noexcept TR_RT {
-  return hn::GetLane(exp2_of(hn::Set(hn::CappedTag<float, 1>(), x)));
-}
+inline float log2_of(float x) noexcept TR_RT { return hn::GetLane(log2_of(hn::Set(hn::CappedTag<float, 1>(), x))); }
+inline float exp2_of(float x) noexcept TR_RT { return hn::GetLane(exp2_of(hn::Set(hn::CappedTag<float, 1>(), x))); }
 inline double log2_of(double x) noexcept { return std::log2(x); }
 inline double exp2_of(double x) noexcept { return std::exp2(x); }
 

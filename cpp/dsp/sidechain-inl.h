@@ -64,7 +64,8 @@ inline void combine_channels(ChannelMode mode, const float* const* x, int channe
   for (int n = 0; n < frames; ++n) together[n] = combined(mode, together[n], count);
 }
 
-// A cut in the way of what is heard. While it is off its state is held (g = 0), so it may go on and off while it sounds.
+// A cut in the way of what is heard. While it is off its state is held (g = 0), so it may go on and off while it
+// sounds.
 template <FilterShape shape>
 class SidechainFilter {
  public:
@@ -108,6 +109,44 @@ class SidechainFilter {
   SvfCascade<1> filter_;
   std::array<std::vector<float>, max_channels> memory_;
   std::array<float*, max_channels> to_{};
+};
+
+// The rectified level that each detector follows. Fully linked channels share one detector; otherwise each has its own,
+// which hears itself and, by the link, all of them.
+class Linked {
+ public:
+  void prepare(int channels) {
+    channels_ = channels;
+    levels_.assign(static_cast<std::size_t>(channels) * max_segment, 0.0f);
+    together_.assign(max_segment, 0.0f);
+  }
+
+  float* level(int detector) noexcept TR_RT {
+    return levels_.data() + static_cast<std::size_t>(detector) * max_segment;
+  }
+  // Which detector a channel obeys.
+  int of(int channel) const noexcept TR_RT { return detectors_ == 1 ? 0 : channel; }
+
+  // Gives the number of detectors; `link(n)` is 0 … 1 at a frame.
+  template <class Link>
+  int gather(SideBlock heard, ChannelMode mode, bool fully, const Link& link, int frames) noexcept TR_RT {
+    detectors_ = fully ? 1 : channels_;
+    combine_channels(mode, heard.channel, heard.channels, fully ? level(0) : together_.data(), frames);
+    if (fully) return 1;
+    for (int c = 0; c < channels_; ++c) {
+      const float* own = heard.channel[std::min(c, heard.channels - 1)];
+      float* mixed = level(c);
+      for (int n = 0; n < frames; ++n) {
+        const float share = link(n);
+        mixed[n] = (1.0f - share) * std::abs(own[n]) + share * together_[static_cast<std::size_t>(n)];
+      }
+    }
+    return channels_;
+  }
+
+ private:
+  int channels_ = 0, detectors_ = 1;
+  std::vector<float> levels_, together_;
 };
 
 }  // namespace HWY_NAMESPACE

@@ -4,8 +4,8 @@
 // usual form subtracts two numbers close to 1. g > 0 is the warped frequency, k > 0 the damping (1/Q); the filter is
 // stable for every such pair, also while they change. The output mixes input, band pass and low pass by m0, m1, m2.
 //
-// A recursion is as slow as the way from a state to the next one: here two multiply-adds. The output is gathered to three
-// coefficients, so in a series the next filter waits for one multiply-add only.
+// A recursion is as slow as the way from a state to the next one: here two multiply-adds. The output is gathered to
+// three coefficients, so in a series the next filter waits for one multiply-add only.
 #if defined(TWINRACK_DSP_SVF_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_SVF_INL_H_
 #undef TWINRACK_DSP_SVF_INL_H_
@@ -23,7 +23,7 @@ template <class V>
 struct Svf {
   V g, damping, step;  // damping = g + k, step = 2 g / (1 + g (g + k))
   V m0, half_m1, half_m2;
-  V step_damping, step_g;     // what of each state a step takes away from it
+  V step_damping, step_g;      // what of each state a step takes away from it
   V from_x, from_s1, from_s2;  // the output
 };
 

@@ -3,9 +3,9 @@
 // A recursion cannot be spread over time, but a series can be pipelined: in the step in which the last filter works on
 // frame n, the one before works on frame n + 1, and so on. Each lane is one filter of one channel: four filters in each
 // block of 128 bits (where moving a number to the next lane is quickest), and a channel in each block. After a step the
-// outputs move one lane on and the next input enters at the top; what leaves one vector at the bottom enters the next one.
-// Filters that are left over in the last vector pass their input through. At the ends of a block the lanes that have no
-// frame keep their state, so the result does not depend on block size.
+// outputs move one lane on and the next input enters at the top; what leaves one vector at the bottom enters the next
+// one. Filters that are left over in the last vector pass their input through. At the ends of a block the lanes that
+// have no frame keep their state, so the result does not depend on block size.
 #if defined(TWINRACK_DSP_SVF_CASCADE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_SVF_CASCADE_INL_H_
 #undef TWINRACK_DSP_SVF_CASCADE_INL_H_

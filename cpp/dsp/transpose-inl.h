@@ -26,7 +26,8 @@ HWY_INLINE void transpose(Vec<float>* rows) noexcept TR_RT {
   };
   Vec<float> turned[lanes];
   for (int i = 0; i < lanes; i += 4) {  // squares of four, in each block of 128 bits
-    const auto low01 = hn::InterleaveLower(d, rows[i], rows[i + 1]), up01 = hn::InterleaveUpper(d, rows[i], rows[i + 1]);
+    const auto low01 = hn::InterleaveLower(d, rows[i], rows[i + 1]),
+               up01 = hn::InterleaveUpper(d, rows[i], rows[i + 1]);
     const auto low23 = hn::InterleaveLower(d, rows[i + 2], rows[i + 3]);
     const auto up23 = hn::InterleaveUpper(d, rows[i + 2], rows[i + 3]);
     turned[i] = both(low01, low23, false);

@@ -23,8 +23,9 @@ struct EffectType {
   void (*reset)(void*) noexcept TR_RT;
   int (*latency)(const void*) noexcept;
   float (*gain_reduction_db)(const void*) noexcept TR_RT;  // null where there is none
-  // Sleep; null for an effect that never does. `settle` is asked after so many frames of silence: true when nothing above
-  // -140 dBFS comes any more and the effect's memory of the past no longer matters; it then forgets what is left of it.
+  // Sleep; null for an effect that never does. `settle` is asked after so many frames of silence: true when nothing
+  // above -140 dBFS comes any more and the effect's memory of the past no longer matters; it then forgets what is left
+  // of it.
   bool (*settle)(void*, int silent_frames) noexcept TR_RT;
   void (*rest)(void*, int frames) noexcept TR_RT;  // time that passes asleep; null where nothing moves meanwhile
 };

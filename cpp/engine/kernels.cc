@@ -33,7 +33,8 @@ inline Loudness measure(const float* x, int frames) noexcept TR_RT {
     peak0 = hn::Max(peak0, hn::Abs(a));
     power0 = hn::MulAdd(a, a, power0);
   }
-  Loudness found{hn::GetLane(hn::MaxOfLanes(d, hn::Max(peak0, peak1))), hn::GetLane(hn::SumOfLanes(d, power0 + power1)), true};
+  Loudness found{hn::GetLane(hn::MaxOfLanes(d, hn::Max(peak0, peak1))), hn::GetLane(hn::SumOfLanes(d, power0 + power1)),
+                 true};
   if (found.power <= std::numeric_limits<float>::max()) return found;
   // A sum that is not finite comes from such a number, or from very large ones.
   found = {0.0f, std::numeric_limits<float>::max(), true};

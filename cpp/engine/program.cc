@@ -11,7 +11,7 @@ namespace twinrack {
 namespace {
 constexpr float loudest = std::numeric_limits<float>::max();
 constexpr int longest_silence = 1 << 30;
-}
+}  // namespace
 
 int first_fault(const float* x, int frames) noexcept TR_RT {
   int n = 0;
@@ -163,8 +163,8 @@ void Program::go_on(Slot& slot, bool grid) noexcept TR_RT {
   moving_ = moving_ || slot.waiting > 0 || slot.presence != target || slot.presence_before != slot.presence;
 }
 
-// An effect falls asleep only at multiples of max_segment, so that it sounds the same in any blocks. One that is fading or
-// moving stays awake.
+// An effect falls asleep only at multiples of max_segment, so that it sounds the same in any blocks. One that is fading
+// or moving stays awake.
 void Program::doze(Slot& slot) noexcept TR_RT {
   slot.silent = slot.heard ? 0 : std::min(slot.silent + max_segment, longest_silence);
   slot.heard = false;
@@ -321,12 +321,10 @@ void Program::publish_meters() noexcept TR_RT {
 EffectMeter Program::meter(int effect) const noexcept {
   const PublicMeter& m = *slots_[static_cast<std::size_t>(effect)].shown;
   const auto relaxed = std::memory_order_relaxed;
-  const double count =
-      static_cast<double>(std::max<std::uint64_t>(shown_frames_.load(relaxed), 1)) * format_.channels;
+  const double count = static_cast<double>(std::max<std::uint64_t>(shown_frames_.load(relaxed), 1)) * format_.channels;
   const auto rms = [&](double power) { return static_cast<float>(std::sqrt(power / count)); };
-  return {m.peak_in.load(relaxed),       m.peak_out.load(relaxed),
-          rms(m.power_in.load(relaxed)), rms(m.power_out.load(relaxed)),
-          m.gain_reduction_db.load(relaxed), m.faults.load(relaxed)};
+  return {m.peak_in.load(relaxed),        m.peak_out.load(relaxed),          rms(m.power_in.load(relaxed)),
+          rms(m.power_out.load(relaxed)), m.gain_reduction_db.load(relaxed), m.faults.load(relaxed)};
 }
 
 }  // namespace twinrack

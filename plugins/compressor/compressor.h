@@ -17,11 +17,12 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/delay.h"
 #include "dsp/follower-inl.h"
 #include "dsp/gain_curve-inl.h"
 #include "dsp/in_order-inl.h"
+#include "dsp/lookahead.h"
 #include "dsp/math-inl.h"
+#include "dsp/ramps-inl.h"
 #include "dsp/sidechain-inl.h"
 #include "dsp/svf-inl.h"
 #include "dsp/svf_design.h"
@@ -39,10 +40,8 @@ struct Compressor {
   void prepare(const Format& format) {
     rate_ = format.sample_rate;
     channels_ = format.channels;
-    delays_.assign(static_cast<std::size_t>(channels_), DelayLine());
-    for (auto& delay : delays_) delay.prepare(static_cast<int>(std::ceil(0.02 * rate_)), max_segment);
-    level_.assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
-    together_.assign(max_segment, 0.0f);
+    lookahead_.prepare(channels_, static_cast<int>(std::ceil(0.02 * rate_)));
+    linked_.prepare(channels_);
     low_cut_.prepare(rate_);
     feedback_cut_.assign(max_channels, {});
     detectors_.assign(max_channels, {});
@@ -51,38 +50,32 @@ struct Compressor {
   void tune(const Card::Values& v) noexcept TR_RT {
     choices_ = v;
     feedback_ = v.topology == Card::Topology::feedback;
-    from_ = to_;
     const double slope = 1.0 - 1.0 / static_cast<double>(v.ratio);
     const double knee = std::max(static_cast<double>(v.knee_db), static_cast<double>(least_knee_db));
     const double range = static_cast<double>(v.range_db), threshold = static_cast<double>(v.threshold_db);
     const double at_full_scale = reduction_db<double>({threshold, slope, knee, range}, 0.0);
     const double makeup = static_cast<double>(v.makeup_db) + (v.auto_makeup ? 0.5 * at_full_scale : 0.0);
-    to_ = {static_cast<float>(threshold), static_cast<float>(slope),  static_cast<float>(knee),
-           static_cast<float>(range),     static_cast<float>(makeup), v.mix,
-           v.link_percent / 100.0f};
-    ramping_ = from_ != to_;
-    ballistics_ = {pole(v.attack_ms), pole(v.release_ms)};
-    averaging_ = {pole(v.rms_window_ms), pole(v.rms_window_ms)};
+    settings_.go({static_cast<float>(threshold), static_cast<float>(slope), static_cast<float>(knee),
+                  static_cast<float>(range), static_cast<float>(makeup), v.mix, v.link_percent / 100.0f});
+    ballistics_ = {follower_share(v.attack_ms, rate_), follower_share(v.release_ms, rate_)};
+    averaging_ = follower_share(v.rms_window_ms, rate_);
     cut_on_ = v.sidechain_low_cut_hz > 10.001f;
     const auto d = design_svf(FilterShape::low_cut, false, static_cast<double>(v.sidechain_low_cut_hz), 0.0,
                               std::numbers::sqrt2 / 2.0, rate_);
-    cut_from_ = cut_to_;
     // g = 0 holds the filter's state while it is off, so it may go on and off while it sounds.
-    cut_to_ = {cut_on_ ? static_cast<float>(d.g) : 0.0f, static_cast<float>(d.k)};
+    cut_.go({cut_on_ ? static_cast<float>(d.g) : 0.0f, static_cast<float>(d.k)});
     low_cut_.tune(v.sidechain_low_cut_hz, cut_on_);
-    lookahead_ = feedback_ ? 0 : static_cast<int>(std::lround(static_cast<double>(v.lookahead_ms) * 1e-3 * rate_));
-    frame_ = 0;
+    lookahead_.set(feedback_ ? 0 : whole_frames(v.lookahead_ms, rate_));
   }
 
   void reset() noexcept TR_RT {
-    for (auto& delay : delays_) delay.reset();
+    lookahead_.reset();
     low_cut_.reset();
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
     heard_.fill(0.0f);
-    from_ = to_;
-    cut_from_ = cut_to_;
-    ramping_ = false;
+    settings_.arrive();
+    cut_.arrive();
   }
 
   void process(Block io, SideBlock key) noexcept TR_RT {
@@ -93,11 +86,12 @@ struct Compressor {
       if (key.channel == nullptr) key = {io.channel, io.channels};
       process_forward(io, key);
     }
-    frame_ = std::min(frame_ + io.frames, tick_frames);
+    settings_.pass(io.frames);
+    cut_.pass(io.frames);
   }
 
   bool settle(int silent_frames) noexcept TR_RT {
-    if (silent_frames < lookahead_ || !low_cut_.settle()) return false;
+    if (silent_frames < lookahead_.frames() || !low_cut_.settle()) return false;
     for (int c = 0; c < channels_; ++c) {
       const auto at = static_cast<std::size_t>(c);
       const Detector& d = detectors_[at];
@@ -111,35 +105,14 @@ struct Compressor {
     return true;
   }
 
-  int latency() const noexcept { return lookahead_; }
+  int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
 
  private:
-  // What ramps from tick to tick: threshold, slope, knee, range, makeup (all dB but the slope), mix, link.
-  using Settings = std::array<float, 7>;
+  enum Ramped : std::size_t { threshold, slope, knee, range, makeup, mix, link, ramped_count };
   struct Detector {
     FollowerState<float> average{}, follower{};
   };
-
-  float pole(float time_ms) const noexcept TR_RT {
-    return static_cast<float>(-std::expm1(-1.0 / (static_cast<double>(time_ms) * 1e-3 * rate_)));
-  }
-
-  Settings settings(int n) const noexcept TR_RT {
-    if (!ramping_) return to_;
-    Settings mixed;
-    const float share = ramp_share<float>(frame_ + n);
-    for (std::size_t i = 0; i < mixed.size(); ++i) mixed[i] = from_[i] + (to_[i] - from_[i]) * share;
-    return mixed;
-  }
-  static GainCurve<float> curve(const Settings& s) noexcept TR_RT { return {s[0], s[1], s[2], s[3]}; }
-
-  Svf<float> low_cut(int n) const noexcept TR_RT {
-    const float share = ramp_share<float>(std::min(frame_ + n, tick_frames - 1));
-    const float g = cut_from_[0] + (cut_to_[0] - cut_from_[0]) * share;
-    const float k = cut_from_[1] + (cut_to_[1] - cut_from_[1]) * share;
-    return make_svf(g, k, 1.0f, -k, -1.0f);
-  }
 
   // The follower on whichever quantity the choices put it.
   float follow(Detector& d, float x) const noexcept TR_RT {
@@ -152,49 +125,16 @@ struct Compressor {
   using D = Tag<float>;
   using V = Vec<float>;
 
-  // What ramps, at each of a vector of frames.
-  struct Moving {
-    V value[6];
-    V operator()(std::size_t i) const noexcept TR_RT { return value[i]; }
-  };
-  Moving moving(int n) const noexcept TR_RT {
-    Moving now;
-    const V share = hn::Iota(D(), static_cast<float>(frame_ + n + 1)) * hn::Set(D(), 1.0f / tick_frames);
-    for (std::size_t i = 0; i < 6; ++i) {
-      now.value[i] = ramping_ ? hn::Set(D(), from_[i]) + hn::Set(D(), to_[i] - from_[i]) * share : hn::Set(D(), to_[i]);
-    }
-    return now;
-  }
-
   void process_forward(Block io, SideBlock key) noexcept TR_RT {
     const int frames = io.frames;
-    const bool linked = !ramping_ && to_[6] == 1.0f;
-    const int detectors = linked ? 1 : channels_;
     const SideBlock heard = low_cut_.process(key, frames);
-    const auto level = [this](int c) { return level_.data() + static_cast<std::size_t>(c) * max_segment; };
-    float* together = linked ? level(0) : together_.data();
-    combine_channels(channel_mode(), heard.channel, heard.channels, together, frames);
-    if (!linked) {
-      for (int c = 0; c < detectors; ++c) {
-        const float* own = heard.channel[std::min(c, heard.channels - 1)];
-        float* mixed = level(c);
-        for (int n = 0; n < frames; ++n) {
-          const float link = settings(n)[6];
-          mixed[n] = (1.0f - link) * std::abs(own[n]) + link * together[n];
-        }
-      }
-    }
-    for (int c = 0; c < detectors; ++c) detect(level(c), frames, detectors_[static_cast<std::size_t>(c)]);
-    if (linked) std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
-
+    const auto link_at = [&](int n) { return settings_.at(link, n); };
+    const int detectors = linked_.gather(heard, channel_mode(), settings_.rests_at(link, 1.0f), link_at, frames);
+    for (int c = 0; c < detectors; ++c) detect(linked_.level(c), frames, detectors_[static_cast<std::size_t>(c)]);
+    if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
     for (int c = 0; c < channels_; ++c) {
-      const float* gain = level(linked ? 0 : c);
-      const float* x = io.channel[c];
-      if (lookahead_ > 0) {
-        DelayLine& delay = delays_[static_cast<std::size_t>(c)];
-        delay.write(x, frames);
-        x = delay.written(frames, lookahead_);
-      }
+      const float* gain = linked_.level(linked_.of(c));
+      const float* x = lookahead_.delayed(c, io.channel[c], frames);
       float* y = io.channel[c];
       for (int n = 0; n < frames; ++n) y[n] = x[n] * gain[n];
     }
@@ -219,11 +159,11 @@ struct Compressor {
     const bool rms = choices_.detector == Card::Detector::rms;
     const bool on_level = choices_.ballistics == Card::Ballistics::level;
     const FollowerTimes<One> times{one(ballistics_.rise), one(ballistics_.fall)};
-    const One averaging = one(averaging_.rise);
+    const One averaging = one(averaging_);
     FollowerState<One> state{one(d.follower.peak), one(d.follower.level)};
     One average = one(d.average.level);
     V deepest = hn::Zero(tag);
-    Moving at = moving(0);
+    auto now = settings_.vectors(0);
     const auto smooth = [&](One x) HWY_ATTR { return smoothing_step(average, averaging, x); };
     const auto ballistics = [&](One x) HWY_ATTR { return follow(state, times, x); };
     for (int n = 0; n < frames; n += lane_count<float>) {
@@ -231,9 +171,9 @@ struct Compressor {
       V x = hn::LoadU(tag, level + n);
       if (rms) x = hn::Sqrt(in_order(x * x, count, smooth));
       if (on_level) x = in_order(x, count, ballistics);
-      if (ramping_) at = moving(n);
+      if (settings_.moving()) now = settings_.vectors(n);
       const V audible = hn::Max(x, hn::Set(tag, floor_amplitude));
-      V reduction = reduction_db<V>({at(0), at(1), at(2), at(3)}, decibels(audible));
+      V reduction = reduction_db<V>({now[threshold], now[slope], now[knee], now[range]}, decibels(audible));
       if (!on_level) reduction = in_order(reduction, count, ballistics);
       if (count >= lane_count<float>) {
         deepest = hn::Max(deepest, reduction);
@@ -242,8 +182,8 @@ struct Compressor {
         hn::Store(reduction, tag, last);
         deepest_ = Max(deepest_, largest(last, count));
       }
-      const V mix = at(5), dry = hn::Set(tag, 1.0f) - mix;
-      hn::StoreU(dry + mix * amplitude(at(4) - reduction), tag, level + n);
+      const V dry = hn::Set(tag, 1.0f) - now[mix];
+      hn::StoreU(dry + now[mix] * amplitude(now[makeup] - reduction), tag, level + n);
     }
     deepest_ = Max(deepest_, hn::GetLane(hn::MaxOfLanes(tag, deepest)));
     d.follower = {hn::GetLane(state.peak), hn::GetLane(state.level)};
@@ -252,50 +192,54 @@ struct Compressor {
 
   // Each sample needs the output of the one before, so time cannot be vectorised here.
   void process_feedback(Block io) noexcept TR_RT {
-    const Svf<float> steady = low_cut(tick_frames);
-    const bool moving = cut_from_ != cut_to_;
+    const auto cut_at = [&](int n) {
+      const float g = cut_.at(0, n), k = cut_.at(1, n);
+      return make_svf(g, k, 1.0f, -k, -1.0f);
+    };
+    const Svf<float> steady = cut_at(0);
     for (int n = 0; n < io.frames; ++n) {
-      const Settings s = settings(n);
+      const auto at = [&](std::size_t i) { return settings_.at(i, n); };
+      const GainCurve<float> curve{at(threshold), at(slope), at(knee), at(range)};
       float own[max_channels], together = 0.0f;
       for (int c = 0; c < io.channels; ++c) {
-        const auto at = static_cast<std::size_t>(c);
-        own[c] = heard_[at];
-        if (cut_on_ || moving) {
-          const float cut = svf_step(feedback_cut_[at], moving ? low_cut(n) : steady, heard_[at]);
+        const auto which = static_cast<std::size_t>(c);
+        own[c] = heard_[which];
+        if (cut_on_ || cut_.moving()) {
+          const float cut = svf_step(feedback_cut_[which], cut_.moving() ? cut_at(n) : steady, heard_[which]);
           if (cut_on_) own[c] = cut;
         }
         together = combine(channel_mode(), together, own[c]);
       }
       together = combined(channel_mode(), together, static_cast<float>(io.channels));
       for (int c = 0; c < io.channels; ++c) {
-        const auto at = static_cast<std::size_t>(c);
-        Detector& d = detectors_[at];
-        float level = (1.0f - s[6]) * std::abs(own[c]) + s[6] * together;
+        const auto which = static_cast<std::size_t>(c);
+        Detector& d = detectors_[which];
+        float level = (1.0f - at(link)) * std::abs(own[c]) + at(link) * together;
         if (choices_.detector == Card::Detector::rms) {
-          level = std::sqrt(branching_step(d.average, averaging_, level * level));
+          level = std::sqrt(smoothing_step(d.average.level, averaging_, level * level));
         }
         const bool on_level = choices_.ballistics == Card::Ballistics::level;
         if (on_level) level = follow(d, level);
-        float reduction = reduction_db(curve(s), decibels(std::max(level, floor_amplitude)));
+        float reduction = reduction_db(curve, decibels(std::max(level, floor_amplitude)));
         if (!on_level) reduction = follow(d, reduction);
         deepest_ = std::max(deepest_, reduction);
         float& x = io.channel[c][n];
-        heard_[at] = x * amplitude(-reduction);
-        x = (1.0f - s[5]) * x + s[5] * amplitude(s[4]) * heard_[at];
+        heard_[which] = x * amplitude(-reduction);
+        x = (1.0f - at(mix)) * x + at(mix) * amplitude(at(makeup)) * heard_[which];
       }
     }
   }
 
   double rate_ = 0;
-  int channels_ = 0, lookahead_ = 0, frame_ = 0;
+  int channels_ = 0;
   Card::Values choices_{};
-  Settings from_{}, to_{};
-  std::array<float, 2> cut_from_{0.0f, 1.0f}, cut_to_{0.0f, 1.0f};  // g, k
-  FollowerTimes<float> ballistics_{}, averaging_{};
-  bool ramping_ = false, cut_on_ = false, feedback_ = false;
-  float deepest_ = 0.0f;
-  std::vector<DelayLine> delays_;
-  std::vector<float> level_, together_;
+  Ramps<ramped_count> settings_;
+  Ramps<2> cut_;  // g and k of the low cut in feedback
+  FollowerTimes<float> ballistics_{};
+  float averaging_ = 0, deepest_ = 0;
+  bool cut_on_ = false, feedback_ = false;
+  Lookahead lookahead_;
+  Linked linked_;
   SidechainFilter<FilterShape::low_cut> low_cut_;
   std::vector<SvfState<float>> feedback_cut_;
   std::vector<Detector> detectors_;

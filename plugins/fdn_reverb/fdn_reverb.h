@@ -337,8 +337,10 @@ struct FDNReverb {
       filter(x, n, std::min(lanes, frames - n));
       const V share = hn::Iota(d, static_cast<float>(frame_in_tick_ + n + 1)) * hn::Set(d, 1.0f / tick_frames);
       for (std::size_t i = 0; i < fdn_pairs; ++i) {
-        const auto mixed = [&](float from, float to) HWY_ATTR { return hn::Set(d, from) + hn::Set(d, to - from) * share; };
-        const V c = mixed(turns_from_.cosine[i], turns_to_.cosine[i]), s = mixed(turns_from_.sine[i], turns_to_.sine[i]);
+        const auto mixed = [&](float from, float to)
+                               HWY_ATTR { return hn::Set(d, from) + hn::Set(d, to - from) * share; };
+        const V c = mixed(turns_from_.cosine[i], turns_to_.cosine[i]),
+                s = mixed(turns_from_.sine[i], turns_to_.sine[i]);
         const V a = x[i], b = x[i + fdn_pairs];
         x[i] = NegMulAdd(s, b, c * a);
         x[i + fdn_pairs] = MulAdd(s, a, c * b);

@@ -129,3 +129,10 @@ class FeedbackCompressor(torch.autograd.Function):
             _array(x), _array(settings), ctx.states, _array(grad), ctx.choices, _threads()
         )
         return torch.from_numpy(x_grad), _like_rows(s_grad, settings.shape[0], x.shape[0]), None
+
+
+def gate_open(above_upper: Tensor, above_lower: Tensor, hold: Tensor) -> Tensor:
+    batch, channels, frames = above_upper.shape
+    held = hold.to(torch.int32).expand(batch, frames)
+    upper, lower = (_array(t.expand(batch, channels, frames).to(torch.uint8)) for t in (above_upper, above_lower))
+    return torch.from_numpy(_engine.gate_open(upper, lower, _array(held))).to(torch.bool)

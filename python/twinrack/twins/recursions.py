@@ -71,3 +71,10 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int], path: P
     if _use_fast(_checked(x), path):
         return _run(fast.FeedbackCompressor, x, settings, choices)
     return reference.feedback_compressor(x, settings, choices)
+
+
+def gate_open(above_upper: Tensor, above_lower: Tensor, hold: Tensor, path: Path = "auto") -> Tensor:
+    """Where a gate is open: bool (batch, channels, time); see `reference.gate_open`. Has no gradient."""
+    if above_upper.device.type == "cpu" and path != "reference":
+        return fast.gate_open(above_upper, above_lower, hold)
+    return reference.gate_open(above_upper, above_lower, hold)

@@ -202,3 +202,22 @@ def combine_channels(x: Tensor, mode: int) -> Tensor:
     if mode == 1:
         return x.mean(1, keepdim=True).abs()
     return root((x * x).mean(1, keepdim=True))
+
+
+def gate_open(above_upper: Tensor, above_lower: Tensor, hold: Tensor) -> Tensor:
+    """Where a gate is open: from where the level is at or above the upper threshold, while it is at or above the lower one,
+    and for the hold time after.
+
+    Args:
+        above_upper, above_lower: bool, (batch, channels, time); hold: frames, (rows, time) or (rows, 1).
+    """
+    batch, channels, frames = above_upper.shape
+    is_open = torch.zeros(batch, channels, dtype=torch.bool, device=above_upper.device)
+    since = torch.zeros(batch, channels, dtype=torch.int64, device=above_upper.device)
+    out = []
+    for n in range(frames):
+        above = torch.where(is_open, above_lower[..., n], above_upper[..., n])
+        since = torch.where(above, 0, since + 1)
+        is_open = above | (is_open & (since <= hold[:, min(n, hold.shape[1] - 1)].unsqueeze(1)))
+        out.append(is_open)
+    return torch.stack(out, -1) if out else above_upper

@@ -1,0 +1,22 @@
+// One step of a gate's state: what the engine and the twin share.
+#pragma once
+
+#include <cstdint>
+
+#include "rt/realtime.h"
+
+namespace twinrack {
+
+struct GateState {
+  bool open = false;
+  int since = 0;  // frames since the level was last above
+};
+
+// `above`: the level is at or above the upper threshold, or, while open, the lower one.
+inline bool gate_step(GateState& state, bool above, int hold) noexcept TR_RT {
+  state.since = above ? 0 : state.since + 1;
+  state.open = above || (state.open && state.since <= hold);
+  return state.open;
+}
+
+}  // namespace twinrack

@@ -1,0 +1,72 @@
+// Numbers that move on straight lines from one tick's values to the next one's.
+#if defined(TWINRACK_DSP_RAMPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_DSP_RAMPS_INL_H_
+#undef TWINRACK_DSP_RAMPS_INL_H_
+#else
+#define TWINRACK_DSP_RAMPS_INL_H_
+#endif
+
+#include <algorithm>
+#include <array>
+
+#include "dsp/lane-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+template <std::size_t count>
+class Ramps {
+ public:
+  using Values = std::array<float, count>;
+  struct Vectors {
+    Vec<float> at[count];
+    Vec<float> operator[](std::size_t i) const noexcept TR_RT { return at[i]; }
+  };
+
+  // From this tick's first frame on.
+  void go(const Values& to) noexcept TR_RT {
+    from_ = to_;
+    to_ = to;
+    moving_ = from_ != to_;
+    frame_ = 0;
+  }
+  void arrive() noexcept TR_RT {
+    from_ = to_;
+    moving_ = false;
+  }
+  void pass(int frames) noexcept TR_RT { frame_ = std::min(frame_ + frames, tick_frames); }
+
+  bool moving() const noexcept TR_RT { return moving_; }
+  // True when a number is this and stays so.
+  bool rests_at(std::size_t i, float value) const noexcept TR_RT { return to_[i] == value && from_[i] == value; }
+  const Values& to() const noexcept TR_RT { return to_; }
+
+  // At the n-th frame from here.
+  float at(std::size_t i, int n) const noexcept TR_RT {
+    return moving_ ? from_[i] + (to_[i] - from_[i]) * ramp_share<float>(frame_ + n) : to_[i];
+  }
+  // At as many frames as a vector has lanes, from the n-th on.
+  Vec<float> vector(std::size_t i, int n) const noexcept TR_RT {
+    const Tag<float> d;
+    if (!moving_) return hn::Set(d, to_[i]);
+    const auto share = hn::Iota(d, static_cast<float>(frame_ + n + 1)) * hn::Set(d, 1.0f / tick_frames);
+    return hn::Set(d, from_[i]) + hn::Set(d, to_[i] - from_[i]) * share;
+  }
+  Vectors vectors(int n) const noexcept TR_RT {
+    Vectors all;
+    for (std::size_t i = 0; i < count; ++i) all.at[i] = vector(i, n);
+    return all;
+  }
+
+ private:
+  Values from_{}, to_{};
+  bool moving_ = false;
+  int frame_ = 0;  // since the tick began
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

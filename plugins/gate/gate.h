@@ -1,0 +1,176 @@
+// Noise gate and downward expander:
+//
+//   key -> cuts -> combine channels -> [RMS] -> open or closed (hysteresis, hold) -> curve in dB -> attack, release ->
+//   gain
+//
+// While open the gain goes to 0 dB; while closed it goes down the expander's line below the threshold, to the range.
+#if defined(TWINRACK_PLUGINS_GATE_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_PLUGINS_GATE_H_
+#undef TWINRACK_PLUGINS_GATE_H_
+#else
+#define TWINRACK_PLUGINS_GATE_H_
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cards.h"
+#include "dsp/follower-inl.h"
+#include "dsp/gate-inl.h"
+#include "dsp/in_order-inl.h"
+#include "dsp/lookahead.h"
+#include "dsp/math-inl.h"
+#include "dsp/ramps-inl.h"
+#include "dsp/sidechain-inl.h"
+#include "rt/block.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+struct Gate {
+  using Card = cards::Gate;
+  static constexpr float floor_amplitude = 1e-7f;  // -140 dBFS
+
+  void prepare(const Format& format) {
+    rate_ = format.sample_rate;
+    channels_ = format.channels;
+    lookahead_.prepare(channels_, static_cast<int>(std::ceil(0.02 * rate_)));
+    linked_.prepare(channels_);
+    low_cut_.prepare(rate_);
+    high_cut_.prepare(rate_);
+    detectors_.assign(static_cast<std::size_t>(channels_), {});
+  }
+
+  void tune(const Card::Values& v) noexcept TR_RT {
+    choices_ = v;
+    const auto level = [](double db) { return static_cast<float>(std::pow(10.0, db / 20.0)); };
+    const double open_db = static_cast<double>(v.threshold_db), under = static_cast<double>(v.hysteresis_db);
+    settings_.go({level(open_db), level(open_db - under), v.ratio - 1.0f, v.range_db, v.link_percent / 100.0f});
+    times_ = {follower_share(v.release_ms, rate_), follower_share(v.attack_ms, rate_)};
+    averaging_ = follower_share(v.rms_window_ms, rate_);
+    hold_ = whole_frames(v.hold_ms, rate_);
+    low_cut_.tune(v.sidechain_low_cut_hz, v.sidechain_low_cut_hz > 10.001f);
+    high_cut_.tune(v.sidechain_high_cut_hz, v.sidechain_high_cut_hz < 19999.0f);
+    lookahead_.set(whole_frames(v.lookahead_ms, rate_));
+  }
+
+  void reset() noexcept TR_RT {
+    lookahead_.reset();
+    low_cut_.reset();
+    high_cut_.reset();
+    settings_.arrive();
+    start_db_ = closed_db();
+    std::fill(detectors_.begin(), detectors_.end(), Detector{});
+  }
+
+  void process(Block io, SideBlock key) noexcept TR_RT {
+    if (key.channel == nullptr) key = {io.channel, io.channels};
+    const int frames = io.frames;
+    const SideBlock heard = high_cut_.process(low_cut_.process(key, frames), frames);
+    const auto mode = static_cast<ChannelMode>(choices_.channel_mode);
+    const auto link_at = [&](int n) { return settings_.at(link, n); };
+    const int detectors = linked_.gather(heard, mode, settings_.rests_at(link, 1.0f), link_at, frames);
+    deepest_ = 0.0f;
+    for (int c = 0; c < detectors; ++c) detect(linked_.level(c), frames, detectors_[static_cast<std::size_t>(c)]);
+    if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
+    for (int c = 0; c < channels_; ++c) {
+      const float* gain = linked_.level(linked_.of(c));
+      const float* x = lookahead_.delayed(c, io.channel[c], frames);
+      float* y = io.channel[c];
+      for (int n = 0; n < frames; ++n) y[n] = x[n] * gain[n];
+    }
+    settings_.pass(frames);
+  }
+
+  // Asleep it is closed as far as it goes; that is where it starts, too.
+  bool settle(int silent_frames) noexcept TR_RT {
+    if (silent_frames < lookahead_.frames() || settings_.moving()) return false;
+    const float closed = closed_db() - start_db_;
+    for (const Detector& d : detectors_) {
+      if (d.average > 1e-16f || d.state.open || std::abs(d.closing - closed) > 1e-6f) return false;
+    }
+    if (!low_cut_.settle() || !high_cut_.settle()) return false;
+    for (Detector& d : detectors_) d.closing = closed;
+    return true;
+  }
+
+  int latency() const noexcept { return lookahead_.frames(); }
+  float gain_reduction_db() const noexcept TR_RT { return deepest_; }
+
+ private:
+  enum Ramped : std::size_t { opens_at, closes_at, slope, range_db, link, ramped_count };
+  struct Detector {
+    float average = 0;
+    float closing = 0;  // the reduction, less the one it began with
+    GateState state{};
+  };
+  using D = Tag<float>;
+  using V = Vec<float>;
+
+  float closed_db() const noexcept TR_RT {
+    const auto& now = settings_.to();
+    const double down = static_cast<double>(now[slope]) * (static_cast<double>(choices_.threshold_db) + 140.0);
+    return static_cast<float>(std::min(down, static_cast<double>(now[range_db])));
+  }
+
+  // From the rectified level of one detector to the gain to apply, in place.
+  void detect(float* level, int frames, Detector& d) noexcept TR_RT {
+    if (times_.rise >= times_.fall) {
+      detect(level, frames, d,
+             [](auto& state, const auto& c, One x) HWY_ATTR { return branching_step<true>(state, c, x); });
+    } else {
+      detect(level, frames, d,
+             [](auto& state, const auto& c, One x) HWY_ATTR { return branching_step<false>(state, c, x); });
+    }
+  }
+
+  template <class Follow>
+  void detect(float* level, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
+    const D tag;
+    const V zero = hn::Zero(tag), start = hn::Set(tag, start_db_), floor = hn::Set(tag, floor_amplitude);
+    const bool rms = choices_.detector == Card::Detector::rms;
+    const FollowerTimes<One> times{one(times_.rise), one(times_.fall)};
+    const One averaging = one(averaging_);
+    FollowerState<One> state{one(0.0f), one(d.closing)};
+    One average = one(d.average);
+    GateState gate = d.state;
+    const auto smooth = [&](One x) HWY_ATTR { return smoothing_step(average, averaging, x); };
+    const auto ballistics = [&](One x) HWY_ATTR { return follow(state, times, x); };
+    auto now = settings_.vectors(0);
+    for (int n = 0; n < frames; n += lane_count<float>) {
+      const int count = frames - n;
+      if (settings_.moving()) now = settings_.vectors(n);
+      V x = hn::LoadU(tag, level + n);
+      if (rms) x = hn::Sqrt(in_order(x * x, count, smooth));
+      const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, count);
+      const V below = Max(zero, decibels(now[opens_at] / Max(x, floor)));
+      const V reduction = hn::IfThenElse(open, zero, Min(now[slope] * below, now[range_db]));
+      hn::StoreU(start + in_order(reduction - start, count, ballistics), tag, level + n);
+    }
+    deepest_ = Max(deepest_, largest(level, frames));
+    for (int n = 0; n < frames; n += lane_count<float>) {
+      hn::StoreU(amplitude(zero - hn::LoadU(tag, level + n)), tag, level + n);
+    }
+    d = {hn::GetLane(average), hn::GetLane(state.level), gate};
+  }
+
+  double rate_ = 0;
+  int channels_ = 0, hold_ = 0;
+  Card::Values choices_{};
+  Ramps<ramped_count> settings_;
+  FollowerTimes<float> times_{};  // of the reduction: it rises with the release, falls with the attack
+  float averaging_ = 0, start_db_ = 0, deepest_ = 0;
+  Lookahead lookahead_;
+  Linked linked_;
+  SidechainFilter<FilterShape::low_cut> low_cut_;
+  SidechainFilter<FilterShape::high_cut> high_cut_;
+  std::vector<Detector> detectors_;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

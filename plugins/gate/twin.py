@@ -1,0 +1,50 @@
+"""The twin of `gate.h`:
+
+key -> cuts -> combine channels -> [RMS] -> open or closed (hysteresis, hold) -> curve in dB -> attack, release -> gain
+
+Open or closed is decided in steps and has no gradient; threshold, ratio and range get theirs from the line below the
+threshold, and at the threshold itself that of the side that was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from twinrack.card import Value
+from twinrack.twins.curves import delay, hold, ramp, together
+from twinrack.twins.dynamics import averaged, linked_level, share_per_frame, through_cut, whole_frames
+from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels
+from twinrack.twins.recursions import follower, gate_open
+from twinrack.twins.values import Context, Values
+
+FLOOR_DB = -140.0
+
+
+def latency(values: Mapping[str, Value], sample_rate: float) -> int:
+    return whole_frames(float(values["lookahead_ms"]), sample_rate)
+
+
+def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
+    def frames(t: Tensor) -> Tensor:  # rows, 1, frames
+        return ramp(t.to(x.dtype), at.frames).unsqueeze(1)
+
+    heard = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
+    heard = through_cut(heard, "high_cut", v.sidechain_high_cut_hz, at)
+    level = averaged(linked_level(heard, v, at), v, at)
+    upper = frames(10.0 ** (v.threshold_db / 20.0))
+    with torch.no_grad():
+        lower = frames(10.0 ** ((v.threshold_db - v.hysteresis_db) / 20.0))
+        held = torch.floor(v.hold_ms * 1e-3 * at.sample_rate + 0.5).to(torch.int64)
+        is_open = gate_open(level >= upper, level >= lower, hold(held, at.frames), at.path)
+    slope, deepest = v.ratio - 1.0, v.range_db
+    below = decibels(upper / level.clamp(min=FLOOR_AMPLITUDE)).clamp(min=0.0)
+    closed = torch.minimum(frames(slope) * below, frames(deepest))
+    reduction = torch.where(is_open, torch.zeros_like(closed), closed)
+    # It begins closed: the follower starts at 0, and every step of it is the same a constant higher.
+    start = torch.minimum(slope * (v.threshold_db - FLOOR_DB), deepest)[:, :1].to(x.dtype).unsqueeze(1)
+    times = share_per_frame(torch.stack(together(v.release_ms, v.attack_ms), -1), at.sample_rate)
+    reduction = start + follower(reduction - start, times, False, at.path)
+    return delay(x, whole_frames(float(v.lookahead_ms), at.sample_rate)) * amplitude(-reduction)

@@ -1,0 +1,64 @@
+"""What the dynamics effects have in common: what they hear, how channels are linked, time constants, lookahead."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .curves import hold, ramp
+from .filter_design import BUTTERWORTH_Q, design_svf
+from .gain_curve import root
+from .recursions import follower, svf_cascade
+from .reference import combine_channels
+from .values import Context, Values
+
+CHANNEL_MODES = ("maximum", "mean", "power_mean")
+LOW_CUT_OFF_HZ = 10.001  # at or below, the low cut of a sidechain is off
+HIGH_CUT_OFF_HZ = 19999.0  # at or above, the high cut is
+
+
+def whole_frames(ms: float, sample_rate: float) -> int:
+    """Milliseconds as whole frames, rounded as the engine does, which keeps float32."""
+    return int(float(np.float32(ms)) * 1e-3 * sample_rate + 0.5)
+
+
+def share_per_frame(time_ms: Tensor, sample_rate: float) -> Tensor:
+    """1 - exp(-1 / (time constant × sample rate)): how much of the way a follower goes in a frame."""
+    return -torch.expm1(-1.0 / (time_ms * 1e-3 * sample_rate))
+
+
+def sidechain_cut(shape: str, frequency_hz: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
+    """Coefficients (rows, ticks, 5) of a sidechain's cut, and in which ticks it is on; off, g = 0 holds its state."""
+    on = frequency_hz > LOW_CUT_OFF_HZ if shape == "low_cut" else frequency_hz < HIGH_CUT_OFF_HZ
+    q = torch.full_like(frequency_hz, BUTTERWORTH_Q)
+    cut = design_svf(shape, False, frequency_hz, torch.zeros_like(q), q, sample_rate)
+    held = torch.where(on.unsqueeze(-1), cut[..., :1], torch.zeros_like(cut[..., :1]))
+    return torch.cat([held, cut[..., 1:]], -1), on
+
+
+def through_cut(heard: Tensor, shape: str, frequency_hz: Tensor, at: Context) -> Tensor:
+    """What is heard through a sidechain's cut, unfiltered in ticks in which it is off."""
+    coefficients, on = sidechain_cut(shape, frequency_hz, at.sample_rate)
+    if not bool(on.any()):
+        return heard
+    cut = svf_cascade(heard, coefficients.unsqueeze(2), at.path)
+    return cut if bool(on.all()) else torch.where(hold(on, at.frames).unsqueeze(1), cut, heard)
+
+
+def linked_level(heard: Tensor, v: Values, at: Context) -> Tensor:
+    """The rectified level of each detector: (batch, 1, time) where all channels share one, else (batch, channels, time)."""
+    level = combine_channels(heard, CHANNEL_MODES.index(v.channel_mode))
+    if bool((v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
+        own = heard[:, [min(c, heard.shape[1] - 1) for c in range(at.channels)]].abs()
+        link = ramp((v.link_percent / 100.0).to(heard.dtype), at.frames).unsqueeze(1)
+        level = (1.0 - link) * own + link * level
+    return level
+
+
+def averaged(level: Tensor, v: Values, at: Context) -> Tensor:
+    """The level as the chosen detector has it: itself, or the root of its averaged power."""
+    if v.detector == "peak":
+        return level
+    average = share_per_frame(v.rms_window_ms, at.sample_rate)
+    return root(follower(level * level, torch.stack([average, average], -1), False, at.path))

@@ -1,0 +1,75 @@
+"""The gate does what its card says: static line, hysteresis, hold, range, lookahead, what it hears; and asleep it is closed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import twinrack as tr
+
+RATE = 48000
+
+
+def tone(level_db: float, seconds: float, frequency: float = 1000.0) -> np.ndarray:
+    t = np.arange(int(seconds * RATE)) / RATE
+    return (10 ** (level_db / 20) * np.sin(2 * np.pi * frequency * t)).astype(np.float32)
+
+
+def gain_db(rack: tr.Rack, x: np.ndarray, at: slice) -> float:
+    """Gain over a stretch, from the energies."""
+    y = rack(x, RATE)
+    return float(20 * np.log10(np.linalg.norm(y[at]) / np.linalg.norm(x[at]) + 1e-12))
+
+
+@pytest.mark.parametrize(("ratio", "below_db", "expected_db"), [(2.0, 12.0, -12.0), (4.0, 6.0, -18.0), (100.0, 20.0, -50.0)])
+def test_static_line_and_range(ratio, below_db, expected_db):
+    """Constant levels: an RMS detector on a constant hears exactly that level."""
+    gate = tr.Gate(threshold_db=-30, ratio=ratio, range_db=50, attack_ms=1, release_ms=20, hold_ms=0, detector="rms")
+    x = np.full(RATE, 10 ** ((-30 - below_db) / 20), np.float32)
+    assert gain_db(tr.Rack([gate]), x, slice(RATE // 2, None)) == pytest.approx(expected_db, abs=0.01)
+
+
+def test_open_above_closed_below_and_hysteresis_between():
+    between = tone(-42, 1.0)
+    gate = {"threshold_db": -40, "hysteresis_db": 6, "range_db": 60, "ratio": 100, "release_ms": 5, "hold_ms": 20}
+    tail = slice(-RATE // 4, None)
+    fresh = gain_db(tr.Rack([tr.Gate(**gate)]), between, tail)
+    after_loud = gain_db(tr.Rack([tr.Gate(**gate)]), np.concatenate([tone(-20, 0.5), between]), tail)
+    without = gain_db(tr.Rack([tr.Gate(**gate | {"hysteresis_db": 0})]), np.concatenate([tone(-20, 0.5), between]), tail)
+    assert fresh < -50
+    assert after_loud == pytest.approx(0.0, abs=0.01)
+    assert without < -50
+
+
+def test_hold_keeps_it_open_for_so_long():
+    gate = tr.Gate(threshold_db=-40, hold_ms=100, release_ms=1, range_db=60, ratio=100, hysteresis_db=0)
+    x = np.concatenate([np.full(RATE // 2, 0.5, np.float32), np.full(RATE // 2, 1e-3, np.float32)])
+    y = tr.Rack([gate])(x, RATE)
+    gain = 20 * np.log10(np.abs(y) / x)
+    closing = int(np.argmax(gain[RATE // 2 :] < -1.0))  # frames after the level fell
+    assert closing == pytest.approx(0.1 * RATE, abs=0.002 * RATE)
+
+
+def test_what_it_hears_is_filtered():
+    bass, treble = tone(-20, 1.0, 60.0), tone(-20, 1.0, 12000.0)
+    tail = slice(-RATE // 4, None)
+    gate = {"threshold_db": -35, "range_db": 60, "ratio": 100, "release_ms": 5}
+    assert gain_db(tr.Rack([tr.Gate(**gate, sidechain_low_cut_hz=1000)]), bass, tail) < -40
+    assert gain_db(tr.Rack([tr.Gate(**gate, sidechain_low_cut_hz=1000)]), treble, tail) == pytest.approx(0, abs=0.01)
+    assert gain_db(tr.Rack([tr.Gate(**gate, sidechain_high_cut_hz=500)]), treble, tail) < -40
+
+
+def test_a_key_opens_it():
+    x, key = tone(-10, 1.0), np.concatenate([np.zeros(RATE // 2, np.float32), tone(-10, 0.5)])
+    rack = tr.Rack([tr.Gate(threshold_db=-30, range_db=80, ratio=100, key="drum")])
+    y = rack(x, RATE, sidechain=key)
+    assert np.max(np.abs(y[: RATE // 2])) < 1e-3
+    assert np.max(np.abs(y[-RATE // 4 :])) == pytest.approx(10 ** (-0.5), rel=0.01)
+
+
+def test_lookahead_lets_the_whole_transient_through():
+    x = np.concatenate([np.zeros(RATE // 2, np.float32), tone(-6, 0.2)])
+    late, ahead = (tr.Rack([tr.Gate(threshold_db=-30, ratio=100, attack_ms=1, lookahead_ms=ms)])(x, RATE) for ms in (0.0, 10.0))
+    first = slice(RATE // 2, RATE // 2 + 48)
+    assert np.linalg.norm(late[first]) < 0.5 * np.linalg.norm(x[first])
+    assert np.linalg.norm(ahead[first]) > 0.99 * np.linalg.norm(x[first])
