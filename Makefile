@@ -45,12 +45,12 @@ pytest: $(VENV)/checks ## the tests
 lint: $(VENV)/checks ## style of Python and C++
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.cc')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.cc' 'benchmarks/*.h' 'benchmarks/*.cc')
 
 format: $(VENV)/checks ## put both into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.cc')
+	$(BIN)/clang-format -i $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.cc' 'benchmarks/*.h' 'benchmarks/*.cc')
 
 types: $(VENV)/checks ## types of the Python surface
 	$(BIN)/mypy
@@ -68,7 +68,7 @@ soak: $(VENV)/checks ## the long proofs, about half an hour
 	TWINRACK_PARITY_CASES=400 $(BIN)/python -m pytest tests/test_parity.py -s
 	TWINRACK_STORM_BLOCKS=10000000 $(BIN)/python tools/sanitize.py
 
-bench: $(VENV)/checks ## speed beside pedalboard, in one alternating run
+bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver, in one alternating run
 	$(BIN)/pip install $(PIP_FLAGS) pedalboard
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/start_up.py
