@@ -10,6 +10,7 @@
 #include "bind/adjoint.h"
 #include "cards_json.h"
 #include "dsp/fdn_layout.h"
+#include "dsp/true_peak.h"
 #include "engine/rack.h"
 #include "live/callback.h"
 
@@ -179,6 +180,7 @@ PYBIND11_MODULE(_engine, m) {
   });
   m.def("simd_target", [] { return std::string(all_effects()[0]->target); });
   m.def("fdn_layout", &layout, py::arg("sample_rate"));
+  m.def("true_peak_phases", [] { return true_peak_phases; });
   m.def("effect_latency", &effect_latency, py::arg("effect"), py::arg("values"), py::arg("sample_rate"));
   bind_engine(m);
   bind_live(m);

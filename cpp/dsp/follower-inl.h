@@ -30,8 +30,9 @@ struct FollowerTimes {
   V rise, fall;
 };
 
-inline float follower_share(float time_ms, double sample_rate) noexcept TR_RT {
-  return static_cast<float>(-std::expm1(-1.0 / (static_cast<double>(time_ms) * 1e-3 * sample_rate)));
+template <class T>
+inline T follower_share(T time_ms, double sample_rate) noexcept TR_RT {
+  return static_cast<T>(-std::expm1(-1.0 / (static_cast<double>(time_ms) * 1e-3 * sample_rate)));
 }
 
 // Where it is known which one is quicker.

@@ -111,8 +111,8 @@ class SidechainFilter {
   std::array<float*, max_channels> to_{};
 };
 
-// The rectified level that each detector follows. Fully linked channels share one detector; otherwise each has its own,
-// which hears itself and, by the link, all of them.
+// The rectified level that each detector follows. Channels share one detector as long as they were fully linked; after
+// that each has its own, which hears itself and, by the link, all of them.
 class Linked {
  public:
   void prepare(int channels) {
@@ -120,6 +120,8 @@ class Linked {
     levels_.assign(static_cast<std::size_t>(channels) * max_segment, 0.0f);
     together_.assign(max_segment, 0.0f);
   }
+
+  void reset() noexcept TR_RT { detectors_ = 1; }
 
   float* level(int detector) noexcept TR_RT {
     return levels_.data() + static_cast<std::size_t>(detector) * max_segment;
@@ -130,9 +132,9 @@ class Linked {
   // Gives the number of detectors; `link(n)` is 0 … 1 at a frame.
   template <class Link>
   int gather(SideBlock heard, ChannelMode mode, bool fully, const Link& link, int frames) noexcept TR_RT {
-    detectors_ = fully ? 1 : channels_;
-    combine_channels(mode, heard.channel, heard.channels, fully ? level(0) : together_.data(), frames);
-    if (fully) return 1;
+    if (!fully) detectors_ = channels_;
+    combine_channels(mode, heard.channel, heard.channels, detectors_ == 1 ? level(0) : together_.data(), frames);
+    if (detectors_ == 1) return 1;
     for (int c = 0; c < channels_; ++c) {
       const float* own = heard.channel[std::min(c, heard.channels - 1)];
       float* mixed = level(c);

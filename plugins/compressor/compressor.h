@@ -70,6 +70,7 @@ struct Compressor {
 
   void reset() noexcept TR_RT {
     lookahead_.reset();
+    linked_.reset();
     low_cut_.reset();
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};

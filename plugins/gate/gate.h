@@ -58,6 +58,7 @@ struct Gate {
 
   void reset() noexcept TR_RT {
     lookahead_.reset();
+    linked_.reset();
     low_cut_.reset();
     high_cut_.reset();
     settings_.arrive();

@@ -1,0 +1,8 @@
+"""What a limiter does, in two lines: level out over level in, and how fast."""
+
+from twinrack.effect import Effect
+from twinrack.explain.curves import Curve, step_response, transfer_curve
+
+
+def curves(effect: Effect, sample_rate: float) -> list[Curve]:
+    return [transfer_curve(effect, sample_rate), step_response(effect, sample_rate)]

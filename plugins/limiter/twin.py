@@ -1,0 +1,78 @@
+"""The twin of `limiter.h`:
+
+in -> gain -+-> peaks between the samples -> dB above the ceiling -> largest in the window -> release -> two means -+
+            +-> delay ------------------------------------------------------------------------------> x gain --> out
+
+Where several frames or points are equally large, the gradient is that of one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool1d, conv1d, max_pool1d, pad
+
+from twinrack import _engine
+from twinrack.card import Value
+from twinrack.twins.curves import delay, ramp
+from twinrack.twins.dynamics import share_per_frame, whole_frames
+from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels
+from twinrack.twins.recursions import follower
+from twinrack.twins.values import Context, Values
+
+SHORTEST_LOOKAHEAD = 16  # frames
+SLOW_FACTOR = 6.0
+DELAY = 6  # frames by which the interpolated points lie behind
+
+
+def latency(values: Mapping[str, Value], sample_rate: float) -> int:
+    return max(SHORTEST_LOOKAHEAD, whole_frames(float(values["lookahead_ms"]), sample_rate))
+
+
+def peaks(x: Tensor, between: bool) -> Tensor:
+    """The largest magnitude at and after each sample, `DELAY` frames late; `between` looks at three points to the next one
+    (Rec. ITU-R BS.1770-4, annex 2)."""
+    samples = delay(x, DELAY).abs()
+    if not between:
+        return samples
+    first, second = (torch.tensor(row, dtype=x.dtype, device=x.device) for row in _engine.true_peak_phases())
+    phases = torch.stack([first, second, second.flip(0), first.flip(0)]).flip(1).unsqueeze(1)  # conv1d correlates
+    flat = pad(x.reshape(-1, 1, x.shape[-1]), (phases.shape[-1] - 1, 0))
+    found = conv1d(flat, phases).abs().amax(1).reshape(x.shape)
+    return torch.maximum(samples, found)
+
+
+def mean(x: Tensor, window: int) -> Tensor:
+    """Of the last `window` frames, silence before the first."""
+    return avg_pool1d(pad(x, (window - 1, 0)), window, stride=1)
+
+
+def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
+    def frames(t: Tensor) -> Tensor:  # rows, 1, frames
+        return ramp(t.to(x.dtype), at.frames).unsqueeze(1)
+
+    ahead = latency({"lookahead_ms": float(v.lookahead_ms)}, at.sample_rate)
+    x = frames(10.0 ** (v.input_gain_db / 20.0)) * x
+    ceiling = frames(10.0 ** (v.ceiling_db / 20.0))
+    found = peaks(x, v.detector == "true_peak").clamp(min=FLOOR_AMPLITUDE)
+    together = found.amax(1, keepdim=True)
+    over = decibels_over(together, ceiling)
+    if bool((v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
+        over = torch.maximum(decibels_over(found, ceiling), frames(v.link_percent / 100.0) * over)
+    held = max_pool1d(pad(over, (ahead + 1, 0)), ahead + 2, stride=1).double()  # long releases and means need it
+    fall = share_per_frame(v.release_ms, at.sample_rate)
+    fast = follower(held, torch.stack([torch.ones_like(fall), fall], -1), False, at.path)
+    longer = share_per_frame(SLOW_FACTOR * v.release_ms, at.sample_rate)
+    slow = follower(held, torch.stack([longer, longer], -1), False, at.path)
+    reduction = torch.maximum(fast, frames(v.adaptive) * slow)
+    both = ahead - (2 * DELAY - 2)
+    for window in (both - both // 2, both // 2):
+        reduction = mean(reduction, window)
+    y = delay(x, ahead) * amplitude(-reduction.to(x.dtype))
+    return torch.maximum(torch.minimum(y, ceiling), -ceiling)
+
+
+def decibels_over(peak: Tensor, ceiling: Tensor) -> Tensor:
+    return decibels(peak / ceiling).clamp(min=0.0)
