@@ -46,6 +46,12 @@ def variants(card_id: str) -> list[dict]:
         ]
     if card_id == "gate":
         return [{"detector": d, "sidechain_low_cut_hz": 60.0, "threshold_db": -12.0} for d in ("peak", "rms")]
+    if card_id == "saturation":
+        curves = tr.CARDS[card_id].addresses["curve"].options
+        return [
+            {"curve": c, "filters": ("linear_phase", "minimum_phase")[i % 2], "oversampling": "1248"[i % 4], "drive_db": 9.0}
+            for i, c in enumerate(curves)
+        ]
     return [{}]
 
 

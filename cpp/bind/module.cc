@@ -10,6 +10,7 @@
 #include "bind/adjoint.h"
 #include "cards_json.h"
 #include "dsp/fdn_layout.h"
+#include "dsp/halfband.h"
 #include "dsp/true_peak.h"
 #include "engine/rack.h"
 #include "live/callback.h"
@@ -97,6 +98,27 @@ py::dict layout(double sample_rate) {
   return d;
 }
 
+// The filters of the oversampling, by stage.
+py::dict halfbands() {
+  py::list taps, m, wait, allpasses, latency;
+  for (int stage = 0; stage < halfband_stages; ++stage) {
+    const auto which = static_cast<std::size_t>(stage);
+    taps.append(halfband_taps(stage));
+    m.append(halfband_shapes[which].m);
+    wait.append(halfband_delay(stage) - (2 * halfband_shapes[which].m + 1));
+    const auto& all = halfband_allpasses[which];
+    allpasses.append(std::vector<double>(all.coefficient.begin(), all.coefficient.begin() + all.count));
+  }
+  for (int stages = 0; stages <= halfband_stages; ++stages) latency.append(oversampling_delay(stages));
+  py::dict d;
+  d["taps"] = taps;
+  d["m"] = m;
+  d["wait"] = wait;
+  d["allpasses"] = allpasses;
+  d["latency"] = latency;
+  return d;
+}
+
 // What an effect with these values holds back, in frames.
 int effect_latency(const std::string& id, const std::vector<float>& values, double sample_rate) {
   const EffectType* type = find_effect(id.c_str());
@@ -180,6 +202,7 @@ PYBIND11_MODULE(_engine, m) {
   });
   m.def("simd_target", [] { return std::string(all_effects()[0]->target); });
   m.def("fdn_layout", &layout, py::arg("sample_rate"));
+  m.def("halfbands", &halfbands);
   m.def("true_peak_phases", [] { return true_peak_phases; });
   m.def("effect_latency", &effect_latency, py::arg("effect"), py::arg("values"), py::arg("sample_rate"));
   bind_engine(m);

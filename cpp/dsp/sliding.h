@@ -1,7 +1,7 @@
 // The largest and the mean of the last so many numbers, one result for each number, in constant time.
 //
-// Both give the same whatever the blocks: the maximum works on an own grid of 16 frames; the mean keeps a sum of numbers
-// that are multiples of 2^-18, which double precision adds and takes away without any error, so nothing drifts.
+// Both give the same whatever the blocks: the maximum works on an own grid of 16 frames; the mean keeps a sum of
+// numbers that are multiples of 2^-18, which double precision adds and takes away without any error, so nothing drifts.
 #pragma once
 
 #include <algorithm>
@@ -47,13 +47,22 @@ class SlidingMax {
   // In place; numbers are not negative.
   void process(float* x, int frames) noexcept TR_RT {
     for (int n = 0; n < frames;) {
-      const int count = std::min(frames - n, chunk - filled_);
+      // The window begins in a chunk of which it covers less and less, then in the next one.
+      const int into = filled_ - window_ + 1 + first_ago_ * chunk;
+      const bool first = into < chunk;
+      const float* oldest = first ? at(first_ago_) + into : at(first_ago_ - 1) + into - chunk;
+      const float whole = first && first_ago_ > 1 ? std::max(middle_, at(first_ago_ - 1)[0]) : middle_;
+      const int count = std::min({frames - n, chunk - filled_, first ? chunk - into : chunk});
       float* mine = suffix_.data() + now_ * chunk + filled_;
+      float prefix = prefix_;
       for (int i = 0; i < count; ++i) {
-        prefix_ = std::max(prefix_, x[n + i]);
-        mine[i] = x[n + i];
-        x[n + i] = std::max({prefix_, middle_, oldest(filled_ + i)});
+        const float now = x[n + i];
+        mine[i] = now;
+        prefix = prefix > now ? prefix : now;
+        const float covered = whole > oldest[i] ? whole : oldest[i];
+        x[n + i] = prefix > covered ? prefix : covered;
       }
+      prefix_ = prefix;
       filled_ += count;
       n += count;
       if (filled_ == chunk) next_chunk();
@@ -74,13 +83,6 @@ class SlidingMax {
     int which = now_ - chunks_ago;
     if (which < 0) which += chunks_;
     return suffix_.data() + which * chunk;
-  }
-  // What the window covers of the chunk in which it begins, and of one more that it covers whole at first, when the
-  // newest number is the i-th of this chunk.
-  float oldest(int i) const noexcept TR_RT {
-    const int begins = i - window_ + 1;  // relative to this chunk; always before it
-    const int ago = (chunk - 1 - begins) / chunk;
-    return std::max(at(ago)[begins + ago * chunk], ago == first_ago_ && ago > 1 ? at(ago - 1)[0] : 0.0f);
   }
   // A chunk is over: its numbers become the maxima from each of them to its end.
   void next_chunk() noexcept TR_RT {
@@ -138,15 +140,21 @@ class SlidingMean {
   // In place.
   void process(float* x, int frames) noexcept TR_RT {
     const int size = static_cast<int>(ring_.size());
-    int leaves = at_ - window_ < 0 ? at_ - window_ + size : at_ - window_;
-    for (int n = 0; n < frames; ++n) {
-      const double enters = quantised(x[n]);
-      sum_ += enters - ring_[static_cast<std::size_t>(leaves)];
-      ring_[static_cast<std::size_t>(at_)] = enters;
-      x[n] = static_cast<float>(sum_ * scale_);
-      at_ = at_ + 1 == size ? 0 : at_ + 1;
-      leaves = leaves + 1 == size ? 0 : leaves + 1;
+    double* ring = ring_.data();
+    double sum = sum_;
+    for (int n = 0; n < frames;) {
+      const int leaves = at_ - window_ < 0 ? at_ - window_ + size : at_ - window_;
+      const int count = std::min({frames - n, size - at_, size - leaves});
+      for (int i = 0; i < count; ++i) {
+        const double enters = quantised(x[n + i]);
+        sum += enters - ring[leaves + i];
+        ring[at_ + i] = enters;
+        x[n + i] = static_cast<float>(sum * scale_);
+      }
+      n += count;
+      at_ = at_ + count == size ? 0 : at_ + count;
     }
+    sum_ = sum;
   }
 
  private:

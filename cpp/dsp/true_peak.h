@@ -1,5 +1,5 @@
-// Rec. ITU-R BS.1770-4, annex 2: the true peak is looked for between the samples, on a grid four times as fine. These are
-// the coefficients that the recommendation prints; the last two phases are the first two backwards.
+// Rec. ITU-R BS.1770-4, annex 2: the true peak is looked for between the samples, on a grid four times as fine. These
+// are the coefficients that the recommendation prints; the last two phases are the first two backwards.
 #pragma once
 
 #include <array>
@@ -7,7 +7,8 @@
 namespace twinrack {
 
 inline constexpr int true_peak_taps = 12;
-inline constexpr int true_peak_delay = 6;  // frames: the points lie this much, or up to 3/4 less, behind the newest sample
+inline constexpr int true_peak_delay =
+    6;  // frames: the points lie this much, or up to 3/4 less, behind the newest sample
 inline constexpr std::array<std::array<float, true_peak_taps>, 2> true_peak_phases{{
     {0.0017089843750f, 0.0109863281250f, -0.0196533203125f, 0.0332031250000f, -0.0594482421875f, 0.1373291015625f,
      0.9721679687500f, -0.1022949218750f, 0.0476074218750f, -0.0266113281250f, 0.0148925781250f, -0.0083007812500f},

@@ -1,10 +1,12 @@
 // True-peak limiter with lookahead:
 //
-//   in -> gain -+-> peaks between the samples -> dB above the ceiling -> largest in the window -> release -> two means -+
-//               +-> delay ------------------------------------------------------------------------------> x gain --> out
+//   in -> gain -+-> peaks between the samples -> dB above the ceiling -> largest in the window -> release -> two means
+//   -+
+//               +-> delay ------------------------------------------------------------------------------> x gain -->
+//               out
 //
-// The gain is worked out in dB. A peak is held for so long that both means have taken it in whole when it leaves the delay,
-// and are still when its neighbours do that the interpolation between samples reaches: so the ceiling holds by
+// The gain is worked out in dB. A peak is held for so long that both means have taken it in whole when it leaves the
+// delay, and are still when its neighbours do that the interpolation between samples reaches: so the ceiling holds by
 // construction, and the gain moves on a smooth curve of the length of the lookahead.
 #if defined(TWINRACK_PLUGINS_LIMITER_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_LIMITER_H_
@@ -36,7 +38,7 @@ namespace HWY_NAMESPACE {
 struct Limiter {
   using Card = cards::Limiter;
   static constexpr int shortest_lookahead = 16;  // frames: what the interpolation and both means need
-  static constexpr double slow_factor = 6.0;      // how much longer the adaptive release takes
+  static constexpr double slow_factor = 6.0;     // how much longer the adaptive release takes
   static constexpr float floor_amplitude = 1e-7f;
 
   void prepare(const Format& format) {
@@ -174,16 +176,15 @@ struct Limiter {
     const V zero = hn::Zero(tag), floor = hn::Set(tag, floor_amplitude);
     for (int n = 0; n < frames; n += lane_count<float>) {
       const V limit = settings_.vector(ceiling, n);
-      const auto over = [&](const float* p) HWY_ATTR {
-        return Max(zero, decibels(Max(hn::LoadU(tag, p + n), floor) / limit));
-      };
+      const auto over = [&](const float* p)
+                            HWY_ATTR { return Max(zero, decibels(Max(hn::LoadU(tag, p + n), floor) / limit)); };
       V reduction = over(x);
       if (all != nullptr) reduction = Max(reduction, settings_.vector(link, n) * over(all));
       hn::StoreU(reduction, tag, x + n);
     }
     d.largest.process(x, frames);
-    // Back to 0 dB with the release, or, where limiting went on for long, with the slow one. In double precision: a step
-    // of many seconds' release is less than what float32 can add.
+    // Back to 0 dB with the release, or, where limiting went on for long, with the slow one. In double precision: a
+    // step of many seconds' release is less than what float32 can add.
     double fast = d.fast, slow = d.slow;
     for (int n = 0; n < frames; ++n) {
       const auto held = static_cast<double>(x[n]);

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'follower_backward', 'follower_forward', 'simd_target', 'svf_backward', 'svf_forward']
+__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases']
 class NodeKind:
     """
     Members:
@@ -197,6 +197,10 @@ def follower_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float3
 @typing.overload
 def follower_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: bool, arg3: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
+def gate_open(above_upper: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], above_lower: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], hold: typing.Annotated[numpy.typing.ArrayLike, numpy.int32]) -> numpy.typing.NDArray[numpy.uint8]:
+    ...
+def halfbands() -> dict:
+    ...
 def simd_target() -> str:
     ...
 @typing.overload
@@ -210,6 +214,8 @@ def svf_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], a
     ...
 @typing.overload
 def svf_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+def true_peak_phases() -> typing.Annotated[list[typing.Annotated[list[float], "FixedSize(12)"]], "FixedSize(2)"]:
     ...
 MAX_CHANNELS: int = 16
 TICK_FRAMES: int = 32

@@ -76,6 +76,19 @@ def transfer_curve(effect: Effect, sample_rate: float) -> Curve:
     return Curve("Transfer curve", "Level in, dBFS", "Level out, dBFS", levels, np.array(out))
 
 
+def harmonics(effect: Effect, sample_rate: float) -> Curve:
+    """Level of the first 20 harmonics of a tone near 200 Hz at -6 dBFS, relative to the tone as it comes out."""
+    size = 1 << 15
+    cycles = round(200.0 * size / sample_rate)
+    t = np.arange(3 * size)
+    x = 0.5 * np.sin(2 * np.pi * cycles * t / size)
+    y = _alone(effect)(x.astype(np.float32), sample_rate)[-size:]
+    spectrum = np.abs(np.fft.rfft(y.astype(np.float64)))
+    order = np.arange(1, 21)
+    level = 20 * np.log10(spectrum[order * cycles] / max(spectrum[cycles], 1e-12) + 1e-8)
+    return Curve("Harmonics", "Harmonic", "Level in dB", order.astype(float), level)
+
+
 def step_response(effect: Effect, sample_rate: float) -> Curve:
     """Gain over time while the level jumps from -40 to 0 dBFS at 0.1 s and back at 0.5 s."""
     t = np.arange(int(1.5 * sample_rate)) / sample_rate

@@ -1,0 +1,152 @@
+// Saturation: a named curve without memory, worked out at a higher sample rate.
+//
+//   in -> drive -> [up] -> + bias -> curve -> [down] -> cut at 5 Hz -> tilt -> level -> mix -> out
+#if defined(TWINRACK_PLUGINS_SATURATION_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_PLUGINS_SATURATION_H_
+#undef TWINRACK_PLUGINS_SATURATION_H_
+#else
+#define TWINRACK_PLUGINS_SATURATION_H_
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+#include <vector>
+
+#include "cards.h"
+#include "dsp/lookahead.h"
+#include "dsp/oversampler-inl.h"
+#include "dsp/ramps-inl.h"
+#include "dsp/shapes-inl.h"
+#include "dsp/svf_cascade-inl.h"
+#include "dsp/svf_design.h"
+#include "rt/block.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+struct Saturation {
+  using Card = cards::Saturation;
+  static constexpr double reference = 0.12589254117941673;  // -18 dBFS: a sine of this peak keeps its level
+
+  void prepare(const Format& format) {
+    rate_ = format.sample_rate;
+    channels_ = format.channels;
+    oversampler_.prepare(channels_);
+    filters_.prepare(channels_);
+    dry_.prepare(channels_, oversampling_delay(halfband_stages));
+    wet_.assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
+    for (int c = 0; c < channels_; ++c) wet_pointers_[static_cast<std::size_t>(c)] = wet(c);
+  }
+
+  void tune(const Card::Values& v) noexcept TR_RT {
+    curve_ = static_cast<Curve>(v.curve);
+    const double drive = std::pow(10.0, static_cast<double>(v.drive_db) / 20.0), bias = static_cast<double>(v.bias);
+    const double level = static_cast<double>(v.output_db) - 0.5 * static_cast<double>(v.tone_db);
+    const double out = std::pow(10.0, level / 20.0) * (v.auto_gain ? sine_level(curve_, drive, bias) : 1.0);
+    settings_.go({static_cast<float>(drive), v.bias, static_cast<float>(out), v.mix});
+    const SvfDesign filters[2] = {
+        design_svf(FilterShape::low_cut, false, 5.0, 0.0, std::numbers::sqrt2 / 2.0, rate_),
+        design_svf(FilterShape::high_shelf, false, 1000.0, static_cast<double>(v.tone_db), 0.5, rate_)};
+    filters_.tune(filters, 2);
+    oversampler_.set(static_cast<int>(v.oversampling), v.filters == Card::Filters::minimum_phase);
+    dry_.set(oversampler_.latency());
+  }
+
+  void reset() noexcept TR_RT {
+    oversampler_.reset();
+    filters_.reset();
+    dry_.reset();
+    settings_.arrive();
+  }
+
+  void process(Block io, SideBlock) noexcept TR_RT {
+    switch (curve_) {
+      case Curve::tanh:
+        return run<Curve::tanh>(io);
+      case Curve::soft_clip:
+        return run<Curve::soft_clip>(io);
+      case Curve::hard_clip:
+        return run<Curve::hard_clip>(io);
+      case Curve::asymmetric:
+        return run<Curve::asymmetric>(io);
+      case Curve::tape:
+        return run<Curve::tape>(io);
+      case Curve::fold:
+        return run<Curve::fold>(io);
+    }
+  }
+
+  bool settle(int silent_frames) noexcept TR_RT {
+    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.settle() && filters_.settle();
+  }
+
+  int latency() const noexcept { return oversampler_.latency(); }
+
+ private:
+  enum Ramped : std::size_t { drive, bias, out, mix, ramped_count };
+  using V = Vec<float>;
+
+  // How much a sine at the reference level must be raised after the curve to have the power it had, from 16 points of
+  // it.
+  static double sine_level(Curve curve, double drive, double bias) noexcept TR_RT {
+    constexpr int points = 16;
+    double power = 0.0, mean = 0.0, before = 0.0;
+    for (int i = 0; i < points; ++i) {
+      const double x = reference * std::sin(2.0 * std::numbers::pi * (i + 0.5) / points);
+      const double y = shaped(curve, drive * x + bias);
+      before += x * x / points;
+      power += y * y / points;
+      mean += y / points;
+    }
+    return std::sqrt(before / std::max(power - mean * mean, 1e-6 * before));
+  }
+
+  float* wet(int channel) noexcept TR_RT { return wet_.data() + static_cast<std::size_t>(channel) * max_segment; }
+
+  template <Curve curve>
+  void run(Block io) noexcept TR_RT {
+    const Tag<float> d;
+    const int frames = io.frames;
+    const auto shape = [&](V x, int n) HWY_ATTR {
+      const V at = settings_.vector(bias, n);
+      return shaped<curve>(x + at) - shaped<curve>(at);
+    };
+    for (int c = 0; c < channels_; ++c) {
+      float* y = wet(c);
+      std::memcpy(y, io.channel[c], sizeof(float) * static_cast<std::size_t>(frames));
+      each_vector(frames,
+                  [&](int n) HWY_ATTR { hn::StoreU(settings_.vector(drive, n) * hn::LoadU(d, y + n), d, y + n); });
+      oversampler_.process(c, y, frames, shape);
+    }
+    filters_.process({wet_pointers_.data(), channels_, frames});
+    for (int c = 0; c < channels_; ++c) {
+      const float* x = dry_.delayed(c, io.channel[c], frames);
+      const float* y = wet(c);
+      float* to = io.channel[c];
+      for (int n = 0; n < frames; ++n) {
+        const float share = settings_.at(mix, n);
+        to[n] = (1.0f - share) * x[n] + share * (settings_.at(out, n) * y[n]);
+      }
+    }
+    settings_.pass(frames);
+  }
+
+  double rate_ = 0;
+  int channels_ = 0;
+  Curve curve_ = Curve::tanh;
+  Ramps<ramped_count> settings_;
+  Oversampler oversampler_;
+  SvfCascade<2> filters_;
+  Lookahead dry_;
+  std::vector<float> wet_;
+  std::array<float*, max_channels> wet_pointers_{};
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif
