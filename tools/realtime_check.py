@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("cpp/engine/registry.cc", "cpp/engine/program.cc", "cpp/engine/rack.cc", "cpp/live/callback.cc")
+ENGINE = tuple(sorted(p for folder in ("rt", "dsp", "engine") for p in (ROOT / "cpp" / folder).glob("*.cc")))
 PROCESSORS = {"x86_64": ["-mcpu=x86_64_v3"], "AMD64": ["-mcpu=x86_64_v3"]}
 
 
@@ -63,7 +63,7 @@ def main(extra: list[Path]) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         generate(folder)
-        sources = [ROOT / s for s in SOURCES] + sorted(folder.glob("effect_*.cc")) + extra
+        sources = [*ENGINE, ROOT / "cpp/live/callback.cc", *sorted(folder.glob("effect_*.cc")), *extra]
         with ThreadPoolExecutor(2) as pool:
             results = list(pool.map(lambda s: check(s, folder, folder), sources))
     failed = [(source, words) for source, words in results if words]

@@ -12,7 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from realtime_check import ROOT, generate
+from realtime_check import ENGINE, ROOT, generate
 
 BLOCKS = int(os.environ.get("TWINRACK_STORM_BLOCKS", "20000"))
 KINDS = {
@@ -21,12 +21,11 @@ KINDS = {
     "trap": ["-DTWINRACK_TRAP", "-O2"],
 }
 SHARE = {"address, undefined": 0.2, "thread": 0.2, "trap": 1.0}  # sanitizers are that much slower
-SOURCES = ("cpp/engine/registry.cc", "cpp/engine/program.cc", "cpp/engine/rack.cc", "tests/cpp/storm.cc")
 
 
 def build(kind: str, folder: Path) -> Path:
     program = folder / f"storm_{kind.replace(', ', '_')}"
-    sources = [str(ROOT / s) for s in SOURCES] + [str(s) for s in sorted(folder.glob("effect_*.cc"))]
+    sources = [*ENGINE, *sorted(folder.glob("effect_*.cc")), ROOT / "tests/cpp/storm.cc"]
     common = ["g++", "-std=c++20", "-march=native", "-ffp-contract=off", "-DHWY_COMPILE_ONLY_STATIC"]
     includes = [f"-I{ROOT / 'cpp'}", f"-I{folder}", f"-I{ROOT}"]
     subprocess.run([*common, *KINDS[kind], *includes, *sources, "-o", str(program), "-pthread", "-lhwy", "-ldl"], check=True)
