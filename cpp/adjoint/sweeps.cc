@@ -1,4 +1,6 @@
 // Compiles the sweeps once for every instruction set and picks the best at load time.
+#include "dsp/targets.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "adjoint/sweeps.cc"
 #include "hwy/foreach_target.h"

@@ -7,6 +7,10 @@
 #define TWINRACK_DSP_LANE_INL_H_
 #endif
 
+#ifndef TWINRACK_DSP_TARGETS_H_
+#error "include dsp/targets.h before hwy/foreach_target.h"
+#endif
+
 #include <hwy/highway.h>
 
 #include <cmath>

@@ -1,3 +1,5 @@
+#include "dsp/targets.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels.cc"
 #include "hwy/foreach_target.h"

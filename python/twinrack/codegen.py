@@ -141,6 +141,8 @@ inline constexpr const char* json[] = {{
 def effect_unit(card: Card) -> str:
     return f"""// {GENERATED}
 // The effect, compiled once for every SIMD target.
+#include "dsp/targets.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "effect_{card.id}.cc"
 #include "hwy/foreach_target.h"
