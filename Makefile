@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 SYSTEM := g++ libhwy-dev libportaudio2 python3-dev python3-venv
-TEST_SYSTEM := jackd2 chromium
+TEST_SYSTEM := jackd2 chromium clang g++-aarch64-linux-gnu qemu-user
 # TWINRACK_WERROR: our C++ has no warnings, so one stops the build.
 BUILD_FLAGS := -Ccmake.define.TWINRACK_WERROR=ON
 SOURCES := $(shell find cpp plugins python CMakeLists.txt pyproject.toml \( -name '*.h' -o -name '*.cc' -o -name '*.toml' -o -name '*.txt' -o -name 'c*.py' \) 2>/dev/null)
@@ -61,6 +61,12 @@ stubs: $(VENV)/checks ## write anew the types of the extension
 realtime: $(VENV)/checks ## the compiler's proof that nothing on the audio thread allocates, locks or throws
 	$(BIN)/python tools/realtime_check.py
 
+targets: $(VENV)/checks ## the same sound on every instruction set, on NEON under an emulator, and from Clang
+	$(BIN)/python -m pytest tests/test_targets.py -s
+
+clang: $(VENV)/checks ## Clang builds everything without a warning, and it makes the same sound
+	$(BIN)/python -m pytest tests/test_targets.py -s -k clang
+
 sanitize: $(VENV)/checks ## the engine under storm, with address, undefined-behaviour and thread sanitizers
 	$(BIN)/python tools/sanitize.py
 
@@ -80,4 +86,4 @@ docs: $(VENV)/checks ## the pages, strict
 clean: ## what was built, without the environment
 	rm -rf build site docs/effects docs/schema $(VENV)/built $(VENV)/checks
 
-.PHONY: help system build demo test pytest lint format types stubs realtime sanitize soak bench docs clean
+.PHONY: help system build demo test pytest lint format types stubs realtime targets clang sanitize soak bench docs clean

@@ -92,6 +92,13 @@ def error_db(y: np.ndarray, reference: np.ndarray) -> float:
     return 20.0 * float(np.log10(difference / max(size, 1e-30)))
 
 
+def error(y: np.ndarray, reference: np.ndarray, x: np.ndarray) -> float:
+    """error_db; where an effect takes away more than 40 dB of the input x (cuts in series can take 300), relative to the
+    input 40 dB down: float32 cannot hold more, and the forms differ in the order of their operations."""
+    size = np.linalg.norm(reference.astype(np.float64)) / np.linalg.norm(x.astype(np.float64))
+    return error_db(y, reference) - max(0.0, -20.0 * float(np.log10(size + 1e-30)) - 40.0)
+
+
 def random_curves(card: Card, rng: np.random.Generator, ticks: int) -> dict[str, np.ndarray]:
     """A smooth random curve, one value a tick, for every continuous address that may move while it sounds."""
     found = {}

@@ -37,6 +37,14 @@ def flags(generated: Path) -> list[str]:
     ]
 
 
+def highway(folder: Path) -> Path:
+    """A folder with the headers of Highway alone, for other systems: those beside them are this system's."""
+    found = next(p for p in map(Path, ("/usr/include/hwy", "/usr/local/include/hwy")) if p.exists())
+    (folder / "highway").mkdir()
+    (folder / "highway" / "hwy").symlink_to(found)
+    return folder / "highway"
+
+
 def generate(folder: Path) -> None:
     """The tables and translation units that the build makes from the cards."""
     subprocess.run([sys.executable, ROOT / "python/twinrack/codegen.py", ROOT / "plugins", folder], check=True)

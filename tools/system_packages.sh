@@ -7,6 +7,9 @@ for package in "$@"; do
     g++) command -v g++ >/dev/null || command -v clang++ >/dev/null || missing+=("$package") ;;
     libhwy-dev) test -e /usr/include/hwy/highway.h || test -e /usr/local/include/hwy/highway.h || missing+=("$package") ;;
     chromium) command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=("$package") ;;
+    clang) command -v clang++ >/dev/null || missing+=("$package") ;;
+    g++-aarch64-linux-gnu) command -v aarch64-linux-gnu-g++ >/dev/null || missing+=("$package") ;;
+    qemu-user) command -v qemu-aarch64 >/dev/null || missing+=("$package") ;;
     jackd2) command -v jackd >/dev/null || missing+=("$package") ;;
     libportaudio2) ldconfig -p 2>/dev/null | grep -q libportaudio || missing+=("$package") ;;
     python3-dev) python3 -c 'import sysconfig, pathlib, sys; sys.exit(not (pathlib.Path(sysconfig.get_paths()["include"]) / "Python.h").exists())' || missing+=("$package") ;;
