@@ -67,6 +67,9 @@ targets: $(VENV)/checks ## the same sound on every instruction set, on NEON unde
 clang: $(VENV)/checks ## Clang builds everything without a warning, and it makes the same sound
 	$(BIN)/python -m pytest tests/test_targets.py -s -k clang
 
+portable: $(VENV)/checks ## the engine compiles for Windows and macOS, to the letter of the standard
+	$(BIN)/python tools/portable_check.py
+
 sanitize: $(VENV)/checks ## the engine under storm, with address, undefined-behaviour and thread sanitizers
 	$(BIN)/python tools/sanitize.py
 
@@ -86,4 +89,4 @@ docs: $(VENV)/checks ## the pages, strict
 clean: ## what was built, without the environment
 	rm -rf build site docs/effects docs/schema $(VENV)/built $(VENV)/checks
 
-.PHONY: help system build demo test pytest lint format types stubs realtime targets clang sanitize soak bench docs clean
+.PHONY: help system build demo test pytest lint format types stubs realtime targets clang portable sanitize soak bench docs clean
