@@ -57,8 +57,15 @@ def random_values(card: Card, rng: np.random.Generator, how: str = "random") -> 
     return found
 
 
+def decaying_noise(seconds: float = 0.3, channels: int = 2, sample_rate: float = 48000) -> tr.Response:
+    """A response like a small room's."""
+    rng = np.random.default_rng(1)
+    t = np.arange(int(seconds * sample_rate)) / sample_rate
+    return tr.Response(rng.standard_normal((channels, t.size)) * 10 ** (-3 * t / seconds), sample_rate)
+
+
 def make(card: Card, values: dict[str, Any]) -> Effect:
-    effect = CLASSES[card.id]()
+    effect = CLASSES[card.id](**{r["id"]: decaying_noise() for r in card.resources})
     for address, value in values.items():
         effect.set(address, value)
     return effect
@@ -103,7 +110,7 @@ def random_curves(card: Card, rng: np.random.Generator, ticks: int) -> dict[str,
     """A smooth random curve, one value a tick, for every continuous address that may move while it sounds."""
     found = {}
     for address, p in card.addresses.items():
-        if p.kind != "continuous" or address == card.latency:
+        if p.kind != "continuous" or address == card.latency or p.rebuilds:
             continue
         low, high = p.position(p.expected[0]), p.position(p.expected[1])
         knots = rng.uniform(low, high, 6)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import twinrack as tr
-from support import CARD_IDS, random_effect
+from support import CARD_IDS, decaying_noise, random_effect
 from twinrack import patch
 
 
@@ -93,10 +93,6 @@ def effect(data, index=0):
         (lambda d: effect(d).update(colour="red"), "colour: Extra inputs are not permitted"),
         (lambda d: effect(d, 1).update(parallel=[]), "at least 1 item"),
         (lambda d: d.update(arrays={"file": "../../secret.safetensors", "sha256": "0" * 64}), "arrays.file"),
-        (
-            lambda d: d.update(arrays={"file": "gone.safetensors", "sha256": "0" * 64}),
-            "needs gone.safetensors beside it",
-        ),
     ],
 )
 def test_damage_is_one_sentence(saved, change, words):
@@ -207,3 +203,26 @@ def test_a_read_only_folder(saved):
 
 def test_the_schema_is_json():
     assert patch.schema()["required"] == ["format", "version", "name", "rack"]
+
+
+def test_without_its_history_a_patch_still_plays(saved):
+    rack, path = saved
+    damaged(path, lambda d: d.update(arrays={"file": "gone.safetensors", "sha256": "0" * 64}))
+    with pytest.warns(UserWarning, match="gone.safetensors beside it.*only holds the history"):
+        assert tr.load(path) == rack
+
+
+def test_an_impulse_response_is_saved_with_the_patch(tmp_path):
+    response = decaying_noise(0.1, 4, 44100)
+    rack = tr.Rack([tr.ConvolutionReverb(impulse_response=response, name="hall"), tr.ConvolutionReverb()])
+    rack.save(tmp_path / "hall.rack.json")
+    loaded = tr.load(tmp_path / "hall.rack.json")
+    assert loaded == rack
+    assert loaded["hall"].impulse_response == response
+    assert loaded["convolution_reverb"].impulse_response is None
+    damaged(tmp_path / "hall.rack.json", lambda d: d["rack"][0]["resources"]["impulse_response"].update(array="other"))
+    with pytest.raises(ValueError, match=r"rack\[0\]: resources.impulse_response: there is no array 'other'"):
+        tr.load(tmp_path / "hall.rack.json")
+    next(tmp_path.glob("*.safetensors")).unlink()
+    with pytest.raises(FileNotFoundError, match="copy both together"):
+        tr.load(tmp_path / "hall.rack.json")

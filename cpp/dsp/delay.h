@@ -17,7 +17,8 @@ class DelayLine {
  public:
   static constexpr int spare = 16;  // frames after a block that may be read or written in passing
 
-  // Holds ages 0 … longest while a block of at most `block` frames is written.
+  // Holds ages 0 … longest while a block of at most `block` frames is written. So many, and the spare ones, lie in one
+  // piece.
   void prepare(int longest, int block) {
     guard_ = block + spare;
     size_ = longest + block + spare;

@@ -1,4 +1,4 @@
-// What a dynamics effect hears: its key, or the sound itself, through cuts, and all channels as one.
+// What a dynamics effect hears: all channels of its key, or of the sound itself, as one.
 #if defined(TWINRACK_DSP_SIDECHAIN_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_SIDECHAIN_INL_H_
 #undef TWINRACK_DSP_SIDECHAIN_INL_H_
@@ -7,15 +7,10 @@
 #endif
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstring>
-#include <numbers>
 #include <vector>
 
 #include "dsp/lane-inl.h"
-#include "dsp/svf_cascade-inl.h"
-#include "dsp/svf_design.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -63,53 +58,6 @@ inline void combine_channels(ChannelMode mode, const float* const* x, int channe
   const auto count = static_cast<float>(channels);
   for (int n = 0; n < frames; ++n) together[n] = combined(mode, together[n], count);
 }
-
-// A cut in the way of what is heard. While it is off its state is held (g = 0), so it may go on and off while it
-// sounds.
-template <FilterShape shape>
-class SidechainFilter {
- public:
-  void prepare(double sample_rate) {
-    rate_ = sample_rate;
-    filter_.prepare(max_channels);
-    for (auto& channel : memory_) channel.assign(max_segment, 0.0f);
-  }
-
-  void tune(float frequency_hz, bool on) noexcept TR_RT {
-    auto d = design_svf(shape, false, static_cast<double>(frequency_hz), 0.0, std::numbers::sqrt2 / 2.0, rate_);
-    if (!on) d.g = 0.0;
-    moving_ = !(d.g == g_ && d.k == k_);
-    g_ = d.g;
-    k_ = d.k;
-    on_ = on;
-    filter_.tune(&d, 1);
-  }
-
-  void reset() noexcept TR_RT {
-    filter_.reset();
-    moving_ = false;
-  }
-  bool settle() noexcept TR_RT { return filter_.settle(); }
-
-  // Gives what is heard: the channels themselves, or where they were filtered to.
-  SideBlock process(SideBlock key, int frames) noexcept TR_RT {
-    if (!on_ && !moving_) return key;
-    for (int c = 0; c < key.channels; ++c) {
-      const auto at = static_cast<std::size_t>(c);
-      to_[at] = memory_[at].data();
-      std::memcpy(to_[at], key.channel[c], sizeof(float) * static_cast<std::size_t>(frames));
-    }
-    filter_.process({to_.data(), key.channels, frames});
-    return on_ ? SideBlock{to_.data(), key.channels, key.silent} : key;
-  }
-
- private:
-  double rate_ = 0, g_ = 0, k_ = 1;
-  bool on_ = false, moving_ = false;
-  SvfCascade<1> filter_;
-  std::array<std::vector<float>, max_channels> memory_;
-  std::array<float*, max_channels> to_{};
-};
 
 // The rectified level that each detector follows. Channels share one detector as long as they were fully linked; after
 // that each has its own, which hears itself and, by the link, all of them.

@@ -24,6 +24,9 @@ struct EffectWrapper {
   static void* create() { return new E(); }
   static void destroy(void* self) noexcept { delete static_cast<E*>(self); }
   static void prepare(void* self, const Format& format) { of(self).prepare(format); }
+  static void load(void* self, const Response& response) {
+    if constexpr (requires(E& e) { e.load(response); }) of(self).load(response);
+  }
   static void tune(void* self, const float* values) noexcept TR_RT { of(self).tune(E::Card::unpack(values)); }
   static void process(void* self, Block io, SideBlock key) noexcept TR_RT { of(self).process(io, key); }
   static void reset(void* self) noexcept TR_RT { of(self).reset(); }
@@ -51,6 +54,7 @@ const EffectType* effect_type() {
                                W::create,
                                W::destroy,
                                W::prepare,
+                               requires(E& e, const Response& r) { e.load(r); } ? W::load : nullptr,
                                W::tune,
                                W::process,
                                W::reset,

@@ -51,7 +51,8 @@ inline void crossfade(float* y, const float* dry, float share, float step, int f
   for (int n = 0; n < frames; ++n) {
     const float now = share + step * static_cast<float>(n);
     const float low = now > 0.0f ? now : 0.0f, bounded = low < 1.0f ? low : 1.0f;
-    y[n] = (1.0f - bounded) * dry[n] + bounded * y[n];
+    const float smooth = bounded * bounded * (3.0f - 2.0f * bounded);
+    y[n] = (1.0f - smooth) * dry[n] + smooth * y[n];
   }
 }
 

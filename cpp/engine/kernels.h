@@ -18,7 +18,7 @@ struct Loudness {
 
 struct Kernels {
   Loudness (*measure)(const float* x, int frames) noexcept TR_RT;
-  // y = (1 - share) dry + share y, the share moving by `step` each frame, within 0 ... 1.
+  // From dry to y along the share, which moves by `step` each frame, within 0 ... 1, with slope 0 at its ends.
   void (*crossfade)(float* y, const float* dry, float share, float step, int frames) noexcept TR_RT;
 };
 

@@ -58,6 +58,10 @@ int Program::compile_effect(const Node& node, std::size_t buffer) {
     slot.values[i] = glides_.back().value();
   }
   slot.effect.prepare(format_);
+  std::vector<const float*> channels;
+  for (const auto& channel : node.response) channels.push_back(channel.data());
+  const std::size_t frames = node.response.empty() ? 0 : node.response.front().size();
+  slot.effect.load({channels.data(), static_cast<int>(channels.size()), static_cast<int>(frames)});
   slot.effect.tune(slot.values.data());
   slot.effect.reset();
   slot.latency = slot.effect.latency();

@@ -24,6 +24,7 @@ struct Node {
   std::vector<float> values;
   bool bypass = false;
   int key = -1;
+  std::vector<std::vector<float>> response;  // channels, equally long; for an effect that takes one
   std::vector<Node> children;
 };
 

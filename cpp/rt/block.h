@@ -20,6 +20,13 @@ struct SideBlock {
   bool silent = true;  // all of it is zero
 };
 
+// What an effect is given besides its parameters: an impulse response at the rack's sample rate.
+struct Response {
+  const float* const* channel;
+  int channels;
+  int frames;
+};
+
 struct Format {
   double sample_rate;
   int channels;

@@ -24,6 +24,7 @@
 #include "dsp/math-inl.h"
 #include "dsp/ramps-inl.h"
 #include "dsp/sidechain-inl.h"
+#include "dsp/switched_cut-inl.h"
 #include "dsp/svf-inl.h"
 #include "dsp/svf_design.h"
 #include "rt/block.h"
@@ -241,7 +242,7 @@ struct Compressor {
   bool cut_on_ = false, feedback_ = false;
   Lookahead lookahead_;
   Linked linked_;
-  SidechainFilter<FilterShape::low_cut> low_cut_;
+  SwitchedCut<FilterShape::low_cut> low_cut_;
   std::vector<SvfState<float>> feedback_cut_;
   std::vector<Detector> detectors_;
   std::array<float, max_channels> heard_{};  // the last output sample, for feedback

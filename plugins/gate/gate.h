@@ -23,6 +23,7 @@
 #include "dsp/math-inl.h"
 #include "dsp/ramps-inl.h"
 #include "dsp/sidechain-inl.h"
+#include "dsp/switched_cut-inl.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -165,8 +166,8 @@ struct Gate {
   float averaging_ = 0, start_db_ = 0, deepest_ = 0;
   Lookahead lookahead_;
   Linked linked_;
-  SidechainFilter<FilterShape::low_cut> low_cut_;
-  SidechainFilter<FilterShape::high_cut> high_cut_;
+  SwitchedCut<FilterShape::low_cut> low_cut_;
+  SwitchedCut<FilterShape::high_cut> high_cut_;
   std::vector<Detector> detectors_;
 };
 

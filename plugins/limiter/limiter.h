@@ -46,7 +46,7 @@ struct Limiter {
     channels_ = format.channels;
     const int longest = std::max(shortest_lookahead, static_cast<int>(std::ceil(0.02 * rate_)) + 1);
     lines_.assign(static_cast<std::size_t>(channels_), DelayLine());
-    for (auto& line : lines_) line.prepare(longest + true_peak_taps, max_segment);
+    for (auto& line : lines_) line.prepare(longest + true_peak_taps, max_segment + true_peak_taps);
     detectors_.resize(static_cast<std::size_t>(channels_));
     for (auto& d : detectors_) {
       d.largest.prepare(longest + 2);

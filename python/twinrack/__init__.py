@@ -13,6 +13,7 @@ from .card import CARDS, Card, find_card
 from .effect import Effect, GroupItem
 from .effects import *  # noqa: F403
 from .rack import Meter, Rack
+from .response import Response
 from .tree import Chain, Parallel, dry_wet
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "Meter",
     "Parallel",
     "Rack",
+    "Response",
     "devices",
     "dry_wet",
     "find_card",

@@ -49,6 +49,11 @@ def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
         return np.ascontiguousarray(a, dtype=np.float32), flat
 
 
+def whole_frames(ms: float, sample_rate: float) -> int:
+    """Milliseconds as whole frames, rounded as the engine does, which keeps float32."""
+    return int(float(np.float32(ms)) * 1e-3 * sample_rate + 0.5)
+
+
 def check_rate(sample_rate: float) -> float:
     """The sample rate as a float.
 

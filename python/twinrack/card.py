@@ -35,6 +35,7 @@ class Parameter:
     smoothing_ms: float = 0.0
     learnable: bool = False
     learning_step: float = 1.0
+    rebuilds: bool = False
     options: tuple[str, ...] = ()
     follows: tuple[str, float] | None = None
 

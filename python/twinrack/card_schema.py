@@ -41,6 +41,7 @@ class Continuous(Strict):
     scale: Literal["linear", "log", "db"]
     smoothing_ms: float = Field(ge=0)
     learnable: bool
+    rebuilds: bool = False  # works on what the effect is built from; a running stream crossfades to a new one
     learning_step: float = Field(default=1.0, gt=0, le=1)  # share of the usual training step, for what is sensitive
     doc: Sentence
     perceptual: Sentence
@@ -83,6 +84,7 @@ class Switch(Strict):
     id: Identifier
     kind: Literal["switch"]
     default: bool
+    rebuilds: bool = False
     doc: Sentence
     perceptual: Sentence
 

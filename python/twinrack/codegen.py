@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __package__ or TYPE_CHECKING:
-    from .card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Switch, read_cards
+    from .card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Resource, Switch, read_cards
 else:  # run by the build, before there is a package to import
     sys.path.insert(0, str(Path(__file__).parent))
-    from card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Switch, read_cards
+    from card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Resource, Switch, read_cards
 
 GENERATED = "Generated from plugins/*/card.toml by codegen.py; edit the cards instead."
 
@@ -183,7 +183,14 @@ def stub_default(parameter: Parameter) -> str:
     return repr(parameter.default)
 
 
-def stub_class(name: str, doc: str, base: str, parameters: tuple[Parameter, ...], groups: tuple[Group, ...]) -> str:
+def stub_class(
+    name: str,
+    doc: str,
+    base: str,
+    parameters: tuple[Parameter, ...],
+    groups: tuple[Group, ...],
+    resources: tuple[Resource, ...] = (),
+) -> str:
     lines = [f"class {name}({base}):", f'    """{doc}"""', ""]
     arguments = ["self"]
     if base == "GroupItem" and parameters:
@@ -199,9 +206,13 @@ def stub_class(name: str, doc: str, base: str, parameters: tuple[Parameter, ...]
             arguments.append(f"{p.id}: {stub_type(p)} = {stub_default(p)}")
     arguments += [f"{g.id}s: Sequence[{g.class_}] = ()" for g in groups]
     if base == "Effect":
+        arguments += [f"{r.id}: ResponseLike | None = None" for r in resources]
         arguments += ["name: str | None = None", "bypass: bool = False", "key: str | None = None"]
     for p in parameters:
         lines += [f"    {p.id}: {stub_type(p)}", f'    """{p.doc}"""']
+    for r in resources:
+        lines += [f"    @property\n    def {r.id}(self) -> Response | None: ..."]
+        lines += [f"    @{r.id}.setter\n    def {r.id}(self, value: ResponseLike | None) -> None: ..."]
     for g in groups:
         lines += [f"    @property\n    def {g.id}s(self) -> Sequence[{g.class_}]: ..."]
     lines += ["    def __init__(", *[f"        {argument}," for argument in arguments], "    ) -> None: ...", ""]
@@ -216,13 +227,19 @@ def effects_stub(cards: list[Card]) -> str:
             names.append(group.class_)
             classes.append(stub_class(group.class_, group.doc, "GroupItem", group.parameter, ()))
         names.append(card.class_)
-        classes.append(stub_class(card.class_, card.purpose, "Effect", card.parameter, card.group))
+        classes.append(stub_class(card.class_, card.purpose, "Effect", card.parameter, card.group, card.resource))
     body = "\n".join(classes)
     return f"""# {GENERATED}
 from collections.abc import Sequence
+from os import PathLike
 from typing import Literal
 
+import numpy.typing as npt
+
 from .effect import Effect, GroupItem
+from .response import Response
+
+ResponseLike = Response | str | PathLike[str] | tuple[npt.ArrayLike, float]
 
 __all__: list[str]
 CLASSES: dict[str, type[Effect]]

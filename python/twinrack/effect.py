@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from .card import Card, Group, Parameter, Value
+from .response import Response
 
 Listener = Callable[[str, Value], None]
 
@@ -139,6 +140,7 @@ class Effect(_Values):
     def __init__(self, *, name: str | None = None, bypass: bool = False, key: str | None = None, **given: Any) -> None:
         card = self.card
         lists = {g.id: given.pop(f"{g.id}s", ()) for g in card.groups}
+        responses = {r["id"]: given.pop(r["id"], None) for r in card.resources}
         if name is not None and not (isinstance(name, str) and name.isidentifier()):
             raise ValueError(f"name {name!r} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
@@ -150,6 +152,8 @@ class Effect(_Values):
         self._groups: dict[str, tuple[GroupItem, ...]] = {}
         self._bypass_listener: Callable[[bool], None] | None = None
         self._owner: weakref.ref[Any] | None = None  # the rack that it is in
+        self._resources: dict[str, Response] = {id: Response.of(r) for id, r in responses.items() if r is not None}
+        self._rebuild_listener: Callable[[], None] | None = None
         for group in card.groups:
             self._groups[group.id] = self._items(group, lists[group.id])
 
@@ -193,6 +197,24 @@ class Effect(_Values):
         """The sidechain input that the detector listens to; None is the sound itself."""
         return self._key
 
+    @property
+    def resources(self) -> dict[str, Response]:
+        """What the effect is given besides its values, by the card's id: impulse responses. Set by attribute."""
+        return dict(self._resources)
+
+    def _set_resource(self, id: str, given: object) -> None:
+        before = dict(self._resources)
+        if given is None:
+            self._resources.pop(id, None)
+        else:
+            self._resources[id] = Response.of(given)
+        if self._rebuild_listener is not None:
+            try:
+                self._rebuild_listener()
+            except BaseException:
+                self._resources = before
+                raise
+
     def values(self) -> dict[str, Value]:
         """All values by address below the effect ("ratio", "band2.gain_db"), in the engine's order."""
         found = dict(self._values)
@@ -232,7 +254,8 @@ class Effect(_Values):
     def copy(self) -> Self:
         """The same effect with the same values, belonging to no rack."""
         items = {f"{group.id}s": self._groups[group.id] for group in self.card.groups}
-        made = type(self)(name=self._name, bypass=self._bypass, key=self._key, **self._values, **items)
+        given = {**self._values, **items, **self._resources}
+        made = type(self)(name=self._name, bypass=self._bypass, key=self._key, **given)
         made._explicit.intersection_update(self._explicit)
         return made
 
@@ -240,10 +263,11 @@ class Effect(_Values):
         return self.copy()
 
     def __reduce__(self) -> Any:
-        return _rebuild_effect, (self.card.id, self._name, self._bypass, self._key, self.values())
+        return _rebuild_effect, (self.card.id, self._name, self._bypass, self._key, self.values(), self._resources)
 
-    def _attach(self, address: str, changed: Listener, bypassed: Callable[[bool], None]) -> None:
+    def _attach(self, address: str, changed: Listener, bypassed: Callable[[bool], None], rebuild: Callable[[], None]) -> None:
         self._place = address
+        self._rebuild_listener = rebuild
         self._listener = changed
         self._bypass_listener = bypassed
         for group, index, prefix in self.card.groups_of():
@@ -252,7 +276,7 @@ class Effect(_Values):
             item._listener = _prefixed(prefix, changed)
 
     def _detach(self) -> None:
-        self._listener = self._bypass_listener = self._owner = None
+        self._listener = self._bypass_listener = self._rebuild_listener = self._owner = None
         for items in self._groups.values():
             for item in items:
                 item._listener = None
@@ -260,8 +284,8 @@ class Effect(_Values):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Effect) or type(self) is not type(other):
             return NotImplemented
-        mine = (self._name, self._bypass, self._key, self.values())
-        return mine == (other._name, other._bypass, other._key, other.values())
+        mine = (self._name, self._bypass, self._key, self.values(), self._resources)
+        return mine == (other._name, other._bypass, other._key, other.values(), other._resources)
 
     __hash__ = object.__hash__
 
@@ -272,6 +296,7 @@ class Effect(_Values):
             used = max((i + 1 for i, item in enumerate(items) if not item._is_default()), default=0)
             if used:
                 parts.append(f"{group.id}s=[{', '.join(map(repr, items[:used]))}]")
+        parts += [f"{id}={response!r}" for id, response in self._resources.items()]
         if self._name is not None:
             parts.append(f"name={self._name!r}")
         if self._key is not None:
@@ -288,10 +313,12 @@ def _rebuild_item(class_name: str, values: dict[str, Value]) -> GroupItem:
     return made
 
 
-def _rebuild_effect(card: str, name: str | None, bypass: bool, key: str | None, values: dict[str, Value]) -> Effect:
+def _rebuild_effect(
+    card: str, name: str | None, bypass: bool, key: str | None, values: dict[str, Value], resources: dict[str, Response]
+) -> Effect:
     from .effects import CLASSES
 
-    made = CLASSES[card](name=name, bypass=bypass, key=key)
+    made = CLASSES[card](name=name, bypass=bypass, key=key, **resources)
     for address, value in values.items():
         made.set(address, value)
     return made
@@ -304,6 +331,10 @@ def _prefixed(prefix: str, listener: Listener) -> Listener:
 def _property(p: Parameter) -> property:
     lines = [p.doc, "", f"Range: {p.range_text()}. {p.perceptual}"]
     return property(lambda self: self._values[p.id], lambda self, value: self._set(p.id, value), doc="\n".join(lines))
+
+
+def _resource_property(id: str, doc: str) -> property:
+    return property(lambda self: self._resources.get(id), lambda self, value: self._set_resource(id, value), doc=doc)
 
 
 def _group_property(group: Group) -> property:
@@ -343,12 +374,16 @@ def make_effect_class(card: Card, group_classes: dict[str, type[GroupItem]]) -> 
     members: dict[str, Any] = {p.id: _property(p) for p in card.parameters}
     for group in card.groups:
         members[f"{group.id}s"] = _group_property(group)
+    for resource in card.resources:
+        members[resource["id"]] = _resource_property(resource["id"], resource["doc"])
     members["_parameters"] = {p.id: p for p in card.parameters}
     members["_group_classes"] = group_classes
     members["card"] = card
     lists = [f"    {g.id}s: up to {g.count} × {g.class_name}. {g.doc}" for g in card.groups]
+    lists += [f"    {r['id']}: {r['doc']}" for r in card.resources]
     members["__doc__"] = "\n".join([_doc([card.purpose, "", card.rationale], card.parameters), *lists])
     more: list[tuple[str, Any]] = [(f"{g.id}s", ()) for g in card.groups]
+    more += [(r["id"], None) for r in card.resources]
     more += [("name", None), ("bypass", False), ("key", None)]
     members["__signature__"] = _signature(card.parameters, False, more)
     return type(card.class_name, (Effect,), members)

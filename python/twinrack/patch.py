@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from .effect import Effect, unknown
 from .effects import CLASSES
 from .files import atomic
 from .rack import Rack
+from .response import Response
 from .tree import Chain, Parallel
 
 FORMAT = "twinrack.rack"
@@ -36,6 +38,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class ResponseEntry(_Strict):
+    """An impulse response: which of the arrays beside the patch, and its sample rate in Hz."""
+
+    array: str
+    sample_rate: float
+    source: str = ""
+
+
 class EffectEntry(_Strict):
     """One effect: its card's id and version, and its values in user units; unused group items (bands) are left out."""
 
@@ -45,6 +55,7 @@ class EffectEntry(_Strict):
     bypass: bool = False
     key: str | None = None
     values: dict[str, float | bool | str] = Field(default_factory=dict)
+    resources: dict[str, ResponseEntry] = Field(default_factory=dict)
 
 
 class ChainEntry(_Strict):
@@ -111,6 +122,10 @@ def schema() -> dict[str, Any]:
     return Patch.model_json_schema()
 
 
+def _array_name(address: str, resource: str) -> str:
+    return f"{address}.{resource}"
+
+
 def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
     if isinstance(item, Chain):
         return {"chain": [_entry(child) for child in item.items]}
@@ -125,6 +140,11 @@ def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
     if item.key is not None:
         found["key"] = item.key
     found["values"] = {a: v for a, v in item.values().items() if a not in unused}
+    if item.resources:
+        found["resources"] = {
+            id: {"array": _array_name(item._place, id), "sample_rate": r.sample_rate, "source": r.source}
+            for id, r in item.resources.items()
+        }
     return found
 
 
@@ -150,10 +170,13 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     data, content = to_json(rack), b""
-    if rack.arrays:
+    arrays = dict(rack.arrays)
+    for address, effect in rack.addresses().items():
+        arrays.update({_array_name(address, id): response.samples for id, response in effect.resources.items()})
+    if arrays:
         from safetensors.numpy import save as to_bytes
 
-        content = to_bytes({name: np.ascontiguousarray(a) for name, a in rack.arrays.items()})
+        content = to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()})
         digest = hashlib.sha256(content).hexdigest()
         stem = path.name.removesuffix(".json").removesuffix(".rack")
         data["arrays"] = {"file": f"{stem}.{digest[:12]}.safetensors", "sha256": digest}
@@ -191,14 +214,31 @@ def load(path: str | os.PathLike[str]) -> Rack:
         patch = Patch.model_validate(data)
     except ValidationError as error:
         raise ValueError(f"{path}: {_first_complaint(error)}") from None
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    if patch.arrays is not None:
+        needed = any(True for entry in patch.rack for _ in _resources(entry))
+        try:
+            arrays = _read_arrays(path, patch.arrays)
+        except FileNotFoundError as error:
+            if needed:
+                raise
+            warnings.warn(f"{error}; it only holds the history of the fit, so the rack is as it was", stacklevel=2)
     try:
-        rack = Rack([_item(entry, f"rack[{i}]") for i, entry in enumerate(patch.rack)], name=patch.name)
+        rack = Rack([_item(entry, f"rack[{i}]", arrays) for i, entry in enumerate(patch.rack)], name=patch.name)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
     rack.provenance = data.get("provenance") or {}
-    if patch.arrays is not None:
-        rack.arrays = _read_arrays(path, patch.arrays)
+    used = {r.array for entry in patch.rack for r in _resources(entry)}
+    rack.arrays = {name: array for name, array in arrays.items() if name not in used}
     return rack
+
+
+def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[ResponseEntry]:
+    if isinstance(entry, EffectEntry):
+        yield from entry.resources.values()
+    else:
+        for child in entry.chain if isinstance(entry, ChainEntry) else entry.parallel:
+            yield from _resources(child)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -229,18 +269,30 @@ def _first_complaint(error: ValidationError) -> str:
     return f"{place}: {found['msg']}"
 
 
-def _item(entry: EffectEntry | ChainEntry | ParallelEntry, place: str) -> Effect | Chain | Parallel:
+def _item(
+    entry: EffectEntry | ChainEntry | ParallelEntry, place: str, arrays: dict[str, npt.NDArray[Any]]
+) -> Effect | Chain | Parallel:
     if isinstance(entry, ChainEntry):
-        return Chain([_item(child, f"{place}.chain[{i}]") for i, child in enumerate(entry.chain)])
+        return Chain([_item(child, f"{place}.chain[{i}]", arrays) for i, child in enumerate(entry.chain)])
     if isinstance(entry, ParallelEntry):
-        branches = [_item(child, f"{place}.parallel[{i}]") for i, child in enumerate(entry.parallel)]
+        branches = [_item(child, f"{place}.parallel[{i}]", arrays) for i, child in enumerate(entry.parallel)]
         return Parallel(branches)
     try:
         card = find_card(entry.effect)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
     values = _migrated(card, entry, place)
-    effect = CLASSES[card.id](name=entry.name, bypass=entry.bypass, key=entry.key)
+    responses = {}
+    for id, r in entry.resources.items():
+        if id not in {resource["id"] for resource in card.resources}:
+            raise ValueError(f"{place}: {card.id} takes no {id!r}")
+        if r.array not in arrays:
+            raise ValueError(f"{place}: resources.{id}: there is no array {r.array!r} beside the patch")
+        try:
+            responses[id] = Response(arrays[r.array], r.sample_rate, r.source)
+        except ValueError as error:
+            raise ValueError(f"{place}: resources.{id}: {error}") from None
+    effect = CLASSES[card.id](name=entry.name, bypass=entry.bypass, key=entry.key, **responses)
     for address, value in values.items():
         p = card.addresses.get(address)
         if p is None:

@@ -7,6 +7,7 @@ import os
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .audio import Audio, as_planar, check_rate
 from .card import Parameter, Value
 from .effect import Effect, unknown
 from .renderer import Renderer
+from .response import Response
 from .tree import Chain, Parallel, effects_of, shape_of
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ class Rack:
             self._first[address] = first
             first += len(effect.card.addresses)
             effect._owner = weakref.ref(self)
-            effect._attach(address, self._on_change(address, effect), self._on_bypass(index))
+            effect._attach(address, self._on_change(address, effect), self._on_bypass(index), self._on_rebuild)
         self._keys = sorted({e.key for e in effects if e.key is not None})
 
     def _on_change(self, address: str, effect: Effect) -> Any:
@@ -109,13 +111,17 @@ class Rack:
             if self._engine is None:
                 return
             p = effect.card.addresses[name]
-            if self._latency_of(effect) != self._latencies.get(address, 0):
+            if p.rebuilds or self._latency_of(effect) != self._latencies.get(address, 0):
                 self._swap()  # with the latency the delays beside change
             else:
                 index = self._first[address] + order[name]
                 self._send(lambda e: e.set_parameter(index, p.to_engine(value)))
 
         return changed
+
+    def _on_rebuild(self) -> None:
+        if self._engine is not None:
+            self._swap()
 
     def _on_bypass(self, index: int) -> Any:
         def bypassed(on: bool) -> None:
@@ -141,10 +147,12 @@ class Rack:
         return _engine.effect_latency(effect.card.id, flat, self._format[0])
 
     def _swap(self) -> None:
-        self._send(lambda e: e.swap(self._node(self._root)))
+        assert self._format is not None
+        node = self._node(self._root, self._format[0])
+        self._send(lambda e: e.swap(node))
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
 
-    def _node(self, item: Effect | Chain | Parallel) -> _engine.Node:
+    def _node(self, item: Effect | Chain | Parallel, sample_rate: float) -> _engine.Node:
         node = _engine.Node()
         if isinstance(item, Effect):
             node.kind = _engine.NodeKind.effect
@@ -153,9 +161,11 @@ class Rack:
             node.values = [p.to_engine(values[name]) for name, p in item.card.addresses.items()]
             node.bypass = item.bypass
             node.key = -1 if item.key is None else self._keys.index(item.key)
+            for response in item.resources.values():
+                node.set_response(build_response(item, response, sample_rate))
             return node
         node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
-        node.children = [self._node(child) for child in item.children()]
+        node.children = [self._node(child, sample_rate) for child in item.children()]
         return node
 
     @property
@@ -240,6 +250,8 @@ class Rack:
         where = address.partition(".")[0]
         if name not in effect.card.addresses:
             raise ValueError(unknown(name, list(effect.card.addresses), where))
+        if effect.card.addresses[name].rebuilds:
+            raise ValueError(f"{address} changes what the effect is built from, so it has no curve; set it before")
         if name == effect.card.latency:
             raise ValueError(f"{address} sets the latency, so it cannot move while the sound runs; set it before")
         return effect.card.addresses[name], self._first[where] + list(effect.card.addresses).index(name)
@@ -313,7 +325,7 @@ class Rack:
             changes: (frame, address, value): set while it renders, gliding as in a live stream.
 
         Returns:
-            The audio, and for each continuous parameter its value at every tick.
+            The audio, and for each continuous parameter that may move its value at every tick.
         """
         audio, flat = as_planar(x)
         renderer = Renderer(self, check_rate(sample_rate), audio.shape[0])
@@ -324,8 +336,9 @@ class Rack:
         y = renderer.whole(audio, self._key_arrays(sidechain, audio.shape[1]), None, changes)
         rows = renderer.engine.trace()
         names = [f"{a}.{n}" for a, effect in self._mapping.items() for n in effect.card.addresses]
-        kinds = [p.kind for effect in self._mapping.values() for p in effect.card.addresses.values()]
-        curves = {n: rows[:, i].copy() for i, (n, k) in enumerate(zip(names, kinds, strict=True)) if k == "continuous"}
+        parameters = [p for effect in self._mapping.values() for p in effect.card.addresses.values()]
+        moving = [p.kind == "continuous" and not p.rebuilds for p in parameters]
+        curves = {n: rows[:, i].copy() for i, (n, moves) in enumerate(zip(names, moving, strict=True)) if moves}
         return (y[0] if flat else y), curves
 
     def _key_arrays(self, sidechain: Sidechain, frames: int) -> list[Audio]:
@@ -378,7 +391,13 @@ class Rack:
             wanted = {"mono": 1, "stereo": 2}.get(effect.card.channels, channels)
             if channels != wanted:
                 raise ValueError(f"{address} is a {effect.card.channels} effect; the sound has {channels} channels")
-        return _engine.Engine(self._node(self._root), sample_rate, channels)
+            for response in effect.resources.values():
+                if response.channels not in {1, 2, channels, 4 if channels == 2 else 1}:
+                    raise ValueError(
+                        f"the response of {address} has {response.channels} channels, the sound {channels}; give 1, 2, as many "
+                        "or 4 for true stereo"
+                    )
+        return _engine.Engine(self._node(self._root, sample_rate), sample_rate, channels)
 
     def process(self, block: npt.ArrayLike, *, sidechain: Sidechain = None) -> Audio:
         """The next block of the stream, of any length; effects with lookahead delay it by `latency_frames`.
@@ -472,6 +491,13 @@ class Rack:
     def __repr__(self) -> str:
         lines = [f"Rack([{'' if self._root.items else '])'}"] + [f"    {item!r}," for item in self._root.items]
         return "\n".join([*lines, "])"] if self._root.items else lines)
+
+
+def build_response(effect: Effect, response: Response, sample_rate: float) -> Audio:
+    """What the engine of an effect is given: the response at the rack's rate, as the effect's values shape it."""
+    module = import_module(f"twinrack.plugins.{effect.card.id}.response")
+    built: Audio = module.build(effect.values(), response.at(sample_rate), sample_rate)
+    return built
 
 
 def _rebuild_rack(items: list[Any], name: str, provenance: dict[str, Any], arrays: dict[str, Any]) -> Rack:

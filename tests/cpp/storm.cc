@@ -87,6 +87,15 @@ Node random_effect(std::mt19937& random) {
   node.kind = Node::Kind::effect;
   node.effect = type.id;
   for (int i = 0; i < type.parameter_count; ++i) node.values.push_back(type.parameters[i].initial);
+  if (type.load != nullptr) {
+    const int channels = std::uniform_int_distribution<>(1, 2)(random),
+              frames = std::uniform_int_distribution<>(1, 9000)(random);
+    for (int c = 0; c < channels; ++c) {
+      std::vector<float> response;
+      for (int n = 0; n < frames; ++n) response.push_back(std::uniform_real_distribution<float>(-0.02f, 0.02f)(random));
+      node.response.push_back(response);
+    }
+  }
   return node;
 }
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ..audio import whole_frames as whole_frames
 from .curves import hold, ramp
 from .filter_design import BUTTERWORTH_Q, design_svf
 from .gain_curve import root
@@ -16,11 +16,6 @@ from .values import Context, Values
 CHANNEL_MODES = ("maximum", "mean", "power_mean")
 LOW_CUT_OFF_HZ = 10.001  # at or below, the low cut of a sidechain is off
 HIGH_CUT_OFF_HZ = 19999.0  # at or above, the high cut is
-
-
-def whole_frames(ms: float, sample_rate: float) -> int:
-    """Milliseconds as whole frames, rounded as the engine does, which keeps float32."""
-    return int(float(np.float32(ms)) * 1e-3 * sample_rate + 0.5)
 
 
 def share_per_frame(time_ms: Tensor, sample_rate: float) -> Tensor:

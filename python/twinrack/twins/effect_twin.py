@@ -22,13 +22,21 @@ def arithmetic(card: Card) -> Any:
     return import_module(f"twinrack.plugins.{card.id}.twin")
 
 
-def _run(card: Card, x: Tensor, given: Mapping[str, Given], sample_rate: float, key: Tensor | None, path: Path) -> Tensor:
+def _run(
+    card: Card,
+    x: Tensor,
+    given: Mapping[str, Given],
+    sample_rate: float,
+    key: Tensor | None,
+    path: Path,
+    resources: Mapping[str, Tensor],
+) -> Tensor:
     if x.dim() != 3:
         raise ValueError(f"audio has shape {tuple(x.shape)}; give (batch, channels, time)")
     if x.shape[-1] == 0:
         return x
     values = pack(card, given, x)
-    context = Context(sample_rate, x.shape[1], x.shape[-1], path)
+    context = Context(sample_rate, x.shape[1], x.shape[-1], path, resources)
     y: Tensor = arithmetic(card).process(x, values, context, key)
     return y
 
@@ -41,6 +49,7 @@ def apply(
     *,
     key: Tensor | None = None,
     path: Path = "auto",
+    resources: Mapping[str, Tensor] | None = None,
     **more: Given,
 ) -> Tensor:
     """An effect as a function, differentiable in the sound and in every continuous parameter.
@@ -53,6 +62,7 @@ def apply(
             (batch, ticks) curve with one value for each 32 frames. What is missing has the card's default.
         key: what the detector of an effect with a sidechain hears, (batch, channels, time).
         path: "fast", "reference" or "auto" (fast where possible).
+        resources: what the effect is given besides, such as an impulse response, (channels, frames) at the sample rate.
         more: further values, for addresses without a dot.
 
     Returns:
@@ -68,7 +78,7 @@ def apply(
             raise ValueError(unknown(address, list(given), effect))
         given[address] = value
     check_ranges(card, given)
-    return _run(card, x, given, check_rate(sample_rate), key, path)
+    return _run(card, x, given, check_rate(sample_rate), key, path, resources or {})
 
 
 class EffectTwin(nn.Module):
@@ -76,6 +86,8 @@ class EffectTwin(nn.Module):
 
     Every learnable continuous value is an `nn.Parameter` (float64, unconstrained; see `constrain`), by its address with
     "__" for "."; choices, switches, values that are not learnable and unused group items (a band that is off) are constants.
+    What the effect is given besides, such as an impulse response, is in `resources` at the sample rate; it learns only when
+    told to: `twin.resources["impulse_response"].requires_grad_()`.
 
     Args:
         effect: where the values come from; the twin does not follow it later.
@@ -97,6 +109,9 @@ class EffectTwin(nn.Module):
             if p.kind == "continuous" and p.learnable and address not in unused:
                 u = torch.tensor(from_value(p, float(self.constants[address])), dtype=torch.float64)
                 self.raw[address.replace(".", "__")] = nn.Parameter(u)
+        self.resources = nn.ParameterDict()
+        for name, response in effect.resources.items():
+            self.resources[name] = nn.Parameter(torch.from_numpy(response.at(self.sample_rate).copy()), requires_grad=False)
         self._began = {name: float(u.detach()) for name, u in self.raw.items()}
 
     def learnable(self) -> list[str]:
@@ -143,7 +158,7 @@ class EffectTwin(nn.Module):
             given[address] = value
         if values:
             check_ranges(self.card, values)
-        return _run(self.card, x, given, self.sample_rate, key, self.path)
+        return _run(self.card, x, given, self.sample_rate, key, self.path, dict(self.resources))
 
     def extra_repr(self) -> str:
         return f"{self.card.id}, {self.sample_rate:g} Hz"

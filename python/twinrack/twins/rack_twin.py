@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -155,6 +156,10 @@ class RackTwin(nn.Module):
         for address, effect in rack.addresses().items():
             for name, value in self[address].values().items():
                 effect.set(name, value)
+            for name, samples in self[address].resources.items():
+                learned = samples.detach().cpu().numpy()
+                if not np.array_equal(learned, effect.resources[name].at(self.sample_rate)):
+                    setattr(effect, name, (learned, self.sample_rate))
         return rack
 
 

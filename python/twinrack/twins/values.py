@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +25,7 @@ class Context:
     channels: int
     frames: int
     path: Path = "auto"
+    resources: Mapping[str, Tensor] = field(default_factory=dict)  # (channels, frames) at the sample rate, by the card's id
 
 
 class Values(SimpleNamespace):
@@ -62,6 +63,8 @@ def _value(p: Parameter, given: Given, name: str, x: Tensor) -> Tensor | Value:
     if not isinstance(given, Tensor):
         given = torch.tensor(float(p.check(given, name.rpartition(".")[0])), dtype=torch.float64)
     batch, ticks = x.shape[0], tick_count(x.shape[-1])
+    if p.rebuilds and given.dim() > 1 and given.shape[1] > 1:
+        raise ValueError(f"{name} changes what the effect is built from, so it has no curve; give a number, or ({batch},)")
     t = (given.to(torch.float32) if x.dtype == torch.float32 else given).to(x.device, torch.float64)
     if t.dim() == 0 or t.shape == (1,):
         return t.reshape(1, 1)
