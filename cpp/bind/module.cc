@@ -172,6 +172,8 @@ void bind_engine(py::module_& m) {
       .def("automate", &Engine::automate)
       .def("enable_trace", [](Engine& e, std::int64_t ticks) { e.rack().enable_trace(ticks); })
       .def("trace", &Engine::trace)
+      .def("stay_awake", [](Engine& e) { e.rack().stay_awake(); })
+      .def_property_readonly("slept", [](Engine& e) { return e.rack().slept(); })
       .def_property_readonly("latency", [](Engine& e) { return e.rack().latency(); })
       .def_property_readonly("input_faults", [](Engine& e) { return e.rack().input_faults(); });
 }

@@ -173,7 +173,7 @@ void Program::doze(Slot& slot) noexcept TR_RT {
   slot.silent = slot.heard ? 0 : std::min(slot.silent + max_segment, longest_silence);
   slot.heard = false;
   const bool steady = slot.settled && !slot.failed && slot.waiting == 0 && slot.presence == fade_ticks && !slot.bypass;
-  if (slot.asleep || !steady || slot.silent < std::max(slot.latency, 1)) return;
+  if (slot.asleep || !steady || !may_sleep_ || slot.silent < std::max(slot.latency, 1)) return;
   slot.asleep = slot.effect.settle(slot.silent);
 }
 
@@ -232,7 +232,10 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
   slot.in.add(in);
   const bool silent = in.peak == 0.0f && key.silent;
   slot.heard = slot.heard || !silent;
-  if (slot.asleep && silent) return slot.effect.rest(frames);
+  if (slot.asleep && silent) {
+    slept_now_ += static_cast<std::uint64_t>(frames);
+    return slot.effect.rest(frames);
+  }
   const bool present = !slot.failed && (slot.presence > 0 || slot.presence_before > 0 || slot.waiting > 0);
   if (!present && !slot.failed && slot.latency == 0) return slot.out.add(in);
   const auto bytes = sizeof(float) * static_cast<std::size_t>(frames);
@@ -312,6 +315,7 @@ void Program::restart_meters() noexcept TR_RT {
 void Program::publish_meters() noexcept TR_RT {
   const auto relaxed = std::memory_order_relaxed;
   shown_frames_.store(metered_frames_, relaxed);
+  slept_.store(slept_now_, relaxed);
   for (Slot& slot : slots_) {
     slot.shown->peak_in.store(slot.in.peak, relaxed);
     slot.shown->peak_out.store(slot.out.peak, relaxed);

@@ -58,6 +58,11 @@ class Program {
   // Calls stay between multiples of max_segment; `level` is that of `io`.
   void process(float* const* io, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
 
+  // Only while no thread is in `process`: effects run also in silence, for comparison.
+  void stay_awake() noexcept { may_sleep_ = false; }
+  // Frames in which effects slept, added up over all of them.
+  std::uint64_t slept() const noexcept { return slept_.load(std::memory_order_relaxed); }
+
   void restart_meters() noexcept TR_RT;
   // Makes the meters readable from other threads.
   void publish_meters() noexcept TR_RT;
@@ -131,7 +136,9 @@ class Program {
   Format format_;
   int latency_ = 0;
   int frame_in_tick_ = 0;
-  bool moving_ = true;
+  bool moving_ = true, may_sleep_ = true;
+  std::uint64_t slept_now_ = 0;
+  std::atomic<std::uint64_t> slept_{0};
   std::vector<Slot> slots_;
   std::vector<Glide> glides_;
   std::vector<Step> steps_;

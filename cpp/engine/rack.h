@@ -42,11 +42,13 @@ class Rack {
   void collect() noexcept;
 
   std::vector<EffectMeter> meters() noexcept;
+  std::uint64_t slept() const noexcept { return newest_->slept(); }
   std::uint32_t input_faults() const noexcept { return input_faults_.load(std::memory_order_relaxed); }
 
   // Only while no thread is in `process`.
   void automate(Automation automation) { automation_ = std::move(automation); }
   void enable_trace(std::int64_t ticks);
+  void stay_awake() noexcept { newest_->stay_awake(); }
   const std::vector<float>& trace() const noexcept { return trace_; }
   int parameter_count() const noexcept { return newest_->parameter_count(); }
 

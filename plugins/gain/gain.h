@@ -6,6 +6,7 @@
 #define TWINRACK_PLUGINS_GAIN_H_
 #endif
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -50,9 +51,10 @@ struct Gain {
         for (int n = 0; n < io.frames; ++n) x[n] *= from + distance * ramp_share<float>(frame_ + n);
       }
     }
-    frame_ += io.frames;
+    frame_ = std::min(frame_ + io.frames, tick_frames);
   }
 
+  bool settle(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
 
  private:

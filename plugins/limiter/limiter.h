@@ -108,7 +108,7 @@ struct Limiter {
   bool settle(int silent_frames) noexcept TR_RT {
     if (silent_frames < 2 * lookahead_ + true_peak_taps || settings_.moving()) return false;
     for (const auto& d : detectors_) {
-      if (Max(d.fast, d.slow) > 1e-7 || !d.largest.below(0.0f)) return false;
+      if (Max(d.fast, d.slow) > 1e-6 || !d.largest.below(0.0f)) return false;
     }
     for (auto& d : detectors_) d.fast = d.slow = 0.0;
     return true;

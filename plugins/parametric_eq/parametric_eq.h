@@ -80,6 +80,7 @@ struct ParametricEQ {
     faded_ += io.frames;
   }
 
+  bool settle(int) noexcept TR_RT { return faded_ >= fade_frames && filters_[now_].settle(); }
   int latency() const noexcept { return 0; }
 
  private:

@@ -1,0 +1,91 @@
+"""Saturation: the curves, how little folds back, levels, and what the mix does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import twinrack as tr
+
+RATE = 48000
+CURVES = tr.CARDS["saturation"].addresses["curve"].options
+
+
+def folded_db(frequency: float, **values) -> float:
+    """Level of everything below 20 kHz that is no harmonic of a tone, relative to the tone as it comes out, in dB."""
+    size = 1 << 15
+    cycles = int(frequency * size / RATE) | 1
+    x = 0.5 * np.sin(2 * np.pi * cycles * np.arange(3 * size) / size)
+    y = tr.Rack([tr.Saturation(**values)])(x.astype(np.float32), RATE)[-size:].astype(np.float64)
+    spectrum = np.abs(np.fft.rfft(y))
+    audible = np.arange(len(spectrum)) <= 20000 * size / RATE
+    harmonic = np.zeros(len(spectrum), bool)
+    harmonic[cycles::cycles] = True
+    harmonic[:8] = True  # what the cut at 5 Hz is for
+    return float(20 * np.log10(spectrum[audible & ~harmonic].max() / spectrum[cycles]))
+
+
+@pytest.mark.parametrize("filters", ["linear_phase", "minimum_phase"])
+def test_what_folds_back(filters):
+    """A 5 kHz tone, driven by 18 dB (peak 4 at the curve): prints the table that docs quote."""
+    print(f"\nhighest inharmonic tone below 20 kHz in dB, {filters}; 5 kHz at -6 dBFS, 18 dB drive")
+    print(f"{'curve':<12}" + "".join(f"{f'{o} x':>9}" for o in "1248"))
+    for curve in CURVES:
+        found = [folded_db(5000, curve=curve, drive_db=18, oversampling=o, filters=filters) for o in "1248"]
+        print(f"{curve:<12}" + "".join(f"{f:>9.1f}" for f in found))
+        assert found[1] < found[0] - 10
+        assert found[2] < found[1] + 0.5
+        assert found[3] < found[2] + 0.5
+        if curve == "tanh":
+            assert found[2] < -80
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("oversampling", ["1", "4"])
+def test_quiet_sounds_pass(curve, oversampling):
+    """At 0 dB drive, 80 dB down, the curve is a straight line; only the cut at 5 Hz turns the phase by 0.4 degrees."""
+    x = (1e-4 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)).astype(np.float32)
+    y = tr.Rack([tr.Saturation(curve=curve, drive_db=0, oversampling=oversampling)])(x, RATE)
+    assert np.max(np.abs(y[RATE // 2 :] - x[RATE // 2 :])) < 1e-2 * 1e-4
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_automatic_gain_keeps_the_level_of_a_tone(curve):
+    x = (10 ** (-18 / 20) * np.sin(2 * np.pi * 500 * np.arange(RATE) / RATE)).astype(np.float32)
+    levels = []
+    for drive in (0, 9, 18) if curve == "fold" else (0, 12, 24):
+        y = tr.Rack([tr.Saturation(curve=curve, drive_db=drive, bias=0.1)])(x, RATE)
+        levels.append(20 * np.log10(np.linalg.norm(y[RATE // 2 :]) / np.linalg.norm(x[RATE // 2 :])))
+    assert np.max(np.abs(levels)) < 0.3
+
+
+def test_bias_brings_even_harmonics_and_no_direct_current():
+    size, cycles = 1 << 15, 341
+    x = (0.5 * np.sin(2 * np.pi * cycles * np.arange(4 * size) / size)).astype(np.float32)
+
+    def spectrum(bias: float) -> np.ndarray:
+        return np.abs(np.fft.rfft(tr.Rack([tr.Saturation(bias=bias, drive_db=12)])(x, RATE)[-size:]))
+
+    without, with_bias = spectrum(0.0), spectrum(0.4)
+    assert without[2 * cycles] < 1e-5 * without[cycles]
+    assert with_bias[2 * cycles] > 1e-2 * with_bias[cycles]
+    assert with_bias[0] < 1e-4 * with_bias[cycles]
+
+
+def test_the_dry_signal_waits_for_the_wet_one():
+    """Half and half of a quiet sound is the sound: nothing cancels."""
+    x = (1e-3 * np.random.default_rng(1).standard_normal(RATE)).astype(np.float32)
+    full, half = (tr.Rack([tr.Saturation(drive_db=0, mix=m)])(x, RATE) for m in (1.0, 0.5))
+    assert np.linalg.norm(half - 0.5 * (x + full)) < 1e-4 * np.linalg.norm(x)
+    spectrum = np.abs(np.fft.rfft(half)) / np.abs(np.fft.rfft(x))
+    assert np.min(spectrum[200:20000]) > 0.95
+
+
+def test_latency_is_compensated_and_reported():
+    rack = tr.Rack([tr.Saturation(oversampling="4")])
+    rack.prepare(RATE, 1)
+    assert rack.latency_frames == 47
+    rack["saturation"].filters = "minimum_phase"
+    assert rack.latency_frames == 0
+    rack["saturation"].oversampling = "1"
+    assert rack.latency_frames == 0

@@ -1,0 +1,57 @@
+"""Silence is nearly free: effects fall asleep after their tail and wake without a trace; nothing small costs more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import twinrack as tr
+from support import CARD_IDS, error_db, music, random_effect
+
+RATE = 48000
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_waking_sounds_as_if_it_had_never_slept(card):
+    """Sound, a long silence, sound again: the same as an engine kept awake, to -120 dB of the sound."""
+    rng = np.random.default_rng(7)
+    effect = random_effect(tr.CARDS[card], rng, "expected")
+    for name, value in {"freeze": False, "release_ms": 30.0, "decay_s": 0.4, "decay_low_s": 0.4, "decay_high_s": 0.3}.items():
+        if name in effect.card.addresses:
+            effect.set(name, value)
+    if card == "parametric_eq":  # of random bands, some ring for minutes
+        effect = tr.ParametricEQ(bands=[tr.Band("bell", gain_db=9, q=3), tr.Band("low_cut", frequency_hz=40)])
+    first, second = music(2, 9600, RATE, 1), music(2, 19200, RATE, 2)
+    silence = np.zeros((2, 6 * RATE + 77), np.float32)
+    x = np.concatenate([first, silence, second], 1)
+    rack = tr.Rack([effect])
+    rack.prepare(RATE, 2)
+    y = np.concatenate([rack.process(np.ascontiguousarray(x[:, i : i + 4800])) for i in range(0, x.shape[1], 4800)], 1)
+    assert rack._engine is not None
+    assert rack._engine.slept > RATE, "it never slept"
+    with np.errstate(all="ignore"):
+        kept_awake = tr.Rack([effect.copy()])
+        kept_awake.prepare(RATE, 2)
+        assert kept_awake._engine is not None
+        kept_awake._engine.stay_awake()
+        z = np.concatenate(
+            [kept_awake.process(np.ascontiguousarray(x[:, i : i + 4800])) for i in range(0, x.shape[1], 4800)], 1
+        )
+    assert kept_awake._engine.slept == 0
+    start = first.shape[1] + silence.shape[1]
+    assert error_db(y[:, start:], z[:, start:]) < -110
+    assert np.max(np.abs(y[:, :start] - z[:, :start])) <= 1e-7  # what a tail is
+
+
+@pytest.mark.parametrize("size", [1, 64, 333])
+def test_sleep_does_not_depend_on_block_size(size):
+    rng = np.random.default_rng(3)
+    x = np.concatenate([music(2, 3000, RATE, 1), np.zeros((2, 40001), np.float32), music(2, 3000, RATE, 2)], 1)
+
+    def play(block: int) -> np.ndarray:
+        rack = tr.Rack([tr.Gate(release_ms=10), tr.ParametricEQ(bands=[tr.Band("bell", gain_db=6)]), tr.Limiter(release_ms=5)])
+        rack.prepare(RATE, 2)
+        return np.concatenate([rack.process(np.ascontiguousarray(x[:, i : i + block])) for i in range(0, x.shape[1], block)], 1)
+
+    assert rng is not None
+    assert np.array_equal(play(size), play(512))
