@@ -25,7 +25,7 @@ def true_peaks(x: np.ndarray) -> np.ndarray:
 
 
 def adversarial(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """One signal that is hard on limiters: noise, random signs, tones near half the rate, aligned alternations, clicks, bursts."""
+    """One signal that is hard on limiters: noise, random signs, tones, aligned alternations, clicks, bursts."""
     t = np.arange(frames)
     kind = rng.integers(7)
     if kind == 0:

@@ -14,6 +14,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 #include "dsp/allpass-inl.h"
@@ -38,7 +39,7 @@ class Oversampler {
         channel.up[stage].assign(std::size_t{1} << stage, DelayLine());
         channel.down[stage].assign(std::size_t{2} << stage, DelayLine());
         for (auto* lines : {&channel.up[stage], &channel.down[stage]}) {
-          for (auto& line : *lines) line.prepare(2 * halfband_shapes[stage].m + 8, max_segment);
+          for (auto& line : *lines) line.prepare(2 * halfband_shapes[stage].m + 8, max_segment + 2 * halfband_shapes[stage].m + 8);
         }
       }
       channel.out.assign(max_segment, 0.0f);
@@ -101,7 +102,7 @@ class Oversampler {
  private:
   using D = Tag<float>;
   using V = Vec<float>;
-  static constexpr int most_taps = 2 * halfband_shapes[0].m + 2;
+  static constexpr int lanes = lane_count<float>;
   using Lines = std::vector<DelayLine>;
   using States = std::array<std::array<float, most_allpasses>, halfband_stages>;
   struct Channel {
@@ -123,24 +124,28 @@ class Oversampler {
     return lines[line * stride].written(frames, (line - at) >> log_count);
   }
 
-  // y = sum over taps[k] x[k].
-  static void fir(const float* const* x, const float* taps, int count, float* y, int frames) noexcept TR_RT {
+  // The filter over a signal that takes turns among 2^log_count lines, for those of its samples that have one phase.
+  static void fir(const DelayLine* lines, int log_count, int stride, int phase, int wait, const std::vector<float>& taps,
+                  float* y, int frames) noexcept TR_RT {
     const D d;
-    constexpr int lanes = lane_count<float>;
-    int n = 0;
-    for (; n + 4 * lanes <= frames; n += 4 * lanes) {  // every coefficient serves four vectors
-      V sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
-      for (int k = 0; k < count; ++k) {
-        const V tap = hn::Set(d, taps[k]);
-        for (int i = 0; i < 4; ++i) sum[i] = hn::MulAdd(tap, hn::LoadU(d, x[k] + n + i * lanes), sum[i]);
+    const int turns = 1 << log_count, count = static_cast<int>(taps.size());
+    const float* x[1 << halfband_stages];  // for the first coefficient in each line; the next one is a frame before
+    for (int turn = 0; turn < turns; ++turn) x[turn] = before(lines, log_count, stride, phase, turn + wait, frames);
+    const auto some = [&](int n, auto vectors) HWY_ATTR {
+      V sum[vectors.value];
+      for (V& s : sum) s = hn::Zero(d);
+      for (int turn = 0; turn < turns; ++turn) {
+        const float* at = x[turn] + n;
+        for (int k = turn; k < count; k += turns, --at) {
+          const V tap = hn::Set(d, taps[static_cast<std::size_t>(k)]);
+          for (int i = 0; i < vectors.value; ++i) sum[i] = hn::MulAdd(tap, hn::LoadU(d, at + i * lanes), sum[i]);
+        }
       }
-      for (int i = 0; i < 4; ++i) hn::StoreU(sum[i], d, y + n + i * lanes);
-    }
-    for (; n < frames; n += lanes) {
-      V sum = hn::Zero(d);
-      for (int k = 0; k < count; ++k) sum = hn::MulAdd(hn::Set(d, taps[k]), hn::LoadU(d, x[k] + n), sum);
-      hn::StoreU(sum, d, y + n);
-    }
+      for (int i = 0; i < vectors.value; ++i) hn::StoreU(sum[i], d, y + n + i * lanes);
+    };
+    int n = 0;  // every coefficient serves four vectors, as long as there are so many
+    for (; n + 4 * lanes <= frames; n += 4 * lanes) some(n, std::integral_constant<int, 4>{});
+    for (; n < frames; n += lanes) some(n, std::integral_constant<int, 1>{});
   }
 
   // Every sample of the lower rate becomes two. What comes out is where the next stage, or the function, takes it.
@@ -153,12 +158,9 @@ class Oversampler {
     if (minimum_) {
       up_minimum(channel, stage, to, frames);
     } else {
-      const auto& taps = taps_[which];
-      const int count = static_cast<int>(taps.size()), middle = halfband_shapes[which].m;
+      const int middle = halfband_shapes[which].m;
       for (int phase = 0; phase < phases; ++phase) {
-        const float* x[most_taps];
-        for (int k = 0; k < count; ++k) x[k] = before(from, stage, 1, phase, k, frames);
-        fir(x, taps.data(), count, to[static_cast<std::size_t>(2 * phase)].open(), frames);
+        fir(from, stage, 1, phase, 0, taps_[which], to[static_cast<std::size_t>(2 * phase)].open(), frames);
         std::memcpy(to[static_cast<std::size_t>(2 * phase + 1)].open(), before(from, stage, 1, phase, middle, frames),
                     sizeof(float) * static_cast<std::size_t>(frames));
       }
@@ -178,14 +180,10 @@ class Oversampler {
       return stage == 0 ? channel.out.data() : channel.down[which - 1][static_cast<std::size_t>(phase)].open();
     };
     if (minimum_) return down_minimum(channel, stage, to, frames);
-    const auto& taps = taps_[which];
-    const int count = static_cast<int>(taps.size()), middle = halfband_shapes[which].m;
-    const int wait = halfband_delay(stage) - (2 * middle + 1);
+    const int middle = halfband_shapes[which].m, wait = halfband_delay(stage) - (2 * middle + 1);
     for (int phase = 0; phase < phases; ++phase) {
-      const float* x[most_taps];
-      for (int k = 0; k < count; ++k) x[k] = before(from.data(), stage, 2, phase, k + wait, frames);
       float* y = to(phase);
-      fir(x, taps.data(), count, y, frames);
+      fir(from.data(), stage, 2, phase, wait, taps_[which], y, frames);
       const float* odd = before(from.data() + 1, stage, 2, phase, middle + 1 + wait, frames);
       for (int n = 0; n < frames; n += lane_count<float>) {
         hn::StoreU(hn::Set(d, 0.5f) * (hn::LoadU(d, y + n) + hn::LoadU(d, odd + n)), d, y + n);

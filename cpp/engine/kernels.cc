@@ -19,6 +19,14 @@ inline Loudness measure(const float* x, int frames) noexcept TR_RT {
   using D = Tag<float>;
   constexpr int lanes = lane_count<float>;
   const D d;
+  if (frames < lanes) {
+    Loudness few{};
+    for (int n = 0; n < frames; ++n) {
+      few.peak = few.peak > std::abs(x[n]) ? few.peak : std::abs(x[n]);
+      few.power += x[n] * x[n];
+    }
+    if (few.power <= std::numeric_limits<float>::max()) return few;
+  }
   auto peak0 = hn::Zero(d), peak1 = peak0, power0 = peak0, power1 = peak0;
   int n = 0;
   for (; n + 2 * lanes <= frames; n += 2 * lanes) {

@@ -236,26 +236,25 @@ struct FDNReverb {
     return turns;
   }
 
-  float mixed(float from, float to, int n) const noexcept TR_RT {
-    return ramping_ ? from + (to - from) * ramp_share<float>(frame_ + n) : to;
-  }
-
   float* wet(int channel) noexcept TR_RT { return wet_.data() + static_cast<std::size_t>(channel) * max_segment; }
   float* late(int channel) noexcept TR_RT { return late_.data() + static_cast<std::size_t>(channel) * max_segment; }
 
   // A setting at each frame of the stretch.
   struct Curve {
-    float at[tick_frames];
-  };
-  Curve curve(float from, float to) const noexcept TR_RT {
-    Curve c;
-    if (ramping_) {
-      for (int n = 0; n < tick_frames; ++n) c.at[n] = mixed(from, to, n);
-    } else {
-      std::fill_n(c.at, tick_frames, to);
+    float from, to;
+    int frame;
+    bool moves;
+    float operator[](int n) const noexcept TR_RT {
+      return moves ? from + (to - from) * ramp_share<float>(frame + n) : to;
     }
-    return c;
-  }
+    L::V vector(int n) const noexcept TR_RT {
+      const L::D d;
+      if (!moves) return hn::Set(d, to);
+      const auto share = hn::Iota(d, static_cast<float>(frame + n + 1)) * hn::Set(d, 1.0f / tick_frames);
+      return hn::Set(d, from) + hn::Set(d, to - from) * share;
+    }
+  };
+  Curve curve(float from, float to) const noexcept TR_RT { return {from, to, frame_, ramping_}; }
 
   // Fractional, by third-order Lagrange interpolation.
   void delay(int channel, int frames) noexcept TR_RT {
@@ -305,16 +304,16 @@ struct FDNReverb {
         for (; n + L::lanes <= count; n += L::lanes) {
           auto out = hn::Zero(d);
           const auto in = hn::LoadU(d, y + done + n);
-          hn::StoreU(allpass_step(hn::LoadU(d, g.at + done + n), hn::LoadU(d, delayed + n), in, out), d, v + n);
+          hn::StoreU(allpass_step(g.vector(done + n), hn::LoadU(d, delayed + n), in, out), d, v + n);
           hn::StoreU(out, d, y + done + n);
         }
-        for (; n < count; ++n) v[n] = allpass_step(g.at[done + n], delayed[n], y[done + n], y[done + n]);
+        for (; n < count; ++n) v[n] = allpass_step(g[done + n], delayed[n], y[done + n], y[done + n]);
         line.close(count);
       }
     }
     if (from_.late == 1.0f && to_.late == 1.0f) return;
     const Curve open = curve(from_.late, to_.late);
-    for (int n = 0; n < frames; ++n) y[n] *= open.at[n];
+    for (int n = 0; n < frames; ++n) y[n] *= open[n];
   }
 
   // The shortest line is longer than a stretch, so what comes out of the lines is known before it begins. The filters
@@ -325,8 +324,10 @@ struct FDNReverb {
     const L::D d;
     const float *coming[fdn_lines], *in[fdn_lines];
     float* going[fdn_lines];
+    int channel = 0;
     for (std::size_t i = 0; i < fdn_lines; ++i) {
-      in[i] = late(static_cast<int>(i) % channels_);
+      in[i] = late(channel);
+      channel = channel + 1 == channels_ ? 0 : channel + 1;
       coming[i] = lines_[i].coming(layout_.line_frames[i]);
       going[i] = lines_[i].open();
     }
@@ -353,7 +354,7 @@ struct FDNReverb {
         x[i] = x[i] * hn::Set(d, 0.25f);  // orthonormal
         hn::StoreU(MulAdd(hn::Set(d, entrance_[i]), hn::LoadU(d, in[i] + n), x[i]), d, going[i] + n);
       }
-      for (int c = 0; c < channels_; ++c) hn::StoreU(hn::LoadU(d, level.at + n) * x[c], d, late(c) + n);
+      for (int c = 0; c < channels_; ++c) hn::StoreU(level.vector(n) * x[c], d, late(c) + n);
     }
     for (auto& line : lines_) line.close(frames);
   }
@@ -404,7 +405,7 @@ struct FDNReverb {
         for (std::size_t i = 0; i < early_taps; ++i) {
           sum = hn::MulAdd(hn::Set(d, layout_.early_gain[side][i]), hn::LoadU(d, echo[i] + n), sum);
         }
-        hn::StoreU(hn::MulAdd(hn::LoadU(d, level.at + n), sum, hn::LoadU(d, y + n)), d, y + n);
+        hn::StoreU(hn::MulAdd(level.vector(n), sum, hn::LoadU(d, y + n)), d, y + n);
       }
     }
   }
@@ -417,7 +418,7 @@ struct FDNReverb {
       auto mean = hn::Zero(d);
       for (int c = 0; c < channels_; ++c) mean = mean + hn::LoadU(d, late(c) + n);
       mean = mean * share;
-      const auto wide = hn::LoadU(d, width.at + n), wet_share = hn::LoadU(d, mix.at + n);
+      const auto wide = width.vector(n), wet_share = mix.vector(n);
       for (int c = 0; c < channels_; ++c) {
         const auto y = hn::LoadU(d, late(c) + n);
         hn::StoreU(wet_share * MulAdd(wide, y - mean, mean), d, late(c) + n);

@@ -110,7 +110,10 @@ struct Saturation {
   void run(Block io) noexcept TR_RT {
     const Tag<float> d;
     const int frames = io.frames;
+    const V steady = settings_.vector(bias, 0), steady_level = shaped<curve>(steady);
+    const bool moving = settings_.moving();
     const auto shape = [&](V x, int n) HWY_ATTR {
+      if (!moving) return shaped<curve>(x + steady) - steady_level;
       const V at = settings_.vector(bias, n);
       return shaped<curve>(x + at) - shaped<curve>(at);
     };
