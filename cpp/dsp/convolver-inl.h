@@ -19,6 +19,7 @@
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <type_traits>
 #include <vector>
 
 #include "dsp/delay.h"
@@ -125,28 +126,36 @@ class Convolver {
     std::vector<float> response;
   };
 
-  // Added to y, in four sums, so that one of them need not wait for another.
+  // Added to y. Every coefficient serves four vectors where there are so many; even and odd ones have a sum each, so
+  // that a single vector need not wait for itself so long.
   void direct(const Head& h, float* y, int frames) const noexcept TR_RT {
     const D d;
-    const float* oldest = recent_[static_cast<std::size_t>(h.from)].written(frames, head - 1);
+    const float* newest = recent_[static_cast<std::size_t>(h.from)].written(frames, head - 1) + head - 1;
     const float* taps = h.response.data();
-    const int count = (head_taps_ + 3) / 4 * 4;
-    for (int n = 0; n < frames; n += lanes) {
-      V sum[4] = {hn::Zero(d), hn::Zero(d), hn::Zero(d), hn::Zero(d)};
-      for (int k = 0; k < count; k += 4) {
-        for (int i = 0; i < 4; ++i) {
-          sum[i] = hn::MulAdd(hn::Set(d, taps[k + i]), hn::LoadU(d, oldest + head - 1 - k - i + n), sum[i]);
+    const int count = (head_taps_ + 1) / 2 * 2;
+    const auto some = [&](int n, auto vectors, float* to) HWY_ATTR {
+      V even[vectors.value], odd[vectors.value];
+      for (int i = 0; i < vectors.value; ++i) even[i] = odd[i] = hn::Zero(d);
+      for (int k = 0; k < count; k += 2) {
+        const V first = hn::Set(d, taps[k]), second = hn::Set(d, taps[k + 1]);
+        const float* x = newest + n - k;
+        for (int i = 0; i < vectors.value; ++i) {
+          even[i] = hn::MulAdd(first, hn::LoadU(d, x + i * lanes), even[i]);
+          odd[i] = hn::MulAdd(second, hn::LoadU(d, x - 1 + i * lanes), odd[i]);
         }
       }
-      const V all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-      if (n + lanes <= frames) {
-        hn::StoreU(hn::LoadU(d, y + n) + all, d, y + n);
-      } else {
-        alignas(32) float last[lanes];
-        hn::Store(all, d, last);
-        for (int i = 0; n + i < frames; ++i) y[n + i] += last[i];
+      for (int i = 0; i < vectors.value; ++i) {
+        hn::StoreU(hn::LoadU(d, to + i * lanes) + (even[i] + odd[i]), d, to + i * lanes);
       }
-    }
+    };
+    int n = 0;
+    for (; n + 4 * lanes <= frames; n += 4 * lanes) some(n, std::integral_constant<int, 4>{}, y + n);
+    for (; n + lanes <= frames; n += lanes) some(n, std::integral_constant<int, 1>{}, y + n);
+    if (n == frames) return;
+    alignas(32) float last[lanes] = {};
+    std::copy_n(y + n, frames - n, last);
+    some(n, std::integral_constant<int, 1>{}, last);
+    std::copy_n(last, frames - n, y + n);
   }
 
   // Parts of one length.

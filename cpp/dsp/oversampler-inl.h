@@ -39,7 +39,8 @@ class Oversampler {
         channel.up[stage].assign(std::size_t{1} << stage, DelayLine());
         channel.down[stage].assign(std::size_t{2} << stage, DelayLine());
         for (auto* lines : {&channel.up[stage], &channel.down[stage]}) {
-          for (auto& line : *lines) line.prepare(2 * halfband_shapes[stage].m + 8, max_segment + 2 * halfband_shapes[stage].m + 8);
+          for (auto& line : *lines)
+            line.prepare(2 * halfband_shapes[stage].m + 8, max_segment + 2 * halfband_shapes[stage].m + 8);
         }
       }
       channel.out.assign(max_segment, 0.0f);
@@ -125,8 +126,8 @@ class Oversampler {
   }
 
   // The filter over a signal that takes turns among 2^log_count lines, for those of its samples that have one phase.
-  static void fir(const DelayLine* lines, int log_count, int stride, int phase, int wait, const std::vector<float>& taps,
-                  float* y, int frames) noexcept TR_RT {
+  static void fir(const DelayLine* lines, int log_count, int stride, int phase, int wait,
+                  const std::vector<float>& taps, float* y, int frames) noexcept TR_RT {
     const D d;
     const int turns = 1 << log_count, count = static_cast<int>(taps.size());
     const float* x[1 << halfband_stages];  // for the first coefficient in each line; the next one is a frame before
