@@ -131,7 +131,10 @@ class Oversampler {
     const D d;
     const int turns = 1 << log_count, count = static_cast<int>(taps.size());
     const float* x[1 << halfband_stages];  // for the first coefficient in each line; the next one is a frame before
-    for (int turn = 0; turn < turns; ++turn) x[turn] = before(lines, log_count, stride, phase, turn + wait, frames);
+    for (int turn = 0; turn < turns; ++turn) {
+      const int last = turn + (count - 1 - turn) / turns * turns;  // the oldest, from which a line lies in one piece
+      x[turn] = before(lines, log_count, stride, phase, last + wait, frames) + (last - turn) / turns;
+    }
     const auto some = [&](int n, auto vectors) HWY_ATTR {
       V sum[vectors.value];
       for (V& s : sum) s = hn::Zero(d);

@@ -26,6 +26,10 @@ thread_local bool on_audio_thread = false;
 #ifdef TWINRACK_TRAP
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace {
 void trap(const char* what) {
@@ -66,6 +70,26 @@ int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
   static const auto next = real<int (*)(pthread_mutex_t*)>("pthread_mutex_lock");
   return next(mutex);
 }
+// What reaches the system from C; the calls that the engine's own code could make, directly or through a library.
+#define TWINRACK_TRAPPED(result, name, parameters, arguments)   \
+  result name parameters {                                      \
+    trap(#name " on the audio thread");                         \
+    static const auto next = real<result(*) parameters>(#name); \
+    return next arguments;                                      \
+  }
+TWINRACK_TRAPPED(ssize_t, write, (int file, const void* from, std::size_t size), (file, from, size))
+TWINRACK_TRAPPED(ssize_t, read, (int file, void* to, std::size_t size), (file, to, size))
+TWINRACK_TRAPPED(int, close, (int file), (file))
+TWINRACK_TRAPPED(int, munmap, (void* at, std::size_t size), (at, size))
+TWINRACK_TRAPPED(int, madvise, (void* at, std::size_t size, int what), (at, size, what))
+TWINRACK_TRAPPED(int, nanosleep, (const timespec* time, timespec* left), (time, left))
+TWINRACK_TRAPPED(int, usleep, (useconds_t time), (time))
+TWINRACK_TRAPPED(int, sched_yield, (), ())
+TWINRACK_TRAPPED(int, pthread_cond_signal, (pthread_cond_t * condition), (condition))
+TWINRACK_TRAPPED(int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
+TWINRACK_TRAPPED(int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
+TWINRACK_TRAPPED(int, sem_wait, (sem_t * semaphore), (semaphore))
+TWINRACK_TRAPPED(int, sem_post, (sem_t * semaphore), (semaphore))
 int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
   trap("pthread_cond_wait on the audio thread");
   static const auto next = real<int (*)(pthread_cond_t*, pthread_mutex_t*)>("pthread_cond_wait");
