@@ -48,8 +48,8 @@ def calf(name: str, **controls: float) -> Lv2:
     return Lv2(f"Calf {name}", package="calf-plugins", uri=CALF + name, controls=controls)
 
 
-def x42(name: str, **controls: float) -> Lv2:
-    return Lv2(f"x42 {name}", package="x42-plugins", uri=f"{X42}{name}#stereo", controls=controls)
+def x42(name: str, label: str = "", **controls: float) -> Lv2:
+    return Lv2(label or f"x42 {name}", package="x42-plugins", uri=f"{X42}{name}#stereo", controls=controls)
 
 
 FREQUENCIES = (60, 150, 400, 1000, 2500, 5000, 9000, 14000)
@@ -177,7 +177,7 @@ PB_STRIP: tuple[Plugin, ...] = (
 )
 
 
-def convolution(seconds: float) -> Work:
+def convolution(seconds: float, bound: str) -> Work:
     return Work(
         f"convolution, {seconds:g} s",
         Ours(effects=(("convolution_reverb", {}),), impulse_s=seconds),
@@ -187,7 +187,11 @@ def convolution(seconds: float) -> Work:
             Pedalboard(label="pedalboard Convolution", impulse_s=seconds),
         ),
         least_frames=4 * 8192,
+        bound=bound,
     )
+
+
+FOLLOWER = "8: from a follower's state to the next, subtraction, multiply-add, maximum"
 
 
 def works() -> tuple[Work, ...]:
@@ -195,7 +199,12 @@ def works() -> tuple[Work, ...]:
     strip = Ours(effects=EQUALISED)
     return (
         Work("empty chain", Ours(), (Pedalboard(),), audible=False),
-        Work("gain", Ours(effects=(("gain", {"gain_db": -6}),)), (Pedalboard(plugins=(("Gain", {"gain_db": -6}),)),)),
+        Work(
+            "gain",
+            Ours(effects=(("gain", {"gain_db": -6}),)),
+            (Pedalboard(plugins=(("Gain", {"gain_db": -6}),)),),
+            bound="1: load, multiply, store",
+        ),
         Work(
             "equaliser, 8 bands",
             Ours(effects=(("parametric_eq", bells(FREQUENCIES)),)),
@@ -206,9 +215,17 @@ def works() -> tuple[Work, ...]:
                 fil4(),
                 Scipy(sections=sections(FREQUENCIES)),
             ),
+            bound="8: from a filter's state to the next, two multiply-adds",
         ),
-        Work("equaliser, 16 bands", Ours(effects=(("parametric_eq", bells(SIXTEEN)),)), (lsp_bells(SIXTEEN),)),
-        Work("compressor, plain", Ours(effects=(("compressor", PLAIN),)), (Pedalboard(plugins=(PB_COMPRESSOR,)),)),
+        Work(
+            "equaliser, 16 bands",
+            Ours(effects=(("parametric_eq", bells(SIXTEEN)),)),
+            (lsp_bells(SIXTEEN),),
+            bound="14: 28 multiply-adds, two a cycle",
+        ),
+        Work(
+            "compressor, plain", Ours(effects=(("compressor", PLAIN),)), (Pedalboard(plugins=(PB_COMPRESSOR,)),), bound=FOLLOWER
+        ),
         Work(
             "compressor, all features",
             Ours(effects=(("compressor", FULL),)),
@@ -218,6 +235,7 @@ def works() -> tuple[Work, ...]:
                 x42("darc", threshold=-24, Ratio=0.75, attack=0.005, release=0.1),
                 Pedalboard(label="pedalboard (threshold, ratio, times only)", plugins=(PB_COMPRESSOR,)),
             ),
+            bound=f"{FOLLOWER}; another 8 for the low cut, which goes before",
         ),
         Work(
             "gate, bursts",
@@ -225,6 +243,7 @@ def works() -> tuple[Work, ...]:
             (Pedalboard(plugins=(PB_GATE,)), lsp_gate(), calf_gate()),
             sound=bursts,
             least_frames=FRAMES,
+            bound=FOLLOWER,
         ),
         Work(
             "limiter",
@@ -232,9 +251,11 @@ def works() -> tuple[Work, ...]:
             (
                 lsp_limiter(),
                 calf_limiter(),
-                x42("dpl", threshold=-10, release=0.05, truepeak=0),
+                x42("dpl", threshold=-10, release=0.05, truepeak=1),
+                x42("dpl", label="x42 dpl, samples only", threshold=-10, release=0.05, truepeak=0),
                 Pedalboard(label="pedalboard (no lookahead)", plugins=(PB_LIMITER,)),
             ),
+            bound="14: 6 for the points between the samples, 8 for the release",
         ),
         Work(
             "saturation, tanh, 4x oversampled",
@@ -243,6 +264,7 @@ def works() -> tuple[Work, ...]:
                 Pedalboard(label="pedalboard Distortion (not oversampled)", plugins=(("Distortion", {"drive_db": 12}),)),
                 calf("Saturator", drive=5, blend=0),
             ),
+            bound="26: 18 for 2 x 144 coefficients, 8 for tanh",
         ),
         Work(
             "reverb",
@@ -251,10 +273,16 @@ def works() -> tuple[Work, ...]:
                 Pedalboard(label="pedalboard Reverb (freeverb)", plugins=(("Reverb", {"wet_level": 0.3, "dry_level": 0.7}),)),
                 calf("Reverb", decay_time=1.5, amount=0.3, dry=0.7),
             ),
+            bound="32: 12 for the filters of 16 lines, 12 to turn them over, 8 for the mixing",
         ),
-        convolution(0.5),
-        convolution(3.0),
-        Work("channel strip", Ours(effects=STRIP), (Pedalboard(label="pedalboard, 10 plugins", plugins=PB_STRIP),)),
+        convolution(0.5, "90: 60 for six transforms, 16 for the head, 14 for 28 parts"),
+        convolution(3.0, "108: as 0.5 s with 62 parts, if they came out of the nearest cache"),
+        Work(
+            "channel strip",
+            Ours(effects=STRIP),
+            (Pedalboard(label="pedalboard, 10 plugins", plugins=PB_STRIP),),
+            bound="46: the sum of its parts",
+        ),
         Work(
             "equaliser and compressor, 1-frame blocks",
             strip,

@@ -9,6 +9,17 @@ import twinrack as tr
 from support import CARD_IDS, error_db, music, random_effect
 
 RATE = 48000
+# Effects that must sleep. One that is added may do without `settle`; it is then left out here.
+SLEEPERS = {
+    "compressor",
+    "convolution_reverb",
+    "fdn_reverb",
+    "gain",
+    "gate",
+    "limiter",
+    "parametric_eq",
+    "saturation",
+}
 
 
 @pytest.mark.parametrize("card", CARD_IDS)
@@ -28,7 +39,9 @@ def test_waking_sounds_as_if_it_had_never_slept(card):
     rack.prepare(RATE, 2)
     y = np.concatenate([rack.process(np.ascontiguousarray(x[:, i : i + 4800])) for i in range(0, x.shape[1], 4800)], 1)
     assert rack._engine is not None
-    assert rack._engine.slept > RATE, "it never slept"
+    if card not in SLEEPERS and rack._engine.slept == 0:
+        pytest.skip("it has no settle(), so it never sleeps")
+    assert rack._engine.slept > RATE
     with np.errstate(all="ignore"):
         kept_awake = tr.Rack([effect.copy()])
         kept_awake.prepare(RATE, 2)
@@ -45,7 +58,6 @@ def test_waking_sounds_as_if_it_had_never_slept(card):
 
 @pytest.mark.parametrize("size", [1, 64, 333])
 def test_sleep_does_not_depend_on_block_size(size):
-    rng = np.random.default_rng(3)
     x = np.concatenate([music(2, 3000, RATE, 1), np.zeros((2, 40001), np.float32), music(2, 3000, RATE, 2)], 1)
 
     def play(block: int) -> np.ndarray:
@@ -53,5 +65,4 @@ def test_sleep_does_not_depend_on_block_size(size):
         rack.prepare(RATE, 2)
         return np.concatenate([rack.process(np.ascontiguousarray(x[:, i : i + block])) for i in range(0, x.shape[1], block)], 1)
 
-    assert rng is not None
     assert np.array_equal(play(size), play(512))
