@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BUILT = ROOT / "build" / "benchmarks"
 # As in CMakeLists.txt: the same optimisation, no contraction, every instruction set compiled and the best one chosen.
-FLAGS = ("-std=c++20", "-O3", "-DNDEBUG", "-ffp-contract=off", "-fno-math-errno", "-DHWY_DISABLED_TARGETS=0x1000")
+FLAGS = ("-std=c++20", "-O3", "-DNDEBUG", "-ffp-contract=off", "-fno-math-errno")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion")
 
 

@@ -137,30 +137,40 @@ class SlidingMean {
     scale_ = other.scale_;
   }
 
-  // In place.
-  void process(float* x, int frames) noexcept TR_RT {
-    const int size = static_cast<int>(ring_.size());
-    double* ring = ring_.data();
-    double sum = sum_;
-    for (int n = 0; n < frames;) {
-      const int leaves = at_ - window_ < 0 ? at_ - window_ + size : at_ - window_;
-      const int count = std::min({frames - n, size - at_, size - leaves});
-      for (int i = 0; i < count; ++i) {
-        const double enters = quantised(x[n + i]);
-        sum += enters - ring[leaves + i];
-        ring[at_ + i] = enters;
-        x[n + i] = static_cast<float>(sum * scale_);
-      }
-      n += count;
-      at_ = at_ + count == size ? 0 : at_ + count;
+  // A piece of the way on which nothing wraps around: so many frames, one step for each, and then the end of it.
+  class Piece {
+   public:
+    float step(float x) noexcept TR_RT {
+      const double enters = quantised(x);
+      sum_ += enters - *leaving_++;
+      *entering_++ = enters;
+      return static_cast<float>(sum_ * scale_);
     }
-    sum_ = sum;
+
+   private:
+    friend class SlidingMean;
+    double* entering_;
+    const double* leaving_;
+    double sum_, scale_;
+  };
+  int piece() const noexcept TR_RT { return std::min(size() - at_, size() - leaves()); }
+  Piece begin() noexcept TR_RT {
+    Piece piece;
+    piece.entering_ = ring_.data() + at_;
+    piece.leaving_ = ring_.data() + leaves();
+    piece.sum_ = sum_;
+    piece.scale_ = scale_;
+    return piece;
+  }
+  void end(const Piece& piece, int frames) noexcept TR_RT {
+    sum_ = piece.sum_;
+    at_ = at_ + frames == size() ? 0 : at_ + frames;
   }
 
  private:
-  std::size_t index(int at) const noexcept TR_RT {
-    return static_cast<std::size_t>(at < 0 ? at + static_cast<int>(ring_.size()) : at);
-  }
+  int size() const noexcept TR_RT { return static_cast<int>(ring_.size()); }
+  int leaves() const noexcept TR_RT { return at_ - window_ < 0 ? at_ - window_ + size() : at_ - window_; }
+  std::size_t index(int at) const noexcept TR_RT { return static_cast<std::size_t>(at < 0 ? at + size() : at); }
 
   std::vector<double> ring_ = std::vector<double>(1, 0.0);
   int window_ = 1, at_ = 0;

@@ -184,17 +184,24 @@ struct Limiter {
     }
     d.largest.process(x, frames);
     // Back to 0 dB with the release, or, where limiting went on for long, with the slow one. In double precision: a
-    // step of many seconds' release is less than what float32 can add.
+    // step of many seconds' release is less than what float32 can add. All in one loop, where no part waits for
+    // another.
     double fast = d.fast, slow = d.slow;
-    for (int n = 0; n < frames; ++n) {
-      const auto held = static_cast<double>(x[n]);
-      fast = Max(held, MulAdd(release_, held - fast, fast));
-      slow = MulAdd(slow_, held - slow, slow);
-      x[n] = Max(static_cast<float>(fast), settings_.at(adaptive, n) * static_cast<float>(slow));
+    for (int n = 0; n < frames;) {
+      const int end = n + std::min({frames - n, d.means[0].piece(), d.means[1].piece()}), count = end - n;
+      auto first = d.means[0].begin(), second = d.means[1].begin();
+      for (; n < end; ++n) {
+        const auto held = static_cast<double>(x[n]);
+        fast = Max(held, MulAdd(release_, held - fast, fast));
+        slow = MulAdd(slow_, held - slow, slow);
+        const float released = Max(static_cast<float>(fast), settings_.at(adaptive, n) * static_cast<float>(slow));
+        x[n] = second.step(first.step(released));
+      }
+      d.means[0].end(first, count);
+      d.means[1].end(second, count);
     }
     d.fast = fast;
     d.slow = slow;
-    for (auto& mean : d.means) mean.process(x, frames);
     deepest_ = Max(deepest_, largest(x, frames));
     for (int n = 0; n < frames; n += lane_count<float>) {
       hn::StoreU(amplitude(zero - hn::LoadU(tag, x + n)), tag, x + n);
