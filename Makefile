@@ -75,11 +75,13 @@ sanitize: $(VENV)/checks ## the engine under storm, with address, undefined-beha
 
 soak: $(VENV)/checks ## the long proofs, about half an hour
 	TWINRACK_PARITY_CASES=400 $(BIN)/python -m pytest tests/test_parity.py -s
+	TWINRACK_LIMITER_SIGNALS=1000000 $(BIN)/python -m pytest tests/test_limiter.py -s
 	TWINRACK_STORM_BLOCKS=10000000 $(BIN)/python tools/sanitize.py
 
 bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver, in one alternating run
 	$(BIN)/pip install $(PIP_FLAGS) pedalboard
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/silence.py
 	$(BIN)/python benchmarks/start_up.py
 
 docs: $(VENV)/checks ## the pages, strict

@@ -22,7 +22,7 @@ KINDS = {
 }
 SHARE = {"address, undefined": 0.2, "thread": 0.2, "trap": 1.0}  # sanitizers are that much slower
 # Hostile settings and signals for every effect; one thread, so the thread sanitizer has nothing to see there.
-SIGNALS = {"address, undefined": BLOCKS // 50, "trap": BLOCKS // 10}
+SIGNALS = {"address, undefined": BLOCKS // 50, "trap": BLOCKS // 10}  # for each effect
 
 
 def build(kind: str, folder: Path) -> dict[str, Path]:

@@ -53,6 +53,16 @@ HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerTimes<V>& c, 
   return state.level;
 }
 
+// Calls use(step) with the step for these times.
+template <class Use>
+HWY_INLINE void with_branching(const FollowerTimes<float>& times, const Use& use) noexcept TR_RT {
+  if (times.rise >= times.fall) {
+    use([](auto& state, const auto& c, auto x) HWY_ATTR { return branching_step<true>(state, c, x); });
+  } else {
+    use([](auto& state, const auto& c, auto x) HWY_ATTR { return branching_step<false>(state, c, x); });
+  }
+}
+
 // Where there is one time constant for both.
 template <class V>
 HWY_INLINE V smoothing_step(V& level, V share, V x) noexcept TR_RT {

@@ -65,6 +65,16 @@ class Ramps {
   int frame_ = 0;  // since the tick began
 };
 
+// x = (1 - mix) dry + mix (level wet), by the numbers of these places; dry may be x.
+template <std::size_t count>
+inline void blend(const Ramps<count>& ramps, std::size_t level, std::size_t mix, const float* dry, const float* wet,
+                  float* x, int frames) noexcept TR_RT {
+  for (int n = 0; n < frames; ++n) {
+    const float share = ramps.at(mix, n);
+    x[n] = (1.0f - share) * dry[n] + share * (ramps.at(level, n) * wet[n]);
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace twinrack
 HWY_AFTER_NAMESPACE();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dsp/lane-inl.h"
+#include "dsp/lookahead.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -74,8 +75,15 @@ class Linked {
   float* level(int detector) noexcept TR_RT {
     return levels_.data() + static_cast<std::size_t>(detector) * max_segment;
   }
-  // Which detector a channel obeys.
-  int of(int channel) const noexcept TR_RT { return detectors_ == 1 ? 0 : channel; }
+  // When the levels have become gains: every channel, as it was so long ago, times that of its detector.
+  void apply(Block io, Lookahead& lookahead) noexcept TR_RT {
+    for (int c = 0; c < channels_; ++c) {
+      const float* gain = level(detectors_ == 1 ? 0 : c);
+      const float* x = lookahead.delayed(c, io.channel[c], io.frames);
+      float* y = io.channel[c];
+      for (int n = 0; n < io.frames; ++n) y[n] = x[n] * gain[n];
+    }
+  }
 
   // Gives the number of detectors; `link(n)` is 0 … 1 at a frame.
   template <class Link>

@@ -134,24 +134,15 @@ struct Compressor {
     const int detectors = linked_.gather(heard, channel_mode(), settings_.rests_at(link, 1.0f), link_at, frames);
     for (int c = 0; c < detectors; ++c) detect(linked_.level(c), frames, detectors_[static_cast<std::size_t>(c)]);
     if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
-    for (int c = 0; c < channels_; ++c) {
-      const float* gain = linked_.level(linked_.of(c));
-      const float* x = lookahead_.delayed(c, io.channel[c], frames);
-      float* y = io.channel[c];
-      for (int n = 0; n < frames; ++n) y[n] = x[n] * gain[n];
-    }
+    linked_.apply(io, lookahead_);
   }
 
   // From the rectified level of one detector to the gain to apply, in place.
   void detect(float* level, int frames, Detector& d) noexcept TR_RT {
     if (choices_.envelope == Card::Envelope::decoupled) {
       detect(level, frames, d, [](auto& state, const auto& c, One x) HWY_ATTR { return decoupled_step(state, c, x); });
-    } else if (ballistics_.rise >= ballistics_.fall) {
-      detect(level, frames, d,
-             [](auto& state, const auto& c, One x) HWY_ATTR { return branching_step<true>(state, c, x); });
     } else {
-      detect(level, frames, d,
-             [](auto& state, const auto& c, One x) HWY_ATTR { return branching_step<false>(state, c, x); });
+      with_branching(ballistics_, [&](const auto& follow) { detect(level, frames, d, follow); });
     }
   }
 

@@ -79,12 +79,7 @@ struct ConvolutionReverb {
     const SideBlock in = high_cut_.process(low_cut_.process({io.channel, io.channels}, io.frames), io.frames);
     convolver_.process(in.channel, wet_pointers_.data(), io.frames);
     for (int c = 0; c < channels_; ++c) {
-      const float* y = wet_pointers_[static_cast<std::size_t>(c)];
-      float* x = io.channel[c];
-      for (int n = 0; n < io.frames; ++n) {
-        const float share = settings_.at(mix, n);
-        x[n] = (1.0f - share) * x[n] + share * (settings_.at(gain, n) * y[n]);
-      }
+      blend(settings_, gain, mix, io.channel[c], wet_pointers_[static_cast<std::size_t>(c)], io.channel[c], io.frames);
     }
     settings_.pass(io.frames);
   }

@@ -77,12 +77,7 @@ struct Gate {
     deepest_ = 0.0f;
     for (int c = 0; c < detectors; ++c) detect(linked_.level(c), frames, detectors_[static_cast<std::size_t>(c)]);
     if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
-    for (int c = 0; c < channels_; ++c) {
-      const float* gain = linked_.level(linked_.of(c));
-      const float* x = lookahead_.delayed(c, io.channel[c], frames);
-      float* y = io.channel[c];
-      for (int n = 0; n < frames; ++n) y[n] = x[n] * gain[n];
-    }
+    linked_.apply(io, lookahead_);
     settings_.pass(frames);
   }
 
@@ -119,13 +114,7 @@ struct Gate {
 
   // From the rectified level of one detector to the gain to apply, in place.
   void detect(float* level, int frames, Detector& d) noexcept TR_RT {
-    if (times_.rise >= times_.fall) {
-      detect(level, frames, d,
-             [](auto& state, const auto& c, One x) HWY_ATTR { return branching_step<true>(state, c, x); });
-    } else {
-      detect(level, frames, d,
-             [](auto& state, const auto& c, One x) HWY_ATTR { return branching_step<false>(state, c, x); });
-    }
+    with_branching(times_, [&](const auto& follow) { detect(level, frames, d, follow); });
   }
 
   template <class Follow>

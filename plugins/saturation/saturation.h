@@ -126,13 +126,7 @@ struct Saturation {
     }
     filters_.process({wet_pointers_.data(), channels_, frames});
     for (int c = 0; c < channels_; ++c) {
-      const float* x = dry_.delayed(c, io.channel[c], frames);
-      const float* y = wet(c);
-      float* to = io.channel[c];
-      for (int n = 0; n < frames; ++n) {
-        const float share = settings_.at(mix, n);
-        to[n] = (1.0f - share) * x[n] + share * (settings_.at(out, n) * y[n]);
-      }
+      blend(settings_, out, mix, dry_.delayed(c, io.channel[c], frames), wet(c), io.channel[c], frames);
     }
     settings_.pass(frames);
   }
