@@ -156,28 +156,46 @@ struct Compressor {
     FollowerState<One> state{one(d.follower.peak), one(d.follower.level)};
     One average = one(d.average.level);
     V deepest = hn::Zero(tag);
-    auto now = settings_.vectors(0);
+    const auto steady = settings_.vectors(0);
+    const bool moving = settings_.moving();
     const auto smooth = [&](One x) HWY_ATTR { return smoothing_step(average, averaging, x); };
     const auto ballistics = [&](One x) HWY_ATTR { return follow(state, times, x); };
-    for (int n = 0; n < frames; n += lane_count<float>) {
-      const int count = frames - n;
-      V x = hn::LoadU(tag, level + n);
-      if (rms) x = hn::Sqrt(in_order(x * x, count, smooth));
-      if (on_level) x = in_order(x, count, ballistics);
-      if (settings_.moving()) now = settings_.vectors(n);
+    const auto curve = [&](V x, int n) HWY_ATTR {
       const V audible = hn::Max(x, hn::Set(tag, floor_amplitude));
-      V reduction = reduction_db<V>({now[threshold], now[slope], now[knee], now[range]}, decibels(audible));
-      if (!on_level) reduction = in_order(reduction, count, ballistics);
-      if (count >= lane_count<float>) {
+      if (!moving)
+        return reduction_db<V>({steady[threshold], steady[slope], steady[knee], steady[range]}, decibels(audible));
+      const auto now = settings_.vectors(n);
+      return reduction_db<V>({now[threshold], now[slope], now[knee], now[range]}, decibels(audible));
+    };
+    // What comes before the follower, and what comes after it.
+    const auto before = [&](int n) HWY_ATTR {
+      V x = hn::LoadU(tag, level + n);
+      if (rms) x = hn::Sqrt(in_order(x * x, frames - n, smooth));
+      return on_level ? x : curve(x, n);
+    };
+    const auto after = [&](V reduction, int n) HWY_ATTR {
+      if (on_level) reduction = curve(reduction, n);
+      if (frames - n >= lane_count<float>) {
         deepest = hn::Max(deepest, reduction);
       } else {
         alignas(32) float last[lane_count<float>];
         hn::Store(reduction, tag, last);
-        deepest_ = Max(deepest_, largest(last, count));
+        deepest_ = Max(deepest_, largest(last, frames - n));
       }
-      const V dry = hn::Set(tag, 1.0f) - now[mix];
-      hn::StoreU(dry + now[mix] * amplitude(now[makeup] - reduction), tag, level + n);
+      const V share = moving ? settings_.vector(mix, n) : steady[mix],
+              up = moving ? settings_.vector(makeup, n) : steady[makeup];
+      hn::StoreU((hn::Set(tag, 1.0f) - share) + share * amplitude(up - reduction), tag, level + n);
+    };
+    // The follower waits for itself; meanwhile the vector after is prepared and the one before is finished.
+    constexpr int lanes = lane_count<float>;
+    V next = before(0), followed = next;
+    for (int n = 0; n < frames; n += lanes) {
+      const V here = next;
+      if (n + lanes < frames) next = before(n + lanes);
+      if (n > 0) after(followed, n - lanes);
+      followed = in_order(here, frames - n, ballistics);
     }
+    after(followed, (frames - 1) / lanes * lanes);
     deepest_ = Max(deepest_, hn::GetLane(hn::MaxOfLanes(tag, deepest)));
     d.follower = {hn::GetLane(state.peak), hn::GetLane(state.level)};
     d.average.level = hn::GetLane(average);
