@@ -66,3 +66,65 @@ def test_sleep_does_not_depend_on_block_size(size):
         return np.concatenate([rack.process(np.ascontiguousarray(x[:, i : i + block])) for i in range(0, x.shape[1], block)], 1)
 
     assert np.array_equal(play(size), play(512))
+
+
+def played(rack: tr.Rack, x: np.ndarray, block: int = 480, at: dict | None = None) -> np.ndarray:
+    """The stream of a prepared rack; `at` are functions to call before a frame, which is a multiple of the block."""
+    parts = []
+    for start in range(0, x.shape[1], block):
+        if at and start in at:
+            at[start]()
+        parts.append(rack.process(np.ascontiguousarray(x[:, start : start + block])))
+    return np.concatenate(parts, 1)
+
+
+@pytest.mark.parametrize("block", [60, 480, 4800])
+def test_bypassed_in_its_sleep_nothing_is_lost(block):
+    burst = music(2, 9600, RATE, 1)
+    silence = np.zeros((2, 38400), np.float32)
+    x = np.concatenate([silence, burst, silence, burst, silence], 1)
+
+    def play(awake: bool) -> np.ndarray:
+        rack = tr.Rack([tr.Limiter(release_ms=5), tr.Compressor(lookahead_ms=7)])
+        rack.prepare(RATE, 2)
+        if awake:
+            rack._engine.stay_awake()
+
+        def bypass() -> None:
+            rack["limiter"].bypass = rack["compressor"].bypass = True
+
+        return played(rack, x, block, {28800: bypass})
+
+    asleep, awake = play(False), play(True)
+    assert np.array_equal(asleep, awake)
+    assert np.array_equal(asleep[:, 576 : 576 + x.shape[1]], x[:, : asleep.shape[1] - 576])
+
+
+@pytest.mark.parametrize("effect", [tr.Gate(detector="rms"), tr.Compressor(detector="rms")])
+def test_a_monstrous_sample_is_not_remembered_for_ever(effect):
+    """A square that would be infinite, or a filter that overflowed: afterwards the effect works as a new one does."""
+    effect = effect.copy()
+    effect.sidechain_low_cut_hz = 60.0
+    x = music(2, 96000, RATE, 3)
+    bad = x.copy()
+    bad[0, 100:110] = 3e38
+    rack, fresh = tr.Rack([effect]), tr.Rack([effect.copy()])
+    for r in (rack, fresh):
+        r.prepare(RATE, 2)
+    y, z = played(rack, bad), played(fresh, x)
+    assert error_db(y[:, -9600:], z[:, -9600:]) < -40
+
+
+@pytest.mark.parametrize("make", [lambda: tr.Gate(release_ms=5), lambda: tr.Compressor(release_ms=5)])
+def test_a_cut_that_was_switched_off_does_not_keep_it_awake(make):
+    rack = tr.Rack([make()])
+    effect = next(iter(rack.addresses().values()))
+    effect.sidechain_low_cut_hz = 100.0
+    rack.prepare(RATE, 2)
+    x = np.concatenate([music(2, 9600, RATE, 1), np.zeros((2, 96000), np.float32)], 1)
+
+    def off() -> None:
+        effect.sidechain_low_cut_hz = 10.0
+
+    played(rack, x, 480, {4800: off})
+    assert rack._engine.slept > RATE

@@ -32,6 +32,8 @@ def page(card: Card) -> str:
     for group in card.groups:
         parts += [f"## {group.class_name}", f"Up to {group.count}: `{group.id}s=[tr.{group.class_name}(…), …]`. {group.doc}"]
         parts.append(table(group.parameters))
+    for resource in card.resources:
+        parts += [f"## `{resource['id']}`", f"{resource['doc']} ({resource['shape']})"]
     parts += ["## Assumptions", "\n".join(f"- {line}" for line in card.assumptions)]
     parts += ["## Sources", "\n".join(f"- {line}" for line in card.references)]
     return "\n\n".join(parts) + "\n"

@@ -93,6 +93,20 @@ HWY_INLINE void each_vector(int frames, const Work& work) noexcept TR_RT {
   for (int n = 0; n < frames; n += lane_count<float>) work(n);
 }
 
+// False when a number of a stretch is not finite.
+inline bool all_finite(const float* x, int frames) noexcept TR_RT {
+  const Tag<float> d;
+  auto odd = hn::Zero(d);
+  int n = 0;
+  for (; n + lane_count<float> <= frames; n += lane_count<float>) {
+    const auto v = hn::LoadU(d, x + n);
+    odd = odd + (v - v);
+  }
+  float found = hn::GetLane(hn::SumOfLanes(d, odd));
+  for (; n < frames; ++n) found += x[n] - x[n];
+  return found == 0.0f;
+}
+
 // The largest of a stretch of numbers, and 0.
 inline float largest(const float* x, int frames) noexcept TR_RT {
   const Tag<float> d;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "dsp/lane-inl.h"
@@ -17,6 +18,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
+
+// Levels above are taken as this where they are squared: the square is still a number.
+inline constexpr float loudest_level = 1e18f;
 
 // How linked channels are combined; in the order of the cards' options.
 enum class ChannelMode : int { maximum, mean, power_mean };
@@ -82,6 +86,8 @@ class Linked {
       const float* x = lookahead.delayed(c, io.channel[c], io.frames);
       float* y = io.channel[c];
       for (int n = 0; n < io.frames; ++n) y[n] = x[n] * gain[n];
+      // Detectors hide what is not a number; it is passed on, so that the rack finds it and starts the effect anew.
+      if (broken_) y[0] = std::numeric_limits<float>::quiet_NaN();
     }
   }
 
@@ -89,7 +95,10 @@ class Linked {
   template <class Link>
   int gather(SideBlock heard, ChannelMode mode, bool fully, const Link& link, int frames) noexcept TR_RT {
     if (!fully) detectors_ = channels_;
-    combine_channels(mode, heard.channel, heard.channels, detectors_ == 1 ? level(0) : together_.data(), frames);
+    float* together = detectors_ == 1 ? level(0) : together_.data();
+    combine_channels(mode, heard.channel, heard.channels, together, frames);
+    broken_ = false;
+    for (int c = 0; c < heard.channels; ++c) broken_ = broken_ || !all_finite(heard.channel[c], frames);
     if (detectors_ == 1) return 1;
     for (int c = 0; c < channels_; ++c) {
       const float* own = heard.channel[std::min(c, heard.channels - 1)];
@@ -104,6 +113,7 @@ class Linked {
 
  private:
   int channels_ = 0, detectors_ = 1;
+  bool broken_ = false;  // what was heard is not a number
   std::vector<float> levels_, together_;
 };
 

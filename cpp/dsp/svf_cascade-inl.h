@@ -198,10 +198,10 @@ class SvfCascade {
         in = moved[w];  // what came out a step ago; its top goes into the next vector
         moved[w] = moved_on(y);
         if (w == width - 1 && (!edge || s >= depth)) {
-          x[0][s - depth] = hn::GetLane(y);
 #if HWY_TARGET != HWY_SCALAR
           if constexpr (blocks == 2) x[1][s - depth] = hn::GetLane(hn::UpperHalf(hn::Half<D>(), y));
 #endif
+          x[0][s - depth] = hn::GetLane(y);  // the last word, where both are the same channel
         }
       }
     };

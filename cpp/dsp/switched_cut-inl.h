@@ -44,7 +44,11 @@ class SwitchedCut {
     filter_.reset();
     moving_ = false;
   }
-  bool settle() noexcept TR_RT { return filter_.settle(); }
+  bool settle() noexcept TR_RT {
+    if (on_ || moving_) return filter_.settle();
+    filter_.reset();  // what it held
+    return true;
+  }
 
   // Gives the channels themselves, or where they were filtered to.
   SideBlock process(SideBlock key, int frames) noexcept TR_RT {

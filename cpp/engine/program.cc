@@ -111,6 +111,7 @@ void Program::set_bypass(int effect, bool bypass, bool jump) noexcept TR_RT {
   if (effect < 0 || effect >= effect_count()) return;
   Slot& slot = slots_[static_cast<std::size_t>(effect)];
   slot.bypass = bypass;
+  slot.asleep = false;  // what fades or only passes keeps its time
   if (jump) slot.presence = bypass ? 0 : fade_ticks;
   moving_ = true;
 }
@@ -234,6 +235,7 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
   slot.heard = slot.heard || !silent;
   if (slot.asleep && silent) {
     slept_now_ += static_cast<std::uint64_t>(frames);
+    slot.deepest_db = std::max(slot.deepest_db, slot.effect.gain_reduction_db());
     return slot.effect.rest(frames);
   }
   const bool present = !slot.failed && (slot.presence > 0 || slot.presence_before > 0 || slot.waiting > 0);

@@ -97,8 +97,8 @@ struct Compressor {
     for (int c = 0; c < channels_; ++c) {
       const auto at = static_cast<std::size_t>(c);
       const Detector& d = detectors_[at];
-      const float most = std::max({std::abs(d.average.level), d.follower.peak, d.follower.level,
-                                   std::abs(feedback_cut_[at].s1), std::abs(feedback_cut_[at].s2)});
+      const float cut = cut_on_ ? Max(std::abs(feedback_cut_[at].s1), std::abs(feedback_cut_[at].s2)) : 0.0f;
+      const float most = std::max({std::abs(d.average.level), d.follower.peak, d.follower.level, cut});
       if (most > 1e-7f) return false;  // of an amplitude, or in dB
     }
     for (auto& state : feedback_cut_) state = {};
@@ -170,7 +170,10 @@ struct Compressor {
     // What comes before the follower, and what comes after it.
     const auto before = [&](int n) HWY_ATTR {
       V x = hn::LoadU(tag, level + n);
-      if (rms) x = hn::Sqrt(in_order(x * x, frames - n, smooth));
+      if (rms) {
+        x = Min(x, hn::Set(tag, loudest_level));
+        x = hn::Sqrt(in_order(x * x, frames - n, smooth));
+      }
       return on_level ? x : curve(x, n);
     };
     const auto after = [&](V reduction, int n) HWY_ATTR {

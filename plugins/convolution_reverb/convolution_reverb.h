@@ -1,8 +1,9 @@
 // Reverb by convolution with an impulse response, without latency:
 //
-//   in -> low cut -> high cut -> * response -> gain -> mix -> out
+//   in -> * response -> gain -> mix -> out
 //
-// Pre-delay, trim, length and decay are worked into the response before it comes here (response.py).
+// Cuts, pre-delay, trim, length and decay are worked into the response before it comes here (response.py): what does
+// not change with time may as well be done once.
 #if defined(TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_
 #undef TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_
@@ -19,7 +20,6 @@
 #include "cards.h"
 #include "dsp/convolver-inl.h"
 #include "dsp/ramps-inl.h"
-#include "dsp/switched_cut-inl.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -31,8 +31,6 @@ struct ConvolutionReverb {
 
   void prepare(const Format& format) {
     channels_ = format.channels;
-    low_cut_.prepare(format.sample_rate);
-    high_cut_.prepare(format.sample_rate);
     wet_.assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
     for (int c = 0; c < channels_; ++c) {
       wet_pointers_[static_cast<std::size_t>(c)] = wet_.data() + static_cast<std::size_t>(c) * max_segment;
@@ -64,20 +62,15 @@ struct ConvolutionReverb {
 
   void tune(const Card::Values& v) noexcept TR_RT {
     settings_.go({static_cast<float>(std::pow(10.0, static_cast<double>(v.gain_db) / 20.0)), v.mix});
-    low_cut_.tune(v.low_cut_hz, v.low_cut_hz > 10.001f);
-    high_cut_.tune(v.high_cut_hz, v.high_cut_hz < 19999.0f);
   }
 
   void reset() noexcept TR_RT {
-    low_cut_.reset();
-    high_cut_.reset();
     convolver_.reset();
     settings_.arrive();
   }
 
   void process(Block io, SideBlock) noexcept TR_RT {
-    const SideBlock in = high_cut_.process(low_cut_.process({io.channel, io.channels}, io.frames), io.frames);
-    convolver_.process(in.channel, wet_pointers_.data(), io.frames);
+    convolver_.process(io.channel, wet_pointers_.data(), io.frames);
     for (int c = 0; c < channels_; ++c) {
       blend(settings_, gain, mix, io.channel[c], wet_pointers_[static_cast<std::size_t>(c)], io.channel[c], io.frames);
     }
@@ -86,8 +79,7 @@ struct ConvolutionReverb {
 
   // After so much silence all blocks in memory are zero.
   bool settle(int silent_frames) noexcept TR_RT {
-    return silent_frames - frames_ > convolver_.memory() && !settings_.moving() && low_cut_.settle() &&
-           high_cut_.settle();
+    return silent_frames - frames_ > convolver_.memory() && !settings_.moving();
   }
 
   int latency() const noexcept { return 0; }
@@ -97,8 +89,6 @@ struct ConvolutionReverb {
 
   int channels_ = 0, frames_ = 1;
   Ramps<ramped_count> settings_;
-  SwitchedCut<FilterShape::low_cut> low_cut_;
-  SwitchedCut<FilterShape::high_cut> high_cut_;
   Convolver convolver_;
   std::vector<float> wet_;
   std::array<float*, max_channels> wet_pointers_{};

@@ -1,5 +1,5 @@
-"""From the recorded response to the one that is convolved with: trim, length, decay, level, pre-delay. The twin does the
-same in torch."""
+"""From the recorded response to the one that is convolved with: trim, length, decay, cuts, level, pre-delay. The twin does
+the same in torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from twinrack.audio import Audio, whole_frames
 from twinrack.card import Value
 
 FADE_SHARE = 0.1  # of what is left, where the length cuts
+LOW_CUT_OFF_HZ, HIGH_CUT_OFF_HZ = 10.001, 19999.0
+RING_S = 0.4  # what a low cut adds at the end, at most: 120 dB at 10 Hz
 
 
 def window(frames: int, values: Mapping[str, Value], sample_rate: float) -> tuple[int, int, np.ndarray]:
@@ -24,18 +26,44 @@ def window(frames: int, values: Mapping[str, Value], sample_rate: float) -> tupl
     return first, first + kept, fade
 
 
-def outputs(channels: int) -> list[list[int]]:
+def outputs(response_channels: int, channels: int) -> list[list[int]]:
     """Which channels of the response end in the same output."""
-    return [[0, 2], [1, 3]] if channels == 4 else [[c] for c in range(channels)]
+    true_stereo = response_channels == 4 and channels == 2
+    return [[0, 2], [1, 3]] if true_stereo else [[c] for c in range(response_channels)]
 
 
-def build(values: Mapping[str, Value], samples: Audio, sample_rate: float) -> Audio:
-    """The response as the engine convolves with it, (channels, frames) float32."""
+def ring_frames(values: Mapping[str, Value], sample_rate: float) -> int:
+    """How much longer the cuts make the response; nothing while they are off."""
+    low, high = float(values["low_cut_hz"]), float(values["high_cut_hz"])
+    if low > LOW_CUT_OFF_HZ:
+        return int(RING_S * 10.0 / low * sample_rate) + 64
+    return 64 if high < HIGH_CUT_OFF_HZ else 0
+
+
+def through_cuts(samples: np.ndarray, values: Mapping[str, Value], sample_rate: float) -> np.ndarray:
+    """The response through its cuts, by the engine's own filters."""
+    from twinrack.effects import CLASSES
+    from twinrack.rack import Rack
+
+    equaliser = CLASSES["parametric_eq"](warping="bilinear")
+    cuts = {"low_cut": values["low_cut_hz"], "high_cut": values["high_cut_hz"]}
+    cuts = {kind: hz for kind, hz in cuts.items() if LOW_CUT_OFF_HZ < float(hz) < HIGH_CUT_OFF_HZ}
+    if not cuts:
+        return samples
+    for i, (kind, hz) in enumerate(cuts.items(), start=1):
+        for name, value in (("type", kind), ("frequency_hz", hz), ("q", 0.5**0.5), ("slope_db_per_octave", "12")):
+            equaliser.set(f"band{i}.{name}", value)
+    return Rack([equaliser])(np.pad(samples, ((0, 0), (0, ring_frames(values, sample_rate)))), sample_rate).astype(np.float64)
+
+
+def build(values: Mapping[str, Value], samples: Audio, sample_rate: float, channels: int) -> Audio:
+    """The response as the engine convolves with it in a rack of so many channels, (channels, frames) float32."""
     first, last, fade = window(samples.shape[1], values, sample_rate)
     decay = 10.0 ** (-float(np.float32(values["decay_db_per_s"])) / 20.0 * np.arange(last - first) / sample_rate)
     shaped = samples[:, first:last].astype(np.float64) * fade * decay
+    shaped = through_cuts(shaped, values, sample_rate)
     if values["normalise"]:
-        loudest = max(float(np.sum(shaped[rows] ** 2)) for rows in outputs(samples.shape[0]))
+        loudest = max(float(np.sum(shaped[rows] ** 2)) for rows in outputs(samples.shape[0], channels))
         shaped /= max(loudest, 1e-30) ** 0.5
     silence = whole_frames(float(values["pre_delay_ms"]), sample_rate)
     return np.ascontiguousarray(np.pad(shaped, ((0, 0), (silence, 0))), dtype=np.float32)

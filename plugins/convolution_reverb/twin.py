@@ -1,6 +1,6 @@
 """The twin of `convolution_reverb.h`:
 
-in -> low cut -> high cut -> * response -> gain -> mix -> out
+in -> * response -> gain -> mix -> out
 
 Exact, by the Fourier transform of the whole sound. The response has a gradient: `resources["impulse_response"]` of the
 effect's twin is a parameter that learns when it is told to.
@@ -12,35 +12,54 @@ import math
 
 import torch
 from torch import Tensor
-from twinrack.plugins.convolution_reverb.response import outputs, window
+from twinrack.plugins.convolution_reverb.response import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, outputs, ring_frames, window
 
 from twinrack.twins.curves import ramp
-from twinrack.twins.dynamics import through_cut, whole_frames
+from twinrack.twins.dynamics import whole_frames
+from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf
+from twinrack.twins.recursions import svf_cascade
 from twinrack.twins.values import Context, Values
 
 
-def shaped(response: Tensor, v: Values, sample_rate: float) -> Tensor:
-    """As `response.build`: (rows, channels, frames), one row for each value of the decay."""
+def shaped(response: Tensor, v: Values, at: Context) -> Tensor:
+    """As `response.build`: (rows, channels, frames), a row for each item of the batch where decay or cuts have one."""
     numbers = {name: float(getattr(v, name)) for name in ("trim_ms", "length_s", "pre_delay_ms")}
-    first, last, fade = window(response.shape[-1], numbers, sample_rate)
-    time = torch.arange(last - first, dtype=torch.float64, device=response.device) / sample_rate
+    first, last, fade = window(response.shape[-1], numbers, at.sample_rate)
+    time = torch.arange(last - first, dtype=torch.float64, device=response.device) / at.sample_rate
     decay = torch.exp(-v.decay_db_per_s[:, :1] * (math.log(10.0) / 20.0) * time).unsqueeze(1)
     h = response[:, first:last].double() * torch.from_numpy(fade).to(response.device) * decay
+    h = through_cuts(h, v, at)
     if v.normalise:
         energy = (h * h).sum(-1)
-        loudest = torch.stack([energy[:, rows].sum(-1) for rows in outputs(h.shape[1])], -1).amax(-1)
+        rows = outputs(h.shape[1], at.channels)
+        loudest = torch.stack([energy[:, row].sum(-1) for row in rows], -1).amax(-1)
         h = h / torch.sqrt(loudest.clamp(min=1e-30))[:, None, None]
-    return torch.nn.functional.pad(h, (whole_frames(numbers["pre_delay_ms"], sample_rate), 0))
+    return torch.nn.functional.pad(h, (whole_frames(numbers["pre_delay_ms"], at.sample_rate), 0))
+
+
+def through_cuts(h: Tensor, v: Values, at: Context) -> Tensor:
+    used = {"low_cut": v.low_cut_hz > LOW_CUT_OFF_HZ, "high_cut": v.high_cut_hz < HIGH_CUT_OFF_HZ}
+    if not any(bool(on.any()) for on in used.values()):
+        return h
+    lowest = {"low_cut_hz": float(v.low_cut_hz.detach().min()), "high_cut_hz": float(v.high_cut_hz.detach().min())}
+    h = torch.nn.functional.pad(h, (0, ring_frames(lowest, at.sample_rate)))
+    for shape, frequency in (("low_cut", v.low_cut_hz), ("high_cut", v.high_cut_hz)):
+        if bool(used[shape].any()):
+            q = torch.full_like(frequency, BUTTERWORTH_Q)
+            c = design_svf(shape, False, frequency, torch.zeros_like(q), q, at.sample_rate)
+            rows = max(h.shape[0], c.shape[0])
+            wide = h.expand(rows, -1, -1)
+            cut = svf_cascade(wide.contiguous(), c.unsqueeze(2), at.path)
+            h = torch.where(used[shape].reshape(-1, 1, 1), cut, wide)
+    return h
 
 
 def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     def frames(t: Tensor) -> Tensor:  # rows, 1, frames
         return ramp(t.to(x.dtype), at.frames).unsqueeze(1)
 
-    heard = through_cut(x, "low_cut", v.low_cut_hz, at)
-    heard = through_cut(heard, "high_cut", v.high_cut_hz, at)
     given = at.resources.get("impulse_response")
-    wet = heard if given is None else convolved(heard, shaped(given, v, at.sample_rate).to(x.dtype))
+    wet = x if given is None else convolved(x, shaped(given, v, at).to(x.dtype))
     mix = frames(v.mix)
     return (1.0 - mix) * x + mix * (frames(10.0 ** (v.gain_db / 20.0)) * wet)
 
@@ -48,14 +67,16 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
 def convolved(x: Tensor, h: Tensor) -> Tensor:
     """x (batch, channels, time) with h (rows, channels, frames), as long as x; how the channels meet says the card."""
     channels, length = x.shape[1], x.shape[-1]
+    true_stereo = h.shape[1] == 4 and channels == 2
+    if not true_stereo and h.shape[1] not in (1, 2, channels):
+        raise ValueError(f"a response of {h.shape[1]} channels does not fit a sound of {channels}")
     h = h[..., :length]
     size = 1 << (length + h.shape[-1] - 2).bit_length()
     spectrum, response = torch.fft.rfft(x, size), torch.fft.rfft(h, size)
-    if h.shape[1] == 4 and channels == 2:
+    if true_stereo:
         left, right = spectrum[:, :1], spectrum[:, 1:]
-        product = torch.cat(
-            [left * response[:, :1] + right * response[:, 2:3], left * response[:, 1:2] + right * response[:, 3:]], 1
-        )
+        to_left = left * response[:, :1] + right * response[:, 2:3]
+        product = torch.cat([to_left, left * response[:, 1:2] + right * response[:, 3:]], 1)
     else:
         product = spectrum * response[:, [c % h.shape[1] for c in range(channels)]]
     return torch.fft.irfft(product, size)[..., :length]

@@ -89,7 +89,7 @@ struct Gate {
       if (d.average > 1e-16f || d.state.open || std::abs(d.closing - closed) > 1e-6f) return false;
     }
     if (!low_cut_.settle() || !high_cut_.settle()) return false;
-    for (Detector& d : detectors_) d.closing = closed;
+    for (Detector& d : detectors_) d = {0.0f, closed, {}};
     return true;
   }
 
@@ -134,7 +134,10 @@ struct Gate {
       const int count = frames - n;
       if (settings_.moving()) now = settings_.vectors(n);
       V x = hn::LoadU(tag, level + n);
-      if (rms) x = hn::Sqrt(in_order(x * x, count, smooth));
+      if (rms) {
+        x = Min(x, hn::Set(tag, loudest_level));
+        x = hn::Sqrt(in_order(x * x, count, smooth));
+      }
       const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, count);
       const V below = Max(zero, decibels(now[opens_at] / Max(x, floor)));
       const V reduction = hn::IfThenElse(open, zero, Min(now[slope] * below, now[range_db]));

@@ -68,6 +68,7 @@ class Choice(Strict):
     kind: Literal["choice"]
     options: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], ...] = Field(min_length=2)
     default: str
+    rebuilds: bool = False
     doc: Sentence
     perceptual: Sentence
 

@@ -148,11 +148,11 @@ class Rack:
 
     def _swap(self) -> None:
         assert self._format is not None
-        node = self._node(self._root, self._format[0])
+        node = self._node(self._root, *self._format)
         self._send(lambda e: e.swap(node))
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
 
-    def _node(self, item: Effect | Chain | Parallel, sample_rate: float) -> _engine.Node:
+    def _node(self, item: Effect | Chain | Parallel, sample_rate: float, channels: int) -> _engine.Node:
         node = _engine.Node()
         if isinstance(item, Effect):
             node.kind = _engine.NodeKind.effect
@@ -162,10 +162,10 @@ class Rack:
             node.bypass = item.bypass
             node.key = -1 if item.key is None else self._keys.index(item.key)
             for response in item.resources.values():
-                node.set_response(build_response(item, response, sample_rate))
+                node.set_response(build_response(item, response, sample_rate, channels))
             return node
         node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
-        node.children = [self._node(child, sample_rate) for child in item.children()]
+        node.children = [self._node(child, sample_rate, channels) for child in item.children()]
         return node
 
     @property
@@ -397,7 +397,7 @@ class Rack:
                         f"the response of {address} has {response.channels} channels, the sound {channels}; give 1, 2, as many "
                         "or 4 for true stereo"
                     )
-        return _engine.Engine(self._node(self._root, sample_rate), sample_rate, channels)
+        return _engine.Engine(self._node(self._root, sample_rate, channels), sample_rate, channels)
 
     def process(self, block: npt.ArrayLike, *, sidechain: Sidechain = None) -> Audio:
         """The next block of the stream, of any length; effects with lookahead delay it by `latency_frames`.
@@ -493,10 +493,10 @@ class Rack:
         return "\n".join([*lines, "])"] if self._root.items else lines)
 
 
-def build_response(effect: Effect, response: Response, sample_rate: float) -> Audio:
+def build_response(effect: Effect, response: Response, sample_rate: float, channels: int) -> Audio:
     """What the engine of an effect is given: the response at the rack's rate, as the effect's values shape it."""
     module = import_module(f"twinrack.plugins.{effect.card.id}.response")
-    built: Audio = module.build(effect.values(), response.at(sample_rate), sample_rate)
+    built: Audio = module.build(effect.values(), response.at(sample_rate), sample_rate, channels)
     return built
 
 

@@ -85,6 +85,8 @@ class Response:
             import soxr
 
             turned = soxr.resample(self._samples.T.astype(np.float64), self.sample_rate, sample_rate, quality="VHQ")
+            if turned.shape[0] == 0:  # shorter than one frame of the new rate
+                turned = self._samples.sum(1, keepdims=True).T
             self._at[sample_rate] = np.ascontiguousarray(turned.T * (self.sample_rate / sample_rate), dtype=np.float32)
         return self._at[sample_rate]
 

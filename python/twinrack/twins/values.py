@@ -63,8 +63,9 @@ def _value(p: Parameter, given: Given, name: str, x: Tensor) -> Tensor | Value:
     if not isinstance(given, Tensor):
         given = torch.tensor(float(p.check(given, name.rpartition(".")[0])), dtype=torch.float64)
     batch, ticks = x.shape[0], tick_count(x.shape[-1])
-    if p.rebuilds and given.dim() > 1 and given.shape[1] > 1:
-        raise ValueError(f"{name} changes what the effect is built from, so it has no curve; give a number, or ({batch},)")
+    if p.rebuilds and (given.numel() > 1 if not p.learnable else given.dim() > 1 and given.shape[1] > 1):
+        more = f", or ({batch},) for the batch" if p.learnable else ""
+        raise ValueError(f"{name} changes what the effect is built from, so it has no curve; give a number{more}")
     t = (given.to(torch.float32) if x.dtype == torch.float32 else given).to(x.device, torch.float64)
     if t.dim() == 0 or t.shape == (1,):
         return t.reshape(1, 1)
