@@ -81,6 +81,8 @@ def _print_card(card: Any) -> None:
     _print_parameters("Parameters", card.parameters)
     for group in card.groups:
         _print_parameters(f"Each of up to {group.count} {group.id}s ({group.class_name}): {group.doc}", group.parameters)
+    for resource in card.resources:
+        out.print(f"\n[bold]{resource['id']}[/bold] ({resource['shape']}): {resource['doc']}")
     for title, lines in (("Assumptions", card.assumptions), ("Sources", card.references)):
         out.print(f"[bold]{title}[/bold]")
         for line in lines:
