@@ -41,7 +41,6 @@ class Fft {
     for (; n > lanes; n /= 4) passes_.push_back(make_pass(n, 4));
   }
 
-  int size() const noexcept TR_RT { return size_; }
   // Passes, the last being that within the vectors, and in how many equal steps each may be cut.
   int passes() const noexcept TR_RT { return static_cast<int>(passes_.size()) + 1; }
   int steps(int pass) const noexcept TR_RT {

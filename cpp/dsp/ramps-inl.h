@@ -15,6 +15,24 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
+// One of them; `frame` counts from where the tick began.
+struct Ramp {
+  float from, to;
+  int frame;
+  bool moves;
+
+  // At the n-th frame from here, and at as many as a vector has lanes, from the n-th on.
+  float operator[](int n) const noexcept TR_RT {
+    return moves ? from + (to - from) * ramp_share<float>(frame + n) : to;
+  }
+  Vec<float> vector(int n) const noexcept TR_RT {
+    const Tag<float> d;
+    if (!moves) return hn::Set(d, to);
+    const auto share = hn::Iota(d, static_cast<float>(frame + n + 1)) * hn::Set(d, 1.0f / tick_frames);
+    return hn::Set(d, from) + hn::Set(d, to - from) * share;
+  }
+};
+
 template <std::size_t count>
 class Ramps {
  public:
@@ -42,17 +60,9 @@ class Ramps {
   bool rests_at(std::size_t i, float value) const noexcept TR_RT { return to_[i] == value && from_[i] == value; }
   const Values& to() const noexcept TR_RT { return to_; }
 
-  // At the n-th frame from here.
-  float at(std::size_t i, int n) const noexcept TR_RT {
-    return moving_ ? from_[i] + (to_[i] - from_[i]) * ramp_share<float>(frame_ + n) : to_[i];
-  }
-  // At as many frames as a vector has lanes, from the n-th on.
-  Vec<float> vector(std::size_t i, int n) const noexcept TR_RT {
-    const Tag<float> d;
-    if (!moving_) return hn::Set(d, to_[i]);
-    const auto share = hn::Iota(d, static_cast<float>(frame_ + n + 1)) * hn::Set(d, 1.0f / tick_frames);
-    return hn::Set(d, from_[i]) + hn::Set(d, to_[i] - from_[i]) * share;
-  }
+  Ramp operator[](std::size_t i) const noexcept TR_RT { return {from_[i], to_[i], frame_, moving_}; }
+  float at(std::size_t i, int n) const noexcept TR_RT { return (*this)[i][n]; }
+  Vec<float> vector(std::size_t i, int n) const noexcept TR_RT { return (*this)[i].vector(n); }
   Vectors vectors(int n) const noexcept TR_RT {
     Vectors all;
     for (std::size_t i = 0; i < count; ++i) all.at[i] = vector(i, n);

@@ -30,7 +30,12 @@ class SwitchedCut {
     for (auto& channel : memory_) channel.assign(max_segment, 0.0f);
   }
 
-  void tune(float frequency_hz, bool on) noexcept TR_RT {
+  static bool in_use(float frequency_hz) noexcept TR_RT {
+    return shape == FilterShape::low_cut ? frequency_hz > 10.001f : frequency_hz < 19999.0f;
+  }
+
+  void tune(float frequency_hz) noexcept TR_RT {
+    const bool on = in_use(frequency_hz);
     auto d = design_svf(shape, false, static_cast<double>(frequency_hz), 0.0, std::numbers::sqrt2 / 2.0, rate_);
     if (!on) d.g = 0.0;
     moving_ = !(d.g == g_ && d.k == k_);

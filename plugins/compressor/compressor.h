@@ -60,12 +60,12 @@ struct Compressor {
                   static_cast<float>(range), static_cast<float>(makeup), v.mix, v.link_percent / 100.0f});
     ballistics_ = {follower_share(v.attack_ms, rate_), follower_share(v.release_ms, rate_)};
     averaging_ = follower_share(v.rms_window_ms, rate_);
-    cut_on_ = v.sidechain_low_cut_hz > 10.001f;
+    cut_on_ = low_cut_.in_use(v.sidechain_low_cut_hz);
     const auto d = design_svf(FilterShape::low_cut, false, static_cast<double>(v.sidechain_low_cut_hz), 0.0,
                               std::numbers::sqrt2 / 2.0, rate_);
     // g = 0 holds the filter's state while it is off, so it may go on and off while it sounds.
     cut_.go({cut_on_ ? static_cast<float>(d.g) : 0.0f, static_cast<float>(d.k)});
-    low_cut_.tune(v.sidechain_low_cut_hz, cut_on_);
+    low_cut_.tune(v.sidechain_low_cut_hz);
     lookahead_.set(feedback_ ? 0 : whole_frames(v.lookahead_ms, rate_));
   }
 

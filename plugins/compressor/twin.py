@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from twinrack.audio import whole_frames
 from twinrack.card import Value
 from twinrack.twins.curves import delay, ramp, together
 from twinrack.twins.dynamics import (
@@ -19,7 +20,6 @@ from twinrack.twins.dynamics import (
     share_per_frame,
     sidechain_cut,
     through_cut,
-    whole_frames,
 )
 from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, decibels, reduction_db
 from twinrack.twins.recursions import feedback_compressor, follower

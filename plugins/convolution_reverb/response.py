@@ -7,11 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from twinrack.audio import Audio, whole_frames
+from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, Audio, whole_frames
 from twinrack.card import Value
 
 FADE_SHARE = 0.1  # of what is left, where the length cuts
-LOW_CUT_OFF_HZ, HIGH_CUT_OFF_HZ = 10.001, 19999.0
 RING_S = 0.4  # what a low cut adds at the end, at most: 120 dB at 10 Hz
 
 

@@ -12,10 +12,10 @@ import math
 
 import torch
 from torch import Tensor
-from twinrack.plugins.convolution_reverb.response import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, outputs, ring_frames, window
+from twinrack.plugins.convolution_reverb.response import outputs, ring_frames, window
 
+from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, whole_frames
 from twinrack.twins.curves import ramp
-from twinrack.twins.dynamics import whole_frames
 from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf
 from twinrack.twins.recursions import svf_cascade
 from twinrack.twins.values import Context, Values

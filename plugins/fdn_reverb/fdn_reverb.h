@@ -21,6 +21,7 @@
 #include "dsp/fdn-inl.h"
 #include "dsp/svf_cascade-inl.h"
 #include "dsp/math-inl.h"
+#include "dsp/ramps-inl.h"
 #include "dsp/svf_design.h"
 #include "dsp/transpose-inl.h"
 #include "rt/block.h"
@@ -240,21 +241,7 @@ struct FDNReverb {
   float* late(int channel) noexcept TR_RT { return late_.data() + static_cast<std::size_t>(channel) * max_segment; }
 
   // A setting at each frame of the stretch.
-  struct Curve {
-    float from, to;
-    int frame;
-    bool moves;
-    float operator[](int n) const noexcept TR_RT {
-      return moves ? from + (to - from) * ramp_share<float>(frame + n) : to;
-    }
-    L::V vector(int n) const noexcept TR_RT {
-      const L::D d;
-      if (!moves) return hn::Set(d, to);
-      const auto share = hn::Iota(d, static_cast<float>(frame + n + 1)) * hn::Set(d, 1.0f / tick_frames);
-      return hn::Set(d, from) + hn::Set(d, to - from) * share;
-    }
-  };
-  Curve curve(float from, float to) const noexcept TR_RT { return {from, to, frame_, ramping_}; }
+  Ramp curve(float from, float to) const noexcept TR_RT { return {from, to, frame_, ramping_}; }
 
   // Fractional, by third-order Lagrange interpolation.
   void delay(int channel, int frames) noexcept TR_RT {
@@ -295,7 +282,7 @@ struct FDNReverb {
     for (std::size_t i = 0; i < fdn_diffusers; ++i) {
       DelayLine& line = diffusers_[c * fdn_diffusers + i];
       const int length = layout_.diffuser_frames[i][side];
-      const Curve g = curve(from_.diffusion[i][side], to_.diffusion[i][side]);
+      const Ramp g = curve(from_.diffusion[i][side], to_.diffusion[i][side]);
       for (int done = 0; done < frames; done += length) {  // so many frames do not need each other
         const int count = std::min(length, frames - done);
         const float* delayed = line.coming(length);
@@ -312,7 +299,7 @@ struct FDNReverb {
       }
     }
     if (from_.late == 1.0f && to_.late == 1.0f) return;
-    const Curve open = curve(from_.late, to_.late);
+    const Ramp open = curve(from_.late, to_.late);
     for (int n = 0; n < frames; ++n) y[n] *= open[n];
   }
 
@@ -331,7 +318,7 @@ struct FDNReverb {
       coming[i] = lines_[i].coming(layout_.line_frames[i]);
       going[i] = lines_[i].open();
     }
-    const Curve level = curve(from_.late_level, to_.late_level);
+    const Ramp level = curve(from_.late_level, to_.late_level);
     for (int n = 0; n < frames; n += lanes) {
       V x[fdn_lines];
       for (int i = 0; i < fdn_lines; ++i) x[i] = hn::LoadU(d, coming[i] + n);
@@ -390,7 +377,7 @@ struct FDNReverb {
   void reflect(int start, int frames) noexcept TR_RT {
     const L::D d;
     for (int c = 0; c < channels_; ++c) early_[static_cast<std::size_t>(c)].write(wet(c) + start, frames);
-    const Curve level = curve(from_.early, to_.early);
+    const Ramp level = curve(from_.early, to_.early);
     for (int c = 0; c < channels_; ++c) {
       const auto side = static_cast<std::size_t>(c % 2);
       const int opposite = (c ^ 1) < channels_ ? c ^ 1 : c;
@@ -412,7 +399,7 @@ struct FDNReverb {
 
   void finish(Block io, int start, int frames) noexcept TR_RT {
     const L::D d;
-    const Curve width = curve(from_.width, to_.width), mix = curve(from_.mix, to_.mix);
+    const Ramp width = curve(from_.width, to_.width), mix = curve(from_.mix, to_.mix);
     const auto share = hn::Set(d, 1.0f / static_cast<float>(channels_)), one = hn::Set(d, 1.0f);
     for (int n = 0; n < frames; n += L::lanes) {
       auto mean = hn::Zero(d);

@@ -52,8 +52,8 @@ struct Gate {
     times_ = {follower_share(v.release_ms, rate_), follower_share(v.attack_ms, rate_)};
     averaging_ = follower_share(v.rms_window_ms, rate_);
     hold_ = whole_frames(v.hold_ms, rate_);
-    low_cut_.tune(v.sidechain_low_cut_hz, v.sidechain_low_cut_hz > 10.001f);
-    high_cut_.tune(v.sidechain_high_cut_hz, v.sidechain_high_cut_hz < 19999.0f);
+    low_cut_.tune(v.sidechain_low_cut_hz);
+    high_cut_.tune(v.sidechain_high_cut_hz);
     lookahead_.set(whole_frames(v.lookahead_ms, rate_));
   }
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d, conv1d, max_pool1d, pad
 
 from twinrack import _engine
+from twinrack.audio import whole_frames
 from twinrack.card import Value
 from twinrack.twins.curves import delay, ramp
-from twinrack.twins.dynamics import share_per_frame, whole_frames
+from twinrack.twins.dynamics import share_per_frame
 from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels
 from twinrack.twins.recursions import follower
 from twinrack.twins.values import Context, Values

@@ -11,6 +11,8 @@ from . import _engine
 
 Audio = npt.NDArray[np.float32]
 MIN_RATE, MAX_RATE = 8000, 192000
+LOW_CUT_OFF_HZ = 10.001  # at or below, a low cut that can be switched off is
+HIGH_CUT_OFF_HZ = 19999.0  # at or above, a high cut is
 
 
 def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..audio import whole_frames as whole_frames
+from ..audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ
 from .curves import hold, ramp
 from .filter_design import BUTTERWORTH_Q, design_svf
 from .gain_curve import root
@@ -14,8 +14,6 @@ from .reference import combine_channels
 from .values import Context, Values
 
 CHANNEL_MODES = ("maximum", "mean", "power_mean")
-LOW_CUT_OFF_HZ = 10.001  # at or below, the low cut of a sidechain is off
-HIGH_CUT_OFF_HZ = 19999.0  # at or above, the high cut is
 
 
 def share_per_frame(time_ms: Tensor, sample_rate: float) -> Tensor:
