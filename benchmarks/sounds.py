@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 RATE = 48000
-FRAMES = 2 * RATE
+FRAMES = RATE  # with what comes out of it, still in the second cache
 
 
 def save(x: np.ndarray, path: Path) -> Path:

@@ -81,6 +81,7 @@ def main(noise: str, rate: float, library: str, specification: dict[str, Any]) -
             runs[block] = make(specification, rate, block)
             go(runs[block], x, int(rate / 2))
         if verb == "run":
+            go(runs[block], x, frames // 2)
             print(f"{go(runs[block], x, frames):.9f} 0", flush=True)
         elif verb == "level":
             part = np.ascontiguousarray(x[:, :frames])

@@ -4,8 +4,10 @@
 // frame n, the one before works on frame n + 1, and so on. Each lane is one filter of one channel: four filters in each
 // block of 128 bits (where moving a number to the next lane is quickest), and a channel in each block. After a step the
 // outputs move one lane on and the next input enters at the top; what leaves one vector at the bottom enters the next
-// one. Filters that are left over in the last vector pass their input through. At the ends of a block the lanes that
-// have no frame keep their state, so the result does not depend on block size.
+// one. What comes out of a step depends on the state that the step before left, over more operations than a state
+// takes to the next; so in a long block each filter is two frames behind, and nothing waits for that. Filters that are
+// left over in the last vector pass their input through. At the ends of a block the lanes that have no frame keep their
+// state, so the result does not depend on block size.
 #if defined(TWINRACK_DSP_SVF_CASCADE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_SVF_CASCADE_INL_H_
 #undef TWINRACK_DSP_SVF_CASCADE_INL_H_
@@ -79,9 +81,9 @@ class SvfCascade {
     for (int channel = 0; channel < io.channels; channel += blocks) {
       int group = 0;
       for (; group + 1 < used; group += 2) {  // each recursion waits for itself, so two fit where one does
-        ramping_ ? run<2, true>(io, channel, group) : run<2, false>(io, channel, group);
+        run<2>(io, channel, group);
       }
-      if (group < used) ramping_ ? run<1, true>(io, channel, group) : run<1, false>(io, channel, group);
+      if (group < used) run<1>(io, channel, group);
     }
     frame_ = std::min(frame_ + io.frames, tick_frames);
   }
@@ -104,6 +106,9 @@ class SvfCascade {
   static constexpr int sections = lanes < 4 ? lanes : 4;  // in one vector
   static constexpr int blocks = lanes / sections;         // channels in one vector
   static constexpr std::size_t groups = (max_sections + sections - 1) / sections + 1;
+  // From so many frames on, a filter is two frames behind the one before it: what comes out need not be ready for the
+  // next step, and a few more steps at the ends cost less than that.
+  static constexpr int worth_lagging = 128;
   struct alignas(16) Row {
     float at[sections];
     void fill(float value) noexcept TR_RT { std::fill_n(at, sections, value); }
@@ -137,82 +142,116 @@ class SvfCascade {
     return make_svf(mixed(0), mixed(1), mixed(2), mixed(3), mixed(4));
   }
 
-  // Each number one lane down within its block; the lowest comes out at the top, where the next vector takes it.
-  static V moved_on(V y) noexcept TR_RT {
+  // Each number one lane down within its block; at the top enters what is lowest in the block of `above`.
+  static HWY_INLINE V moved_on(V above, V y) noexcept TR_RT {
 #if HWY_TARGET != HWY_SCALAR
-    return hn::Shuffle0321(y);
+    return hn::CombineShiftRightBytes<sizeof(float)>(D(), above, y);
 #else
-    return y;
+    (void)y;
+    return above;
 #endif
   }
 
+  // Vectors one after the other, each with what came out of it in the last steps, newest first.
+  template <int width, int lag>
+  struct Pipeline {
+    SvfState<V> state[width];
+    V out[width][lag];
+  };
+
+  // One step of all vectors; `keep(w, old, next)` chooses the state that vector w goes on with.
+  template <int width, int lag, class Keep>
+  static HWY_INLINE V step(Pipeline<width, lag>& p, const Svf<V>* c, V in, Keep keep) noexcept TR_RT {
+    for (int w = 0; w < width; ++w) {
+      const V oldest = p.out[w][lag - 1], x = moved_on(in, oldest);
+      in = oldest;
+      for (int i = lag - 1; i > 0; --i) p.out[w][i] = p.out[w][i - 1];
+      SvfState<V> next = p.state[w];
+      p.out[w][0] = svf_step(next, c[w], x);
+      p.state[w] = keep(w, p.state[w], next);
+    }
+    return p.out[width - 1][0];
+  }
+
+  template <int width>
+  void run(Block io, int channel, int group) noexcept TR_RT {
+    if (ramping_) return run<width, 1, true>(io, channel, group);
+    io.frames < worth_lagging ? run<width, 1, false>(io, channel, group) : run<width, 2, false>(io, channel, group);
+  }
+
   // `width` vectors one after the other, beginning with `group`, for the channels of one vector.
-  template <int width, bool ramped>
+  template <int width, int lag, bool ramped>
   void run(Block io, int channel, int group) noexcept TR_RT {
     const D d;
     const int here = std::min(blocks, io.channels - channel);
-    float* x[2] = {io.channel[channel], io.channel[channel + here - 1]};  // a lone last channel is worked out twice
+    float* const left = io.channel[channel];
+    [[maybe_unused]] float* const right = io.channel[channel + here - 1];  // a lone last channel is worked out twice
     const auto first = static_cast<std::size_t>(group);
     GroupState* stored = &states_[static_cast<std::size_t>(channel / blocks) * groups + first];
-    SvfState<V> state[width];
-    Svf<V> fixed[width];
-    V moved[width], delay[width];  // how far each lane is behind the first
+    Pipeline<width, lag> pipeline;
+    Svf<V> c[width];
+    V delay[width];  // how far each lane is behind the first
     float behind[lanes];
     for (int w = 0; w < width; ++w) {
-      state[w] = {hn::LoadU(d, stored[w].s1.data()), hn::LoadU(d, stored[w].s2.data())};
-      moved[w] = hn::Zero(d);
-      fixed[w] = load(to_[first + static_cast<std::size_t>(w)]);
-      for (int i = 0; i < lanes; ++i) behind[i] = static_cast<float>(w * sections + sections - 1 - i % sections);
+      pipeline.state[w] = {hn::LoadU(d, stored[w].s1.data()), hn::LoadU(d, stored[w].s2.data())};
+      for (V& out : pipeline.out[w]) out = hn::Zero(d);
+      c[w] = load(to_[first + static_cast<std::size_t>(w)]);
+      for (int i = 0; i < lanes; ++i)
+        behind[i] = static_cast<float>(lag * (w * sections + sections - 1 - i % sections));
       delay[w] = hn::LoadU(d, behind);
     }
-    for (int i = 0; i < lanes; ++i) behind[i] = static_cast<float>(i / sections);
-    const auto other_channel = hn::Gt(hn::LoadU(d, behind), hn::Zero(d));
-    const auto top = hn::Eq(delay[0], hn::Zero(d));
     const V frames = hn::Set(d, static_cast<float>(io.frames)), per_frame = hn::Set(d, 1.0f / tick_frames);
-    constexpr int depth = width * sections - 1;
+    constexpr int depth = lag * (width * sections - 1);
 
-    // One step. At the ends of the block (`edge`) some lanes have no frame: they keep their state.
-    const auto step = [&](int s, bool edge) HWY_ATTR {
-      V in = hn::Zero(d);
-      if (!edge || s < io.frames) {
-        in = hn::Set(d, x[0][s]);
-        if constexpr (blocks == 2) in = hn::IfThenElse(other_channel, hn::Set(d, x[1][s]), in);
-      }
-      for (int w = 0; w < width; ++w) {
-        in = hn::IfThenElse(top, in, moved[w]);
-        Svf<V> c = fixed[w];
-        if constexpr (ramped) {
+    const auto input = [&](int s) HWY_ATTR {
+#if HWY_TARGET != HWY_SCALAR
+      if constexpr (blocks == 2) return hn::ConcatUpperLower(d, hn::Set(d, right[s]), hn::Set(d, left[s]));
+#endif
+      return hn::Set(d, left[s]);
+    };
+    const auto output = [&](V y, int n) HWY_ATTR {
+#if HWY_TARGET != HWY_SCALAR
+      if constexpr (blocks == 2) right[n] = hn::GetLane(hn::UpperHalf(hn::Half<D>(), y));
+#endif
+      left[n] = hn::GetLane(y);  // the last word, where both are the same channel
+    };
+    const auto ramp = [&](int s) HWY_ATTR {
+      if constexpr (ramped) {
+        for (int w = 0; w < width; ++w) {
           const auto at = first + static_cast<std::size_t>(w);
           const V in_tick = hn::Set(d, static_cast<float>(frame_ + 1 + s)) - delay[w];
-          c = load_ramped(from_[at], to_[at], in_tick * per_frame);
-        }
-        SvfState<V> next = state[w];
-        const V y = svf_step(next, c, in);
-        if (edge) {
-          const V frame = hn::Set(d, static_cast<float>(s)) - delay[w];
-          const auto active = hn::And(hn::Ge(frame, hn::Zero(d)), hn::Lt(frame, frames));
-          next.s1 = hn::IfThenElse(active, next.s1, state[w].s1);
-          next.s2 = hn::IfThenElse(active, next.s2, state[w].s2);
-        }
-        state[w] = next;
-        in = moved[w];  // what came out a step ago; its top goes into the next vector
-        moved[w] = moved_on(y);
-        if (w == width - 1 && (!edge || s >= depth)) {
-#if HWY_TARGET != HWY_SCALAR
-          if constexpr (blocks == 2) x[1][s - depth] = hn::GetLane(hn::UpperHalf(hn::Half<D>(), y));
-#endif
-          x[0][s - depth] = hn::GetLane(y);  // the last word, where both are the same channel
+          c[w] = load_ramped(from_[at], to_[at], in_tick * per_frame);
         }
       }
     };
+    // At the ends of the block some lanes have no frame: they keep their state.
+    const auto edge = [&](int s) HWY_ATTR {
+      ramp(s);
+      const V frame = hn::Set(d, static_cast<float>(s));
+      const V y = step<width, lag>(
+          pipeline, c, s < io.frames ? input(s) : hn::Zero(d),
+          [&](int w, const SvfState<V>& old, const SvfState<V>& next) HWY_ATTR {
+            const V here_now = frame - delay[w];
+            const auto active = hn::And(hn::Ge(here_now, hn::Zero(d)), hn::Lt(here_now, frames));
+            return SvfState<V>{hn::IfThenElse(active, next.s1, old.s1), hn::IfThenElse(active, next.s2, old.s2)};
+          });
+      if (s >= depth) output(y, s - depth);
+    };
     int s = 0;
-    for (; s < depth; ++s) step(s, true);
-    for (; s < io.frames; ++s) step(s, false);
-    for (; s < io.frames + depth; ++s) step(s, true);
+    for (; s < depth; ++s) edge(s);
+    Pipeline<width, lag> inside = pipeline;  // by itself, so that it stays in registers
+    for (; s < io.frames; ++s) {
+      ramp(s);
+      const V y = step<width, lag>(inside, c, input(s),
+                                   [](int, const SvfState<V>&, const SvfState<V>& next) HWY_ATTR { return next; });
+      output(y, s - depth);
+    }
+    pipeline = inside;
+    for (; s < io.frames + depth; ++s) edge(s);
 
     for (int w = 0; w < width; ++w) {
-      hn::StoreU(state[w].s1, d, stored[w].s1.data());
-      hn::StoreU(state[w].s2, d, stored[w].s2.data());
+      hn::StoreU(pipeline.state[w].s1, d, stored[w].s1.data());
+      hn::StoreU(pipeline.state[w].s2, d, stored[w].s2.data());
     }
   }
 

@@ -15,44 +15,64 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
-inline Loudness measure(const float* x, int frames) noexcept TR_RT {
+// What is left of a block shorter than a vector.
+inline Loudness measure_few(const float* const* x, int channels, int frames) noexcept TR_RT {
+  Loudness few{};
+  for (int c = 0; c < channels; ++c) {
+    for (int n = 0; n < frames; ++n) {
+      const float now = std::abs(x[c][n]);
+      few.peak = few.peak > now ? few.peak : now;
+      few.power += now * now;
+    }
+  }
+  return few;
+}
+
+// Where the sum is not finite: because of such a number, or because of very large ones.
+inline Loudness measure_one_by_one(const float* const* x, int channels, int frames) noexcept TR_RT {
+  Loudness found{0.0f, std::numeric_limits<float>::max(), true};
+  for (int c = 0; c < channels; ++c) {
+    for (int n = 0; n < frames; ++n) {
+      const float now = std::abs(x[c][n]);
+      found.finite = found.finite && std::isfinite(now);
+      found.peak = std::isfinite(now) && now > found.peak ? now : found.peak;
+    }
+  }
+  return found;
+}
+
+inline Loudness measure(const float* const* x, int channels, int frames) noexcept TR_RT {
   using D = Tag<float>;
   constexpr int lanes = lane_count<float>;
   const D d;
+  Loudness found{};
   if (frames < lanes) {
-    Loudness few{};
-    for (int n = 0; n < frames; ++n) {
-      few.peak = few.peak > std::abs(x[n]) ? few.peak : std::abs(x[n]);
-      few.power += x[n] * x[n];
+    found = measure_few(x, channels, frames);
+  } else {
+    auto peak0 = hn::Zero(d), peak1 = peak0, power0 = peak0, power1 = peak0;
+    const auto hear = [&](const float* from) HWY_ATTR {
+      const auto a = hn::LoadU(d, from);
+      peak0 = hn::Max(peak0, hn::Abs(a));
+      power0 = hn::MulAdd(a, a, power0);
+    };
+    for (int c = 0; c < channels; ++c) {
+      int n = 0;
+      for (; n + 2 * lanes <= frames; n += 2 * lanes) {
+        hear(x[c] + n);
+        const auto b = hn::LoadU(d, x[c] + n + lanes);
+        peak1 = hn::Max(peak1, hn::Abs(b));
+        power1 = hn::MulAdd(b, b, power1);
+      }
+      for (; n < frames; n += lanes) {
+        float rest[lanes] = {};
+        for (int i = 0; i < lanes && n + i < frames; ++i) rest[i] = x[c][n + i];
+        hear(rest);
+      }
     }
-    if (few.power <= std::numeric_limits<float>::max()) return few;
+    found.peak = hn::GetLane(hn::MaxOfLanes(d, hn::Max(peak0, peak1)));
+    found.power = hn::GetLane(hn::SumOfLanes(d, power0 + power1));
   }
-  auto peak0 = hn::Zero(d), peak1 = peak0, power0 = peak0, power1 = peak0;
-  int n = 0;
-  for (; n + 2 * lanes <= frames; n += 2 * lanes) {
-    const auto a = hn::LoadU(d, x + n), b = hn::LoadU(d, x + n + lanes);
-    peak0 = hn::Max(peak0, hn::Abs(a));
-    peak1 = hn::Max(peak1, hn::Abs(b));
-    power0 = hn::MulAdd(a, a, power0);
-    power1 = hn::MulAdd(b, b, power1);
-  }
-  for (; n < frames; n += lanes) {
-    float rest[lanes] = {};
-    for (int i = 0; i < lanes && n + i < frames; ++i) rest[i] = x[n + i];
-    const auto a = hn::LoadU(d, rest);
-    peak0 = hn::Max(peak0, hn::Abs(a));
-    power0 = hn::MulAdd(a, a, power0);
-  }
-  Loudness found{hn::GetLane(hn::MaxOfLanes(d, hn::Max(peak0, peak1))), hn::GetLane(hn::SumOfLanes(d, power0 + power1)),
-                 true};
-  if (found.power <= std::numeric_limits<float>::max()) return found;
-  // A sum that is not finite comes from such a number, or from very large ones.
-  found = {0.0f, std::numeric_limits<float>::max(), true};
-  for (n = 0; n < frames; ++n) {
-    found.finite = found.finite && std::isfinite(x[n]);
-    found.peak = std::isfinite(x[n]) && std::abs(x[n]) > found.peak ? std::abs(x[n]) : found.peak;
-  }
-  return found;
+  return found.power <= std::numeric_limits<float>::max() ? found : measure_one_by_one(x, channels, frames);
 }
 
 inline void crossfade(float* y, const float* dry, float share, float step, int frames) noexcept TR_RT {

@@ -9,15 +9,10 @@ namespace twinrack {
 struct Loudness {
   float peak = 0, power = 0;
   bool finite = true;
-  void add(const Loudness& other) noexcept TR_RT {
-    peak = peak > other.peak ? peak : other.peak;
-    power += other.power;
-    finite = finite && other.finite;
-  }
 };
 
 struct Kernels {
-  Loudness (*measure)(const float* x, int frames) noexcept TR_RT;
+  Loudness (*measure)(const float* const* x, int channels, int frames) noexcept TR_RT;
   // From dry to y along the share, which moves by `step` each frame, within 0 ... 1, with slope 0 at its ends.
   void (*crossfade)(float* y, const float* dry, float share, float step, int frames) noexcept TR_RT;
 };

@@ -182,12 +182,6 @@ float* const* Program::channels(std::size_t buffer, float* const* io) noexcept T
   return buffer == 0 ? io : pointers_[buffer].data();
 }
 
-Loudness Program::measure(float* const* io, int frames) const noexcept TR_RT {
-  Loudness level{};
-  for (int c = 0; c < format_.channels; ++c) level.add(kernels_.measure(io[c], frames));
-  return level;
-}
-
 void Program::process(float* const* io, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT {
   const auto bytes = sizeof(float) * static_cast<std::size_t>(frames);
   levels_[0] = {level, true};
@@ -197,7 +191,7 @@ void Program::process(float* const* io, const SideBlock* keys, int frames, const
     Known& known = levels_[step.to];
     switch (step.kind) {
       case Step::Kind::effect:
-        if (!known.known) known = {measure(to, frames), true};
+        if (!known.known) known = {kernels_.measure(to, format_.channels, frames), true};
         run(slots_[step.slot], to, keys, frames, known.level);
         break;
       case Step::Kind::copy:
@@ -254,7 +248,7 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
   if (present) {
     slot.asleep ? wake(slot, io, key, frames) : slot.effect.process({io, format_.channels, frames}, key);
     slot.deepest_db = std::max(slot.deepest_db, slot.effect.gain_reduction_db());
-    level = measure(io, frames);
+    level = kernels_.measure(io, format_.channels, frames);
     good = frames;
     if (!level.finite) {  // the dry signal takes over at once, and the effect fades back in from a clean state
       for (int c = 0; c < format_.channels; ++c) good = std::min(good, first_fault(io[c], frames));
@@ -271,7 +265,7 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
       std::copy(dry + rest, dry + frames, io[c] + rest);
     }
     fade(slot, io, good);
-    level = measure(io, frames);
+    level = kernels_.measure(io, format_.channels, frames);
   }
   slot.out.add(level);
   if (slot.failed) slot.presence = slot.presence_before = 0;

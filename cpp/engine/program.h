@@ -124,7 +124,6 @@ class Program {
   void run(Slot& slot, float* const* io, const SideBlock* keys, int frames, Loudness& level) noexcept TR_RT;
   void wake(Slot& slot, float* const* io, SideBlock key, int frames) noexcept TR_RT;
   void fade(const Slot& slot, float* const* io, int frames) noexcept TR_RT;
-  Loudness measure(float* const* io, int frames) const noexcept TR_RT;
 
   // The level of what is in a buffer, where it is known: what one effect gives is what the next one gets.
   struct Known {

@@ -68,15 +68,12 @@ void Rack::enable_trace(std::int64_t ticks) {
 }
 
 // Numbers that are not finite count as silence.
-Loudness Rack::sanitise(float* x, int frames) noexcept TR_RT {
-  const Loudness level = kernels_.measure(x, frames);
-  if (level.finite) return level;
+void Rack::sanitise(float* x, int frames) noexcept TR_RT {
   for (int n = 0; n < frames; ++n) {
     if (std::isfinite(x[n])) continue;
     x[n] = 0.0f;
     input_faults_.fetch_add(1, std::memory_order_relaxed);
   }
-  return kernels_.measure(x, frames);
 }
 
 // The sidechains from `start` on; a channel with a number that is not finite is copied and made silent there.
@@ -87,7 +84,7 @@ void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_R
     for (int c = 0; c < keys[k].channels; ++c) {
       const auto at = static_cast<std::size_t>(c);
       key.channel[at] = keys[k].channel[c] + start;
-      const Loudness level = kernels_.measure(key.channel[at], frames);
+      const Loudness level = kernels_.measure(&key.channel[at], 1, frames);
       silent = silent && level.peak == 0.0f;
       if (level.finite) continue;
       float* copy = key.memory.data() + at * max_segment;
@@ -159,10 +156,11 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
     const bool busy = program_->moving() || leaving_ != nullptr || has_waiting_ || !automation_.parameter.empty() ||
                       traced_ < trace_.size();
     if (busy) length = std::min(length, tick_frames - in_tick);
-    Loudness level{};
-    for (int c = 0; c < format_.channels; ++c) {
-      at[c] = channel[c] + start;
-      level.add(sanitise(at[c], length));
+    for (int c = 0; c < format_.channels; ++c) at[c] = channel[c] + start;
+    Loudness level = kernels_.measure(at, format_.channels, length);
+    if (!level.finite) {
+      for (int c = 0; c < format_.channels; ++c) sanitise(at[c], length);
+      level = kernels_.measure(at, format_.channels, length);
     }
     if (keys != nullptr) take_keys(keys, start, length);
     const SideBlock* key = keys == nullptr ? nullptr : key_blocks_.data();

@@ -66,7 +66,7 @@ class Rack {
   void at_tick() noexcept TR_RT;
   void apply(const Message& message) noexcept TR_RT;
   void crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
-  Loudness sanitise(float* x, int frames) noexcept TR_RT;
+  void sanitise(float* x, int frames) noexcept TR_RT;
   void take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT;
 
   struct Key {
