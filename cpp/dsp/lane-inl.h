@@ -93,6 +93,20 @@ HWY_INLINE void each_vector(int frames, const Work& work) noexcept TR_RT {
   for (int n = 0; n < frames; n += lane_count<float>) work(n);
 }
 
+// A vector of which only the first `count` numbers are there to be read; the others are 0.
+HWY_INLINE Vec<float> load_some(const float* x, int count) noexcept TR_RT {
+  if (count >= lane_count<float>) return hn::LoadU(Tag<float>(), x);
+  alignas(32) float some[lane_count<float>] = {};
+  for (int i = 0; i < count; ++i) some[i] = x[i];
+  return hn::Load(Tag<float>(), some);
+}
+HWY_INLINE void store_some(Vec<float> v, float* x, int count) noexcept TR_RT {
+  if (count >= lane_count<float>) return hn::StoreU(v, Tag<float>(), x);
+  alignas(32) float some[lane_count<float>];
+  hn::Store(v, Tag<float>(), some);
+  for (int i = 0; i < count; ++i) x[i] = some[i];
+}
+
 // False when a number of a stretch is not finite.
 inline bool all_finite(const float* x, int frames) noexcept TR_RT {
   const Tag<float> d;

@@ -13,6 +13,7 @@
 
 #include "dsp/lane-inl.h"
 #include "dsp/lookahead.h"
+#include "dsp/svf_pairs-inl.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -64,6 +65,52 @@ inline void combine_channels(ChannelMode mode, const float* const* x, int channe
   for (int n = 0; n < frames; ++n) together[n] = combined(mode, together[n], count);
 }
 
+// One or two channels that count as one, rectified, vector by vector; through a filter, if there is one. So a
+// detector's recursions overlap with the filter's, as they cannot where one has done all frames before the other
+// begins.
+class Together {
+ public:
+  Together(SideBlock heard, ChannelMode mode, SvfPairs* filter) noexcept TR_RT
+      : first_(heard.channel[0]),
+        second_(heard.channel[heard.channels - 1]),
+        mode_(mode),
+        one_(heard.channels == 1),
+        filter_(filter) {
+    if (filter_ != nullptr) {
+      state_ = filter_->state(0);
+      steady_ = filter_->steady();
+    }
+  }
+  static bool fits(SideBlock heard) noexcept TR_RT { return heard.channels <= 2 && pair_size == 2; }
+
+  // From the n-th frame on, of which `count` are still there; in order.
+  HWY_INLINE Vec<float> next(int n, int count) noexcept TR_RT {
+    Vec<float> first = load_some(first_ + n, count), second = one_ ? first : load_some(second_ + n, count);
+    if (filter_ != nullptr) {
+      in_order(first, second, count, [this](Pair x) HWY_ATTR { return svf_step(state_, steady_, x); });
+    }
+    odd_ = odd_ + (first - first) + (second - second);
+    if (mode_ == ChannelMode::maximum) return Max(hn::Abs(first), hn::Abs(second));
+    const Vec<float> half = hn::Set(Tag<float>(), 0.5f);
+    if (mode_ == ChannelMode::mean) return hn::Abs(one_ ? first : (first + second) * half);
+    return hn::Sqrt(one_ ? first * first : (first * first + second * second) * half);
+  }
+  // True when all that was heard were numbers.
+  bool done() noexcept TR_RT {
+    if (filter_ != nullptr) filter_->state(0) = state_;
+    return hn::AllTrue(Tag<float>(), hn::Eq(odd_, hn::Zero(Tag<float>())));
+  }
+
+ private:
+  const float *first_, *second_;
+  ChannelMode mode_;
+  bool one_;
+  SvfPairs* filter_;
+  SvfPairs::State state_{};
+  Svf<Pair> steady_{};
+  Vec<float> odd_ = hn::Zero(Tag<float>());  // 0 as long as nothing is infinite or no number
+};
+
 // The rectified level that each detector follows. Channels share one detector as long as they were fully linked; after
 // that each has its own, which hears itself and, by the link, all of them.
 class Linked {
@@ -90,6 +137,10 @@ class Linked {
       if (broken_) y[0] = std::numeric_limits<float>::quiet_NaN();
     }
   }
+
+  // True when all channels are one from here on, as they have been.
+  bool one(bool fully) const noexcept TR_RT { return fully && detectors_ == 1; }
+  void hear(bool finite) noexcept TR_RT { broken_ = !finite; }
 
   // Gives the number of detectors; `link(n)` is 0 … 1 at a frame.
   template <class Link>

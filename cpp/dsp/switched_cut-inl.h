@@ -11,7 +11,7 @@
 #include <numbers>
 #include <vector>
 
-#include "dsp/svf_cascade-inl.h"
+#include "dsp/svf_pairs-inl.h"
 #include "dsp/svf_design.h"
 #include "rt/block.h"
 
@@ -27,7 +27,10 @@ class SwitchedCut {
   void prepare(double sample_rate) {
     rate_ = sample_rate;
     filter_.prepare(max_channels);
-    for (auto& channel : memory_) channel.assign(max_segment, 0.0f);
+    for (std::size_t c = 0; c < max_channels; ++c) {
+      memory_[c].assign(max_segment, 0.0f);
+      to_[c] = memory_[c].data();
+    }
   }
 
   static bool in_use(float frequency_hz) noexcept TR_RT {
@@ -38,39 +41,32 @@ class SwitchedCut {
     const bool on = in_use(frequency_hz);
     auto d = design_svf(shape, false, static_cast<double>(frequency_hz), 0.0, std::numbers::sqrt2 / 2.0, rate_);
     if (!on) d.g = 0.0;
-    moving_ = !(d.g == g_ && d.k == k_);
-    g_ = d.g;
-    k_ = d.k;
     on_ = on;
-    filter_.tune(&d, 1);
+    filter_.tune(d);
   }
 
-  void reset() noexcept TR_RT {
-    filter_.reset();
-    moving_ = false;
-  }
+  void reset() noexcept TR_RT { filter_.reset(); }
   bool settle() noexcept TR_RT {
-    if (on_ || moving_) return filter_.settle();
+    if (on_ || filter_.moving()) return filter_.settle();
     filter_.reset();  // what it held
     return true;
   }
 
+  // The filter, if that is all there is to do: it neither moves nor is off.
+  SvfPairs* steady() noexcept TR_RT { return on_ && !filter_.moving() ? &filter_ : nullptr; }
+  bool off() const noexcept TR_RT { return !on_ && !filter_.moving(); }
+
   // Gives the channels themselves, or where they were filtered to.
   SideBlock process(SideBlock key, int frames) noexcept TR_RT {
-    if (!on_ && !moving_) return key;
-    for (int c = 0; c < key.channels; ++c) {
-      const auto at = static_cast<std::size_t>(c);
-      to_[at] = memory_[at].data();
-      std::memcpy(to_[at], key.channel[c], sizeof(float) * static_cast<std::size_t>(frames));
-    }
-    filter_.process({to_.data(), key.channels, frames});
+    if (off()) return key;
+    filter_.process(key.channel, to_.data(), key.channels, frames);
     return on_ ? SideBlock{to_.data(), key.channels, key.silent} : key;
   }
 
  private:
-  double rate_ = 0, g_ = 0, k_ = 1;
-  bool on_ = false, moving_ = false;
-  SvfCascade<1> filter_;
+  double rate_ = 0;
+  bool on_ = false;
+  SvfPairs filter_;
   std::array<std::vector<float>, max_channels> memory_;
   std::array<float*, max_channels> to_{};
 };

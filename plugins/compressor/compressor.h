@@ -129,25 +129,39 @@ struct Compressor {
 
   void process_forward(Block io, SideBlock key) noexcept TR_RT {
     const int frames = io.frames;
+    const bool fully = settings_.rests_at(link, 1.0f);
+    if (linked_.one(fully) && Together::fits(key) && (low_cut_.off() || low_cut_.steady() != nullptr)) {
+      Together heard(key, channel_mode(), low_cut_.steady());
+      detect([&](int n) HWY_ATTR { return heard.next(n, frames - n); }, linked_.level(0), frames, detectors_[0]);
+      linked_.hear(heard.done());
+      std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
+      return linked_.apply(io, lookahead_);
+    }
     const SideBlock heard = low_cut_.process(key, frames);
     const auto link_at = [&](int n) { return settings_.at(link, n); };
-    const int detectors = linked_.gather(heard, channel_mode(), settings_.rests_at(link, 1.0f), link_at, frames);
-    for (int c = 0; c < detectors; ++c) detect(linked_.level(c), frames, detectors_[static_cast<std::size_t>(c)]);
+    const int detectors = linked_.gather(heard, channel_mode(), fully, link_at, frames);
+    for (int c = 0; c < detectors; ++c) {
+      float* level = linked_.level(c);
+      detect([=](int n) HWY_ATTR { return hn::LoadU(D(), level + n); }, level, frames,
+             detectors_[static_cast<std::size_t>(c)]);
+    }
     if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
     linked_.apply(io, lookahead_);
   }
 
-  // From the rectified level of one detector to the gain to apply, in place.
-  void detect(float* level, int frames, Detector& d) noexcept TR_RT {
+  // From the rectified level of one detector, vector by vector, to the gain to apply.
+  template <class Heard>
+  void detect(const Heard& heard, float* gain, int frames, Detector& d) noexcept TR_RT {
     if (choices_.envelope == Card::Envelope::decoupled) {
-      detect(level, frames, d, [](auto& state, const auto& c, One x) HWY_ATTR { return decoupled_step(state, c, x); });
+      detect(heard, gain, frames, d,
+             [](auto& state, const auto& c, One x) HWY_ATTR { return decoupled_step(state, c, x); });
     } else {
-      with_branching(ballistics_, [&](const auto& follow) { detect(level, frames, d, follow); });
+      with_branching(ballistics_, [&](const auto& follow) { detect(heard, gain, frames, d, follow); });
     }
   }
 
-  template <class Follow>
-  void detect(float* level, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
+  template <class Heard, class Follow>
+  void detect(const Heard& heard, float* gain, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
     const D tag;
     const bool rms = choices_.detector == Card::Detector::rms;
     const bool on_level = choices_.ballistics == Card::Ballistics::level;
@@ -168,12 +182,13 @@ struct Compressor {
       return reduction_db<V>({now[threshold], now[slope], now[knee], now[range]}, decibels(audible));
     };
     // What comes before the follower, and what comes after it.
-    const auto before = [&](int n) HWY_ATTR {
-      V x = hn::LoadU(tag, level + n);
-      if (rms) {
-        x = Min(x, hn::Set(tag, loudest_level));
-        x = hn::Sqrt(in_order(x * x, frames - n, smooth));
-      }
+    const auto averaged = [&](V x, int n) HWY_ATTR {
+      if (!rms) return x;
+      x = Min(x, hn::Set(tag, loudest_level));
+      return in_order(x * x, frames - n, smooth);
+    };
+    const auto before = [&](V x, int n) HWY_ATTR {
+      if (rms) x = hn::Sqrt(x);
       return on_level ? x : curve(x, n);
     };
     const auto after = [&](V reduction, int n) HWY_ATTR {
@@ -187,18 +202,21 @@ struct Compressor {
       }
       const V share = moving ? settings_.vector(mix, n) : steady[mix],
               up = moving ? settings_.vector(makeup, n) : steady[makeup];
-      hn::StoreU((hn::Set(tag, 1.0f) - share) + share * amplitude(up - reduction), tag, level + n);
+      hn::StoreU((hn::Set(tag, 1.0f) - share) + share * amplitude(up - reduction), tag, gain + n);
     };
-    // The follower waits for itself; meanwhile the vector after is prepared and the one before is finished.
+    // Each of these waits for itself or has a long way to go; so they are at work on five vectors at once, one after
+    // the other in time.
     constexpr int lanes = lane_count<float>;
-    V next = before(0), followed = next;
-    for (int n = 0; n < frames; n += lanes) {
-      const V here = next;
-      if (n + lanes < frames) next = before(n + lanes);
-      if (n > 0) after(followed, n - lanes);
-      followed = in_order(here, frames - n, ballistics);
+    V level = hn::Zero(tag), average_here = level, next = level, followed = level;
+    for (int n = -3 * lanes; n < frames + lanes; n += lanes) {
+      const auto there = [&](int at) { return at >= 0 && at < frames; };
+      const V to_average = level, to_curve = average_here, to_follow = next, to_gain = followed;
+      if (there(n + 3 * lanes)) level = heard(n + 3 * lanes);
+      if (there(n + 2 * lanes)) average_here = averaged(to_average, n + 2 * lanes);
+      if (there(n + lanes)) next = before(to_curve, n + lanes);
+      if (there(n - lanes)) after(to_gain, n - lanes);
+      if (there(n)) followed = in_order(to_follow, frames - n, ballistics);
     }
-    after(followed, (frames - 1) / lanes * lanes);
     deepest_ = Max(deepest_, hn::GetLane(hn::MaxOfLanes(tag, deepest)));
     d.follower = {hn::GetLane(state.peak), hn::GetLane(state.level)};
     d.average.level = hn::GetLane(average);
