@@ -276,7 +276,7 @@ def works() -> tuple[Work, ...]:
             bound="32: 12 for the filters of 16 lines, 12 to turn them over, 8 for the mixing",
         ),
         convolution(0.5, "92: 60 for six transforms, 16 for the head, 16 for 32 parts"),
-        convolution(3.0, "141: 80 for eight transforms, 16 for the head, 45 for 1440 bytes of 45 parts out of the second cache"),
+        convolution(3.0, "141: 80 for eight transforms, 16 for the head, 45 for 1440 bytes of parts from the second cache"),
         Work(
             "channel strip",
             Ours(effects=STRIP),

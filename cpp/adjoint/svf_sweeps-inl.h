@@ -1,0 +1,319 @@
+// Sweeps of the filter series: streams in the lanes, and a few filters at work at the same time, because each waits for
+// itself. Forwards only the states at the ticks are kept; backwards each tick is worked out once more from there.
+#if defined(TWINRACK_ADJOINT_SVF_SWEEPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_ADJOINT_SVF_SWEEPS_INL_H_
+#undef TWINRACK_ADJOINT_SVF_SWEEPS_INL_H_
+#else
+#define TWINRACK_ADJOINT_SVF_SWEEPS_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "adjoint/tile-inl.h"
+#include "adjoint/walk.h"
+#include "dsp/svf-inl.h"
+#include "hwy/aligned_allocator.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+namespace sweeps {
+
+using adjoint::Shape;
+using adjoint_tile::lanes;
+using adjoint_tile::Tile;
+
+// The filters of one tile at one tick.
+template <class T>
+class SvfBank {
+ public:
+  using V = Vec<T>;
+  static constexpr int numbers = 5;  // g, k, m0, m1, m2
+
+  SvfBank(const Tile& tile, int sections, const T* coefficients)
+      : tile_(tile),
+        sections_(sections),
+        coefficients_(coefficients),
+        to_(hwy::AllocateAligned<V>(static_cast<std::size_t>(sections) * numbers)),
+        from_(hwy::AllocateAligned<V>(static_cast<std::size_t>(sections) * numbers)),
+        steady_(hwy::AllocateAligned<Svf<V>>(static_cast<std::size_t>(sections))) {}
+
+  // To be called for every tick, in either direction.
+  void go(int tick) {
+    if (ready_ && tile_.shape.ticks == 1) return;
+    ready_ = true;
+    ramped_ = false;
+    for (int s = 0; s < sections_; ++s) {
+      for (int i = 0; i < numbers; ++i) {
+        V& to = to_[at(s, i)];
+        V& from = from_[at(s, i)];
+        to = tile_.coefficient(coefficients_, tick, sections_ * numbers, s * numbers + i);
+        from = tick > 0 ? tile_.coefficient(coefficients_, tick - 1, sections_ * numbers, s * numbers + i) : to;
+        ramped_ = ramped_ || !hn::AllTrue(Tag<T>(), hn::Eq(to, from));
+      }
+      const V* c = &to_[at(s, 0)];
+      steady_[static_cast<std::size_t>(s)] = make_svf(c[0], c[1], c[2], c[3], c[4]);
+    }
+  }
+
+  // True when the coefficients move within this tick.
+  bool ramped() const { return ramped_; }
+  const Svf<V>& steady(int section) const { return steady_[static_cast<std::size_t>(section)]; }
+  Svf<V> at_frame(int section, int frame_in_tick) const {
+    const V share = Broadcast<V>::of(ramp_share<T>(frame_in_tick));
+    const auto mixed = [&](int i) HWY_ATTR {
+      const V a = from_[at(section, i)];
+      return MulAdd(to_[at(section, i)] - a, share, a);
+    };
+    return make_svf(mixed(0), mixed(1), mixed(2), mixed(3), mixed(4));
+  }
+
+ private:
+  static std::size_t at(int section, int number) { return static_cast<std::size_t>(section * numbers + number); }
+
+  const Tile& tile_;
+  int sections_;
+  const T* coefficients_;
+  hwy::AlignedFreeUniquePtr<V[]> to_, from_;
+  hwy::AlignedFreeUniquePtr<Svf<V>[]> steady_;
+  bool ready_ = false, ramped_ = false;
+};
+
+template <class T>
+SvfState<Vec<T>> load_state(const T* at) {
+  return {hn::LoadU(Tag<T>(), at), hn::LoadU(Tag<T>(), at + lanes<T>)};
+}
+template <class T>
+void store_state(const SvfState<Vec<T>>& state, T* at) {
+  hn::StoreU(state.s1, Tag<T>(), at);
+  hn::StoreU(state.s2, Tag<T>(), at + lanes<T>);
+}
+
+// What a filter met at a frame.
+template <class T>
+struct SvfMet {
+  Vec<T> x;
+  SvfState<Vec<T>> before;
+};
+
+// `count` filters from `first` on, for one tick in place; `met` keeps what they meet, filter by filter, or is null.
+template <int count, class T>
+void svf_group_forward(const SvfBank<T>& bank, int first, int frames, Vec<T>* io, T* states, SvfMet<T>* met) {
+  SvfState<Vec<T>> state[count];
+  for (int s = 0; s < count; ++s) state[s] = load_state<T>(states + (first + s) * 2 * lanes<T>);
+  const auto run = [&](auto coefficients, auto keeps) HWY_ATTR {
+    for (int n = 0; n < frames; ++n) {
+      Vec<T> x = io[n];
+      for (int s = 0; s < count; ++s) {
+        if constexpr (keeps.value) met[s * tick_frames + n] = {x, state[s]};
+        x = svf_step(state[s], coefficients(s, n), x);
+      }
+      io[n] = x;
+    }
+  };
+  const auto with = [&](auto keeps) HWY_ATTR {
+    if (bank.ramped()) {
+      run([&](int s, int n) HWY_ATTR { return bank.at_frame(first + s, n); }, keeps);
+    } else {
+      Svf<Vec<T>> steady[count];
+      for (int s = 0; s < count; ++s) steady[s] = bank.steady(first + s);
+      run([&](int s, int) HWY_ATTR -> const Svf<Vec<T>>& { return steady[s]; }, keeps);
+    }
+  };
+  met == nullptr ? with(std::false_type()) : with(std::true_type());
+  for (int s = 0; s < count; ++s) store_state<T>(state[s], states + (first + s) * 2 * lanes<T>);
+}
+
+// The same backwards, from the gradients of what came out to those of what went in, while nothing moves. Adds to
+// `sums`.
+template <int count, class T>
+void svf_group_backward(const SvfBank<T>& bank, int first, int frames, Vec<T>* io, T* adjoints, const SvfMet<T>* met,
+                        SvfSums<Vec<T>>* sums) {
+  SvfState<Vec<T>> adjoint[count];
+  SvfSums<Vec<T>> sum[count];
+  Svf<Vec<T>> c[count];
+  for (int s = 0; s < count; ++s) {
+    adjoint[s] = load_state<T>(adjoints + (first + s) * 2 * lanes<T>);
+    sum[s] = svf_no_sums<Vec<T>>();
+    c[s] = bank.steady(first + s);
+  }
+  for (int n = frames - 1; n >= 0; --n) {
+    Vec<T> grad = io[n];
+    for (int s = count - 1; s >= 0; --s) {
+      const SvfMet<T>& m = met[s * tick_frames + n];
+      grad = svf_step_back(m.before, c[s], m.x, grad, adjoint[s], sum[s]);
+    }
+    io[n] = grad;
+  }
+  for (int s = 0; s < count; ++s) {
+    store_state<T>(adjoint[s], adjoints + (first + s) * 2 * lanes<T>);
+    SvfSums<Vec<T>>& all = sums[first + s];
+    all = {all.from_x + sum[s].from_x, all.from_s1 + sum[s].from_s1,           all.from_s2 + sum[s].from_s2,
+           all.step + sum[s].step,     all.step_damping + sum[s].step_damping, all.step_g + sum[s].step_g};
+  }
+}
+
+// Calls work(first, count as a type) for groups of nearly the same size: two, three or four filters hide each other's
+// waiting.
+template <class Work>
+void svf_groups(int sections, bool backwards, const Work& work) {
+  const int groups = (sections + 3) / 4;
+  for (int i = 0; i < groups; ++i) {
+    const int g = backwards ? groups - 1 - i : i;
+    const int first = g * sections / groups, count = (g + 1) * sections / groups - first;
+    switch (count) {
+      case 1:
+        work(first, std::integral_constant<int, 1>());
+        break;
+      case 2:
+        work(first, std::integral_constant<int, 2>());
+        break;
+      case 3:
+        work(first, std::integral_constant<int, 3>());
+        break;
+      default:
+        work(first, std::integral_constant<int, 4>());
+    }
+  }
+}
+
+template <class T>
+void svf_forward(const Shape& shape, int sections, const T* x, const T* coefficients, T* y, T* states) {
+  const int ticks = adjoint::tick_count(shape.frames), size = sections * 2 * lanes<T>;
+  adjoint::parallel_for(adjoint_tile::tile_count<T>(shape.streams), shape.threads, [&](int item) {
+    const Tile tile{shape, item * lanes<T>};
+    SvfBank<T> bank(tile, sections, coefficients);
+    const auto state = hwy::AllocateAligned<T>(static_cast<std::size_t>(size));
+    std::fill_n(state.get(), size, T(0));
+    Vec<T> io[tick_frames];
+    for (int tick = 0; tick < ticks; ++tick) {
+      const int start = tick * tick_frames, frames = std::min(tick_frames, shape.frames - start);
+      std::copy_n(state.get(), size, states + (static_cast<std::int64_t>(item) * ticks + tick) * size);
+      bank.go(tick);
+      tile.load(x, start, frames, io);
+      svf_groups(sections, false, [&](int first, auto count) {
+        svf_group_forward<count.value, T>(bank, first, frames, io, state.get(), nullptr);
+      });
+      tile.store(y, start, frames, io);
+    }
+  });
+}
+
+template <class T>
+class SvfBackward {
+ public:
+  using V = Vec<T>;
+
+  SvfBackward(const Tile& tile, int sections, const T* coefficients, T* coefficient_grad)
+      : tile_(tile),
+        sections_(sections),
+        bank_(tile, sections, coefficients),
+        coefficient_grad_(coefficient_grad),
+        state_(hwy::AllocateAligned<T>(size())),
+        adjoint_(hwy::AllocateAligned<T>(size())),
+        met_(hwy::AllocateAligned<SvfMet<T>>(static_cast<std::size_t>(sections * tick_frames))),
+        sums_(hwy::AllocateAligned<SvfSums<V>>(static_cast<std::size_t>(sections))) {
+    std::fill_n(adjoint_.get(), size(), T(0));
+    std::fill_n(sums_.get(), sections, svf_no_sums<V>());
+  }
+
+  void tick(int tick, const T* x, const T* checkpoint, const T* y_grad, T* x_grad) {
+    const int start = tick * tick_frames, frames = std::min(tick_frames, tile_.shape.frames - start);
+    V io[tick_frames];
+    std::copy_n(checkpoint, size(), state_.get());
+    bank_.go(tick);
+    tile_.load(x, start, frames, io);
+    svf_groups(sections_, false, [&](int first, auto count) {
+      svf_group_forward<count.value, T>(bank_, first, frames, io, state_.get(), &met_[met(first)]);
+    });
+    tile_.load(y_grad, start, frames, io);
+    if (bank_.ramped()) {
+      for (int s = sections_ - 1; s >= 0; --s) ramped(tick, s, frames, io);
+    } else {
+      svf_groups(sections_, true, [&](int first, auto count) {
+        svf_group_backward<count.value, T>(bank_, first, frames, io, adjoint_.get(), &met_[met(first)], sums_.get());
+      });
+      // Sums of many ticks would lose their last digits in one number.
+      if (tile_.shape.ticks > 1 || tick % 256 == 0) give(tick);
+    }
+    tile_.store(x_grad, start, frames, io);
+  }
+
+ private:
+  std::size_t size() const { return static_cast<std::size_t>(sections_ * 2 * lanes<T>); }
+  static std::size_t met(int section) { return static_cast<std::size_t>(section * tick_frames); }
+
+  // What has been summed up goes to the gradient of this tick's coefficients.
+  void give(int tick) {
+    for (int s = 0; s < sections_; ++s) {
+      SvfSums<V>& sums = sums_[static_cast<std::size_t>(s)];
+      const SvfGradient<V> grad = svf_gradient(bank_.steady(s), sums);
+      add(tick, s, {grad.g, grad.k, grad.m0, grad.m1, grad.m2});
+      sums = svf_no_sums<V>();
+    }
+  }
+
+  struct Five {
+    V at[SvfBank<T>::numbers];
+  };
+  void add(int tick, int section, const Five& grad) {
+    for (int i = 0; i < SvfBank<T>::numbers; ++i) {
+      tile_.add(coefficient_grad_, tick, sections_ * SvfBank<T>::numbers, section * SvfBank<T>::numbers + i,
+                grad.at[i]);
+    }
+  }
+
+  // One filter while it moves: each frame's gradient goes in shares to the ticks before and after it.
+  void ramped(int tick, int section, int frames, V* io) {
+    T* at = adjoint_.get() + section * 2 * lanes<T>;
+    SvfState<V> adjoint = load_state<T>(at);
+    const V zero = Broadcast<V>::of(0);
+    Five all{{zero, zero, zero, zero, zero}}, arrived = all;
+    for (int n = frames - 1; n >= 0; --n) {
+      const Svf<V> c = bank_.at_frame(section, n);
+      const SvfMet<T>& m = met_[met(section) + static_cast<std::size_t>(n)];
+      SvfSums<V> sums = svf_no_sums<V>();
+      io[n] = svf_step_back(m.before, c, m.x, io[n], adjoint, sums);
+      const SvfGradient<V> one = svf_gradient(c, sums);
+      const V share = Broadcast<V>::of(ramp_share<T>(n)), amounts[5] = {one.g, one.k, one.m0, one.m1, one.m2};
+      for (int i = 0; i < SvfBank<T>::numbers; ++i) {
+        all.at[i] = all.at[i] + amounts[i];
+        arrived.at[i] = MulAdd(share, amounts[i], arrived.at[i]);
+      }
+    }
+    store_state<T>(adjoint, at);
+    add(tick, section, arrived);
+    for (int i = 0; i < SvfBank<T>::numbers; ++i) all.at[i] = all.at[i] - arrived.at[i];
+    add(tick - 1, section, all);
+  }
+
+  const Tile& tile_;
+  int sections_;
+  SvfBank<T> bank_;
+  T* coefficient_grad_;
+  hwy::AlignedFreeUniquePtr<T[]> state_, adjoint_;
+  hwy::AlignedFreeUniquePtr<SvfMet<T>[]> met_;
+  hwy::AlignedFreeUniquePtr<SvfSums<V>[]> sums_;
+};
+
+template <class T>
+void svf_backward(const Shape& shape, int sections, const T* x, const T* coefficients, const T* states, const T* y_grad,
+                  T* x_grad, T* coefficient_grad) {
+  const int ticks = adjoint::tick_count(shape.frames), size = sections * 2 * lanes<T>;
+  adjoint::parallel_for(adjoint_tile::tile_count<T>(shape.streams), shape.threads, [&](int item) {
+    const Tile tile{shape, item * lanes<T>};
+    SvfBackward<T> sweep(tile, sections, coefficients, coefficient_grad);
+    for (int tick = ticks - 1; tick >= 0; --tick) {
+      sweep.tick(tick, x, states + (static_cast<std::int64_t>(item) * ticks + tick) * size, y_grad, x_grad);
+    }
+  });
+}
+
+}  // namespace sweeps
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif
