@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +13,7 @@ from torch.autograd import gradcheck
 
 import twinrack as tr
 from support import CARD_IDS, decaying_noise, music, random_values
-from twinrack.twins import apply
+from twinrack.twins import apply, keep_memory
 from twinrack.twins import recursions as ops
 
 RATE = 8000.0
@@ -130,10 +134,16 @@ def test_gradcheck_of_the_follower(decoupled):
 
 
 def test_second_derivatives_are_refused_on_the_fast_path():
+    """The first ones may be taken in a way that a second could follow; the second says where it can be had."""
     x = torch.rand(1, 1, 64, dtype=torch.float64, requires_grad=True)
     c = torch.tensor([[[[0.1, 1.0, 1.0, 0.5, 0.2]]]], dtype=torch.float64, requires_grad=True)
+    (grad,) = torch.autograd.grad((ops.svf_cascade(x, c, "fast") ** 2).sum(), c, create_graph=True)
     with pytest.raises(RuntimeError, match="need the reference path"):
-        torch.autograd.grad(ops.svf_cascade(x, c, "fast").sum(), c, create_graph=True)
+        grad.sum().backward()
+    numbers = [torch.full((1, 1, 1), n, dtype=torch.float64, requires_grad=True) for n in (1000.0, 3.0, 1.0)]
+    (grad,) = torch.autograd.grad(ops.design_filters(["bell"], True, *numbers, RATE).sum(), numbers[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="need the reference path"):
+        grad.sum().backward()
     (grad,) = torch.autograd.grad((ops.svf_cascade(x, c, "reference") ** 2).sum(), c, create_graph=True)
     grad.sum().backward()
 
@@ -148,3 +158,64 @@ def test_other_devices_take_the_reference_path():
     x = torch.rand(1, 2, 40, device="meta")
     c = torch.rand(1, 1, 2, 5, device="meta")
     assert ops.svf_cascade(x, c).device.type == "meta"
+
+
+def response(x, ratio, threshold):
+    settings = {"ratio": ratio, "threshold_db": threshold, "attack_ms": 3.0}
+    y = apply("compressor", x, RATE, settings)
+    bands = {"band1.type": "bell", "band1.gain_db": threshold * 0.2, "band1.frequency_hz": 500.0 * ratio}
+    return apply("fdn_reverb", apply("parametric_eq", y, RATE, bands), RATE, {"mix": 0.1 * ratio})
+
+
+def test_vmap_over_parameters():
+    """Values and gradients under torch.vmap, over parameters, over sounds and over both: as one after the other."""
+    x = torch.from_numpy(np.stack([music(2, 400, RATE, s) for s in range(6)])).double().reshape(3, 2, 2, 400)
+    ratio, threshold = torch.tensor([2.0, 3.0, 6.0]).double(), torch.tensor([-30.0, -24.0, -18.0]).double()
+
+    def loss(x, ratio, threshold):
+        return (response(x, ratio.reshape(1), threshold.expand(2)) ** 2).sum()
+
+    grad = torch.func.grad(loss, argnums=(0, 1, 2))
+    for places in ((0, 0, 0), (None, 0, 0), (0, None, 0), (0, None, None)):
+        given = [v if place == 0 else v[0] for v, place in zip((x, ratio, threshold), places, strict=True)]
+        single = [[v[i] if place == 0 else v for v, place in zip(given, places, strict=True)] for i in range(3)]
+        for function in (loss, grad):
+            together = torch.vmap(function, places)(*given)
+            for i, arguments in enumerate(single):
+                alone = function(*arguments)
+                for a, b in zip(*((t if isinstance(t, tuple) else (t,)) for t in (together, alone)), strict=True):
+                    torch.testing.assert_close(a[i], b, rtol=1e-9, atol=1e-9)
+
+
+def test_under_torch_compile():
+    x = torch.from_numpy(music(2, 400, RATE, 1))[None]
+    ratio, threshold = (torch.tensor([v], requires_grad=True) for v in (3.0, -24.0))
+    plain = response(x, ratio, threshold)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = torch.compile(response, backend="aot_eager")(x, ratio, threshold)
+    torch.testing.assert_close(compiled, plain)
+    for a, b in zip(*(torch.autograd.grad(y.square().sum(), (ratio, threshold)) for y in (plain, compiled)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_threads_and_repetition_change_nothing():
+    """The same bits from one thread or two, at every run."""
+    x = torch.from_numpy(np.stack([music(2, 3000, RATE, s) for s in range(12)]))
+
+    def run(threads):
+        torch.set_num_threads(threads)
+        ratio = torch.linspace(2.0, 6.0, 12, requires_grad=True)
+        y = response(x, ratio, -24.0 + 0.0 * ratio)
+        return y.detach(), *torch.autograd.grad(y.square().sum(), ratio)
+
+    before = torch.get_num_threads()
+    try:
+        found = [run(threads) for threads in (1, 2, 2)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
+def test_memory_is_kept_on_request():
+    assert keep_memory() == (sys.platform == "linux" and platform.libc_ver()[0] == "glibc")

@@ -187,8 +187,9 @@ struct FeedbackSweep {
       const ChannelFrame<T>& k = kept[c];
       ChannelState<T>& a = adjoint[static_cast<std::size_t>(c)];
       if (choices.low_cut) {
-        SvfGradient<T> g{0, 0, 0, 0, 0};
-        a.heard += svf_step_back(k.before.cut, s.cut(), k.before.heard, s.cut_on ? own_grad[c] : T(0), a.cut, g);
+        SvfSums<T> cut{0, 0, 0, 0, 0, 0};
+        a.heard += svf_step_back(k.before.cut, s.cut(), k.before.heard, s.cut_on ? own_grad[c] : T(0), a.cut, cut);
+        const SvfGradient<T> g = svf_gradient(s.cut(), cut);
         if (!s.cut_on) a.heard += own_grad[c];
         sum[5] += g.g;
         sum[6] += g.k - g.m1;

@@ -12,6 +12,7 @@
 #include "adjoint/walk.h"
 #include "dsp/allpass-inl.h"
 #include "dsp/fdn-inl.h"
+#include "hwy/aligned_allocator.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -225,8 +226,12 @@ void fdn_backward(const FdnShape& shape, const T* shelf, const T* turns, const T
       }
       const bool moving = sweep.ramped(tick);
       SvfGradient<V> all[2][L::count], arrived[2][L::count];
+      SvfSums<V> sums[2][L::count];  // while the filters stay the same
       for (int which = 0; which < 2; ++which) {
-        for (int i = 0; i < L::count; ++i) all[which][i] = arrived[which][i] = {zero, zero, zero, zero, zero};
+        for (int i = 0; i < L::count; ++i) {
+          all[which][i] = arrived[which][i] = {zero, zero, zero, zero, zero};
+          sums[which][i] = svf_no_sums<V>();
+        }
       }
       for (int n = frames - 1; n >= 0; --n) {
         const int frame = start + n;
@@ -261,19 +266,23 @@ void fdn_backward(const FdnShape& shape, const T* shelf, const T* turns, const T
         }
         const V share = Broadcast<V>::of(moving ? ramp_share<T>(n) : T(1));
         L in_grad;
-        const auto gather = [&](const SvfGradient<V>& one, SvfGradient<V>& sum, SvfGradient<V>& part) HWY_ATTR {
+        const auto gather = [&](const Svf<V>& c, int which, int i) HWY_ATTR {
+          const SvfGradient<V> one = svf_gradient(c, sums[which][i]);
+          SvfGradient<V>&sum = all[which][i], &part = arrived[which][i];
+          sums[which][i] = svf_no_sums<V>();
           sum = {sum.g + one.g, sum.k + one.k, sum.m0 + one.m0, sum.m1 + one.m1, sum.m2 + one.m2};
           part = {MulAdd(share, one.g, part.g), MulAdd(share, one.k, part.k), MulAdd(share, one.m0, part.m0),
                   MulAdd(share, one.m1, part.m1), MulAdd(share, one.m2, part.m2)};
         };
         for (int i = 0; i < L::count; ++i) {
-          SvfGradient<V> one{zero, zero, zero, zero, zero};
           const V middle = svf_step_back(k.before.high[i], k.filters.high[i], k.middle.part[i], turned.part[i],
-                                         adjoint.high[i], one);
-          gather(one, all[1][i], arrived[1][i]);
-          one = {zero, zero, zero, zero, zero};
-          in_grad.part[i] = svf_step_back(k.before.low[i], k.filters.low[i], k.in.part[i], middle, adjoint.low[i], one);
-          gather(one, all[0][i], arrived[0][i]);
+                                         adjoint.high[i], sums[1][i]);
+          in_grad.part[i] =
+              svf_step_back(k.before.low[i], k.filters.low[i], k.in.part[i], middle, adjoint.low[i], sums[0][i]);
+          if (moving || n == 0) {
+            gather(k.filters.high[i], 1, i);
+            gather(k.filters.low[i], 0, i);
+          }
         }
         in_grad.store(grad);
         for (int i = 0; i < fdn_lines; ++i) {

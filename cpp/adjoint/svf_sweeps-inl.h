@@ -98,61 +98,104 @@ struct SvfMet {
   SvfState<Vec<T>> before;
 };
 
+// `count` filters in a row, one inside the other, so that all their numbers are in registers.
+template <int count, class T>
+struct SvfRow {
+  using V = Vec<T>;
+  SvfRow<count - 1, T> before;
+  SvfState<V> state;
+  Svf<V> c;
+
+  void load(const SvfBank<T>& bank, int first, const T* states) {
+    before.load(bank, first, states);
+    state = load_state<T>(states + (first + count - 1) * 2 * lanes<T>);
+    c = bank.steady(first + count - 1);
+  }
+  void store(int first, T* states) const {
+    before.store(first, states);
+    store_state<T>(state, states + (first + count - 1) * 2 * lanes<T>);
+  }
+  HWY_INLINE void move(const SvfBank<T>& bank, int first, int n) {
+    before.move(bank, first, n);
+    c = bank.at_frame(first + count - 1, n);
+  }
+  HWY_INLINE V step(V x) { return svf_step(state, c, before.step(x)); }
+  // `met` is the place of this frame for the first filter.
+  HWY_INLINE V step(V x, SvfMet<T>* met) {
+    const V in = before.step(x, met);
+    met[(count - 1) * tick_frames] = {in, state};
+    return svf_step(state, c, in);
+  }
+};
+template <class T>
+struct SvfRow<0, T> {
+  void load(const SvfBank<T>&, int, const T*) {}
+  void store(int, T*) const {}
+  HWY_INLINE void move(const SvfBank<T>&, int, int) {}
+  HWY_INLINE Vec<T> step(Vec<T> x) { return x; }
+  HWY_INLINE Vec<T> step(Vec<T> x, SvfMet<T>*) { return x; }
+};
+
 // `count` filters from `first` on, for one tick in place; `met` keeps what they meet, filter by filter, or is null.
 template <int count, class T>
 void svf_group_forward(const SvfBank<T>& bank, int first, int frames, Vec<T>* io, T* states, SvfMet<T>* met) {
-  SvfState<Vec<T>> state[count];
-  for (int s = 0; s < count; ++s) state[s] = load_state<T>(states + (first + s) * 2 * lanes<T>);
-  const auto run = [&](auto coefficients, auto keeps) HWY_ATTR {
+  SvfRow<count, T> row;
+  row.load(bank, first, states);
+  if (bank.ramped()) {
     for (int n = 0; n < frames; ++n) {
-      Vec<T> x = io[n];
-      for (int s = 0; s < count; ++s) {
-        if constexpr (keeps.value) met[s * tick_frames + n] = {x, state[s]};
-        x = svf_step(state[s], coefficients(s, n), x);
-      }
-      io[n] = x;
+      row.move(bank, first, n);
+      io[n] = met == nullptr ? row.step(io[n]) : row.step(io[n], met + n);
     }
-  };
-  const auto with = [&](auto keeps) HWY_ATTR {
-    if (bank.ramped()) {
-      run([&](int s, int n) HWY_ATTR { return bank.at_frame(first + s, n); }, keeps);
-    } else {
-      Svf<Vec<T>> steady[count];
-      for (int s = 0; s < count; ++s) steady[s] = bank.steady(first + s);
-      run([&](int s, int) HWY_ATTR -> const Svf<Vec<T>>& { return steady[s]; }, keeps);
-    }
-  };
-  met == nullptr ? with(std::false_type()) : with(std::true_type());
-  for (int s = 0; s < count; ++s) store_state<T>(state[s], states + (first + s) * 2 * lanes<T>);
+  } else if (met == nullptr) {
+    for (int n = 0; n < frames; ++n) io[n] = row.step(io[n]);
+  } else {
+    for (int n = 0; n < frames; ++n) io[n] = row.step(io[n], met + n);
+  }
+  row.store(first, states);
 }
 
-// The same backwards, from the gradients of what came out to those of what went in, while nothing moves. Adds to
-// `sums`.
+// The same backwards: `state` is what comes back from later frames.
+template <int count, class T>
+struct SvfRowBack {
+  using V = Vec<T>;
+  SvfRowBack<count - 1, T> before;
+  SvfState<V> adjoint;
+  SvfSums<V> sum;
+  Svf<V> c;
+
+  void load(const SvfBank<T>& bank, int first, const T* adjoints) {
+    before.load(bank, first, adjoints);
+    adjoint = load_state<T>(adjoints + (first + count - 1) * 2 * lanes<T>);
+    sum = svf_no_sums<V>();
+    c = bank.steady(first + count - 1);
+  }
+  void store(int first, T* adjoints, SvfSums<V>* sums) const {
+    before.store(first, adjoints, sums);
+    store_state<T>(adjoint, adjoints + (first + count - 1) * 2 * lanes<T>);
+    SvfSums<V>& all = sums[first + count - 1];
+    all = {all.from_x + sum.from_x, all.from_s1 + sum.from_s1,           all.from_s2 + sum.from_s2,
+           all.step + sum.step,     all.step_damping + sum.step_damping, all.step_g + sum.step_g};
+  }
+  HWY_INLINE V step(V grad, const SvfMet<T>* met) {
+    const SvfMet<T>& m = met[(count - 1) * tick_frames];
+    return before.step(svf_step_back(m.before, c, m.x, grad, adjoint, sum), met);
+  }
+};
+template <class T>
+struct SvfRowBack<0, T> {
+  void load(const SvfBank<T>&, int, const T*) {}
+  void store(int, T*, SvfSums<Vec<T>>*) const {}
+  HWY_INLINE Vec<T> step(Vec<T> grad, const SvfMet<T>*) { return grad; }
+};
+
+// From the gradients of what came out to those of what went in, while nothing moves. Adds to `sums`.
 template <int count, class T>
 void svf_group_backward(const SvfBank<T>& bank, int first, int frames, Vec<T>* io, T* adjoints, const SvfMet<T>* met,
                         SvfSums<Vec<T>>* sums) {
-  SvfState<Vec<T>> adjoint[count];
-  SvfSums<Vec<T>> sum[count];
-  Svf<Vec<T>> c[count];
-  for (int s = 0; s < count; ++s) {
-    adjoint[s] = load_state<T>(adjoints + (first + s) * 2 * lanes<T>);
-    sum[s] = svf_no_sums<Vec<T>>();
-    c[s] = bank.steady(first + s);
-  }
-  for (int n = frames - 1; n >= 0; --n) {
-    Vec<T> grad = io[n];
-    for (int s = count - 1; s >= 0; --s) {
-      const SvfMet<T>& m = met[s * tick_frames + n];
-      grad = svf_step_back(m.before, c[s], m.x, grad, adjoint[s], sum[s]);
-    }
-    io[n] = grad;
-  }
-  for (int s = 0; s < count; ++s) {
-    store_state<T>(adjoint[s], adjoints + (first + s) * 2 * lanes<T>);
-    SvfSums<Vec<T>>& all = sums[first + s];
-    all = {all.from_x + sum[s].from_x, all.from_s1 + sum[s].from_s1,           all.from_s2 + sum[s].from_s2,
-           all.step + sum[s].step,     all.step_damping + sum[s].step_damping, all.step_g + sum[s].step_g};
-  }
+  SvfRowBack<count, T> row;
+  row.load(bank, first, adjoints);
+  for (int n = frames - 1; n >= 0; --n) io[n] = row.step(io[n], met + n);
+  row.store(first, adjoints, sums);
 }
 
 // Calls work(first, count as a type) for groups of nearly the same size: two, three or four filters hide each other's

@@ -5,9 +5,11 @@
 #define HWY_TARGET_INCLUDE "adjoint/sweeps.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "adjoint/compressor-inl.h"
 #include "adjoint/feedback-inl.h"
-#include "adjoint/filters-inl.h"
+#include "adjoint/followers-inl.h"
 #include "adjoint/network-inl.h"
+#include "adjoint/svf_sweeps-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -16,6 +18,7 @@ namespace HWY_NAMESPACE {
 #define TWINRACK_SWEEP(name, type, suffix, parameters, arguments) \
   void name##_##suffix parameters(type) { sweeps::name<type> arguments; }
 
+using adjoint::CompressorChoices;
 using adjoint::FdnShape;
 using adjoint::FeedbackChoices;
 using adjoint::Shape;
@@ -29,6 +32,10 @@ using adjoint::Shape;
 #define TWINRACK_ALLPASS_F(T) (const Shape& s, const int* n, const T* x, const T* c, T* y, T* states)
 #define TWINRACK_ALLPASS_B(T) \
   (const Shape& s, const int* n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, T* c_grad)
+#define TWINRACK_COMPRESSOR_F(T) (const Shape& s, const CompressorChoices& n, const T* x, const T* c, T* y, T* states)
+#define TWINRACK_COMPRESSOR_B(T)                                                                                    \
+  (const Shape& s, const CompressorChoices& n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, \
+   T* c_grad)
 #define TWINRACK_FEEDBACK_F(T) (const Shape& s, const FeedbackChoices& n, const T* x, const T* c, T* y, T* states)
 #define TWINRACK_FEEDBACK_B(T)                                                                                    \
   (const Shape& s, const FeedbackChoices& n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, \
@@ -39,16 +46,18 @@ using adjoint::Shape;
    T* shelf_grad, T* turn_grad)
 
 // name, signature of (forward | backward), arguments
-#define TWINRACK_ALL(APPLY, T, suffix)                                                                   \
-  APPLY(svf_forward, T, suffix, TWINRACK_SVF_F, (s, n, x, c, y, states))                                 \
-  APPLY(svf_backward, T, suffix, TWINRACK_SVF_B, (s, n, x, c, states, y_grad, x_grad, c_grad))           \
-  APPLY(follower_forward, T, suffix, TWINRACK_FOLLOWER_F, (s, n, x, c, y, states))                       \
-  APPLY(follower_backward, T, suffix, TWINRACK_FOLLOWER_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
-  APPLY(allpass_forward, T, suffix, TWINRACK_ALLPASS_F, (s, n, x, c, y, states))                         \
-  APPLY(allpass_backward, T, suffix, TWINRACK_ALLPASS_B, (s, n, x, c, states, y_grad, x_grad, c_grad))   \
-  APPLY(feedback_forward, T, suffix, TWINRACK_FEEDBACK_F, (s, n, x, c, y, states))                       \
-  APPLY(feedback_backward, T, suffix, TWINRACK_FEEDBACK_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
-  APPLY(fdn_forward, T, suffix, TWINRACK_FDN_F, (s, x, shelf, turns, y, w, states))                      \
+#define TWINRACK_ALL(APPLY, T, suffix)                                                                       \
+  APPLY(svf_forward, T, suffix, TWINRACK_SVF_F, (s, n, x, c, y, states))                                     \
+  APPLY(svf_backward, T, suffix, TWINRACK_SVF_B, (s, n, x, c, states, y_grad, x_grad, c_grad))               \
+  APPLY(follower_forward, T, suffix, TWINRACK_FOLLOWER_F, (s, n, x, c, y, states))                           \
+  APPLY(follower_backward, T, suffix, TWINRACK_FOLLOWER_B, (s, n, x, c, states, y_grad, x_grad, c_grad))     \
+  APPLY(allpass_forward, T, suffix, TWINRACK_ALLPASS_F, (s, n, x, c, y, states))                             \
+  APPLY(allpass_backward, T, suffix, TWINRACK_ALLPASS_B, (s, n, x, c, states, y_grad, x_grad, c_grad))       \
+  APPLY(compressor_forward, T, suffix, TWINRACK_COMPRESSOR_F, (s, n, x, c, y, states))                       \
+  APPLY(compressor_backward, T, suffix, TWINRACK_COMPRESSOR_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
+  APPLY(feedback_forward, T, suffix, TWINRACK_FEEDBACK_F, (s, n, x, c, y, states))                           \
+  APPLY(feedback_backward, T, suffix, TWINRACK_FEEDBACK_B, (s, n, x, c, states, y_grad, x_grad, c_grad))     \
+  APPLY(fdn_forward, T, suffix, TWINRACK_FDN_F, (s, x, shelf, turns, y, w, states))                          \
   APPLY(fdn_backward, T, suffix, TWINRACK_FDN_B, (s, shelf, turns, w, states, y_grad, x_grad, shelf_grad, turn_grad))
 
 TWINRACK_ALL(TWINRACK_SWEEP, float, f32)
@@ -69,9 +78,15 @@ namespace adjoint {
 
 int tick_count(int frames) { return (frames + tick_frames - 1) / tick_frames; }
 
+// Enough for every lane width: tiles x lanes < streams + lanes.
+static std::int64_t most_lanes(const Shape& shape) { return shape.streams + 8; }
+
 std::int64_t svf_state_size(const Shape& shape, int sections) {
-  const std::int64_t tiles = shape.streams + 8;  // enough for every lane width: tiles x lanes < streams + lanes
-  return tiles * tick_count(shape.frames) * sections * 2;
+  return most_lanes(shape) * tick_count(shape.frames) * sections * 2;
+}
+
+std::int64_t compressor_state_size(const Shape& shape) {
+  return most_lanes(shape) * tick_count(shape.frames) * compressor_state;
 }
 
 #define TWINRACK_DEFINE(name, T, suffix, parameters, arguments) \

@@ -62,6 +62,21 @@ template <class T>
 void fdn_backward(const FdnShape& shape, const T* shelf, const T* turns, const T* w, const T* states, const T* y_grad,
                   T* x_grad, T* shelf_grad, T* turn_grad);
 
+// Compressor's detector from a level to a gain, streams apart. settings: rows x ticks x 9: threshold, slope, knee,
+// range, makeup, mix (ramped), rise, fall, average (held). states: as svf_state_size, with compressor_state numbers in
+// place of two for each section.
+inline constexpr int compressor_settings = 9, compressor_state = 3;
+struct CompressorChoices {
+  bool rms, on_level, decoupled;
+};
+std::int64_t compressor_state_size(const Shape& shape);
+template <class T>
+void compressor_forward(const Shape& shape, const CompressorChoices& choices, const T* level, const T* settings,
+                        T* gain, T* states);
+template <class T>
+void compressor_backward(const Shape& shape, const CompressorChoices& choices, const T* level, const T* settings,
+                         const T* states, const T* gain_grad, T* level_grad, T* setting_grad);
+
 // Feedback compressor up to the reduced signal, before makeup and mix. settings: rows x ticks x 10: threshold, slope,
 // knee, range, link, g and k of the low cut (ramped), rise, fall, average (held). states: batch x ticks x channels x 7.
 struct FeedbackChoices {

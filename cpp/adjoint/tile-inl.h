@@ -7,9 +7,11 @@
 #endif
 
 #include <algorithm>
+#include <type_traits>
 
 #include "adjoint/sweeps.h"
 #include "dsp/lane-inl.h"
+#include "dsp/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -18,6 +20,10 @@ namespace adjoint_tile {
 
 template <class T>
 inline constexpr int lanes = lane_count<T>;
+
+// Whole vectors of frames can be turned into vectors of streams.
+template <class T>
+inline constexpr bool turns = std::is_same_v<T, float> && lanes<T> > 1;
 
 template <class T>
 inline int tile_count(int streams) {
@@ -36,7 +42,16 @@ struct Tile {
   template <class T>
   void load(const T* x, int start, int frames, Vec<T>* into) const {
     T values[lanes<T>];
-    for (int n = 0; n < frames; ++n) {
+    int n = 0;
+    if constexpr (turns<T>) {
+      for (; n + lanes<T> <= frames; n += lanes<T>) {
+        for (int lane = 0; lane < lanes<T>; ++lane) {
+          into[n + lane] = hn::LoadU(Tag<T>(), x + static_cast<std::int64_t>(stream(lane)) * shape.frames + start + n);
+        }
+        transpose(into + n);
+      }
+    }
+    for (; n < frames; ++n) {
       for (int lane = 0; lane < lanes<T>; ++lane) {
         values[lane] = x[static_cast<std::int64_t>(stream(lane)) * shape.frames + start + n];
       }
@@ -47,7 +62,19 @@ struct Tile {
   template <class T>
   void store(T* y, int start, int frames, const Vec<T>* from) const {
     T values[lanes<T>];
-    for (int n = 0; n < frames; ++n) {
+    int n = 0;
+    if constexpr (turns<T>) {
+      for (; n + lanes<T> <= frames; n += lanes<T>) {
+        Vec<T> rows[lanes<T>];
+        std::copy_n(from + n, lanes<T>, rows);
+        transpose(rows);
+        for (int lane = 0; lane < lanes<T>; ++lane) {
+          if (!real(lane)) break;
+          hn::StoreU(rows[lane], Tag<T>(), y + static_cast<std::int64_t>(first + lane) * shape.frames + start + n);
+        }
+      }
+    }
+    for (; n < frames; ++n) {
       hn::StoreU(from[n], Tag<T>(), values);
       for (int lane = 0; lane < lanes<T>; ++lane) {
         if (real(lane)) y[static_cast<std::int64_t>(stream(lane)) * shape.frames + start + n] = values[lane];

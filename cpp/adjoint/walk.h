@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -9,17 +11,36 @@
 
 namespace twinrack::adjoint {
 
+// libgomp's GOMP_parallel: calls function(data) on every thread of its team.
+using Team = void (*)(void (*function)(void*), void* data, unsigned threads, unsigned flags);
+
+// The team of threads that torch computes with, or null: then threads are started for each sweep. Two teams would stand
+// in each other's way, because threads that have finished wait for more by turning in circles.
+inline std::atomic<Team> torch_team{nullptr};
+
 template <class Work>
 void parallel_for(int items, int threads, const Work& work) {
   threads = std::clamp(threads, 1, std::max(items, 1));
-  const auto some = [&](int which) {
-    const FloatGuard guard;
-    for (int item = which; item < items; item += threads) work(item);
-  };
-  std::vector<std::thread> others;
-  for (int which = 1; which < threads; ++which) others.emplace_back(some, which);
-  some(0);
-  for (auto& other : others) other.join();
+  struct Call {
+    const Work& work;
+    int items;
+    std::atomic<int> next{0};
+    void run() {
+      const FloatGuard guard;
+      for (int item = next++; item < items; item = next++) work(item);
+    }
+  } call{work, items};
+  const Team team = torch_team.load();
+  if (threads == 1) {
+    call.run();
+  } else if (team != nullptr) {
+    team([](void* data) { static_cast<Call*>(data)->run(); }, &call, static_cast<unsigned>(threads), 0);
+  } else {
+    std::vector<std::thread> others;
+    for (int which = 1; which < threads; ++which) others.emplace_back([&] { call.run(); });
+    call.run();
+    for (auto& other : others) other.join();
+  }
 }
 
 }  // namespace twinrack::adjoint

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "adjoint/design.h"
 #include "adjoint/sweeps.h"
+#include "adjoint/walk.h"
 #include "dsp/fdn_layout.h"
 #include "dsp/gate.h"
 #include "rt/block.h"
@@ -16,6 +18,7 @@ namespace py = pybind11;
 namespace twinrack {
 namespace {
 
+using adjoint::CompressorChoices;
 using adjoint::FdnShape;
 using adjoint::FeedbackChoices;
 using adjoint::Shape;
@@ -179,8 +182,8 @@ py::tuple fdn_forward(const Array<T>& x, const Array<T>& shelf, const Array<T>& 
 }
 
 template <class T>
-py::tuple fdn_backward(const Array<T>& shelf, const Array<T>& turns, const Array<T>& w, const Array<T>& states,
-                       const Array<T>& y_grad, const std::vector<int>& lines, int threads) {
+py::tuple fdn_backward(const Array<T>&, const Array<T>& shelf, const Array<T>& turns, const Array<T>& w,
+                       const Array<T>& states, const Array<T>& y_grad, const std::vector<int>& lines, int threads) {
   const FdnShape s = fdn_shape(y_grad, shelf, turns, lines, threads);
   const py::ssize_t batch = y_grad.shape(0);
   Array<T> x_grad = like(y_grad), shelf_grad = gradient_of(shelf, batch), turn_grad = gradient_of(turns, batch);
@@ -191,6 +194,47 @@ py::tuple fdn_backward(const Array<T>& shelf, const Array<T>& turns, const Array
     adjoint::fdn_backward(s, fp, tp, wp, sp, gp, xg, fg, tg);
   }
   return py::make_tuple(x_grad, shelf_grad, turn_grad);
+}
+
+CompressorChoices compressor_choices(const std::vector<bool>& c) {
+  require(c.size() == 3, "three choices: rms, on level, decoupled");
+  return {c[0], c[1], c[2]};
+}
+
+template <class T>
+Shape compressor_shape(const Array<T>& level, const Array<T>& settings, int threads) {
+  require(settings.ndim() == 3 && settings.shape(2) == adjoint::compressor_settings, "nine settings");
+  return shape_of(level, settings, threads);
+}
+
+template <class T>
+py::tuple compressor_forward(const Array<T>& level, const Array<T>& settings, const std::vector<bool>& choices,
+                             int threads) {
+  const Shape s = compressor_shape(level, settings, threads);
+  const CompressorChoices which = compressor_choices(choices);
+  Array<T> gain = like(level), states({adjoint::compressor_state_size(s)});
+  const T *xp = level.data(), *cp = settings.data();
+  T *yp = gain.mutable_data(), *sp = states.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::compressor_forward(s, which, xp, cp, yp, sp);
+  }
+  return py::make_tuple(gain, states);
+}
+
+template <class T>
+py::tuple compressor_backward(const Array<T>& level, const Array<T>& settings, const Array<T>& states,
+                              const Array<T>& gain_grad, const std::vector<bool>& choices, int threads) {
+  const Shape s = compressor_shape(level, settings, threads);
+  const CompressorChoices which = compressor_choices(choices);
+  Array<T> level_grad = like(level), setting_grad = gradient_of(settings, s.streams);
+  const T *xp = level.data(), *cp = settings.data(), *sp = states.data(), *gp = gain_grad.data();
+  T *xg = level_grad.mutable_data(), *cg = setting_grad.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::compressor_backward(s, which, xp, cp, sp, gp, xg, cg);
+  }
+  return py::make_tuple(level_grad, setting_grad);
 }
 
 FeedbackChoices choices_of(const std::vector<int>& c) {
@@ -253,6 +297,28 @@ Array<std::uint8_t> gate_open(const Array<std::uint8_t>& upper, const Array<std:
   return open;
 }
 
+// frequency_hz, gain_db and q: (..., sections).
+py::tuple design_filters(const std::vector<int>& shapes, bool match, const Array<double>& frequency_hz,
+                         const Array<double>& gain_db, const Array<double>& q, double sample_rate) {
+  const auto sections = static_cast<py::ssize_t>(shapes.size());
+  require(sections > 0 && frequency_hz.ndim() > 0 && frequency_hz.shape(frequency_hz.ndim() - 1) == sections,
+          "one frequency for each shape");
+  require(gain_db.size() == frequency_hz.size() && q.size() == frequency_hz.size(), "as many gains and Qs");
+  std::vector<FilterShape> which;
+  for (const int shape : shapes) {
+    require(shape >= 0 && shape <= static_cast<int>(FilterShape::all_pass), "a shape that there is");
+    which.push_back(static_cast<FilterShape>(shape));
+  }
+  std::vector<py::ssize_t> size(frequency_hz.shape(), frequency_hz.shape() + frequency_hz.ndim());
+  size.push_back(5);
+  Array<double> c(size);
+  size.push_back(3);
+  Array<double> by(size);
+  adjoint::design_filters(frequency_hz.size() / sections, which, match, frequency_hz.data(), gain_db.data(), q.data(),
+                          sample_rate, c.mutable_data(), by.mutable_data());
+  return py::make_tuple(c, by);
+}
+
 template <class T>
 void bind_for(py::module_& m) {
   const auto def = [&](const char* name, auto* function) { m.def(name, function); };
@@ -264,6 +330,8 @@ void bind_for(py::module_& m) {
   def("allpass_backward", &allpass_backward<T>);
   def("fdn_forward", &fdn_forward<T>);
   def("fdn_backward", &fdn_backward<T>);
+  def("compressor_forward", &compressor_forward<T>);
+  def("compressor_backward", &compressor_backward<T>);
   def("feedback_forward", &feedback_forward<T>);
   def("feedback_backward", &feedback_backward<T>);
 }
@@ -273,6 +341,11 @@ void bind_for(py::module_& m) {
 void bind_adjoint(py::module_& m) {
   bind_for<float>(m);
   bind_for<double>(m);
+  m.def("design_filters", &design_filters, py::arg("shapes"), py::arg("match"), py::arg("frequency_hz"),
+        py::arg("gain_db"), py::arg("q"), py::arg("sample_rate"));
+  m.def(
+      "use_thread_team", [](std::uintptr_t address) { adjoint::torch_team = reinterpret_cast<adjoint::Team>(address); },
+      py::arg("address"));
   m.def("gate_open", &gate_open, py::arg("above_upper"), py::arg("above_lower"), py::arg("hold"));
 }
 

@@ -34,22 +34,19 @@ HWY_INLINE T reduction_db(const GainCurve<T>& c, T level_db) noexcept TR_RT {
 
 // Adds the gradients of the curve to `sum`, returns that of the level. At a corner the flatter side counts.
 template <class T>
-inline T reduction_back(const GainCurve<T>& c, T level_db, T grad, GainCurve<T>& sum) noexcept TR_RT {
-  const T half = c.knee_db * T(0.5);
-  const T over = level_db - c.threshold_db;
-  const T into = over + half;
-  if (into <= T(0)) return 0;
-  const bool above = over > half;
-  const T bent = above ? over : into * into / (c.knee_db + c.knee_db);
-  if (c.slope * bent >= c.range_db) {
-    sum.range_db += grad;
-    return 0;
-  }
-  sum.slope += grad * bent;
-  const T bent_grad = grad * c.slope;
-  const T over_grad = above ? bent_grad : bent_grad * into / c.knee_db;
-  if (!above) sum.knee_db += bent_grad * (into / (c.knee_db + c.knee_db) - into * into / (2 * c.knee_db * c.knee_db));
-  sum.threshold_db -= over_grad;
+HWY_INLINE T reduction_back(const GainCurve<T>& c, T level_db, T grad, GainCurve<T>& sum) noexcept TR_RT {
+  const T zero = Broadcast<T>::of(0), half = c.knee_db * Broadcast<T>::of(0.5);
+  const T over = level_db - c.threshold_db, into = over + half, past = over - half;
+  const T share = into / c.knee_db, twice = share * Broadcast<T>::of(0.5);  // of the knee
+  const T bent = if_positive(past, over, into * twice);
+  const T reducing = if_positive(into, grad, zero);
+  const T free = if_positive(c.range_db - c.slope * bent, reducing, zero);
+  sum.range_db = sum.range_db + (reducing - free);
+  sum.slope = MulAdd(free, bent, sum.slope);
+  const T bent_grad = free * c.slope;
+  const T over_grad = if_positive(past, bent_grad, bent_grad * share);
+  sum.knee_db = sum.knee_db + if_positive(past, zero, bent_grad * (twice - share * twice));
+  sum.threshold_db = sum.threshold_db - over_grad;
   return over_grad;
 }
 

@@ -18,8 +18,21 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
+// Double precision is for training only and need not be quick: number by number.
+template <class V>
+inline constexpr bool is_double = std::is_same_v<hn::TFromV<V>, double>;
+template <class V, class Function>
+V one_by_one(V x, const Function& function) noexcept {
+  const hn::DFromV<V> d;
+  double numbers[hn::MaxLanes(d)];
+  hn::StoreU(x, d, numbers);
+  for (double& number : numbers) number = function(number);
+  return hn::LoadU(d, numbers);
+}
+
 // x is positive and normal
 template <class V>
+  requires(!is_double<V>)
 HWY_INLINE V log2_of(V x) noexcept TR_RT {
   const hn::DFromV<V> d;
   const hn::RebindToSigned<decltype(d)> di;
@@ -57,6 +70,7 @@ HWY_INLINE V exp2_parts(V x, V& scale) noexcept TR_RT {
 }
 
 template <class V>
+  requires(!is_double<V>)
 HWY_INLINE V exp2_of(V x) noexcept TR_RT {
   V scale;
   const V rest = exp2_parts(x, scale);
@@ -66,6 +80,16 @@ HWY_INLINE V exp2_of(V x) noexcept TR_RT {
 // One number alone goes through the same arithmetic.
 inline float log2_of(float x) noexcept TR_RT { return hn::GetLane(log2_of(hn::Set(hn::CappedTag<float, 1>(), x))); }
 inline float exp2_of(float x) noexcept TR_RT { return hn::GetLane(exp2_of(hn::Set(hn::CappedTag<float, 1>(), x))); }
+template <class V>
+  requires is_double<V>
+HWY_INLINE V log2_of(V x) noexcept {
+  return one_by_one(x, [](double v) { return std::log2(v); });
+}
+template <class V>
+  requires is_double<V>
+HWY_INLINE V exp2_of(V x) noexcept {
+  return one_by_one(x, [](double v) { return std::exp2(v); });
+}
 inline double log2_of(double x) noexcept { return std::log2(x); }
 inline double exp2_of(double x) noexcept { return std::exp2(x); }
 

@@ -61,44 +61,58 @@ HWY_INLINE V svf_step(SvfState<V>& state, const Svf<V>& c, V x) noexcept TR_RT {
   return y;
 }
 
+// Gradients with respect to what svf_step uses, while that does not change.
+template <class V>
+struct SvfSums {
+  V from_x, from_s1, from_s2, step, step_damping, step_g;
+};
+template <class V>
+HWY_INLINE SvfSums<V> svf_no_sums() noexcept TR_RT {
+  const V zero = Broadcast<V>::of(0);
+  return {zero, zero, zero, zero, zero, zero};
+}
+
+// One step backwards. `before` is the state that svf_step was given; `adjoint` holds the gradient of the state after
+// the step and is turned into that of the state before. Adds to `sum`, returns the gradient of x.
+template <class V>
+HWY_INLINE V svf_step_back(const SvfState<V>& before, const Svf<V>& c, V x, V y_grad, SvfState<V>& adjoint,
+                           SvfSums<V>& sum) noexcept TR_RT {
+  const V u = x - before.s2;
+  const V u_grad = MulAdd(c.step, adjoint.s1, c.step_g * adjoint.s2);
+  sum.from_x = MulAdd(x, y_grad, sum.from_x);
+  sum.from_s1 = MulAdd(before.s1, y_grad, sum.from_s1);
+  sum.from_s2 = MulAdd(before.s2, y_grad, sum.from_s2);
+  sum.step = MulAdd(before.s1, adjoint.s2, MulAdd(u, adjoint.s1, sum.step));
+  sum.step_damping = NegMulAdd(before.s1, adjoint.s1, sum.step_damping);
+  sum.step_g = MulAdd(u, adjoint.s2, sum.step_g);
+  const V own1 = NegMulAdd(c.step_damping, adjoint.s1, adjoint.s1), own2 = adjoint.s2 - u_grad;
+  adjoint.s1 = MulAdd(c.from_s1, y_grad, MulAdd(c.step, adjoint.s2, own1));
+  adjoint.s2 = MulAdd(c.from_s2, y_grad, own2);
+  return MulAdd(c.from_x, y_grad, u_grad);
+}
+
 // Gradients with respect to what make_svf was given.
 template <class V>
 struct SvfGradient {
   V g, k, m0, m1, m2;
 };
 
-// One step backwards. `before` is the state that svf_step was given; `adjoint` holds the gradient of the state after
-// the step and is turned into that of the state before. Adds to `sum`, returns the gradient of x.
 template <class V>
-HWY_INLINE V svf_step_back(const SvfState<V>& before, const Svf<V>& c, V x, V y_grad, SvfState<V>& adjoint,
-                           SvfGradient<V>& sum) noexcept TR_RT {
-  const V half = Broadcast<V>::of(0.5);
-  const V u = x - before.s2;
-  const V e1 = NegMulAdd(c.damping, before.s1, u);
-  const V e2 = MulAdd(c.g, u, before.s1);
-  const V next1 = MulAdd(c.step, e1, before.s1);
-  const V next2 = MulAdd(c.step, e2, before.s2);
-  const V y_half = half * y_grad;
-
-  const V from_y1 = c.half_m1 * y_grad, from_y2 = c.half_m2 * y_grad;
-  const V next1_grad = adjoint.s1 + from_y1, next2_grad = adjoint.s2 + from_y2;
-  const V e1_grad = c.step * next1_grad, e2_grad = c.step * next2_grad;
-  const V u_grad = MulAdd(c.g, e2_grad, e1_grad);
-
-  const V step_grad = MulAdd(next1_grad, e1, next2_grad * e2);
-  // step = 2g / (1 + g d):  its slope is 2 / (1 + g d)^2 in g and -step^2 / 2 in d;  2 / (1 + g d) = step / g
-  const V one = Broadcast<V>::of(1);
-  const V a = one / MulAdd(c.g, c.damping, one);
-  const V damping_grad = Broadcast<V>::of(0) - before.s1 * e1_grad - half * c.step * c.step * step_grad;
-  sum.g = sum.g + u * e2_grad + (a + a) * a * step_grad + damping_grad;
-  sum.k = sum.k + damping_grad;
-  sum.m0 = MulAdd(x, y_grad, sum.m0);
-  sum.m1 = MulAdd(before.s1 + next1, y_half, sum.m1);
-  sum.m2 = MulAdd(before.s2 + next2, y_half, sum.m2);
-
-  adjoint.s1 = next1_grad + from_y1 + e2_grad - c.damping * e1_grad;
-  adjoint.s2 = next2_grad + from_y2 - u_grad;
-  return MulAdd(c.m0, y_grad, u_grad);
+HWY_INLINE SvfGradient<V> svf_gradient(const Svf<V>& c, const SvfSums<V>& sum) noexcept TR_RT {
+  const V half = Broadcast<V>::of(0.5), one = Broadcast<V>::of(1), two = Broadcast<V>::of(2);
+  SvfGradient<V> grad;
+  grad.m0 = sum.from_x;
+  grad.m1 = half * (MulAdd(c.step, sum.from_x - sum.from_s2, sum.from_s1 * (two - c.step_damping)));
+  grad.m2 = half * (MulAdd(c.step_g, sum.from_x, MulAdd(c.step, sum.from_s1, sum.from_s2 * (two - c.step_g))));
+  const V step_damping = NegMulAdd(c.half_m1, sum.from_s1, sum.step_damping);
+  const V step_g = MulAdd(c.half_m2, sum.from_x - sum.from_s2, sum.step_g);
+  const V direct = MulAdd(c.half_m1, sum.from_x - sum.from_s2, MulAdd(c.half_m2, sum.from_s1, sum.step));
+  const V step = MulAdd(c.g, step_g, MulAdd(c.damping, step_damping, direct));
+  // step = 2g / (1 + g d):  its slope is 2 / (1 + g d)^2 in g and -step^2 / 2 in d
+  const V inverse = one / MulAdd(c.g, c.damping, one);
+  grad.k = NegMulAdd(half * c.step * c.step, step, c.step * step_damping);
+  grad.g = MulAdd(two * inverse * inverse, step, MulAdd(c.step, step_g, grad.k));
+  return grad;
 }
 
 }  // namespace HWY_NAMESPACE

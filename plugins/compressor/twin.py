@@ -12,17 +12,10 @@ from torch import Tensor
 
 from twinrack.audio import whole_frames
 from twinrack.card import Value
-from twinrack.twins.curves import delay, ramp, together
-from twinrack.twins.dynamics import (
-    CHANNEL_MODES,
-    averaged,
-    linked_level,
-    share_per_frame,
-    sidechain_cut,
-    through_cut,
-)
-from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, decibels, reduction_db
-from twinrack.twins.recursions import feedback_compressor, follower
+from twinrack.twins.curves import delay, numbers_in, ramp, together
+from twinrack.twins.dynamics import CHANNEL_MODES, linked_level, share_per_frame, sidechain_cut, through_cut
+from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, reduction_db
+from twinrack.twins.recursions import compressor_gain, feedback_compressor
 from twinrack.twins.values import Context, Values
 
 
@@ -43,20 +36,12 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     if v.topology == "feedback":
         return _feedback(x, v, at, slope, knee, makeup)
 
-    def frames(t: Tensor) -> Tensor:  # rows, 1, frames
-        return ramp(t.to(x.dtype), at.frames).unsqueeze(1)
-
     heard = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
-    level = averaged(linked_level(heard, v, at), v, at)
-    times = share_per_frame(torch.stack(together(v.attack_ms, v.release_ms), -1), at.sample_rate)
-    decoupled = v.envelope == "decoupled"
-    if v.ballistics == "level":
-        level = follower(level, times, decoupled, at.path)
-    reduction = reduction_db(decibels(level), frames(v.threshold_db), frames(slope), frames(knee), frames(v.range_db))
-    if v.ballistics == "gain":
-        reduction = follower(reduction, times, decoupled, at.path)
-    mix = frames(v.mix)
-    gain = 1.0 - mix + mix * amplitude(frames(makeup) - reduction)
+    window = v.rms_window_ms if v.detector == "rms" else v.rms_window_ms.detach()
+    shares = [share_per_frame(time, at.sample_rate) for time in (v.attack_ms, v.release_ms, window)]
+    settings = torch.stack(together(v.threshold_db, slope, knee, v.range_db, makeup, v.mix, *shares), -1)
+    choices = [v.detector == "rms", v.ballistics == "level", v.envelope == "decoupled"]
+    gain = compressor_gain(linked_level(heard, v, at), settings, choices, at.path)
     return delay(x, whole_frames(float(v.lookahead_ms), at.sample_rate)) * gain
 
 
@@ -66,7 +51,7 @@ def _feedback(x: Tensor, v: Values, at: Context, slope: Tensor, knee: Tensor, ma
     settings = [v.threshold_db, slope, knee, v.range_db, v.link_percent / 100.0, cut[..., 0], cut[..., 1]]
     settings += [share_per_frame(time, at.sample_rate) for time in held]
     choices = [
-        int(bool(on.any())),
+        int(bool(numbers_in(on).any())),
         int(v.detector == "rms"),
         int(v.ballistics == "level"),
         int(v.envelope == "decoupled"),

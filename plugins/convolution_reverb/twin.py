@@ -15,7 +15,7 @@ from torch import Tensor
 from twinrack.plugins.convolution_reverb.response import outputs, ring_frames, window
 
 from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, whole_frames
-from twinrack.twins.curves import ramp
+from twinrack.twins.curves import numbers_in, ramp
 from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf
 from twinrack.twins.recursions import svf_cascade
 from twinrack.twins.values import Context, Values
@@ -39,12 +39,12 @@ def shaped(response: Tensor, v: Values, at: Context) -> Tensor:
 
 def through_cuts(h: Tensor, v: Values, at: Context) -> Tensor:
     used = {"low_cut": v.low_cut_hz > LOW_CUT_OFF_HZ, "high_cut": v.high_cut_hz < HIGH_CUT_OFF_HZ}
-    if not any(bool(on.any()) for on in used.values()):
+    if not any(bool(numbers_in(on).any()) for on in used.values()):
         return h
-    lowest = {"low_cut_hz": float(v.low_cut_hz.detach().min()), "high_cut_hz": float(v.high_cut_hz.detach().min())}
+    lowest = {"low_cut_hz": float(numbers_in(v.low_cut_hz).min()), "high_cut_hz": float(numbers_in(v.high_cut_hz).min())}
     h = torch.nn.functional.pad(h, (0, ring_frames(lowest, at.sample_rate)))
     for shape, frequency in (("low_cut", v.low_cut_hz), ("high_cut", v.high_cut_hz)):
-        if bool(used[shape].any()):
+        if bool(numbers_in(used[shape]).any()):
             q = torch.full_like(frequency, BUTTERWORTH_Q)
             c = design_svf(shape, False, frequency, torch.zeros_like(q), q, at.sample_rate)
             rows = max(h.shape[0], c.shape[0])

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from twinrack import _engine
-from twinrack.twins.curves import TICK_FRAMES, delay, ramp, tick_count, together
+from twinrack.twins.curves import TICK_FRAMES, delay, numbers_in, ramp, tick_count, together
 from twinrack.twins.filter_design import BUTTERWORTH_Q, audible_frequency, design_svf, monotonous_shelf
 from twinrack.twins.gain_curve import amplitude
 from twinrack.twins.recursions import allpass, feedback_network, svf_cascade
@@ -124,7 +124,7 @@ def _turns(v: Values, at: Context, plan: dict[str, Any]) -> Tensor:
     """Cosine and sine of the angle of each pair of lines at the start of every tick and at the end."""
     ticks = tick_count(at.frames)
     turn_rate, depth = together(v.modulation_rate_hz * (TICK_FRAMES / at.sample_rate), v.modulation_depth)
-    if not bool((depth != 0).any()) and not depth.requires_grad:
+    if not bool(numbers_in(depth != 0).any()) and not depth.requires_grad:
         zero = torch.zeros(1, 1, 8, dtype=depth.dtype, device=depth.device)
         return torch.stack([torch.ones_like(zero), zero], 2)
     phase = torch.cumsum(turn_rate.expand(-1, ticks), 1)

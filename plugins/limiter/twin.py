@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool1d, conv1d, max_pool1d, pad
 from twinrack import _engine
 from twinrack.audio import whole_frames
 from twinrack.card import Value
-from twinrack.twins.curves import delay, ramp
+from twinrack.twins.curves import delay, numbers_in, ramp
 from twinrack.twins.dynamics import share_per_frame
 from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels
 from twinrack.twins.recursions import follower
@@ -60,7 +60,7 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     found = peaks(x, v.detector == "true_peak").clamp(min=FLOOR_AMPLITUDE)
     together = found.amax(1, keepdim=True)
     over = decibels_over(together, ceiling)
-    if bool((v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
+    if bool(numbers_in(v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
         over = torch.maximum(decibels_over(found, ceiling), frames(v.link_percent / 100.0) * over)
     held = max_pool1d(pad(over, (ahead + 1, 0)), ahead + 2, stride=1).double()  # long releases and means need it
     fall = share_per_frame(v.release_ms, at.sample_rate)

@@ -6,27 +6,28 @@ import torch
 from torch import Tensor
 
 from twinrack.twins.curves import together
-from twinrack.twins.filter_design import cut_section_q, design_svf
-from twinrack.twins.recursions import svf_cascade
+from twinrack.twins.filter_design import cut_section_q
+from twinrack.twins.recursions import design_filters, svf_cascade
 from twinrack.twins.values import Context, Values
 
 
-def sections(v: Values, sample_rate: float) -> list[Tensor]:
-    """Coefficients of all filters, first to last, each (rows, ticks, 5); empty when every band is off."""
-    found = []
+def coefficients(v: Values, at: Context) -> Tensor | None:
+    """Of all filters, first to last, (rows, ticks, filters, 5); None when every band is off."""
+    shapes: list[str] = []
+    numbers: list[Tensor] = []
     for band in v.bands:
         if band.type == "off":
             continue
         stages = int(band.slope_db_per_octave) // 12 if band.type in ("low_cut", "high_cut") else 1
         for stage in range(stages):
-            q = cut_section_q(stage, stages, band.q)
-            match = v.warping == "matched"
-            found.append(design_svf(band.type, match, band.frequency_hz, band.gain_db, q, sample_rate))
-    return found
+            shapes.append(band.type)
+            numbers += [band.frequency_hz, band.gain_db, cut_section_q(stage, stages, band.q)]
+    if not shapes:
+        return None
+    frequency, gain, q = torch.stack(together(*numbers), -1).unflatten(-1, (len(shapes), 3)).unbind(-1)
+    return design_filters(shapes, v.warping == "matched", frequency, gain, q, at.sample_rate, at.path)
 
 
 def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
-    filters = sections(v, at.sample_rate)
-    if not filters:
-        return x
-    return svf_cascade(x, torch.stack(together(*filters), 2), at.path)
+    c = coefficients(v, at)
+    return x if c is None else svf_cascade(x, c, at.path)

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases']
+__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -164,13 +164,27 @@ def allpass_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64
     ...
 def cards() -> list[str]:
     ...
+@typing.overload
+def compressor_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: collections.abc.Sequence[bool], arg5: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+@typing.overload
+def compressor_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg4: collections.abc.Sequence[bool], arg5: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+@typing.overload
+def compressor_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: collections.abc.Sequence[bool], arg3: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+@typing.overload
+def compressor_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: collections.abc.Sequence[bool], arg3: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+def design_filters(shapes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], match: bool, frequency_hz: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], gain_db: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], q: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], sample_rate: typing.SupportsFloat | typing.SupportsIndex) -> tuple:
+    ...
 def effect_latency(effect: str, values: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], sample_rate: typing.SupportsFloat | typing.SupportsIndex) -> int:
     ...
 @typing.overload
-def fdn_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg5: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg6: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+def fdn_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg5: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg6: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg7: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
 @typing.overload
-def fdn_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg5: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg6: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+def fdn_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg5: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg6: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg7: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
 @typing.overload
 def fdn_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg4: typing.SupportsInt | typing.SupportsIndex) -> tuple:
@@ -223,6 +237,8 @@ def svf_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], a
 def svf_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
 def true_peak_phases() -> typing.Annotated[list[typing.Annotated[list[float], "FixedSize(12)"]], "FixedSize(2)"]:
+    ...
+def use_thread_team(address: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...
 MAX_CHANNELS: int = 16
 TICK_FRAMES: int = 32

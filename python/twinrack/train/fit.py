@@ -22,6 +22,7 @@ from ..files import atomic, check_writable
 from ..rack import Rack
 from ..twins.constrain import to_value
 from ..twins.rack_twin import RackTwin
+from ..twins.speed import keep_memory
 from .data import Pair, Source, load_pairs, split
 from .distances import Distances, distances, stft_loss, waveform_loss
 from .polish import Polished, polish
@@ -129,6 +130,7 @@ def fit(
     run = _Run(twin, pairs, rate, addresses, settings)
     start = run.measure(rack)
     bar = FitProgress(steps, progress)
+    keep_memory()
     torch.set_flush_denormal(True)  # decaying tails would cost many times the rest
     with bar:
         try:

@@ -6,5 +6,6 @@ parameter may be a number, a tensor of one value per batch item, or a curve of o
 
 from .effect_twin import EffectTwin, apply
 from .rack_twin import RackTwin
+from .speed import keep_memory
 
-__all__ = ["EffectTwin", "RackTwin", "apply"]
+__all__ = ["EffectTwin", "RackTwin", "apply", "keep_memory"]

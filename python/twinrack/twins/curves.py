@@ -16,6 +16,14 @@ def together(*tensors: Tensor) -> tuple[Tensor, ...]:
     return found
 
 
+def numbers_in(t: Tensor) -> Tensor:
+    """A tensor whose numbers can be looked at: itself, or, under `torch.vmap` and `torch.func`, what lies below."""
+    t = t.detach()
+    while torch._C._functorch.is_functorch_wrapped_tensor(t):
+        t = torch._C._functorch.get_unwrapped(t)
+    return t
+
+
 def tick_count(frames: int) -> int:
     return -(-frames // TICK_FRAMES)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ
-from .curves import hold, ramp
+from .curves import hold, numbers_in, ramp
 from .filter_design import BUTTERWORTH_Q, design_svf
 from .gain_curve import root
 from .recursions import follower, svf_cascade
@@ -33,16 +33,16 @@ def sidechain_cut(shape: str, frequency_hz: Tensor, sample_rate: float) -> tuple
 def through_cut(heard: Tensor, shape: str, frequency_hz: Tensor, at: Context) -> Tensor:
     """What is heard through a sidechain's cut, unfiltered in ticks in which it is off."""
     coefficients, on = sidechain_cut(shape, frequency_hz, at.sample_rate)
-    if not bool(on.any()):
+    if not bool(numbers_in(on).any()):
         return heard
     cut = svf_cascade(heard, coefficients.unsqueeze(2), at.path)
-    return cut if bool(on.all()) else torch.where(hold(on, at.frames).unsqueeze(1), cut, heard)
+    return cut if bool(numbers_in(on).all()) else torch.where(hold(on, at.frames).unsqueeze(1), cut, heard)
 
 
 def linked_level(heard: Tensor, v: Values, at: Context) -> Tensor:
     """The rectified level of each detector: (batch, 1, time) where all channels share one, else (batch, channels, time)."""
     level = combine_channels(heard, CHANNEL_MODES.index(v.channel_mode))
-    if bool((v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
+    if bool(numbers_in(v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
         own = heard[:, [min(c, heard.shape[1] - 1) for c in range(at.channels)]].abs()
         link = ramp((v.link_percent / 100.0).to(heard.dtype), at.frames).unsqueeze(1)
         level = (1.0 - link) * own + link * level

@@ -1,12 +1,14 @@
 """The recursions with C++ sweeps forwards and backwards: exact gradients, vectorised over batch and channels, on the CPU.
 
-Each class is the fast form of the function of the same name in `reference`. Second derivatives are refused here; the
-reference has them.
+Each function is the fast form of the one of the same name in `reference` (`design_filters`: in `recursions`). They work under
+`torch.vmap` and `torch.func`, whose extra dimension joins the batch, and as one piece each under `torch.compile`. Second
+derivatives are refused here; the reference has them.
 """
 
 # torch's Function API is untyped: ctx and the results of apply have no types
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,9 @@ import torch
 from torch import Tensor
 
 from .. import _engine
+from .speed import share_torch_threads
+
+share_torch_threads()
 
 
 def _array(t: Tensor) -> np.ndarray[Any, Any]:
@@ -22,113 +27,190 @@ def _array(t: Tensor) -> np.ndarray[Any, Any]:
     return array
 
 
-def _once(backward: Callable[[Any, Tensor], Any]) -> Callable[[Any, Tensor], Any]:
-    """A backward step that refuses to be differentiated, instead of losing the second derivative without a word."""
+def _known(function: Any) -> Any:
+    """torch asks for the signature at every call; so it is there."""
+    for method in (function.forward, function.vmap):
+        method.__signature__ = inspect.signature(method)
+    return function
 
-    def checked(ctx: Any, grad: Tensor) -> Any:
-        if torch.is_grad_enabled():
+
+def _apply(function: Any, *inputs: Any) -> Any:
+    return function.apply(*inputs)
+
+
+def _opaque(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """One piece for torch.compile: what happens inside is C++."""
+    found: Callable[..., Tensor] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _first_in_batch(size: int, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...], batch: int) -> list[Tensor]:
+    """Signals and coefficients under vmap, (batch or rows, …) each, with its dimension as part of the batch of `batch`."""
+    found = []
+    for t, dim in zip(tensors, dims, strict=True):
+        t = t.unsqueeze(0).expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
+        found.append(t.expand(size, batch, *t.shape[2:]).flatten(0, 1) if t.shape[1] != batch else t.flatten(0, 1))
+    return found
+
+
+def _batch(size: int, x: Tensor, dim: int | None) -> int:
+    return x.shape[0] if dim is None else x.movedim(dim, 0).shape[1]
+
+
+def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
+    """The function (x, coefficients…, extra) whose two ways `_engine` has as `name`_forward and `name`_backward.
+
+    Args:
+        coefficients: how many tensors (rows, …) there are, with one row or one for each item of the batch.
+    """
+    go, back = getattr(_engine, f"{name}_forward"), getattr(_engine, f"{name}_backward")
+
+    class Backward(torch.autograd.Function):
+        """x, coefficients…, memory…, the gradient of y, extra -> the gradients of x and of the coefficients."""
+
+        @staticmethod
+        def forward(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+            *given, extra = rest
+            arrays = [_array(t) for t in (x, *given)]
+            x_grad, *grads = back(*arrays, *extra, torch.get_num_threads())
+            found = [torch.from_numpy(x_grad)]
+            for grad, c in zip(grads, given, strict=False):  # one for each stream or item, to as many rows as there were
+                g = torch.from_numpy(grad)
+                g = g.reshape(x.shape[0], -1, *g.shape[1:]).sum(1)
+                found.append(g.sum(0, keepdim=True) if c.shape[0] == 1 and x.shape[0] > 1 else g)
+            return tuple(found)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Any:
             raise RuntimeError("second derivatives (create_graph=True) need the reference path; use path='reference'")
-        return backward(ctx, grad)
 
-    return checked
+        @staticmethod
+        def vmap(info: Any, dims: Any, x: Tensor, *rest: Any) -> Any:
+            *given, extra = rest
+            batch = _batch(info.batch_size, x, dims[0])
+            signals = (x, *given[:coefficients], given[-1])
+            places = (*dims[: 1 + coefficients], dims[-2])
+            x, *cs, grad = _first_in_batch(info.batch_size, places, signals, batch)
+            x_grad, *c_grads = _apply(Backward, x, *cs, *given[coefficients:-1], grad, extra)
+            found = [x_grad.unflatten(0, (info.batch_size, batch))]
+            for g, c, dim in zip(c_grads, given, dims[1:], strict=False):
+                rows = c.shape[0] if dim is None else c.movedim(dim, 0).shape[1]
+                g = g.unflatten(0, (info.batch_size, batch))
+                found.append(g.sum(1, keepdim=True) if rows == 1 and batch > 1 else g)
+            return tuple(found), (0,) * len(found)
 
+    class Forward(torch.autograd.Function):
+        """x, coefficients…, extra -> y, memory…"""
 
-def _threads() -> int:
-    return torch.get_num_threads()
+        @staticmethod
+        def forward(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+            *cs, extra = rest
+            found = go(*[_array(t) for t in (x, *cs)], *extra, torch.get_num_threads())
+            return tuple(torch.from_numpy(a) for a in found)
 
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            *tensors, ctx.extra = inputs
+            _, *memory = output
+            ctx.mark_non_differentiable(*memory)
+            ctx.set_materialize_grads(False)
+            ctx.save_for_backward(*tensors, *memory)
 
-def _like_rows(grad: np.ndarray[Any, Any], rows: int, batch: int) -> Tensor:
-    """Gradients that came out for every stream or item, summed to the rows the coefficients had."""
-    g = torch.from_numpy(grad)
-    g = g.reshape(batch, -1, *g.shape[1:]).sum(1)
-    return g.sum(0, keepdim=True) if rows == 1 and batch > 1 else g
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor | None, *_: Any) -> Any:
+            if grad is None:
+                return (None,) * (2 + coefficients)
+            return *_apply(Backward, *ctx.saved_tensors, grad, ctx.extra), None
 
+        @staticmethod
+        def vmap(info: Any, dims: Any, x: Tensor, *rest: Any) -> Any:
+            *cs, extra = rest
+            batch = _batch(info.batch_size, x, dims[0])
+            x, *cs = _first_in_batch(info.batch_size, dims[:-1], (x, *cs), batch)
+            y, *memory = _apply(Forward, x, *cs, extra)
+            return (y.unflatten(0, (info.batch_size, batch)), *memory), (0, *[None] * len(memory))
 
-class SvfCascade(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, c: Tensor) -> Tensor:
-        y, states = _engine.svf_forward(_array(x), _array(c), _threads())
-        ctx.save_for_backward(x, c)
-        ctx.states = states
-        return torch.from_numpy(y)
+    Forward.__name__, Backward.__name__ = name, f"{name}_back"
+    for function in (Forward, Backward):
+        _known(function)
 
-    @staticmethod
-    @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        x, c = ctx.saved_tensors
-        x_grad, c_grad = _engine.svf_backward(_array(x), _array(c), ctx.states, _array(grad), _threads())
-        return torch.from_numpy(x_grad), _like_rows(c_grad, c.shape[0], x.shape[0])
+    def run(x: Tensor, *rest: Any) -> Tensor:
+        found: Tensor = _apply(Forward, x, *rest)[0]
+        return found
 
-
-class Follower(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, c: Tensor, decoupled: bool) -> Tensor:
-        y, states = _engine.follower_forward(_array(x), _array(c), decoupled, _threads())
-        ctx.save_for_backward(x, c)
-        ctx.states, ctx.decoupled = states, decoupled
-        return torch.from_numpy(y)
-
-    @staticmethod
-    @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, c = ctx.saved_tensors
-        x_grad, c_grad = _engine.follower_backward(_array(x), _array(c), ctx.states, _array(grad), ctx.decoupled, _threads())
-        return torch.from_numpy(x_grad), _like_rows(c_grad, c.shape[0], x.shape[0]), None
-
-
-class Allpass(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gain: Tensor, delay: list[int]) -> Tensor:
-        y, v = _engine.allpass_forward(_array(x), _array(gain), delay, _threads())
-        ctx.save_for_backward(x, gain)
-        ctx.v, ctx.delay = v, delay
-        return torch.from_numpy(y)
-
-    @staticmethod
-    @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, gain = ctx.saved_tensors
-        x_grad, g_grad = _engine.allpass_backward(_array(x), _array(gain), ctx.v, _array(grad), ctx.delay, _threads())
-        return torch.from_numpy(x_grad), _like_rows(g_grad, gain.shape[0], x.shape[0]), None
+    return _opaque(run)
 
 
-class FeedbackNetwork(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, shelf: Tensor, turns: Tensor, lines: list[int]) -> Tensor:
-        y, w, states = _engine.fdn_forward(_array(x), _array(shelf), _array(turns), lines, _threads())
-        ctx.save_for_backward(shelf, turns)
-        ctx.memory, ctx.lines = (w, states), lines
-        return torch.from_numpy(y)
+svf_cascade = sweep("svf")  # extra: nothing
+follower = sweep("follower")  # decoupled
+compressor_gain = sweep("compressor")  # choices
+allpass = sweep("allpass")  # delays
+feedback_compressor = sweep("feedback")  # choices
+feedback_network = sweep("fdn", coefficients=2)  # line lengths
+
+
+@_known
+class _DesignBackward(torch.autograd.Function):
+    """The numbers are there only so that a second derivative finds its way here, where it is refused."""
 
     @staticmethod
-    @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        shelf, turns = ctx.saved_tensors
-        w, states = ctx.memory
-        x_grad, shelf_grad, turn_grad = _engine.fdn_backward(
-            _array(shelf), _array(turns), w, states, _array(grad), ctx.lines, _threads()
-        )
-        batch = grad.shape[0]
-        shelf_rows = _like_rows(shelf_grad, shelf.shape[0], batch)
-        return torch.from_numpy(x_grad), shelf_rows, _like_rows(turn_grad, turns.shape[0], batch), None
-
-
-class FeedbackCompressor(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, settings: Tensor, choices: list[int]) -> Tensor:
-        y, states = _engine.feedback_forward(_array(x), _array(settings), choices, _threads())
-        ctx.save_for_backward(x, settings)
-        ctx.states, ctx.choices = states, choices
-        return torch.from_numpy(y)
+    def forward(grad: Tensor, slopes: Tensor, *numbers: Tensor) -> Tensor:
+        return (grad.unsqueeze(-1) * slopes).sum(-2)
 
     @staticmethod
-    @_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, settings = ctx.saved_tensors
-        x_grad, s_grad = _engine.feedback_backward(
-            _array(x), _array(settings), ctx.states, _array(grad), ctx.choices, _threads()
-        )
-        return torch.from_numpy(x_grad), _like_rows(s_grad, settings.shape[0], x.shape[0]), None
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise RuntimeError("second derivatives (create_graph=True) need the reference path; use path='reference'")
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, *inputs: Tensor) -> Any:
+        grad, slopes = (t.unsqueeze(0) if dim is None else t.movedim(dim, 0) for t, dim in zip(inputs[:2], dims, strict=False))
+        return _apply(_DesignBackward, grad, slopes), 0
+
+
+@_known
+class _Design(torch.autograd.Function):
+    """Coefficients of filters by the engine's own arithmetic, and the derivatives of each."""
+
+    @staticmethod
+    def forward(
+        frequency_hz: Tensor, gain_db: Tensor, q: Tensor, shapes: list[int], match: bool, sample_rate: float
+    ) -> tuple[Tensor, Tensor]:
+        numbers = _array(frequency_hz), _array(gain_db), _array(q)
+        c, slopes = _engine.design_filters(shapes, match, *numbers, sample_rate)
+        return torch.from_numpy(c), torch.from_numpy(slopes)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1], *inputs[:3])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Any) -> Any:
+        return *_apply(_DesignBackward, grad, *ctx.saved_tensors).unbind(-1), None, None, None
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, *inputs: Any) -> Any:
+        numbers = [
+            t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0)
+            for t, dim in zip(inputs[:3], dims, strict=False)
+        ]
+        return _apply(_Design, *numbers, *inputs[3:]), (0, 0)
+
+
+@_opaque
+def design_filters(
+    shapes: list[int], match: bool, frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float
+) -> Tensor:
+    found: Tensor = _apply(_Design, frequency_hz, gain_db, q, shapes, match, sample_rate)[0]
+    return found
 
 
 def gate_open(above_upper: Tensor, above_lower: Tensor, hold: Tensor) -> Tensor:

@@ -5,12 +5,12 @@ What the arguments mean stands in `reference`; the two paths are held together b
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from . import fast, reference
+from . import fast, filter_design, reference
 
 Path = Literal["auto", "fast", "reference"]
 
@@ -28,9 +28,27 @@ def _checked(x: Tensor) -> Tensor:
     return x
 
 
-def _run(function: Any, *arguments: Any) -> Tensor:
-    result: Tensor = function.apply(*arguments)
-    return result
+def design_filters(
+    shapes: list[str],
+    match: bool,
+    frequency_hz: Tensor,
+    gain_db: Tensor,
+    q: Tensor,
+    sample_rate: float,
+    path: Path = "auto",
+) -> Tensor:
+    """Coefficients of filters: frequencies in Hz, gains in dB and Qs (rows, ticks, sections), float64, give (…, sections, 5).
+
+    What the shapes are and what comes out stands in `filter_design`.
+    """
+    if frequency_hz.device.type == "cpu" and path != "reference":
+        numbers = [filter_design.SHAPES.index(shape) for shape in shapes]
+        return fast.design_filters(numbers, match, frequency_hz, gain_db, q, sample_rate)
+    columns = [
+        filter_design.design_svf(shape, match, frequency_hz[..., i], gain_db[..., i], q[..., i], sample_rate)
+        for i, shape in enumerate(shapes)
+    ]
+    return torch.stack(columns, -2)
 
 
 def svf_cascade(x: Tensor, c: Tensor, path: Path = "auto") -> Tensor:
@@ -38,22 +56,31 @@ def svf_cascade(x: Tensor, c: Tensor, path: Path = "auto") -> Tensor:
     c = c.to(x.dtype)
     if c.shape[2] == 0 or x.shape[-1] == 0:
         return _checked(x)
-    return _run(fast.SvfCascade, _checked(x), c) if _use_fast(x, path) else reference.svf_cascade(_checked(x), c)
+    return fast.svf_cascade(_checked(x), c, ()) if _use_fast(x, path) else reference.svf_cascade(_checked(x), c)
 
 
 def follower(x: Tensor, c: Tensor, decoupled: bool, path: Path = "auto") -> Tensor:
     """A level follower with attack and release: x (batch, channels, time), c (rows, ticks, 2)."""
     c = c.to(x.dtype)
     if _use_fast(_checked(x), path):
-        return _run(fast.Follower, x, c, decoupled)
+        return fast.follower(x, c, (decoupled,))
     return reference.follower(x, c, decoupled)
+
+
+def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool], path: Path = "auto") -> Tensor:
+    """From the level that a compressor's detectors hear, (batch, detectors, time), to their gains: see
+    `reference.compressor_gain`."""
+    settings = settings.to(level.dtype)
+    if _use_fast(_checked(level), path):
+        return fast.compressor_gain(level, settings, (choices,))
+    return reference.compressor_gain(level, settings, choices)
 
 
 def allpass(x: Tensor, gain: Tensor, delay: list[int], path: Path = "auto") -> Tensor:
     """Schroeder's all-pass: x (batch, channels, time), gain (rows, ticks), delay in frames for each channel."""
     gain = gain.to(x.dtype)
     if _use_fast(_checked(x), path):
-        return _run(fast.Allpass, x, gain, delay)
+        return fast.allpass(x, gain, (delay,))
     return reference.allpass(x, gain, delay)
 
 
@@ -61,7 +88,7 @@ def feedback_network(x: Tensor, shelf: Tensor, turns: Tensor, lines: list[int], 
     """A sixteen-line feedback delay network: x (batch, channels, time); see `reference.feedback_network`."""
     shelf, turns = shelf.to(x.dtype), turns.to(x.dtype)
     if _use_fast(_checked(x), path):
-        return _run(fast.FeedbackNetwork, x, shelf, turns, lines)
+        return fast.feedback_network(x, shelf, turns, (lines,))
     return reference.feedback_network(x, shelf, turns, lines)
 
 
@@ -69,7 +96,7 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int], path: P
     """A compressor that listens to its output: x (batch, channels, time); see `reference.feedback_compressor`."""
     settings = settings.to(x.dtype)
     if _use_fast(_checked(x), path):
-        return _run(fast.FeedbackCompressor, x, settings, choices)
+        return fast.feedback_compressor(x, settings, (choices,))
     return reference.feedback_compressor(x, settings, choices)
 
 

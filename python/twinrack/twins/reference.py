@@ -77,6 +77,27 @@ def follower(x: Tensor, c: Tensor, decoupled: bool) -> Tensor:
     return torch.stack(out, -1)
 
 
+def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool]) -> Tensor:
+    """What a compressor multiplies by, from the rectified level of its detectors (batch, detectors, time).
+
+    Args:
+        settings: (rows, ticks, 9): threshold in dB, slope, knee in dB, range in dB, makeup in dB, mix; and, held, rise, fall
+            and the averaging coefficient.
+        choices: RMS, ballistics on the level, decoupled.
+    """
+    rms, on_level, decoupled = choices
+    threshold, slope, knee, limit, makeup, mix = ramp(settings[..., :6], level.shape[-1]).unsqueeze(1).unbind(-1)
+    times, average = settings[..., 6:8], settings[..., 8:9]
+    if rms:
+        level = root(follower(level * level, average.expand(-1, -1, 2), False))
+    if on_level:
+        level = follower(level, times, decoupled)
+    reduction = reduction_db(decibels(level), threshold, slope, knee, limit)
+    if not on_level:
+        reduction = follower(reduction, times, decoupled)
+    return 1.0 - mix + mix * amplitude(makeup - reduction)
+
+
 def allpass(x: Tensor, gain: Tensor, delay: list[int]) -> Tensor:
     """Schroeder's all-pass on x (batch, channels, time): v[n] = x[n] + g v[n-D], y[n] = v[n-D] - g v[n].
 
@@ -197,6 +218,8 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int]) -> Tens
 
 def combine_channels(x: Tensor, mode: int) -> Tensor:
     """All channels (axis 1) as one: 0 the largest magnitude, 1 the magnitude of the mean, 2 the root of the mean power."""
+    if x.shape[1] == 1 and mode < 2:
+        return x.abs()
     if mode == 0:
         return x.abs().amax(1, keepdim=True)
     if mode == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..card import Card, Parameter, Value
-from .curves import tick_count
+from .curves import numbers_in, tick_count
 from .recursions import Path
 
 Given = float | str | bool | Tensor
@@ -57,11 +58,18 @@ def pack(card: Card, given: Mapping[str, Given], x: Tensor) -> Values:
     return values
 
 
+@functools.lru_cache(maxsize=4096)
+def _constant(value: float, single: bool, device: torch.device) -> Tensor:
+    """A number as (1, 1), float64; `single` rounds it to float32. Nobody writes into these."""
+    t = torch.tensor([[value]], dtype=torch.float32 if single else torch.float64)
+    return t.to(device, torch.float64)
+
+
 def _value(p: Parameter, given: Given, name: str, x: Tensor) -> Tensor | Value:
     if p.kind != "continuous":
         return p.check(given, name.rpartition(".")[0])
     if not isinstance(given, Tensor):
-        given = torch.tensor(float(p.check(given, name.rpartition(".")[0])), dtype=torch.float64)
+        return _constant(float(p.check(given, name.rpartition(".")[0])), x.dtype == torch.float32, x.device)
     batch, ticks = x.shape[0], tick_count(x.shape[-1])
     if p.rebuilds and (given.numel() > 1 if not p.learnable else given.dim() > 1 and given.shape[1] > 1):
         more = f", or ({batch},) for the batch" if p.learnable else ""
@@ -89,5 +97,5 @@ def check_ranges(card: Card, given: Mapping[str, Given]) -> None:
         p = card.addresses[address]
         if isinstance(value, Tensor) and p.kind == "continuous" and value.numel():
             slack = 1e-6 * (p.max - p.min)
-            for edge in (float(value.detach().min()), float(value.detach().max())):
+            for edge in map(float, numbers_in(value).aminmax()):
                 p.check(min(max(edge, p.min), p.max) if p.min - slack <= edge <= p.max + slack else edge, card.id)
