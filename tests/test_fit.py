@@ -16,7 +16,8 @@ from support import SHARED, music, recording
 from twinrack import demo
 from twinrack.train import data
 from twinrack.train import fit as fit_module
-from twinrack.train.data import find_latency, split
+from twinrack.train.data import find_latency, load_pairs, split
+from twinrack.train.starts import analysed
 
 RATE = 48000
 
@@ -410,3 +411,102 @@ def test_the_demo_with_recordings_of_ones_own(tmp_path):
     for name in ("demo.rack.json", "fitted.wav", "report.html"):
         assert (tmp_path / "demo" / name).exists()
     assert f"twinrack live --rack {Path(tmp_path) / 'demo' / 'demo.rack.json'}" in done.stdout
+
+
+# --- starts and choices ----------------------------------------------------------------------------------------------
+
+
+def made(rack, dry, rate=48000):
+    return load_pairs(dry, rack(dry, rate), rate, True)[0]
+
+
+def noise(seconds, rate=48000, seed=3):
+    return (0.1 * np.random.default_rng(seed).standard_normal((2, int(seconds * rate)))).astype(np.float32)
+
+
+def test_an_equaliser_is_read_from_the_spectra():
+    def eq(frequencies, gains, qs):
+        found = tr.ParametricEQ()
+        for i, (shape, f, g, q) in enumerate(zip(("low_shelf", "bell", "high_shelf"), frequencies, gains, qs, strict=True), 1):
+            for name, value in (("type", shape), ("frequency_hz", f), ("gain_db", g), ("q", q)):
+                found.set(f"band{i}.{name}", value)
+        return tr.Rack([found])
+
+    pairs = made(eq((150, 1100, 6000), (5, -7, 4), (0.7, 2.0, 0.7)), noise(6))
+    start = eq((100, 500, 9000), (0, 0, 0), (0.7, 0.7, 0.7))
+    read = analysed(start, pairs, 48000, start.twin(48000).learnable(), 2)[0].values()
+    assert read["parametric_eq.band1.gain_db"] == pytest.approx(5, abs=0.4)
+    assert read["parametric_eq.band2.frequency_hz"] == pytest.approx(1100, rel=0.03)
+    assert read["parametric_eq.band2.gain_db"] == pytest.approx(-7, abs=0.4)
+    assert read["parametric_eq.band2.q"] == pytest.approx(2, rel=0.15)
+    assert read["parametric_eq.band3.gain_db"] == pytest.approx(4, abs=0.4)
+    assert start.get("parametric_eq.band2.gain_db") == 0  # it is a copy
+
+
+def test_dynamics_and_decay_are_read_from_levels():
+    rng = np.random.default_rng(5)
+    levels = np.repeat(10 ** (rng.uniform(-50, 0, 60) / 20), 9600).astype(np.float32)
+    dry = levels * np.sin(2 * np.pi * 500 * np.arange(levels.size) / 48000).astype(np.float32)
+    dry = np.stack([dry, dry])
+
+    def read(hidden, start):
+        pairs = made(tr.Rack([hidden]), dry)
+        rack = tr.Rack([start])
+        return analysed(rack, pairs, 48000, rack.twin(48000).learnable(), 1)[0].values()
+
+    found = read(tr.Compressor(threshold_db=-28, ratio=5, knee_db=4, attack_ms=1, release_ms=20), tr.Compressor())
+    assert found["compressor.threshold_db"] == pytest.approx(-28, abs=3)
+    assert found["compressor.ratio"] == pytest.approx(5, rel=0.3)
+    found = read(tr.Gate(threshold_db=-30, range_db=30, attack_ms=0.5, hold_ms=1, release_ms=20), tr.Gate())
+    assert found["gate.threshold_db"] == pytest.approx(-30, abs=4)
+    found = read(tr.Limiter(input_gain_db=9, ceiling_db=-3), tr.Limiter())
+    assert found["limiter.input_gain_db"] == pytest.approx(9, abs=0.5)
+    assert found["limiter.ceiling_db"] == pytest.approx(-3, abs=0.2)
+
+    dry = np.zeros((2, 48000 * 8), np.float32)
+    dry[:, : 48000 * 2] = noise(2)
+    pairs = made(tr.Rack([tr.FDNReverb(decay_s=2.0, decay_low_s=2.5, decay_high_s=1.0, mix=0.5)]), dry)
+    rack = tr.Rack([tr.FDNReverb()])
+    found = analysed(rack, pairs, 48000, rack.twin(48000).learnable(), 1)[0].values()
+    for name, seconds in (("decay_s", 2.0), ("decay_low_s", 2.5), ("decay_high_s", 1.0)):
+        assert found[f"fdn_reverb.{name}"] == pytest.approx(seconds, rel=0.15), name
+
+
+def test_the_right_choices_are_found():
+    rng = np.random.default_rng(6)
+    envelope = np.repeat(10 ** (rng.uniform(-40, 0, 100) / 20), 1600)
+    dry = (envelope * rng.standard_normal((2, 160000)) * 0.2).astype(np.float32)
+    hidden = tr.Compressor(threshold_db=-26, ratio=5, attack_ms=8, release_ms=90, detector="rms", ballistics="level")
+    wet = tr.Rack([hidden])(dry, 48000)
+    start = tr.Rack([tr.Compressor()])
+    result = tr.fit(
+        start,
+        dry,
+        wet,
+        48000,
+        steps=20,
+        starts=1,
+        choices={"compressor.detector": ("peak", "rms"), "compressor.ballistics": ("gain", "level")},
+        learn=[f"compressor.{n}" for n in ("threshold_db", "ratio", "attack_ms", "release_ms", "rms_window_ms")],
+        progress=False,
+    )
+    best = result.structures[0]
+    assert best.choices == {"compressor.detector": "rms", "compressor.ballistics": "level"}
+    assert len(result.structures) == 4
+    assert result.fitted.error_db < -60
+    assert result.rack["compressor"].detector == "rms"
+    assert start["compressor"].detector == "peak"
+    assert "combinations" in str(result)
+    assert result.rack.provenance["structures"][0]["choices"]["compressor.ballistics"] == "level"
+
+
+def test_choices_that_cannot_be_tried():
+    x = noise(1)
+    with pytest.raises(ValueError, match="choice"):
+        tr.fit(tr.Rack([tr.Compressor()]), x, x, 48000, choices=["compressor.ratio"])
+    with pytest.raises(ValueError, match="combinations are too many"):
+        tr.fit(tr.Rack([tr.Compressor(), tr.Saturation()]), x, x, 48000, choices=["*"])
+    with pytest.raises(ValueError, match="none of"):
+        tr.fit(tr.Rack([tr.Compressor()]), x, x, 48000, choices={"compressor.detector": ("loud",)})
+    with pytest.raises(ValueError, match="starts = -1"):
+        tr.fit(tr.Rack([tr.Compressor()]), x, x, 48000, starts=-1)

@@ -89,12 +89,15 @@ struct FeedbackSweep {
       const T x = frames[c].own;
       if (choices.channel_mode == 0) {
         sum = std::max(sum, std::abs(x));
+      } else if (choices.channel_mode == 3) {
+        sum += std::abs(x);
       } else {
         sum += choices.channel_mode == 1 ? x : x * x;
       }
     }
     if (choices.channel_mode == 0) return sum;
     const T mean = sum / static_cast<T>(shape.channels);
+    if (choices.channel_mode == 3) return mean;
     return choices.channel_mode == 1 ? std::abs(mean) : std::sqrt(mean);
   }
 
@@ -133,6 +136,10 @@ struct FeedbackSweep {
         if (std::abs(kept[c].own) > std::abs(kept[loudest].own)) loudest = c;
       }
       own_grad[loudest] += grad * sign(kept[loudest].own);
+      return;
+    }
+    if (choices.channel_mode == 3) {
+      for (int c = 0; c < shape.channels; ++c) own_grad[c] += grad * sign(kept[c].own) / static_cast<T>(shape.channels);
       return;
     }
     T mean = 0;

@@ -81,7 +81,7 @@ void compressor_backward(const Shape& shape, const CompressorChoices& choices, c
 // knee, range, link, g and k of the low cut (ramped), rise, fall, average (held). states: batch x ticks x channels x 7.
 struct FeedbackChoices {
   bool low_cut, rms, on_level, decoupled;
-  int channel_mode;  // 0 maximum, 1 mean, 2 mean power
+  int channel_mode;  // 0 maximum, 1 mean, 2 mean power, 3 mean magnitude
 };
 template <class T>
 void feedback_forward(const Shape& shape, const FeedbackChoices& choices, const T* x, const T* settings, T* y,

@@ -24,15 +24,17 @@ namespace HWY_NAMESPACE {
 inline constexpr float loudest_level = 1e18f;
 
 // How linked channels are combined; in the order of the cards' options.
-enum class ChannelMode : int { maximum, mean, power_mean };
+enum class ChannelMode : int { maximum, mean, power_mean, magnitude_mean };
 
 inline float combine(ChannelMode mode, float gathered, float x) noexcept TR_RT {
   if (mode == ChannelMode::maximum) return std::max(gathered, std::abs(x));
+  if (mode == ChannelMode::magnitude_mean) return gathered + std::abs(x);
   return gathered + (mode == ChannelMode::mean ? x : x * x);
 }
 inline float combined(ChannelMode mode, float gathered, float channels) noexcept TR_RT {
   if (mode == ChannelMode::maximum) return gathered;
   const float mean = gathered / channels;
+  if (mode == ChannelMode::magnitude_mean) return mean;
   return mode == ChannelMode::mean ? std::abs(mean) : std::sqrt(mean);
 }
 
@@ -56,6 +58,9 @@ inline void combine_channels(ChannelMode mode, const float* const* x, int channe
       return;
     case ChannelMode::mean:
       gather([](float v) { return v; });
+      break;
+    case ChannelMode::magnitude_mean:
+      gather([](float v) { return std::abs(v); });
       break;
     case ChannelMode::power_mean:
       gather([](float v) { return v * v; });
@@ -92,6 +97,7 @@ class Together {
     odd_ = odd_ + (first - first) + (second - second);
     if (mode_ == ChannelMode::maximum) return Max(hn::Abs(first), hn::Abs(second));
     const Vec<float> half = hn::Set(Tag<float>(), 0.5f);
+    if (mode_ == ChannelMode::magnitude_mean) return (hn::Abs(first) + hn::Abs(second)) * half;
     if (mode_ == ChannelMode::mean) return hn::Abs(one_ ? first : (first + second) * half);
     return hn::Sqrt(one_ ? first * first : (first * first + second * second) * half);
   }

@@ -10,6 +10,8 @@ from twinrack.twins.filter_design import cut_section_q
 from twinrack.twins.recursions import design_filters, svf_cascade
 from twinrack.twins.values import Context, Values
 
+WITH_GAIN = ("bell", "low_shelf", "high_shelf")
+
 
 def coefficients(v: Values, at: Context) -> Tensor | None:
     """Of all filters, first to last, (rows, ticks, filters, 5); None when every band is off."""
@@ -21,7 +23,8 @@ def coefficients(v: Values, at: Context) -> Tensor | None:
         stages = int(band.slope_db_per_octave) // 12 if band.type in ("low_cut", "high_cut") else 1
         for stage in range(stages):
             shapes.append(band.type)
-            numbers += [band.frequency_hz, band.gain_db, cut_section_q(stage, stages, band.q)]
+            gain = band.gain_db if band.type in WITH_GAIN else band.gain_db.detach()
+            numbers += [band.frequency_hz, gain, cut_section_q(stage, stages, band.q)]
     if not shapes:
         return None
     frequency, gain, q = torch.stack(together(*numbers), -1).unflatten(-1, (len(shapes), 3)).unbind(-1)

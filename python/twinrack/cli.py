@@ -272,6 +272,8 @@ def fit(
     steps: Annotated[int, typer.Option(help="Training steps.")] = 300,
     learn: Annotated[list[str] | None, typer.Option(help="Address to train, * for any; may be repeated.")] = None,
     freeze: Annotated[list[str] | None, typer.Option(help="Address to keep; may be repeated.")] = None,
+    choices: Annotated[list[str] | None, typer.Option(help="Choice to try all options of, * for any; may be repeated.")] = None,
+    starts: Annotated[int, typer.Option(help="Take start values from the recordings, and try so many of them.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the random windows.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="File to save the state in, and to continue from.")] = None,
 ) -> None:
@@ -285,7 +287,18 @@ def fit(
     for path in (output, report):
         if path is not None:
             check_writable(path)
-    result = run(load(rack), dry, wet, steps=steps, learn=learn, freeze=freeze or (), seed=seed, checkpoint=checkpoint)
+    result = run(
+        load(rack),
+        dry,
+        wet,
+        steps=steps,
+        learn=learn,
+        freeze=freeze or (),
+        choices=choices or (),
+        starts=starts,
+        seed=seed,
+        checkpoint=checkpoint,
+    )
     print(result)
     result.rack.save(output)
     print(f"patch: {output}")

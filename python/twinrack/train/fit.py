@@ -6,7 +6,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import Audio
-from ..card import Parameter
+from ..card import Parameter, Value
 from ..effect import unknown
 from ..files import atomic, check_writable
 from ..rack import Rack
@@ -29,6 +29,8 @@ from .polish import Polished, polish
 from .progress import FitProgress
 from .result import FitResult, ParameterResult, in_units, provenance
 from .scan import SENSITIVE, scan
+from .starts import analysed
+from .structures import ROUNDS, Structure, combinations, open_choices, survivors
 
 if TYPE_CHECKING:
     pass
@@ -50,6 +52,8 @@ def fit(
     steps: int = 300,
     learn: Iterable[str] | None = None,
     freeze: Iterable[str] = (),
+    choices: Iterable[str] | Mapping[str, Sequence[Value]] = (),
+    starts: int = 0,
     learning_rate: float = 0.012,
     stft_weight: float = 1.0,
     waveform_weight: float = 1.0,
@@ -73,6 +77,10 @@ def fit(
         steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
         learn: addresses to train, with * for any ("compressor.*"); without, everything learnable.
         freeze: addresses that keep their start values.
+        choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
+            each: all combinations are tried in short rounds and the best goes on (see `structures`).
+        starts: take start values from the recordings, where there is an analysis for the effect (see `starts`): so many at
+            most, tried like choices; 0 begins with the rack's own values.
         learning_rate: size of the first steps.
         stft_weight, waveform_weight: of the two losses (see `distances`).
         polish_steps: at most so many second-order steps afterwards, where the waveforms come close (see `polish`).
@@ -99,6 +107,7 @@ def fit(
         ("polish_steps", polish_steps, 0),
         ("batch", batch, 1),
         ("patience", patience, 1),
+        ("starts", starts, 0),
     ):
         if not isinstance(number, int) or number < least:
             raise ValueError(f"{name} = {number!r} is no whole number from {least} on")
@@ -124,15 +133,29 @@ def fit(
         "patience": patience,
         "seed": seed,
     }
-    twin = RackTwin(rack, rate)
-    addresses = _chosen(twin, learn, freeze)
-    settings["learn"] = addresses
-    run = _Run(twin, pairs, rate, addresses, settings)
-    start = run.measure(rack)
+    opened = open_choices(rack, choices)
+    learn, freeze = list(learn) if learn is not None and not isinstance(learn, str) else learn, list(freeze)
+    given, tried = rack, list[Structure]()
     bar = FitProgress(steps, progress)
     keep_memory()
     torch.set_flush_denormal(True)  # decaying tails would cost many times the rest
     with bar:
+        try:
+            racks = combinations(rack, opened)
+            if starts:
+                which = _chosen(RackTwin(rack, rate), learn, freeze)
+                racks = [start for r in racks for start in analysed(r, pairs, rate, which, starts)]
+            if len(racks) > 1:
+                racks, tried = _best_structures(racks, opened, pairs, rate, settings, (learn, freeze), bar)
+            rack = racks[0]
+        except KeyboardInterrupt:
+            bar.close()
+            raise
+        twin = RackTwin(rack, rate)
+        addresses = _chosen(twin, learn, freeze)
+        settings |= {"learn": addresses, "choices": list(opened), "starts": starts}
+        run = _Run(twin, pairs, rate, addresses, settings)
+        start = run.measure(given)
         try:
             run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
             run.finish(bar)
@@ -144,28 +167,59 @@ def fit(
     fitted_rack = twin.to_rack()
     fitted = run.measure(fitted_rack)
     if fitted.error_db + 10 * fitted.stft > start.error_db + 10 * start.stft and fitted.stft > start.stft:
-        fitted_rack, fitted, run.stopped = rack.copy(), start, f"{run.stopped}; nothing better than the start was found"
+        fitted_rack, fitted, run.stopped = given.copy(), start, f"{run.stopped}; nothing better than the start was found"
     result = FitResult(
         rack=fitted_rack,
-        start_rack=rack.copy(),
+        start_rack=given.copy(),
         pairs=pairs,
         sample_rate=rate,
         nothing=run.measure(None),
         start=start,
         fitted=fitted,
-        parameters=_parameters(rack, fitted_rack, addresses, run),
+        parameters=_parameters(given, fitted_rack, addresses, run),
         history=run.history,
         settings=settings,
         stopped=run.stopped,
         skipped_steps=run.skipped,
         seconds=time.monotonic() - began,
         splits=run.splits,
+        structures=tried,
     )
     fitted_rack.provenance = provenance(result)
     if run.history:
         rows = [[h["step"], h["loss"], h["held_out"]] for h in run.history]
         fitted_rack.arrays = {"history_step_loss_held_out": np.array(rows, np.float32)}
     return result
+
+
+def _best_structures(
+    racks: list[Rack],
+    opened: dict[str, Sequence[Value]],
+    pairs: list[Pair],
+    rate: float,
+    settings: dict[str, Any],
+    which: tuple[Iterable[str] | None, Iterable[str]],
+    bar: FitProgress,
+) -> tuple[list[Rack], list[Structure]]:
+    """The racks that are left after the rounds, and all that were tried, best first."""
+    dropped: list[Structure] = []
+    for steps, polish_steps in ROUNDS:
+        found = []
+        for number, candidate in enumerate(racks):
+            bar.trying(number + 1, len(racks))
+            short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
+            twin = RackTwin(candidate, rate)
+            run = _Run(twin, pairs, rate, _chosen(twin, *which), short)
+            run.train(FitProgress(steps, False), None, None)
+            run.finish(FitProgress(steps, False))
+            run.restore_best()
+            after = twin.to_rack()
+            options = {address: after.get(address) for address in opened}
+            found.append((Structure(options, run.measure(after), run.best[0], steps), after))
+        kept = survivors(found)
+        dropped += [s for s, _ in found if s not in [k for k, _ in kept]]
+        racks = [r for _, r in kept]
+    return racks, [s for s, _ in kept] + sorted(dropped, key=lambda s: s.score)
 
 
 def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) -> list[str]:

@@ -47,6 +47,14 @@ class FitProgress:
         if self._wanted:
             self._bar.update(self._task, completed=step, words=f"loss {loss:.4f}  {self._words(values)}")
 
+    def trying(self, number: int, of: int) -> None:
+        if self._wanted:
+            self._bar.update(self._task, words=f"trying combination {number} of {of}")
+
+    def close(self) -> None:
+        if self._wanted:
+            self._bar.stop()
+
     def searching(self, names: list[str]) -> None:
         if self._wanted:
             self._bar.update(self._task, words=f"searching where {', '.join(names)} begins")

@@ -17,9 +17,13 @@ from ..rack import Rack
 from ..twins.constrain import to_value
 from .data import Pair, Split
 from .distances import Distances
+from .structures import Structure
 
 if TYPE_CHECKING:
     from os import PathLike
+
+
+SHOWN = 5  # combinations in the printed result
 
 
 @dataclass
@@ -68,6 +72,7 @@ class FitResult:
     seconds: float
     target_rack: Rack | None = None
     splits: list[Split] = field(default_factory=list)
+    structures: list[Structure] = field(default_factory=list)  # that were tried, best first
 
     def __str__(self) -> str:
         lines = [
@@ -78,6 +83,9 @@ class FitResult:
         ]
         if self.skipped_steps:
             lines.append(f"  {self.skipped_steps} steps were skipped because the loss or a gradient was not finite")
+        if self.structures:
+            lines.append(f"  of {len(self.structures)} combinations and starts, after the rounds that each was in:")
+            lines += [f"    {s}" for s in self.structures[:SHOWN]]
         vague = [p.address for p in self.parameters if p.determined is False]
         if vague:
             lines.append(f"  the recording does not determine: {', '.join(vague)}")
@@ -125,6 +133,7 @@ def provenance(r: FitResult) -> dict[str, Any]:
         "stopped": r.stopped,
         "skipped_steps": r.skipped_steps,
         "held_out": {"nothing": r.nothing.to_json(), "start": r.start.to_json(), "fitted": r.fitted.to_json()},
+        "structures": [{"choices": s.choices, "steps": s.steps, **s.distances.to_json()} for s in r.structures],
         "start_values": {p.address: readable(p.start) for p in r.parameters},
         "standard_errors": {p.address: None if p.standard_error is None else readable(p.standard_error) for p in r.parameters},
         "not_determined": [p.address for p in r.parameters if p.determined is False],

@@ -13,7 +13,7 @@ from .recursions import follower, svf_cascade
 from .reference import combine_channels
 from .values import Context, Values
 
-CHANNEL_MODES = ("maximum", "mean", "power_mean")
+CHANNEL_MODES = ("maximum", "mean", "power_mean", "magnitude_mean")
 
 
 def share_per_frame(time_ms: Tensor, sample_rate: float) -> Tensor:

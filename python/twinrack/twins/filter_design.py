@@ -118,6 +118,15 @@ def design_svf(shape: str, match: bool, frequency_hz: Tensor, gain_db: Tensor, q
     return torch.stack([torch.tan(0.5 * w) * shift, k, m0, m1, m2], -1)
 
 
+def magnitude_db(c: Tensor, frequency_hz: Tensor, sample_rate: float) -> Tensor:
+    """Of filters (…, 5) at frequencies (n,), in dB: (…, n)."""
+    g, k, m0, m1, m2 = (t.unsqueeze(-1) for t in c.unbind(-1))
+    x = torch.tan(math.pi * frequency_hz / sample_rate) / g  # the frequency relative to the poles
+    real, imaginary = m0 * (1.0 - x * x) + m2, (m0 * k + m1) * x
+    power = (real * real + imaginary * imaginary) / ((1.0 - x * x) ** 2 + (k * x) ** 2)
+    return (10.0 / math.log(10.0)) * torch.log(power.clamp(min=1e-12))
+
+
 def cut_section_q(section: int, sections: int, q: Tensor) -> Tensor:
     """Q of one section of a steep cut: Butterworth, the most resonant section scaled by the user's Q."""
     if sections == 1:

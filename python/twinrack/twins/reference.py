@@ -182,7 +182,7 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int]) -> Tens
         settings: (rows, ticks, 10): threshold in dB, slope, knee in dB, range in dB, link, g and k of the low cut (g is 0 in
             ticks in which it is off); and, held, rise, fall and the averaging coefficient.
         choices: low cut on, RMS, ballistics on the level, decoupled (0 or 1 each), channel mode (0 maximum, 1 mean, 2 mean of
-            powers).
+            powers, 3 mean of magnitudes).
     """
     low_cut, rms, on_level, decoupled, mode = choices
     frames = x.shape[-1]
@@ -217,13 +217,16 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int]) -> Tens
 
 
 def combine_channels(x: Tensor, mode: int) -> Tensor:
-    """All channels (axis 1) as one: 0 the largest magnitude, 1 the magnitude of the mean, 2 the root of the mean power."""
+    """All channels (axis 1) as one: 0 the largest magnitude, 1 the magnitude of the mean, 2 the root of the mean power, 3
+    the mean of the magnitudes."""
     if x.shape[1] == 1 and mode < 2:
         return x.abs()
     if mode == 0:
         return x.abs().amax(1, keepdim=True)
     if mode == 1:
         return x.mean(1, keepdim=True).abs()
+    if mode == 3:
+        return x.abs().mean(1, keepdim=True)
     return root((x * x).mean(1, keepdim=True))
 
 

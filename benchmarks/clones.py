@@ -1,0 +1,140 @@
+"""Clones of real processors: fits the matching rack to recordings before and after one, and says how near it came.
+
+    python benchmarks/clones.py FOLDER                    every pair of a folder: dry.flac, and KIND_NAME.flac for each
+    python benchmarks/clones.py DRY WET --kind compressor  a pair of your own
+
+Kinds: eq, compressor, gate, limiter, reverb, saturator. Prints, on held-out audio: the error relative to the target, the
+multi-resolution STFT distance, the mean difference of levels in 100 ms, and in 10 ms (for dynamics that is the distance of
+the gain's trajectory); for doing nothing, for the start values and for the fit. --out FOLDER keeps the racks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import twinrack as tr
+from twinrack.audio import Audio
+from twinrack.card import Value
+from twinrack.train.result import FitResult
+
+GATE_DB = -60.0
+
+
+@dataclass(frozen=True)
+class Kind:
+    rack: Callable[[], tr.Rack]
+    choices: tuple[str, ...] | dict[str, tuple[Value, ...]] = ()
+    steps: int = 200
+    starts: int = 1
+
+
+def equaliser() -> tr.Rack:
+    eq = tr.ParametricEQ()
+    shapes = ("low_cut", "low_shelf", "bell", "bell", "bell", "high_shelf")
+    for i, (shape, f) in enumerate(zip(shapes, (20.0, 120.0, 400.0, 1200.0, 3000.0, 8000.0), strict=True), 1):
+        eq.set(f"band{i}.type", shape)
+        eq.set(f"band{i}.frequency_hz", f)
+    return tr.Rack([tr.Gain(), eq])
+
+
+KINDS = {
+    "eq": Kind(
+        equaliser,
+        {"parametric_eq.band1.type": ("off", "low_cut"), "parametric_eq.warping": ("matched", "bilinear")},
+        150,
+        starts=4,
+    ),
+    "compressor": Kind(
+        lambda: tr.Rack([tr.Compressor()]),
+        ("compressor.detector", "compressor.ballistics", "compressor.envelope", "compressor.channel_mode"),
+    ),
+    "gate": Kind(lambda: tr.Rack([tr.Gate()]), ("gate.detector", "gate.channel_mode")),
+    "limiter": Kind(lambda: tr.Rack([tr.Limiter()]), ("limiter.detector",)),
+    "reverb": Kind(lambda: tr.Rack([tr.FDNReverb()]), (), 250),
+    "saturator": Kind(lambda: tr.Rack([tr.Saturation(), equaliser()["parametric_eq"]]), ("saturation.curve",)),
+}
+ALIASES = {"tape": "saturator", "tube": "saturator"}
+
+
+def trajectory_db(rack: tr.Rack | None, result: FitResult) -> float:
+    """Mean difference of the level in 10 ms, on held-out audio where the target is above the gate."""
+    gaps = []
+    for pair, parts in zip(result.pairs, result.splits, strict=True):
+        y = pair.dry if rack is None else rack(pair.dry, result.sample_rate)
+        size = int(0.01 * result.sample_rate)
+
+        def levels(x: Audio, size: int = size) -> np.ndarray:
+            n = x.shape[1] // size
+            return 10 * np.log10(np.mean(x[:, : n * size].astype(np.float64).reshape(x.shape[0], n, size) ** 2, (0, 2)) + 1e-12)
+
+        for a, b in parts.held_out:
+            target = levels(pair.wet[:, a:b])
+            gaps.append(np.abs(levels(y[:, a:b]) - target)[target > GATE_DB])
+    return float(np.mean(np.concatenate(gaps)))
+
+
+def clone(dry: Path, wet: Path, kind: Kind, seed: int) -> FitResult:
+    return tr.fit(
+        kind.rack(),
+        dry,
+        wet,
+        steps=kind.steps,
+        choices=kind.choices,
+        starts=kind.starts,
+        seed=seed,
+        progress=False,
+        polish_steps=40,
+    )
+
+
+def row(name: str, result: FitResult, seconds: float) -> str:
+    cells = []
+    for rack, d in ((None, result.nothing), (result.start_rack, result.start), (result.rack, result.fitted)):
+        cells.append(f"{d.error_db:.1f} / {d.stft:.3f} / {d.level_db:.2f} / {trajectory_db(rack, result):.2f}")
+    found = ", ".join(f"{v}" for v in (result.structures[0].choices.values() if result.structures else ()))
+    return f"| {name} | {' | '.join(cells)} | {found} | {seconds:.0f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dry", type=Path)
+    parser.add_argument("wet", type=Path, nargs="?")
+    parser.add_argument("--kind", choices=sorted(KINDS))
+    parser.add_argument("--only", default="", help="names that contain this")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--out", type=Path, help="folder for the racks")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.wet is not None:
+        if arguments.kind is None:
+            parser.error("name the --kind of processor")
+        jobs = [(arguments.wet.stem, arguments.dry, arguments.wet, KINDS[arguments.kind])]
+    else:
+        jobs = []
+        for wet in sorted(arguments.dry.glob("*_*.flac")):
+            first = wet.stem.partition("_")[0]
+            kind = KINDS.get(ALIASES.get(first, first))
+            if kind is not None and arguments.only in wet.stem:
+                jobs.append((wet.stem, arguments.dry / "dry.flac", wet, kind))
+    print("Each cell: error in dB / STFT distance / level in 100 ms, dB / level in 10 ms, dB\n")
+    print("| pair | doing nothing | start | fitted | choices | s |\n| --- | --- | --- | --- | --- | ---: |", flush=True)
+    for name, dry, wet, kind in jobs:
+        began = time.monotonic()
+        result = clone(dry, wet, kind, arguments.seed)
+        print(row(name, result, time.monotonic() - began), flush=True)
+        if arguments.out is not None:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            result.rack.save(arguments.out / f"{name}.rack.json")
+            (arguments.out / f"{name}.txt").write_text(f"{result}\n" + "\n".join(map(str, result.structures)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
