@@ -74,6 +74,7 @@ sanitize: $(VENV)/checks ## the engine under storm, with address, undefined-beha
 	$(BIN)/python tools/sanitize.py
 
 soak: $(VENV)/checks ## the long proofs, about half an hour
+	TWINRACK_CERTIFY_RACKS=10000 $(BIN)/python -m pytest tests/test_certify.py -s
 	TWINRACK_PARITY_CASES=400 $(BIN)/python -m pytest tests/test_parity.py -s
 	TWINRACK_LIMITER_SIGNALS=1000000 $(BIN)/python -m pytest tests/test_limiter.py -s
 	TWINRACK_STORM_BLOCKS=10000000 $(BIN)/python tools/sanitize.py

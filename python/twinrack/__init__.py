@@ -17,6 +17,7 @@ from .response import Response
 from .tree import Chain, Parallel, dry_wet
 
 if TYPE_CHECKING:
+    from .explain.certify import Certificate, certify
     from .live_stream import LiveStream, devices, live
     from .patch import load
     from .train.fit import fit
@@ -30,12 +31,15 @@ _LAZY = {
     "devices": "live_stream",
     "fit": "train.fit",
     "FitResult": "train.result",
+    "Certificate": "explain.certify",
+    "certify": "explain.certify",
     "LiveStream": "live_stream",
 }
 
 __all__ = [
     "CARDS",
     "Card",
+    "Certificate",
     "Chain",
     "Effect",
     "FitResult",
@@ -45,6 +49,7 @@ __all__ = [
     "Parallel",
     "Rack",
     "Response",
+    "certify",
     "devices",
     "dry_wet",
     "find_card",

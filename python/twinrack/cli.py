@@ -124,6 +124,22 @@ def show(patch: Annotated[Path, typer.Argument(help="A .rack.json file.")]) -> N
 
 
 @app.command()
+def certify(
+    patch: Annotated[Path, typer.Argument(help="A .rack.json file.")],
+    write: Annotated[bool, typer.Option(help="Write the certificate into the file.")] = False,
+) -> None:
+    """Prove that every loop in a patch is stable, with its margin; fails where that cannot be proved."""
+    from .explain.certify import certify as prove
+    from .patch import load
+
+    rack = load(patch)
+    print(prove(rack))
+    if write:
+        rack.save(patch)
+        print(f"written into {patch}")
+
+
+@app.command()
 def render(
     files: Annotated[list[Path], typer.Argument(help="Input files or folders, and last the output file or folder.")],
     rack: RackOption,

@@ -1,0 +1,14 @@
+"""The two releases; the means and the largest of a window forget for certain."""
+
+from twinrack.effect import Effect
+from twinrack.explain.certify import Loop, follower_loop
+
+SLOW_FACTOR = 6.0
+
+
+def loops(effect: Effect, sample_rate: float) -> list[Loop]:
+    release = float(effect.get("release_ms"))
+    return [
+        follower_loop("release", release, sample_rate),
+        follower_loop("slow release", SLOW_FACTOR * release, sample_rate),
+    ]

@@ -1,0 +1,158 @@
+"""A proof that nothing in a rack can run away: every loop by its gain, and how far that is from 1.
+
+A rack is a tree, so sound never comes back to an effect; what loops there are lie inside the effects, and
+`plugins/<id>/loops.py` names all of them. Three arguments cover them:
+
+- *poles*: a filter that does not change is stable when its poles lie inside the unit circle. A trapezoidal state-variable
+  filter also stays bounded while it moves, for any positive frequency and damping.
+- *small gain*: a loop whose parts together never raise the level at any frequency decays, whatever the phases: delays and
+  orthogonal matrices (also turning ones) keep the energy, so the attenuation decides (G. Zames, 1966).
+- *shares*: a follower moves a share between 0 and 1 of the way to a value that does not depend on it, so it stays between
+  the least and the largest of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from .. import _engine
+from ..effect import Effect
+from ..rack import Rack
+
+RATES = (8000.0, 44100.0, 48000.0, 88200.0, 96000.0, 192000.0)
+ROUNDING = 1e-6  # what float32 may add to the gain of a loop; a follower's share it can only round within 0 to 1
+SHAPES = ("bell", "low_shelf", "high_shelf", "low_cut", "high_cut", "notch", "band_pass", "all_pass")
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One loop: what it is, by which argument it is stable, and the largest factor by which one turn multiplies."""
+
+    name: str
+    argument: str
+    gain: float
+
+    @property
+    def margin(self) -> float:
+        return 1.0 - self.gain
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The loops of a rack by effect, at the sample rate where each is nearest to 1."""
+
+    loops: dict[str, list[Loop]]
+    rates: tuple[float, ...]
+
+    @property
+    def margin(self) -> float:
+        """The smallest of all; 1 where there is no loop."""
+        return min((loop.margin for loops in self.loops.values() for loop in loops), default=1.0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "rates": list(self.rates),
+            "margin": float(f"{self.margin:.6g}"),
+            "loops": {
+                address: [{"name": x.name, "argument": x.argument, "gain": float(f"{x.gain:.9g}")} for x in loops]
+                for address, loops in self.loops.items()
+            },
+        }
+
+    def __str__(self) -> str:
+        lines = [f"stable at {self.rates[0]:g} to {self.rates[-1]:g} Hz, smallest margin {self.margin:.3g}"]
+        for address, loops in self.loops.items():
+            if not loops:
+                lines.append(f"  {address}: no loop")
+            lines += [f"  {address}: {x.name}, {x.argument}, gain {x.gain:.6g}, margin {x.margin:.3g}" for x in loops]
+        return "\n".join(lines)
+
+
+def certify(rack: Rack, sample_rates: Sequence[float] = RATES) -> Certificate:
+    """Prove that every loop of a rack is stable with its present values, and write that into the rack's provenance.
+
+    Args:
+        rack: its `provenance` gets a "stability" entry, which is saved with it.
+        sample_rates: Hz, at which it must hold.
+
+    Returns:
+        All loops with their margins.
+
+    Raises:
+        ValueError: names a loop that cannot be proved, and why; the provenance then has no such entry.
+    """
+    provenance = {k: v for k, v in (rack.provenance or {}).items() if k != "stability"}
+    rack.provenance = provenance
+    found: dict[str, list[Loop]] = {}
+    for address, effect in rack.addresses().items():
+        nearest: dict[str, Loop] = {}
+        for rate in sample_rates:
+            for loop in loops_of(effect, float(rate)):
+                if loop.name not in nearest or loop.gain > nearest[loop.name].gain:
+                    nearest[loop.name] = loop
+        for loop in nearest.values():
+            if not loop.gain < (1.0 if loop.argument == "shares" else 1.0 - ROUNDING):
+                raise ValueError(
+                    f"{address}: {loop.name} has a gain of {loop.gain:.9g}, so it cannot be proved that it decays; "
+                    f"{_advice(effect)}"
+                )
+        found[address] = list(nearest.values())
+    certificate = Certificate(found, tuple(float(r) for r in sample_rates))
+    rack.provenance = provenance | {"stability": certificate.to_json()}
+    return certificate
+
+
+def _advice(effect: Effect) -> str:
+    if "freeze" in effect.values() and effect.get("freeze"):
+        return "switch freeze off"
+    return "move its values into the expected ranges"
+
+
+def loops_of(effect: Effect, sample_rate: float) -> list[Loop]:
+    """The loops inside one effect, as its folder names them.
+
+    Raises:
+        ValueError: the folder has no loops.py, so nothing is known.
+    """
+    name = f"twinrack.plugins.{effect.card.id}.loops"
+    try:
+        module = import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ValueError(f"{effect.card.id} does not say what loops it has (plugins/{effect.card.id}/loops.py)") from None
+    found: list[Loop] = module.loops(effect, sample_rate)
+    return found
+
+
+def filter_loop(
+    name: str, shape: str, frequency_hz: float, gain_db: float, q: float, sample_rate: float, match: bool = False
+) -> Loop:
+    """A second-order filter by the radius of its poles."""
+    c, _ = _engine.design_filters([SHAPES.index(shape)], match, [frequency_hz], [gain_db], [q], sample_rate)
+    g, k = (float(np.float32(v)) for v in np.asarray(c).reshape(-1)[:2])
+    # s^2 + k s + 1, s = (z - 1) / (g (z + 1)):  a0 z^2 + a1 z + a2
+    a0, a1, a2 = 1.0 + g * k + g * g, 2.0 * (g * g - 1.0), 1.0 - g * k + g * g
+    real = a1 * a1 - 4.0 * a0 * a2
+    radius = np.sqrt(a2 / a0) if real < 0.0 else (abs(a1) + np.sqrt(real)) / (2.0 * a0)
+    return Loop(name, "poles", float(radius))
+
+
+def follower_loop(name: str, time_ms: float, sample_rate: float) -> Loop:
+    """A follower by what it keeps of its state in a frame."""
+    return Loop(name, "shares", float(np.exp(-1.0 / (time_ms * 1e-3 * sample_rate))))
+
+
+def cut_loops(effect: Effect, sample_rate: float, **cuts: str) -> list[Loop]:
+    """Cuts of the effect by the address of their frequency: low_cut="sidechain_low_cut_hz"."""
+    return [
+        filter_loop(f"{shape.replace('_', ' ')}", shape, float(effect.get(address)), 0.0, np.sqrt(0.5), sample_rate)
+        for shape, address in cuts.items()
+    ]
