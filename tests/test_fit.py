@@ -14,7 +14,7 @@ import torch
 import twinrack as tr
 from support import SHARED, music, recording
 from twinrack import demo
-from twinrack.train import data
+from twinrack.train import data, losses
 from twinrack.train import fit as fit_module
 from twinrack.train.data import find_latency, load_pairs, split
 from twinrack.train.starts import analysed
@@ -151,28 +151,27 @@ def test_learn_and_freeze(small):
         tr.fit(start, x, wet, RATE, freeze=["*"])
 
 
-def test_a_step_that_is_not_finite_is_skipped_counted_and_told(small, monkeypatch):
+def test_a_step_that_is_not_finite_is_skipped_counted_and_told(small):
     start, x, wet = small
     calls = {"n": 0}
-    honest = fit_module.stft_loss
 
     def sometimes(y, t):
-        calls["n"] += 1
-        loss = honest(y, t)
-        return loss * float("nan") if calls["n"] % 3 == 0 else loss
+        calls["n"] += torch.is_grad_enabled()  # steps, not checks
+        loss = tr.losses.STFT()(y, t, RATE)
+        return loss * float("nan") if torch.is_grad_enabled() and calls["n"] % 3 == 0 else loss
 
-    monkeypatch.setattr(fit_module, "stft_loss", sometimes)
-    result = tr.fit(start, x, wet, RATE, steps=30, progress=False)
+    loss = tr.losses.Waveform() + tr.losses.Custom("sometimes", sometimes)
+    result = tr.fit(start, x, wet, RATE, steps=30, loss=loss, progress=False)
     assert result.skipped_steps == 10
     assert "10 steps were skipped" in str(result)
     assert all(np.isfinite(p.fitted) for p in result.parameters)
     assert result.fitted.error_db < -40
 
 
-def test_a_gradient_that_is_not_finite_never_steps(small, monkeypatch):
+def test_a_gradient_that_is_not_finite_never_steps(small):
     start, x, wet = small
-    monkeypatch.setattr(fit_module, "waveform_loss", lambda y, t: torch.sqrt((y - y).abs().sum()))  # slope infinite at 0
-    result = tr.fit(start, x, wet, RATE, steps=5, progress=False, polish_steps=0)
+    steep = tr.losses.Custom("steep", lambda y, t: torch.sqrt((y - y).abs().sum()))  # slope infinite at 0
+    result = tr.fit(start, x, wet, RATE, steps=5, loss=steep + tr.losses.STFT(), progress=False, polish_steps=0)
     assert result.skipped_steps == 5
     assert all(np.isfinite(p.fitted) for p in result.parameters)
 
@@ -330,7 +329,7 @@ def test_every_window_holds_something_to_train_on():
     pairs, _ = data.load_pairs(x, x, 8000, False)
     rack = tr.Rack([tr.FDNReverb()])
     settings = {"window_s": 0.6, "batch": 1, "validation": True, "seed": 0, "stft_weight": 1.0, "waveform_weight": 1.0}
-    run = fit_module._Run(rack.twin(8000), pairs, 8000.0, ["fdn_reverb.mix"], settings)
+    run = fit_module._Run(rack.twin(8000), pairs, 8000.0, ["fdn_reverb.mix"], settings, losses.usual(1.0, 1.0))
     for _ in range(300):
         _, _, parts = run._windows()
         assert parts[0]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .explain.certify import Certificate, certify
     from .live_stream import LiveStream, devices, live
     from .patch import load
+    from .train import losses
     from .train.fit import fit
     from .train.result import FitResult
 
@@ -34,7 +35,9 @@ _LAZY = {
     "Certificate": "explain.certify",
     "certify": "explain.certify",
     "LiveStream": "live_stream",
+    "losses": "train.losses",
 }
+_MODULES = ("losses",)
 
 __all__ = [
     "CARDS",
@@ -56,6 +59,7 @@ __all__ = [
     "fit",
     "live",
     "load",
+    "losses",
 ]
 __all__ += _effects.__all__
 
@@ -65,7 +69,7 @@ def __getattr__(name: str) -> Any:
         from importlib import import_module
 
         module = import_module(f".{_LAZY[name]}", __name__)
-        value = getattr(module, name)
+        value = module if name in _MODULES else getattr(module, name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'twinrack' has no attribute {name!r}")

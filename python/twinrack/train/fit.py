@@ -24,7 +24,8 @@ from ..twins.constrain import to_value
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
 from .data import Pair, Source, load_pairs, split
-from .distances import Distances, distances, stft_loss, waveform_loss
+from .distances import Distances, distances
+from .losses import STFT, Loss, SoundTerm, Term, Waveform, usual
 from .polish import Polished, polish
 from .progress import FitProgress
 from .result import FitResult, ParameterResult, in_units, provenance
@@ -55,6 +56,7 @@ def fit(
     choices: Iterable[str] | Mapping[str, Sequence[Value]] = (),
     starts: int = 0,
     learning_rate: float = 0.012,
+    loss: Loss | Term | None = None,
     stft_weight: float = 1.0,
     waveform_weight: float = 1.0,
     polish_steps: int = 30,
@@ -82,7 +84,8 @@ def fit(
         starts: take start values from the recordings, where there is an analysis for the effect (see `starts`): so many at
             most, tried like choices; 0 begins with the rack's own values.
         learning_rate: size of the first steps.
-        stft_weight, waveform_weight: of the two losses (see `distances`).
+        loss: what is lowered (see `losses`); without, the next two.
+        stft_weight, waveform_weight: of `losses.STFT` and `losses.Waveform`.
         polish_steps: at most so many second-order steps afterwards, where the waveforms come close (see `polish`).
         window_s: longer recordings are trained in random windows of this length, started from silence.
         batch: windows in one step.
@@ -133,6 +136,10 @@ def fit(
         "patience": patience,
         "seed": seed,
     }
+    lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
+    if not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
+        raise ValueError("the loss has no term on the sound; add one, such as losses.STFT()")
+    settings["loss"] = str(lowered)
     opened = open_choices(rack, choices)
     learn, freeze = list(learn) if learn is not None and not isinstance(learn, str) else learn, list(freeze)
     given, tried = rack, list[Structure]()
@@ -146,7 +153,7 @@ def fit(
                 which = _chosen(RackTwin(rack, rate), learn, freeze)
                 racks = [start for r in racks for start in analysed(r, pairs, rate, which, starts)]
             if len(racks) > 1:
-                racks, tried = _best_structures(racks, opened, pairs, rate, settings, (learn, freeze), bar)
+                racks, tried = _best_structures(racks, opened, pairs, rate, settings, lowered, (learn, freeze), bar)
             rack = racks[0]
         except KeyboardInterrupt:
             bar.close()
@@ -154,7 +161,7 @@ def fit(
         twin = RackTwin(rack, rate)
         addresses = _chosen(twin, learn, freeze)
         settings |= {"learn": addresses, "choices": list(opened), "starts": starts}
-        run = _Run(twin, pairs, rate, addresses, settings)
+        run = _Run(twin, pairs, rate, addresses, settings, lowered)
         start = run.measure(given)
         try:
             run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
@@ -198,6 +205,7 @@ def _best_structures(
     pairs: list[Pair],
     rate: float,
     settings: dict[str, Any],
+    loss: Loss,
     which: tuple[Iterable[str] | None, Iterable[str]],
     bar: FitProgress,
 ) -> tuple[list[Rack], list[Structure]]:
@@ -209,7 +217,7 @@ def _best_structures(
             bar.trying(number + 1, len(racks))
             short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
             twin = RackTwin(candidate, rate)
-            run = _Run(twin, pairs, rate, _chosen(twin, *which), short)
+            run = _Run(twin, pairs, rate, _chosen(twin, *which), short, loss)
             run.train(FitProgress(steps, False), None, None)
             run.finish(FitProgress(steps, False))
             run.restore_best()
@@ -246,7 +254,10 @@ def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) 
 class _Run:
     """The state of one training: the twin, the best values so far, the record."""
 
-    def __init__(self, twin: RackTwin, pairs: list[Pair], rate: float, addresses: list[str], settings: dict[str, Any]) -> None:
+    def __init__(
+        self, twin: RackTwin, pairs: list[Pair], rate: float, addresses: list[str], settings: dict[str, Any], loss: Loss
+    ) -> None:
+        self.loss, self.parts = loss, dict[str, float]()
         self.twin, self.pairs, self.rate, self.settings = twin, pairs, rate, settings
         self.addresses = addresses
         self.raw: list[nn.Parameter] = [twin.raw_of(a) for a in addresses]
@@ -267,12 +278,16 @@ class _Run:
     # --- what is compared --------------------------------------------------------------------------------------------
 
     def measure(self, rack: Rack | None) -> Distances:
-        """Distances on held-out audio, rendered by the engine from the beginning of each pair; None is the dry sound."""
+        """Distances on held-out audio; None is the dry sound."""
+        return distances(self._held_out(rack), self.rate)
+
+    def _held_out(self, rack: Rack | None) -> list[tuple[Audio, Audio]]:
+        """Result and target of each held-out stretch, rendered by the engine from the beginning of each pair."""
         pieces: list[tuple[Audio, Audio]] = []
         for pair, parts in zip(self.pairs, self.splits, strict=True):
             y = pair.dry if rack is None else rack(pair.dry, self.rate)
             pieces += [(y[:, a:b], pair.wet[:, a:b]) for a, b in parts.held_out]
-        return distances(pieces, self.rate)
+        return pieces
 
     def _windows(self) -> tuple[Tensor, Tensor, list[list[tuple[int, int]]]]:
         """Dry and wet windows of one step, and the frames of each that are trained on."""
@@ -301,25 +316,20 @@ class _Run:
         return 0, [(0, length)]
 
     def _loss(self, y: Tensor, wet: Tensor, parts: list[list[tuple[int, int]]]) -> Tensor:
-        stft, n = torch.zeros(()), 0
-        heard, wanted = [], []
+        groups: list[tuple[Tensor, Tensor]] = []
         for i, stretches in enumerate(parts):
             by_length: dict[int, list[tuple[int, int]]] = {}
             for a, b in stretches:
                 by_length.setdefault(b - a, []).append((a, b))
-            for length, group in by_length.items():
+            for group in by_length.values():
                 mine = torch.stack([y[i, :, a:b] for a, b in group])
                 theirs = torch.stack([wet[i, :, a:b] for a, b in group])
-                heard.append(mine.reshape(-1))
-                wanted.append(theirs.reshape(-1))
-                if self.settings["stft_weight"] > 0:
-                    stft = stft + stft_loss(mine, theirs) * (length * len(group))
-                n += length * len(group)
-        if not heard:
+                groups.append((mine, theirs))
+        if not groups:
             return y.sum() * float("nan")
-        waveform = waveform_loss(torch.cat(heard), torch.cat(wanted))
-        loss: Tensor = self.settings["stft_weight"] * stft / max(n, 1) + self.settings["waveform_weight"] * waveform
-        return loss
+        parts_of_loss = self.loss.on_sound(groups, self.rate) | self.loss.on_values(self.twin, self.addresses)
+        self.parts = {f"loss.{name}": float(part.detach()) for name, part in parts_of_loss.items()}
+        return torch.stack(list(parts_of_loss.values())).sum()
 
     # --- first order -------------------------------------------------------------------------------------------------
 
@@ -372,17 +382,26 @@ class _Run:
 
     def _check(self, step: int, loss: float) -> bool:
         """Measure on held-out audio; True when it is the best so far."""
-        d = self.measure(self.twin.to_rack())
-        held_out = self._score(d)
-        self.history.append({"step": float(step), "loss": loss, "held_out": held_out, **d.to_json(), **self.present()})
+        pieces = self._held_out(self.twin.to_rack())
+        d = distances(pieces, self.rate)
+        held_out = self._score(d, pieces)
+        row = {"step": float(step), "loss": loss, "held_out": held_out, **d.to_json(), **self.present(), **self.parts}
+        self.history.append(row)
         if held_out >= self.best[0]:
             return False
         self.best = (held_out, [u.item() for u in self.raw])
         return True
 
-    def _score(self, d: Distances) -> float:
-        s = self.settings
-        return float(s["stft_weight"] * d.stft + s["waveform_weight"] * 10 ** (d.error_db / 20))
+    def _score(self, d: Distances, pieces: list[tuple[Audio, Audio]]) -> float:
+        """The loss on held-out audio, without the terms on the values."""
+        known: dict[type[Term], float] = {STFT: d.stft, Waveform: 10 ** (d.error_db / 20)}
+        found = float(sum(w * known[type(term)] for w, term in self.loss.terms if type(term) in known))
+        rest = Loss([(w, term) for w, term in self.loss.terms if isinstance(term, SoundTerm) and type(term) not in known])
+        if rest.terms:
+            with torch.no_grad():
+                groups = [(torch.from_numpy(y)[None], torch.from_numpy(t)[None]) for y, t in pieces]
+                found += float(sum(rest.on_sound(groups, self.rate).values()))
+        return found
 
     # --- second order ------------------------------------------------------------------------------------------------
 
@@ -408,7 +427,7 @@ class _Run:
         """Where delays begin (see `scan`)."""
         sensitive = [(u, self._card(a)) for a, u in zip(self.addresses, self.raw, strict=True)]
         sensitive = [(u, p) for u, p in sensitive if p.learning_step < SENSITIVE]
-        if sensitive and self.settings["waveform_weight"] > 0:
+        if sensitive and self.loss.weight_of(Waveform) > 0:
             bar.searching([p.id for _, p in sensitive])
             self.unclear = scan(sensitive, *self._sound(SCAN_S)) > CLEARLY_NEARER
 
@@ -417,7 +436,7 @@ class _Run:
         self.restore_best()
         sound, target = self._sound(self.settings["window_s"])
         relative = float(torch.linalg.vector_norm(target - sound()) / torch.linalg.vector_norm(target))
-        limit = self.settings["polish_steps"] if relative < POLISH_BELOW and self.settings["waveform_weight"] > 0 else 0
+        limit = self.settings["polish_steps"] if relative < POLISH_BELOW and self.loss.weight_of(Waveform) > 0 else 0
         self.polished = polish(self.raw, sound, target, limit, lambda n, r: bar.polishing(n, limit, r, self.present()))
         if self.polished.iterations:
             step = (self.history[-1]["step"] if self.history else 0.0) + self.polished.iterations
