@@ -33,6 +33,7 @@ class Kind:
     choices: tuple[str, ...] | dict[str, tuple[Value, ...]] = ()
     steps: int = 200
     starts: int = 1
+    loss: tr.losses.Loss | None = None
 
 
 def equaliser() -> tr.Rack:
@@ -42,6 +43,12 @@ def equaliser() -> tr.Rack:
         eq.set(f"band{i}.type", shape)
         eq.set(f"band{i}.frequency_hz", f)
     return tr.Rack([tr.Gain(), eq])
+
+
+def saturator() -> tr.Rack:
+    eq = equaliser()["parametric_eq"].copy()
+    eq.set("band1.type", "off")
+    return tr.Rack([tr.Saturation(), eq])
 
 
 KINDS = {
@@ -57,8 +64,13 @@ KINDS = {
     ),
     "gate": Kind(lambda: tr.Rack([tr.Gate()]), ("gate.detector", "gate.channel_mode")),
     "limiter": Kind(lambda: tr.Rack([tr.Limiter()]), ("limiter.detector",)),
-    "reverb": Kind(lambda: tr.Rack([tr.FDNReverb()]), (), 250),
-    "saturator": Kind(lambda: tr.Rack([tr.Saturation(), equaliser()["parametric_eq"]]), ("saturation.curve",)),
+    "reverb": Kind(
+        lambda: tr.Rack([tr.FDNReverb()]),
+        (),
+        250,
+        loss=tr.losses.STFT() + tr.losses.Envelope(30.0) + tr.losses.LogSpectrum(),  # no echo is where another's is
+    ),
+    "saturator": Kind(saturator, ("saturation.curve",)),
 }
 ALIASES = {"tape": "saturator", "tube": "saturator"}
 
@@ -88,6 +100,7 @@ def clone(dry: Path, wet: Path, kind: Kind, seed: int) -> FitResult:
         steps=kind.steps,
         choices=kind.choices,
         starts=kind.starts,
+        loss=kind.loss,
         seed=seed,
         progress=False,
         polish_steps=40,

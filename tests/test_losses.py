@@ -10,7 +10,9 @@ from torch.autograd import gradcheck
 
 import twinrack as tr
 from support import music
+from twinrack.explain.ablation import ablate
 from twinrack.train.losses import Loss, loudness_contour
+from twinrack.train.priors import learned
 
 RATE = 48000
 ON_SOUND = ["Waveform", "STFT", "Mel", "LogSpectrum", "Loudness", "Envelope", "Stereo"]
@@ -126,3 +128,35 @@ def test_terms_on_the_values_hold_them(pair):
     assert tr.losses.Expected()(twin, addresses).item() == 0.0
     rack["parametric_eq"].set("band1.q", 25.0)
     assert tr.losses.Expected()(rack.twin(RATE), addresses).item() > 0.0
+
+
+def test_a_prior_from_patches(tmp_path):
+    for i, (ratio, attack) in enumerate([(3.0, 5.0), (4.0, 10.0), (5.0, 20.0)]):
+        tr.Rack([tr.Compressor(ratio=ratio, attack_ms=attack)]).save(tmp_path / f"{i}.rack.json")
+    prior = learned(tmp_path)
+    addresses = ["compressor.ratio", "compressor.attack_ms"]
+
+    def distance(ratio, attack):
+        return prior(tr.Rack([tr.Compressor(ratio=ratio, attack_ms=attack)]).twin(RATE), addresses).item()
+
+    assert distance(4.0, 10.0) < 0.1
+    assert distance(4.0, 10.0) < distance(5.0, 20.0) < distance(15.0, 100.0)
+    (tmp_path / "2.rack.json").unlink()
+    with pytest.raises(ValueError, match="at least 3 say what is usual"):
+        learned(tmp_path)
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        learned(tmp_path / "none")
+
+
+def test_ablation_finds_what_matters():
+    x = music(2, RATE, RATE, 4)
+    rack = tr.Rack([tr.Gain(gain_db=-0.2), tr.Compressor(threshold_db=-40, ratio=8, makeup_db=6), tr.Limiter(ceiling_db=0)])
+    found = ablate(rack, x, RATE)
+    assert found[0].address == "compressor"
+    assert {a.address for a in found[:3]} == {"gain", "compressor", "limiter"}
+    by = {a.address: a for a in found}
+    assert by["gain"].loudness_lu == pytest.approx(0.0, abs=0.25)
+    assert by["compressor.makeup_db"].before == 6
+    assert by["compressor.makeup_db"].loudness_lu == pytest.approx(-6, abs=0.5)
+    assert "left out" in str(found[0])
+    assert rack["compressor"].bypass is False

@@ -17,10 +17,11 @@ from .response import Response
 from .tree import Chain, Parallel, dry_wet
 
 if TYPE_CHECKING:
+    from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
     from .live_stream import LiveStream, devices, live
     from .patch import load
-    from .train import losses
+    from .train import losses, priors
     from .train.fit import fit
     from .train.result import FitResult
 
@@ -36,8 +37,10 @@ _LAZY = {
     "certify": "explain.certify",
     "LiveStream": "live_stream",
     "losses": "train.losses",
+    "priors": "train.priors",
+    "ablate": "explain.ablation",
 }
-_MODULES = ("losses",)
+_MODULES = ("losses", "priors")
 
 __all__ = [
     "CARDS",
@@ -52,6 +55,7 @@ __all__ = [
     "Parallel",
     "Rack",
     "Response",
+    "ablate",
     "certify",
     "devices",
     "dry_wet",
@@ -60,6 +64,7 @@ __all__ = [
     "live",
     "load",
     "losses",
+    "priors",
 ]
 __all__ += _effects.__all__
 

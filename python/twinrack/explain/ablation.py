@@ -1,0 +1,78 @@
+"""What matters in a rack: each effect left out, and each value put back to where its card begins, on a sound of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..audio import as_planar, check_rate
+from ..card import Value
+from ..rack import Rack
+from ..train.distances import Distances, distances
+from ..train.losses import loudness_contour
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One thing taken away: how far that is from the whole rack's sound, and how much louder or quieter, in LU."""
+
+    address: str
+    before: Value | None  # of a parameter; None for an effect
+    after: Value | None
+    distances: Distances
+    loudness_lu: float
+
+    def __str__(self) -> str:
+        what = "left out" if self.before is None else f"{_short(self.before)} -> {_short(self.after)}"
+        return f"{self.address:<36} {what:<22} {self.distances}  {self.loudness_lu:+.1f} LU"
+
+
+def _short(value: Value | None) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def ablate(rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = True) -> list[Ablation]:
+    """Take away each effect, then put each value back to its card's default, and listen; what matters most comes first.
+
+    Args:
+        rack: it is not changed.
+        x: (channels, frames) or (frames,): a sound that the rack is for.
+        sample_rate: Hz.
+        parameters: also single values, of those that differ from the default.
+
+    Returns:
+        Effects first, then parameters, each sorted by the energy of the difference.
+    """
+    sound, rate = as_planar(x, "the sound")[0], check_rate(sample_rate)
+    whole = rack.copy()(sound, rate)
+
+    def loudness(y: npt.NDArray[np.float32]) -> float:
+        contour = loudness_contour(torch.from_numpy(y)[None], rate)
+        return float(10.0 * torch.log10((10.0 ** (contour / 10.0)).mean()))
+
+    def taken(changed: Rack, address: str, before: Value | None, after: Value | None) -> Ablation:
+        y = changed(sound, rate)
+        return Ablation(address, before, after, distances([(y, whole)], rate), loudness(y) - loudness(whole))
+
+    effects, values = [], []
+    for address, effect in rack.addresses().items():
+        if effect.bypass:
+            continue
+        changed = rack.copy()
+        changed[address].bypass = True
+        effects.append(taken(changed, address, None, None))
+        for name, p in effect.card.addresses.items() if parameters else ():
+            before = effect.get(name)
+            if name in effect.unused() or before == p.default:
+                continue
+            changed = rack.copy()
+            changed[address].set(name, p.default)
+            values.append(taken(changed, f"{address}.{name}", before, p.default))
+
+    def sort(found: list[Ablation]) -> list[Ablation]:
+        return sorted(found, key=lambda a: -a.distances.error_db)
+
+    return sort(effects) + sort(values)

@@ -1,0 +1,53 @@
+"""What is usual, from patches that people made: where values lie and how far they spread, as a term of a loss.
+
+A fit to a short or dull recording leaves values undetermined; there a prior decides (C. Lee et al., DiffVox, arXiv
+2504.14735; as a maximum a posteriori estimate in 2505.11315).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..card import Parameter
+from ..patch import load
+from ..twins.constrain import from_value, to_value
+from .losses import Near
+
+LEAST_PATCHES = 3
+LEAST_SPREAD = 0.02  # of a whole range
+
+
+def learned(folder: str | os.PathLike[str]) -> Near:
+    """The term `losses.Near` with the means and spreads of all patches in a folder, address by address.
+
+    Args:
+        folder: of .rack.json files; values at an address that at least three of them have count, each in its parameter's own
+            scale. Bands that are off do not count.
+
+    Raises:
+        FileNotFoundError, ValueError: no folder, or fewer than three patches.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is no folder; give one with patches (.rack.json)")
+    files = sorted(path.glob("*.rack.json"))
+    if len(files) < LEAST_PATCHES:
+        raise ValueError(f"{path} holds {len(files)} patches (.rack.json); at least {LEAST_PATCHES} say what is usual")
+    found: dict[str, tuple[Parameter, list[float]]] = {}
+    for file in files:
+        for effect_address, effect in load(file).addresses().items():
+            unused = effect.unused()
+            for name, p in effect.card.addresses.items():
+                if p.kind == "continuous" and p.learnable and name not in unused and not effect.bypass:
+                    _, values = found.setdefault(f"{effect_address}.{name}", (p, []))
+                    values.append(from_value(p, float(effect.get(name))))
+    means, spreads = {}, {}
+    for address, (p, values) in found.items():
+        if len(values) >= LEAST_PATCHES:
+            means[address] = float(to_value(p, torch.tensor(float(np.mean(values)), dtype=torch.float64)))
+            spreads[address] = max(float(np.std(values, ddof=1)), LEAST_SPREAD)
+    return Near(means, spreads)
