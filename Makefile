@@ -79,9 +79,10 @@ soak: $(VENV)/checks ## the long proofs, about half an hour
 	TWINRACK_LIMITER_SIGNALS=1000000 $(BIN)/python -m pytest tests/test_limiter.py -s
 	TWINRACK_STORM_BLOCKS=10000000 $(BIN)/python tools/sanitize.py
 
-bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver, in one alternating run
-	$(BIN)/pip install $(PIP_FLAGS) pedalboard
+bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver, and of training beside dasp and torchcomp
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt pedalboard dasp-pytorch torchcomp
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/silence.py
 	$(BIN)/python benchmarks/start_up.py
 

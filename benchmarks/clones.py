@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ import torch
 import twinrack as tr
 from twinrack.audio import Audio
 from twinrack.card import Value
+from twinrack.train.data import load_pairs
 from twinrack.train.result import FitResult
+from twinrack.train.starts import analysed
 
 GATE_DB = -60.0
 
@@ -34,6 +37,8 @@ class Kind:
     steps: int = 200
     starts: int = 1
     loss: tr.losses.Loss | None = None
+    window_s: float = 8.0
+    freeze: tuple[str, ...] = ()
 
 
 def equaliser() -> tr.Rack:
@@ -69,6 +74,8 @@ KINDS = {
         (),
         250,
         loss=tr.losses.STFT() + tr.losses.Envelope(30.0) + tr.losses.LogSpectrum(),  # no echo is where another's is
+        freeze=("fdn_reverb.decay*", "fdn_reverb.crossover*"),  # what the tails say is nearer than what a loss makes of it
+        window_s=60.0,  # a window would begin without what is still sounding
     ),
     "saturator": Kind(saturator, ("saturation.curve",)),
 }
@@ -93,14 +100,21 @@ def trajectory_db(rack: tr.Rack | None, result: FitResult) -> float:
 
 
 def clone(dry: Path, wet: Path, kind: Kind, seed: int) -> FitResult:
+    rack = kind.rack()
+    if kind.freeze:  # read first, then kept
+        pairs, rate = load_pairs(dry, wet, None, True)
+        read = [a for a in rack.twin(rate).learnable() if any(fnmatch(a, pattern) for pattern in kind.freeze)]
+        rack = analysed(rack, pairs, rate, read, 1)[0]
     return tr.fit(
-        kind.rack(),
+        rack,
         dry,
         wet,
         steps=kind.steps,
         choices=kind.choices,
         starts=kind.starts,
         loss=kind.loss,
+        window_s=kind.window_s,
+        freeze=kind.freeze,
         seed=seed,
         progress=False,
         polish_steps=40,
