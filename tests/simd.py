@@ -95,7 +95,10 @@ def run_sweep(case: records.Case) -> records.Case:
     count = sum(name.startswith("tensor") for name in case)
     tensors = [torch.tensor(case[f"tensor{i}"], requires_grad=True) for i in range(count)]
     choices = case["choices"].tolist()  # a number, a list of them, or nothing
-    y = getattr(fast, case["sweep"]).apply(*tensors, *([] if choices == [] else [choices]))
+    if case["sweep"] == "compressor_gain":
+        choices = [bool(c) for c in choices]
+    extra = tuple(case["taps"].tolist()) if "taps" in case else () if choices == [] else (choices,)
+    y = getattr(fast, case["sweep"])(*tensors, extra)
     grads = torch.autograd.grad(y, tensors, torch.tensor(case["y_grad"]))
     return {"y": y.detach().numpy()} | {f"grad{i}": g.contiguous().numpy() for i, g in enumerate(grads)}
 

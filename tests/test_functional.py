@@ -9,6 +9,7 @@ from scipy import signal
 from torch.autograd import gradcheck
 
 from twinrack.functional import envelope_follower, sosfilt, svf_cascade
+from twinrack.twins import recursions
 
 
 def error_db(a, b):
@@ -80,3 +81,18 @@ def test_refusals():
         svf_cascade(x, sos)
     with pytest.raises(ValueError, match="attack_ms must be above 0"):
         envelope_follower(x, 0.0, 1.0, 48000.0)
+
+
+def test_a_fixed_filter_is_scipys_and_its_own_transpose():
+    rng = np.random.default_rng(3)
+    taps = tuple(rng.standard_normal(37))
+    x = torch.from_numpy(rng.standard_normal((3, 2, 333))).requires_grad_()
+    y = recursions.fir(x, taps, "fast")
+    assert error_db(y.detach(), signal.lfilter(taps, [1.0], x.detach().numpy())) < -280
+    assert error_db(recursions.fir(x.detach().float(), taps), y.detach()) < -130
+    assert error_db(y.detach(), recursions.fir(x.detach(), taps, "reference")) < -280
+    small = x[:1, :, :50].detach().requires_grad_()
+    assert gradcheck(lambda a: recursions.fir(a, taps, "fast"), (small,))
+    assert torch.autograd.gradgradcheck(lambda a: recursions.fir(a, taps, "fast"), (small,))
+    together = torch.vmap(lambda a: recursions.fir(a, taps, "fast"))(x.detach().unsqueeze(1))
+    assert torch.equal(together.squeeze(1), y.detach())

@@ -28,13 +28,11 @@ import twinrack as tr
 from support import CARD_IDS, error, error_db, music, random_curves, random_values
 from twinrack import _engine
 from twinrack.twins import apply, fast
-from twinrack.twins import recursions as ops
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = (48000, 44100, 8000, 96000, 192000, 22050)
 CHANNELS = (1, 2, 3, 2, 16, 6)
 BLOCKS = np.array([1, 17, 64, 333, 512, 700], np.int32)
-SWEEPS = {c.__name__ for c in vars(fast).values() if isinstance(c, type) and issubclass(c, torch.autograd.Function)}
 WIDER = 12.0  # dB: without fused multiply-add there are more roundings
 SINGLE_TO_DOUBLE = 20 * np.log10(2.0**-29)  # what a rounding in double is to one in single precision, in dB
 CROSS = "aarch64-linux-gnu-g++"
@@ -73,15 +71,21 @@ def sweep_cases(card_id: str, number: int, monkeypatch: pytest.MonkeyPatch) -> l
     channels = {"mono": 1, "stereo": 2}.get(card.channels, 1 + number % 5)
     found: list[records.Case] = []
 
-    def noted(function, *arguments):
-        y = function.apply(*arguments)
-        tensors = [a.detach().numpy() for a in arguments if isinstance(a, torch.Tensor)]
-        others = [a for a in arguments if not isinstance(a, torch.Tensor)]
-        case: records.Case = {f"tensor{i}": t for i, t in enumerate(tensors)}
-        case |= {"sweep": function.__name__, "choices": np.array(others[0] if others else [], np.int32)}
-        case["y_grad"] = rng.standard_normal(y.shape).astype(tensors[0].dtype)
-        found.append(case)
-        return y
+    def noting(name):
+        function = getattr(fast, name)
+
+        def noted(*arguments):
+            y = function(*arguments)
+            *tensors, extra = arguments
+            case: records.Case = {f"tensor{i}": t.detach().numpy() for i, t in enumerate(tensors)}
+            fixed = name == "fir"  # its coefficients are no tensor, since they do not learn
+            case |= {"sweep": name, "choices": np.array(extra[0] if extra and not fixed else [], np.int32)}
+            case |= {"taps": np.array(extra, np.float64)} if fixed else {}
+            case["y_grad"] = rng.standard_normal(y.shape).astype(case["tensor0"].dtype)
+            found.append(case)
+            return y
+
+        return noted
 
     given = random_values(card, rng, "expected")
     if number % 2:
@@ -89,7 +93,8 @@ def sweep_cases(card_id: str, number: int, monkeypatch: pytest.MonkeyPatch) -> l
         given |= {a: torch.from_numpy(c.astype(np.float64))[None] for a, c in curves.items()}
     x = np.stack([music(channels, frames, 8000, number + i) for i in range(batch)])
     with monkeypatch.context() as m, torch.no_grad():
-        m.setattr(ops, "_run", noted)
+        for name in fast.SWEEPS:
+            m.setattr(fast, name, noting(name))
         for dtype in (torch.float32, torch.float64):
             apply(card_id, torch.from_numpy(x).to(dtype), 8000.0, given, path="fast")
     return found
@@ -193,7 +198,7 @@ def arm(tmp_path_factory, patch):
         for name in [n for n in other if n.startswith("grad") and n != "grad0"]:  # for every stream, as C++ gives them
             shape = case[f"tensor{name[4:]}"].shape
             rows = torch.tensor(other[name]).reshape(-1, *shape[1:]).numpy()
-            other[name] = fast._like_rows(rows, shape[0], case["tensor0"].shape[0]).numpy()
+            other[name] = fast.to_rows(torch.from_numpy(rows), shape[0], case["tensor0"].shape[0]).numpy()
     return runs
 
 
@@ -288,7 +293,7 @@ def test_blocks_do_not_matter_on_any_instruction_set(card, place, request):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("sweep", sorted(SWEEPS))
+@pytest.mark.parametrize("sweep", sorted(fast.SWEEPS))
 def test_every_instruction_set_has_the_same_gradients(sweep, place, request):
     seen = set()
     for name, case, best, other in request.getfixturevalue(place).sweeps(sweep):

@@ -7,6 +7,7 @@
 #include "hwy/highway.h"
 #include "adjoint/compressor-inl.h"
 #include "adjoint/feedback-inl.h"
+#include "adjoint/fir-inl.h"
 #include "adjoint/followers-inl.h"
 #include "adjoint/network-inl.h"
 #include "adjoint/svf_sweeps-inl.h"
@@ -21,6 +22,7 @@ namespace HWY_NAMESPACE {
 using adjoint::CompressorChoices;
 using adjoint::FdnShape;
 using adjoint::FeedbackChoices;
+using adjoint::FirTaps;
 using adjoint::Shape;
 
 #define TWINRACK_SVF_F(T) (const Shape& s, int n, const T* x, const T* c, T* y, T* states)
@@ -40,6 +42,7 @@ using adjoint::Shape;
 #define TWINRACK_FEEDBACK_B(T)                                                                                    \
   (const Shape& s, const FeedbackChoices& n, const T* x, const T* c, const T* states, const T* y_grad, T* x_grad, \
    T* c_grad)
+#define TWINRACK_FIR(T) (const Shape& s, const FirTaps& n, const T* x, T* y)
 #define TWINRACK_FDN_F(T) (const FdnShape& s, const T* x, const T* shelf, const T* turns, T* y, T* w, T* states)
 #define TWINRACK_FDN_B(T)                                                                                      \
   (const FdnShape& s, const T* shelf, const T* turns, const T* w, const T* states, const T* y_grad, T* x_grad, \
@@ -57,6 +60,7 @@ using adjoint::Shape;
   APPLY(compressor_backward, T, suffix, TWINRACK_COMPRESSOR_B, (s, n, x, c, states, y_grad, x_grad, c_grad)) \
   APPLY(feedback_forward, T, suffix, TWINRACK_FEEDBACK_F, (s, n, x, c, y, states))                           \
   APPLY(feedback_backward, T, suffix, TWINRACK_FEEDBACK_B, (s, n, x, c, states, y_grad, x_grad, c_grad))     \
+  APPLY(fir, T, suffix, TWINRACK_FIR, (s, n, x, y))                                                          \
   APPLY(fdn_forward, T, suffix, TWINRACK_FDN_F, (s, x, shelf, turns, y, w, states))                          \
   APPLY(fdn_backward, T, suffix, TWINRACK_FDN_B, (s, shelf, turns, w, states, y_grad, x_grad, shelf_grad, turn_grad))
 

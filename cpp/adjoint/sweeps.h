@@ -39,6 +39,16 @@ template <class T>
 void follower_backward(const Shape& shape, bool decoupled, const T* x, const T* coefficients, const T* states,
                        const T* y_grad, T* x_grad, T* coefficient_grad);
 
+// A filter of fixed coefficients: y[n] = sum of h[k] x[n - k]; backwards, which is its transpose, of h[k] x[n + k].
+// Summed in double precision.
+struct FirTaps {
+  const double* h;
+  int count;
+  bool backwards;
+};
+template <class T>
+void fir(const Shape& shape, const FirTaps& taps, const T* x, T* y);
+
 // Schroeder all-pass; coefficient: rows x ticks (gain), ramped; delay: frames, one for each channel. v has the size of
 // x.
 template <class T>

@@ -196,6 +196,24 @@ py::tuple fdn_backward(const Array<T>&, const Array<T>& shelf, const Array<T>& t
   return py::make_tuple(x_grad, shelf_grad, turn_grad);
 }
 
+template <class T>
+Array<T> fir(const Array<T>& x, const std::vector<double>& taps, bool backwards, int threads) {
+  require(x.ndim() == 3 && !taps.empty(), "x must be (batch, channels, frames), with at least one coefficient");
+  Shape s{};
+  s.streams = static_cast<int>(x.shape(0) * x.shape(1));
+  s.frames = static_cast<int>(x.shape(2));
+  s.threads = threads;
+  Array<T> y = like(x);
+  const T* xp = x.data();
+  T* yp = y.mutable_data();
+  const adjoint::FirTaps which{taps.data(), static_cast<int>(taps.size()), backwards};
+  {
+    const py::gil_scoped_release release;
+    adjoint::fir(s, which, xp, yp);
+  }
+  return y;
+}
+
 CompressorChoices compressor_choices(const std::vector<bool>& c) {
   require(c.size() == 3, "three choices: rms, on level, decoupled");
   return {c[0], c[1], c[2]};
@@ -330,6 +348,7 @@ void bind_for(py::module_& m) {
   def("allpass_backward", &allpass_backward<T>);
   def("fdn_forward", &fdn_forward<T>);
   def("fdn_backward", &fdn_backward<T>);
+  def("fir", &fir<T>);
   def("compressor_forward", &compressor_forward<T>);
   def("compressor_backward", &compressor_backward<T>);
   def("feedback_forward", &feedback_forward<T>);

@@ -20,7 +20,12 @@ namespace HWY_NAMESPACE {
 
 // Double precision is for training only and need not be quick: number by number.
 template <class V>
-inline constexpr bool is_double = std::is_same_v<hn::TFromV<V>, double>;
+inline constexpr bool is_double = [] {
+  if constexpr (std::is_arithmetic_v<V>)
+    return false;  // a number alone has functions of its own
+  else
+    return std::is_same_v<hn::TFromV<V>, double>;
+}();
 template <class V, class Function>
 V one_by_one(V x, const Function& function) noexcept {
   const hn::DFromV<V> d;

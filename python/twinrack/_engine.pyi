@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
+__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -205,6 +205,12 @@ def feedback_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float3
     ...
 @typing.overload
 def feedback_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg3: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+@typing.overload
+def fir(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], arg2: bool, arg3: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
+    ...
+@typing.overload
+def fir(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], arg2: bool, arg3: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float64]:
     ...
 @typing.overload
 def follower_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: bool, arg5: typing.SupportsInt | typing.SupportsIndex) -> tuple:

@@ -153,8 +153,18 @@ Case run_sweep(const Case& c) {
   using namespace twinrack::adjoint;
   const std::vector<char> text = c.at("sweep").as<char>();
   const std::string sweep(text.begin(), text.end());
-  const Record &x_record = c.at("tensor0"), &c_record = c.at("tensor1");
-  const std::vector<T> x = x_record.as<T>(), k = c_record.as<T>(), y_grad = c.at("y_grad").as<T>();
+  const Record& x_record = c.at("tensor0");
+  const std::vector<T> x = x_record.as<T>(), y_grad = c.at("y_grad").as<T>();
+  if (sweep == "fir") {  // the only one without coefficients that learn
+    const std::vector<double> taps = c.at("taps").as<double>();
+    const Shape s{x_record.shape[0] * x_record.shape[1], x_record.shape[1], x_record.shape[2], 1, 1, 1};
+    std::vector<T> y(x.size()), x_grad(x.size());
+    fir(s, {taps.data(), static_cast<int>(taps.size()), false}, x.data(), y.data());
+    fir(s, {taps.data(), static_cast<int>(taps.size()), true}, y_grad.data(), x_grad.data());
+    return {{"y", record_of(y, x_record.shape)}, {"grad0", record_of(x_grad, x_record.shape)}};
+  }
+  const Record& c_record = c.at("tensor1");
+  const std::vector<T> k = c_record.as<T>();
   const std::vector<int> choices = c.at("choices").as<int>();
   const int batch = x_record.shape[0], channels = x_record.shape[1], frames = x_record.shape[2];
   const Shape s{batch * channels, channels, frames, c_record.shape[0], c_record.shape[1], 1};
@@ -166,32 +176,38 @@ Case run_sweep(const Case& c) {
   const auto gradient = [](const std::vector<T>& of, const Record& record, std::size_t leading) {
     return std::vector<T>(of.size() / static_cast<std::size_t>(record.shape[0]) * leading);
   };
-  if (sweep == "SvfCascade") {
+  if (sweep == "svf_cascade") {
     const int sections = c_record.shape[2];
     k_grad = gradient(k, c_record, streams);
     states.resize(state_size(sections));
     svf_forward(s, sections, x.data(), k.data(), y.data(), states.data());
     svf_backward(s, sections, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "Follower") {
+  } else if (sweep == "follower") {
     const bool decoupled = choices.at(0) != 0;
     k_grad = gradient(k, c_record, streams);
     states.resize(state_size(1));
     follower_forward(s, decoupled, x.data(), k.data(), y.data(), states.data());
     follower_backward(s, decoupled, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "Allpass") {
+  } else if (sweep == "compressor_gain") {
+    const CompressorChoices which{choices.at(0) != 0, choices.at(1) != 0, choices.at(2) != 0};
+    k_grad = gradient(k, c_record, streams);
+    states.resize(static_cast<std::size_t>(compressor_state_size(s)));
+    compressor_forward(s, which, x.data(), k.data(), y.data(), states.data());
+    compressor_backward(s, which, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
+  } else if (sweep == "allpass") {
     const int* delay = choices.data();
     k_grad = gradient(k, c_record, streams);
     states.resize(x.size());
     allpass_forward(s, delay, x.data(), k.data(), y.data(), states.data());
     allpass_backward(s, delay, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "FeedbackCompressor") {
+  } else if (sweep == "feedback_compressor") {
     const FeedbackChoices f{choices.at(0) != 0, choices.at(1) != 0, choices.at(2) != 0, choices.at(3) != 0,
                             choices.at(4)};
     k_grad = gradient(k, c_record, items);
     states.resize(streams * ticks * 7);
     feedback_forward(s, f, x.data(), k.data(), y.data(), states.data());
     feedback_backward(s, f, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "FeedbackNetwork") {
+  } else if (sweep == "feedback_network") {
     const Record& turn_record = c.at("tensor2");
     const std::vector<T> turns = turn_record.as<T>();
     std::vector<T> turn_grad = gradient(turns, turn_record, items);

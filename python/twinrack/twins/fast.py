@@ -44,6 +44,12 @@ def _opaque(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return found
 
 
+def to_rows(grad: Tensor, rows: int, batch: int) -> Tensor:
+    """Gradients that came out for every stream or item, summed to the rows that the coefficients had."""
+    grad = grad.reshape(batch, -1, *grad.shape[1:]).sum(1)
+    return grad.sum(0, keepdim=True) if rows == 1 and batch > 1 else grad
+
+
 def _first_in_batch(size: int, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...], batch: int) -> list[Tensor]:
     """Signals and coefficients under vmap, (batch or rows, …) each, with its dimension as part of the batch of `batch`."""
     found = []
@@ -74,10 +80,7 @@ def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
             arrays = [_array(t) for t in (x, *given)]
             x_grad, *grads = back(*arrays, *extra, torch.get_num_threads())
             found = [torch.from_numpy(x_grad)]
-            for grad, c in zip(grads, given, strict=False):  # one for each stream or item, to as many rows as there were
-                g = torch.from_numpy(grad)
-                g = g.reshape(x.shape[0], -1, *g.shape[1:]).sum(1)
-                found.append(g.sum(0, keepdim=True) if c.shape[0] == 1 and x.shape[0] > 1 else g)
+            found += [to_rows(torch.from_numpy(g), c.shape[0], x.shape[0]) for g, c in zip(grads, given, strict=False)]
             return tuple(found)
 
         @staticmethod
@@ -151,6 +154,39 @@ compressor_gain = sweep("compressor")  # choices
 allpass = sweep("allpass")  # delays
 feedback_compressor = sweep("feedback")  # choices
 feedback_network = sweep("fdn", coefficients=2)  # line lengths
+
+
+class _Fir(torch.autograd.Function):
+    """Linear, so its gradient is the same filter the other way round, as often as is asked for."""
+
+    @staticmethod
+    def forward(x: Tensor, taps: tuple[float, ...], backwards: bool) -> Tensor:
+        return torch.from_numpy(_engine.fir(_array(x), list(taps), backwards, torch.get_num_threads()))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        _, ctx.taps, ctx.backwards = inputs
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return _apply(_Fir, grad, ctx.taps, not ctx.backwards), None, None
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, x: Tensor, taps: tuple[float, ...], backwards: bool) -> Any:
+        x = x.movedim(dims[0], 0)
+        return _apply(_Fir, x.flatten(0, 1), taps, backwards).unflatten(0, x.shape[:2]), 0
+
+
+_known(_Fir)
+
+
+@_opaque
+def fir(x: Tensor, taps: tuple[float, ...]) -> Tensor:
+    found: Tensor = _apply(_Fir, x, taps, False)
+    return found
+
+
+SWEEPS = ("svf_cascade", "follower", "compressor_gain", "allpass", "feedback_compressor", "feedback_network", "fir")
 
 
 @_known

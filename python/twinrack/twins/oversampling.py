@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, pad
 
 from .. import _engine
 from .curves import delay
-from .recursions import Path, allpass
+from .recursions import Path, allpass, fir
 
 
 @functools.cache
@@ -43,11 +42,9 @@ def oversampled(x: Tensor, factor: int, minimum_phase: bool, function: Callable[
     return x
 
 
-def _fir(x: Tensor, stage: int) -> Tensor:
+def _fir(x: Tensor, stage: int, path: Path) -> Tensor:
     """The coefficients at even places; summed in double precision, which a loud drive needs."""
-    taps = torch.tensor(_design()["taps"][stage], dtype=torch.float64, device=x.device).flip(0).reshape(1, 1, -1)
-    flat = pad(x.double().reshape(-1, 1, x.shape[-1]), (taps.shape[-1] - 1, 0))
-    return conv1d(flat, taps).reshape(x.shape).to(x.dtype)
+    return fir(x, tuple(_design()["taps"][stage]), path)
 
 
 def _interleaved(even: Tensor, odd: Tensor) -> Tensor:
@@ -55,12 +52,12 @@ def _interleaved(even: Tensor, odd: Tensor) -> Tensor:
 
 
 def _up_linear(x: Tensor, stage: int, path: Path) -> Tensor:
-    return _interleaved(_fir(x, stage), delay(x, _design()["m"][stage]))
+    return _interleaved(_fir(x, stage, path), delay(x, _design()["m"][stage]))
 
 
 def _down_linear(x: Tensor, stage: int, path: Path) -> Tensor:
     m, wait = _design()["m"][stage], _design()["wait"][stage]
-    return 0.5 * (_fir(delay(x[..., 0::2], wait), stage) + delay(x[..., 1::2], m + 1 + wait))
+    return 0.5 * (_fir(delay(x[..., 0::2], wait), stage, path) + delay(x[..., 1::2], m + 1 + wait))
 
 
 def _chain(x: Tensor, stage: int, which: int, path: Path) -> Tensor:

@@ -59,6 +59,15 @@ def svf_cascade(x: Tensor, c: Tensor, path: Path = "auto") -> Tensor:
     return fast.svf_cascade(_checked(x), c, ()) if _use_fast(x, path) else reference.svf_cascade(_checked(x), c)
 
 
+def fir(x: Tensor, taps: tuple[float, ...], path: Path = "auto") -> Tensor:
+    """A filter of fixed coefficients along time, x (batch, channels, time), summed in double precision; silence comes in."""
+    if _use_fast(_checked(x), path):
+        return fast.fir(x, taps)
+    h = torch.tensor(taps, dtype=torch.float64, device=x.device).flip(0).reshape(1, 1, -1)
+    flat = torch.nn.functional.pad(x.double().reshape(-1, 1, x.shape[-1]), (len(taps) - 1, 0))
+    return torch.nn.functional.conv1d(flat, h).reshape(x.shape).to(x.dtype)
+
+
 def follower(x: Tensor, c: Tensor, decoupled: bool, path: Path = "auto") -> Tensor:
     """A level follower with attack and release: x (batch, channels, time), c (rows, ticks, 2)."""
     c = c.to(x.dtype)
