@@ -104,7 +104,7 @@ def test_what_cannot_be_proved_is_refused(tmp_path, monkeypatch):
 def test_certified_racks_die_away():
     """Random states, as training could leave them: what is certified does not grow after a click and a burst."""
     rng = np.random.default_rng(1)
-    x = np.zeros((2, 48000 * 2), np.float32)
+    x = np.zeros((2, 48000 * 8), np.float32)
     x[:, :2000] = 0.5 * rng.standard_normal((2, 2000))
     refused = 0
     for number in range(RACKS):
@@ -117,11 +117,11 @@ def test_certified_racks_die_away():
             refused += 1
             assert rack["fdn_reverb"].freeze, number
             continue
-        y = tr.Rack([rack["parametric_eq"].copy(), rack["fdn_reverb"].copy()])(
-            x, 48000
-        )  # saturators and makeup hide what decays
-        power = np.mean(y.astype(np.float64) ** 2, axis=0).reshape(8, -1).mean(1)
+        alone = [rack[card].copy() for card in ("parametric_eq", "fdn_reverb")]
+        y = tr.Rack(alone)(x, 48000)
+        # In stretches of 2 s: few low modes beat against each other for longer than a fraction of a second.
+        power = np.mean(y.astype(np.float64) ** 2, axis=0).reshape(4, -1).mean(1)
         assert np.isfinite(power).all()
-        assert power[-1] <= power[1:4].max() + 1e-12, number
+        assert power[-1] <= power[:2].max() + 1e-12, number
     print(f"{RACKS - refused} racks certified, {refused} frozen ones refused")
     assert refused < 0.5 * RACKS
