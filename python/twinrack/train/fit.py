@@ -155,8 +155,8 @@ def fit(
             if len(racks) > 1:
                 racks, tried = _best_structures(racks, opened, pairs, rate, settings, lowered, (learn, freeze), bar)
             rack = racks[0]
-        except KeyboardInterrupt:
-            bar.close()
+        except BaseException:
+            torch.set_flush_denormal(False)
             raise
         twin = RackTwin(rack, rate)
         addresses = _chosen(twin, learn, freeze)

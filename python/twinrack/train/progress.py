@@ -51,10 +51,6 @@ class FitProgress:
         if self._wanted:
             self._bar.update(self._task, words=f"trying combination {number} of {of}")
 
-    def close(self) -> None:
-        if self._wanted:
-            self._bar.stop()
-
     def searching(self, names: list[str]) -> None:
         if self._wanted:
             self._bar.update(self._task, words=f"searching where {', '.join(names)} begins")
