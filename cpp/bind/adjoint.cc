@@ -360,6 +360,7 @@ void bind_for(py::module_& m) {
 void bind_adjoint(py::module_& m) {
   bind_for<float>(m);
   bind_for<double>(m);
+  m.def("cut_section_q", &cut_section_q, py::arg("section"), py::arg("sections"), py::arg("q"));
   m.def("design_filters", &design_filters, py::arg("shapes"), py::arg("match"), py::arg("frequency_hz"),
         py::arg("gain_db"), py::arg("q"), py::arg("sample_rate"));
   m.def(

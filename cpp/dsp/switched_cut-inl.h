@@ -7,7 +7,6 @@
 #endif
 
 #include <array>
-#include <cstring>
 #include <numbers>
 #include <vector>
 

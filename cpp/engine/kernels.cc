@@ -50,24 +50,19 @@ inline Loudness measure(const float* const* x, int channels, int frames) noexcep
     found = measure_few(x, channels, frames);
   } else {
     auto peak0 = hn::Zero(d), peak1 = peak0, power0 = peak0, power1 = peak0;
-    const auto hear = [&](const float* from) HWY_ATTR {
-      const auto a = hn::LoadU(d, from);
+    const auto hear = [&](Vec<float> a) HWY_ATTR {
       peak0 = hn::Max(peak0, hn::Abs(a));
       power0 = hn::MulAdd(a, a, power0);
     };
     for (int c = 0; c < channels; ++c) {
       int n = 0;
       for (; n + 2 * lanes <= frames; n += 2 * lanes) {
-        hear(x[c] + n);
+        hear(hn::LoadU(d, x[c] + n));
         const auto b = hn::LoadU(d, x[c] + n + lanes);
         peak1 = hn::Max(peak1, hn::Abs(b));
         power1 = hn::MulAdd(b, b, power1);
       }
-      for (; n < frames; n += lanes) {
-        float rest[lanes] = {};
-        for (int i = 0; i < lanes && n + i < frames; ++i) rest[i] = x[c][n + i];
-        hear(rest);
-      }
+      for (; n < frames; n += lanes) hear(load_some(x[c] + n, frames - n));
     }
     found.peak = hn::GetLane(hn::MaxOfLanes(d, hn::Max(peak0, peak1)));
     found.power = hn::GetLane(hn::SumOfLanes(d, power0 + power1));

@@ -1,5 +1,6 @@
 """Each filter is a loop of its own; in series none hears the one after it."""
 
+from twinrack import _engine
 from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, filter_loop
 
@@ -15,17 +16,8 @@ def loops(effect: Effect, sample_rate: float) -> list[Loop]:
         f, gain, q = (float(effect.get(f"{band}.{name}")) for name in ("frequency_hz", "gain_db", "q"))
         # Of a steep cut the most resonant section is nearest to the circle, or the one of the lowest damping.
         stages = int(str(effect.get(f"{band}.slope_db_per_octave"))) // 12 if shape in ("low_cut", "high_cut") else 1
-        for stage, section_q in enumerate(section_qs(stages, q), 1):
-            name = f"{band}, section {stage}" if stages > 1 else band
+        for stage in range(stages):
+            name = f"{band}, section {stage + 1}" if stages > 1 else band
+            section_q = _engine.cut_section_q(stage, stages, q)
             found.append(filter_loop(name, shape, f, gain, section_q, sample_rate, match))
     return found
-
-
-def section_qs(stages: int, q: float) -> list[float]:
-    """Q of each section: Butterworth, the most resonant one scaled by the user's Q."""
-    from math import cos, pi, sqrt
-
-    if stages == 1:
-        return [q]
-    each = [0.5 / cos(pi * (2 * section + 1) / (4 * stages)) for section in range(stages)]
-    return [*each[:-1], each[-1] * q * sqrt(2.0)]

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
+__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -175,6 +175,8 @@ def compressor_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.floa
     ...
 @typing.overload
 def compressor_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: collections.abc.Sequence[bool], arg3: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+def cut_section_q(section: typing.SupportsInt | typing.SupportsIndex, sections: typing.SupportsInt | typing.SupportsIndex, q: typing.SupportsFloat | typing.SupportsIndex) -> float:
     ...
 def design_filters(shapes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], match: bool, frequency_hz: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], gain_db: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], q: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], sample_rate: typing.SupportsFloat | typing.SupportsIndex) -> tuple:
     ...

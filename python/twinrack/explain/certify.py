@@ -150,6 +150,14 @@ def follower_loop(name: str, time_ms: float, sample_rate: float) -> Loop:
     return Loop(name, "shares", float(np.exp(-1.0 / (time_ms * 1e-3 * sample_rate))))
 
 
+def detector_loops(effect: Effect, sample_rate: float) -> list[Loop]:
+    """Attack, release and, where it averages, the average of a detector."""
+    found = [follower_loop(f"{name} follower", float(effect.get(f"{name}_ms")), sample_rate) for name in ("attack", "release")]
+    if effect.get("detector") == "rms":
+        found.append(follower_loop("average", float(effect.get("rms_window_ms")), sample_rate))
+    return found
+
+
 def cut_loops(effect: Effect, sample_rate: float, **cuts: str) -> list[Loop]:
     """Cuts of the effect by the address of their frequency: low_cut="sidechain_low_cut_hz"."""
     return [

@@ -219,7 +219,7 @@ def _best_structures(
             twin = RackTwin(candidate, rate)
             run = _Run(twin, pairs, rate, _chosen(twin, *which), short, loss)
             run.train(FitProgress(steps, False), None, None)
-            run.finish(FitProgress(steps, False))
+            run.finish(FitProgress(steps, False), errors=False)
             run.restore_best()
             after = twin.to_rack()
             options = {address: after.get(address) for address in opened}
@@ -431,13 +431,13 @@ class _Run:
             bar.searching([p.id for _, p in sensitive])
             self.unclear = scan(sensitive, *self._sound(SCAN_S)) > CLEARLY_NEARER
 
-    def finish(self, bar: FitProgress) -> None:
+    def finish(self, bar: FitProgress, errors: bool = True) -> None:
         """Second-order steps from the best values, where the waveforms agree enough, and how well each value is determined."""
         self.restore_best()
         sound, target = self._sound(self.settings["window_s"])
         relative = float(torch.linalg.vector_norm(target - sound()) / torch.linalg.vector_norm(target))
         limit = self.settings["polish_steps"] if relative < POLISH_BELOW and self.loss.weight_of(Waveform) > 0 else 0
-        self.polished = polish(self.raw, sound, target, limit, lambda n, r: bar.polishing(n, limit, r, self.present()))
+        self.polished = polish(self.raw, sound, target, limit, lambda n, r: bar.polishing(n, limit, r, self.present()), errors)
         if self.polished.iterations:
             step = (self.history[-1]["step"] if self.history else 0.0) + self.polished.iterations
             self._check(int(step), self.polished.after)

@@ -48,6 +48,7 @@ def polish(
     target: Tensor,
     iterations: int,
     told: Callable[[int, float], None] | None = None,
+    errors: bool = True,
 ) -> Polished:
     """Lower the squared difference between `sound()` and `target`; a step that does not lower it is not taken.
 
@@ -56,6 +57,7 @@ def polish(
         sound: renders, and returns as many numbers as `target`, flat.
         iterations: at most so many; ends earlier when nothing improves.
         told: called after each iteration with its number and the relative residual.
+        errors: work out standard errors, which takes two more renders for each parameter.
     """
     size = float(torch.linalg.vector_norm(target.double()))
     residual = (target - sound()).double()
@@ -90,7 +92,8 @@ def polish(
             told(iteration + 1, result.after)
         if gain < 1e-4 or result.after < 1e-6:
             break
-    result.standard_errors = standard_errors(parameters, sound, residual)
+    if errors:
+        result.standard_errors = standard_errors(parameters, sound, residual)
     return result
 
 

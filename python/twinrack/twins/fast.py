@@ -63,6 +63,18 @@ def _batch(size: int, x: Tensor, dim: int | None) -> int:
     return x.shape[0] if dim is None else x.movedim(dim, 0).shape[1]
 
 
+class _Once(torch.autograd.Function):
+    """A backward step: it refuses to be differentiated, instead of losing the second derivative without a word."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        raise RuntimeError("second derivatives (create_graph=True) need the reference path; use path='reference'")
+
+
 def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
     """The function (x, coefficients…, extra) whose two ways `_engine` has as `name`_forward and `name`_backward.
 
@@ -71,7 +83,7 @@ def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
     """
     go, back = getattr(_engine, f"{name}_forward"), getattr(_engine, f"{name}_backward")
 
-    class Backward(torch.autograd.Function):
+    class Backward(_Once):
         """x, coefficients…, memory…, the gradient of y, extra -> the gradients of x and of the coefficients."""
 
         @staticmethod
@@ -82,14 +94,6 @@ def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
             found = [torch.from_numpy(x_grad)]
             found += [to_rows(torch.from_numpy(g), c.shape[0], x.shape[0]) for g, c in zip(grads, given, strict=False)]
             return tuple(found)
-
-        @staticmethod
-        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            pass
-
-        @staticmethod
-        def backward(ctx: Any, *grads: Tensor) -> Any:
-            raise RuntimeError("second derivatives (create_graph=True) need the reference path; use path='reference'")
 
         @staticmethod
         def vmap(info: Any, dims: Any, x: Tensor, *rest: Any) -> Any:
@@ -190,20 +194,12 @@ SWEEPS = ("svf_cascade", "follower", "compressor_gain", "allpass", "feedback_com
 
 
 @_known
-class _DesignBackward(torch.autograd.Function):
+class _DesignBackward(_Once):
     """The numbers are there only so that a second derivative finds its way here, where it is refused."""
 
     @staticmethod
     def forward(grad: Tensor, slopes: Tensor, *numbers: Tensor) -> Tensor:
         return (grad.unsqueeze(-1) * slopes).sum(-2)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise RuntimeError("second derivatives (create_graph=True) need the reference path; use path='reference'")
 
     @staticmethod
     def vmap(info: Any, dims: Any, *inputs: Tensor) -> Any:
