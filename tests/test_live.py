@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import uuid
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -55,6 +56,17 @@ def server():
         os.environ["JACK_DEFAULT_SERVER"] = before
 
 
+@dataclass
+class Take:
+    """One signal that is played and what is heard meanwhile, (channels, frames) each."""
+
+    signal: np.ndarray
+    heard: np.ndarray
+    played: int = 0
+    recorded: int = 0
+    done: threading.Event = field(default_factory=threading.Event)
+
+
 class Probe:
     """A JACK client beside twinrack's: plays a signal into its inputs and records its outputs, frame by frame."""
 
@@ -64,10 +76,8 @@ class Probe:
         self.client = jack.Client("probe", no_start_server=True, servername=server)
         self.sends = [self.client.outports.register(f"send_{c}") for c in range(channels)]
         self.hears = [self.client.inports.register(f"hear_{c}") for c in range(channels)]
-        self.signal = np.zeros((channels, 0), np.float32)
-        self.heard = np.zeros((channels, frames), np.float32)
-        self.played = self.recorded = 0
-        self.done = threading.Event()
+        self.frames = frames
+        self.take = Take(np.zeros((channels, 0), np.float32), np.zeros((channels, frames), np.float32))
         self.client.set_process_callback(self._process)
         self.client.activate()
         streams = [p for p in self.client.get_ports(is_audio=True) if p.name.lower().startswith("portaudio")]
@@ -77,28 +87,32 @@ class Probe:
             self.client.connect(port, ours)
 
     def _process(self, frames: int) -> None:
+        take = self.take  # once: `begin` may put another in its place meanwhile
         for c, port in enumerate(self.sends):
-            part = self.signal[c, self.played : self.played + frames]
+            part = take.signal[c, take.played : take.played + frames]
             out = port.get_array()
             out[:] = 0
             out[: len(part)] = part
-        room = min(frames, self.heard.shape[1] - self.recorded)
+        room = min(frames, take.heard.shape[1] - take.recorded)
         for c, port in enumerate(self.hears):
-            self.heard[c, self.recorded : self.recorded + room] = port.get_array()[:room]
-        self.played += frames
-        self.recorded += room
+            take.heard[c, take.recorded : take.recorded + room] = port.get_array()[:room]
+        take.played += frames
+        take.recorded += room
         if room < frames:
-            self.done.set()
+            take.done.set()
+
+    def begin(self, signal: np.ndarray) -> Take:
+        """Play `signal` from the server's next call on, and record."""
+        self.take = Take(signal, np.zeros((len(self.hears), self.frames), np.float32))
+        return self.take
 
     def play(self, signal: np.ndarray) -> np.ndarray:
         """What was heard while `signal` was played. Freewheeling: the server waits for every client, so nothing is late."""
         self.client.set_freewheel(True)
-        self.recorded, self.played = 0, 0
-        self.done.clear()
-        self.signal = signal
-        assert self.done.wait(60), "the server stopped calling"
+        take = self.begin(signal)
+        assert take.done.wait(60), "the server stopped calling"
         self.client.set_freewheel(False)
-        return self.heard.copy()
+        return take.heard
 
     def close(self) -> None:
         self.client.deactivate()
@@ -174,11 +188,11 @@ def test_it_fades_in_and_out(server):
     try:
         stream.start()
         probe = Probe(server, 2, 2 * RATE)
-        probe.signal, probe.recorded, probe.played = x, 0, 0
+        take = probe.begin(x)
         time.sleep(0.5)
         stream.stop()
         time.sleep(0.1)
-        heard = probe.heard[0, : probe.recorded]
+        heard = take.heard[0, : take.recorded]
     finally:
         if probe is not None:
             probe.close()
