@@ -64,15 +64,27 @@ def decaying_noise(seconds: float = 0.3, channels: int = 2, sample_rate: float =
     return tr.Response(rng.standard_normal((channels, t.size)) * 10 ** (-3 * t / seconds), sample_rate)
 
 
-def make(card: Card, values: dict[str, Any]) -> Effect:
-    effect = CLASSES[card.id](**{r["id"]: decaying_noise() for r in card.resources})
+def small_network(seed: int = 0) -> tr.Network:
+    """Each kind in turn, of small sizes that fill no whole vector."""
+    made = (
+        lambda: tr.Network.wavenet((5, 3), (1, 3, 9), gated=seed % 8 > 3, seed=seed),
+        lambda: tr.Network.lstm(9, 1 + seed % 3 // 2, seed=seed),
+        lambda: tr.Network.gru(12, 1 + seed % 5 // 4, seed=seed),
+        lambda: tr.Network.mlp((11, 16), 1 + seed % 7, seed=seed),
+    )
+    return made[seed % 4]()
+
+
+def make(card: Card, values: dict[str, Any], seed: int = 0) -> Effect:
+    given = {"response": decaying_noise, "network": lambda: small_network(seed)}
+    effect = CLASSES[card.id](**{r["id"]: given[r["type"]]() for r in card.resources})
     for address, value in values.items():
         effect.set(address, value)
     return effect
 
 
 def random_effect(card: Card, rng: np.random.Generator, how: str = "random") -> Effect:
-    return make(card, random_values(card, rng, how))
+    return make(card, random_values(card, rng, how), int(rng.integers(1 << 16)))
 
 
 def music(channels: int, frames: int, rate: float, seed: int = 0) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from torch.autograd import gradcheck
 
 import twinrack as tr
-from support import CARD_IDS, decaying_noise, music, random_values
+from support import CARD_IDS, decaying_noise, music, random_values, small_network
 from twinrack.twins import apply, keep_memory
 from twinrack.twins import recursions as ops
 
@@ -62,9 +62,9 @@ def variants(card_id: str) -> list[dict]:
 
 
 def resources(card_id: str) -> dict:
-    """An impulse response for effects that take one, at the tests' rate."""
-    given = tr.CARDS[card_id].resources
-    return {r["id"]: torch.from_numpy(decaying_noise(0.02, 2, RATE).samples.copy()).double() for r in given}
+    """What effects are given besides, at the tests' rate."""
+    made = {"response": lambda: decaying_noise(0.02, 2, RATE), "network": lambda: small_network(1)}
+    return {r["id"]: made[r["type"]]() for r in tr.CARDS[card_id].resources}
 
 
 def needed(card_id: str, variant: dict) -> set[str]:

@@ -131,12 +131,12 @@ int effect_latency(const std::string& id, const std::vector<float>& values, doub
   return effect.latency();
 }
 
-void set_response(Node& node, const Array& samples) {
-  if (samples.ndim() != 2) throw py::value_error("a response must be (channels, frames) float32");
-  node.response.clear();
-  for (py::ssize_t c = 0; c < samples.shape(0); ++c) {
-    const float* x = samples.data(c, 0);
-    node.response.emplace_back(x, x + samples.shape(1));
+void set_resource(Node& node, const Array& rows) {
+  if (rows.ndim() != 2) throw py::value_error("a resource must be (rows, numbers) float32");
+  node.resource.clear();
+  for (py::ssize_t r = 0; r < rows.shape(0); ++r) {
+    const float* x = rows.data(r, 0);
+    node.resource.emplace_back(x, x + rows.shape(1));
   }
 }
 
@@ -152,7 +152,7 @@ void bind_engine(py::module_& m) {
       .def_readwrite("values", &Node::values)
       .def_readwrite("bypass", &Node::bypass)
       .def_readwrite("key", &Node::key)
-      .def("set_response", &set_response, py::arg("samples"))
+      .def("set_resource", &set_resource, py::arg("rows"))
       .def_readwrite("children", &Node::children);
   py::class_<EffectMeter>(m, "EffectMeter")
       .def_readonly("peak_in", &EffectMeter::peak_in)

@@ -24,8 +24,8 @@ struct EffectWrapper {
   static void* create() { return new E(); }
   static void destroy(void* self) noexcept { delete static_cast<E*>(self); }
   static void prepare(void* self, const Format& format) { of(self).prepare(format); }
-  static void load(void* self, const Response& response) {
-    if constexpr (requires(E& e) { e.load(response); }) of(self).load(response);
+  static void load(void* self, const Resource& resource) {
+    if constexpr (requires(E& e) { e.load(resource); }) of(self).load(resource);
   }
   static void tune(void* self, const float* values) noexcept TR_RT { of(self).tune(E::Card::unpack(values)); }
   static void process(void* self, Block io, SideBlock key) noexcept TR_RT { of(self).process(io, key); }
@@ -54,7 +54,7 @@ const EffectType* effect_type() {
                                W::create,
                                W::destroy,
                                W::prepare,
-                               requires(E& e, const Response& r) { e.load(r); } ? W::load : nullptr,
+                               requires(E& e, const Resource& r) { e.load(r); } ? W::load : nullptr,
                                W::tune,
                                W::process,
                                W::reset,

@@ -18,7 +18,7 @@ struct EffectType {
   void* (*create)();
   void (*destroy)(void*) noexcept;
   void (*prepare)(void*, const Format&);
-  void (*load)(void*, const Response&);  // after `prepare`; null for an effect that takes none
+  void (*load)(void*, const Resource&);  // after `prepare`; null for an effect that takes none
   void (*tune)(void*, const float* values) noexcept TR_RT;
   void (*process)(void*, Block, SideBlock) noexcept TR_RT;
   void (*reset)(void*) noexcept TR_RT;
@@ -50,8 +50,8 @@ class EffectInstance {
 
   const EffectType& type() const noexcept TR_RT { return *type_; }
   void prepare(const Format& format) { type_->prepare(self_, format); }
-  void load(const Response& response) {
-    if (type_->load != nullptr) type_->load(self_, response);
+  void load(const Resource& resource) {
+    if (type_->load != nullptr) type_->load(self_, resource);
   }
   void tune(const float* values) noexcept TR_RT { type_->tune(self_, values); }
   void process(Block io, SideBlock key) noexcept TR_RT { type_->process(self_, io, key); }

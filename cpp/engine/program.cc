@@ -59,8 +59,8 @@ int Program::compile_effect(const Node& node, std::size_t buffer) {
   }
   slot.effect.prepare(format_);
   std::vector<const float*> channels;
-  for (const auto& channel : node.response) channels.push_back(channel.data());
-  const std::size_t frames = node.response.empty() ? 0 : node.response.front().size();
+  for (const auto& channel : node.resource) channels.push_back(channel.data());
+  const std::size_t frames = node.resource.empty() ? 0 : node.resource.front().size();
   slot.effect.load({channels.data(), static_cast<int>(channels.size()), static_cast<int>(frames)});
   slot.effect.tune(slot.values.data());
   slot.effect.reset();

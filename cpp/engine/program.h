@@ -24,7 +24,7 @@ struct Node {
   std::vector<float> values;
   bool bypass = false;
   int key = -1;
-  std::vector<std::vector<float>> response;  // channels, equally long; for an effect that takes one
+  std::vector<std::vector<float>> resource;  // rows, equally long; for an effect that takes one
   std::vector<Node> children;
 };
 

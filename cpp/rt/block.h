@@ -20,8 +20,9 @@ struct SideBlock {
   bool silent = true;  // all of it is zero
 };
 
-// What an effect is given besides its parameters: an impulse response at the rack's sample rate.
-struct Response {
+// What an effect is given besides its parameters, in rows of numbers: an impulse response at the rack's sample rate
+// (channels x frames), a network (one row).
+struct Resource {
   const float* const* channel;
   int channels;
   int frames;

@@ -2,7 +2,7 @@
 //
 //   in -> * response -> gain -> mix -> out
 //
-// Cuts, pre-delay, trim, length and decay are worked into the response before it comes here (response.py): what does
+// Cuts, pre-delay, trim, length and decay are worked into the response before it comes here (resource.py): what does
 // not change with time may as well be done once.
 #if defined(TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_
@@ -39,7 +39,7 @@ struct ConvolutionReverb {
 
   // One channel serves all; two serve even and odd ones; four are left and right to left, then to right; otherwise each
   // has its own. None is a single 1.
-  void load(const Response& response) {
+  void load(const Resource& response) {
     std::vector<ConvolverPath> paths;
     const float unit = 1.0f;
     for (int c = 0; c < channels_; ++c) {

@@ -12,7 +12,7 @@ import math
 
 import torch
 from torch import Tensor
-from twinrack.plugins.convolution_reverb.response import outputs, ring_frames, window
+from twinrack.plugins.convolution_reverb.resource import outputs, ring_frames, window
 
 from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, whole_frames
 from twinrack.twins.curves import numbers_in, ramp
@@ -22,7 +22,7 @@ from twinrack.twins.values import Context, Values
 
 
 def shaped(response: Tensor, v: Values, at: Context) -> Tensor:
-    """As `response.build`: (rows, channels, frames), a row for each item of the batch where decay or cuts have one."""
+    """As `resource.build`: (rows, channels, frames), a row for each item of the batch where decay or cuts have one."""
     numbers = {name: float(getattr(v, name)) for name in ("trim_ms", "length_s", "pre_delay_ms")}
     first, last, fade = window(response.shape[-1], numbers, at.sample_rate)
     time = torch.arange(last - first, dtype=torch.float64, device=response.device) / at.sample_rate

@@ -12,6 +12,7 @@ from . import effects as _effects
 from .card import CARDS, Card, find_card
 from .effect import Effect, GroupItem
 from .effects import *  # noqa: F403
+from .network import Network
 from .rack import Meter, Rack
 from .response import Response
 from .tree import Chain, Parallel, dry_wet
@@ -52,6 +53,7 @@ __all__ = [
     "GroupItem",
     "LiveStream",
     "Meter",
+    "Network",
     "Parallel",
     "Rack",
     "Response",

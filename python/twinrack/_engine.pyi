@@ -62,7 +62,7 @@ class Node:
     kind: NodeKind
     def __init__(self) -> None:
         ...
-    def set_response(self, samples: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
+    def set_resource(self, rows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
         ...
     @property
     def children(self) -> list[Node]:

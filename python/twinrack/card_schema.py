@@ -116,9 +116,10 @@ class Resource(Strict):
     """An array that belongs to the effect: an impulse response, the weights of a network."""
 
     id: Identifier
+    type: Literal["response", "network"] = "response"
     doc: Sentence
     shape: str = Field(min_length=1)
-    required: bool = False
+    learnable: bool = False  # training changes it unless it is frozen
 
 
 class Card(Strict):

@@ -206,13 +206,13 @@ def stub_class(
             arguments.append(f"{p.id}: {stub_type(p)} = {stub_default(p)}")
     arguments += [f"{g.id}s: Sequence[{g.class_}] = ()" for g in groups]
     if base == "Effect":
-        arguments += [f"{r.id}: ResponseLike | None = None" for r in resources]
+        arguments += [f"{r.id}: {r.type.capitalize()}Like | None = None" for r in resources]
         arguments += ["name: str | None = None", "bypass: bool = False", "key: str | None = None"]
     for p in parameters:
         lines += [f"    {p.id}: {stub_type(p)}", f'    """{p.doc}"""']
     for r in resources:
-        lines += [f"    @property\n    def {r.id}(self) -> Response | None: ..."]
-        lines += [f"    @{r.id}.setter\n    def {r.id}(self, value: ResponseLike | None) -> None: ..."]
+        lines += [f"    @property\n    def {r.id}(self) -> {r.type.capitalize()} | None: ..."]
+        lines += [f"    @{r.id}.setter\n    def {r.id}(self, value: {r.type.capitalize()}Like | None) -> None: ..."]
     for g in groups:
         lines += [f"    @property\n    def {g.id}s(self) -> Sequence[{g.class_}]: ..."]
     lines += ["    def __init__(", *[f"        {argument}," for argument in arguments], "    ) -> None: ...", ""]
@@ -237,9 +237,11 @@ from typing import Literal
 import numpy.typing as npt
 
 from .effect import Effect, GroupItem
+from .network import Network
 from .response import Response
 
 ResponseLike = Response | str | PathLike[str] | tuple[npt.ArrayLike, float]
+NetworkLike = Network | str | PathLike[str]
 
 __all__: list[str]
 CLASSES: dict[str, type[Effect]]

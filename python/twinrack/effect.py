@@ -12,7 +12,8 @@ from difflib import get_close_matches
 from typing import Any, ClassVar, Self
 
 from .card import Card, Group, Parameter, Value
-from .response import Response
+from .resource import Resource
+from .resources import TYPES
 
 Listener = Callable[[str, Value], None]
 
@@ -140,7 +141,7 @@ class Effect(_Values):
     def __init__(self, *, name: str | None = None, bypass: bool = False, key: str | None = None, **given: Any) -> None:
         card = self.card
         lists = {g.id: given.pop(f"{g.id}s", ()) for g in card.groups}
-        responses = {r["id"]: given.pop(r["id"], None) for r in card.resources}
+        resources = {r["id"]: given.pop(r["id"], None) for r in card.resources}
         if name is not None and not (isinstance(name, str) and name.isidentifier()):
             raise ValueError(f"name {name!r} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
@@ -152,7 +153,7 @@ class Effect(_Values):
         self._groups: dict[str, tuple[GroupItem, ...]] = {}
         self._bypass_listener: Callable[[bool], None] | None = None
         self._owner: weakref.ref[Any] | None = None  # the rack that it is in
-        self._resources: dict[str, Response] = {id: Response.of(r) for id, r in responses.items() if r is not None}
+        self._resources: dict[str, Resource] = {id: self._resource(id, r) for id, r in resources.items() if r is not None}
         self._rebuild_listener: Callable[[], None] | None = None
         for group in card.groups:
             self._groups[group.id] = self._items(group, lists[group.id])
@@ -198,16 +199,19 @@ class Effect(_Values):
         return self._key
 
     @property
-    def resources(self) -> dict[str, Response]:
-        """What the effect is given besides its values, by the card's id: impulse responses. Set by attribute."""
+    def resources(self) -> dict[str, Resource]:
+        """What the effect is given besides its values, by the card's id: impulse responses, networks. Set by attribute."""
         return dict(self._resources)
+
+    def _resource(self, id: str, given: object) -> Resource:
+        return TYPES[next(r["type"] for r in self.card.resources if r["id"] == id)].of(given)
 
     def _set_resource(self, id: str, given: object) -> None:
         before = dict(self._resources)
         if given is None:
             self._resources.pop(id, None)
         else:
-            self._resources[id] = Response.of(given)
+            self._resources[id] = self._resource(id, given)
         if self._rebuild_listener is not None:
             try:
                 self._rebuild_listener()
@@ -296,7 +300,7 @@ class Effect(_Values):
             used = max((i + 1 for i, item in enumerate(items) if not item._is_default()), default=0)
             if used:
                 parts.append(f"{group.id}s=[{', '.join(map(repr, items[:used]))}]")
-        parts += [f"{id}={response!r}" for id, response in self._resources.items()]
+        parts += [f"{id}={resource!r}" for id, resource in self._resources.items()]
         if self._name is not None:
             parts.append(f"name={self._name!r}")
         if self._key is not None:
@@ -314,7 +318,7 @@ def _rebuild_item(class_name: str, values: dict[str, Value]) -> GroupItem:
 
 
 def _rebuild_effect(
-    card: str, name: str | None, bypass: bool, key: str | None, values: dict[str, Value], resources: dict[str, Response]
+    card: str, name: str | None, bypass: bool, key: str | None, values: dict[str, Value], resources: dict[str, Resource]
 ) -> Effect:
     from .effects import CLASSES
 

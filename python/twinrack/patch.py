@@ -25,7 +25,7 @@ from .effect import Effect, unknown
 from .effects import CLASSES
 from .files import atomic
 from .rack import Rack
-from .response import Response
+from .resources import TYPES
 from .tree import Chain, Parallel
 
 FORMAT = "twinrack.rack"
@@ -38,12 +38,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class ResponseEntry(_Strict):
-    """An impulse response: which of the arrays beside the patch, and its sample rate in Hz."""
+class ResourceEntry(_Strict):
+    """An impulse response or a network: which of the arrays beside the patch, its sample rate in Hz, and of a network what it
+    consists of (checked when it is made; see `network`)."""
 
     array: str
-    sample_rate: float
+    sample_rate: float | None
     source: str = ""
+    architecture: dict[str, Any] | None = None
 
 
 class EffectEntry(_Strict):
@@ -55,7 +57,7 @@ class EffectEntry(_Strict):
     bypass: bool = False
     key: str | None = None
     values: dict[str, float | bool | str] = Field(default_factory=dict)
-    resources: dict[str, ResponseEntry] = Field(default_factory=dict)
+    resources: dict[str, ResourceEntry] = Field(default_factory=dict)
 
 
 class ChainEntry(_Strict):
@@ -142,8 +144,7 @@ def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
     found["values"] = {a: v for a, v in item.values().items() if a not in unused}
     if item.resources:
         found["resources"] = {
-            id: {"array": _array_name(item._place, id), "sample_rate": r.sample_rate, "source": r.source}
-            for id, r in item.resources.items()
+            id: {"array": _array_name(item._place, id), **r.to_patch()[0]} for id, r in item.resources.items()
         }
     return found
 
@@ -172,7 +173,7 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
     data, content = to_json(rack), b""
     arrays = dict(rack.arrays)
     for address, effect in rack.addresses().items():
-        arrays.update({_array_name(address, id): response.samples for id, response in effect.resources.items()})
+        arrays.update({_array_name(address, id): resource.to_patch()[1] for id, resource in effect.resources.items()})
     if arrays:
         from safetensors.numpy import save as to_bytes
 
@@ -233,7 +234,7 @@ def load(path: str | os.PathLike[str]) -> Rack:
     return rack
 
 
-def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[ResponseEntry]:
+def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[ResourceEntry]:
     if isinstance(entry, EffectEntry):
         yield from entry.resources.values()
     else:
@@ -282,17 +283,17 @@ def _item(
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
     values = _migrated(card, entry, place)
-    responses = {}
+    resources, types = {}, {r["id"]: r["type"] for r in card.resources}
     for id, r in entry.resources.items():
-        if id not in {resource["id"] for resource in card.resources}:
+        if id not in types:
             raise ValueError(f"{place}: {card.id} takes no {id!r}")
         if r.array not in arrays:
             raise ValueError(f"{place}: resources.{id}: there is no array {r.array!r} beside the patch")
         try:
-            responses[id] = Response(arrays[r.array], r.sample_rate, r.source)
+            resources[id] = TYPES[types[id]].from_patch(r.model_dump(exclude={"array"}), arrays[r.array])
         except ValueError as error:
             raise ValueError(f"{place}: resources.{id}: {error}") from None
-    effect = CLASSES[card.id](name=entry.name, bypass=entry.bypass, key=entry.key, **responses)
+    effect = CLASSES[card.id](name=entry.name, bypass=entry.bypass, key=entry.key, **resources)
     for address, value in values.items():
         p = card.addresses.get(address)
         if p is None:

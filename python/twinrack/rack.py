@@ -18,7 +18,7 @@ from .audio import Audio, as_planar, check_rate
 from .card import Parameter, Value
 from .effect import Effect, unknown
 from .renderer import Renderer
-from .response import Response
+from .resource import Resource
 from .tree import Chain, Parallel, effects_of, shape_of
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class Rack:
             node.values = [p.to_engine(values[name]) for name, p in item.card.addresses.items()]
             node.bypass = item.bypass
             node.key = -1 if item.key is None else self._keys.index(item.key)
-            for response in item.resources.values():
-                node.set_response(build_response(item, response, sample_rate, channels))
+            for resource in item.resources.values():
+                node.set_resource(built_resource(item, resource, sample_rate, channels))
             return node
         node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
         node.children = [self._node(child, sample_rate, channels) for child in item.children()]
@@ -391,12 +391,8 @@ class Rack:
             wanted = {"mono": 1, "stereo": 2}.get(effect.card.channels, channels)
             if channels != wanted:
                 raise ValueError(f"{address} is a {effect.card.channels} effect; the sound has {channels} channels")
-            for response in effect.resources.values():
-                if response.channels not in {1, 2, channels, 4 if channels == 2 else 1}:
-                    raise ValueError(
-                        f"the response of {address} has {response.channels} channels, the sound {channels}; give 1, 2, as many "
-                        "or 4 for true stereo"
-                    )
+            for resource in effect.resources.values():
+                resource.check(address, sample_rate, channels)
         return _engine.Engine(self._node(self._root, sample_rate, channels), sample_rate, channels)
 
     def process(self, block: npt.ArrayLike, *, sidechain: Sidechain = None) -> Audio:
@@ -493,10 +489,10 @@ class Rack:
         return "\n".join([*lines, "])"] if self._root.items else lines)
 
 
-def build_response(effect: Effect, response: Response, sample_rate: float, channels: int) -> Audio:
-    """What the engine of an effect is given: the response at the rack's rate, as the effect's values shape it."""
-    module = import_module(f"twinrack.plugins.{effect.card.id}.response")
-    built: Audio = module.build(effect.values(), response.at(sample_rate), sample_rate, channels)
+def built_resource(effect: Effect, resource: Resource, sample_rate: float, channels: int) -> Audio:
+    """What the engine of an effect is given: rows of numbers, at the rack's rate, as the effect's values shape them."""
+    module = import_module(f"twinrack.plugins.{effect.card.id}.resource")
+    built: Audio = module.build(effect.values(), resource, sample_rate, channels)
     return built
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .audio import Audio, as_planar, check_rate
+from .resource import Resource
 
 LONGEST_S = 30.0
 
 
-class Response:
+class Response(Resource):
     """An impulse response that an effect is given.
 
     Args:
@@ -24,6 +25,9 @@ class Response:
     Raises:
         ValueError: empty, too long, not finite, silent, or of a wrong shape.
     """
+
+    type = "response"
+    sample_rate: float
 
     def __init__(self, samples: npt.ArrayLike, sample_rate: float, source: str = "") -> None:
         array, _ = as_planar(samples, "the impulse response")
@@ -90,6 +94,29 @@ class Response:
             self._at[sample_rate] = np.ascontiguousarray(turned.T * (self.sample_rate / sample_rate), dtype=np.float32)
         return self._at[sample_rate]
 
+    def check(self, address: str, sample_rate: float, channels: int | None) -> None:
+        """As `Resource.check`: 1, 2, as many channels as the rack, or 4 for true stereo."""
+        if channels is not None and self.channels not in {1, 2, channels, 4 if channels == 2 else 1}:
+            raise ValueError(
+                f"the response of {address} has {self.channels} channels, the sound {channels}; give 1, 2, as many or 4 for "
+                "true stereo"
+            )
+
+    def learned(self, numbers: npt.NDArray[np.float32], sample_rate: float) -> Response:
+        """The trained response; where training left it, the recording at its own rate."""
+        return self if np.array_equal(numbers, self.at(sample_rate)) else Response(numbers, sample_rate)
+
+    def to_patch(self) -> tuple[dict[str, Any], Audio]:
+        """As `Resource.to_patch`."""
+        return {"sample_rate": self.sample_rate, "source": self.source}, self.samples
+
+    @classmethod
+    def from_patch(cls, entry: dict[str, Any], numbers: npt.NDArray[Any]) -> Response:
+        """As `Resource.from_patch`."""
+        if entry.get("sample_rate") is None:
+            raise ValueError("sample_rate is missing")
+        return cls(numbers, entry["sample_rate"], entry.get("source", ""))
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Response):
             return NotImplemented
@@ -102,6 +129,3 @@ class Response:
 
     def __reduce__(self) -> Any:
         return Response, (np.array(self._samples), self.sample_rate, self.source)
-
-    def __deepcopy__(self, memo: object) -> Response:
-        return self  # nothing in it changes

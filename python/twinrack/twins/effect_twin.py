@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..audio import check_rate
 from ..card import Card, Value, find_card
 from ..effect import Effect, unknown
+from ..resource import Resource
 from .constrain import from_value, to_value
 from .recursions import Path
 from .values import Context, Given, check_ranges, pack
@@ -30,13 +31,14 @@ def _run(
     key: Tensor | None,
     path: Path,
     resources: Mapping[str, Tensor],
+    known: Mapping[str, Resource],
 ) -> Tensor:
     if x.dim() != 3:
         raise ValueError(f"audio has shape {tuple(x.shape)}; give (batch, channels, time)")
     if x.shape[-1] == 0:
         return x
     values = pack(card, given, x)
-    context = Context(sample_rate, x.shape[1], x.shape[-1], path, resources)
+    context = Context(sample_rate, x.shape[1], x.shape[-1], path, resources, known)
     y: Tensor = arithmetic(card).process(x, values, context, key)
     return y
 
@@ -49,7 +51,7 @@ def apply(
     *,
     key: Tensor | None = None,
     path: Path = "auto",
-    resources: Mapping[str, Tensor] | None = None,
+    resources: Mapping[str, Tensor | Resource] | None = None,
     **more: Given,
 ) -> Tensor:
     """An effect as a function, differentiable in the sound and in every continuous parameter.
@@ -62,7 +64,8 @@ def apply(
             (batch, ticks) curve with one value for each 32 frames. What is missing has the card's default.
         key: what the detector of an effect with a sidechain hears, (batch, channels, time).
         path: "fast", "reference" or "auto" (fast where possible).
-        resources: what the effect is given besides, such as an impulse response, (channels, frames) at the sample rate.
+        resources: what the effect is given besides: a Response or Network, or the impulse response itself, (channels, frames)
+            at the sample rate.
         more: further values, for addresses without a dot.
 
     Returns:
@@ -78,7 +81,10 @@ def apply(
             raise ValueError(unknown(address, list(given), effect))
         given[address] = value
     check_ranges(card, given)
-    return _run(card, x, given, check_rate(sample_rate), key, path, resources or {})
+    rate = check_rate(sample_rate)
+    known = {name: r for name, r in (resources or {}).items() if isinstance(r, Resource)}
+    numbers = {name: torch.tensor(r.at(rate)) if isinstance(r, Resource) else r for name, r in (resources or {}).items()}
+    return _run(card, x, given, rate, key, path, numbers, known)
 
 
 class EffectTwin(nn.Module):
@@ -86,8 +92,8 @@ class EffectTwin(nn.Module):
 
     Every learnable continuous value is an `nn.Parameter` (float64, unconstrained; see `constrain`), by its address with
     "__" for "."; choices, switches, values that are not learnable and unused group items (a band that is off) are constants.
-    What the effect is given besides, such as an impulse response, is in `resources` at the sample rate; it learns only when
-    told to: `twin.resources["impulse_response"].requires_grad_()`.
+    What the effect is given besides, an impulse response or a network's weights, is in `resources` at the sample rate. A
+    network learns as the parameters do, a response only when told to: `twin.resources["impulse_response"].requires_grad_()`.
 
     Args:
         effect: where the values come from; the twin does not follow it later.
@@ -109,9 +115,13 @@ class EffectTwin(nn.Module):
             if p.kind == "continuous" and p.learnable and address not in unused:
                 u = torch.tensor(from_value(p, float(self.constants[address])), dtype=torch.float64)
                 self.raw[address.replace(".", "__")] = nn.Parameter(u)
+        self.known = effect.resources
         self.resources = nn.ParameterDict()
-        for name, response in effect.resources.items():
-            self.resources[name] = nn.Parameter(torch.from_numpy(response.at(self.sample_rate).copy()), requires_grad=False)
+        learns = {r["id"]: bool(r["learnable"]) for r in self.card.resources}
+        for name, resource in self.known.items():
+            resource.check(self.card.id, self.sample_rate, None)
+            numbers = torch.from_numpy(resource.at(self.sample_rate).copy())
+            self.resources[name] = nn.Parameter(numbers, requires_grad=learns[name])
         self._began = {name: float(u.detach()) for name, u in self.raw.items()}
 
     def learnable(self) -> list[str]:
@@ -158,7 +168,7 @@ class EffectTwin(nn.Module):
             given[address] = value
         if values:
             check_ranges(self.card, values)
-        return _run(self.card, x, given, self.sample_rate, key, self.path, dict(self.resources))
+        return _run(self.card, x, given, self.sample_rate, key, self.path, dict(self.resources), self.known)
 
     def extra_repr(self) -> str:
         return f"{self.card.id}, {self.sample_rate:g} Hz"

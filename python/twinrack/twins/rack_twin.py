@@ -156,10 +156,11 @@ class RackTwin(nn.Module):
         for address, effect in rack.addresses().items():
             for name, value in self[address].values().items():
                 effect.set(name, value)
-            for name, samples in self[address].resources.items():
-                learned = samples.detach().cpu().numpy()
-                if not np.array_equal(learned, effect.resources[name].at(self.sample_rate)):
-                    setattr(effect, name, (learned, self.sample_rate))
+            for name, numbers in self[address].resources.items():
+                before = effect.resources[name]
+                learned = before.learned(numbers.detach().cpu().numpy().astype(np.float32), self.sample_rate)
+                if learned is not before:
+                    setattr(effect, name, learned)
         return rack
 
 

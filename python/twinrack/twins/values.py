@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..card import Card, Parameter, Value
+from ..resource import Resource
 from .curves import numbers_in, tick_count
 from .recursions import Path
 
@@ -26,7 +27,8 @@ class Context:
     channels: int
     frames: int
     path: Path = "auto"
-    resources: Mapping[str, Tensor] = field(default_factory=dict)  # (channels, frames) at the sample rate, by the card's id
+    resources: Mapping[str, Tensor] = field(default_factory=dict)  # their numbers at the sample rate, by the card's id
+    given: Mapping[str, Resource] = field(default_factory=dict)  # what they are, where the effect has them
 
 
 class Values(SimpleNamespace):

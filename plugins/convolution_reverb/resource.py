@@ -9,6 +9,7 @@ import numpy as np
 
 from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, Audio, whole_frames
 from twinrack.card import Value
+from twinrack.response import Response
 
 FADE_SHARE = 0.1  # of what is left, where the length cuts
 RING_S = 0.4  # what a low cut adds at the end, at most: 120 dB at 10 Hz
@@ -55,8 +56,9 @@ def through_cuts(samples: np.ndarray, values: Mapping[str, Value], sample_rate: 
     return Rack([equaliser])(np.pad(samples, ((0, 0), (0, ring_frames(values, sample_rate)))), sample_rate).astype(np.float64)
 
 
-def build(values: Mapping[str, Value], samples: Audio, sample_rate: float, channels: int) -> Audio:
+def build(values: Mapping[str, Value], response: Response, sample_rate: float, channels: int) -> Audio:
     """The response as the engine convolves with it in a rack of so many channels, (channels, frames) float32."""
+    samples = response.at(sample_rate)
     first, last, fade = window(samples.shape[1], values, sample_rate)
     decay = 10.0 ** (-float(np.float32(values["decay_db_per_s"])) / 20.0 * np.arange(last - first) / sample_rate)
     shaped = samples[:, first:last].astype(np.float64) * fade * decay

@@ -1,0 +1,9 @@
+"""The types of resources that cards name."""
+
+from __future__ import annotations
+
+from .network import Network
+from .resource import Resource
+from .response import Response
+
+TYPES: dict[str, type[Resource]] = {"response": Response, "network": Network}

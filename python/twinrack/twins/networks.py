@@ -1,0 +1,143 @@
+"""Neural networks in torch: what `cpp/dsp/neural-inl.h` computes, differentiable in the sound and in the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from ..network import Activation, Chain, Layer, Network, Recurrent, WaveNet
+from .recursions import Path
+
+
+def network(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Tensor:
+    """A network's answer to x (batch, 1, time), as long as x. Weights are flat; see `Network.shapes`.
+
+    The convolutional ones begin as after endless silence. `path`: of recurrent ones, "reference" is a loop over time.
+    """
+    pieces = {}
+    at = 0
+    for name, shape in net.architecture.shapes():
+        size = math.prod(shape)
+        pieces[name] = weights[at : at + size].reshape(shape).to(x.dtype)
+        at += size
+    a = net.architecture
+    if isinstance(a, Recurrent):
+        return recurrent(x, a, pieces, path)
+    before = F.pad(x, (a.receptive_field - 1, 0))
+    return wavenet(before, a, pieces) if isinstance(a, WaveNet) else chain(before, a, pieces, "")
+
+
+def silence(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Tensor:
+    """What a network makes of silence that lasts as long as x: (1, 1, time), or one number where it does not change."""
+    frames = 1 if net.receptive_field is not None else x.shape[-1]
+    return network(x.new_zeros(1, 1, frames), net, weights, path)
+
+
+def activated(x: Tensor, a: Activation) -> Tensor:
+    """An activation by its name."""
+    n = a.numbers
+    simple: dict[str, Callable[[Tensor], Tensor]] = {
+        "identity": lambda x: x,
+        "tanh": torch.tanh,
+        "sigmoid": torch.sigmoid,
+        "relu": torch.relu,
+        "leaky_relu": lambda x: F.leaky_relu(x, n[0]),
+        "hard_tanh": lambda x: F.hardtanh(x, n[0], n[1]),
+        "leaky_hard_tanh": lambda x: torch.where(
+            x < n[0], (x - n[0]) * n[2] + n[0], torch.where(x > n[1], (x - n[1]) * n[3] + n[1], x)
+        ),
+        "silu": F.silu,
+        "softsign": lambda x: x / (1.0 + x.abs()),
+        "soft_sigmoid": lambda x: 0.5 * (1.0 + x / (1.0 + x.abs())),
+        "hard_swish": F.hardswish,
+    }
+    return simple[a.name](x)
+
+
+def chain(x: Tensor, a: Chain, p: Mapping[str, Tensor], prefix: str) -> Tensor:
+    for i, c in enumerate(a.convolutions):
+        bias = p[f"{prefix}{i}.bias"] if c.bias else None
+        x = F.conv1d(activated(x, c.before), p[f"{prefix}{i}.weight"], bias, dilation=c.dilation)
+    return x
+
+
+def gated(z: Tensor, layer: Layer) -> Tensor:
+    if layer.gating == "none":
+        return activated(z, layer.activation)
+    first, second = z.chunk(2, 1)
+    share = activated(second, layer.second)
+    if layer.gating == "multiply":
+        return activated(first, layer.activation) * share
+    return share * activated(first, layer.activation) + (1.0 - share) * first
+
+
+def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
+    """Without padding: shorter than x by the receptive field less 1."""
+    sound, y = x, x
+    head: Tensor | None = None
+    for i, array in enumerate(a.arrays):
+        y = F.conv1d(y, p[f"{i}.widen"])
+        length = y.shape[-1] - sum((layer.kernel - 1) * layer.dilation for layer in array.layers)
+        sums = None if head is None else head[..., -length:]
+        for j, layer in enumerate(array.layers):
+            own = f"{i}.{j}."
+            z = F.conv1d(y, p[own + "weight"], p[own + "bias"], dilation=layer.dilation)
+            z = gated(z + p[own + "mixer"][:, :, 0].unsqueeze(0) * sound[..., -z.shape[-1] :], layer)
+            middle = z[..., -length:]
+            if array.head_inputs:
+                middle = F.conv1d(middle, p[own + "head.weight"], p[own + "head.bias"])
+            sums = middle if sums is None else sums + middle
+            more = F.conv1d(z, p[own + "out.weight"], p[own + "out.bias"]) if array.one_by_one else z
+            y = y[..., -z.shape[-1] :] + more
+        assert sums is not None
+        head = F.conv1d(sums, p[f"{i}.head.weight"], p[f"{i}.head.bias"] if array.head_bias else None)
+        y = y[..., -head.shape[-1] :]
+    assert head is not None
+    head = p["head_scale"] * head
+    return head if a.head is None else chain(head, a.head, p, "head.")
+
+
+def recurrent(x: Tensor, a: Recurrent, p: Mapping[str, Tensor], path: Path) -> Tensor:
+    y = x.transpose(1, 2)  # batch, time, inputs
+    for i in range(a.layers):
+        hidden = p[f"{i}.hidden"].expand(1, x.shape[0], -1).contiguous()
+        inputs = y.shape[-1]
+        weight_in, weight_state = p[f"{i}.weight"][:, :inputs], p[f"{i}.weight"][:, inputs:]
+        bias = p[f"{i}.bias"]
+        inner = torch.zeros_like(bias)
+        if a.kind == "gru":
+            inner = torch.cat([inner[: 2 * a.hidden], p[f"{i}.inner_bias"]])
+        cell = p[f"{i}.cell"].expand(1, x.shape[0], -1).contiguous() if a.kind == "lstm" else hidden
+        if path == "reference":
+            y = by_step(y, a.kind, hidden[0], cell[0], weight_in, weight_state, bias, inner)
+            continue
+        parts = [weight_in.contiguous(), weight_state.contiguous(), bias, inner]
+        if a.kind == "lstm":
+            y = torch._VF.lstm(y, [hidden, cell], parts, True, 1, 0.0, False, False, True)[0]
+        else:
+            y = torch._VF.gru(y, hidden, parts, True, 1, 0.0, False, False, True)[0]
+    return F.linear(y, p["head.weight"], p["head.bias"]).transpose(1, 2)
+
+
+def by_step(
+    x: Tensor, kind: str, hidden: Tensor, cell: Tensor, weight_in: Tensor, weight_state: Tensor, bias: Tensor, inner: Tensor
+) -> Tensor:
+    """The definition, frame by frame."""
+    made = []
+    for now in x.unbind(1):
+        own, back = F.linear(now, weight_in, bias), F.linear(hidden, weight_state, inner)
+        if kind == "lstm":
+            into, forget, fresh, out = (own + back).chunk(4, 1)
+            cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(fresh)
+            hidden = torch.sigmoid(out) * torch.tanh(cell)
+        else:
+            (own_r, own_z, own_n), (back_r, back_z, back_n) = own.chunk(3, 1), back.chunk(3, 1)
+            keep = torch.sigmoid(own_z + back_z)
+            fresh = torch.tanh(own_n + torch.sigmoid(own_r + back_r) * back_n)
+            hidden = fresh + keep * (hidden - fresh)
+        made.append(hidden)
+    return torch.stack(made, 1)

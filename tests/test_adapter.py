@@ -1,0 +1,215 @@
+"""Networks: .nam files of the neural-amp-modeler package play as they do there, and broken ones are named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import twinrack as tr
+from support import error_db, music, small_network
+from twinrack.network import Activation, Chain, Convolution, Layer, LayerArray, WaveNet
+
+RATE = 48000
+
+
+def played(network: tr.Network, x: np.ndarray, block: int | None = None, **values) -> np.ndarray:
+    rack = tr.Rack([tr.Adapter(network=network, keep_dc=True, **values)])
+    if block is None:
+        return rack(x, RATE)
+    rack.prepare(RATE, x.shape[0])
+    return np.concatenate([rack.process(x[:, n : n + block]) for n in range(0, x.shape[1], block)], 1)
+
+
+def biased(network: tr.Network) -> tr.Network:
+    """With weights that make something of silence."""
+    rng = np.random.default_rng(3)
+    return tr.Network(network.architecture, network.weights + rng.uniform(-0.2, 0.2, network.parameters))
+
+
+def nam_models():
+    """Models of the package with what the format can say, by name."""
+    models = pytest.importorskip("nam.models", reason="neural-amp-modeler is not installed (pip install neural-amp-modeler)")
+    base = {
+        "input_size": 1,
+        "condition_size": 1,
+        "head": {"out_channels": 1, "kernel_size": 1, "bias": True},
+        "channels": 4,
+        "kernel_size": 3,
+        "dilations": [1, 2, 4, 8],
+        "activation": "Tanh",
+    }
+    two = [
+        base | {"head": {"out_channels": 2, "kernel_size": 1, "bias": False}},
+        base | {"input_size": 4, "channels": 2, "head": {"out_channels": 1, "kernel_size": 1, "bias": True}},
+    ]
+    gated = {"name": "PairMultiply", "primary": "Tanh", "secondary": "Sigmoid"}
+    blended = {"name": "PairBlend", "primary": "ReLU", "secondary": "Sigmoid"}
+    rest = {
+        "bottleneck": 3,
+        "head_1x1_config": {"active": True, "out_channels": 5, "groups": 1},
+        "head": {"out_channels": 3, "kernel_size": 7, "bias": True},
+        "kernel_size": [2, 3, 6, 1],
+    }
+    head = {"channels": 6, "activation": "ReLU", "out_channels": 1, "kernel_sizes": [3, 2]}
+    many = ["LeakyReLU", {"name": "LeakyHardtanh", "min_slope": 0.1}, "SiLU", "Hardswish"]
+    plain = {"layer_1x1_config": {"active": False, "groups": 1}, "activation": "Hardtanh"}
+    configs = {
+        "two arrays": {"layers_configs": two, "head_scale": 0.02},
+        "gated": {"layers_configs": [base | {"activation": gated}], "head_scale": 0.5},
+        "blended, heads": {"layers_configs": [base | rest | {"activation": blended}], "head": head, "head_scale": 0.7},
+        "activations": {"layers_configs": [base | {"activation": many}], "head_scale": 1.0},
+        "no 1x1": {"layers_configs": [base | plain], "head_scale": 1.0},
+    }
+    found = {name: models.WaveNet.init_from_config({"sample_rate": RATE, **config}) for name, config in configs.items()}
+    found["lstm"] = models.LSTM(hidden_size=7, num_layers=2, sample_rate=RATE)
+    found["linear"] = models.Linear(33, bias=True, sample_rate=RATE)
+    found["convolutions"] = models.ConvNet.init_from_config(
+        {"channels": 5, "dilations": [1, 2, 4], "batchnorm": True, "activation": "Tanh", "sample_rate": RATE}
+    )
+    return found
+
+
+def train(model, seconds: float = 0.5, steps: int = 12) -> None:
+    """A few steps towards a clipped sound, with the package's own forward pass."""
+    x = torch.from_numpy(music(1, int(seconds * RATE), RATE, 3))
+    wet = torch.tanh(4 * x) * 0.5
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        y = model(x, pad_start=True)
+        ((y - wet) ** 2).mean().backward()
+        optimizer.step()
+    model.eval()
+
+
+def test_nam_files_play_as_they_do_there(tmp_path: Path):
+    x = music(1, RATE // 2, RATE, 5)
+    for name, model in nam_models().items():
+        torch.manual_seed(1)
+        train(model)
+        model.export(tmp_path, basename="model")
+        network = tr.Network.read(tmp_path / "model.nam")
+        with torch.no_grad():
+            state = {} if name != "lstm" else {"initial_state": initial_state(model)}
+            expected = (
+                model._forward(torch.from_numpy(x), **state) if state else model(torch.from_numpy(x), pad_start=True)
+            ).numpy()
+        y = played(network, x)
+        error = error_db(y, expected)
+        print(f"{name:<16} {network.describe()}: {error:.1f} dB")
+        assert error < -100, name
+        assert np.array_equal(y, played(network, x, 17)), name
+        if name in ("linear", "convolutions"):
+            continue
+        network.write(tmp_path / "again.nam")  # and back: the package reads what we write
+        again = pytest.importorskip("nam.models").init_from_nam(json.loads((tmp_path / "again.nam").read_text()))
+        with torch.no_grad():
+            back = again(torch.from_numpy(x), pad_start=True).numpy()
+        assert error_db(back, expected) < -100, name
+        assert tr.Network.read(tmp_path / "again.nam") == network
+
+
+def initial_state(model):
+    """The state that the package stores with an LSTM: after a second of silence."""
+    with torch.no_grad():
+        hidden, cell = model._get_initial_state()
+    return hidden, cell
+
+
+def test_files_that_cannot_be_played_are_named(tmp_path: Path):
+    path = tmp_path / "a.nam"
+    tr.Network.wavenet((4, 2), (1, 2)).write(path)
+    good = json.loads(path.read_text())
+
+    def broken(change) -> None:
+        data = json.loads(json.dumps(good))
+        change(data)
+        path.write_text(json.dumps(data))
+        tr.Adapter(network=path)
+
+    layer = lambda data: data["config"]["layers"][0]  # noqa: E731
+    cases = (
+        (lambda d: d.update(architecture="Transformer"), "'Transformer' is not known; WaveNet, LSTM"),
+        (lambda d: d["weights"].pop(), "has 220 weights, 219 were given"),
+        (lambda d: d["weights"].__setitem__(3, float("nan")), "weights that are not finite"),
+        (lambda d: layer(d).pop("channels"), "config has no 'channels'"),
+        (lambda d: layer(d).update(conv_pre_film={"active": True}), "conv_pre_film cannot be used"),
+        (lambda d: layer(d).update(condition_size=2), "conditioned by more than one channel"),
+        (lambda d: d["config"].update(condition_dsp={"architecture": "WaveNet"}), "conditioned by another one"),
+        (lambda d: layer(d)["activation"].__setitem__(0, {"type": "Snake"}), "'Snake' is not known"),
+        (lambda d: layer(d).update(dilations=[1, -2]), "dilation = -2 is out of range"),
+        (lambda d: d.pop("weights"), "not a .nam file: architecture, config or weights are missing"),
+    )
+    for change, words in cases:
+        with pytest.raises(ValueError, match=words):
+            broken(change)
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"is not a \.nam file"):
+        tr.Network.read(path)
+    with pytest.raises(FileNotFoundError, match="there is no network"):
+        tr.Network.read(tmp_path / "none.nam")
+    with pytest.raises(TypeError, match=r"path of a \.nam file or a tr\.Network"):
+        tr.Adapter(network=3)
+    with pytest.raises(ValueError, match="no gru; WaveNet and LSTM can be written"):
+        tr.Network.gru(4).write(path)
+
+
+def test_a_network_belongs_to_its_rate():
+    rack = tr.Rack([tr.Adapter(network=tr.Network.lstm(4, sample_rate=RATE))])
+    with pytest.raises(ValueError, match="network of adapter was trained at 48000 Hz and the rack runs at 44100 Hz; run it at"):
+        rack(np.zeros(100), 44100)
+    with pytest.raises(ValueError, match="trained at 48000 Hz"):
+        rack.twin(44100)
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_patches_keep_networks(tmp_path: Path, kind: int):
+    rack = tr.Rack([tr.Adapter(network=small_network(kind), connection="add"), tr.Gain()])
+    rack.save(tmp_path / "a.rack.json")
+    again = tr.load(tmp_path / "a.rack.json")
+    assert again == rack
+    x = music(2, 5000, RATE, 1)
+    assert np.array_equal(again(x, RATE), rack(x, RATE))
+    data = json.loads((tmp_path / "a.rack.json").read_text())
+    data["rack"][0]["resources"]["network"]["architecture"]["kind"] = "perceptron"
+    (tmp_path / "a.rack.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=r"resources\.network: architecture"):
+        tr.load(tmp_path / "a.rack.json")
+
+
+def test_an_adapter_that_has_learned_nothing_changes_nothing():
+    x = music(2, 5000, RATE, 1)
+    for made in (tr.Network.wavenet, tr.Network.lstm, tr.Network.gru, tr.Network.mlp):
+        assert np.array_equal(tr.Rack([tr.Adapter(network=made(quiet=True), connection="add")])(x, RATE), x)
+    assert np.array_equal(tr.Rack([tr.Adapter(connection="add")])(x, RATE), x)
+
+
+def test_silence_falls_asleep_and_starts_as_if_it_had_lasted():
+    """Biases make something of silence; the network starts where that has settled, and sleeps once it has."""
+    silence, x = np.zeros((1, 4 * RATE), np.float32), music(1, 9600, RATE, 2)
+    for network in map(biased, (tr.Network.wavenet((4,), (1, 5, 25)), tr.Network.mlp((8,), 9))):
+        late = played(network, np.concatenate([silence[:, :6400], x], 1))[:, 6400:]
+        assert np.array_equal(late, played(network, x))
+    for seed in range(4):
+        rack = tr.Rack([tr.Adapter(network=biased(small_network(seed)))])
+        assert not rack(silence, RATE).any()
+        rack.prepare(RATE, 1)
+        rack.process(np.concatenate([x, silence], 1))
+        assert rack._engine is not None
+        assert rack._engine.slept > 0.3 * RATE
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match="gives one channel"):
+        tr.Network(WaveNet((LayerArray(2, 2, 2, (Layer(2, 1),)),)))
+    with pytest.raises(ValueError, match="hears one channel and gives one"):
+        tr.Network(Chain((Convolution(2),)))
+    with pytest.raises(ValueError, match="there is no activation 'swish'"):
+        Activation("swish")
+    with pytest.raises(ValueError, match=r"has 17 weights, 3 were given"):
+        tr.Network(tr.Network.mlp((4,), 2).architecture, np.zeros(3))
