@@ -15,7 +15,7 @@ import twinrack as tr
 from support import SHARED, music, recording
 from twinrack import demo
 from twinrack.train import data, losses
-from twinrack.train import fit as fit_module
+from twinrack.train import run as run_module
 from twinrack.train.data import find_latency, load_pairs, split
 from twinrack.train.starts import analysed
 
@@ -329,7 +329,9 @@ def test_every_window_holds_something_to_train_on():
     pairs, _ = data.load_pairs(x, x, 8000, False)
     rack = tr.Rack([tr.FDNReverb()])
     settings = {"window_s": 0.6, "batch": 1, "validation": True, "seed": 0, "stft_weight": 1.0, "waveform_weight": 1.0}
-    run = fit_module._Run(rack.twin(8000), pairs, 8000.0, ["fdn_reverb.mix"], settings, losses.usual(1.0, 1.0))
+    run = run_module.Run(
+        rack.twin(8000), pairs, 8000.0, run_module.Learned(["fdn_reverb.mix"], []), settings, losses.usual(1.0, 1.0)
+    )
     for _ in range(300):
         _, _, parts = run._windows()
         assert parts[0]

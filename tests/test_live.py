@@ -16,12 +16,16 @@ import numpy as np
 import pytest
 
 import twinrack as tr
-from support import music
+from support import error_db, music
 from twinrack import live_stream
 
 RATE, BLOCK = 48000, 64
 
 pytestmark = pytest.mark.skipif(shutil.which("jackd") is None, reason="jackd is not installed (Debian: jackd2)")
+
+
+def may_be_real_time() -> bool:
+    return subprocess.run(["chrt", "-f", "50", "true"], capture_output=True).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +36,8 @@ def server():
     before = os.environ.get("JACK_DEFAULT_SERVER")
     os.environ["JACK_DEFAULT_SERVER"] = name
     os.environ["JACK_NO_START_SERVER"] = "1"
-    command = ["jackd", "-n", name, "-r", "-d", "dummy", "-r", str(RATE), "-p", str(BLOCK)]
+    priority = ["-R", "-P", "60"] if may_be_real_time() else ["-r"]
+    command = ["jackd", "-n", name, *priority, "-d", "dummy", "-r", str(RATE), "-p", str(BLOCK)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(100):
         try:
@@ -279,3 +284,46 @@ def test_without_a_server_one_sentence(tmp_path):
     assert done.returncode == 2
     assert "there is no audio device; plug one in, or start a server" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_training_is_heard_while_it_runs(server):
+    """The stream follows the twin, plays the recording, and switches between what came in, the target and the rack."""
+    seconds = 3
+    x = music(2, seconds * RATE, RATE, 7)
+    hidden = tr.Rack([tr.Gain(gain_db=-9), tr.Saturation(drive_db=12, oversampling="1")])
+    y = hidden(x, RATE)
+    start = tr.Rack([tr.Gain(), tr.Saturation(oversampling="1")])
+    with tr.live(start.copy(), block_size=BLOCK, play=(x, y)) as stream:
+        time.sleep(0.5)
+        before, late = stream.frames, stream.xruns
+        result = tr.fit(start, x, y, RATE, steps=60, window_s=1.0, live=stream, progress=False)
+        assert stream.rack.isclose(result.rack)
+        played, late = (stream.frames - before) // BLOCK, stream.xruns - late
+        assert played > 0
+        probe = Probe(server, 2, seconds * RATE)  # only now: it needs Python, which training holds
+        try:
+            silence = np.zeros((2, 1), np.float32)
+            heard = {}
+            for what in ("dry", "target", "rack"):
+                stream.listen = what
+                probe.play(silence)  # whatever rings on
+                heard[what] = probe.play(silence)
+        finally:
+            probe.close()
+    print(f"heard {played} blocks of {BLOCK} frames while it trained, {late} late")
+
+    def difference_db(a: np.ndarray, b: np.ndarray) -> float:
+        """Wherever in its loop the recording was."""
+        spectra = [np.fft.rfft(s[0].astype(np.float64)) for s in (a, b)]
+        place = int(np.argmax(np.fft.irfft(spectra[0] * np.conj(spectra[1]), a.shape[1])))
+        turned = np.roll(b, place, 1)
+        return error_db(a, turned)
+
+    assert difference_db(heard["dry"], x) < -120
+    assert difference_db(heard["target"], y) < -120
+    assert difference_db(heard["rack"], result.rack(x, RATE)) < -60  # in a loop, so its beginning differs
+    assert difference_db(heard["rack"], y) < -60
+    with pytest.raises(ValueError, match="none of rack, dry, target"):
+        stream.listen = "wet"
+    with pytest.raises(ValueError, match="another rack than the one that is trained"):
+        tr.fit(tr.Rack([tr.Gain()]), x, y, RATE, steps=1, live=stream, progress=False)

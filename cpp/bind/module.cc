@@ -131,14 +131,17 @@ int effect_latency(const std::string& id, const std::vector<float>& values, doub
   return effect.latency();
 }
 
-void set_resource(Node& node, const Array& rows) {
-  if (rows.ndim() != 2) throw py::value_error("a resource must be (rows, numbers) float32");
-  node.resource.clear();
-  for (py::ssize_t r = 0; r < rows.shape(0); ++r) {
-    const float* x = rows.data(r, 0);
-    node.resource.emplace_back(x, x + rows.shape(1));
+std::vector<std::vector<float>> rows_of(const Array& array) {
+  if (array.ndim() != 2) throw py::value_error("an array must be (rows, numbers) float32");
+  std::vector<std::vector<float>> rows;
+  for (py::ssize_t r = 0; r < array.shape(0); ++r) {
+    const float* x = array.data(r, 0);
+    rows.emplace_back(x, x + array.shape(1));
   }
+  return rows;
 }
+
+void set_resource(Node& node, const Array& rows) { node.resource = rows_of(rows); }
 
 void bind_engine(py::module_& m) {
   py::enum_<Node::Kind>(m, "NodeKind")
@@ -186,6 +189,12 @@ void bind_live(py::module_& m) {
            py::arg("engine"), py::arg("inputs"), py::arg("outputs"))
       .def_static("entry", [] { return reinterpret_cast<std::uintptr_t>(&live::Callback::entry); })
       .def_property_readonly("user", [](live::Callback& c) { return reinterpret_cast<std::uintptr_t>(&c); })
+      .def(
+          "play",
+          [](live::Callback& c, const Array& dry, const Array& target) { c.play(rows_of(dry), rows_of(target)); },
+          py::arg("dry"), py::arg("target"))
+      .def(
+          "listen", [](live::Callback& c, int to) { c.listen(static_cast<live::Callback::Listen>(to)); }, py::arg("to"))
       .def("fade", &live::Callback::fade, py::arg("in_"))
       .def_property_readonly("silent", &live::Callback::silent)
       .def_property_readonly("counters", [](const live::Callback& c) {

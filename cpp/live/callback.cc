@@ -44,6 +44,43 @@ int Callback::entry(const void* input, void* output, unsigned long frames, const
   return proceed;
 }
 
+void Callback::play(Recording dry, Recording target) {
+  dry_ = std::move(dry);
+  target_ = std::move(target);
+  place_ = 0;
+}
+
+void Callback::play(int frames) noexcept TR_RT {
+  const auto length = static_cast<int>(dry_.front().size());
+  for (int c = 0; c < channels_; ++c) {
+    const auto& from = dry_[std::min(static_cast<std::size_t>(c), dry_.size() - 1)];
+    for (int n = 0; n < frames; ++n) {
+      pointers_[static_cast<std::size_t>(c)][n] = from[static_cast<std::size_t>((place_ + n) % length)];
+    }
+  }
+}
+
+// The recordings as they are wait as long as the rack holds its sound back.
+void Callback::mix(int frames) noexcept TR_RT {
+  const auto length = static_cast<int>(dry_.front().size());
+  const int late = rack_->latency() % length, heard = listen_.load(std::memory_order_relaxed);
+  for (int n = 0; n < frames; ++n) {
+    for (int i = 0; i < 3; ++i) {
+      float& share = shares_[i];
+      share = i == heard ? std::min(1.0f, share + step_) : std::max(0.0f, share - step_);
+    }
+    const auto at = static_cast<std::size_t>((place_ + n - late + length) % length);
+    for (int c = 0; c < channels_; ++c) {
+      const auto channel = static_cast<std::size_t>(c);
+      const float dry = dry_[std::min(channel, dry_.size() - 1)][at];
+      const float target = target_.empty() ? 0.0f : target_[std::min(channel, target_.size() - 1)][at];
+      float& y = pointers_[channel][n];
+      y = shares_[0] * y + shares_[1] * dry + shares_[2] * target;
+    }
+  }
+  place_ = (place_ + frames) % length;
+}
+
 // A channel that the input lacks repeats its last one; an output that the rack lacks stays silent.
 void Callback::run(const float* input, float* output, int frames) noexcept TR_RT {
   for (int c = 0; c < channels_; ++c) {
@@ -51,7 +88,9 @@ void Callback::run(const float* input, float* output, int frames) noexcept TR_RT
     const int from = std::min(c, inputs_ - 1);
     for (int n = 0; n < frames; ++n) x[n] = input == nullptr ? 0.0f : input[n * inputs_ + from];
   }
+  if (!dry_.empty()) play(frames);
   rack_->process(pointers_.data(), nullptr, frames);
+  if (!dry_.empty()) mix(frames);
   const float goal = audible_.load(std::memory_order_relaxed) ? 1.0f : 0.0f;
   for (int n = 0; n < frames; ++n) {
     level_ = goal > level_ ? std::min(goal, level_ + step_) : std::max(goal, level_ - step_);

@@ -30,14 +30,27 @@ class Callback {
   bool silent() const noexcept { return silent_.load(std::memory_order_relaxed); }
   Counters counters() const noexcept;
 
+  // Recordings that are heard in a loop in place of the input, as long as each other; only before the stream starts.
+  // `target` may be empty. What is heard of them: the rack's sound, the recording as it is, or the target, in step.
+  enum class Listen : int { rack, dry, target };
+  using Recording = std::vector<std::vector<float>>;
+  void play(Recording dry, Recording target);
+  void listen(Listen to) noexcept { listen_.store(static_cast<int>(to), std::memory_order_relaxed); }
+
  private:
   void run(const float* input, float* output, int frames) noexcept TR_RT;
+  void play(int frames) noexcept TR_RT;
+  void mix(int frames) noexcept TR_RT;
 
   std::shared_ptr<Rack> rack_;
   int inputs_, outputs_, channels_;
   float level_ = 0.0f, step_;
   std::vector<std::vector<float>> planar_;
   std::vector<float*> pointers_;
+  Recording dry_, target_;
+  int place_ = 0;  // in the recordings
+  float shares_[3] = {1.0f, 0.0f, 0.0f};
+  std::atomic<int> listen_{0};
   std::atomic<bool> audible_{true}, silent_{false};
   std::atomic<std::uint64_t> callbacks_{0}, frames_{0}, overflows_{0}, underflows_{0};
 };

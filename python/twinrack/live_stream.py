@@ -15,10 +15,17 @@ from difflib import get_close_matches
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from . import _engine
+from .audio import Audio, as_planar
+from .files import read_audio
 from .rack import Meter, Rack
 
 FADE_LIMIT_S = 1.0
+LISTEN = ("rack", "dry", "target")
+Recording = npt.ArrayLike | str | os.PathLike[str]
 # Streams that hold a device: PortAudio calls into them until they are stopped, whoever else forgets them.
 _open: set[LiveStream] = set()
 
@@ -127,6 +134,28 @@ def _choose(all_devices: list[Device], wanted: int | str | None, direction: str,
     raise OSError(f"no device has {count}; see `twinrack devices`")
 
 
+def _recordings(play: tuple[Recording, Recording | None], rate: float) -> tuple[Audio, Audio]:
+    """Dry and target, (channels, frames); a target that is None has no channels."""
+    found = []
+    for given, what in zip(play, ("dry", "target"), strict=True):
+        if given is None:
+            continue
+        if isinstance(given, str | os.PathLike):
+            x, own = read_audio(given)
+            if own != rate:
+                raise ValueError(
+                    f"{given} has {own:g} Hz, the stream {rate:g} Hz; resample it, or open the stream with that rate"
+                )
+        else:
+            x = as_planar(given, what)[0]
+        if x.shape[1] == 0 or not np.isfinite(x).all():
+            raise ValueError(f"the {what} recording is empty or holds samples that are not finite")
+        found.append(np.ascontiguousarray(x, np.float32))
+    if len(found) == 2 and found[0].shape[1] != found[1].shape[1]:
+        raise ValueError(f"dry has {found[0].shape[1]} frames, target {found[1].shape[1]}; make them equal")
+    return found[0], found[1] if len(found) == 2 else np.zeros((0, found[0].shape[1]), np.float32)
+
+
 class LiveStream:
     """A rack that sounds. Use it in a `with` block, or call `start` and `stop`.
 
@@ -145,6 +174,7 @@ class LiveStream:
         block_size: int = 64,
         sample_rate: float | None = None,
         channels: int | None = None,
+        play: tuple[Recording, Recording | None] | None = None,
     ) -> None:
         if not isinstance(block_size, int) or not 1 <= block_size <= 8192:
             raise ValueError(f"block_size = {block_size!r} is no whole number from 1 to 8192 frames")
@@ -169,6 +199,12 @@ class LiveStream:
         rack.prepare(self.sample_rate, channels)
         assert rack._engine is not None
         self._callback = _engine.LiveCallback(rack._engine, inputs, outputs)
+        self._listen, self._targets = "rack", False
+        if play is not None:
+            dry, target = _recordings(play, self.sample_rate)
+            self._targets = target.shape[0] > 0
+            self._callback.play(dry, target)
+        self._plays = play is not None
         ffi = sd._ffi
         try:
             with _quiet():
@@ -232,6 +268,21 @@ class LiveStream:
         self.stop()
 
     @property
+    def listen(self) -> str:
+        """What is heard of the recordings that it plays: "rack", "dry" or "target"; a change fades over 10 ms."""
+        return self._listen
+
+    @listen.setter
+    def listen(self, to: str) -> None:
+        if not self._plays:
+            raise ValueError("the stream plays no recordings; open it with play=(dry, target)")
+        there = LISTEN if self._targets else LISTEN[:2]
+        if to not in there:
+            raise ValueError(f"listen = {to!r} is none of {', '.join(there)}")
+        self._callback.listen(LISTEN.index(to))
+        self._listen = to
+
+    @property
     def active(self) -> bool:
         """True while the server calls."""
         return bool(self._stream.active)
@@ -271,6 +322,7 @@ def live(
     block_size: int = 64,
     sample_rate: float | None = None,
     channels: int | None = None,
+    play: tuple[Recording, Recording | None] | None = None,
 ) -> LiveStream:
     """A live stream of a rack: `with tr.live(rack, block_size=64) as stream: …`
 
@@ -280,8 +332,12 @@ def live(
         block_size: frames that the server hands over at once, 1 to 8192.
         sample_rate: Hz; without, the output device's.
         channels: 1 to 16; without, 2 or what the output has.
+        play: a dry recording that goes through the rack in a loop in place of the input, and the target that it should sound
+            like (or None): files, or (channels, frames) arrays at the stream's rate. `stream.listen` switches between them.
 
     Raises:
         OSError: PortAudio, the device or the server is not there, or the device cannot do this; one sentence says which.
     """
-    return LiveStream(rack, input=input, output=output, block_size=block_size, sample_rate=sample_rate, channels=channels)
+    return LiveStream(
+        rack, input=input, output=output, block_size=block_size, sample_rate=sample_rate, channels=channels, play=play
+    )

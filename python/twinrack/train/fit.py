@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -13,34 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from ..audio import Audio
-from ..card import Parameter, Value
+from ..card import Value
 from ..effect import unknown
-from ..files import atomic, check_writable
+from ..files import check_writable
 from ..rack import Rack
-from ..twins.constrain import to_value
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
-from .data import Pair, Source, load_pairs, split
-from .distances import Distances, distances
-from .losses import STFT, Loss, SoundTerm, Term, Waveform, usual
-from .polish import Polished, polish
+from .conditions import Conditions
+from .data import Pair, Source, load_pairs
+from .losses import Loss, SoundTerm, Term, usual
 from .progress import FitProgress
 from .result import FitResult, ParameterResult, in_units, provenance
-from .scan import SENSITIVE, scan
+from .run import Learned, Run
 from .starts import analysed
 from .structures import ROUNDS, Structure, combinations, open_choices, survivors
 
 if TYPE_CHECKING:
-    pass
+    from ..live_stream import LiveStream
 
-EDGE = 0.04  # training starts at least so far inside a range: at its very end the slope is 0
-POLISH_BELOW = 0.7  # relative residual under which the waveforms agree enough for the second-order steps
-CHECK_EVERY = 10
-SCAN_S = 3.0
-CLEARLY_NEARER = 0.93
 SHORTEST_WINDOW_S = 0.5
 
 
@@ -55,7 +44,9 @@ def fit(
     freeze: Iterable[str] = (),
     choices: Iterable[str] | Mapping[str, Sequence[Value]] = (),
     starts: int = 0,
+    conditions: Sequence[Mapping[str, float]] = (),
     learning_rate: float = 0.012,
+    network_learning_rate: float = 0.003,
     loss: Loss | Term | None = None,
     stft_weight: float = 1.0,
     waveform_weight: float = 1.0,
@@ -67,6 +58,8 @@ def fit(
     align: bool | int = True,
     seed: int = 0,
     checkpoint: str | os.PathLike[str] | None = None,
+    tensorboard: str | os.PathLike[str] | None = None,
+    live: LiveStream | None = None,
     progress: bool | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> FitResult:
@@ -77,16 +70,22 @@ def fit(
         dry, wet: (channels, frames) arrays, files, lists of either, or two folders whose files have the same names.
         sample_rate: Hz; needed for arrays.
         steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
-        learn: addresses to train, with * for any ("compressor.*"); without, everything learnable.
+        learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too. A response
+            learns when it is named: "convolution_reverb.impulse_response".
         freeze: addresses that keep their start values.
         choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
             each: all combinations are tried in short rounds and the best goes on (see `structures`).
         starts: take start values from the recordings, where there is an analysis for the effect (see `starts`): so many at
             most, tried like choices; 0 begins with the rack's own values.
+        conditions: what was set while each pair was recorded, in the order of the pairs: an address ("compressor.ratio") has
+            that value for that pair; any other name is a knob, which moves every trained value along a straight line (in the
+            constrained domain) whose slope is trained (see `FitResult.at`).
         learning_rate: size of the first steps.
+        network_learning_rate: of weights of networks; of responses a tenth of their peak times as much.
         loss: what is lowered (see `losses`); without, the next two.
         stft_weight, waveform_weight: of `losses.STFT` and `losses.Waveform`.
-        polish_steps: at most so many second-order steps afterwards, where the waveforms come close (see `polish`).
+        polish_steps: at most so many second-order steps afterwards, where the waveforms come close (see `polish`); none where
+            a network or response is trained, and then no standard errors either.
         window_s: longer recordings are trained in random windows of this length, started from silence.
         batch: windows in one step.
         validation: hold out every fifth stretch; False trains and measures on everything.
@@ -94,6 +93,8 @@ def fit(
         align: True finds and removes the latency of `wet`, False does not, a number is the latency in frames.
         seed: of the windows.
         checkpoint: file that holds the state after each check, and is continued from where it exists.
+        tensorboard: folder for TensorBoard's events: the loss and its parts, distances, drift and all values.
+        live: a stream whose rack follows the training, gliding; it must have the structure of `rack`.
         progress: show a progress bar; without, when the terminal can.
         on_step: called after each step with its number and the loss.
 
@@ -103,7 +104,9 @@ def fit(
     Raises:
         FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
 
-    Ctrl-C ends it with the best values so far. A step whose loss or gradient is not finite is not taken, and counted.
+    Ctrl-C ends it with the best values so far. A step whose loss or gradient is not finite is not taken, and counted; after
+    five of them it goes back to the best values with smaller steps. Where the spectrum, phase or envelope drift away while the
+    loss falls, `result.warnings` says so (see `drift`).
     """
     for name, number, least in (
         ("steps", steps, 0),
@@ -135,7 +138,12 @@ def fit(
         "validation": validation,
         "patience": patience,
         "seed": seed,
+        "network_learning_rate": network_learning_rate,
     }
+    known = Conditions(rack, conditions, len(pairs))
+    if known and (starts or choices):
+        raise ValueError("conditions cannot be combined with starts or choices; find these on pairs of one condition first")
+    writer = _writer(tensorboard)
     lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
     if not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
         raise ValueError("the loss has no term on the sound; add one, such as losses.STFT()")
@@ -150,7 +158,7 @@ def fit(
         try:
             racks = combinations(rack, opened)
             if starts:
-                which = _chosen(RackTwin(rack, rate), learn, freeze)
+                which = _chosen(RackTwin(rack, rate), learn, freeze).values
                 racks = [start for r in racks for start in analysed(r, pairs, rate, which, starts)]
             if len(racks) > 1:
                 racks, tried = _best_structures(racks, opened, pairs, rate, settings, lowered, (learn, freeze), bar)
@@ -159,9 +167,16 @@ def fit(
             torch.set_flush_denormal(False)
             raise
         twin = RackTwin(rack, rate)
-        addresses = _chosen(twin, learn, freeze)
-        settings |= {"learn": addresses, "choices": list(opened), "starts": starts}
-        run = _Run(twin, pairs, rate, addresses, settings, lowered)
+        chosen = _chosen(twin, learn, freeze)
+        chosen = Learned([a for a in chosen.values if a not in known.fixed], chosen.resources)
+        addresses = chosen.values
+        settings |= {"learn": [*addresses, *chosen.resources], "choices": list(opened), "starts": starts}
+        run = Run(twin, pairs, rate, chosen, settings, lowered, known)
+        run.board = writer
+        if live is not None:
+            from .follow import Follower
+
+            run.follower = Follower(live, rack)
         start = run.measure(given)
         try:
             run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
@@ -170,8 +185,12 @@ def fit(
             run.stopped = "interrupted"
         finally:
             torch.set_flush_denormal(False)
+            if writer is not None:
+                writer.close()
     run.restore_best()
     fitted_rack = twin.to_rack()
+    if run.follower is not None:
+        run.follower.step(0, twin)
     fitted = run.measure(fitted_rack)
     if fitted.error_db + 10 * fitted.stft > start.error_db + 10 * start.stft and fitted.stft > start.stft:
         fitted_rack, fitted, run.stopped = given.copy(), start, f"{run.stopped}; nothing better than the start was found"
@@ -191,6 +210,9 @@ def fit(
         seconds=time.monotonic() - began,
         splits=run.splits,
         structures=tried,
+        warnings=run.warnings,
+        slopes=run.slopes_found(),
+        middles=known.middles,
     )
     fitted_rack.provenance = provenance(result)
     if run.history:
@@ -217,7 +239,7 @@ def _best_structures(
             bar.trying(number + 1, len(racks))
             short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
             twin = RackTwin(candidate, rate)
-            run = _Run(twin, pairs, rate, _chosen(twin, *which), short, loss)
+            run = Run(twin, pairs, rate, _chosen(twin, *which), short, loss)
             run.train(FitProgress(steps, False), None, None)
             run.finish(FitProgress(steps, False), errors=False)
             run.restore_best()
@@ -230,275 +252,44 @@ def _best_structures(
     return racks, [s for s, _ in kept] + sorted(dropped, key=lambda s: s.score)
 
 
-def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) -> list[str]:
-    there = twin.learnable()
+def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) -> Learned:
+    values, resources = twin.learnable(), twin.resource_addresses()
+    there = [*values, *resources]
+    usual = {a for a in there if a in values or twin.resource_at(a).requires_grad}
 
     def matching(patterns: Iterable[str]) -> set[str]:
         found: set[str] = set()
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            hits = [a for a in there if fnmatch(a, pattern)]
+            hits = [a for a in there if fnmatch(a, pattern) and (a in usual or a == pattern)]
             if not hits:
                 raise ValueError(unknown(pattern, there, "the rack").replace("parameter", "learnable parameter"))
             found.update(hits)
         return found
 
-    wanted = set(there) if learn is None else matching(learn)
-    wanted -= matching(freeze)
+    wanted = usual if learn is None else matching(learn)
+    wanted = wanted - matching(freeze)
     silent = {a for a in there if twin[a.partition(".")[0]].bypass}
     chosen = [a for a in there if a in wanted and a not in silent]
     if not chosen:
         raise ValueError("no parameter is left to train; add effects, or name more in learn")
-    return chosen
+    return Learned([a for a in chosen if a in values], [a for a in chosen if a in resources])
 
 
-class _Run:
-    """The state of one training: the twin, the best values so far, the record."""
-
-    def __init__(
-        self, twin: RackTwin, pairs: list[Pair], rate: float, addresses: list[str], settings: dict[str, Any], loss: Loss
-    ) -> None:
-        self.loss, self.parts = loss, dict[str, float]()
-        self.twin, self.pairs, self.rate, self.settings = twin, pairs, rate, settings
-        self.addresses = addresses
-        self.raw: list[nn.Parameter] = [twin.raw_of(a) for a in addresses]
-        for u in twin.parameters():
-            u.requires_grad_(False)
-        for u in self.raw:
-            u.requires_grad_(True)
-        self.splits = [split(p.frames, rate, settings["validation"]) for p in pairs]
-        self.random = np.random.default_rng(settings["seed"])
-        self.history: list[dict[str, float]] = []
-        self.skipped = 0
-        self.unclear = True  # whether the search has not found where delays begin
-        self.stopped = "all steps done"
-        self.polished: Polished | None = None
-        self.best = (float("inf"), [u.item() for u in self.raw])
-        self.first_step = 0
-
-    # --- what is compared --------------------------------------------------------------------------------------------
-
-    def measure(self, rack: Rack | None) -> Distances:
-        """Distances on held-out audio; None is the dry sound."""
-        return distances(self._held_out(rack), self.rate)
-
-    def _held_out(self, rack: Rack | None) -> list[tuple[Audio, Audio]]:
-        """Result and target of each held-out stretch, rendered by the engine from the beginning of each pair."""
-        pieces: list[tuple[Audio, Audio]] = []
-        for pair, parts in zip(self.pairs, self.splits, strict=True):
-            y = pair.dry if rack is None else rack(pair.dry, self.rate)
-            pieces += [(y[:, a:b], pair.wet[:, a:b]) for a, b in parts.held_out]
-        return pieces
-
-    def _windows(self) -> tuple[Tensor, Tensor, list[list[tuple[int, int]]]]:
-        """Dry and wet windows of one step, and the frames of each that are trained on."""
-        longest = int(self.settings["window_s"] * self.rate)
-        shortest = min(min(p.frames for p in self.pairs), longest)
-        chosen = list(range(len(self.pairs)))
-        if len(chosen) > self.settings["batch"]:
-            chosen = sorted(self.random.choice(len(self.pairs), self.settings["batch"], replace=False).tolist())
-        dry, wet, parts = [], [], []
-        for i in chosen:
-            pair = self.pairs[i]
-            start, inside = self._place(i, shortest)
-            dry.append(pair.dry[:, start : start + shortest])
-            wet.append(pair.wet[:, start : start + shortest])
-            parts.append(inside)
-        return torch.from_numpy(np.stack(dry)), torch.from_numpy(np.stack(wet)), parts
-
-    def _place(self, pair: int, length: int) -> tuple[int, list[tuple[int, int]]]:
-        """Where a window of one pair starts, and the frames in it that are trained on: some, wherever chance puts it."""
-        for start in [*(int(self.random.integers(0, self.pairs[pair].frames - length + 1)) for _ in range(20)), 0]:
-            settled = start if start == 0 else start + length // 4  # what came before the window has died away
-            inside = [(max(a, settled) - start, min(b, start + length) - start) for a, b in self.splits[pair].train]
-            inside = [(a, b) for a, b in inside if b - a >= 0.1 * self.rate]
-            if inside:
-                return start, inside
-        return 0, [(0, length)]
-
-    def _loss(self, y: Tensor, wet: Tensor, parts: list[list[tuple[int, int]]]) -> Tensor:
-        groups: list[tuple[Tensor, Tensor]] = []
-        for i, stretches in enumerate(parts):
-            by_length: dict[int, list[tuple[int, int]]] = {}
-            for a, b in stretches:
-                by_length.setdefault(b - a, []).append((a, b))
-            for group in by_length.values():
-                mine = torch.stack([y[i, :, a:b] for a, b in group])
-                theirs = torch.stack([wet[i, :, a:b] for a, b in group])
-                groups.append((mine, theirs))
-        if not groups:
-            return y.sum() * float("nan")
-        parts_of_loss = self.loss.on_sound(groups, self.rate) | self.loss.on_values(self.twin, self.addresses)
-        self.parts = {f"loss.{name}": float(part.detach()) for name, part in parts_of_loss.items()}
-        return torch.stack(list(parts_of_loss.values())).sum()
-
-    # --- first order -------------------------------------------------------------------------------------------------
-
-    def train(self, bar: FitProgress, checkpoint: Path | None, on_step: Callable[[int, float], None] | None) -> None:
-        steps = self.settings["steps"]
-        with torch.no_grad():
-            for u in self.raw:
-                u.clamp_(EDGE, 1.0 - EDGE)
-        rate = self.settings["learning_rate"]
-        groups = [
-            {"params": [u], "lr": rate * self._card(a).learning_step} for a, u in zip(self.addresses, self.raw, strict=True)
-        ]
-        optimizer = torch.optim.Adam(groups, betas=(0.9, 0.98), eps=1e-12)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.51 + 0.49 * math.cos(math.pi * n / max(steps, 1)))
-        if checkpoint is not None and checkpoint.exists():
-            self._resume(checkpoint, optimizer, schedule)
-        without = 0
-        for step in range(self.first_step, steps):
-            if step == 0 or (step == steps // 3 and self.unclear):  # again when the rest has come nearer
-                self._search(bar)
-            loss = self._step(optimizer)
-            with warnings.catch_warnings():  # a skipped first step is meant
-                warnings.simplefilter("ignore", UserWarning)
-                schedule.step()
-            if on_step is not None:
-                on_step(step + 1, loss)
-            if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
-                better = self._check(step + 1, loss)
-                without = 0 if better else without + 1
-                if checkpoint is not None:
-                    self._save(checkpoint, step + 1, optimizer, schedule)
-            bar.step(step + 1, loss, self.present())
-            if without >= self.settings["patience"]:
-                self.stopped = f"no improvement on held-out audio, stopped at step {step + 1}"
-                return
-
-    def _step(self, optimizer: torch.optim.Optimizer) -> float:
-        optimizer.zero_grad()
-        dry, wet, parts = self._windows()
-        loss = self._loss(self.twin(dry), wet, parts)
-        value = float(loss.detach())
-        if np.isfinite(value):
-            torch.autograd.backward(loss)
-            grads = [u.grad for u in self.raw if u.grad is not None]
-            if all(bool(torch.isfinite(g).all()) for g in grads):
-                optimizer.step()
-                return value
-        self.skipped += 1
-        return value
-
-    def _check(self, step: int, loss: float) -> bool:
-        """Measure on held-out audio; True when it is the best so far."""
-        pieces = self._held_out(self.twin.to_rack())
-        d = distances(pieces, self.rate)
-        held_out = self._score(d, pieces)
-        row = {"step": float(step), "loss": loss, "held_out": held_out, **d.to_json(), **self.present(), **self.parts}
-        self.history.append(row)
-        if held_out >= self.best[0]:
-            return False
-        self.best = (held_out, [u.item() for u in self.raw])
-        return True
-
-    def _score(self, d: Distances, pieces: list[tuple[Audio, Audio]]) -> float:
-        """The loss on held-out audio, without the terms on the values."""
-        known: dict[type[Term], float] = {STFT: d.stft, Waveform: 10 ** (d.error_db / 20)}
-        found = float(sum(w * known[type(term)] for w, term in self.loss.terms if type(term) in known))
-        rest = Loss([(w, term) for w, term in self.loss.terms if isinstance(term, SoundTerm) and type(term) not in known])
-        if rest.terms:
-            with torch.no_grad():
-                groups = [(torch.from_numpy(y)[None], torch.from_numpy(t)[None]) for y, t in pieces]
-                found += float(sum(rest.on_sound(groups, self.rate).values()))
-        return found
-
-    # --- second order ------------------------------------------------------------------------------------------------
-
-    def _sound(self, longest_s: float) -> tuple[Callable[[], Tensor], Tensor]:
-        """A function that renders one set of windows, cut to `longest_s`, and what it should give."""
-        dry, wet, parts = self._windows()
-        longest = int(longest_s * self.rate)
-        stretches = [(i, a, min(b, longest)) for i, group in enumerate(parts) for a, b in group if a < longest]
-        if not stretches:  # all that is trained on comes later
-            longest = dry.shape[-1]
-            stretches = [(i, a, b) for i, group in enumerate(parts) for a, b in group]
-        dry = dry[..., :longest]
-        target = torch.cat([wet[i, :, a:b].reshape(-1) for i, a, b in stretches])
-
-        def sound() -> Tensor:
-            with torch.no_grad():
-                y = self.twin(dry)
-            return torch.cat([y[i, :, a:b].reshape(-1) for i, a, b in stretches])
-
-        return sound, target
-
-    def _search(self, bar: FitProgress) -> None:
-        """Where delays begin (see `scan`)."""
-        sensitive = [(u, self._card(a)) for a, u in zip(self.addresses, self.raw, strict=True)]
-        sensitive = [(u, p) for u, p in sensitive if p.learning_step < SENSITIVE]
-        if sensitive and self.loss.weight_of(Waveform) > 0:
-            bar.searching([p.id for _, p in sensitive])
-            self.unclear = scan(sensitive, *self._sound(SCAN_S)) > CLEARLY_NEARER
-
-    def finish(self, bar: FitProgress, errors: bool = True) -> None:
-        """Second-order steps from the best values, where the waveforms agree enough, and how well each value is determined."""
-        self.restore_best()
-        sound, target = self._sound(self.settings["window_s"])
-        relative = float(torch.linalg.vector_norm(target - sound()) / torch.linalg.vector_norm(target))
-        limit = self.settings["polish_steps"] if relative < POLISH_BELOW and self.loss.weight_of(Waveform) > 0 else 0
-        self.polished = polish(self.raw, sound, target, limit, lambda n, r: bar.polishing(n, limit, r, self.present()), errors)
-        if self.polished.iterations:
-            step = (self.history[-1]["step"] if self.history else 0.0) + self.polished.iterations
-            self._check(int(step), self.polished.after)
-
-    # --- keeping -----------------------------------------------------------------------------------------------------
-
-    def present(self) -> dict[str, float]:
-        """Trained values in user units."""
-        return {a: float(to_value(self._card(a), u.detach())) for a, u in zip(self.addresses, self.raw, strict=True)}
-
-    def _card(self, address: str) -> Parameter:
-        effect, _, name = address.partition(".")
-        return self.twin[effect].card.addresses[name]
-
-    @torch.no_grad()
-    def restore_best(self) -> None:
-        if np.isfinite(self.best[0]):
-            for u, value in zip(self.raw, self.best[1], strict=True):
-                u.fill_(value)
-
-    def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree on to be continued."""
-        return {"settings": self.settings, "recordings": [[p.dry_hash, p.wet_hash, p.latency_frames] for p in self.pairs]}
-
-    def _save(self, path: Path, step: int, optimizer: Any, schedule: Any) -> None:
-        state = {
-            "of": self._identity(),
-            "step": step,
-            "raw": [u.item() for u in self.raw],
-            "best": list(self.best),
-            "history": self.history,
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "random": self.random.bit_generator.state,
-        }
-        with atomic(path) as beside:
-            torch.save(state, beside)
-
-    @torch.no_grad()
-    def _resume(self, path: Path, optimizer: Any, schedule: Any) -> None:
-        try:
-            state = torch.load(path, weights_only=True)
-            made_for = state["of"]
-        except Exception as error:
-            raise ValueError(f"{path} is not a checkpoint of a fit ({type(error).__name__}); delete it to start anew") from None
-        if made_for != self._identity():
-            raise ValueError(f"{path} is a checkpoint of other recordings, parameters or settings; delete it to start anew")
-        for u, value in zip(self.raw, state["raw"], strict=True):
-            u.fill_(value)
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
-        self.random.bit_generator.state = state["random"]
-        self.first_step, self.history = state["step"], state["history"]
-        self.best = (state["best"][0], state["best"][1])
+def _writer(folder: str | os.PathLike[str] | None) -> Any:
+    if folder is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError("tensorboard is not installed; pip install tensorboard, or leave it out") from None
+    return SummaryWriter(os.fspath(folder))
 
 
-def _parameters(before: Rack, after: Rack, addresses: list[str], run: _Run) -> list[ParameterResult]:
+def _parameters(before: Rack, after: Rack, addresses: list[str], run: Run) -> list[ParameterResult]:
     errors = run.polished.standard_errors if run.polished is not None else []
     found = []
     for i, address in enumerate(addresses):
-        p = run._card(address)
+        p = run.card(address)
         start, fitted = float(before.get(address)), float(after.get(address))
         result = ParameterResult(address, start, fitted, p.unit, p.min, p.max, p.expected)
         if i < len(errors):

@@ -73,6 +73,9 @@ class FitResult:
     target_rack: Rack | None = None
     splits: list[Split] = field(default_factory=list)
     structures: list[Structure] = field(default_factory=list)  # that were tried, best first
+    warnings: list[str] = field(default_factory=list)  # what drifted (see `drift`)
+    slopes: dict[tuple[str, str], float] = field(default_factory=dict)  # of trained values by knob (see `at`)
+    middles: dict[str, float] = field(default_factory=dict)  # of the knobs, where `rack` stands
 
     def __str__(self) -> str:
         lines = [
@@ -86,6 +89,7 @@ class FitResult:
         if self.structures:
             lines.append(f"  of {len(self.structures)} combinations and starts, after the rounds that each was in:")
             lines += [f"    {s}" for s in self.structures[:SHOWN]]
+        lines += [f"  warning: {words}" for words in self.warnings]
         vague = [p.address for p in self.parameters if p.determined is False]
         if vague:
             lines.append(f"  the recording does not determine: {', '.join(vague)}")
@@ -95,6 +99,26 @@ class FitResult:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def at(self, **knobs: float) -> Rack:
+        """The rack with the knobs of `conditions` at these positions; the others stay in their middle.
+
+        Raises:
+            ValueError: there is no such knob.
+        """
+        from .conditions import rack_at
+
+        for name in knobs:
+            if name not in self.middles:
+                there = f"there are {', '.join(self.middles)}" if self.middles else "the fit was given none"
+                raise ValueError(f"no knob is called {name!r}; {there}")
+        return rack_at(self.rack, knobs, self.middles, self.slopes)
+
+    def explain(self) -> str:
+        """What each block does to the sound that was held out, and by how much: see `explain.account`."""
+        from ..explain.account import account
+
+        return account(self)
 
     def report(self, path: str | PathLike[str]) -> Path:
         """Write one self-contained HTML page about this fit, and return its path."""
@@ -138,5 +162,6 @@ def provenance(r: FitResult) -> dict[str, Any]:
         "standard_errors": {p.address: None if p.standard_error is None else readable(p.standard_error) for p in r.parameters},
         "not_determined": [p.address for p in r.parameters if p.determined is False],
         "outside_expected": [p.address for p in r.parameters if not p.inside_expected],
+        "warnings": r.warnings,
         "reviews": [],
     }

@@ -75,6 +75,16 @@ class RackTwin(nn.Module):
         """Addresses of all values that are parameters of this module, such as "compressor.ratio"."""
         return [f"{address}.{name}" for address in self.addresses() for name in self[address].learnable()]
 
+    def resource_addresses(self) -> list[str]:
+        """Addresses of what effects are given besides, such as "adapter.network"."""
+        return [f"{address}.{name}" for address in self.addresses() for name in self[address].resources]
+
+    def resource_at(self, address: str) -> nn.Parameter:
+        """The numbers behind an address of `resource_addresses()`."""
+        effect, _, name = address.partition(".")
+        found: nn.Parameter = self[effect].resources[name]
+        return found
+
     def raw_of(self, address: str) -> nn.Parameter:
         """The unconstrained parameter behind an address of `learnable()`."""
         effect, _, name = address.partition(".")

@@ -1,0 +1,101 @@
+"""What was set while each pair was recorded: values that are known, and knobs whose effect is learned.
+
+A knob of a real processor moves several values at once. Here it moves each trained value along a straight line in the
+constrained domain, about its middle position: u = u0 + slope (knob - middle).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..rack import Rack
+from ..twins.constrain import from_value, to_value
+from ..twins.rack_twin import RackTwin
+from ..twins.values import Given
+
+
+class Conditions:
+    """The conditions of all pairs; false where there are none.
+
+    Args:
+        rack: whose addresses are meant.
+        given: one mapping for each pair, all with the same names.
+        pairs: how many there are.
+
+    Raises:
+        ValueError: as many conditions as pairs are needed, with the same names, and values inside their ranges.
+    """
+
+    def __init__(self, rack: Rack, given: Sequence[Mapping[str, float]], pairs: int) -> None:
+        self.given = [dict(c) for c in given]
+        if self.given and len(self.given) != pairs:
+            raise ValueError(f"there are {pairs} pairs and {len(self.given)} conditions; give one for each pair")
+        names = sorted(self.given[0]) if self.given else []
+        for number, c in enumerate(self.given, start=1):
+            if sorted(c) != names:
+                raise ValueError(
+                    f"condition {number} names {', '.join(sorted(c))}, the first {', '.join(names)}; make them equal"
+                )
+            for name, value in c.items():
+                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                    raise ValueError(f"condition {number}: {name} is {value!r}; give a number")
+        self.fixed = [name for name in names if "." in name]
+        self.knobs = [name for name in names if "." not in name]
+        for c in self.given:
+            for address in self.fixed:
+                rack.copy().set(address, c[address])
+        self.middles = {k: (min(c[k] for c in self.given) + max(c[k] for c in self.given)) / 2.0 for k in self.knobs}
+
+    def __bool__(self) -> bool:
+        return bool(self.given)
+
+    def values_of(
+        self,
+        twin: RackTwin,
+        which: Sequence[int],
+        raw: Mapping[str, Tensor],
+        slopes: Mapping[tuple[str, str], Tensor],
+    ) -> dict[str, Given]:
+        """Values by address for a batch of windows of these pairs, (batch,) each."""
+        found: dict[str, Given] = {}
+        for address in self.fixed:
+            found[address] = torch.tensor([self.given[i][address] for i in which], dtype=torch.float64)
+        if self.knobs:
+            for address, u in raw.items():
+                effect, _, name = address.partition(".")
+                turns = [
+                    torch.tensor([self.given[i][k] - self.middles[k] for i in which], dtype=torch.float64) for k in self.knobs
+                ]
+                moved = sum((slopes[address, k] * turn for k, turn in zip(self.knobs, turns, strict=True)), u)
+                found[address] = to_value(twin[effect].card.addresses[name], moved.clamp(0.0, 1.0))
+        return found
+
+    def rack_of(self, rack: Rack, pair: int, slopes: Mapping[tuple[str, str], float]) -> Rack:
+        """The rack as it is for one pair."""
+        if not self.given:
+            return rack
+        condition = self.given[pair]
+        found = rack_at(rack, {k: condition[k] for k in self.knobs}, self.middles, slopes)
+        for address in self.fixed:
+            found.set(address, condition[address])
+        return found
+
+
+def rack_at(
+    rack: Rack, knobs: Mapping[str, float], middles: Mapping[str, float], slopes: Mapping[tuple[str, str], float]
+) -> Rack:
+    """A copy of the rack with its knobs at these positions."""
+    found = rack.copy()
+    for address in {a for a, _ in slopes}:
+        effect, _, name = address.partition(".")
+        p = found[effect].card.addresses[name]
+        turn = sum(slopes[address, k] * (position - middles[k]) for k, position in knobs.items())
+        if turn:
+            u = min(max(from_value(p, float(found.get(address))) + turn, 0.0), 1.0)
+            value = float(to_value(p, torch.tensor(u, dtype=torch.float64)))
+            found.set(address, min(max(value, p.min), p.max))
+    return found
