@@ -76,7 +76,7 @@ def small_network(seed: int = 0) -> tr.Network:
 
 
 def make(card: Card, values: dict[str, Any], seed: int = 0) -> Effect:
-    given = {"response": decaying_noise, "network": lambda: small_network(seed)}
+    given = {"response": decaying_noise, "network": lambda: small_network(seed), "control": lambda: None}
     effect = CLASSES[card.id](**{r["id"]: given[r["type"]]() for r in card.resources})
     for address, value in values.items():
         effect.set(address, value)

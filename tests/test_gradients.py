@@ -63,8 +63,9 @@ def variants(card_id: str) -> list[dict]:
 
 def resources(card_id: str) -> dict:
     """What effects are given besides, at the tests' rate."""
-    made = {"response": lambda: decaying_noise(0.02, 2, RATE), "network": lambda: small_network(1)}
-    return {r["id"]: made[r["type"]]() for r in tr.CARDS[card_id].resources}
+    made = {"response": lambda: decaying_noise(0.02, 2, RATE), "network": lambda: small_network(1), "control": lambda: None}
+    found = {r["id"]: made[r["type"]]() for r in tr.CARDS[card_id].resources}
+    return {name: r for name, r in found.items() if r is not None}
 
 
 def needed(card_id: str, variant: dict) -> set[str]:

@@ -156,6 +156,7 @@ void bind_engine(py::module_& m) {
       .def_readwrite("bypass", &Node::bypass)
       .def_readwrite("key", &Node::key)
       .def("set_resource", &set_resource, py::arg("rows"))
+      .def_readwrite("drives", &Node::drives)
       .def_readwrite("children", &Node::children);
   py::class_<EffectMeter>(m, "EffectMeter")
       .def_readonly("peak_in", &EffectMeter::peak_in)

@@ -22,13 +22,15 @@ HWY_INLINE V clamped(V x, double limit) noexcept TR_RT {
   return Max(Min(x, Broadcast<V>::of(limit)), Broadcast<V>::of(-limit));
 }
 
-// (e^2x - 1) / (e^2x + 1), without loss near 0
+// x P(x^2) / Q(x^2), relative error below 3e-8 (and 4e-7 with the rounding of single precision) up to 8.3, where tanh
+// differs from 1 by no more; the coefficients are a weighted least-squares fit towards the smallest largest error.
 template <class V>
 HWY_INLINE V tanh_of(V x) noexcept TR_RT {
-  V scale;
-  const V rest = exp2_parts(clamped(x, 20.0) * Broadcast<V>::of(2.8853900817779268), scale);
-  const V grown = MulAdd(scale, rest, scale - Broadcast<V>::of(1));
-  return grown / (grown + Broadcast<V>::of(2));
+  const V bounded = clamped(x, 8.3), square = bounded * bounded;
+  const V up = series_of(square, {2.1798663245852966e-11, -1.4107774757295622e-08, 9.696036093196615e-06,
+                                  0.0029668208137287044, 0.12961794005259256, 0.9999999728007973});
+  const V down = series_of(square, {0.00023451778485810982, 0.023950858971864265, 0.4629510312047696, 1.0});
+  return bounded * up / down;
 }
 inline double tanh_of(double x) noexcept TR_RT { return std::tanh(x); }
 

@@ -29,6 +29,9 @@ struct EffectType {
   // of it.
   bool (*settle)(void*, int silent_frames) noexcept TR_RT;
   void (*rest)(void*, int frames) noexcept TR_RT;  // time that passes asleep; null where nothing moves meanwhile
+  // What an effect that drives others says for the tick that begins, a number for each value; null where it drives
+  // none.
+  const float* (*decide)(void*) noexcept TR_RT;
 };
 
 // Null for an id that no card has.
@@ -63,6 +66,7 @@ class EffectInstance {
   void rest(int frames) noexcept TR_RT {
     if (type_->rest != nullptr) type_->rest(self_, frames);
   }
+  const float* decide() noexcept TR_RT { return type_->decide(self_); }
   float gain_reduction_db() const noexcept TR_RT {
     return type_->gain_reduction_db == nullptr ? 0.0f : type_->gain_reduction_db(self_);
   }

@@ -11,6 +11,18 @@ namespace twinrack {
 namespace {
 constexpr float loudest = std::numeric_limits<float>::max();
 constexpr int longest_silence = 1 << 30;
+
+// From one position in a parameter's range to another, in its own scale.
+float drive_value(const Parameter& p, float own, double said) noexcept TR_RT {
+  constexpr double least = 0.01;
+  const bool log = p.scale == Scale::log;
+  const double low = static_cast<double>(p.min), high = static_cast<double>(p.max), at = static_cast<double>(own);
+  const double span = log ? std::log(high / low) : high - low;
+  const double position = std::clamp((log ? std::log(at / low) : at - low) / span, least, 1.0 - least);
+  const double moved = 1.0 / (1.0 + (1.0 - position) / position * std::exp(-said));
+  const auto value = static_cast<float>(log ? low * std::exp(span * moved) : low + span * moved);
+  return std::clamp(value, p.min, p.max);
+}
 }  // namespace
 
 int first_fault(const float* x, int frames) noexcept TR_RT {
@@ -30,6 +42,46 @@ Program::Program(const Node& root, const Format& format) : format_(format) {
   }
   dry_.assign(count, std::vector<float>(max_segment));
   levels_.resize(buffers_.size());
+  resolve_drives();
+}
+
+void Program::resolve_drives() {
+  decided_.assign(slots_.size(), nullptr);
+  in_effect_.resize(glides_.size());
+  for (std::size_t i = 0; i < glides_.size(); ++i) in_effect_[i] = glides_[i].value();
+  for (std::size_t by = 0; by < slots_.size(); ++by) {
+    const auto& drives = slots_[by].drives;
+    if (drives.empty()) continue;
+    if (slots_[by].effect.type().decide == nullptr) throw std::invalid_argument("this effect drives no others");
+    for (std::size_t output = 0; output < drives.size(); ++output) {
+      const auto parameter = static_cast<std::size_t>(drives[output]);
+      std::size_t slot = 0;
+      while (slot + 1 < slots_.size() && slots_[slot + 1].first_parameter <= parameter) ++slot;
+      // An effect without parameters shares its first number with the next one.
+      while (slot > 0 && slots_[slot].values.empty()) --slot;
+      if (drives[output] < 0 || parameter >= glides_.size()) throw std::invalid_argument("nothing there to drive");
+      driven_.push_back({by, output, slot, parameter - slots_[slot].first_parameter, parameter});
+    }
+  }
+}
+
+// Where the driven values stand in this tick: at sigmoid(logit(own position) + what was decided), so never outside
+// their range.
+void Program::drive() noexcept TR_RT {
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].drives.empty()) decided_[i] = slots_[i].effect.decide();
+  }
+  for (const Driven& d : driven_) {
+    Slot& slot = slots_[d.slot];
+    const Slot& by = slots_[d.by];
+    const double there = static_cast<double>(by.presence) / fade_ticks;
+    const double said = there * static_cast<double>(decided_[d.by][d.output]);
+    const float own = glides_[d.parameter].value();
+    const float value = said == 0.0 ? own : drive_value(slot.effect.type().parameters[d.place], own, said);
+    if (value == slot.values[d.place]) continue;
+    slot.values[d.place] = value;
+    slot.changed = true;
+  }
 }
 
 int Program::compile(const Node& node, std::size_t buffer, std::size_t free) {
@@ -48,8 +100,16 @@ int Program::compile_effect(const Node& node, std::size_t buffer) {
                                 std::to_string(node.values.size()));
   }
   const int presence = node.bypass ? 0 : fade_ticks;
-  slots_.push_back(
-      {EffectInstance(*type), glides_.size(), node.values, node.key, 0, {}, presence, presence, node.bypass});
+  slots_.push_back({EffectInstance(*type),
+                    glides_.size(),
+                    node.values,
+                    node.key,
+                    node.drives,
+                    0,
+                    {},
+                    presence,
+                    presence,
+                    node.bypass});
   Slot& slot = slots_.back();
   for (std::size_t i = 0; i < node.values.size(); ++i) {
     glides_.emplace_back();
@@ -122,21 +182,25 @@ void Program::tick(bool first, bool grid) noexcept TR_RT {
     for (Slot& slot : slots_) doze(slot);
   }
   if (!moving_ && !first) return;
-  moving_ = false;
+  moving_ = !driven_.empty();  // who drives listens from tick to tick
   for (Slot& slot : slots_) {
-    bool changed = false;
+    slot.changed = false;
     for (std::size_t i = 0; i < slot.values.size(); ++i) {
       Glide& glide = glides_[slot.first_parameter + i];
       if (!glide.moving()) continue;
-      changed = glide.advance() || changed;
+      slot.changed = glide.advance() || slot.changed;
       slot.values[i] = glide.value();
       moving_ = moving_ || glide.moving();
     }
-    if (changed || !slot.settled) {
+  }
+  drive();
+  for (Slot& slot : slots_) {
+    if (slot.changed || !slot.settled) {
       slot.effect.tune(slot.values.data());
+      std::copy_n(slot.values.data(), slot.values.size(), in_effect_.data() + slot.first_parameter);
       slot.asleep = false;
     }
-    slot.settled = !changed;
+    slot.settled = !slot.changed;
     moving_ = moving_ || !slot.settled;
     if (first) {
       slot.effect.reset();

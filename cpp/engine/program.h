@@ -25,6 +25,7 @@ struct Node {
   bool bypass = false;
   int key = -1;
   std::vector<std::vector<float>> resource;  // rows, equally long; for an effect that takes one
+  std::vector<int> drives;  // numbers of the parameters that it drives, counted through all effects of the tree
   std::vector<Node> children;
 };
 
@@ -48,7 +49,7 @@ class Program {
   // `parameter` counts through all effects in the order of the tree.
   void set_parameter(int parameter, float value, bool jump) noexcept TR_RT;
   void set_bypass(int effect, bool bypass, bool jump) noexcept TR_RT;
-  float parameter(int index) const noexcept TR_RT { return glides_[static_cast<std::size_t>(index)].value(); }
+  float parameter(int index) const noexcept TR_RT { return in_effect_[static_cast<std::size_t>(index)]; }
 
   // Before the first frame and after every 32nd. `first`: nothing sounded yet, so nothing ramps. `grid`: the frame is a
   // multiple of max_segment, where an effect that failed may come back.
@@ -90,10 +91,12 @@ class Program {
     std::size_t first_parameter;
     std::vector<float> values;
     int key;
+    std::vector<int> drives;
     int latency = 0;
     std::vector<DelayLine> dry;     // so that a bypassed effect keeps its latency
     int presence, presence_before;  // in steps of a fade: 0 is bypassed, fade_ticks is fully heard
     bool bypass;
+    bool changed = false;  // in this tick
     bool settled = false;  // tuned once more after the last change, so ramps have ended
     bool failed = false;   // since the last multiple of max_segment
     int waiting = 0;       // ticks in which the effect runs unheard, until what it holds back has come out
@@ -114,6 +117,14 @@ class Program {
   };
 
   using Buffer = std::vector<std::vector<float>>;
+
+  // A value that another effect drives.
+  struct Driven {
+    std::size_t by, output;  // slot, and which of its numbers
+    std::size_t slot, place, parameter;
+  };
+  void resolve_drives();
+  void drive() noexcept TR_RT;
 
   int compile(const Node& node, std::size_t buffer, std::size_t free);
   int compile_effect(const Node& node, std::size_t buffer);
@@ -140,6 +151,9 @@ class Program {
   std::atomic<std::uint64_t> slept_{0};
   std::vector<Slot> slots_;
   std::vector<Glide> glides_;
+  std::vector<float> in_effect_;  // of all parameters, in this tick
+  std::vector<Driven> driven_;
+  std::vector<const float*> decided_;  // by slot
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
   std::vector<Known> levels_;  // of the buffers

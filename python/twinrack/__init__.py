@@ -12,7 +12,7 @@ from . import effects as _effects
 from .card import CARDS, Card, find_card
 from .effect import Effect, GroupItem
 from .effects import *  # noqa: F403
-from .network import Network
+from .network import ControlNetwork, Network
 from .rack import Meter, Rack
 from .response import Response
 from .tree import Chain, Parallel, dry_wet
@@ -48,6 +48,7 @@ __all__ = [
     "Card",
     "Certificate",
     "Chain",
+    "ControlNetwork",
     "Effect",
     "FitResult",
     "GroupItem",

@@ -116,7 +116,7 @@ class Resource(Strict):
     """An array that belongs to the effect: an impulse response, the weights of a network."""
 
     id: Identifier
-    type: Literal["response", "network"] = "response"
+    type: Literal["response", "network", "control"] = "response"
     doc: Sentence
     shape: str = Field(min_length=1)
     learnable: bool = False  # training changes it unless it is frozen

@@ -22,6 +22,9 @@ else:  # run by the build, before there is a package to import
 GENERATED = "Generated from plugins/*/card.toml by codegen.py; edit the cards instead."
 
 
+RESOURCE_CLASSES = {"response": "Response", "network": "Network", "control": "ControlNetwork"}
+
+
 def cpp_float(value: float) -> str:
     text = repr(float(value))
     return f"{text}f"
@@ -211,7 +214,7 @@ def stub_class(
     for p in parameters:
         lines += [f"    {p.id}: {stub_type(p)}", f'    """{p.doc}"""']
     for r in resources:
-        lines += [f"    @property\n    def {r.id}(self) -> {r.type.capitalize()} | None: ..."]
+        lines += [f"    @property\n    def {r.id}(self) -> {RESOURCE_CLASSES[r.type]} | None: ..."]
         lines += [f"    @{r.id}.setter\n    def {r.id}(self, value: {r.type.capitalize()}Like | None) -> None: ..."]
     for g in groups:
         lines += [f"    @property\n    def {g.id}s(self) -> Sequence[{g.class_}]: ..."]
@@ -237,11 +240,12 @@ from typing import Literal
 import numpy.typing as npt
 
 from .effect import Effect, GroupItem
-from .network import Network
+from .network import ControlNetwork, Network
 from .response import Response
 
 ResponseLike = Response | str | PathLike[str] | tuple[npt.ArrayLike, float]
 NetworkLike = Network | str | PathLike[str]
+ControlLike = ControlNetwork
 
 __all__: list[str]
 CLASSES: dict[str, type[Effect]]

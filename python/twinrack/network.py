@@ -492,9 +492,7 @@ class Network(Resource):
 
     def numbers(self) -> npt.NDArray[np.float32]:
         """Description and weights as the engine reads them: (1, numbers). See cpp/dsp/neural_plan.h."""
-        described = [float(KINDS.index(self.kind)), *self.architecture.described()]
-        head = [float(len(described) + 1), *described]
-        return np.concatenate([np.array(head, np.float32), self._weights])[None]
+        return _numbers(self.architecture, self._weights)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Network):
@@ -509,6 +507,127 @@ class Network(Resource):
 
     def __reduce__(self) -> Any:
         return Network, (self.architecture, np.array(self._weights), self.sample_rate, self.source)
+
+
+class ControlNetwork(Resource):
+    """What a controller does: an MLP from what it hears to numbers that move values of other effects.
+
+    Args:
+        targets: addresses in the rack of the values that it drives ("compressor.threshold_db").
+        hidden: width of each hidden layer (tanh).
+        weights: flat, in the order of `shapes`; without, drawn at random, the last layer 0: nothing is moved at first.
+        seed: of random weights.
+
+    Raises:
+        ValueError: no target, one that is named twice, or weights that do not fit or are not finite.
+    """
+
+    type = "control"
+    sample_rate = None
+    inputs = 6  # levels within 10 and 300 ms, and of four bands
+
+    def __init__(
+        self,
+        targets: Sequence[str],
+        hidden: Sequence[int] = (8,),
+        weights: npt.ArrayLike | None = None,
+        *,
+        seed: int = 0,
+        source: str = "",
+    ) -> None:
+        self.targets = (targets,) if isinstance(targets, str) else tuple(targets)
+        if not self.targets or len(set(self.targets)) < len(self.targets):
+            raise ValueError("a controller drives at least one value, and each once; name their addresses in targets")
+        widths = [*hidden, len(self.targets)]
+        befores = [Activation(), *(Activation("tanh") for _ in hidden)]
+        convs = tuple(Convolution(w, 1, 1, True, a) for w, a in zip(widths, befores, strict=True))
+        self.architecture = Chain(convs, self.inputs)
+        self.source = source
+        count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
+        array = _drawn(self.architecture, seed, True) if weights is None else np.array(weights, np.float32)
+        if array.shape != (count,) or not np.isfinite(array).all():
+            raise ValueError(f"the control network has {count} finite weights; {array.size} were given, or some are not finite")
+        self._weights: Weights = array
+        self._weights.flags.writeable = False
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        return tuple(c.outputs for c in self.architecture.convolutions[:-1])
+
+    @property
+    def weights(self) -> Weights:
+        """Flat, in the order of `shapes`; not to be written to."""
+        return self._weights
+
+    def shapes(self) -> list[tuple[str, Shape]]:
+        """What stands in `weights`, by name, in order."""
+        return list(self.architecture.shapes())
+
+    @classmethod
+    def of(cls, given: object) -> ControlNetwork:
+        """A ControlNetwork."""
+        if isinstance(given, ControlNetwork):
+            return given
+        raise TypeError("a controller's network is a tr.ControlNetwork")
+
+    def check(self, address: str, sample_rate: float, channels: int | None) -> None:
+        """As `Resource.check`: it is for any rate."""
+
+    def at(self, sample_rate: float) -> Weights:
+        """The weights."""
+        return self._weights
+
+    def learned(self, numbers: npt.NDArray[np.float32], sample_rate: float) -> ControlNetwork:
+        """The same with other weights."""
+        if np.array_equal(numbers, self._weights):
+            return self
+        return ControlNetwork(self.targets, self.hidden, numbers, source=self.source)
+
+    def to_patch(self) -> tuple[dict[str, Any], Weights]:
+        """As `Resource.to_patch`."""
+        architecture = {"targets": list(self.targets), "hidden": list(self.hidden)}
+        return {"sample_rate": None, "source": self.source, "architecture": architecture}, self._weights
+
+    @classmethod
+    def from_patch(cls, entry: dict[str, Any], numbers: npt.NDArray[Any]) -> ControlNetwork:
+        """As `Resource.from_patch`."""
+        a = entry.get("architecture") or {}
+        targets, hidden = a.get("targets"), a.get("hidden")
+        if (
+            not (isinstance(targets, list) and isinstance(hidden, list))
+            or not all(isinstance(t, str) for t in targets)
+            or not all(isinstance(h, int) and h > 0 for h in hidden)
+        ):
+            raise ValueError("architecture names no targets and hidden widths")
+        return cls(targets, hidden, numbers, source=entry.get("source", ""))
+
+    def numbers(self) -> npt.NDArray[np.float32]:
+        """Description and weights as the engine reads them: (1, numbers)."""
+        return _numbers(self.architecture, self._weights)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ControlNetwork):
+            return NotImplemented
+        same = (self.targets, self.hidden) == (other.targets, other.hidden)
+        return same and np.array_equal(self._weights, other._weights)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<ControlNetwork of {self._weights.size} weights: {', '.join(self.targets)}>"
+
+    def __reduce__(self) -> Any:
+        return _control_network, (self.targets, self.hidden, np.array(self._weights), self.source)
+
+
+def _control_network(targets: Sequence[str], hidden: Sequence[int], weights: Weights, source: str) -> ControlNetwork:
+    return ControlNetwork(targets, hidden, weights, source=source)
+
+
+def _numbers(a: Architecture, weights: Weights) -> npt.NDArray[np.float32]:
+    described = [float(KINDS.index(a.kind)), *a.described()]
+    head = [float(len(described) + 1), *described]
+    return np.concatenate([np.array(head, np.float32), weights])[None]
 
 
 def _json(data: object) -> str:

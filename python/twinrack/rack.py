@@ -17,6 +17,7 @@ from . import _engine
 from .audio import Audio, as_planar, check_rate
 from .card import Parameter, Value
 from .effect import Effect, unknown
+from .network import ControlNetwork
 from .renderer import Renderer
 from .resource import Resource
 from .tree import Chain, Parallel, effects_of, shape_of
@@ -163,10 +164,39 @@ class Rack:
             node.key = -1 if item.key is None else self._keys.index(item.key)
             for resource in item.resources.values():
                 node.set_resource(built_resource(item, resource, sample_rate, channels))
+                node.drives = self._driven_by(item, resource)
             return node
         node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
         node.children = [self._node(child, sample_rate, channels) for child in item.children()]
         return node
+
+    def _driven_by(self, effect: Effect, resource: Resource) -> list[int]:
+        """Numbers of the parameters that a controller drives.
+
+        Raises:
+            ValueError: a target that is not there, cannot move, or stands before the controller.
+        """
+        if not isinstance(resource, ControlNetwork):
+            return []
+        own = effect._place
+        order = list(self._mapping)
+        found = []
+        for target in resource.targets:
+            try:
+                p, index = self._index(target)
+            except ValueError as error:
+                raise ValueError(f"{own} drives {target!r}: {error}") from None
+            if p.kind != "continuous":
+                raise ValueError(f"{own} drives {target!r}, which is a {p.kind}; only numbers can be driven")
+            if order.index(target.partition(".")[0]) <= order.index(own):
+                raise ValueError(f"{own} drives {target!r}, which stands before it; put {own} before all that it drives")
+            found.append(index)
+        networks = [r for e in self._mapping.values() for r in e.resources.values() if isinstance(r, ControlNetwork)]
+        driven = [target for network in networks for target in network.targets]
+        for target in resource.targets:
+            if driven.count(target) > 1:
+                raise ValueError(f"{target!r} is driven by two controllers; let one of them drive it")
+        return found
 
     @property
     def root(self) -> Chain:

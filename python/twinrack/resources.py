@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .network import Network
+from .network import ControlNetwork, Network
 from .resource import Resource
 from .response import Response
 
-TYPES: dict[str, type[Resource]] = {"response": Response, "network": Network}
+TYPES: dict[str, type[Resource]] = {"response": Response, "network": Network, "control": ControlNetwork}

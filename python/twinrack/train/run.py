@@ -240,7 +240,7 @@ class Run:
         """What a step of a resource is measured by: weights of networks by 1, a response by its peak."""
         effect, _, name = address.partition(".")
         kind = next(r["type"] for r in self.twin[effect].card.resources if r["id"] == name)
-        return 1.0 if kind == "network" else 0.1 * float(self.arrays[address].detach().abs().max())
+        return 1.0 if kind != "response" else 0.1 * float(self.arrays[address].detach().abs().max())
 
     def _check(self, step: int, loss: float) -> bool:
         """Measure on held-out audio; True when it is the best so far."""

@@ -29,3 +29,22 @@ def from_value(p: Parameter, value: float) -> float:
     """The `u` in 0 … 1 whose value is `value`."""
     position = min(max(p.position(value), 0.0), 1.0)
     return 2.0 / math.pi * math.asin(math.sqrt(position))
+
+
+OWN_AT_LEAST = 0.01  # of the range: a value that stands at an end could not be moved
+
+
+def driven(p: Parameter, own: Tensor, said: Tensor) -> Tensor:
+    """Where a value stands that a controller drives: at sigmoid(logit(own position) + said), so never outside its range.
+
+    Args:
+        own: the value as it is set, in its unit.
+        said: what the controller's network gives; 0 leaves the value as it is.
+    """
+    log = p.scale != "linear"
+    span = math.log(p.max / p.min) if log else p.max - p.min
+    position = ((torch.log(own / p.min) if log else own - p.min) / span).clamp(OWN_AT_LEAST, 1.0 - OWN_AT_LEAST)
+    moved = torch.sigmoid(torch.logit(position) + said)
+    value = p.min * torch.exp(span * moved) if log else p.min + span * moved
+    value = value.clamp(p.min, p.max)
+    return torch.where(said == 0.0, own + (value - value.detach()), value)  # exactly its own, with the slope that it has there

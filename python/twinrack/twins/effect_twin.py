@@ -170,5 +170,14 @@ class EffectTwin(nn.Module):
             check_ranges(self.card, values)
         return _run(self.card, x, given, self.sample_rate, key, self.path, dict(self.resources), self.known)
 
+    def controls(self, x: Tensor, key: Tensor | None, values: Mapping[str, Given] | None) -> dict[str, Tensor]:
+        """What this effect adds to values of others, by their address in the rack: (batch, ticks); nothing for most."""
+        find = getattr(arithmetic(self.card), "controls", None)
+        if find is None or not self.resources:
+            return {}
+        context = Context(self.sample_rate, x.shape[1], x.shape[-1], self.path, dict(self.resources), self.known)
+        found: dict[str, Tensor] = find(x, pack(self.card, self.tensors() | dict(values or {}), x), context, key)
+        return found
+
     def extra_repr(self) -> str:
         return f"{self.card.id}, {self.sample_rate:g} Hz"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from ..network import Activation, Chain, Layer, Network, Recurrent, WaveNet
+from ..network import Activation, Architecture, Chain, Layer, Network, Recurrent, WaveNet
 from .recursions import Path
 
 
@@ -18,13 +18,8 @@ def network(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Te
 
     The convolutional ones begin as after endless silence. `path`: of recurrent ones, "reference" is a loop over time.
     """
-    pieces = {}
-    at = 0
-    for name, shape in net.architecture.shapes():
-        size = math.prod(shape)
-        pieces[name] = weights[at : at + size].reshape(shape).to(x.dtype)
-        at += size
     a = net.architecture
+    pieces = unpacked(a, weights, x.dtype)
     if isinstance(a, Recurrent):
         return recurrent(x, a, pieces, path)
     before = F.pad(x, (a.receptive_field - 1, 0))
@@ -35,6 +30,21 @@ def silence(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Te
     """What a network makes of silence that lasts as long as x: (1, 1, time), or one number where it does not change."""
     frames = 1 if net.receptive_field is not None else x.shape[-1]
     return network(x.new_zeros(1, 1, frames), net, weights, path)
+
+
+def mlp(x: Tensor, a: Chain, weights: Tensor) -> Tensor:
+    """A chain that looks at nothing but the present: x (batch, inputs, time) to (batch, outputs, time)."""
+    return chain(x, a, unpacked(a, weights, x.dtype), "")
+
+
+def unpacked(a: Architecture, weights: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The pieces of flat weights, by name."""
+    pieces, at = {}, 0
+    for name, shape in a.shapes():
+        size = math.prod(shape)
+        pieces[name] = weights[at : at + size].reshape(shape).to(dtype)
+        at += size
+    return pieces
 
 
 def activated(x: Tensor, a: Activation) -> Tensor:

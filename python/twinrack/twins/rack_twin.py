@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..effect import Effect, unknown
+from .constrain import driven
 from .curves import delay, tick_count
 from .effect_twin import EffectTwin
 from .recursions import Path
@@ -144,13 +145,16 @@ class RackTwin(nn.Module):
         item: Plan,
         x: Tensor,
         keys: Mapping[str, Tensor],
-        given: Mapping[str, Mapping[str, Given]],
+        given: dict[str, dict[str, Given]],
     ) -> Tensor:
         if isinstance(item, str):
             twin = self[item]
             if twin.bypass:
                 return delay(x, twin.latency)
-            y: Tensor = twin(x, None if twin.key is None else keys[twin.key], given.get(item))
+            key = None if twin.key is None else keys[twin.key]
+            for address, said in twin.controls(x, key, given.get(item)).items():
+                self._drive(address, said, given)
+            y: Tensor = twin(x, key, given.get(item))
             return y
         if item.serial:
             for child in item.children:
@@ -159,6 +163,19 @@ class RackTwin(nn.Module):
         longest = self._latency(item)
         branches = [(self._process(child, x, keys, given), self._latency(child)) for child in item.children]
         return sum((delay(y, longest - own) for y, own in branches), torch.zeros_like(x))
+
+    def _drive(self, address: str, said: Tensor, given: dict[str, dict[str, Given]]) -> None:
+        """Move a value by what a controller says: as `Program::drive`."""
+        effect, _, name = address.partition(".")
+        twin = self[effect]
+        p = twin.card.addresses[name]
+        own = given.get(effect, {}).get(name, twin.tensors()[name])
+        base = own if isinstance(own, Tensor) else torch.tensor(float(own), dtype=torch.float64)
+        base = base.to(said.device, torch.float64)
+        if said.dtype == torch.float32:
+            base = base.float().double()
+        base = base.reshape(-1, 1) if base.dim() < 2 else base
+        given.setdefault(effect, {})[name] = driven(p, base, said.double())
 
     def to_rack(self) -> Rack:
         """A rack with the present values; those that training has not touched are exactly as they were."""

@@ -1,0 +1,11 @@
+"""What the engine reads: the network's description and weights, whatever the effect's values."""
+
+from collections.abc import Mapping
+
+from twinrack.audio import Audio
+from twinrack.card import Value
+from twinrack.network import ControlNetwork
+
+
+def build(values: Mapping[str, Value], network: ControlNetwork, sample_rate: float, channels: int) -> Audio:
+    return network.numbers()
