@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from .explain.certify import Certificate, certify
     from .live_stream import LiveStream, devices, live
     from .patch import load
-    from .train import losses, priors
+    from .train import losses, priors, targets
     from .train.fit import fit
+    from .train.match import match
     from .train.result import FitResult
 
 __version__ = "0.1.0"
@@ -38,10 +39,12 @@ _LAZY = {
     "certify": "explain.certify",
     "LiveStream": "live_stream",
     "losses": "train.losses",
+    "match": "train.match",
     "priors": "train.priors",
+    "targets": "train.targets",
     "ablate": "explain.ablation",
 }
-_MODULES = ("losses", "priors")
+_MODULES = ("losses", "priors", "targets")
 
 __all__ = [
     "CARDS",
@@ -67,7 +70,9 @@ __all__ = [
     "live",
     "load",
     "losses",
+    "match",
     "priors",
+    "targets",
 ]
 __all__ += _effects.__all__
 

@@ -60,6 +60,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     tensorboard: str | os.PathLike[str] | None = None,
     live: LiveStream | None = None,
+    compares: bool = True,
     progress: bool | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> FitResult:
@@ -95,6 +96,7 @@ def fit(
         checkpoint: file that holds the state after each check, and is continued from where it exists.
         tensorboard: folder for TensorBoard's events: the loss and its parts, distances, drift and all values.
         live: a stream whose rack follows the training, gliding; it must have the structure of `rack`.
+        compares: False where `wet` is no target and the loss says what to reach (see `match`).
         progress: show a progress bar; without, when the terminal can.
         on_step: called after each step with its number and the loss.
 
@@ -139,13 +141,14 @@ def fit(
         "patience": patience,
         "seed": seed,
         "network_learning_rate": network_learning_rate,
+        "compares": compares,
     }
     known = Conditions(rack, conditions, len(pairs))
     if known and (starts or choices):
         raise ValueError("conditions cannot be combined with starts or choices; find these on pairs of one condition first")
     writer = _writer(tensorboard)
     lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
-    if not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
+    if compares and not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
         raise ValueError("the loss has no term on the sound; add one, such as losses.STFT()")
     settings["loss"] = str(lowered)
     opened = open_choices(rack, choices)
@@ -177,7 +180,7 @@ def fit(
             from .follow import Follower
 
             run.follower = Follower(live, rack)
-        start = run.measure(given)
+        start, score = run.measure(given), run.score(given)
         try:
             run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
             run.finish(bar)
@@ -192,7 +195,8 @@ def fit(
     if run.follower is not None:
         run.follower.step(0, twin)
     fitted = run.measure(fitted_rack)
-    if fitted.error_db + 10 * fitted.stft > start.error_db + 10 * start.stft and fitted.stft > start.stft:
+    farther = fitted.error_db + 10 * fitted.stft > start.error_db + 10 * start.stft and fitted.stft > start.stft
+    if farther if compares and loss is None else run.score(fitted_rack) > score:
         fitted_rack, fitted, run.stopped = given.copy(), start, f"{run.stopped}; nothing better than the start was found"
     result = FitResult(
         rack=fitted_rack,

@@ -246,7 +246,7 @@ class Run:
         """Measure on held-out audio; True when it is the best so far."""
         pieces = self._held_out(self.twin.to_rack())
         d = distances(pieces, self.rate)
-        held_out = self._score(d, pieces)
+        held_out = self._score(d, pieces) + self._value_score()
         watched = drift.figures(pieces, self.rate) if self.loss_compares() else {}
         self.warnings += self.drift.check(step, watched)
         row = {"step": float(step), "loss": loss, "held_out": held_out, **d.to_json(), **self.present(), **self.parts}
@@ -264,6 +264,20 @@ class Run:
     def loss_compares(self) -> bool:
         """False where nothing is compared with `wet`: what is reached for stands in the loss."""
         return bool(self.settings.get("compares", True))
+
+    def score(self, rack: Rack) -> float:
+        """The loss of a rack with the twin's structure on held-out audio."""
+        pieces = self._held_out(rack)
+        d = distances(pieces, self.rate)
+        values = 0.0 if self.loss_compares() else self._value_score(RackTwin(rack, self.rate))
+        return self._score(d, pieces) + values
+
+    @torch.no_grad()
+    def _value_score(self, twin: RackTwin | None = None) -> float:
+        """Terms on the values, where they are what is to be reached; elsewhere they only guide."""
+        if self.loss_compares():
+            return 0.0
+        return float(sum(self.loss.on_values(twin or self.twin, self.addresses).values()))
 
     def _score(self, d: Distances, pieces: list[tuple[Audio, Audio]]) -> float:
         """The loss on held-out audio, without the terms on the values."""

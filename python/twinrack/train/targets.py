@@ -1,0 +1,185 @@
+"""What a sound should be like, where no recording says how it should sound: the targets of `match`.
+
+    tr.match(rack, "voice.wav", target=tr.targets.Spectrum("reference.wav") + tr.targets.Loudness(-16.0))
+
+Each is a term of a loss that looks at the rack's sound (or at the rack) alone, and says how far away it is in its own unit
+(`gap`), which stands in the result.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..audio import as_planar, check_rate
+from ..files import read_audio
+from ..twins.rack_twin import RackTwin
+from .losses import FLOOR, SoundTerm, ValueTerm, _third_octaves, loudness_contour
+
+Reference = str | os.PathLike[str] | tuple[npt.ArrayLike, float]
+
+
+def _read(reference: Reference) -> tuple[Tensor, float]:
+    if isinstance(reference, str | os.PathLike):
+        x, rate = read_audio(reference)
+        return torch.from_numpy(np.ascontiguousarray(x)), float(rate)
+    samples, given = reference
+    return torch.from_numpy(as_planar(samples, "the reference")[0].copy()), check_rate(given)
+
+
+class Target(SoundTerm):
+    """A term that looks at the rack's sound alone. `unit` is that of `gap`; the loss is the gap over `scale`."""
+
+    unit, scale = "", 1.0
+
+    def gap(self, y: Tensor, rate: float) -> Tensor:
+        raise NotImplementedError
+
+    def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
+        return self.gap(y, rate) / self.scale
+
+
+class Spectrum(Target):
+    """The long-term spectrum of a reference, whatever its level: mean difference in dB over third octaves.
+
+    Args:
+        reference: a file, or (samples, sample_rate); it may say and last what it likes.
+        low_hz, high_hz: the range that is compared.
+    """
+
+    name, unit, scale = "reach spectrum", "dB", 10.0
+    FFT = 8192
+
+    def __init__(self, reference: Reference, low_hz: float = 50.0, high_hz: float = 16000.0) -> None:
+        x, self.rate = _read(reference)
+        self.low_hz, self.high_hz = low_hz, min(high_hz, 0.45 * self.rate)
+        self.levels = self._levels(x[None].double(), self.rate).mean(0)
+
+    def _levels(self, x: Tensor, rate: float) -> Tensor:
+        """(batch, bands) in dB, their mean taken away."""
+        mono = x.mean(1)
+        size = min(self.FFT, mono.shape[-1])
+        window = torch.hann_window(size, dtype=x.dtype, device=x.device)
+        power = torch.stft(mono, size, size // 2, window=window, return_complex=True).abs().square().mean(-1)
+        bands = _third_octaves(size, rate, self.low_hz, min(self.high_hz, 0.45 * rate)).to(x)
+        db = 10.0 * torch.log10(power @ bands.T + FLOOR)
+        return db - db.mean(-1, keepdim=True)
+
+    def gap(self, y: Tensor, rate: float) -> Tensor:
+        ours = self._levels(y, rate)
+        if ours.shape[-1] != self.levels.shape[-1]:
+            raise ValueError(
+                f"the reference has {self.rate:g} Hz and the sound {rate:g} Hz, so their bands differ; lower high_hz below "
+                f"{0.45 * min(rate, self.rate):g}, or resample one"
+            )
+        return (ours - self.levels.to(ours)).abs().mean()
+
+
+class Loudness(Target):
+    """A loudness (ITU-R BS.1770-4, momentary, gated 20 LU below the mean), or a contour over time.
+
+    Args:
+        lufs: one number, or one for every point of `seconds`.
+        seconds: where in the sound the numbers hold; straight lines between them.
+    """
+
+    name, unit, scale = "reach loudness", "LU", 10.0
+
+    def __init__(self, lufs: float | Sequence[float], seconds: Sequence[float] | None = None) -> None:
+        self.lufs = np.atleast_1d(np.asarray(lufs, np.float64))
+        self.seconds = None if seconds is None else np.asarray(seconds, np.float64)
+        if not np.isfinite(self.lufs).all() or (self.lufs > 0).any():
+            raise ValueError(f"lufs = {lufs!r}; give loudness in LUFS, below 0")
+        if self.lufs.size != (1 if self.seconds is None else self.seconds.size):
+            raise ValueError(f"lufs has {self.lufs.size} numbers; give as many seconds, or one number")
+
+    def gap(self, y: Tensor, rate: float) -> Tensor:
+        contour = loudness_contour(y, rate)
+        if self.seconds is None:
+            power = 10.0 ** (contour / 10.0)
+            mean = 10.0 * torch.log10(power.mean(-1, keepdim=True))
+            heard = contour > torch.maximum(mean.detach() - 20.0, torch.full_like(mean, -70.0))
+            gated = (power * heard).sum(-1) / heard.sum(-1).clamp(min=1)
+            return (10.0 * torch.log10(gated + FLOOR) - float(self.lufs[0])).abs().mean()
+        at = (np.arange(contour.shape[-1]) + 2.0) * 0.1  # the middle of each window
+        wanted = torch.from_numpy(np.interp(at, self.seconds, self.lufs)).to(contour)
+        heard = contour > -70.0
+        return ((contour - wanted) * heard).abs().sum() / heard.sum().clamp(min=1)
+
+
+class Width(Target):
+    """How wide a stereo sound is: the level of the side (L - R) over the middle (L + R), in dB; 0 dB is very wide, -20 narrow.
+
+    Args:
+        side_db: what is wanted.
+    """
+
+    name, unit, scale = "reach width", "dB", 10.0
+
+    def __init__(self, side_db: float) -> None:
+        self.side_db = float(side_db)
+
+    def gap(self, y: Tensor, rate: float) -> Tensor:
+        if y.shape[1] != 2:
+            raise ValueError(f"a width needs two channels, the sound has {y.shape[1]}")
+        middle, side = (y[:, 0] + y[:, 1]).square().mean(-1), (y[:, 0] - y[:, 1]).square().mean(-1)
+        ratio = 10.0 * torch.log10((side + FLOOR) / (middle + FLOOR))
+        return (ratio - self.side_db).abs().mean()
+
+
+class Decay(ValueTerm):
+    """Decay times of the rack's own impulse response: seconds for 60 dB, in octave bands (ISO 3382, T30 by a straight line
+    through its Schroeder curve from -5 to -35 dB).
+
+    Args:
+        seconds: by the centre of the band in Hz: {250: 1.8, 1000: 1.5, 4000: 0.9}.
+    """
+
+    name, unit = "reach decay", "%"
+
+    def __init__(self, seconds: Mapping[float, float]) -> None:
+        self.seconds = {float(hz): float(s) for hz, s in seconds.items()}
+        if not self.seconds or any(not 0.05 <= s <= 20.0 or not hz > 0 for hz, s in self.seconds.items()):
+            raise ValueError(f"seconds = {dict(seconds)!r}; give decay times from 0.05 to 20 s by frequency in Hz")
+
+    def times(self, twin: RackTwin) -> Tensor:
+        """The decay times now, in the order of `seconds`."""
+        longest = max(self.seconds.values())
+        frames = int(twin.sample_rate * (0.3 + 1.2 * longest))
+        channels = 2
+        impulse = torch.zeros(1, channels, frames)
+        impulse[..., 0] = 1.0
+        h = twin(impulse)[0].double().mean(0)
+        spectrum = torch.fft.rfft(h, 2 * frames)
+        hertz = torch.fft.rfftfreq(2 * frames, 1.0 / twin.sample_rate, dtype=torch.float64)
+        found = []
+        for centre in self.seconds:
+            place = torch.log2(hertz.clamp(min=1e-3) / centre)
+            band = torch.where(place.abs() < 0.5, torch.cos(np.pi * place / 2.0).square(), torch.zeros_like(place))
+            energy = torch.fft.irfft(spectrum * band, 2 * frames)[:frames].square()
+            left = energy.flip(0).cumsum(0).flip(0)
+            db = 10.0 * torch.log10(left / left[0] + 1e-12)
+            inside = (db.detach() < -5.0) & (db.detach() > -35.0)
+            time = torch.arange(frames, dtype=torch.float64)[inside] / twin.sample_rate
+            level = db[inside]
+            if level.numel() < 16:  # no tail yet
+                found.append(torch.zeros((), dtype=torch.float64) + 0.0 * left[0])
+                continue
+            middle = time - time.mean()
+            slope = (middle * level).sum() / (middle * middle).sum()
+            found.append(-60.0 / slope)
+        return torch.stack(found)
+
+    def gap(self, twin: RackTwin) -> Tensor:
+        """The mean difference in per cent."""
+        wanted = torch.tensor(list(self.seconds.values()), dtype=torch.float64)
+        return 100.0 * (self.times(twin) / wanted - 1.0).abs().mean()
+
+    def __call__(self, twin: RackTwin, addresses: Sequence[str]) -> Tensor:
+        wanted = torch.tensor(list(self.seconds.values()), dtype=torch.float64)
+        return torch.log(self.times(twin).clamp(min=1e-3) / wanted).abs().mean()
