@@ -12,22 +12,24 @@ from ..audio import as_planar, check_rate
 from ..card import Value
 from ..rack import Rack
 from ..train.distances import Distances, distances
-from ..train.losses import loudness_contour
+from ..train.losses import loudness_contour, masking
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """One thing taken away: how far that is from the whole rack's sound, and how much louder or quieter, in LU."""
+    """One thing taken away: how far that is from the whole rack's sound, by how much that stands above what the sound masks
+    (mean over bands and time, see `perceptual.Masking`; 0 is not heard), and how much louder or quieter it is, in LU."""
 
     address: str
     before: Value | None  # of a parameter; None for an effect
     after: Value | None
     distances: Distances
     loudness_lu: float
+    audible_db: float = 0.0
 
     def __str__(self) -> str:
         what = "left out" if self.before is None else f"{_short(self.before)} -> {_short(self.after)}"
-        return f"{self.address:<36} {what:<22} {self.distances}  {self.loudness_lu:+.1f} LU"
+        return f"{self.address:<36} {what:<22} {self.distances}  {self.audible_db:5.1f} dB audible  {self.loudness_lu:+.1f} LU"
 
 
 def _short(value: Value | None) -> str:
@@ -55,7 +57,9 @@ def ablate(rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = 
 
     def taken(changed: Rack, address: str, before: Value | None, after: Value | None) -> Ablation:
         y = changed(sound, rate)
-        return Ablation(address, before, after, distances([(y, whole)], rate), loudness(y) - loudness(whole))
+        with torch.no_grad():
+            audible = float(masking(rate)(torch.from_numpy(y)[None], torch.from_numpy(whole)[None]))
+        return Ablation(address, before, after, distances([(y, whole)], rate), loudness(y) - loudness(whole), audible)
 
     effects, values = [], []
     for address, effect in rack.addresses().items():

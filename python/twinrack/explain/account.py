@@ -53,7 +53,7 @@ def _number(value: object) -> str:
 
 
 def _share(a: Ablation) -> str:
-    return f"without it {a.distances.error_db:.1f} dB of difference, {a.loudness_lu:+.1f} LU"
+    return f"without it {a.distances.error_db:.1f} dB of difference, {a.audible_db:.1f} dB audible, {a.loudness_lu:+.1f} LU"
 
 
 def _words(rack: Rack, address: str, effect: Effect, whole: Ablation, sound: Audio, rate: float) -> list[str]:
@@ -62,7 +62,8 @@ def _words(rack: Rack, address: str, effect: Effect, whole: Ablation, sound: Aud
     without[address].bypass = True
     moved = figures([(rack.copy()(sound, rate), without(sound, rate))], rate)
     lines = [
-        f"left out: {whole.distances.error_db:.1f} dB of difference (0 dB: as much as the sound), {whole.loudness_lu:+.1f} LU",
+        f"left out: {whole.distances.error_db:.1f} dB of difference (0 dB: as much as the sound), {whole.audible_db:.1f} dB "
+        f"above what the sound hides, {whole.loudness_lu:+.1f} LU",
         f"it changes the spectrum by {moved['spectrum']:.1f} dB, the level's movement by {moved['envelope']:.1f} dB, and "
         f"leaves {100 * moved['phase']:.0f} % of the energy in phase",
     ]

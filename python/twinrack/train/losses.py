@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..card import Parameter, Value
 from ..functional import sosfilt
+from ..perceptual.masking import Masking
 from ..twins.constrain import from_value, to_value
 from ..twins.rack_twin import RackTwin
 from .distances import stft_loss, waveform_loss
@@ -275,6 +276,29 @@ class Envelope(SoundTerm):
         ours, theirs = levels(y), levels(target)
         heard = theirs > -60.0
         return (ours - theirs)[heard].abs().mean() / 20.0 if bool(heard.any()) else (ours - ours).sum()
+
+
+class Audible(SoundTerm):
+    """By how many dB the error stands above what the target masks, on average, over 10 (see `perceptual.Masking`): nothing
+    where it is not heard.
+
+    Args:
+        full_scale_db_spl: sound pressure level at which a sine of 0 dBFS is heard.
+    """
+
+    name = "audible"
+
+    def __init__(self, full_scale_db_spl: float = 100.0) -> None:
+        self.full_scale_db_spl = full_scale_db_spl
+
+    def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
+        return masking(rate, self.full_scale_db_spl)(y, target) / 10.0  # type: ignore[no-any-return]
+
+
+@functools.lru_cache(maxsize=16)
+def masking(rate: float, full_scale_db_spl: float = 100.0) -> Masking:
+    """The masking model for a sample rate."""
+    return Masking(rate, full_scale_db_spl)
 
 
 class Stereo(SoundTerm):
