@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .train.fit import fit
     from .train.match import match
     from .train.result import FitResult
+    from .train.search import search
 
 __version__ = "0.1.0"
 
@@ -41,6 +42,7 @@ _LAZY = {
     "losses": "train.losses",
     "match": "train.match",
     "priors": "train.priors",
+    "search": "train.search",
     "targets": "train.targets",
     "ablate": "explain.ablation",
 }
@@ -72,6 +74,7 @@ __all__ = [
     "losses",
     "match",
     "priors",
+    "search",
     "targets",
 ]
 __all__ += _effects.__all__

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import check_rate
-from .scales import bark, erb_hz
+from .scales import bark, erb_hz, erb_rate
 
 FULL_SCALE_DB_SPL = 100.0  # of a sine that reaches 0 dBFS, as one listens to music loudly
 FLOOR = 1e-12
@@ -46,9 +46,7 @@ class CriticalBands(nn.Module):
             bank[0] += (z < 0).double()  # what lies below the scale's beginning
             centres = torch.stack([(hertz * row).sum() / row.sum().clamp(min=1.0) for row in bank])
         elif scale == "erb":
-            steps = (
-                torch.arange(4.0, 2.0 * 21.4 * math.log10(1.0 + 0.00437 * 0.45 * self.sample_rate), dtype=torch.float64) / 2.0
-            )
+            steps = torch.arange(4.0, 2.0 * float(erb_rate(0.45 * self.sample_rate)), dtype=torch.float64) / 2.0
             centres = (10.0 ** (steps / 21.4) - 1.0) / 0.00437
             width = 1.019 * erb_hz(centres)[:, None]
             bank = (1.0 + ((hertz - centres[:, None]) / width) ** 2) ** -4

@@ -71,8 +71,8 @@ def fit(
         dry, wet: (channels, frames) arrays, files, lists of either, or two folders whose files have the same names.
         sample_rate: Hz; needed for arrays.
         steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
-        learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too. A response
-            learns when it is named: "convolution_reverb.impulse_response".
+        learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too; an empty list
+            only measures. A response learns when it is named: "convolution_reverb.impulse_response".
         freeze: addresses that keep their start values.
         choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
             each: all combinations are tried in short rounds and the best goes on (see `structures`).
@@ -217,6 +217,7 @@ def fit(
         warnings=run.warnings,
         slopes=run.slopes_found(),
         middles=known.middles,
+        held_out_loss=run.score(fitted_rack),
     )
     fitted_rack.provenance = provenance(result)
     if run.history:
@@ -270,6 +271,8 @@ def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) 
             found.update(hits)
         return found
 
+    if learn is not None and not list(learn):
+        return Learned([], [])  # only measured
     wanted = usual if learn is None else matching(learn)
     wanted = wanted - matching(freeze)
     silent = {a for a in there if twin[a.partition(".")[0]].bypass}

@@ -73,6 +73,7 @@ class FitResult:
     target_rack: Rack | None = None
     splits: list[Split] = field(default_factory=list)
     structures: list[Structure] = field(default_factory=list)  # that were tried, best first
+    held_out_loss: float = float("nan")  # what was lowered, of `rack`, without terms on the values
     warnings: list[str] = field(default_factory=list)  # what drifted (see `drift`)
     slopes: dict[tuple[str, str], float] = field(default_factory=dict)  # of trained values by knob (see `at`)
     middles: dict[str, float] = field(default_factory=dict)  # of the knobs, where `rack` stands

@@ -170,6 +170,8 @@ class Run:
     # --- first order -------------------------------------------------------------------------------------------------
 
     def train(self, bar: FitProgress, checkpoint: Path | None, on_step: Callable[[int, float], None] | None) -> None:
+        if not self.trained():
+            return
         steps = self.settings["steps"]
         with torch.no_grad():
             for u in self.raw:
@@ -321,7 +323,7 @@ class Run:
     def finish(self, bar: FitProgress, errors: bool = True) -> None:
         """Second-order steps from the best values, where the waveforms agree enough, and how well each value is determined."""
         self.restore_best()
-        if self.arrays:
+        if self.arrays or not self.raw:
             return  # what a network makes of the rest says nothing about the values
         sound, target = self._sound(self.settings["window_s"])
         relative = float(torch.linalg.vector_norm(target - sound()) / torch.linalg.vector_norm(target))

@@ -1,0 +1,283 @@
+"""`search`: which effects, in which order, with which options? Short fits, chosen by Optuna, in a file that can be resumed.
+
+Every trial is a rack made of some of the effects in some order, fitted for a few steps; its score is the loss on held-out
+audio and a price for every effect. The first trials are the whole rack and the rack without each of its effects. What a
+decision is worth is told by the trials themselves: how much worse the best rack without it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from ..card import Value
+from ..effect import Effect
+from ..files import atomic, check_writable
+from ..rack import Rack
+from ..tree import shape_of
+from .data import Source, load_pairs
+from .fit import fit
+from .losses import Loss, Term
+from .result import FitResult
+from .structures import open_choices
+
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One rack that was tried: its effects in order, its options, the values it was fitted to, and how near it came."""
+
+    score: float
+    effects: tuple[str, ...]
+    choices: dict[str, Value]
+    values: dict[str, Value]
+    error_db: float
+    stft: float
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{a.partition('.')[2]} {v}" for a, v in self.choices.items())
+        return f"{self.score:8.4f} {self.error_db:8.1f} dB {self.stft:7.3f}  {' → '.join(self.effects) or 'nothing'}  {options}"
+
+
+@dataclass
+class SearchResult:
+    """What came of a search.
+
+    Attributes:
+        rack: the best trial's, fitted for longer.
+        pruned: the smallest that is as good within the tolerance; may be `rack`.
+        trials: best first.
+        helps: by decision ("compressor used", "saturation before compressor", "compressor.detector rms"): how much worse the
+            best rack without it is than the best one with it.
+        fit: of `rack`.
+    """
+
+    rack: Rack
+    pruned: Rack
+    trials: list[Trial]
+    helps: dict[str, float]
+    fit: FitResult
+
+    def __str__(self) -> str:
+        lines = [f"search of {len(self.trials)} racks; score, error and STFT distance on held-out audio:"]
+        lines += [f"  {t}" for t in self.trials[:SHOWN]]
+        lines.append("what helps (score without less score with):")
+        lines += [f"  {worth:+8.4f}  {what}" for what, worth in list(self.helps.items())[:SHOWN]]
+        lines.append(f"fitted for longer: {self.fit.fitted}")
+        kept = " → ".join(self.pruned.addresses()) or "nothing"
+        lines.append(f"as good with: {kept}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def plot(self, path: str | os.PathLike[str]) -> Path:
+        """Write a self-contained HTML page: what helps most, and the scores of all trials."""
+        import plotly.graph_objects as go
+        from plotly.subplots import make_subplots
+
+        names = list(self.helps)[::-1]
+        figure = make_subplots(rows=2, cols=1, subplot_titles=("What helps: score without less score with", "All racks"))
+        figure.add_trace(go.Bar(x=[self.helps[n] for n in names], y=names, orientation="h"), 1, 1)
+        labels = [" → ".join(t.effects) or "nothing" for t in self.trials]
+        figure.add_trace(go.Scatter(y=[t.score for t in self.trials], text=labels, mode="markers"), 2, 1)
+        figure.update_layout(showlegend=False, height=400 + 24 * len(names), title=f"Search: {self.rack.name}")
+        page = figure.to_html(include_plotlyjs=True)
+        with atomic(Path(path)) as beside:
+            beside.write_text(page, encoding="utf-8")
+        return Path(path)
+
+
+def search(
+    rack: Rack,
+    dry: Source | Sequence[Source],
+    wet: Source | Sequence[Source],
+    sample_rate: float | None = None,
+    *,
+    trials: int = 40,
+    use: bool = True,
+    order: bool = True,
+    choices: Iterable[str] | Mapping[str, Sequence[Value]] = (),
+    price: float = 0.01,
+    tolerance: float = 0.02,
+    steps: int = 60,
+    final_steps: int = 300,
+    loss: Loss | Term | None = None,
+    study: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> SearchResult:
+    """Find which of a rack's effects are needed, in which order and with which options, to turn `dry` into `wet`.
+
+    Args:
+        rack: the effects that may be used, at their start values; a plain chain. It is not changed.
+        dry, wet, sample_rate: as for `fit`.
+        trials: racks that are tried, those of a resumed study included.
+        use: whether effects may be left out.
+        order: whether they may change places.
+        choices: addresses of choices and switches that are open, as for `fit`.
+        price: what an effect costs in the score (a loss of 1 is doing nothing).
+        tolerance: by how much worse the pruned rack's loss may be than the best one's.
+        steps, final_steps: of each trial's fit, and of the last one.
+        loss: as for `fit`.
+        study: SQLite file that holds the trials; it is continued where it exists.
+        seed: of the choice of trials.
+        settings: further ones of `fit`: learn, freeze, window_s, batch, …
+
+    Raises:
+        ValueError: a nested rack, nothing left open, or a study of something else.
+    """
+    import optuna
+
+    if any(not isinstance(item, Effect) for item in rack.effects):
+        raise ValueError("search orders a plain chain of effects; take them out of Chain and Parallel")
+    effects = rack.addresses()
+    opened = open_choices(rack, choices)
+    if not (use or order) and not opened:
+        raise ValueError("nothing is left open; allow use or order, or name choices")
+    pairs, rate = load_pairs(dry, wet, sample_rate, settings.pop("align", True))
+    sounds = ([p.dry for p in pairs], [p.wet for p in pairs], rate)
+    common = {"progress": False, "align": False, "loss": loss, "polish_steps": 0, "seed": seed} | settings
+    of = [[p.dry_hash, p.wet_hash] for p in pairs]
+    asked = [use, order, sorted(opened), price, steps, str(Loss() + loss) if loss is not None else "", sorted(settings)]
+    identity = hashlib.sha256(json.dumps([of, repr(shape_of(rack.root)), rack.values(), asked]).encode()).hexdigest()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = None
+    if study is not None:
+        check_writable(Path(study))
+        storage = f"sqlite:///{Path(study).resolve()}"
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(trials // 3, 3)))
+    kept = optuna.create_study(storage=storage, study_name="twinrack", load_if_exists=True, sampler=sampler)
+    if kept.user_attrs.setdefault("of", identity) != identity:
+        raise ValueError(f"{study} is a study of other recordings, effects or settings; delete it to start anew")
+    kept.set_user_attr("of", identity)
+
+    if not kept.trials:
+        for left_out in [None, *(effects if use else ())]:
+            begin: dict[str, Any] = {f"use {a}": a != left_out for a in effects} if use else {}
+            begin |= {f"place of {a}": i / len(effects) for i, a in enumerate(effects)} if order else {}
+            kept.enqueue_trial(begin | {a: rack.get(a) for a in opened})
+
+    def made(trial: Any) -> tuple[Rack, dict[str, Value]]:
+        used = [a for a in effects if not use or trial.suggest_categorical(f"use {a}", [True, False])]
+        places = {a: trial.suggest_float(f"place of {a}", 0.0, 1.0) for a in effects} if order else {}
+        options = {a: trial.suggest_categorical(a, list(values)) for a, values in opened.items()}
+        chain = sorted(used, key=lambda a: places.get(a, 0.0)) if order else used
+        return _rack(rack, chain, {a: v for a, v in options.items() if a.partition(".")[0] in chain}), options
+
+    def objective(trial: Any) -> float:
+        candidate, options = made(trial)
+        chain = list(candidate.addresses())
+        there = {a: v for a, v in options.items() if a.partition(".")[0] in chain}
+        for before in kept.trials:  # the same rack again: nothing new comes of it
+            if before.value is not None and [before.user_attrs["effects"], before.user_attrs["choices"]] == [chain, there]:
+                for name, attribute in before.user_attrs.items():
+                    trial.set_user_attr(name, attribute)
+                return float(before.value)
+        result = _fitted(candidate, sounds, steps, common)
+        trial.set_user_attr("effects", chain)
+        trial.set_user_attr("choices", there)
+        trial.set_user_attr("values", result.rack.values())
+        trial.set_user_attr("distances", [result.fitted.error_db, result.fitted.stft])
+        return result.held_out_loss + price * len(chain)
+
+    done = [t for t in kept.trials if t.value is not None]
+    if len(done) < trials:
+        kept.optimize(objective, n_trials=trials - len(done))
+    found = sorted((_trial(t) for t in kept.trials if t.value is not None), key=lambda t: t.score)
+    best = _rack(rack, found[0].effects, found[0].choices, found[0].values)
+    result = _fitted(best, sounds, final_steps, common | {"polish_steps": 30})
+    pruned = _pruned(rack, result, sounds, final_steps, common, tolerance, found[0])
+    return SearchResult(result.rack, pruned, found, _helps(found), result)
+
+
+def _rack(whole: Rack, chain: Sequence[str], choices: Mapping[str, Value], values: Mapping[str, Value] | None = None) -> Rack:
+    """These effects in this order, under the addresses that they have in the whole rack."""
+    items = []
+    for address in chain:
+        item = whole[address].copy()
+        items.append(type(item)(name=address, key=item.key, **item.resources))
+        for name, value in item.values().items():
+            items[-1].set(name, value)
+    made = Rack(items, whole.name)
+    for address, value in {**choices, **(values or {})}.items():
+        made.set(address, value)
+    return made
+
+
+def _fitted(rack: Rack, sounds: tuple[list[Any], list[Any], float], steps: int, common: dict[str, Any]) -> FitResult:
+    """A fit of what there is to train; a rack without anything is only measured."""
+    dry, wet, rate = sounds
+    learn = common.get("learn")
+    there = [*(twin := rack.twin(rate)).learnable(), *twin.resource_addresses()]
+    if learn is not None or not there:
+        patterns = [learn] if isinstance(learn, str) else learn or ()
+        common = common | {"learn": [p for p in patterns if any(fnmatch(a, p) for a in there)]}
+    return fit(rack, dry, wet, rate, steps=steps, **common)
+
+
+def _trial(t: Any) -> Trial:
+    a = t.user_attrs
+    return Trial(float(t.value), tuple(a["effects"]), a["choices"], a["values"], *a["distances"])
+
+
+def _helps(trials: Sequence[Trial]) -> dict[str, float]:
+    """What each decision is worth: the score of the best rack without it, less that of the best with it."""
+    decisions: dict[str, list[bool]] = {}
+    names = sorted({a for t in trials for a in t.effects})
+    for a in names:
+        decisions[f"{a} used"] = [a in t.effects for t in trials]
+    options = sorted({(a, str(v)) for t in trials for a, v in t.choices.items()})
+    masks: dict[str, list[bool]] = {}
+    for a, v in options:
+        masks[f"{a} {v}"] = [a in t.choices for t in trials]
+        decisions[f"{a} {v}"] = [str(t.choices.get(a)) == v for t in trials]
+    for a in names:
+        for b in names:
+            if a < b:
+                what = f"{a} before {b}"
+                masks[what] = [a in t.effects and b in t.effects for t in trials]
+                decisions[what] = [
+                    a in t.effects and b in t.effects and t.effects.index(a) < t.effects.index(b) for t in trials
+                ]
+    found = {}
+    for what, yes in decisions.items():
+        there = masks.get(what, [True] * len(trials))
+        with_it = [t.score for t, y, m in zip(trials, yes, there, strict=True) if m and y]
+        without = [t.score for t, y, m in zip(trials, yes, there, strict=True) if m and not y]
+        if with_it and without:
+            found[what] = min(without) - min(with_it)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _pruned(
+    whole: Rack,
+    result: FitResult,
+    sounds: tuple[list[Any], list[Any], float],
+    steps: int,
+    common: dict[str, Any],
+    tolerance: float,
+    best: Trial,
+) -> Rack:
+    """One effect after the other is left out for as long as the rest, fitted again, stays as good."""
+    kept, limit = result.rack, result.held_out_loss + tolerance
+    chain = list(best.effects)
+    while len(chain) > 1:
+        tried = []
+        for address in chain:
+            rest = [a for a in chain if a != address]
+            choices = {a: v for a, v in best.choices.items() if a.partition(".")[0] in rest}
+            values = {a: v for a, v in kept.values().items() if a.partition(".")[0] in rest}
+            again = _fitted(_rack(whole, rest, choices, values), sounds, max(steps // 3, 1), common)
+            tried.append((again.held_out_loss, rest, again.rack))
+        loss, rest, smaller = min(tried, key=lambda t: t[0])
+        if loss > limit:
+            break
+        chain, kept = rest, smaller
+    return kept
