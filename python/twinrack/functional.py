@@ -35,7 +35,7 @@ def sosfilt(x: Tensor, sos: Tensor, path: Path = "auto") -> Tensor:
         x: (…, time), or (batch, …, time).
         sos: (sections, 6) as scipy has them: b0, b1, b2, a0, a1, a2 of each; or (batch, sections, 6) with a series for each
             item of x's first dimension. Every section must be stable: its poles inside the unit circle.
-        path: "fast", "reference" or "auto" (fast where possible).
+        path: "fast", "parallel", "reference" or "auto" (fast where possible, else parallel).
 
     Returns:
         As x. Each section runs as a state-variable filter (A. Simper, 2013) with the same transfer function, which float32
@@ -75,7 +75,7 @@ def svf_cascade(x: Tensor, c: Tensor, path: Path = "auto") -> Tensor:
         c: (rows, ticks, sections, 5): warped frequency g, damping k, and how much of the input, the band pass and the low pass
             come out. One row for all or one for each item of x's first dimension; one tick for filters that stay, or one for
             every 32 frames, with straight lines between them.
-        path: "fast", "reference" or "auto" (fast where possible).
+        path: "fast", "parallel", "reference" or "auto" (fast where possible, else parallel).
 
     Returns:
         As x.
@@ -111,7 +111,7 @@ def envelope_follower(
         attack_ms, release_ms: time constants, in which 63 % of a step is done: numbers, or (batch,) tensors.
         sample_rate: Hz.
         decoupled: a peak that falls with the release, smoothed with the attack; else one pole that branches.
-        path: "fast", "reference" or "auto" (fast where possible).
+        path: "fast", "parallel", "reference" or "auto" (fast where possible, else parallel).
 
     Returns:
         As x. It begins at 0. Where x equals the level, the gradient is that of the way down.

@@ -63,7 +63,7 @@ def apply(
         values: by address below the effect ("ratio", "band2.gain_db"), in user units: a number, a (batch,) tensor, or a
             (batch, ticks) curve with one value for each 32 frames. What is missing has the card's default.
         key: what the detector of an effect with a sidechain hears, (batch, channels, time).
-        path: "fast", "reference" or "auto" (fast where possible).
+        path: "fast", "parallel", "reference" or "auto" (fast where possible, else parallel).
         resources: what the effect is given besides: a Response or Network, or the impulse response itself, (channels, frames)
             at the sample rate.
         more: further values, for addresses without a dot.

@@ -48,7 +48,7 @@ class RackTwin(nn.Module):
     Args:
         rack: structure and values; the twin keeps a copy and does not follow it later.
         sample_rate: Hz.
-        path: form of the recursions: "fast", "reference", or "auto" (fast where possible).
+        path: form of the recursions: "fast", "parallel", "reference", or "auto" (fast where possible, else parallel).
 
     `twin["compressor"]` is the module of one effect; in `state_dict` and `effects` its name is prefixed with "at_".
     """

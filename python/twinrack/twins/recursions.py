@@ -1,25 +1,33 @@
-"""Every recursion under one name, on the fast path where there is one (CPU, float32 and float64), else on the reference.
+"""Every recursion under one name: on the CPU the fast form in C++ (float32 and float64), on other devices the parallel one, and
+the reference where it is asked for or nothing else is there.
 
-What the arguments mean stands in `reference`; the two paths are held together by gradcheck and by parity tests.
+What the arguments mean stands in `reference`; the paths are held together by gradcheck and by parity tests.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from . import fast, filter_design, reference
+from . import fast, filter_design, parallel, reference
 
-Path = Literal["auto", "fast", "reference"]
+Path = Literal["auto", "fast", "parallel", "reference"]
 
 
 def _use_fast(x: Tensor, path: Path) -> bool:
     possible = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     if path == "fast" and not possible:
         raise ValueError(f"the fast path needs float32 or float64 on the CPU, not {x.dtype} on {x.device}; use path='auto'")
-    return possible and path != "reference"
+    return possible and path in ("auto", "fast")
+
+
+def _other(name: str, path: Path) -> Callable[..., Tensor]:
+    """The form that is not in C++."""
+    found: Callable[..., Tensor] = getattr(reference if path == "reference" else parallel, name)
+    return found
 
 
 def _checked(x: Tensor) -> Tensor:
@@ -41,7 +49,7 @@ def design_filters(
 
     What the shapes are and what comes out stands in `filter_design`.
     """
-    if frequency_hz.device.type == "cpu" and path != "reference":
+    if frequency_hz.device.type == "cpu" and path in ("auto", "fast"):
         numbers = [filter_design.SHAPES.index(shape) for shape in shapes]
         return fast.design_filters(numbers, match, frequency_hz, gain_db, q, sample_rate)
     columns = [
@@ -56,7 +64,7 @@ def svf_cascade(x: Tensor, c: Tensor, path: Path = "auto") -> Tensor:
     c = c.to(x.dtype)
     if c.shape[2] == 0 or x.shape[-1] == 0:
         return _checked(x)
-    return fast.svf_cascade(_checked(x), c, ()) if _use_fast(x, path) else reference.svf_cascade(_checked(x), c)
+    return fast.svf_cascade(_checked(x), c, ()) if _use_fast(x, path) else _other("svf_cascade", path)(_checked(x), c)
 
 
 def fir(x: Tensor, taps: tuple[float, ...], path: Path = "auto") -> Tensor:
@@ -73,7 +81,7 @@ def follower(x: Tensor, c: Tensor, decoupled: bool, path: Path = "auto") -> Tens
     c = c.to(x.dtype)
     if _use_fast(_checked(x), path):
         return fast.follower(x, c, (decoupled,))
-    return reference.follower(x, c, decoupled)
+    return _other("follower", path)(x, c, decoupled)
 
 
 def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool], path: Path = "auto") -> Tensor:
@@ -82,7 +90,7 @@ def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool], path: 
     settings = settings.to(level.dtype)
     if _use_fast(_checked(level), path):
         return fast.compressor_gain(level, settings, (choices,))
-    return reference.compressor_gain(level, settings, choices)
+    return _other("compressor_gain", path)(level, settings, choices)
 
 
 def allpass(x: Tensor, gain: Tensor, delay: list[int], path: Path = "auto") -> Tensor:
@@ -90,7 +98,7 @@ def allpass(x: Tensor, gain: Tensor, delay: list[int], path: Path = "auto") -> T
     gain = gain.to(x.dtype)
     if _use_fast(_checked(x), path):
         return fast.allpass(x, gain, (delay,))
-    return reference.allpass(x, gain, delay)
+    return _other("allpass", path)(x, gain, delay)
 
 
 def feedback_network(x: Tensor, shelf: Tensor, turns: Tensor, lines: list[int], path: Path = "auto") -> Tensor:
@@ -98,7 +106,7 @@ def feedback_network(x: Tensor, shelf: Tensor, turns: Tensor, lines: list[int], 
     shelf, turns = shelf.to(x.dtype), turns.to(x.dtype)
     if _use_fast(_checked(x), path):
         return fast.feedback_network(x, shelf, turns, (lines,))
-    return reference.feedback_network(x, shelf, turns, lines)
+    return _other("feedback_network", path)(x, shelf, turns, lines)
 
 
 def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int], path: Path = "auto") -> Tensor:
@@ -111,6 +119,6 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int], path: P
 
 def gate_open(above_upper: Tensor, above_lower: Tensor, hold: Tensor, path: Path = "auto") -> Tensor:
     """Where a gate is open: bool (batch, channels, time); see `reference.gate_open`. Has no gradient."""
-    if above_upper.device.type == "cpu" and path != "reference":
+    if above_upper.device.type == "cpu" and path in ("auto", "fast"):
         return fast.gate_open(above_upper, above_lower, hold)
-    return reference.gate_open(above_upper, above_lower, hold)
+    return _other("gate_open", path)(above_upper, above_lower, hold)

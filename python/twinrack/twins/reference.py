@@ -7,6 +7,8 @@ straight line from the previous tick's (see `curves.ramp`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -77,24 +79,27 @@ def follower(x: Tensor, c: Tensor, decoupled: bool) -> Tensor:
     return torch.stack(out, -1)
 
 
-def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool]) -> Tensor:
+def compressor_gain(
+    level: Tensor, settings: Tensor, choices: list[bool], follow: Callable[[Tensor, Tensor, bool], Tensor] = follower
+) -> Tensor:
     """What a compressor multiplies by, from the rectified level of its detectors (batch, detectors, time).
 
     Args:
         settings: (rows, ticks, 9): threshold in dB, slope, knee in dB, range in dB, makeup in dB, mix; and, held, rise, fall
             and the averaging coefficient.
         choices: RMS, ballistics on the level, decoupled.
+        follow: the follower that is used.
     """
     rms, on_level, decoupled = choices
     threshold, slope, knee, limit, makeup, mix = ramp(settings[..., :6], level.shape[-1]).unsqueeze(1).unbind(-1)
     times, average = settings[..., 6:8], settings[..., 8:9]
     if rms:
-        level = root(follower(level * level, average.expand(-1, -1, 2), False))
+        level = root(follow(level * level, average.expand(-1, -1, 2), False))
     if on_level:
-        level = follower(level, times, decoupled)
+        level = follow(level, times, decoupled)
     reduction = reduction_db(decibels(level), threshold, slope, knee, limit)
     if not on_level:
-        reduction = follower(reduction, times, decoupled)
+        reduction = follow(reduction, times, decoupled)
     return 1.0 - mix + mix * amplitude(makeup - reduction)
 
 
