@@ -12,6 +12,7 @@ import torch
 import twinrack as tr
 from support import error_db, music
 from twinrack.train.drift import Drift, figures
+from twinrack.train.trajectory import gain_trajectory, trajectory_error_db
 
 RATE = 16000
 
@@ -127,11 +128,32 @@ def test_a_planted_drift_is_said(name: str):
     assert result.rack.provenance["warnings"] == result.warnings or "nothing better" in result.stopped
 
 
-def test_a_fit_that_goes_well_says_nothing():
+def test_a_fit_that_goes_well_says_nothing(tmp_path: Path):
     x = sound(4.0, 3)
     y = tr.Rack([tr.Compressor(threshold_db=-30, ratio=4)])(x, RATE)
     result = tr.fit(tr.Rack([tr.Compressor()]), x, y, RATE, steps=80, window_s=1.0, progress=False)
     assert not result.warnings
+    assert result.trajectory_db is not None
+    nothing, start, fitted = result.trajectory_db
+    assert nothing > 3
+    assert fitted < 0.01 < start
+    assert "gain over time" in str(result)
+    assert 'id="gain"' in result.report(tmp_path / "fit.html").read_text()
+
+
+def test_the_gain_over_time_tells_what_a_waveform_does_not():
+    """Two compressors that differ in their release: the waveforms are near each other, the gains are not."""
+    x = sound(4.0, 9)
+    y = tr.Rack([tr.Compressor(threshold_db=-30, ratio=4, release_ms=60)])(x, RATE)
+    other = tr.Rack([tr.Compressor(threshold_db=-30, ratio=4, release_ms=400)])(x, RATE)
+    seconds, gain = gain_trajectory(x, y, RATE)
+    assert seconds[0] == pytest.approx(0.005)
+    assert np.nanmin(gain) < -6
+    assert np.nanmax(gain) < 0.5
+    silent = np.concatenate([np.zeros_like(x), x], 1)
+    assert np.isnan(gain_trajectory(silent, silent, RATE)[1][:300]).all()
+    assert trajectory_error_db([(x, other, y)], RATE) > 2.0
+    assert trajectory_error_db([(x, y, y)], RATE) == 0.0
 
 
 def test_the_figures_of_drift():

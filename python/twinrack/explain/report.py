@@ -19,11 +19,13 @@ from ..audio import Audio
 from ..effect import Effect
 from ..files import atomic
 from ..rack import Rack
+from ..train.trajectory import gain_trajectory
 from .curves import Curve, curves
 
 if TYPE_CHECKING:
     from ..train.result import FitResult
 
+GAIN_S = 8.0  # of the first pair, in the plot of the gain
 HEARD_S = 12.0  # of the first pair, in the players and spectrograms
 COLOURS = {"start": "#8a8f98", "target": "#d9822b", "fitted": "#2b6cb0", "held out": "#d9822b", "training": "#2b6cb0"}
 DASHES = {"start": "dot", "target": "dash", "fitted": "solid"}
@@ -65,6 +67,9 @@ def _page(r: FitResult) -> str:
         ),
         "history": _history(r),
     }
+    if r.trajectory_db is not None:
+        versions = ((start, "start"), (pair.wet, "target"), (fitted, "fitted"))
+        plots["gain"] = _lines([_gain(pair.dry, y, rate, name) for y, name in versions], "Time in s", "Gain in dB (10 ms)")
     blocks = []
     for number, (address, effect) in enumerate(r.rack.addresses().items()):
         drawn = _effect_plots(address, effect, r)
@@ -196,6 +201,11 @@ def _level_map(dry: Audio, wet: Audio, rate: float, name: str) -> dict[str, Any]
     steps = np.arange(np.floor(a.min() / 3) * 3, a.max() + 3, 3)
     middle = [(s + 1.5, float(np.median(b[(a >= s) & (a < s + 3)]))) for s in steps if np.any((a >= s) & (a < s + 3))]
     return _line([m[0] for m in middle], [m[1] for m in middle], name)
+
+
+def _gain(dry: Audio, wet: Audio, rate: float, name: str) -> dict[str, Any]:
+    frames = int(GAIN_S * rate)
+    return _line(*gain_trajectory(dry[:, :frames], wet[:, :frames], rate), name)
 
 
 def _history(r: FitResult) -> Any:

@@ -218,6 +218,7 @@ def fit(
         slopes=run.slopes_found(),
         middles=known.middles,
         held_out_loss=run.score(fitted_rack),
+        trajectory_db=(run.trajectory(None), run.trajectory(given), run.trajectory(fitted_rack)) if moves_gain(rack) else None,
     )
     fitted_rack.provenance = provenance(result)
     if run.history:
@@ -280,6 +281,12 @@ def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) 
     if not chosen:
         raise ValueError("no parameter is left to train; add effects, or name more in learn")
     return Learned([a for a in chosen if a in values], [a for a in chosen if a in resources])
+
+
+def moves_gain(rack: Rack) -> bool:
+    """Whether an effect that changes its gain over time is in the rack: what may have a key, and limiters."""
+    cards = [e.card for e in rack.addresses().values()]
+    return any(card.sidechain or "ceiling_db" in card.addresses for card in cards)
 
 
 def _writer(folder: str | os.PathLike[str] | None) -> Any:

@@ -73,6 +73,7 @@ class FitResult:
     target_rack: Rack | None = None
     splits: list[Split] = field(default_factory=list)
     structures: list[Structure] = field(default_factory=list)  # that were tried, best first
+    trajectory_db: tuple[float, float, float] | None = None  # gain over time (see `trajectory`): dry sound, start, fitted
     held_out_loss: float = float("nan")  # what was lowered, of `rack`, without terms on the values
     warnings: list[str] = field(default_factory=list)  # what drifted (see `drift`)
     slopes: dict[tuple[str, str], float] = field(default_factory=dict)  # of trained values by knob (see `at`)
@@ -85,6 +86,11 @@ class FitResult:
             f"  at the start   {self.start}",
             f"  fitted         {self.fitted}",
         ]
+        if self.trajectory_db is not None:
+            nothing, start, fitted = self.trajectory_db
+            lines.append(
+                f"  gain over time {nothing:.2f} dB off at first, {start:.2f} at the start, {fitted:.2f} fitted (10 ms)"
+            )
         if self.skipped_steps:
             lines.append(f"  {self.skipped_steps} steps were skipped because the loss or a gradient was not finite")
         if self.structures:
@@ -158,6 +164,7 @@ def provenance(r: FitResult) -> dict[str, Any]:
         "stopped": r.stopped,
         "skipped_steps": r.skipped_steps,
         "held_out": {"nothing": r.nothing.to_json(), "start": r.start.to_json(), "fitted": r.fitted.to_json()},
+        "trajectory_db": None if r.trajectory_db is None else [readable(float(v)) for v in r.trajectory_db],
         "structures": [{"choices": s.choices, "steps": s.steps, **s.distances.to_json()} for s in r.structures],
         "start_values": {p.address: readable(p.start) for p in r.parameters},
         "standard_errors": {p.address: None if p.standard_error is None else readable(p.standard_error) for p in r.parameters},

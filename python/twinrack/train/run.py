@@ -27,6 +27,7 @@ from .losses import STFT, Loss, SoundTerm, Term, Waveform
 from .polish import Polished, polish
 from .progress import FitProgress
 from .scan import SENSITIVE, scan
+from .trajectory import trajectory_error_db
 
 if TYPE_CHECKING:
     from .follow import Follower
@@ -124,6 +125,12 @@ class Run:
             return y
         raw = dict(zip(self.addresses, self.raw, strict=True))
         return self.twin(dry, values=self.conditions.values_of(self.twin, which, raw, self.slopes))  # type: ignore[no-any-return]
+
+    def trajectory(self, rack: Rack | None) -> float:
+        """How far the gain over time is from the target's on held-out audio, in dB (see `trajectory`)."""
+        dry = [p.dry[:, a:b] for p, parts in zip(self.pairs, self.splits, strict=True) for a, b in parts.held_out]
+        pieces = self._held_out(rack)
+        return trajectory_error_db([(d, y, t) for d, (y, t) in zip(dry, pieces, strict=True)], self.rate)
 
     def _windows(self) -> tuple[Tensor, Tensor, list[list[tuple[int, int]]], list[int]]:
         """Dry and wet windows of one step, the frames of each that are trained on, and which pairs they are of."""
