@@ -333,7 +333,7 @@ def test_every_window_holds_something_to_train_on():
         rack.twin(8000), pairs, 8000.0, run_module.Learned(["fdn_reverb.mix"], []), settings, losses.usual(1.0, 1.0)
     )
     for _ in range(300):
-        _, _, parts = run._windows()
+        _, _, parts, _ = run._windows()
         assert parts[0]
     for _ in range(20):
         assert run._sound(0.1)[1].numel() > 0

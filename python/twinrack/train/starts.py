@@ -25,6 +25,8 @@ Numbers = npt.NDArray[np.float64]
 Values = dict[str, float]
 
 STARTS, STEPS = 48, 250  # of the small fits here, all starts in one batch
+BAND_STARTS, BAND_STEPS = 192, 700  # of an equaliser's, where bands can take each other's place
+FINALISTS, FIRST_PART = 6, 0.35  # after this part of the steps, one of so many goes on
 FFT = 8192
 QUIET_DB = -70.0
 WINDOW_S = 0.005
@@ -57,7 +59,13 @@ def analysed(rack: Rack, pairs: Sequence[Pair], rate: float, addresses: Sequence
     return found[:different]
 
 
-def _fitted(effect: Effect, names: Sequence[str], loss: Callable[[dict[str, Tensor]], Tensor]) -> list[Values]:
+def _fitted(
+    effect: Effect,
+    names: Sequence[str],
+    loss: Callable[[dict[str, Tensor]], Tensor],
+    starts: int = STARTS,
+    steps: int = STEPS,
+) -> list[Values]:
     """The values of some parameters that make `loss` least, from many starts at once within their expected ranges; the best
     first, then others that end elsewhere.
 
@@ -68,18 +76,26 @@ def _fitted(effect: Effect, names: Sequence[str], loss: Callable[[dict[str, Tens
     here = torch.tensor([from_value(p, float(effect.get(name))) for p, name in zip(cards, names, strict=True)])
     low, high = (torch.tensor([from_value(p, p.expected[end]) for p in cards], dtype=torch.float64) for end in (0, 1))
     low, high = low.clamp(0.05, 0.95), high.clamp(0.05, 0.95)
-    share = torch.rand(STARTS, len(names), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    share = torch.rand(starts, len(names), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     u = low + (high - low) * share
     u[0] = here.double().clamp(0.04, 0.96)
-    u.requires_grad_()
-    optimizer = torch.optim.Adam([u], lr=0.03)
-    for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = 0.03 * (1.0 - step / STEPS) + 1e-3
-        optimizer.zero_grad()
-        each = loss({name: to_value(p, u[:, i]) for i, (p, name) in enumerate(zip(cards, names, strict=True))})
-        outside = (low - u).clamp(min=0.0) + (u - high).clamp(min=0.0)
-        (each + UNEXPECTED * outside.square().sum(1)).sum().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+
+    def run(u: Tensor, first: int, last: int) -> Tensor:
+        """Steps of Adam from these starts; in order of what they left, the best first."""
+        u = u.clone().requires_grad_()
+        optimizer = torch.optim.Adam([u], lr=0.03)
+        for step in range(first, last):
+            optimizer.param_groups[0]["lr"] = 0.03 * (1.0 - step / steps) + 1e-3
+            optimizer.zero_grad()
+            each = loss({name: to_value(p, u[:, i]) for i, (p, name) in enumerate(zip(cards, names, strict=True))})
+            outside = (low - u).clamp(min=0.0) + (u - high).clamp(min=0.0)
+            each = each + UNEXPECTED * outside.square().sum(1)
+            each.sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return u.detach()[each.detach().argsort()]
+
+    part = int(FIRST_PART * steps)
+    u = run(run(u, 0, part)[: max(starts // FINALISTS, 8)], part, steps)
     with torch.no_grad():
         values = {name: to_value(p, u[:, i]) for i, (p, name) in enumerate(zip(cards, names, strict=True))}
         order = loss(values).argsort().tolist()
@@ -111,7 +127,7 @@ def equaliser(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[s
     centres = np.geomspace(30.0, min(18000.0, 0.45 * rate), 110)
     rows = []
     for f in centres:
-        inside = (frequencies > f / 2 ** (1 / 12)) & (frequencies < f * 2 ** (1 / 12))
+        inside = (frequencies > f / 2 ** (1 / 24)) & (frequencies < f * 2 ** (1 / 24))
         inside[np.argmin(np.abs(frequencies - f))] = True
         rows.append((f, dry[inside].sum(), wet[inside].sum()))
     table = np.array(rows)
@@ -121,11 +137,12 @@ def equaliser(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[s
     match = effect.get("warping") == "matched"
 
     def response(values: dict[str, Tensor]) -> Tensor:
-        total = torch.zeros(STARTS, at.shape[0], dtype=torch.float64)
+        count = len(next(iter(values.values())))
+        total = torch.zeros(count, at.shape[0], dtype=torch.float64)
         for band in bands:
             shape = str(effect.get(f"{band}.type"))
             f, gain, q = (
-                values.get(f"{band}.{n}", torch.full((STARTS,), float(effect.get(f"{band}.{n}")), dtype=torch.float64))
+                values.get(f"{band}.{n}", torch.full((count,), float(effect.get(f"{band}.{n}")), dtype=torch.float64))
                 for n in ("frequency_hz", "gain_db", "q")
             )
             steep = shape in ("low_cut", "high_cut")
@@ -136,10 +153,12 @@ def equaliser(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[s
         return total
 
     def loss(values: dict[str, Tensor]) -> Tensor:
-        return torch.nn.functional.huber_loss(response(values), target.expand(STARTS, -1), reduction="none", delta=3.0).mean(1)
+        return torch.nn.functional.huber_loss(
+            response(values), target.expand(len(next(iter(values.values()))), -1), reduction="none", delta=3.0
+        ).mean(1)
 
     names = [a for a in sorted(learned) if a.partition(".")[0] in bands]
-    return _fitted(effect, names, loss) if names else []
+    return _fitted(effect, names, loss, BAND_STARTS, BAND_STEPS) if names else []
 
 
 # --- dynamics --------------------------------------------------------------------------------------------------------
@@ -172,8 +191,9 @@ def compressor(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[
     names = [n for n in ("threshold_db", "ratio", "knee_db", "makeup_db") if n in learned]
 
     def loss(values: dict[str, Tensor]) -> Tensor:
+        count = len(next(iter(values.values())))
         v = {
-            n: values.get(n, torch.full((STARTS,), float(effect.get(n)), dtype=torch.float64)).unsqueeze(1)
+            n: values.get(n, torch.full((count,), float(effect.get(n)), dtype=torch.float64)).unsqueeze(1)
             for n in ("threshold_db", "ratio", "knee_db", "makeup_db", "range_db")
         }
         reduction = reduction_db(
