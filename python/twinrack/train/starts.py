@@ -17,8 +17,10 @@ from ..audio import Audio
 from ..effect import Effect
 from ..rack import Rack
 from ..twins.constrain import from_value, to_value
+from ..twins.effect_twin import arithmetic
 from ..twins.filter_design import cut_section_q, design_svf, magnitude_db
 from ..twins.gain_curve import LEAST_KNEE_DB, reduction_db
+from ..twins.values import Values as Given
 from .data import Pair
 
 Numbers = npt.NDArray[np.float64]
@@ -32,6 +34,7 @@ QUIET_DB = -70.0
 WINDOW_S = 0.005
 UNEXPECTED = 3.0  # what it costs to leave an expected range, by the square of the way
 DIFFERENT = 0.08  # of a whole range
+OCTAVES_HZ = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 FALL_DB = 35.0  # over which a decay is measured; below, what rings between the bands would count
 
 
@@ -232,41 +235,68 @@ def limiter(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str
 # --- reverb ----------------------------------------------------------------------------------------------------------
 
 
-def _bands(x: Audio, rate: float, edges: tuple[float, float]) -> list[Numbers]:
+def _octaves(x: Audio, rate: float) -> dict[float, Numbers]:
+    """Energy over time in octave bands with smooth edges, by centre in Hz."""
     spectrum = np.fft.rfft(x.astype(np.float64), axis=1)
-    f = np.fft.rfftfreq(x.shape[1], 1.0 / rate)
-    low, high = edges
-    masks = (f < low, (f >= low) & (f < high), f >= high)
-    return [np.asarray(np.sum(np.fft.irfft(spectrum * m, x.shape[1], axis=1) ** 2, axis=0)) for m in masks]
+    place = np.log2(np.maximum(np.fft.rfftfreq(x.shape[1], 1.0 / rate), 1e-3) / OCTAVES_HZ[0])
+    found = {}
+    for i, centre in enumerate(OCTAVES_HZ):
+        if centre < 0.35 * rate:
+            mask = np.where(np.abs(place - i) < 0.5, np.cos(np.pi * (place - i) / 2.0) ** 2, 0.0)
+            found[centre] = np.asarray(np.sum(np.fft.irfft(spectrum * mask, x.shape[1], axis=1) ** 2, axis=0))
+    return found
 
 
-def reverb(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[Values]:
-    """Decay times from what is heard after the dry sound has stopped, in the three bands of the effect."""
-    edges = float(effect.get("crossover_low_hz")), float(effect.get("crossover_high_hz"))
+def decay_times(pairs: Sequence[Pair], rate: float) -> Values:
+    """Seconds for 60 dB by octave band, from what is heard after the dry sound has stopped; longer pauses count for more."""
     hop = int(0.01 * rate)
-    slopes: list[list[float]] = [[], [], []]
+    slopes: dict[float, list[float]] = {}
     for pair in pairs:
         count = pair.frames // hop
         level = np.abs(pair.dry[:, : count * hop]).max(0).reshape(count, hop).max(1)
         silent = level < 1e-4 * max(float(level.max()), 1e-9)
-        for band, energy in enumerate(_bands(pair.wet, rate, edges)):
+        for centre, energy in _octaves(pair.wet, rate).items():
             db = 10 * np.log10(energy[: count * hop].reshape(count, hop).mean(1) + 1e-20)
+            floor = float(np.percentile(db, 1)) + 6.0  # where noise begins
             start = 0
             while start < count:
                 if not silent[start]:
                     start += 1
                     continue
                 end = start
-                while end < count and silent[end] and db[end] > db[start] - FALL_DB:
+                while end < count and silent[end] and db[end] > max(db[start] - FALL_DB, floor):
                     end += 1
                 if end - start >= 12:
                     t = np.arange(end - start) * hop / rate
                     slope = float(np.polyfit(t, db[start:end], 1)[0])
                     if slope < -1.0:
-                        slopes[band] += [slope] * (end - start)
+                        slopes.setdefault(centre, []).extend([slope] * (end - start))
                 start = max(end, start + 1)
-    names = ("decay_low_s", "decay_s", "decay_high_s")
-    return [{name: -60.0 / float(np.median(found)) for name, found in zip(names, slopes, strict=True) if found}]
+    return {str(centre): -60.0 / float(np.median(found)) for centre, found in slopes.items()}
+
+
+def reverb(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[Values]:
+    """Decay times and crossovers with which the loop of the network loses what each octave of the recordings loses."""
+    network = arithmetic(effect.card)
+    measured = decay_times(pairs, rate)
+    names = [n for n in ("decay_s", "decay_low_s", "decay_high_s", "crossover_low_hz", "crossover_high_hz") if n in learned]
+    if not measured or not names:
+        return []
+    at = torch.tensor([float(centre) for centre in measured], dtype=torch.float64)
+    wanted = torch.tensor(list(measured.values()), dtype=torch.float64)
+    line = sorted(network.layout(rate)["line_frames"])[8]
+
+    def loss(values: dict[str, Tensor]) -> Tensor:
+        count = len(next(iter(values.values())))
+        numbers = {p.id: torch.full((count, 1), float(effect.get(p.id)), dtype=torch.float64) for p in effect.card.parameters
+                   if p.kind == "continuous"}  # fmt: skip
+        numbers |= {name: value.unsqueeze(1) for name, value in values.items()}
+        shelves = network.attenuation(Given(**numbers, freeze=False), rate, [line])[:, 0, :, :, 0]
+        db = magnitude_db(shelves[:, 0], at, rate) + magnitude_db(shelves[:, 1], at, rate)
+        times = -60.0 * line / rate / db.clamp(max=-1e-6)
+        return torch.log(times / wanted).abs().mean(1)
+
+    return _fitted(effect, names, loss)[:1]
 
 
 ANALYSES: dict[str, Callable[[Effect, Sequence[Pair], float, set[str]], list[Values]]] = {
