@@ -3,7 +3,8 @@
     python benchmarks/clones.py FOLDER                    every pair of a folder: dry.flac, and KIND_NAME.flac for each
     python benchmarks/clones.py DRY WET --kind compressor  a pair of your own
 
-Kinds: eq, compressor, gate, limiter, reverb, saturator. Prints, on held-out audio: the error relative to the target, the
+Kinds: eq, compressor, gate, limiter, "limiter with levelling", reverb, saturator.
+Prints, on held-out audio: the error relative to the target, the
 multi-resolution STFT distance, the mean difference of levels in 100 ms, and in 10 ms (for dynamics that is the distance of
 the gain's trajectory); for doing nothing, for the start values and for the fit. --out FOLDER keeps the racks.
 """
@@ -50,10 +51,16 @@ def equaliser() -> tr.Rack:
     return tr.Rack([tr.Gain(), eq])
 
 
+def levelling_limiter() -> tr.Rack:
+    """The level is read off the quiet parts by the fit; threshold and times begin where such limiters have them."""
+    compressor = tr.Compressor(threshold_db=-6, ratio=4, attack_ms=5, release_ms=50)
+    return tr.Rack([tr.Gain(gain_db=9), compressor, tr.Limiter(ceiling_db=-3, release_ms=8, detector="sample_peak")])
+
+
 def saturator() -> tr.Rack:
     eq = equaliser()["parametric_eq"].copy()
     eq.set("band1.type", "off")
-    return tr.Rack([tr.Saturation(), eq])
+    return tr.Rack([tr.Gain(), tr.Saturation(), eq])
 
 
 KINDS = {
@@ -68,7 +75,21 @@ KINDS = {
         ("compressor.detector", "compressor.ballistics", "compressor.envelope", "compressor.channel_mode"),
     ),
     "gate": Kind(lambda: tr.Rack([tr.Gate()]), ("gate.detector", "gate.channel_mode")),
-    "limiter": Kind(lambda: tr.Rack([tr.Limiter()]), ("limiter.detector",)),
+    "limiter": Kind(
+        lambda: tr.Rack([tr.Limiter()]),
+        {"limiter.detector": ("true_peak", "sample_peak"), "limiter.lookahead_ms": (1.0, 1.5, 2.0, 3.0, 5.0, 8.0)},
+    ),
+    "limiter with levelling": Kind(  # some hold the level down slowly before they catch peaks
+        levelling_limiter,
+        {
+            "compressor.detector": ("peak", "rms"),
+            "compressor.channel_mode": ("maximum", "power_mean"),
+            "limiter.lookahead_ms": (2.0, 5.0),
+        },
+        120,
+        freeze=("gain.balance", "compressor.mix", "compressor.range_db", "compressor.sidechain*"),
+        starts=0,
+    ),
     "reverb": Kind(
         lambda: tr.Rack([tr.FDNReverb()]),
         (),
@@ -77,9 +98,16 @@ KINDS = {
         freeze=("fdn_reverb.decay*", "fdn_reverb.crossover*"),  # what the tails say is nearer than what a loss makes of it
         window_s=60.0,  # a window would begin without what is still sounding
     ),
-    "saturator": Kind(saturator, ("saturation.curve",)),
+    "saturator": Kind(
+        saturator,
+        {
+            "saturation.curve": ("tanh", "soft_clip", "hard_clip", "asymmetric", "tape", "fold"),
+            "gain.polarity": ("normal", "invert"),
+        },
+    ),
 }
 ALIASES = {"tape": "saturator", "tube": "saturator"}
+ALSO = {"limiter": "limiter with levelling"}  # is tried too, and the nearer one counts
 
 
 def trajectory_db(rack: tr.Rack | None, result: FitResult) -> float:
@@ -101,7 +129,7 @@ def trajectory_db(rack: tr.Rack | None, result: FitResult) -> float:
 
 def clone(dry: Path, wet: Path, kind: Kind, seed: int) -> FitResult:
     rack = kind.rack()
-    if kind.freeze:  # read first, then kept
+    if kind.freeze and kind.starts:  # read first, then kept
         pairs, rate = load_pairs(dry, wet, None, True)
         read = [a for a in rack.twin(rate).learnable() if any(fnmatch(a, pattern) for pattern in kind.freeze)]
         rack = analysed(rack, pairs, rate, read, 1)[0]
@@ -143,19 +171,21 @@ def main() -> None:
     if arguments.wet is not None:
         if arguments.kind is None:
             parser.error("name the --kind of processor")
-        jobs = [(arguments.wet.stem, arguments.dry, arguments.wet, KINDS[arguments.kind])]
+        jobs = [(arguments.wet.stem, arguments.dry, arguments.wet, [KINDS[arguments.kind]])]
     else:
         jobs = []
         for wet in sorted(arguments.dry.glob("*_*.flac")):
             first = wet.stem.partition("_")[0]
             kind = KINDS.get(ALIASES.get(first, first))
+            also = KINDS.get(ALSO.get(first, ""))
             if kind is not None and arguments.only in wet.stem:
-                jobs.append((wet.stem, arguments.dry / "dry.flac", wet, kind))
+                jobs.append((wet.stem, arguments.dry / "dry.flac", wet, [kind, also] if also else [kind]))
     print("Each cell: error in dB / STFT distance / level in 100 ms, dB / level in 10 ms, dB\n")
     print("| pair | doing nothing | start | fitted | choices | s |\n| --- | --- | --- | --- | --- | ---: |", flush=True)
-    for name, dry, wet, kind in jobs:
+    for name, dry, wet, kinds in jobs:
         began = time.monotonic()
-        result = clone(dry, wet, kind, arguments.seed)
+        results = [clone(dry, wet, kind, arguments.seed) for kind in kinds]
+        result = min(results, key=lambda r: r.held_out_loss)
         print(row(name, result, time.monotonic() - began), flush=True)
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)
