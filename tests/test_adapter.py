@@ -209,6 +209,8 @@ def test_wrong_shapes_are_refused():
         tr.Network(WaveNet((LayerArray(2, 2, 2, (Layer(2, 1),)),)))
     with pytest.raises(ValueError, match="hears one channel and gives one"):
         tr.Network(Chain((Convolution(2),)))
+    with pytest.raises(ValueError, match="hears 2000001 frames; up to 1048576"):
+        tr.Network.wavenet((2,), (1_000_000,))
     with pytest.raises(ValueError, match="there is no activation 'swish'"):
         Activation("swish")
     with pytest.raises(ValueError, match=r"has 17 weights, 3 were given"):

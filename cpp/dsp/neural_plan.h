@@ -139,7 +139,12 @@ class PlanReader {
     return a;
   }
   // Its shape; the weights come with `fill`, in their own order.
-  Conv conv(int in, int out) { return {in, out, whole(1, longest), whole(1, longest), nullptr, nullptr}; }
+  Conv conv(int in, int out) {
+    Conv c{in, out, whole(1, longest), whole(1, longest), nullptr, nullptr};
+    past_ += static_cast<long long>(c.kernel - 1) * c.dilation;
+    if (past_ > longest) throw std::invalid_argument("a network that looks back too far");
+    return c;
+  }
   void fill(Conv& c, bool bias) {
     c.weight = take(static_cast<long long>(c.in) * c.out * c.kernel);
     c.bias = bias ? take(c.out) : nullptr;
@@ -169,7 +174,12 @@ class PlanReader {
       in = found.arrays.back().layers.front().conv.in;
     }
     const int head = whole(0, most_layers);
-    if (head > 0) found.head = chain(head);
+    if (head > 0) {
+      found.head = chain(head);
+      if (found.head.convs.front().in != found.arrays.back().head.out) {
+        throw std::invalid_argument("a network whose head does not fit its layers");
+      }
+    }
     found.head_scale = *take(1);
     return found;
   }
@@ -227,6 +237,7 @@ class PlanReader {
     return found;
   }
 
+  long long past_ = 0;  // frames that all convolutions together look back
   const float *at_, *end_, *weights_, *end_of_weights_ = nullptr;
 };
 

@@ -38,6 +38,7 @@ ACTIVATIONS: dict[str, tuple[float, ...]] = {
 GATINGS = ("none", "multiply", "blend")
 KINDS = ("chain", "wavenet", "lstm", "gru")
 MOST_WEIGHTS = 4_000_000
+LONGEST = 1 << 20  # frames that it may hear
 _CONFIG = {"extra": "forbid", "strict": True}  # pydantic's, where a patch is read
 
 
@@ -311,6 +312,8 @@ class Network(Resource):
         self.sample_rate = None if sample_rate is None else check_rate(sample_rate)
         self.source = source
         count = self.parameters
+        if (architecture.receptive_field or 0) > LONGEST:
+            raise ValueError(f"the network hears {architecture.receptive_field} frames; up to {LONGEST} are possible")
         if count > MOST_WEIGHTS:
             raise ValueError(f"the network has {count} weights; up to {MOST_WEIGHTS} are possible")
         array = _drawn(architecture, seed, quiet) if weights is None else np.array(weights, np.float32)
