@@ -12,6 +12,7 @@ import torch
 import twinrack as tr
 from support import error_db, music, small_network
 from twinrack.network import Activation, Chain, Convolution, Layer, LayerArray, WaveNet
+from twinrack.twins.networks import network as network_in_torch
 
 RATE = 48000
 
@@ -89,8 +90,8 @@ def train(model, seconds: float = 0.5, steps: int = 12) -> None:
 
 def test_nam_files_play_as_they_do_there(tmp_path: Path):
     x = music(1, RATE // 2, RATE, 5)
+    torch.manual_seed(1)
     for name, model in nam_models().items():
-        torch.manual_seed(1)
         train(model)
         model.export(tmp_path, basename="model")
         network = tr.Network.read(tmp_path / "model.nam")
@@ -143,6 +144,10 @@ def test_files_that_cannot_be_played_are_named(tmp_path: Path):
         (lambda d: d["config"].update(condition_dsp={"architecture": "WaveNet"}), "conditioned by another one"),
         (lambda d: layer(d)["activation"].__setitem__(0, {"type": "Snake"}), "'Snake' is not known"),
         (lambda d: layer(d).update(dilations=[1, -2]), "dilation = -2 is out of range"),
+        (lambda d: d.update(config=[]), "another form than the format's"),
+        (lambda d: d["config"].update(layers=["a"]), "another form than the format's"),
+        (lambda d: layer(d).update(gating_mode=["both", "none"]), "the gating 'both' is not known"),
+        (lambda d: layer(d).update(channels=4.0), r"channels = 4\.0 is no whole number"),
         (lambda d: d.pop("weights"), "not a .nam file: architecture, config or weights are missing"),
     )
     for change, words in cases:
@@ -204,7 +209,23 @@ def test_silence_falls_asleep_and_starts_as_if_it_had_lasted():
         assert rack._engine.slept > 0.3 * RATE
 
 
+def test_blocks_change_nothing_over_sleep():
+    """Through silence that is long enough to fall asleep, and on."""
+    x = np.concatenate([music(1, 9800, RATE, 6), np.zeros((1, 2 * RATE), np.float32), music(1, 4800, RATE, 7)], 1)
+    for seed in range(4):
+        rack = tr.Rack([tr.Adapter(network=biased(small_network(seed)))])
+        whole = rack(x, RATE)
+        for block in (1024, 256, 17):
+            rack.prepare(RATE, 1)
+            y = np.concatenate([rack.process(x[:, n : n + block]) for n in range(0, x.shape[1], block)], 1)
+            assert np.array_equal(y, whole), (seed, block)
+
+
 def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match="too much to keep"):
+        tr.Network(Chain((Convolution(4096), Convolution(1, 2, 1_000_000))))
+    with pytest.raises(ValueError, match="no whole number"):
+        tr.Network.mlp((2.5,))
     with pytest.raises(ValueError, match="gives one channel"):
         tr.Network(WaveNet((LayerArray(2, 2, 2, (Layer(2, 1),)),)))
     with pytest.raises(ValueError, match="hears one channel and gives one"):
@@ -215,3 +236,29 @@ def test_wrong_shapes_are_refused():
         Activation("swish")
     with pytest.raises(ValueError, match=r"has 17 weights, 3 were given"):
         tr.Network(tr.Network.mlp((4,), 2).architecture, np.zeros(3))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_recurrent_networks_train_by_sweeps_that_are_exact(kind: str, layers: int):
+    """Values and gradients of sound, weights and first states against the loop and against torch; the same for any threads."""
+    generator = torch.Generator().manual_seed(4)
+    made = getattr(tr.Network, kind)(7, layers, seed=3)
+    weights = torch.tensor(made.weights).double() + 0.2 * torch.randn(made.parameters, generator=generator, dtype=torch.float64)
+    x = 0.5 * torch.randn(19, 1, 75, generator=generator, dtype=torch.float64)  # no whole vector, no whole tick
+    found = []
+    threads = torch.get_num_threads()
+    for path, count in (("fast", 2), ("fast", 1), ("reference", 1), ("parallel", 1)):
+        torch.set_num_threads(count)
+        w, sound = weights.clone().requires_grad_(), x.clone().requires_grad_()
+        y = network_in_torch(sound, made, w, path)
+        slope = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).reshape(y.shape)
+        found.append([y.detach(), *torch.autograd.grad((y * slope).sum(), (sound, w))])
+    torch.set_num_threads(threads)
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert torch.allclose(a, b, rtol=1e-10, atol=1e-11)
+    assert all(torch.equal(a, b) for a, b in zip(*found[:2], strict=True))
+    w = weights.clone().requires_grad_()
+    with pytest.raises(RuntimeError, match=r"second derivatives .* need the reference path"):
+        torch.autograd.grad(network_in_torch(x, made, w, "fast").square().sum(), w, create_graph=True)

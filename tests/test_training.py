@@ -50,7 +50,7 @@ def test_an_adapter_learns_what_is_left_between_blocks_that_can_be_read(tmp_path
     result.rack.save(tmp_path / "valve.rack.json")
     assert tr.load(tmp_path / "valve.rack.json") == result.rack
     words = result.explain()
-    assert "parametric_eq: Shapes" in words or "parametric_eq:" in words
+    assert f"parametric_eq: {tr.CARDS['parametric_eq'].purpose}" in words
     assert "network: <Network wavenet" in words
     assert "left out:" in words
 
@@ -188,7 +188,7 @@ def test_no_step_size_breaks_a_training(factor: float):
         progress=False,
     )
     assert np.isfinite(result.fitted.error_db)
-    assert result.fitted.stft <= result.start.stft or result.fitted.error_db <= result.start.error_db
+    assert result.skipped_steps < 30
     for address, value in result.rack.values().items():
         effect, _, name = address.partition(".")
         p = result.rack[effect].card.addresses[name]
@@ -232,4 +232,4 @@ def test_provenance_is_json():
     rack = tr.Rack([tr.Adapter(network=tr.Network.lstm(3, seed=1), connection="add")])
     result = tr.fit(rack, x, x * 0.5, RATE, steps=3, window_s=0.5, progress=False)
     json.dumps(result.rack.provenance)
-    assert result.rack["adapter"].network.sample_rate in (None, RATE)
+    assert result.rack["adapter"].network.sample_rate == RATE  # it remembers, so from now on it belongs to this rate

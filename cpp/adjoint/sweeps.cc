@@ -10,6 +10,7 @@
 #include "adjoint/fir-inl.h"
 #include "adjoint/followers-inl.h"
 #include "adjoint/network-inl.h"
+#include "adjoint/recurrent-inl.h"
 #include "adjoint/svf_sweeps-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,6 +24,7 @@ using adjoint::CompressorChoices;
 using adjoint::FdnShape;
 using adjoint::FeedbackChoices;
 using adjoint::FirTaps;
+using adjoint::RecurrentLayer;
 using adjoint::Shape;
 
 #define TWINRACK_SVF_F(T) (const Shape& s, int n, const T* x, const T* c, T* y, T* states)
@@ -48,6 +50,10 @@ using adjoint::Shape;
   (const FdnShape& s, const T* shelf, const T* turns, const T* w, const T* states, const T* y_grad, T* x_grad, \
    T* shelf_grad, T* turn_grad)
 
+#define TWINRACK_RECURRENT_F(T) (const RecurrentLayer<T>& s, const T* x, T* y, T* states)
+#define TWINRACK_RECURRENT_B(T) \
+  (const RecurrentLayer<T>& s, const T* x, const T* states, const T* y_grad, T* x_grad, T* sums)
+
 // name, signature of (forward | backward), arguments
 #define TWINRACK_ALL(APPLY, T, suffix)                                                                       \
   APPLY(svf_forward, T, suffix, TWINRACK_SVF_F, (s, n, x, c, y, states))                                     \
@@ -61,6 +67,8 @@ using adjoint::Shape;
   APPLY(feedback_forward, T, suffix, TWINRACK_FEEDBACK_F, (s, n, x, c, y, states))                           \
   APPLY(feedback_backward, T, suffix, TWINRACK_FEEDBACK_B, (s, n, x, c, states, y_grad, x_grad, c_grad))     \
   APPLY(fir, T, suffix, TWINRACK_FIR, (s, n, x, y))                                                          \
+  APPLY(recurrent_forward, T, suffix, TWINRACK_RECURRENT_F, (s, x, y, states))                               \
+  APPLY(recurrent_backward, T, suffix, TWINRACK_RECURRENT_B, (s, x, states, y_grad, x_grad, sums))           \
   APPLY(fdn_forward, T, suffix, TWINRACK_FDN_F, (s, x, shelf, turns, y, w, states))                          \
   APPLY(fdn_backward, T, suffix, TWINRACK_FDN_B, (s, shelf, turns, w, states, y_grad, x_grad, shelf_grad, turn_grad))
 
@@ -91,6 +99,15 @@ std::int64_t svf_state_size(const Shape& shape, int sections) {
 
 std::int64_t compressor_state_size(const Shape& shape) {
   return most_lanes(shape) * tick_count(shape.frames) * compressor_state;
+}
+
+std::int64_t recurrent_state_size(int streams, int frames, int hidden) {
+  return static_cast<std::int64_t>(streams + 8) * tick_count(frames) * 2 * hidden;
+}
+
+std::int64_t recurrent_sums(int inputs, int hidden, bool gru) {
+  const std::int64_t rows = static_cast<std::int64_t>(gru ? 3 : 4) * hidden;
+  return rows * (inputs + hidden) + 2 * rows + 2 * hidden;
 }
 
 #define TWINRACK_DEFINE(name, T, suffix, parameters, arguments) \

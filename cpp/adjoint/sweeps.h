@@ -100,4 +100,24 @@ template <class T>
 void feedback_backward(const Shape& shape, const FeedbackChoices& choices, const T* x, const T* settings,
                        const T* states, const T* y_grad, T* x_grad, T* setting_grad);
 
+// One layer of LSTM or GRU on x (streams x frames x inputs), y and y_grad (streams x frames x hidden). weight: gates x
+// hidden rows of inputs + hidden numbers; gates are input, forget, candidate, output, or reset, update, candidate.
+// inner_bias (GRU) is added to what the state gives the candidate. states: tiles x ticks x 2 hidden x lanes. sums:
+// recurrent_sums numbers, gradients of weight, bias, inner bias (as many as bias; the last third counts), first hidden
+// state and first cell.
+template <class T>
+struct RecurrentLayer {
+  int streams, frames, inputs, hidden;
+  bool gru;
+  int threads;
+  const T *weight, *bias, *inner_bias, *first_hidden, *first_cell;
+};
+std::int64_t recurrent_state_size(int streams, int frames, int hidden);
+std::int64_t recurrent_sums(int inputs, int hidden, bool gru);
+template <class T>
+void recurrent_forward(const RecurrentLayer<T>& layer, const T* x, T* y, T* states);
+template <class T>
+void recurrent_backward(const RecurrentLayer<T>& layer, const T* x, const T* states, const T* y_grad, T* x_grad,
+                        T* sums);
+
 }  // namespace twinrack::adjoint

@@ -338,6 +338,57 @@ py::tuple design_filters(const std::vector<int>& shapes, bool match, const Array
 }
 
 template <class T>
+adjoint::RecurrentLayer<T> layer_of(const Array<T>& x, const Array<T>& weight, const Array<T>& bias,
+                                    const Array<T>& inner_bias, const Array<T>& hidden, const Array<T>& cell, bool gru,
+                                    int threads) {
+  require(x.ndim() == 3 && weight.ndim() == 2, "x must be (batch, frames, inputs), weight (rows, inputs + hidden)");
+  const py::ssize_t h = hidden.size(), rows = (gru ? 3 : 4) * h;
+  require(weight.shape(0) == rows && weight.shape(1) == x.shape(2) + h && bias.size() == rows,
+          "the weights of a recurrent layer do not fit its state");
+  require(gru ? inner_bias.size() == h : cell.size() == h, "a recurrent layer lacks its inner bias or its cell");
+  return {static_cast<int>(x.shape(0)),
+          static_cast<int>(x.shape(1)),
+          static_cast<int>(x.shape(2)),
+          static_cast<int>(h),
+          gru,
+          threads,
+          weight.data(),
+          bias.data(),
+          inner_bias.data(),
+          hidden.data(),
+          cell.data()};
+}
+
+template <class T>
+py::tuple recurrent_forward(const Array<T>& x, const Array<T>& weight, const Array<T>& bias, const Array<T>& inner_bias,
+                            const Array<T>& hidden, const Array<T>& cell, bool gru, int threads) {
+  const auto layer = layer_of(x, weight, bias, inner_bias, hidden, cell, gru, threads);
+  Array<T> y({x.shape(0), x.shape(1), hidden.size()});
+  Array<T> states(static_cast<py::ssize_t>(adjoint::recurrent_state_size(layer.streams, layer.frames, layer.hidden)));
+  T *to = y.mutable_data(), *memory = states.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::recurrent_forward<T>(layer, x.data(), to, memory);
+  }
+  return py::make_tuple(y, states);
+}
+
+template <class T>
+py::tuple recurrent_backward(const Array<T>& x, const Array<T>& weight, const Array<T>& bias,
+                             const Array<T>& inner_bias, const Array<T>& hidden, const Array<T>& cell, bool gru,
+                             const Array<T>& states, const Array<T>& y_grad, int threads) {
+  const auto layer = layer_of(x, weight, bias, inner_bias, hidden, cell, gru, threads);
+  Array<T> x_grad = like(x);
+  Array<T> sums = zeros<T>({static_cast<py::ssize_t>(adjoint::recurrent_sums(layer.inputs, layer.hidden, gru))});
+  T *to = x_grad.mutable_data(), *all = sums.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    adjoint::recurrent_backward<T>(layer, x.data(), states.data(), y_grad.data(), to, all);
+  }
+  return py::make_tuple(x_grad, sums);
+}
+
+template <class T>
 void bind_for(py::module_& m) {
   const auto def = [&](const char* name, auto* function) { m.def(name, function); };
   def("svf_forward", &svf_forward<T>);
@@ -353,6 +404,8 @@ void bind_for(py::module_& m) {
   def("compressor_backward", &compressor_backward<T>);
   def("feedback_forward", &feedback_forward<T>);
   def("feedback_backward", &feedback_backward<T>);
+  def("recurrent_forward", &recurrent_forward<T>);
+  def("recurrent_backward", &recurrent_backward<T>);
 }
 
 }  // namespace

@@ -18,6 +18,8 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
+#include <stdexcept>
 #include <vector>
 
 #include "dsp/neural_plan.h"
@@ -41,11 +43,14 @@ inline int whole_vectors(int width) noexcept TR_RT { return (width + lanes - 1) 
 
 class Numbers {  // aligned, zero at first
  public:
-  void prepare(int count) {
-    data_ = hwy::AllocateAligned<float>(static_cast<std::size_t>(count));
-    count_ = static_cast<std::size_t>(count);
-    std::fill_n(data_.get(), count_, 0.0f);
+  void prepare(std::size_t count) {
+    if (count > most) throw std::invalid_argument("a network that needs too much memory");
+    data_ = hwy::AllocateAligned<float>(count);
+    if (data_ == nullptr) throw std::bad_alloc();
+    count_ = count;
+    for (std::size_t i = 0; i < count; ++i) data_[i] = 0.0f;
   }
+  void prepare(int count) { prepare(static_cast<std::size_t>(count)); }
   float* data() noexcept TR_RT { return data_.get(); }
   const float* data() const noexcept TR_RT { return data_.get(); }
   void copy(const Numbers& other) noexcept TR_RT {
@@ -53,6 +58,7 @@ class Numbers {  // aligned, zero at first
   }
 
  private:
+  static constexpr std::size_t most = std::size_t{1} << 26;
   hwy::AlignedFreeUniquePtr<float[]> data_;
   std::size_t count_ = 0;
 };
@@ -65,7 +71,7 @@ class Rows {
     int size = chunk;
     while (size < memory + chunk) size *= 2;
     mask_ = size - 1;
-    numbers_.prepare(size * stride_);
+    numbers_.prepare(static_cast<std::size_t>(size) * static_cast<std::size_t>(stride_));
   }
   float* row(std::int64_t t) noexcept TR_RT {
     return numbers_.data() + static_cast<std::size_t>(t & mask_) * static_cast<std::size_t>(stride_);
@@ -163,11 +169,6 @@ class Conv {
   Numbers weights_, bias_;
 };
 
-HWY_INLINE V sigmoid(V x) noexcept TR_RT {
-  const V half = Broadcast<V>::of(0.5);
-  return hn::MulAdd(half, tanh_of(half * x), half);
-}
-
 template <Activation::Kind kind>
 HWY_INLINE V activated(V x, const float* number) noexcept TR_RT {
   const D d;
@@ -175,7 +176,7 @@ HWY_INLINE V activated(V x, const float* number) noexcept TR_RT {
   if constexpr (kind == Activation::tanh) {
     return tanh_of(x);
   } else if constexpr (kind == Activation::sigmoid) {
-    return sigmoid(x);
+    return sigmoid_of(x);
   } else if constexpr (kind == Activation::relu) {
     return hn::Max(x, zero);
   } else if constexpr (kind == Activation::leaky_relu) {
@@ -188,7 +189,7 @@ HWY_INLINE V activated(V x, const float* number) noexcept TR_RT {
     const V above = hn::MulAdd(x - high, hn::Set(d, number[3]), high);
     return hn::IfThenElse(hn::Lt(x, low), below, hn::IfThenElse(hn::Gt(x, high), above, x));
   } else if constexpr (kind == Activation::silu) {
-    return x * sigmoid(x);
+    return x * sigmoid_of(x);
   } else if constexpr (kind == Activation::softsign) {
     return x / (one + hn::Abs(x));
   } else if constexpr (kind == Activation::soft_sigmoid) {
@@ -600,8 +601,8 @@ class Recurrent {
   void lstm(float* z, float* cell) const noexcept TR_RT {
     const D d;
     for (int h = 0; h < wide_; h += lanes) {
-      const V in = sigmoid(hn::Load(d, z + h)), forget = sigmoid(hn::Load(d, z + wide_ + h));
-      const V fresh = tanh_of(hn::Load(d, z + 2 * wide_ + h)), out = sigmoid(hn::Load(d, z + 3 * wide_ + h));
+      const V in = sigmoid_of(hn::Load(d, z + h)), forget = sigmoid_of(hn::Load(d, z + wide_ + h));
+      const V fresh = tanh_of(hn::Load(d, z + 2 * wide_ + h)), out = sigmoid_of(hn::Load(d, z + 3 * wide_ + h));
       const V c = hn::MulAdd(forget, hn::Load(d, cell + h), in * fresh);
       hn::Store(c, d, cell + h);
       hn::Store(out * tanh_of(c), d, z + h);
@@ -611,7 +612,7 @@ class Recurrent {
   void gru(const float* z, float* state) const noexcept TR_RT {
     const D d;
     for (int h = 0; h < wide_; h += lanes) {
-      const V reset = sigmoid(hn::Load(d, z + h)), keep = sigmoid(hn::Load(d, z + wide_ + h));
+      const V reset = sigmoid_of(hn::Load(d, z + h)), keep = sigmoid_of(hn::Load(d, z + wide_ + h));
       const V fresh = tanh_of(hn::MulAdd(reset, hn::Load(d, z + 3 * wide_ + h), hn::Load(d, z + 2 * wide_ + h)));
       const V before = hn::Load(d, state + h);
       hn::Store(hn::MulAdd(keep, before - fresh, fresh), d, state + h);
@@ -680,7 +681,7 @@ class Network {
       const float nothing[chunk] = {};
       run(states_.back(), nothing, y + n, now);
       for (int i = n; i < n + now; ++i) change_ = std::max(change_, std::abs(y[i] - answer_));
-      silent_frames_ += now;
+      silent_frames_ = silent_frames_ > 1 << 20 ? span + (silent_frames_ + now) % span : silent_frames_ + now;
       n += now;
       if (silent_frames_ % span == 0) {
         settled_ = change_ < 1e-7f && silent_frames_ > span;

@@ -34,6 +34,13 @@ HWY_INLINE V tanh_of(V x) noexcept TR_RT {
 }
 inline double tanh_of(double x) noexcept TR_RT { return std::tanh(x); }
 
+// 1 / (1 + e^-x), as exact near 1 as near 0: what a recurrent network forgets is what is missing to 1.
+template <class V>
+HWY_INLINE V sigmoid_of(V x) noexcept TR_RT {
+  const V one = Broadcast<V>::of(1);
+  return one / (one + exp2_of(clamped(x, 80.0) * Broadcast<V>::of(-1.4426950408889634)));
+}
+
 // 2 pi is taken away in two parts, the first exact in a few bits, so that large arguments keep their precision.
 template <class V>
 HWY_INLINE V sine_of(V x) noexcept TR_RT {

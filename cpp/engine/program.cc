@@ -11,6 +11,7 @@ namespace twinrack {
 namespace {
 constexpr float loudest = std::numeric_limits<float>::max();
 constexpr int longest_silence = 1 << 30;
+constexpr double furthest = 30.0;  // a driven value is then at the end of its range
 
 // From one position in a parameter's range to another, in its own scale.
 float drive_value(const Parameter& p, float own, double said) noexcept TR_RT {
@@ -75,7 +76,8 @@ void Program::drive() noexcept TR_RT {
     Slot& slot = slots_[d.slot];
     const Slot& by = slots_[d.by];
     const double there = static_cast<double>(by.presence) / fade_ticks;
-    const double said = there * static_cast<double>(decided_[d.by][d.output]);
+    const double asked = static_cast<double>(decided_[d.by][d.output]);
+    const double said = std::isfinite(asked) ? there * std::clamp(asked, -furthest, furthest) : 0.0;
     const float own = glides_[d.parameter].value();
     const float value = said == 0.0 ? own : drive_value(slot.effect.type().parameters[d.place], own, said);
     if (value == slot.values[d.place]) continue;

@@ -30,6 +30,7 @@ class Rack {
 
   const Format& format() const noexcept { return format_; }
   int latency() const noexcept { return newest_->latency(); }
+  int sounding_latency() const noexcept TR_RT { return program_->latency(); }  // on the audio thread
 
   // In place, any number of frames. Non-finite input counts as silence.
   void process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;

@@ -63,7 +63,7 @@ void Callback::play(int frames) noexcept TR_RT {
 // The recordings as they are wait as long as the rack holds its sound back.
 void Callback::mix(int frames) noexcept TR_RT {
   const auto length = static_cast<int>(dry_.front().size());
-  const int late = rack_->latency() % length, heard = listen_.load(std::memory_order_relaxed);
+  const int late = rack_->sounding_latency() % length, heard = listen_.load(std::memory_order_relaxed);
   for (int n = 0; n < frames; ++n) {
     for (int i = 0; i < 3; ++i) {
       float& share = shares_[i];

@@ -76,17 +76,17 @@ struct Adapter {
       });
     }
     filter_.process({wet_pointers_.data(), channels_, frames});
-    float peak = 0.0f;
+    int loud = -1;  // the last frame in which something audible came
     for (int c = 0; c < channels_; ++c) {
       float *y = io.channel[c], *w = row(wet_, c), *r = row(raw_, c);
       for (int n = 0; n < frames; ++n) {
         const float share = settings_.at(mix, n), as_it_is = settings_.at(keep_dc, n);
         const float made = settings_.at(output, n) * ((1.0f - as_it_is) * w[n] + as_it_is * r[n]);
-        peak = std::max(peak, std::abs(made));
+        if (std::abs(made) >= 1e-7f) loud = std::max(loud, n);
         y[n] = adds_ ? y[n] + share * made : (1.0f - share) * y[n] + share * made;
       }
     }
-    quiet_frames_ = peak < 1e-7f ? std::min(quiet_frames_ + frames, 1 << 30) : 0;
+    quiet_frames_ = loud < 0 ? std::min(quiet_frames_ + frames, 1 << 30) : frames - 1 - loud;
     settings_.pass(frames);
   }
 

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
+__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -239,6 +239,18 @@ def follower_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float6
 def gate_open(above_upper: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], above_lower: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8], hold: typing.Annotated[numpy.typing.ArrayLike, numpy.int32]) -> numpy.typing.NDArray[numpy.uint8]:
     ...
 def halfbands() -> dict:
+    ...
+@typing.overload
+def recurrent_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg5: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg6: bool, arg7: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg8: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg9: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+@typing.overload
+def recurrent_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg5: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg6: bool, arg7: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg8: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg9: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+@typing.overload
+def recurrent_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg5: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg6: bool, arg7: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+@typing.overload
+def recurrent_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg5: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg6: bool, arg7: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
 def simd_target() -> str:
     ...

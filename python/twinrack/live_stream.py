@@ -136,6 +136,8 @@ def _choose(all_devices: list[Device], wanted: int | str | None, direction: str,
 
 def _recordings(play: tuple[Recording, Recording | None], rate: float) -> tuple[Audio, Audio]:
     """Dry and target, (channels, frames); a target that is None has no channels."""
+    if play[0] is None:
+        raise ValueError("play has no dry recording; give (dry, target), the target may be None")
     found = []
     for given, what in zip(play, ("dry", "target"), strict=True):
         if given is None:

@@ -67,6 +67,8 @@ def read(path: str | os.PathLike[str]) -> Network:
         return Network(made, weights, float(data.get("sample_rate") or USUAL_RATE), os.fspath(path))
     except KeyError as error:
         raise ValueError(f"{path}: config has no {error.args[0]!r}; export it anew") from None
+    except (AttributeError, IndexError):
+        raise ValueError(f"{path} is not a .nam file: its config has another form than the format's; export it anew") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -137,6 +139,9 @@ def _array(entry: dict[str, Any]) -> LayerArray:
     firsts = entry["activation"] if isinstance(entry["activation"], list) else [entry["activation"]] * count
     gatings = entry.get("gating_mode") or ["gated" if entry.get("gated") else "none"] * count
     seconds = entry.get("secondary_activation") or ["Sigmoid" if g == "gated" else None for g in gatings]
+    for gating in gatings:
+        if gating not in _GATINGS:
+            raise ValueError(f"the gating {gating!r} is not known; {', '.join(_GATINGS)} are")
     layers = tuple(
         Layer(k, d, _activation(a), _GATINGS[g], _activation(s))  # type: ignore[arg-type]
         for k, d, a, g, s in zip(kernels, dilations, firsts, gatings, seconds, strict=True)

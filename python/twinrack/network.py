@@ -39,6 +39,8 @@ GATINGS = ("none", "multiply", "blend")
 KINDS = ("chain", "wavenet", "lstm", "gru")
 MOST_WEIGHTS = 4_000_000
 LONGEST = 1 << 20  # frames that it may hear
+MOST_NUMBERS = 1 << 24  # that it keeps of its past
+MOST_WORK = 2 * 10**10  # products that it takes to start it as after silence
 _CONFIG = {"extra": "forbid", "strict": True}  # pydantic's, where a patch is read
 
 
@@ -65,6 +67,8 @@ class Activation:
 
 def _positive(**numbers: int) -> None:
     for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise ValueError(f"{name} = {number!r} is no whole number")
         if not 1 <= number <= (1 << 20 if name in ("kernel", "dilation") else 4096):
             raise ValueError(f"{name} = {number} is out of range")
 
@@ -94,6 +98,7 @@ class Chain:
     kind: Literal["chain"] = "chain"
 
     def __post_init__(self) -> None:
+        _positive(inputs=self.inputs)
         if not 1 <= len(self.convolutions) <= 1024:
             raise ValueError(f"a chain has 1 to 1024 convolutions, not {len(self.convolutions)}")
 
@@ -161,6 +166,8 @@ class LayerArray:
         _positive(channels=self.channels, middle=self.middle, head_outputs=self.head_outputs, kernel=self.head_kernel)
         if not 1 <= len(self.layers) <= 1024:
             raise ValueError(f"an array has 1 to 1024 layers, not {len(self.layers)}")
+        if isinstance(self.head_inputs, bool) or not isinstance(self.head_inputs, int) or not 0 <= self.head_inputs <= 4096:
+            raise ValueError(f"head_inputs = {self.head_inputs!r} is out of range")
         if not self.one_by_one and self.middle != self.channels:
             raise ValueError("without a 1x1 the middle is as wide as the layer")
 
@@ -314,6 +321,11 @@ class Network(Resource):
         count = self.parameters
         if (architecture.receptive_field or 0) > LONGEST:
             raise ValueError(f"the network hears {architecture.receptive_field} frames; up to {LONGEST} are possible")
+        frames = _rows(architecture)
+        if frames > MOST_NUMBERS or frames // 8 * count > MOST_WORK:
+            raise ValueError(
+                f"the network hears {architecture.receptive_field} frames in wide layers, which is too much to keep"
+            )
         if count > MOST_WEIGHTS:
             raise ValueError(f"the network has {count} weights; up to {MOST_WEIGHTS} are possible")
         array = _drawn(architecture, seed, quiet) if weights is None else np.array(weights, np.float32)
@@ -631,6 +643,18 @@ def _numbers(a: Architecture, weights: Weights) -> npt.NDArray[np.float32]:
     described = [float(KINDS.index(a.kind)), *a.described()]
     head = [float(len(described) + 1), *described]
     return np.concatenate([np.array(head, np.float32), weights])[None]
+
+
+def _rows(a: Architecture) -> int:
+    """Numbers that the engine keeps of the past of all layers, about."""
+    if isinstance(a, Chain):
+        widths = [a.inputs, *(c.outputs for c in a.convolutions)]
+        return sum((64 + (c.kernel - 1) * c.dilation) * (w + 7) for c, w in zip(a.convolutions, widths, strict=False))
+    if isinstance(a, WaveNet):
+        own = sum((64 + (x.kernel - 1) * x.dilation) * (array.channels + 7) for array in a.arrays for x in array.layers)
+        heads = sum((64 + array.head_kernel) * (array.summed + 7) for array in a.arrays)
+        return own + heads + (0 if a.head is None else _rows(a.head))
+    return 64 * a.hidden * a.layers
 
 
 def _json(data: object) -> str:

@@ -149,6 +149,7 @@ class Rack:
 
     def _swap(self) -> None:
         assert self._format is not None
+        self._check(*self._format)
         node = self._node(self._root, *self._format)
         self._send(lambda e: e.swap(node))
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
@@ -416,13 +417,17 @@ class Rack:
         if self._live:
             raise RuntimeError(f"rack {self.name!r} plays live, so {what} is not possible; stop the live stream, or use a copy")
 
-    def _new_engine(self, sample_rate: float, channels: int) -> _engine.Engine:
+    def _check(self, sample_rate: float, channels: int) -> None:
+        """Refuse a format that an effect, or what it was given, is not for."""
         for address, effect in self._mapping.items():
             wanted = {"mono": 1, "stereo": 2}.get(effect.card.channels, channels)
             if channels != wanted:
                 raise ValueError(f"{address} is a {effect.card.channels} effect; the sound has {channels} channels")
             for resource in effect.resources.values():
                 resource.check(address, sample_rate, channels)
+
+    def _new_engine(self, sample_rate: float, channels: int) -> _engine.Engine:
+        self._check(sample_rate, channels)
         return _engine.Engine(self._node(self._root, sample_rate, channels), sample_rate, channels)
 
     def process(self, block: npt.ArrayLike, *, sidechain: Sidechain = None) -> Audio:

@@ -45,9 +45,13 @@ class Conditions:
                     raise ValueError(f"condition {number}: {name} is {value!r}; give a number")
         self.fixed = [name for name in names if "." in name]
         self.knobs = [name for name in names if "." not in name]
-        for c in self.given:
-            for address in self.fixed:
+        for address in self.fixed:
+            for c in self.given:
                 rack.copy().set(address, c[address])
+            effect, _, name = address.partition(".")
+            card = rack[effect].card
+            if card.addresses[name].kind != "continuous" or name == card.latency or card.addresses[name].rebuilds:
+                raise ValueError(f"{address} cannot differ from pair to pair; fit pairs of one setting at a time")
         self.middles = {k: (min(c[k] for c in self.given) + max(c[k] for c in self.given)) / 2.0 for k in self.knobs}
 
     def __bool__(self) -> bool:

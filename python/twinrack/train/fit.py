@@ -179,7 +179,7 @@ def fit(
         if live is not None:
             from .follow import Follower
 
-            run.follower = Follower(live, rack)
+            run.follower = Follower(live, rack, rate)
         start, score = run.measure(given), run.score(given)
         try:
             run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
@@ -192,12 +192,13 @@ def fit(
                 writer.close()
     run.restore_best()
     fitted_rack = twin.to_rack()
-    if run.follower is not None:
-        run.follower.step(0, twin)
     fitted = run.measure(fitted_rack)
     farther = fitted.error_db + 10 * fitted.stft > start.error_db + 10 * start.stft and fitted.stft > start.stft
-    if farther if compares and loss is None else run.score(fitted_rack) > score:
+    if farther if compares and loss is None else not run.score(fitted_rack) <= score:
         fitted_rack, fitted, run.stopped = given.copy(), start, f"{run.stopped}; nothing better than the start was found"
+        run.slopes = {}
+    if run.follower is not None:
+        run.follower.take(fitted_rack)
     result = FitResult(
         rack=fitted_rack,
         start_rack=given.copy(),
@@ -218,7 +219,7 @@ def fit(
         slopes=run.slopes_found(),
         middles=known.middles,
         held_out_loss=run.score(fitted_rack),
-        trajectory_db=(run.trajectory(None), run.trajectory(given), run.trajectory(fitted_rack)) if moves_gain(rack) else None,
+        trajectory_db=_trajectories(run, given, fitted_rack),
     )
     fitted_rack.provenance = provenance(result)
     if run.history:
@@ -281,6 +282,14 @@ def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) 
     if not chosen:
         raise ValueError("no parameter is left to train; add effects, or name more in learn")
     return Learned([a for a in chosen if a in values], [a for a in chosen if a in resources])
+
+
+def _trajectories(run: Run, given: Rack, fitted: Rack) -> tuple[float, float, float] | None:
+    """Where there is an effect that moves its gain, and sound loud enough to see it."""
+    if not moves_gain(fitted):
+        return None
+    found = run.trajectory(None), run.trajectory(given), run.trajectory(fitted)
+    return found if np.isfinite(found).all() else None
 
 
 def moves_gain(rack: Rack) -> bool:

@@ -23,10 +23,25 @@ class Follower:
         ValueError: the stream's rack has another structure than the one that is trained.
     """
 
-    def __init__(self, stream: LiveStream, rack: Rack) -> None:
+    def __init__(self, stream: LiveStream, rack: Rack, sample_rate: float) -> None:
         if shape_of(stream.rack.root) != shape_of(rack.root) or list(stream.rack.addresses()) != list(rack.addresses()):
             raise ValueError("the live stream plays another rack than the one that is trained; start it with a copy of that")
+        if stream.sample_rate != sample_rate:
+            raise ValueError(
+                f"the live stream runs at {stream.sample_rate:g} Hz and the recordings have {sample_rate:g} Hz; "
+                "open it at their rate"
+            )
         self.rack = stream.rack
+
+    def take(self, rack: Rack) -> None:
+        """Everything from a rack of the same structure."""
+        for address, effect in rack.addresses().items():
+            for name, value in effect.values().items():
+                if self.rack[address].get(name) != value:
+                    self.rack[address].set(name, value)
+            for name, resource in effect.resources.items():
+                if self.rack[address].resources.get(name) != resource:
+                    setattr(self.rack[address], name, resource)
 
     def step(self, step: int, twin: RackTwin) -> None:
         """After a step of the training; 0 brings everything up to date."""

@@ -360,7 +360,7 @@ class Expected(ValueTerm):
         for _, p, u in _trained(twin, addresses):
             low, high = (from_value(p, end) for end in p.expected)
             parts.append((low - u).clamp(min=0.0) ** 2 + (u - high).clamp(min=0.0) ** 2)
-        return torch.stack(parts).mean().float()
+        return torch.stack(parts).mean().float() if parts else torch.zeros(())
 
 
 class Near(ValueTerm):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ def match(
 
     Args:
         rack: structure and start values; it is not changed.
-        sound: what goes through it: an array (channels, frames), a file, a list, or a folder.
+        sound: what goes through it: an array (channels, frames), a file, a list, or a folder; each as a whole, in turn.
         sample_rate: Hz; needed for arrays.
         target: a sum of `targets`, with weights; terms on the values (`losses.Expected`, `Near`, `Sparse`) may be added.
         steps: of Adam.
@@ -77,19 +77,21 @@ def match(
         rack, sound, sound, sample_rate, loss=wanted, steps=steps, window_s=1e6, validation=False, align=False, polish_steps=0,
         compares=False, **settings,
     )  # fmt: skip
-    gaps = [_gaps(reached, r, result.pairs, result.sample_rate) for r in (rack, result.rack)]
-    names = {term.name: term.unit for term in reached}
+    keys = [t.name if [u.name for u in reached].count(t.name) == 1 else f"{t.name} {i}" for i, t in enumerate(reached, 1)]
+    named = dict(zip(keys, reached, strict=True))
+    gaps = [_gaps(named, r, result.pairs, result.sample_rate) for r in (rack, result.rack)]
+    names = {key: term.unit for key, term in named.items()}
     result.rack.provenance["reached"] = gaps[1]
     return MatchResult(result.rack, gaps[0], gaps[1], names, result)
 
 
 @torch.no_grad()
-def _gaps(reached: Sequence[Target | Decay], rack: Rack, pairs: Sequence[Pair], rate: float) -> dict[str, float]:
+def _gaps(reached: Mapping[str, Target | Decay], rack: Rack, pairs: Sequence[Pair], rate: float) -> dict[str, float]:
     sounds = [torch.from_numpy(rack.copy()(p.dry, rate))[None] for p in pairs]
     found = {}
-    for term in reached:
+    for key, term in reached.items():
         if isinstance(term, Decay):
-            found[term.name] = float(term.gap(RackTwin(rack, rate)))
+            found[key] = float(term.gap(RackTwin(rack, rate)))
         else:
-            found[term.name] = float(np.mean([float(term.gap(y, rate)) for y in sounds]))
+            found[key] = float(np.mean([float(term.gap(y, rate)) for y in sounds]))
     return found

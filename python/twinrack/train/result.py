@@ -122,7 +122,7 @@ class FitResult:
         return rack_at(self.rack, knobs, self.middles, self.slopes)
 
     def explain(self) -> str:
-        """What each block does to the sound that was held out, and by how much: see `explain.account`."""
+        """What each block does to the sound, and by how much: see `explain.account`."""
         from ..explain.account import account
 
         return account(self)

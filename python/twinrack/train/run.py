@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from ..audio import Audio
 from ..card import Parameter
 from ..files import atomic
 from ..rack import Rack
+from ..tree import shape_of
 from ..twins.constrain import to_value
 from ..twins.rack_twin import RackTwin
 from . import drift
@@ -39,6 +41,16 @@ SCAN_S = 3.0
 CLEARLY_NEARER = 0.93
 STEEPEST = 1.0  # norm of the gradient of all weights of networks, above which it is shortened
 BACK_AFTER = 5  # skipped steps one after the other, after which the best values return and the steps become smaller
+
+
+def fingerprint(rack: Rack) -> str:
+    """A hash of everything that a rack is: structure, values, what its effects are given."""
+    arrays = [r.to_patch() for effect in rack.addresses().values() for r in effect.resources.values()]
+    parts = [repr(shape_of(rack.root)), repr(rack.values()), *(f"{entry}" for entry, _ in arrays)]
+    found = hashlib.sha256("\n".join(parts).encode())
+    for _, array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,7 @@ class Run:
         for u in self.trained():
             u.requires_grad_(True)
         self.drift = drift.Drift()
+        self.began = fingerprint(twin.to_rack())
         self.warnings: list[str] = []
         self.splits = [split(p.frames, rate, settings["validation"]) for p in pairs]
         self.random = np.random.default_rng(settings["seed"])
@@ -87,7 +100,7 @@ class Run:
         self.stopped = "all steps done"
         self.polished: Polished | None = None
         self.best = (float("inf"), self._now())
-        self.first_step = self.skipped_now = 0
+        self.first_step = self.skipped_now = self.without = self.turn = 0
         self.follower: Follower | None = None  # a live stream that hears the training
         self.board: Any = None  # TensorBoard's writer
 
@@ -134,6 +147,11 @@ class Run:
 
     def _windows(self) -> tuple[Tensor, Tensor, list[list[tuple[int, int]]], list[int]]:
         """Dry and wet windows of one step, the frames of each that are trained on, and which pairs they are of."""
+        if not self.loss_compares():  # what is to be reached holds for a whole sound: one after the other
+            i = self.turn % len(self.pairs)
+            self.turn += 1
+            whole = torch.from_numpy(self.pairs[i].dry.copy())[None]
+            return whole, whole, [[(0, self.pairs[i].frames)]], [i]
         longest = int(self.settings["window_s"] * self.rate)
         shortest = min(min(p.frames for p in self.pairs), longest)
         chosen = list(range(len(self.pairs)))
@@ -194,7 +212,7 @@ class Run:
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 0.51 + 0.49 * math.cos(math.pi * n / max(steps, 1)))
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint, optimizer, schedule)
-        without, follower = 0, self.follower
+        follower = self.follower
         if self.first_step == 0 and self.loss_compares():
             self.drift.check(0, drift.figures(self._held_out(self.twin.to_rack()), self.rate))
         for step in range(self.first_step, steps):
@@ -210,13 +228,13 @@ class Run:
                 follower.step(step + 1, self.twin)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 better = self._check(step + 1, loss)
-                without = 0 if better else without + 1
+                self.without = 0 if better else self.without + 1
                 if checkpoint is not None:
                     self._save(checkpoint, step + 1, optimizer, schedule)
             bar.step(step + 1, loss, self.present())
             if self.skipped_now >= BACK_AFTER:
                 self._go_back(optimizer, schedule)
-            if without >= self.settings["patience"]:
+            if self.without >= self.settings["patience"]:
                 self.stopped = f"no improvement on held-out audio, stopped at step {step + 1}"
                 return
 
@@ -232,6 +250,10 @@ class Run:
                 if self.arrays:
                     nn.utils.clip_grad_norm_(list(self.arrays.values()), STEEPEST)
                 optimizer.step()
+                if self.slopes:  # knobs move about a position, which must be one
+                    with torch.no_grad():
+                        for u in self.raw:
+                            u.clamp_(0.0, 1.0)
                 self.skipped_now = 0
                 return value
         self.skipped += 1
@@ -243,6 +265,8 @@ class Run:
         self.restore_best()
         optimizer.state.clear()
         schedule.base_lrs = [rate / 10.0 for rate in schedule.base_lrs]
+        for group in optimizer.param_groups:
+            group["lr"] /= 10.0
         self.skipped_now = 0
 
     def _size(self, address: str) -> float:
@@ -330,8 +354,8 @@ class Run:
     def finish(self, bar: FitProgress, errors: bool = True) -> None:
         """Second-order steps from the best values, where the waveforms agree enough, and how well each value is determined."""
         self.restore_best()
-        if self.arrays or not self.raw:
-            return  # what a network makes of the rest says nothing about the values
+        if self.arrays or self.slopes or not self.raw:
+            return  # what a network or a knob makes of the rest says nothing about the values
         sound, target = self._sound(self.settings["window_s"])
         relative = float(torch.linalg.vector_norm(target - sound()) / torch.linalg.vector_norm(target))
         limit = self.settings["polish_steps"] if relative < POLISH_BELOW and self.loss.weight_of(Waveform) > 0 else 0
@@ -352,14 +376,14 @@ class Run:
 
     @torch.no_grad()
     def restore_best(self) -> None:
-        if np.isfinite(self.best[0]):
-            for u, value in zip(self.trained(), self.best[1], strict=True):
-                u.copy_(value)
+        for u, value in zip(self.trained(), self.best[1], strict=True):
+            u.copy_(value)
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree on to be continued."""
         return {
             "settings": self.settings,
+            "rack": self.began,
             "conditions": self.conditions.given,
             "recordings": [[p.dry_hash, p.wet_hash, p.latency_frames] for p in self.pairs],
         }
@@ -369,6 +393,9 @@ class Run:
             "of": self._identity(),
             "step": step,
             "values": self._now(),
+            "drift": [self.drift.best, sorted(self.drift.waiting), self.drift.said],
+            "counts": [self.skipped, self.skipped_now, self.without, self.unclear],
+            "warnings": self.warnings,
             "best": list(self.best),
             "history": self.history,
             "optimizer": optimizer.state_dict(),
@@ -392,5 +419,9 @@ class Run:
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         self.random.bit_generator.state = state["random"]
+        best, waiting, said = state["drift"]
+        self.drift = drift.Drift({name: tuple(seen) for name, seen in best.items()}, set(waiting), said)
+        self.skipped, self.skipped_now, self.without, self.unclear = state["counts"]
+        self.warnings = state["warnings"]
         self.first_step, self.history = state["step"], state["history"]
         self.best = (state["best"][0], state["best"][1])

@@ -20,11 +20,11 @@ from ..card import Value
 from ..effect import Effect
 from ..files import atomic, check_writable
 from ..rack import Rack
-from ..tree import shape_of
 from .data import Source, load_pairs
 from .fit import fit
 from .losses import Loss, Term
 from .result import FitResult
+from .run import fingerprint
 from .structures import open_choices
 
 SHOWN = 8
@@ -145,8 +145,9 @@ def search(
     sounds = ([p.dry for p in pairs], [p.wet for p in pairs], rate)
     common = {"progress": False, "align": False, "loss": loss, "polish_steps": 0, "seed": seed} | settings
     of = [[p.dry_hash, p.wet_hash] for p in pairs]
-    asked = [use, order, sorted(opened), price, steps, str(Loss() + loss) if loss is not None else "", sorted(settings)]
-    identity = hashlib.sha256(json.dumps([of, repr(shape_of(rack.root)), rack.values(), asked]).encode()).hexdigest()
+    terms = [] if loss is None else [(weight, repr(term)) for weight, term in (Loss() + loss).terms]
+    asked = [use, order, sorted(opened.items()), price, steps, terms, sorted(settings.items())]
+    identity = hashlib.sha256(json.dumps([of, fingerprint(rack), repr(asked)]).encode()).hexdigest()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = None
     if study is not None:
@@ -171,29 +172,41 @@ def search(
         chain = sorted(used, key=lambda a: places.get(a, 0.0)) if order else used
         return _rack(rack, chain, {a: v for a, v in options.items() if a.partition(".")[0] in chain}), options
 
+    fitted: dict[int, Rack] = {}  # with what a study does not keep: weights of networks
+
     def objective(trial: Any) -> float:
         candidate, options = made(trial)
+        try:
+            candidate.copy().prepare(rate, pairs[0].dry.shape[0])
+        except ValueError:  # such as a controller behind what it drives
+            raise optuna.TrialPruned from None
         chain = list(candidate.addresses())
         there = {a: v for a, v in options.items() if a.partition(".")[0] in chain}
         for before in kept.trials:  # the same rack again: nothing new comes of it
             if before.value is not None and [before.user_attrs["effects"], before.user_attrs["choices"]] == [chain, there]:
                 for name, attribute in before.user_attrs.items():
                     trial.set_user_attr(name, attribute)
+                if before.number in fitted:
+                    fitted[trial.number] = fitted[before.number]
                 return float(before.value)
         result = _fitted(candidate, sounds, steps, common)
+        fitted[trial.number] = result.rack
         trial.set_user_attr("effects", chain)
         trial.set_user_attr("choices", there)
         trial.set_user_attr("values", result.rack.values())
         trial.set_user_attr("distances", [result.fitted.error_db, result.fitted.stft])
         return result.held_out_loss + price * len(chain)
 
-    done = [t for t in kept.trials if t.value is not None]
+    done = [t for t in kept.trials if t.state.is_finished()]
     if len(done) < trials:
         kept.optimize(objective, n_trials=trials - len(done))
-    found = sorted((_trial(t) for t in kept.trials if t.value is not None), key=lambda t: t.score)
-    best = _rack(rack, found[0].effects, found[0].choices, found[0].values)
+    done = sorted((t for t in kept.trials if t.value is not None), key=lambda t: float(t.value or 0.0))
+    if not done:
+        raise ValueError("no rack could be tried: an effect drives what is not there in any of them; allow more trials")
+    found = [_trial(t) for t in done]
+    best = _rack(fitted.get(done[0].number, rack), found[0].effects, found[0].choices, found[0].values)
     result = _fitted(best, sounds, final_steps, common | {"polish_steps": 30})
-    pruned = _pruned(rack, result, sounds, final_steps, common, tolerance, found[0])
+    pruned = _pruned(result, sounds, final_steps, common, tolerance, found[0])
     return SearchResult(result.rack, pruned, found, _helps(found), result)
 
 
@@ -202,7 +215,7 @@ def _rack(whole: Rack, chain: Sequence[str], choices: Mapping[str, Value], value
     items = []
     for address in chain:
         item = whole[address].copy()
-        items.append(type(item)(name=address, key=item.key, **item.resources))
+        items.append(type(item)(name=address, key=item.key, bypass=item.bypass, **item.resources))
         for name, value in item.values().items():
             items[-1].set(name, value)
     made = Rack(items, whole.name)
@@ -214,11 +227,15 @@ def _rack(whole: Rack, chain: Sequence[str], choices: Mapping[str, Value], value
 def _fitted(rack: Rack, sounds: tuple[list[Any], list[Any], float], steps: int, common: dict[str, Any]) -> FitResult:
     """A fit of what there is to train; a rack without anything is only measured."""
     dry, wet, rate = sounds
-    learn = common.get("learn")
     there = [*(twin := rack.twin(rate)).learnable(), *twin.resource_addresses()]
-    if learn is not None or not there:
-        patterns = [learn] if isinstance(learn, str) else learn or ()
-        common = common | {"learn": [p for p in patterns if any(fnmatch(a, p) for a in there)]}
+    common = dict(common)
+    for name in ("learn", "freeze"):
+        patterns = common.get(name)
+        if patterns is not None:  # only what is there can be named
+            patterns = [patterns] if isinstance(patterns, str) else patterns
+            common[name] = [p for p in patterns if any(fnmatch(a, p) for a in there)]
+    if not there:
+        common["learn"] = []
     return fit(rack, dry, wet, rate, steps=steps, **common)
 
 
@@ -257,7 +274,6 @@ def _helps(trials: Sequence[Trial]) -> dict[str, float]:
 
 
 def _pruned(
-    whole: Rack,
     result: FitResult,
     sounds: tuple[list[Any], list[Any], float],
     steps: int,
@@ -274,7 +290,7 @@ def _pruned(
             rest = [a for a in chain if a != address]
             choices = {a: v for a, v in best.choices.items() if a.partition(".")[0] in rest}
             values = {a: v for a, v in kept.values().items() if a.partition(".")[0] in rest}
-            again = _fitted(_rack(whole, rest, choices, values), sounds, max(steps // 3, 1), common)
+            again = _fitted(_rack(kept, rest, choices, values), sounds, max(steps // 3, 1), common)
             tried.append((again.held_out_loss, rest, again.rack))
         loss, rest, smaller = min(tried, key=lambda t: t[0])
         if loss > limit:

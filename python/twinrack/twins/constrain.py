@@ -31,6 +31,7 @@ def from_value(p: Parameter, value: float) -> float:
     return 2.0 / math.pi * math.asin(math.sqrt(position))
 
 
+FURTHEST = 30.0  # at the end of the range
 OWN_AT_LEAST = 0.01  # of the range: a value that stands at an end could not be moved
 
 
@@ -41,6 +42,7 @@ def driven(p: Parameter, own: Tensor, said: Tensor) -> Tensor:
         own: the value as it is set, in its unit.
         said: what the controller's network gives; 0 leaves the value as it is.
     """
+    said = torch.nan_to_num(said, 0.0, 0.0, 0.0).clamp(-FURTHEST, FURTHEST)
     log = p.scale != "linear"
     span = math.log(p.max / p.min) if log else p.max - p.min
     position = ((torch.log(own / p.min) if log else own - p.min) / span).clamp(OWN_AT_LEAST, 1.0 - OWN_AT_LEAST)

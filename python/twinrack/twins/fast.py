@@ -20,6 +20,7 @@ from .. import _engine
 from .speed import share_torch_threads
 
 share_torch_threads()
+_TWICE = "second derivatives (create_graph=True) need the reference path; use path='reference'"
 
 
 def _array(t: Tensor) -> np.ndarray[Any, Any]:
@@ -72,7 +73,7 @@ class _Once(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise RuntimeError("second derivatives (create_graph=True) need the reference path; use path='reference'")
+        raise RuntimeError(_TWICE)
 
 
 def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
@@ -187,6 +188,46 @@ _known(_Fir)
 @_opaque
 def fir(x: Tensor, taps: tuple[float, ...]) -> Tensor:
     found: Tensor = _apply(_Fir, x, taps, False)
+    return found
+
+
+class _Recurrent(torch.autograd.Function):
+    """One layer of LSTM or GRU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gru: bool, *given: Tensor) -> Tensor:
+        arrays = [_array(t) for t in given]
+        engine: Any = _engine
+        y, states = engine.recurrent_forward(_array(x), *arrays, gru, torch.get_num_threads())
+        ctx.save_for_backward(x, torch.from_numpy(states), *given)
+        ctx.gru = gru
+        return torch.from_numpy(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(_TWICE)
+        x, states, *given = ctx.saved_tensors
+        weight, bias, inner, hidden, cell = given
+        arrays = [_array(t) for t in given]
+        engine: Any = _engine  # one function for each dtype
+        found = engine.recurrent_backward(_array(x), *arrays, ctx.gru, _array(states), _array(grad), torch.get_num_threads())
+        x_grad, sums = map(torch.from_numpy, found)
+        rows, h = bias.numel(), hidden.numel()
+        sizes = (weight.numel(), rows, rows, h, h)
+        weights, biases, inners, first, cells = (sums[sum(sizes[:i]) :][:size] for i, size in enumerate(sizes))
+        return x_grad, None, weights.reshape(weight.shape), biases, inners[rows - inner.numel() :], first, cells[: cell.numel()]
+
+
+def recurrent(x: Tensor, gru: bool, weight: Tensor, bias: Tensor, inner: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
+    """One layer of a recurrent network on x (batch, time, inputs): the states (batch, time, hidden).
+
+    Args:
+        weight: (gates x hidden, inputs + hidden), the gates input, forget, candidate, output; a GRU's reset, update, candidate.
+        bias: (gates x hidden,); inner: (hidden,) inside the reset of a GRU, else empty.
+        hidden, cell: the first state; cell is empty for a GRU.
+    """
+    found: Tensor = _apply(_Recurrent, x, gru, weight, bias, inner, hidden, cell)
     return found
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from ..network import Activation, Architecture, Chain, Layer, Network, Recurrent, WaveNet
+from . import fast
 from .recursions import Path
 
 
@@ -113,7 +114,14 @@ def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
 
 def recurrent(x: Tensor, a: Recurrent, p: Mapping[str, Tensor], path: Path) -> Tensor:
     y = x.transpose(1, 2)  # batch, time, inputs
+    quick = path in ("auto", "fast") and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    nothing = x.new_zeros(0)
     for i in range(a.layers):
+        if quick:
+            inner_bias, first_cell = p.get(f"{i}.inner_bias", nothing), p.get(f"{i}.cell", nothing)
+            given = (p[f"{i}.weight"], p[f"{i}.bias"], inner_bias, p[f"{i}.hidden"], first_cell)
+            y = fast.recurrent(y.contiguous(), a.kind == "gru", *given)
+            continue
         hidden = p[f"{i}.hidden"].expand(1, x.shape[0], -1).contiguous()
         inputs = y.shape[-1]
         weight_in, weight_state = p[f"{i}.weight"][:, :inputs], p[f"{i}.weight"][:, inputs:]
