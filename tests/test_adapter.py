@@ -11,7 +11,7 @@ import torch
 
 import twinrack as tr
 from support import error_db, music, small_network
-from twinrack.network import Activation, Chain, Convolution, Layer, LayerArray, WaveNet
+from twinrack.architectures import Activation, Chain, Convolution, Layer, LayerArray, WaveNet
 from twinrack.twins.networks import network as network_in_torch
 
 RATE = 48000

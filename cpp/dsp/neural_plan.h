@@ -1,4 +1,4 @@
-// What a neural network consists of, read from the numbers that an effect is given. python/twinrack/network.py writes
+// What a neural network consists of, read from the numbers that an effect is given. python/twinrack/architectures.py writes
 // them (`Network.numbers`): how many describe it, the description, and then the weights in the order of a .nam file.
 #pragma once
 
@@ -9,7 +9,7 @@
 namespace twinrack::neural {
 
 struct Activation {
-  // In the order of network.py's ACTIVATIONS.
+  // In the order of architectures.py's ACTIVATIONS.
   enum Kind : int {
     identity,
     tanh,

@@ -9,9 +9,10 @@ import math
 
 import numpy as np
 
+from twinrack.architectures import Recurrent
 from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, filter_loop
-from twinrack.network import Network, Recurrent
+from twinrack.network import Network
 
 LOUDEST = 1.0
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .files import atomic
-from .network import (
+from .architectures import (
     GATINGS,
     Activation,
     Architecture,
@@ -22,11 +21,12 @@ from .network import (
     Convolution,
     Layer,
     LayerArray,
-    Network,
     Recurrent,
     WaveNet,
     Weights,
 )
+from .files import atomic
+from .network import Network
 
 USUAL_RATE = 48000.0  # of files that do not say
 VERSION = "0.7.0"
