@@ -45,12 +45,12 @@ pytest: $(VENV)/checks ## the tests
 lint: $(VENV)/checks ## style of Python and C++
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.cc' 'benchmarks/*.h' 'benchmarks/*.cc')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.h' 'tests/cpp/*.cc' 'benchmarks/*.h' 'benchmarks/*.cc')
 
 format: $(VENV)/checks ## put both into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.cc' 'benchmarks/*.h' 'benchmarks/*.cc')
+	$(BIN)/clang-format -i $$(git ls-files 'cpp/*.h' 'cpp/*.cc' 'plugins/*.h' 'tests/cpp/*.h' 'tests/cpp/*.cc' 'benchmarks/*.h' 'benchmarks/*.cc')
 
 types: $(VENV)/checks ## types of the Python surface
 	$(BIN)/mypy

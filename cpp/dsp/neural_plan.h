@@ -1,5 +1,6 @@
-// What a neural network consists of, read from the numbers that an effect is given. python/twinrack/architectures.py writes
-// them (`Network.numbers`): how many describe it, the description, and then the weights in the order of a .nam file.
+// What a neural network consists of, read from the numbers that an effect is given. python/twinrack/architectures.py
+// writes them (`Network.numbers`): how many describe it, the description, and then the weights in the order of a .nam
+// file.
 #pragma once
 
 #include <cmath>

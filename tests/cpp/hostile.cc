@@ -16,6 +16,7 @@
 
 #include "engine/effect.h"
 #include "engine/rack.h"
+#include "given.h"
 
 namespace {
 
@@ -80,11 +81,7 @@ int run(const EffectType& type, long signals) {
     effect.effect = type.id;
     for (int i = 0; i < type.parameter_count; ++i) effect.values.push_back(value_of(type.parameters[i], dice));
     const int channels = 1 + dice.below(16);
-    if (type.load != nullptr) {
-      std::vector<float> response(static_cast<std::size_t>(1 + dice.below(5000)));
-      for (float& x : response) x = dice.uniform(-0.05f, 0.05f);
-      effect.response = {response};
-    }
+    effect.resource = given::Maker(dice.engine).rows_for(type);
     root.children = {effect};
     twinrack::Rack rack(root, {rates[dice.below(6)], channels});
     float loudest = 1e-30f;  // of all that went in or came out

@@ -13,6 +13,7 @@
 
 #include "engine/effect.h"
 #include "engine/rack.h"
+#include "given.h"
 
 namespace {
 thread_local bool on_audio_thread = false;
@@ -111,15 +112,7 @@ Node random_effect(std::mt19937& random) {
   node.kind = Node::Kind::effect;
   node.effect = type.id;
   for (int i = 0; i < type.parameter_count; ++i) node.values.push_back(type.parameters[i].initial);
-  if (type.load != nullptr) {
-    const int channels = std::uniform_int_distribution<>(1, 2)(random),
-              frames = std::uniform_int_distribution<>(1, 9000)(random);
-    for (int c = 0; c < channels; ++c) {
-      std::vector<float> response;
-      for (int n = 0; n < frames; ++n) response.push_back(std::uniform_real_distribution<float>(-0.02f, 0.02f)(random));
-      node.response.push_back(response);
-    }
-  }
+  node.resource = given::Maker(random).rows_for(type);
   return node;
 }
 
@@ -133,6 +126,8 @@ Node random_rack(std::mt19937& random) {
     parallel.children.push_back(chain);
   }
   root.children = {random_effect(random), random_effect(random), parallel, random_effect(random)};
+  int parameters = 0;
+  given::drive_some(root, parameters, given::parameters_of(root), random);
   return root;
 }
 
