@@ -92,3 +92,21 @@ def test_what_cannot_be_reached_is_said():
         tr.targets.Decay({1000: 0})
     with pytest.raises(ValueError, match="so their bands differ; lower high_hz"):
         Spectrum((np.random.default_rng(0).standard_normal(RATE), 48000)).gap(torch.from_numpy(x)[None], RATE)
+
+
+def test_a_gentle_and_an_equally_loud_change_may_be_asked_for():
+    """Beside a spectrum: without narrow peaks, and with the energy that the sound had."""
+    noise = np.random.default_rng(1).standard_normal((2, 1, 4 * RATE)).astype(np.float32) * 0.1
+    reference = tr.Rack([tr.ParametricEQ(bands=[tr.Band("bell", frequency_hz=2000, gain_db=12, q=8)])])(noise[1], RATE)
+    rack = tr.Rack([tr.ParametricEQ(bands=[tr.Band("bell", frequency_hz=2000, gain_db=1, q=2)]), tr.Gain(gain_db=3)])
+    spectrum = tr.targets.Spectrum((reference, RATE), high_hz=7000)
+    sharp = tr.match(rack, noise[0], RATE, target=spectrum, steps=120, learning_rate=0.02, **FAST).rack
+    both = spectrum + 2.0 * tr.losses.Smooth() + tr.losses.Energy()
+    gentle = tr.match(rack, noise[0], RATE, target=both, steps=120, learning_rate=0.02, **FAST).rack
+    change = [r["parametric_eq"].bands[0].gain_db * r["parametric_eq"].bands[0].q for r in (sharp, gentle)]
+    assert change[1] < 0.6 * change[0]
+    power = [float(np.mean(r(noise[0], RATE) ** 2) / np.mean(noise[0] ** 2)) for r in (sharp, gentle)]
+    assert abs(10 * np.log10(power[1])) < 0.3 < abs(10 * np.log10(power[0]))
+    x = torch.from_numpy(noise[:1])
+    assert float(tr.losses.Energy()(2 * x, x, RATE)) == pytest.approx(0.602, abs=1e-3)
+    assert float(tr.losses.Smooth()(2 * x, x, RATE)) < 1e-4

@@ -183,7 +183,7 @@ class LogSpectrum(SoundTerm):
 
     def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
         size = min(8192, 1 << (y.shape[-1].bit_length() - 1))
-        edges = _third_octaves(size, rate, self.low_hz, min(self.high_hz, 0.45 * rate)).to(y.dtype)
+        edges = third_octaves(size, rate, self.low_hz, min(self.high_hz, 0.45 * rate)).to(y.dtype)
         window = torch.hann_window(size, dtype=y.dtype, device=y.device)
 
         def levels(x: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ class LogSpectrum(SoundTerm):
 
 
 @functools.lru_cache(maxsize=16)
-def _third_octaves(size: int, rate: float, low_hz: float, high_hz: float) -> Tensor:
+def third_octaves(size: int, rate: float, low_hz: float, high_hz: float) -> Tensor:
     """(bands, bins): which bins each band sums; bands that hold no bin are left out."""
     frequencies = np.fft.rfftfreq(size, 1.0 / rate)
     centres = low_hz * 2.0 ** (np.arange(int(3 * math.log2(high_hz / low_hz)) + 1) / 3.0)
@@ -276,6 +276,45 @@ class Envelope(SoundTerm):
         ours, theirs = levels(y), levels(target)
         heard = theirs > -60.0
         return (ours - theirs)[heard].abs().mean() / 20.0 if bool(heard.any()) else (ours - ours).sum()
+
+
+@dataclass(frozen=True)
+class Smooth(SoundTerm):
+    """How rough the change from the target's spectrum is: root mean square second difference of its level from third of an
+    octave to third of an octave, over 10 dB. Beside what is to be reached (in `match` the target is the dry sound) it prefers a
+    gentle change of the spectrum to narrow peaks.
+
+    Args:
+        low_hz, high_hz: the range that counts.
+    """
+
+    low_hz: float = 50.0
+    high_hz: float = 16000.0
+    name = "smooth"
+
+    def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
+        size = min(8192, y.shape[-1])
+        bank = third_octaves(size, rate, self.low_hz, min(self.high_hz, 0.45 * rate)).to(y)
+        window = torch.hann_window(size, dtype=y.dtype, device=y.device)
+
+        def levels(x: Tensor) -> Tensor:
+            power = torch.stft(x.flatten(0, 1), size, size // 2, window=window, return_complex=True).abs().square().mean(-1)
+            return 10.0 * torch.log10(power @ bank.T + MEL_FLOOR)
+
+        change = levels(y) - levels(target)
+        rough = change[:, 2:] - 2.0 * change[:, 1:-1] + change[:, :-2]
+        return torch.sqrt(rough.square().mean() + FLOOR) / 10.0
+
+
+class Energy(SoundTerm):
+    """How far the energy is from the target's, in dB over 10, by channel: what comes out should be as much as goes in (in
+    `match`), or as it was (in `fit`)."""
+
+    name = "energy"
+
+    def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
+        ours, theirs = (10.0 * torch.log10(x.square().mean(-1) + FLOOR) for x in (y, target))
+        return (ours - theirs).abs().mean() / 10.0
 
 
 class Audible(SoundTerm):

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..audio import as_planar, check_rate
 from ..files import read_audio
 from ..twins.rack_twin import RackTwin
-from .losses import FLOOR, SoundTerm, ValueTerm, _third_octaves, loudness_contour
+from .losses import FLOOR, SoundTerm, ValueTerm, loudness_contour, third_octaves
 
 Reference = str | os.PathLike[str] | tuple[npt.ArrayLike, float]
 
@@ -66,7 +66,7 @@ class Spectrum(Target):
         size = min(self.FFT, mono.shape[-1])
         window = torch.hann_window(size, dtype=x.dtype, device=x.device)
         power = torch.stft(mono, size, size // 2, window=window, return_complex=True).abs().square().mean(-1)
-        bands = _third_octaves(size, rate, self.low_hz, min(self.high_hz, 0.45 * rate)).to(x)
+        bands = third_octaves(size, rate, self.low_hz, min(self.high_hz, 0.45 * rate)).to(x)
         db = 10.0 * torch.log10(power @ bands.T + FLOOR)
         return db - db.mean(-1, keepdim=True)
 
