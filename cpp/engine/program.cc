@@ -58,8 +58,6 @@ void Program::resolve_drives() {
       const auto parameter = static_cast<std::size_t>(drives[output]);
       std::size_t slot = 0;
       while (slot + 1 < slots_.size() && slots_[slot + 1].first_parameter <= parameter) ++slot;
-      // An effect without parameters shares its first number with the next one.
-      while (slot > 0 && slots_[slot].values.empty()) --slot;
       if (drives[output] < 0 || parameter >= glides_.size()) throw std::invalid_argument("nothing there to drive");
       driven_.push_back({by, output, slot, parameter - slots_[slot].first_parameter, parameter});
     }

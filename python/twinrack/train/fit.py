@@ -180,7 +180,7 @@ def fit(
             from .follow import Follower
 
             run.follower = Follower(live, rack, rate)
-        start, score = run.measure(given), run.score(given)
+        start = run.assess(given)
         try:
             run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
             run.finish(bar)
@@ -192,21 +192,24 @@ def fit(
                 writer.close()
     run.restore_best()
     fitted_rack = twin.to_rack()
-    fitted = run.measure(fitted_rack)
-    farther = fitted.error_db + 10 * fitted.stft > start.error_db + 10 * start.stft and fitted.stft > start.stft
-    if farther if compares and loss is None else not run.score(fitted_rack) <= score:
+    fitted = run.assess(fitted_rack)
+    before, after = start.distances, fitted.distances
+    farther = after.error_db + 10 * after.stft > before.error_db + 10 * before.stft and after.stft > before.stft
+    if farther if compares and loss is None else not fitted.loss <= start.loss:
         fitted_rack, fitted, run.stopped = given.copy(), start, f"{run.stopped}; nothing better than the start was found"
         run.slopes = {}
     if run.follower is not None:
         run.follower.take(fitted_rack)
+    nothing = run.assess(None)
+    gains = nothing.trajectory_db, start.trajectory_db, fitted.trajectory_db
     result = FitResult(
         rack=fitted_rack,
         start_rack=given.copy(),
         pairs=pairs,
         sample_rate=rate,
-        nothing=run.measure(None),
-        start=start,
-        fitted=fitted,
+        nothing=nothing.distances,
+        start=start.distances,
+        fitted=fitted.distances,
         parameters=_parameters(given, fitted_rack, addresses, run),
         history=run.history,
         settings=settings,
@@ -218,8 +221,8 @@ def fit(
         warnings=run.warnings,
         slopes=run.slopes_found(),
         middles=known.middles,
-        held_out_loss=run.score(fitted_rack),
-        trajectory_db=_trajectories(run, given, fitted_rack),
+        held_out_loss=fitted.loss,
+        trajectory_db=gains if np.isfinite(gains).all() else None,
     )
     fitted_rack.provenance = provenance(result)
     if run.history:
@@ -282,20 +285,6 @@ def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) 
     if not chosen:
         raise ValueError("no parameter is left to train; add effects, or name more in learn")
     return Learned([a for a in chosen if a in values], [a for a in chosen if a in resources])
-
-
-def _trajectories(run: Run, given: Rack, fitted: Rack) -> tuple[float, float, float] | None:
-    """Where there is an effect that moves its gain, and sound loud enough to see it."""
-    if not moves_gain(fitted):
-        return None
-    found = run.trajectory(None), run.trajectory(given), run.trajectory(fitted)
-    return found if np.isfinite(found).all() else None
-
-
-def moves_gain(rack: Rack) -> bool:
-    """Whether an effect that changes its gain over time is in the rack: what may have a key, and limiters."""
-    cards = [e.card for e in rack.addresses().values()]
-    return any(card.sidechain or "ceiling_db" in card.addresses for card in cards)
 
 
 def _writer(folder: str | os.PathLike[str] | None) -> Any:

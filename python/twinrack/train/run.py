@@ -29,7 +29,7 @@ from .losses import STFT, Loss, SoundTerm, Term, Waveform
 from .polish import Polished, polish
 from .progress import FitProgress
 from .scan import SENSITIVE, scan
-from .trajectory import trajectory_error_db
+from .trajectory import moves_gain, trajectory_error_db
 
 if TYPE_CHECKING:
     from .follow import Follower
@@ -61,6 +61,16 @@ class Learned:
     resources: list[str]
 
 
+@dataclass(frozen=True)
+class Assessment:
+    """Of a rack on held-out audio: distances, what is lowered, and how far its gain over time is off in dB; NaN where there is
+    no such number."""
+
+    distances: Distances
+    loss: float
+    trajectory_db: float
+
+
 class Run:
     """The state of one training: the twin, the best values so far, the record."""
 
@@ -90,7 +100,8 @@ class Run:
         for u in self.trained():
             u.requires_grad_(True)
         self.drift = drift.Drift()
-        self.began = fingerprint(twin.to_rack())
+        begin = twin.to_rack()
+        self.began, self.moves_gain = fingerprint(begin), moves_gain(begin)
         self.warnings: list[str] = []
         self.splits = [split(p.frames, rate, settings["validation"]) for p in pairs]
         self.random = np.random.default_rng(settings["seed"])
@@ -117,6 +128,19 @@ class Run:
         """Distances on held-out audio; None is the dry sound."""
         return distances(self._held_out(rack), self.rate)
 
+    def assess(self, rack: Rack | None) -> Assessment:
+        """All that is said of a rack with the twin's structure, or of the dry sound, from one rendering of held-out audio."""
+        pieces = self._held_out(rack)
+        d = distances(pieces, self.rate)
+        loss = trajectory = float("nan")
+        if rack is not None:
+            values = 0.0 if self.loss_compares() else self._value_score(RackTwin(rack, self.rate))
+            loss = self._score(d, pieces) + values
+        if self.moves_gain:
+            dry = [p.dry[:, a:b] for p, parts in zip(self.pairs, self.splits, strict=True) for a, b in parts.held_out]
+            trajectory = trajectory_error_db([(x, y, t) for x, (y, t) in zip(dry, pieces, strict=True)], self.rate)
+        return Assessment(d, loss, trajectory)
+
     def _held_out(self, rack: Rack | None) -> list[tuple[Audio, Audio]]:
         """Result and target of each held-out stretch, rendered by the engine from the beginning of each pair."""
         pieces: list[tuple[Audio, Audio]] = []
@@ -138,12 +162,6 @@ class Run:
             return y
         raw = dict(zip(self.addresses, self.raw, strict=True))
         return self.twin(dry, values=self.conditions.values_of(self.twin, which, raw, self.slopes))  # type: ignore[no-any-return]
-
-    def trajectory(self, rack: Rack | None) -> float:
-        """How far the gain over time is from the target's on held-out audio, in dB (see `trajectory`)."""
-        dry = [p.dry[:, a:b] for p, parts in zip(self.pairs, self.splits, strict=True) for a, b in parts.held_out]
-        pieces = self._held_out(rack)
-        return trajectory_error_db([(d, y, t) for d, (y, t) in zip(dry, pieces, strict=True)], self.rate)
 
     def _windows(self) -> tuple[Tensor, Tensor, list[list[tuple[int, int]]], list[int]]:
         """Dry and wet windows of one step, the frames of each that are trained on, and which pairs they are of."""
@@ -297,13 +315,6 @@ class Run:
     def loss_compares(self) -> bool:
         """False where nothing is compared with `wet`: what is reached for stands in the loss."""
         return bool(self.settings.get("compares", True))
-
-    def score(self, rack: Rack) -> float:
-        """The loss of a rack with the twin's structure on held-out audio."""
-        pieces = self._held_out(rack)
-        d = distances(pieces, self.rate)
-        values = 0.0 if self.loss_compares() else self._value_score(RackTwin(rack, self.rate))
-        return self._score(d, pieces) + values
 
     @torch.no_grad()
     def _value_score(self, twin: RackTwin | None = None) -> float:

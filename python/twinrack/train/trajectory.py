@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
+from ..rack import Rack
 
 WINDOW_S = 0.010
 HEARD_DB = -60.0
@@ -51,3 +52,9 @@ def trajectory_error_db(pieces: Sequence[tuple[Audio, Audio, Audio]], sample_rat
         gaps.append(gap[np.isfinite(gap)])
     together = np.concatenate(gaps) if gaps else np.zeros(0)
     return float(np.sqrt(np.mean(together**2))) if together.size else float("nan")
+
+
+def moves_gain(rack: Rack) -> bool:
+    """Whether an effect that changes its gain over time is in the rack: what may have a key, and limiters."""
+    cards = [e.card for e in rack.addresses().values()]
+    return any(card.sidechain or "ceiling_db" in card.addresses for card in cards)
