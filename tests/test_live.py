@@ -4,124 +4,25 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import subprocess
 import sys
-import threading
 import time
-import uuid
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
 import twinrack as tr
+from jack_support import BLOCK, RATE, Probe, jack_server, needs_jack
 from support import error_db, music
-from twinrack import live_stream
+from twinrack.stage import stream as live_stream
 
-RATE, BLOCK = 48000, 64
-
-pytestmark = pytest.mark.skipif(shutil.which("jackd") is None, reason="jackd is not installed (Debian: jackd2)")
-
-
-def may_be_real_time() -> bool:
-    return subprocess.run(["chrt", "-f", "50", "true"], capture_output=True).returncode == 0
+pytestmark = needs_jack
 
 
 @pytest.fixture(scope="module")
 def server():
-    """A JACK server of our own, under a name nobody else uses."""
-    jack = pytest.importorskip("jack", reason="the JACK-Client package is not installed")
-    name = f"twinrack-{uuid.uuid4().hex[:8]}"
-    before = os.environ.get("JACK_DEFAULT_SERVER")
-    os.environ["JACK_DEFAULT_SERVER"] = name
-    os.environ["JACK_NO_START_SERVER"] = "1"
-    priority = ["-R", "-P", "60"] if may_be_real_time() else ["-r"]
-    command = ["jackd", "-n", name, *priority, "-d", "dummy", "-r", str(RATE), "-p", str(BLOCK)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(100):
-        try:
-            jack.Client("waiting", no_start_server=True, servername=name).close()
-            break
-        except jack.JackOpenError:
-            time.sleep(0.1)
-    else:
-        process.kill()
-        pytest.fail("jackd did not start")
-    yield name
-    import sounddevice
-
-    if sounddevice._initialized:
-        sounddevice._terminate()  # PortAudio asserts when its server goes away first
-    process.terminate()
-    process.wait(10)
-    if before is None:
-        del os.environ["JACK_DEFAULT_SERVER"]
-    else:
-        os.environ["JACK_DEFAULT_SERVER"] = before
-
-
-@dataclass
-class Take:
-    """One signal that is played and what is heard meanwhile, (channels, frames) each."""
-
-    signal: np.ndarray
-    heard: np.ndarray
-    played: int = 0
-    recorded: int = 0
-    done: threading.Event = field(default_factory=threading.Event)
-
-
-class Probe:
-    """A JACK client beside twinrack's: plays a signal into its inputs and records its outputs, frame by frame."""
-
-    def __init__(self, server: str, channels: int, frames: int) -> None:
-        import jack
-
-        self.client = jack.Client("probe", no_start_server=True, servername=server)
-        self.sends = [self.client.outports.register(f"send_{c}") for c in range(channels)]
-        self.hears = [self.client.inports.register(f"hear_{c}") for c in range(channels)]
-        self.frames = frames
-        self.take = Take(np.zeros((channels, 0), np.float32), np.zeros((channels, frames), np.float32))
-        self.client.set_process_callback(self._process)
-        self.client.activate()
-        streams = [p for p in self.client.get_ports(is_audio=True) if p.name.lower().startswith("portaudio")]
-        for port, ours in zip([p for p in streams if p.is_input], self.sends, strict=True):
-            self.client.connect(ours, port)
-        for port, ours in zip([p for p in streams if p.is_output], self.hears, strict=True):
-            self.client.connect(port, ours)
-
-    def _process(self, frames: int) -> None:
-        take = self.take  # once: `begin` may put another in its place meanwhile
-        for c, port in enumerate(self.sends):
-            part = take.signal[c, take.played : take.played + frames]
-            out = port.get_array()
-            out[:] = 0
-            out[: len(part)] = part
-        room = min(frames, take.heard.shape[1] - take.recorded)
-        for c, port in enumerate(self.hears):
-            take.heard[c, take.recorded : take.recorded + room] = port.get_array()[:room]
-        take.played += frames
-        take.recorded += room
-        if room < frames:
-            take.done.set()
-
-    def begin(self, signal: np.ndarray) -> Take:
-        """Play `signal` from the server's next call on, and record."""
-        self.take = Take(signal, np.zeros((len(self.hears), self.frames), np.float32))
-        return self.take
-
-    def play(self, signal: np.ndarray) -> np.ndarray:
-        """What was heard while `signal` was played. Freewheeling: the server waits for every client, so nothing is late."""
-        self.client.set_freewheel(True)
-        take = self.begin(signal)
-        assert take.done.wait(60), "the server stopped calling"
-        self.client.set_freewheel(False)
-        return take.heard
-
-    def close(self) -> None:
-        self.client.deactivate()
-        self.client.close()
+    with jack_server() as running:
+        yield running.name
 
 
 def first_sound(x: np.ndarray) -> int:
@@ -235,14 +136,14 @@ def test_a_forgotten_stream_plays_on_and_a_second_look_leaves_it_alone(server):
     rack = tr.Rack([tr.Gain()])
     stream = tr.live(rack, block_size=BLOCK)
     stream.start()
-    callback = stream._callback
+    mixer = stream._mixer
     del stream
     gc.collect()
-    before = callback.counters["frames"]
+    before = mixer.frame
     tr.devices()
     other = tr.live(tr.Rack([tr.Gain()]), block_size=BLOCK)
     time.sleep(0.2)
-    assert callback.counters["frames"] > before
+    assert mixer.frame > before
     other.stop()
     (still,) = live_stream._open
     still.stop()

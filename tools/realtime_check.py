@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = tuple(sorted(p for folder in ("rt", "dsp", "engine") for p in (ROOT / "cpp" / folder).glob("*.cc")))
+LIVE = tuple(sorted((ROOT / "cpp/live").glob("*.cc")))
 PROCESSORS = {"x86_64": ["-mcpu=x86_64_v3"], "AMD64": ["-mcpu=x86_64_v3"]}
 
 
@@ -71,7 +72,7 @@ def main(extra: list[Path]) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         generate(folder)
-        sources = [*ENGINE, ROOT / "cpp/live/callback.cc", *sorted(folder.glob("effect_*.cc")), *extra]
+        sources = [*ENGINE, *LIVE, *sorted(folder.glob("effect_*.cc")), *extra]
         with ThreadPoolExecutor(2) as pool:
             results = list(pool.map(lambda s: check(s, folder, folder), sources))
     failed = [(source, words) for source, words in results if words]

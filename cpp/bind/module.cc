@@ -4,87 +4,69 @@
 #include <pybind11/stl.h>
 
 #include <cstring>
-#include <mutex>
-#include <thread>
 
 #include "bind/adjoint.h"
+#include "bind/engine.h"
 #include "cards_json.h"
 #include "dsp/fdn_layout.h"
 #include "dsp/halfband.h"
 #include "dsp/true_peak.h"
-#include "engine/rack.h"
-#include "live/callback.h"
 
 namespace py = pybind11;
 
 namespace twinrack {
+namespace {}  // namespace
+
+Array Engine::process(const Array& x, const std::vector<Array>& keys) {
+  const int channels = rack_->format().channels;
+  if (x.ndim() != 2 || x.shape(0) != channels) {
+    throw py::value_error("the block must be (" + std::to_string(channels) + ", frames) float32");
+  }
+  if (keys.size() >= max_channels) throw py::value_error("too many sidechain inputs");
+  const auto frames = static_cast<int>(x.shape(1));
+  Array y({x.shape(0), x.shape(1)});
+  float* channel[max_channels];
+  const float* key_channel[max_channels][max_channels];
+  SideBlock key[max_channels] = {};
+  for (int c = 0; c < channels; ++c) channel[c] = y.mutable_data() + static_cast<py::ssize_t>(c) * frames;
+  for (std::size_t k = 0; k < keys.size(); ++k) {
+    if (keys[k].ndim() != 2 || keys[k].shape(1) != frames || keys[k].shape(0) < 1 || keys[k].shape(0) > max_channels) {
+      throw py::value_error("a sidechain must be (channels, frames) float32, as long as the block");
+    }
+    const auto count = static_cast<int>(keys[k].shape(0));
+    for (int c = 0; c < count; ++c) key_channel[k][c] = keys[k].data() + static_cast<py::ssize_t>(c) * frames;
+    key[k] = {key_channel[k], count};
+  }
+  const float* from = x.data();
+  float* to = y.mutable_data();
+  const auto bytes = static_cast<std::size_t>(x.nbytes());
+  {
+    const py::gil_scoped_release release;
+    const std::lock_guard lock(mutex_);
+    if (bytes > 0) std::memcpy(to, from, bytes);
+    if (frames > 0) rack_->process(channel, keys.empty() ? nullptr : key, frames);
+  }
+  return y;
+}
+
+void Engine::automate(std::vector<int> parameters, const Array& curves) {
+  Automation automation;
+  automation.parameter = std::move(parameters);
+  automation.ticks = curves.shape(1);
+  automation.curves.assign(curves.data(), curves.data() + curves.size());
+  rack_->automate(std::move(automation));
+}
+
+Array Engine::trace() const {
+  const auto& all = rack_->trace();
+  const auto columns = static_cast<py::ssize_t>(rack_->parameter_count());
+  const auto rows = columns == 0 ? 0 : static_cast<py::ssize_t>(all.size()) / columns;
+  Array y({rows, columns});
+  if (!all.empty()) std::memcpy(y.mutable_data(), all.data(), all.size() * sizeof(float));
+  return y;
+}
+
 namespace {
-
-using Array = py::array_t<float, py::array::c_style>;
-
-// A rack that Python may use from any thread: one call to `process` at a time, and the GIL is free meanwhile.
-class Engine {
- public:
-  Engine(const Node& root, double sample_rate, int channels)
-      : rack_(std::make_shared<Rack>(root, Format{sample_rate, channels})) {}
-
-  Array process(const Array& x, const std::vector<Array>& keys) {
-    const int channels = rack_->format().channels;
-    if (x.ndim() != 2 || x.shape(0) != channels) {
-      throw py::value_error("the block must be (" + std::to_string(channels) + ", frames) float32");
-    }
-    if (keys.size() >= max_channels) throw py::value_error("too many sidechain inputs");
-    const auto frames = static_cast<int>(x.shape(1));
-    Array y({x.shape(0), x.shape(1)});
-    float* channel[max_channels];
-    const float* key_channel[max_channels][max_channels];
-    SideBlock key[max_channels] = {};
-    for (int c = 0; c < channels; ++c) channel[c] = y.mutable_data() + static_cast<py::ssize_t>(c) * frames;
-    for (std::size_t k = 0; k < keys.size(); ++k) {
-      if (keys[k].ndim() != 2 || keys[k].shape(1) != frames || keys[k].shape(0) < 1 ||
-          keys[k].shape(0) > max_channels) {
-        throw py::value_error("a sidechain must be (channels, frames) float32, as long as the block");
-      }
-      const auto count = static_cast<int>(keys[k].shape(0));
-      for (int c = 0; c < count; ++c) key_channel[k][c] = keys[k].data() + static_cast<py::ssize_t>(c) * frames;
-      key[k] = {key_channel[k], count};
-    }
-    const float* from = x.data();
-    float* to = y.mutable_data();
-    const auto bytes = static_cast<std::size_t>(x.nbytes());
-    {
-      const py::gil_scoped_release release;
-      const std::lock_guard lock(mutex_);
-      if (bytes > 0) std::memcpy(to, from, bytes);
-      if (frames > 0) rack_->process(channel, keys.empty() ? nullptr : key, frames);
-    }
-    return y;
-  }
-
-  void automate(std::vector<int> parameters, const Array& curves) {
-    Automation automation;
-    automation.parameter = std::move(parameters);
-    automation.ticks = curves.shape(1);
-    automation.curves.assign(curves.data(), curves.data() + curves.size());
-    rack_->automate(std::move(automation));
-  }
-
-  Array trace() const {
-    const auto& all = rack_->trace();
-    const auto columns = static_cast<py::ssize_t>(rack_->parameter_count());
-    const auto rows = columns == 0 ? 0 : static_cast<py::ssize_t>(all.size()) / columns;
-    Array y({rows, columns});
-    if (!all.empty()) std::memcpy(y.mutable_data(), all.data(), all.size() * sizeof(float));
-    return y;
-  }
-
-  Rack& rack() { return *rack_; }
-  std::shared_ptr<Rack> shared() { return rack_; }
-
- private:
-  std::shared_ptr<Rack> rack_;
-  std::mutex mutex_;
-};
 
 py::dict layout(double sample_rate) {
   const FdnLayout l = fdn_layout(sample_rate);
@@ -131,6 +113,8 @@ int effect_latency(const std::string& id, const std::vector<float>& values, doub
   return effect.latency();
 }
 
+}  // namespace
+
 std::vector<std::vector<float>> rows_of(const Array& array) {
   if (array.ndim() != 2) throw py::value_error("an array must be (rows, numbers) float32");
   std::vector<std::vector<float>> rows;
@@ -140,6 +124,8 @@ std::vector<std::vector<float>> rows_of(const Array& array) {
   }
   return rows;
 }
+
+namespace {
 
 void set_resource(Node& node, const Array& rows) { node.resource = rows_of(rows); }
 
@@ -166,12 +152,21 @@ void bind_engine(py::module_& m) {
       .def_readonly("gain_reduction_db", &EffectMeter::gain_reduction_db)
       .def_readonly("faults", &EffectMeter::faults);
   py::class_<Engine, std::shared_ptr<Engine>>(m, "Engine")
-      .def(py::init<const Node&, double, int>(), py::arg("root"), py::arg("sample_rate"), py::arg("channels"))
+      .def(py::init<const Node&, double, int, std::int64_t>(), py::arg("root"), py::arg("sample_rate"),
+           py::arg("channels"), py::arg("first_frame") = 0)
       .def("process", &Engine::process, py::arg("x").noconvert(), py::arg("keys") = std::vector<Array>())
       .def("set_parameter", [](Engine& e, int index, float value) { return e.rack().set_parameter(index, value); })
       .def("set_bypass", [](Engine& e, int effect, bool bypass) { return e.rack().set_bypass(effect, bypass); })
       .def("swap", [](Engine& e, const Node& root) { return e.rack().swap(root); })
       .def("collect", [](Engine& e) { e.rack().collect(); })
+      .def("keep_history", [](Engine& e, bool on) { e.rack().keep_history(on); })
+      .def("history",
+           [](Engine& e) {
+             py::list found;
+             for (Applied a{}; e.rack().pop_history(a);) found.append(py::make_tuple(a.id, a.frame));
+             return found;
+           })
+      .def_property_readonly("swap_frames", [](Engine& e) { return e.rack().swap_frames(); })
       .def("meters", [](Engine& e) { return e.rack().meters(); })
       .def("automate", &Engine::automate)
       .def("enable_trace", [](Engine& e, std::int64_t ticks) { e.rack().enable_trace(ticks); })
@@ -180,33 +175,6 @@ void bind_engine(py::module_& m) {
       .def_property_readonly("slept", [](Engine& e) { return e.rack().slept(); })
       .def_property_readonly("latency", [](Engine& e) { return e.rack().latency(); })
       .def_property_readonly("input_faults", [](Engine& e) { return e.rack().input_faults(); });
-}
-
-void bind_live(py::module_& m) {
-  py::class_<live::Callback>(m, "LiveCallback")
-      .def(py::init([](Engine& engine, int inputs, int outputs) {
-             return std::make_unique<live::Callback>(engine.shared(), inputs, outputs);
-           }),
-           py::arg("engine"), py::arg("inputs"), py::arg("outputs"))
-      .def_static("entry", [] { return reinterpret_cast<std::uintptr_t>(&live::Callback::entry); })
-      .def_property_readonly("user", [](live::Callback& c) { return reinterpret_cast<std::uintptr_t>(&c); })
-      .def(
-          "play",
-          [](live::Callback& c, const Array& dry, const Array& target) { c.play(rows_of(dry), rows_of(target)); },
-          py::arg("dry"), py::arg("target"))
-      .def(
-          "listen", [](live::Callback& c, int to) { c.listen(static_cast<live::Callback::Listen>(to)); }, py::arg("to"))
-      .def("fade", &live::Callback::fade, py::arg("in_"))
-      .def_property_readonly("silent", &live::Callback::silent)
-      .def_property_readonly("counters", [](const live::Callback& c) {
-        const live::Counters n = c.counters();
-        py::dict d;
-        d["callbacks"] = n.callbacks;
-        d["frames"] = n.frames;
-        d["input_overflows"] = n.input_overflows;
-        d["output_underflows"] = n.output_underflows;
-        return d;
-      });
 }
 
 }  // namespace

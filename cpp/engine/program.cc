@@ -317,6 +317,7 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
     if (!level.finite) {  // the dry signal takes over at once, and the effect fades back in from a clean state
       for (int c = 0; c < format_.channels; ++c) good = std::min(good, first_fault(io[c], frames));
       ++slot.faults;
+      ++faults_;
       slot.effect.reset();
       slot.failed = moving_ = true;
     }

@@ -45,6 +45,8 @@ class Program {
   int latency() const noexcept { return latency_; }
   int parameter_count() const noexcept { return static_cast<int>(glides_.size()); }
   int effect_count() const noexcept { return static_cast<int>(slots_.size()); }
+  // How often an effect gave numbers that are not finite.
+  std::uint32_t faults() const noexcept TR_RT { return faults_; }
 
   // `parameter` counts through all effects in the order of the tree.
   void set_parameter(int parameter, float value, bool jump) noexcept TR_RT;
@@ -148,6 +150,7 @@ class Program {
   int frame_in_tick_ = 0;
   bool moving_ = true, may_sleep_ = true;
   std::uint64_t slept_now_ = 0;
+  std::uint32_t faults_ = 0;
   std::atomic<std::uint64_t> slept_{0};
   std::vector<Slot> slots_;
   std::vector<Glide> glides_;

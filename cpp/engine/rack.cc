@@ -15,7 +15,7 @@ int key_count(const Node& node) {
 }
 }  // namespace
 
-Rack::Rack(const Node& root, const Format& format) : format_(format) {
+Rack::Rack(const Node& root, const Format& format, std::int64_t first_frame) : format_(format), frame_(first_frame) {
   keys_.resize(static_cast<std::size_t>(key_count(root)));
   key_blocks_.assign(keys_.size(), SideBlock{nullptr, 0});
   newest_ = program_ = new Program(root, format);
@@ -34,20 +34,30 @@ Rack::~Rack() {
   delete program_;
 }
 
-bool Rack::set_parameter(int parameter, float value) noexcept {
+std::uint64_t Rack::send(Message message) noexcept {
+  message.id = sent_ + 1;
+  if (!inbox_.push(message)) return 0;
+  return ++sent_;
+}
+
+std::uint64_t Rack::set_parameter(int parameter, float value) noexcept {
   return send({Message::Kind::parameter, parameter, value, nullptr});
 }
 
-bool Rack::set_bypass(int effect, bool bypass) noexcept {
+std::uint64_t Rack::set_bypass(int effect, bool bypass) noexcept {
   return send({Message::Kind::bypass, effect, bypass ? 1.0f : 0.0f, nullptr});
 }
 
-bool Rack::swap(const Node& root) {
+std::uint64_t Rack::swap(const Node& root) {
   collect();
   auto next = std::make_unique<Program>(root, format_);
-  if (!send({Message::Kind::swap, 0, 0.0f, next.get()})) return false;
-  newest_ = next.release();
-  return true;
+  const std::uint64_t id = send({Message::Kind::swap, 0, 0.0f, next.get()});
+  if (id != 0) newest_ = next.release();
+  return id;
+}
+
+int Rack::swap_frames() const noexcept {
+  return ((newest_->latency() + tick_frames - 1) / tick_frames + swap_ticks) * tick_frames;
 }
 
 void Rack::collect() noexcept {
@@ -97,7 +107,8 @@ void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_R
 }
 
 void Rack::apply(const Message& message) noexcept TR_RT {
-  const bool first = frame_ == 0;
+  const bool first = !begun_;
+  if (keeps_history_.load(std::memory_order_relaxed)) history_.push({message.id, frame_});
   if (message.kind == Message::Kind::parameter) {
     program_->set_parameter(message.index, message.value, first);
   } else if (message.kind == Message::Kind::bypass) {
@@ -133,7 +144,8 @@ void Rack::at_tick() noexcept TR_RT {
     leaving_->tick(false, grid);
     ++swap_tick_;
   }
-  program_->tick(frame_ == 0, grid);
+  program_->tick(!begun_, grid);
+  begun_ = true;
   const auto parameters = static_cast<std::size_t>(program_->parameter_count());
   if (traced_ + parameters <= trace_.size()) {
     for (std::size_t i = 0; i < parameters; ++i) trace_[traced_ + i] = program_->parameter(static_cast<int>(i));

@@ -21,9 +21,16 @@ struct Automation {
   std::int64_t ticks = 0;
 };
 
+// What was asked, by its number, and from which frame on it holds.
+struct Applied {
+  std::uint64_t id;
+  std::int64_t frame;
+};
+
 class Rack {
  public:
-  Rack(const Node& root, const Format& format);
+  // `first_frame`: where on the absolute grid the stream begins.
+  Rack(const Node& root, const Format& format, std::int64_t first_frame = 0);
   ~Rack();
   Rack(const Rack&) = delete;
   Rack& operator=(const Rack&) = delete;
@@ -35,15 +42,23 @@ class Rack {
   // In place, any number of frames. Non-finite input counts as silence.
   void process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
 
-  // False when the queue is full: the audio thread has not run for long.
-  bool set_parameter(int parameter, float value) noexcept;
-  bool set_bypass(int effect, bool bypass) noexcept;
+  // The number of what is asked, from 1; 0 when the queue is full: the audio thread has not run for long.
+  std::uint64_t set_parameter(int parameter, float value) noexcept;
+  std::uint64_t set_bypass(int effect, bool bypass) noexcept;
   // Prepares a program here, crossfades to it on the audio thread, and frees the old one here, later.
-  bool swap(const Node& root);
+  std::uint64_t swap(const Node& root);
   void collect() noexcept;
+
+  // What was asked took effect there; kept only while somebody wants it, and in order.
+  void keep_history(bool on) noexcept { keeps_history_.store(on, std::memory_order_relaxed); }
+  bool pop_history(Applied& applied) noexcept { return history_.pop(applied); }
+  // How many frames a swap takes until only the new program is heard.
+  int swap_frames() const noexcept;
 
   std::vector<EffectMeter> meters() noexcept;
   std::uint64_t slept() const noexcept { return newest_->slept(); }
+  // On the audio thread: how often an effect of the sounding program gave numbers that are not finite.
+  std::uint32_t faults() const noexcept TR_RT { return program_->faults(); }
   std::uint32_t input_faults() const noexcept { return input_faults_.load(std::memory_order_relaxed); }
 
   // Only while no thread is in `process`.
@@ -61,9 +76,10 @@ class Rack {
     int index;
     float value;
     Program* program;
+    std::uint64_t id = 0;
   };
 
-  bool send(const Message& message) noexcept { return inbox_.push(message); }
+  std::uint64_t send(Message message) noexcept;
   void at_tick() noexcept TR_RT;
   void apply(const Message& message) noexcept TR_RT;
   void crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
@@ -81,8 +97,12 @@ class Rack {
   Program* leaving_ = nullptr;  // fading out
   Program* newest_ = nullptr;   // the controlling thread's view
   int swap_tick_ = 0, swap_waits_ = 0;
-  std::int64_t frame_ = 0;
+  std::int64_t frame_;
+  bool begun_ = false;
+  std::uint64_t sent_ = 0;
   SpscQueue<Message, 16384> inbox_;
+  SpscQueue<Applied, 16384> history_;
+  std::atomic<bool> keeps_history_{false};
   SpscQueue<Program*, 64> retired_;
   Message waiting_{};
   bool has_waiting_ = false;

@@ -20,8 +20,9 @@ from .tree import Chain, Parallel, dry_wet
 if TYPE_CHECKING:
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
-    from .live_stream import LiveStream, devices, live
     from .patch import load
+    from .stage.line import Line
+    from .stage.stream import LiveStream, Safety, devices, live
     from .train import losses, priors, targets
     from .train.fit import fit
     from .train.match import match
@@ -32,13 +33,15 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "load": "patch",
-    "live": "live_stream",
-    "devices": "live_stream",
+    "live": "stage.stream",
+    "devices": "stage.stream",
     "fit": "train.fit",
     "FitResult": "train.result",
     "Certificate": "explain.certify",
     "certify": "explain.certify",
-    "LiveStream": "live_stream",
+    "Line": "stage.line",
+    "LiveStream": "stage.stream",
+    "Safety": "stage.stream",
     "losses": "train.losses",
     "match": "train.match",
     "priors": "train.priors",
@@ -57,12 +60,14 @@ __all__ = [
     "Effect",
     "FitResult",
     "GroupItem",
+    "Line",
     "LiveStream",
     "Meter",
     "Network",
     "Parallel",
     "Rack",
     "Response",
+    "Safety",
     "ablate",
     "certify",
     "devices",

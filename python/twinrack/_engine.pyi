@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['EffectMeter', 'Engine', 'LiveCallback', 'MAX_CHANNELS', 'Node', 'NodeKind', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
+__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -108,7 +108,7 @@ class EffectMeter:
     def rms_out(self) -> float:
         ...
 class Engine:
-    def __init__(self, root: Node, sample_rate: typing.SupportsFloat | typing.SupportsIndex, channels: typing.SupportsInt | typing.SupportsIndex) -> None:
+    def __init__(self, root: Node, sample_rate: typing.SupportsFloat | typing.SupportsIndex, channels: typing.SupportsInt | typing.SupportsIndex, first_frame: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
         ...
     def automate(self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
         ...
@@ -116,17 +116,21 @@ class Engine:
         ...
     def enable_trace(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
+    def history(self) -> list:
+        ...
+    def keep_history(self, arg0: bool) -> None:
+        ...
     def meters(self) -> list[EffectMeter]:
         ...
     def process(self, x: numpy.typing.NDArray[numpy.float32], keys: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.float32]] = []) -> numpy.typing.NDArray[numpy.float32]:
         ...
-    def set_bypass(self, arg0: typing.SupportsInt | typing.SupportsIndex, arg1: bool) -> bool:
+    def set_bypass(self, arg0: typing.SupportsInt | typing.SupportsIndex, arg1: bool) -> int:
         ...
-    def set_parameter(self, arg0: typing.SupportsInt | typing.SupportsIndex, arg1: typing.SupportsFloat | typing.SupportsIndex) -> bool:
+    def set_parameter(self, arg0: typing.SupportsInt | typing.SupportsIndex, arg1: typing.SupportsFloat | typing.SupportsIndex) -> int:
         ...
     def stay_awake(self) -> None:
         ...
-    def swap(self, arg0: Node) -> bool:
+    def swap(self, arg0: Node) -> int:
         ...
     def trace(self) -> numpy.typing.NDArray[numpy.float32]:
         ...
@@ -139,23 +143,174 @@ class Engine:
     @property
     def slept(self) -> int:
         ...
-class LiveCallback:
-    @staticmethod
-    def entry() -> int:
+    @property
+    def swap_frames(self) -> int:
         ...
-    def __init__(self, engine: Engine, inputs: typing.SupportsInt | typing.SupportsIndex, outputs: typing.SupportsInt | typing.SupportsIndex) -> None:
+class Ask:
+    """
+    Members:
+    
+      level
+    
+      fade
+    
+      mute
+    
+      limiter
+    
+      ceiling
+    
+      mute_on_fault
+    
+      howl_duck
+    
+      listen
+    
+      record
+    """
+    __members__: typing.ClassVar[dict[str, Ask]]
+    ceiling: typing.ClassVar[Ask]
+    fade: typing.ClassVar[Ask]
+    howl_duck: typing.ClassVar[Ask]
+    level: typing.ClassVar[Ask]
+    limiter: typing.ClassVar[Ask]
+    listen: typing.ClassVar[Ask]
+    mute: typing.ClassVar[Ask]
+    mute_on_fault: typing.ClassVar[Ask]
+    record: typing.ClassVar[Ask]
+    @typing.overload
+    def __eq__(self, other: Ask) -> bool:
         ...
-    def fade(self, in_: bool) -> None:
+    @typing.overload
+    def __eq__(self, other: typing.Any) -> bool:
         ...
-    def listen(self, to: typing.SupportsInt | typing.SupportsIndex) -> None:
+    def __getstate__(self) -> int:
+        ...
+    def __hash__(self) -> int:
+        ...
+    def __index__(self) -> int:
+        ...
+    def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __int__(self) -> int:
+        ...
+    @typing.overload
+    def __ne__(self, other: Ask) -> bool:
+        ...
+    @typing.overload
+    def __ne__(self, other: typing.Any) -> bool:
+        ...
+    def __repr__(self) -> str:
+        ...
+    def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def __str__(self) -> str:
+        ...
+    @property
+    def name(self) -> str:
+        ...
+    @property
+    def value(self) -> int:
+        ...
+class OutputState:
+    @property
+    def duck_gain(self) -> float:
+        ...
+    @property
+    def fault_mutes(self) -> int:
+        ...
+    @property
+    def howl_hz(self) -> float:
+        ...
+    @property
+    def howls(self) -> int:
+        ...
+    @property
+    def limiter_gain(self) -> float:
+        ...
+class Mixer:
+    def __init__(self, lines: collections.abc.Sequence[tuple], inputs: typing.SupportsInt | typing.SupportsIndex, outputs: typing.SupportsInt | typing.SupportsIndex, sample_rate: typing.SupportsFloat | typing.SupportsIndex, first_frame: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
+        ...
+    def ask(self, what: Ask, index: typing.SupportsInt | typing.SupportsIndex, value: typing.SupportsFloat | typing.SupportsIndex) -> int:
+        ...
+    def history(self) -> list:
+        ...
+    def keep_history(self, on: bool) -> None:
+        ...
+    def output_peaks(self) -> list[float]:
+        ...
+    def output_state(self) -> OutputState:
         ...
     def play(self, dry: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], target: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
         ...
+    def process(self, x: numpy.typing.NDArray[numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    def read_record(self, frames: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    def record_into(self, seconds: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def scope(self, line: typing.SupportsInt | typing.SupportsIndex, after: bool, frames: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
+        ...
     @property
-    def counters(self) -> dict:
+    def frame(self) -> int:
+        ...
+    @property
+    def lost_record(self) -> int:
         ...
     @property
     def silent(self) -> bool:
+        ...
+class Bridge:
+    def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, input_rate: typing.SupportsFloat | typing.SupportsIndex, output_rate: typing.SupportsFloat | typing.SupportsIndex, delay: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def read(self, frames: typing.SupportsInt | typing.SupportsIndex, time: typing.SupportsFloat | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    def write(self, x: numpy.typing.NDArray[numpy.float32], time: typing.SupportsFloat | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def drift_ppm(self) -> float:
+        ...
+    @property
+    def overruns(self) -> int:
+        ...
+    @property
+    def underruns(self) -> int:
+        ...
+    @property
+    def user(self) -> int:
+        ...
+    @property
+    def waiting(self) -> float:
+        ...
+class PortAudioCallback:
+    @staticmethod
+    def bridge_entry() -> int:
+        ...
+    @staticmethod
+    def entry() -> int:
+        ...
+    def __init__(self, mixer: Mixer, bridge: Bridge = None) -> None:
+        ...
+    @property
+    def load(self) -> dict:
+        ...
+    @property
+    def user(self) -> int:
+        ...
+class JackCallback:
+    @staticmethod
+    def entry() -> int:
+        ...
+    @staticmethod
+    def ignore_words() -> int:
+        ...
+    @staticmethod
+    def xrun_entry() -> int:
+        ...
+    def __init__(self, mixer: Mixer, get_buffer: typing.SupportsInt | typing.SupportsIndex, input_ports: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], output_ports: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None:
+        ...
+    @property
+    def load(self) -> dict:
         ...
     @property
     def user(self) -> int:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import __version__
+from .stage import commands
 
 app = typer.Typer(
     help="Real-time audio effects that can be trained and understood.", no_args_is_help=True, add_completion=False,
@@ -227,55 +228,8 @@ def _render_bar() -> Any:
     )
 
 
-@app.command()
-def devices() -> None:
-    """List the audio devices."""
-    from .live_stream import devices as find
-
-    found = find()
-    if not found:
-        print("no audio device; plug one in, or start a server such as JACK")
-    for device in found:
-        print(device)
-
-
-@app.command()
-def live(
-    rack: RackOption,
-    source: Annotated[str | None, typer.Option("--input", help="Input device: number or part of its name.")] = None,
-    output: Annotated[str | None, typer.Option(help="Output device: number or part of its name.")] = None,
-    block: Annotated[int, typer.Option(help="Frames per callback, 1 to 8192.")] = 64,
-    rate: Annotated[float | None, typer.Option(help="Sample rate in Hz; the device's without it.")] = None,
-    channels: Annotated[int | None, typer.Option(help="1 to 16.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="End after so long; without it, at Ctrl-C.")] = None,
-) -> None:
-    """Play live through a rack."""
-    from .live_stream import LiveStream
-    from .patch import load
-
-    stream = LiveStream(load(rack), input=source, output=output, block_size=block, sample_rate=rate, channels=channels)
-    with stream:
-        print(f"{stream.input.name} → {stream.rack.name} → {stream.output.name} ({stream.output.host_api})")
-        print(f"{stream.sample_rate:g} Hz, {block} frames, latency {stream.latency_ms:.1f} ms; Ctrl-C ends it", flush=True)
-        try:
-            _watch(stream, seconds)
-        except KeyboardInterrupt:
-            print()
-    print(f"{stream.frames / stream.sample_rate:.1f} s played, {stream.xruns} xruns")
-
-
-def _watch(stream: Any, seconds: float | None) -> None:
-    end = None if seconds is None else time.monotonic() + seconds
-    while stream.active and (end is None or time.monotonic() < end):
-        time.sleep(0.1 if end is None else min(0.1, max(0.0, end - time.monotonic())))
-        if not sys.stdout.isatty():
-            continue
-        parts = []
-        for address, m in stream.meters().items():
-            reduction = f" -{m.gain_reduction_db:.1f}" if m.gain_reduction_db > 0.05 else ""
-            parts.append(f"{address} {m.peak_out_db:.0f} dB{reduction}")
-        line = f"{'  '.join(parts)}  xruns {stream.xruns}"
-        print(f"\r\x1b[K{line[: os.get_terminal_size().columns - 1]}", end="", flush=True)
+app.command()(commands.devices)
+app.command()(commands.live)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -70,6 +70,7 @@ class Rack:
         self._format: tuple[float, int] | None = None
         self._latencies: dict[str, int] = {}
         self._live = False  # a live stream runs this rack's engine
+        self._listeners: list[Callable[[int, dict[str, Any]], None]] = []  # told what the engine is sent, by its number
         self._mapping: dict[str, Effect] = {}
         self._adopt()
 
@@ -102,7 +103,7 @@ class Rack:
             self._first[address] = first
             first += len(effect.card.addresses)
             effect._owner = weakref.ref(self)
-            effect._attach(address, self._on_change(address, effect), self._on_bypass(index), self._on_rebuild)
+            effect._attach(address, self._on_change(address, effect), self._on_bypass(address, index), self._on_rebuild)
         self._keys = sorted({e.key for e in effects if e.key is not None})
 
     def _on_change(self, address: str, effect: Effect) -> Any:
@@ -110,13 +111,13 @@ class Rack:
 
         def changed(name: str, value: Value) -> None:
             if self._engine is None:
-                return
+                return  # what sounds is told of by what is sent
             p = effect.card.addresses[name]
             if p.rebuilds or self._latency_of(effect) != self._latencies.get(address, 0):
                 self._swap()  # with the latency the delays beside change
             else:
                 index = self._first[address] + order[name]
-                self._send(lambda e: e.set_parameter(index, p.to_engine(value)))
+                self._send(lambda e: e.set_parameter(index, p.to_engine(value)), {"set": f"{address}.{name}", "to": value})
 
         return changed
 
@@ -124,20 +125,25 @@ class Rack:
         if self._engine is not None:
             self._swap()
 
-    def _on_bypass(self, index: int) -> Any:
+    def _on_bypass(self, address: str, index: int) -> Any:
         def bypassed(on: bool) -> None:
             if self._engine is not None:
-                self._send(lambda e: e.set_bypass(index, on))
+                self._send(lambda e: e.set_bypass(index, on), {"bypass": address, "to": on})
 
         return bypassed
 
-    def _send(self, message: Any) -> None:
+    def _send(self, message: Any, change: dict[str, Any]) -> None:
         """Hand a message to the audio thread; a full queue is emptied by running the stream on."""
         engine = self._engine
-        if engine is not None and not message(engine):
+        if engine is None:
+            return
+        number = message(engine)
+        if not number:
             raise RuntimeError(
                 "16384 changes wait because the stream has not run since; process blocks, or change less between them"
             )
+        for listener in tuple(self._listeners):
+            listener(number, change)
 
     def _latency_of(self, effect: Effect) -> int:
         """Frames that an effect holds back at the stream's rate."""
@@ -151,7 +157,7 @@ class Rack:
         assert self._format is not None
         self._check(*self._format)
         node = self._node(self._root, *self._format)
-        self._send(lambda e: e.swap(node))
+        self._send(lambda e: e.swap(node), {"rack": self.name})
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
 
     def _node(self, item: Effect | Chain | Parallel, sample_rate: float, channels: int) -> _engine.Node:
@@ -458,6 +464,26 @@ class Rack:
         assert self._format is not None
         right = block.dtype == np.float32 and block.ndim == 2 and block.flags.c_contiguous
         return bool(right and block.shape[0] == self._format[1] and not self._keys)
+
+    def _hand_over(self, other: Rack) -> None:
+        """Let another rack sound in this one's stream: a crossfade, and the stream is the other's."""
+        if other is self or self._engine is None or self._format is None:
+            return
+        other._not_live("taking over a live stream")
+        if other._keys != self._keys:
+            raise ValueError(
+                f"rack {other.name!r} listens to other sidechains ({', '.join(other._keys) or 'none'}) than the one that "
+                f"sounds ({', '.join(self._keys) or 'none'}); open the stream with it"
+            )
+        before = other._engine, other._format, other._listeners
+        other._engine, other._format, other._listeners = self._engine, self._format, self._listeners
+        try:
+            other._swap()
+        except (ValueError, RuntimeError):
+            other._engine, other._format, other._listeners = before
+            raise
+        other._live, self._live = self._live, False
+        self._engine, self._listeners = None, []
 
     @property
     def latency_frames(self) -> int:

@@ -28,7 +28,7 @@ from .starts import analysed
 from .structures import ROUNDS, Structure, combinations, open_choices, survivors
 
 if TYPE_CHECKING:
-    from ..live_stream import LiveStream
+    from ..stage.stream import LiveStream
 
 SHORTEST_WINDOW_S = 0.5
 

@@ -11,7 +11,7 @@ from ..tree import shape_of
 from ..twins.rack_twin import RackTwin
 
 if TYPE_CHECKING:
-    from ..live_stream import LiveStream
+    from ..stage.stream import LiveStream
 
 VALUES_EVERY, RESOURCES_EVERY = 3, 30  # steps; a network or response is built anew and faded in
 

@@ -1,0 +1,38 @@
+// The engine as Python sees it: a rack that may be used from any thread.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "engine/rack.h"
+
+namespace twinrack {
+
+using Array = pybind11::array_t<float, pybind11::array::c_style>;
+
+// One call to `process` at a time, and the GIL is free meanwhile.
+class Engine {
+ public:
+  Engine(const Node& root, double sample_rate, int channels, std::int64_t first_frame)
+      : rack_(std::make_shared<Rack>(root, Format{sample_rate, channels}, first_frame)) {}
+
+  Array process(const Array& x, const std::vector<Array>& keys);
+  void automate(std::vector<int> parameters, const Array& curves);
+  Array trace() const;
+
+  Rack& rack() { return *rack_; }
+  std::shared_ptr<Rack> shared() { return rack_; }
+
+ private:
+  std::shared_ptr<Rack> rack_;
+  std::mutex mutex_;
+};
+
+std::vector<std::vector<float>> rows_of(const Array& array);
+void bind_live(pybind11::module_& m);
+
+}  // namespace twinrack

@@ -1,0 +1,45 @@
+// The processor's own clock, which the audio thread may read: no call of the system. What a tick of it is, is measured
+// elsewhere (`ticks_per_second`), once.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <thread>
+
+#include "rt/realtime.h"
+
+#if defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+#include <intrin.h>
+#endif
+
+namespace twinrack {
+
+inline std::uint64_t clock_ticks() noexcept TR_RT {
+#if defined(__x86_64__) || defined(__i386__)
+  return __builtin_ia32_rdtsc();
+#elif defined(_M_X64) || defined(_M_IX86)
+  return __rdtsc();
+#elif defined(__aarch64__)
+  std::uint64_t now = 0;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(now));
+  return now;
+#else
+  return 0;
+#endif
+}
+
+// Takes 10 ms, once; never on the audio thread.
+inline double ticks_per_second() {
+  static const double found = [] {
+    using Clock = std::chrono::steady_clock;
+    const auto begin = Clock::now();
+    const std::uint64_t first = clock_ticks();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const std::uint64_t last = clock_ticks();
+    const std::chrono::duration<double> took = Clock::now() - begin;
+    return static_cast<double>(last - first) / took.count();
+  }();
+  return found;
+}
+
+}  // namespace twinrack

@@ -1,0 +1,135 @@
+"""`twinrack devices` and `twinrack live`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+RackOption = Annotated[list[Path], typer.Option("--rack", help="Patch: a .rack.json file; once for every line.")]
+
+
+def devices() -> None:
+    """List the audio devices."""
+    from .stream import devices as find
+
+    found = find()
+    if not found:
+        print("no audio device; plug one in, or start a server such as JACK")
+    for device in found:
+        print(device)
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option} {text!r} is no list of channel numbers such as 1,2") from None
+
+
+def _block(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit():
+        raise ValueError(f'--block {text!r} is neither "auto" nor a whole number of frames')
+    return int(text)
+
+
+def _sidechains(given: list[str]) -> dict[str, list[int]]:
+    found = {}
+    for text in given:
+        name, equals, numbers = text.partition("=")
+        if not equals:
+            raise ValueError(f"--sidechain {text!r} is not NAME=CHANNEL, such as voice=2")
+        found[name] = _numbers(numbers, "--sidechain")
+    return found
+
+
+def live(
+    rack: RackOption,
+    source: Annotated[str | None, typer.Option("--input", help="Input device: number or part of its name.")] = None,
+    output: Annotated[str | None, typer.Option(help="Output device: number or part of its name.")] = None,
+    block: Annotated[str, typer.Option(help='Frames per callback, 1 to 8192; "auto": the smallest that is stable.')] = "auto",
+    rate: Annotated[float | None, typer.Option(help="Sample rate in Hz; the device's without it.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1 to 16.")] = None,
+    inputs: Annotated[list[str] | None, typer.Option(help="Device inputs of a line, such as 1,1; once for every line.")] = None,
+    outputs: Annotated[list[str] | None, typer.Option(help="Device outputs of a line, such as 1,2.")] = None,
+    sidechain: Annotated[list[str] | None, typer.Option(help="NAME=CHANNEL: the input that a sidechain hears.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after so long; without it, at Ctrl-C.")] = None,
+    limiter: Annotated[bool, typer.Option(help="The safety limiter at -0.3 dBFS.")] = True,
+    mute_on_fault: Annotated[bool, typer.Option(help="Silence for 0.1 s after numbers that are not finite.")] = True,
+    howl_duck: Annotated[bool, typer.Option(help="Turn the sound down when it begins to howl.")] = True,
+) -> None:
+    """Play live through one rack, or several with inputs and outputs of their own."""
+    from ..patch import load
+    from .line import Line
+    from .stream import LiveStream, Safety
+
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"--seconds {seconds:g} is not above 0")
+    keys = _sidechains(sidechain or [])
+    lines: list[Line] = []
+    for index, path in enumerate(rack):
+        loaded = load(path)
+        name = loaded.name if loaded.name.isidentifier() else "rack"
+        if any(line.name == name for line in lines):
+            name = f"{name}_{index + 1}"
+        lines.append(
+            Line(
+                loaded,
+                name,
+                inputs=_numbers(inputs[index], "--inputs") if inputs and index < len(inputs) else None,
+                outputs=_numbers(outputs[index], "--outputs") if outputs and index < len(outputs) else None,
+                sidechain={k: v for k, v in keys.items() if k in loaded.sidechains},
+            )
+        )
+    stream = LiveStream(
+        lines,
+        input=source,
+        output=output,
+        block_size=_block(block),
+        sample_rate=rate,
+        channels=channels,
+        safety=Safety(limiter=limiter, mute_on_fault=mute_on_fault, howl_duck=howl_duck),
+        on_event=lambda event: _say(f"{event.kind}: {event.words}"),
+    )
+    try:
+        with stream:
+            _introduce(stream)
+            _watch(stream, seconds)
+    except KeyboardInterrupt:
+        pass
+    _say(f"{stream.frames / stream.sample_rate:.1f} s played, {stream.xruns} xruns, {stream.late_callbacks} of them ours")
+
+
+def _introduce(stream: Any) -> None:
+    names = " + ".join(line.rack.name for line in stream.lines.values())
+    print(f"{stream.input.name} → {names} → {stream.output.name} ({stream.output.host_api})")
+    parts = ", ".join(f"{what} {ms:.1f}" for what, ms in stream.latencies_ms().items())
+    print(f"{stream.sample_rate:g} Hz, blocks of {stream.block_size} frames; latency {stream.latency_ms:.1f} ms ({parts})")
+    for note in stream.notes:
+        print(f"note: {note}")
+    print("Ctrl-C ends it", flush=True)
+
+
+def _say(words: str) -> None:
+    start = "\r\x1b[K" if sys.stdout.isatty() else ""
+    print(f"{start}{words}", flush=True)
+
+
+def _watch(stream: Any, seconds: float | None) -> None:
+    end = None if seconds is None else time.monotonic() + seconds
+    while end is None or time.monotonic() < end:
+        time.sleep(0.1 if end is None else min(0.1, max(0.0, end - time.monotonic())))
+        if not sys.stdout.isatty():
+            continue
+        parts = []
+        for address, m in stream.meters().items():
+            reduction = f" -{m.gain_reduction_db:.1f}" if m.gain_reduction_db > 0.05 else ""
+            parts.append(f"{address} {m.peak_out_db:.0f} dB{reduction}")
+        line = f"{'  '.join(parts)}  xruns {stream.xruns}"
+        print(f"\r\x1b[K{line[: os.get_terminal_size().columns - 1]}", end="", flush=True)

@@ -1,0 +1,81 @@
+"""A line: a rack, the inputs that it hears and the outputs where it is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .. import _engine
+from ..rack import Rack
+
+LOWEST_DB, HIGHEST_DB = -100.0, 24.0
+
+
+@dataclass
+class Line:
+    """One of several racks of a live stream.
+
+    Args:
+        rack: what its inputs go through; it has as many channels as `inputs` and `outputs`.
+        name: how it is addressed; letters, digits and underscores. Without, the rack's name where that can be one.
+        inputs: numbers of the device's inputs, from 1, one for each channel; [1, 1] brings a microphone to both sides.
+            Without, as many as the stream has channels, the last one for those that the device lacks.
+        outputs: numbers of the device's outputs, from 1, one for each channel; 0 for a channel that is not heard.
+        level_db: -100 to 24 dB; -100 is silence.
+        mute: True is silence; the change fades over 10 ms.
+        sidechain: for every sidechain that the rack listens to, the inputs it hears.
+    """
+
+    rack: Rack
+    name: str = ""
+    inputs: Sequence[int] | None = None
+    outputs: Sequence[int] | None = None
+    level_db: float = 0.0
+    mute: bool = False
+    sidechain: Mapping[str, int | Sequence[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            self.name = self.rack.name if self.rack.name.isidentifier() else "rack"
+        if not self.name.isidentifier():
+            raise ValueError(f"line name {self.name!r} cannot be addressed; use letters, digits and underscores")
+        self.check_level(self.level_db)
+        for name in self.sidechain:
+            if name not in self.rack.sidechains:
+                heard = ", ".join(self.rack.sidechains) or "none"
+                raise ValueError(f"line {self.name!r}: the rack listens to no sidechain {name!r}; it listens to: {heard}")
+        for name in self.rack.sidechains:
+            if name not in self.sidechain:
+                raise ValueError(
+                    f"line {self.name!r}: the rack listens to sidechain {name!r}; say which input that is: "
+                    f"sidechain={{{name!r}: 2}}"
+                )
+
+    def check_level(self, level_db: float) -> None:
+        if not LOWEST_DB <= level_db <= HIGHEST_DB:
+            raise ValueError(f"level_db = {level_db:g} of line {self.name!r} is outside {LOWEST_DB:g} to {HIGHEST_DB:g}")
+
+    @property
+    def keys(self) -> list[list[int]]:
+        """Inputs of the sidechains in the rack's order, from 1."""
+        found = [self.sidechain[name] for name in self.rack.sidechains]
+        return [[k] if isinstance(k, int) else list(k) for k in found]
+
+    def fill_in(self, channels: int, device_inputs: int, device_outputs: int) -> None:
+        """Channels that were not given, and a refusal of those that the devices lack."""
+        if self.inputs is None:
+            count = channels if self.outputs is None else len(self.outputs)
+            self.inputs = [min(c + 1, device_inputs) for c in range(count)]
+        if self.outputs is None:
+            self.outputs = [c + 1 if c < device_outputs else 0 for c in range(len(self.inputs))]
+        if not 1 <= len(self.inputs) <= _engine.MAX_CHANNELS or len(self.inputs) != len(self.outputs):
+            raise ValueError(
+                f"line {self.name!r} has {len(self.inputs)} inputs and {len(self.outputs)} outputs; give equally many, "
+                f"1 to {_engine.MAX_CHANNELS}"
+            )
+        for n in [*self.inputs, *(k for key in self.keys for k in key)]:
+            if not isinstance(n, int) or not 0 <= n <= device_inputs:
+                raise ValueError(f"line {self.name!r} hears input {n!r}; the device has inputs 1 to {device_inputs}")
+        for n in self.outputs:
+            if not isinstance(n, int) or not 0 <= n <= device_outputs:
+                raise ValueError(f"line {self.name!r} goes to output {n!r}; the device has outputs 1 to {device_outputs}")

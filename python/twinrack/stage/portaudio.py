@@ -1,0 +1,287 @@
+"""Devices through PortAudio (python-sounddevice): ALSA, CoreAudio, WASAPI. The callback is C++.
+
+PortAudio gives no notice of a device that is gone, and its calls may then never return. So whatever could hang runs beside
+the caller, with an end to its patience; a library that hangs is left as it is, and a fresh copy of it loaded instead.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .. import _engine
+from .device import Device
+
+PATIENCE_S = 2.0
+SILENT_CALLBACKS_S = 0.3  # so long without a callback, and the device counts as lost
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the audio libraries from writing to the terminal while they look around; errors are raised, not printed."""
+    sys.stderr.flush()
+    saved, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nothing)
+
+
+def within(seconds: float, work: Callable[[], object]) -> bool:
+    """Run `work` beside; False when it has not come back by then (it goes on, and is forgotten). Its errors are raised."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="twinrack-patience", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    return not thread.is_alive()
+
+
+class _Library:
+    """sounddevice, started when it is needed and ended when it is not."""
+
+    def __init__(self) -> None:
+        self._module: Any = None
+        self._users = 0
+        self._stuck = False
+        self._path: str | None = None
+        self._lock = threading.RLock()
+
+    def module(self) -> Any:
+        if self._module is None:
+            try:
+                with quiet():
+                    import sounddevice
+            except OSError as error:
+                raise OSError(
+                    f"PortAudio is missing ({error}); install libportaudio2 (Debian, Ubuntu) or portaudio (Homebrew)"
+                ) from None
+            atexit.unregister(sounddevice._exit_handler)  # it may hang; `_at_exit` does not
+            atexit.register(self._at_exit)
+            self._module = sounddevice
+            maps = Path("/proc/self/maps")  # Linux; elsewhere a library that hangs stays
+            lines = maps.read_text().splitlines() if maps.exists() else []
+            self._path = next((line.split()[-1] for line in lines if "libportaudio" in line), None)
+            if not self._users:
+                self._end()
+        return self._module
+
+    def _at_exit(self) -> None:
+        if self._module is not None and not self._stuck:
+            self._end()
+
+    def _end(self) -> None:
+        sd = self._module
+        while sd._initialized:
+            with quiet():
+                if not within(PATIENCE_S, sd._terminate):
+                    self.give_up()
+                    return
+
+    def give_up(self) -> None:
+        """Leave the library as it is; what uses it next gets a copy of its own."""
+        self._stuck = True
+
+    def acquire(self) -> Any:
+        with self._lock:
+            sd = self.module()
+            if self._stuck:
+                self._fresh(sd)
+            if not self._users:
+                with quiet():
+                    if not within(PATIENCE_S + 3.0, sd._initialize):
+                        self.give_up()
+                        raise OSError("PortAudio does not answer; an audio server hangs: restart it")
+            self._users += 1
+            return sd
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users and not self._stuck:
+                self._end()
+
+    def _fresh(self, sd: Any) -> None:
+        if self._path is None:
+            raise OSError("PortAudio hangs since its device was lost; start the program anew")
+        with tempfile.TemporaryDirectory(prefix="twinrack-") as folder:
+            copy = shutil.copy(self._path, Path(folder) / f"portaudio-{time.monotonic_ns()}.so")
+            sd._lib = sd._ffi.dlopen(str(copy))
+        sd._initialized = 0
+        self._stuck, self._users = False, 0
+
+
+LIBRARY = _Library()
+
+
+def find() -> list[Device]:
+    """All devices that PortAudio knows now."""
+    sd = LIBRARY.acquire()
+    try:
+        apis, found = sd.query_hostapis(), sd.query_devices()
+        default = tuple(sd.default.device)
+    finally:
+        LIBRARY.release()
+    return [
+        Device(
+            index=i,
+            name=d["name"],
+            host_api=apis[d["hostapi"]]["name"],
+            inputs=d["max_input_channels"],
+            outputs=d["max_output_channels"],
+            sample_rate=d["default_samplerate"],
+            latency_ms=1000 * d["default_low_output_latency"],
+            default=i in default,
+        )
+        for i, d in enumerate(found)
+    ]
+
+
+class PortAudioHost:
+    """A stream of PortAudio between an input and an output device, of one clock or of two."""
+
+    def __init__(self, input: Device, output: Device, block_size: int, sample_rate: float | None) -> None:
+        self.input, self.output = input, output
+        self.block_size = block_size
+        self.sample_rate = float(sample_rate or output.sample_rate)
+        self.realtime: bool | None = None  # PortAudio does not tell
+        self._streams: list[Any] = []
+        self._bridge: Any = None
+        self._callback: Any = None
+        self._seen, self._seen_at = -1, time.monotonic()
+        self._sd = LIBRARY.acquire()
+        self._held = True
+
+    def attach(self, mixer: _engine.Mixer, inputs: int, outputs: int) -> None:
+        """Open the device with so many channels.
+
+        Raises:
+            OSError: it cannot do this; one sentence says what it could.
+        """
+        one_clock = self.input.host_api == self.output.host_api and self._same_card()
+        if not one_clock:
+            rate = self.input.sample_rate
+            delay = 3 * self.block_size + round(0.004 * rate)
+            self._bridge = _engine.Bridge(max(inputs, 1), rate, self.sample_rate, delay)
+        self._callback = _engine.PortAudioCallback(mixer, self._bridge)
+        ours = self._callback
+        if one_clock:
+            pair, counts, kind = (self.input.index, self.output.index), (inputs, outputs), "duplex"
+            self._open(kind, pair, counts, self.sample_rate, ours.entry(), ours.user)
+        else:
+            self._open("output", self.output.index, outputs, self.sample_rate, ours.entry(), ours.user)
+            entry = ours.bridge_entry()
+            self._open("input", self.input.index, inputs, self.input.sample_rate, entry, self._bridge.user)
+
+    def _same_card(self) -> bool:
+        """Whether both belong together as far as one can see: servers and pairs of one card do."""
+        a, b = self.input, self.output
+        return a.index == b.index or a.name == b.name or (a.inputs > 0 and a.name.split(":")[0] == b.name.split(":")[0])
+
+    def _open(self, kind: str, device: Any, channels: Any, rate: float, entry: int, user: int) -> None:
+        sd, ffi = self._sd, self._sd._ffi
+        try:
+            with quiet():
+                stream = sd._StreamBase(
+                    kind=kind,
+                    samplerate=rate,
+                    blocksize=self.block_size,
+                    device=device,
+                    channels=channels,
+                    dtype="float32",
+                    latency="low",
+                    callback=ffi.cast("PaStreamCallback *", entry),
+                    userdata=ffi.cast("void *", user),
+                    wrap_callback=None,
+                )
+        except sd.PortAudioError as error:
+            raise OSError(self._why(str(error))) from None
+        self._streams.append(stream)
+
+    def _why(self, words: str) -> str:
+        where = f"{self.input.name} → {self.output.name}"
+        words = words.split(" [")[0].removeprefix("Error opening Stream: ").removeprefix("Error opening _StreamBase: ")
+        if "sample rate" in words.lower():
+            rates = {self.input.sample_rate, self.output.sample_rate}
+            return f"{where} cannot run at {self.sample_rate:g} Hz; use --rate {' or '.join(f'{r:g}' for r in sorted(rates))}"
+        return f"{where} cannot be opened: {words}; see `twinrack devices`"
+
+    def start(self) -> None:
+        self._seen_at = time.monotonic()
+        try:
+            for stream in self._streams:
+                stream.start()
+        except self._sd.PortAudioError as error:
+            raise OSError(self._why(str(error))) from None
+
+    @property
+    def lost(self) -> str | None:
+        """Why the device counts as lost; None while it calls."""
+        count, now = self._callback.load["callbacks"], time.monotonic()
+        if count != self._seen:
+            self._seen, self._seen_at = count, now
+            return None
+        limit = max(SILENT_CALLBACKS_S, 10 * self.block_size / self.sample_rate)
+        return f"{self.output.name} calls no more" if now - self._seen_at > limit else None
+
+    @property
+    def load(self) -> dict[str, Any]:
+        return dict(self._callback.load)
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """How much faster the input's clock runs than the output's; None where both have one clock."""
+        return None if self._bridge is None else float(self._bridge.drift_ppm)
+
+    @property
+    def latency_frames(self) -> tuple[float, float]:
+        """Of the input and of the output, as PortAudio reports them; a bridge counts to the input."""
+        first = self._streams[0].latency
+        if self._bridge is None:
+            return first[0] * self.sample_rate, first[1] * self.sample_rate
+        waits = self._bridge.waiting / self.input.sample_rate + self._streams[1].latency
+        return waits * self.sample_rate, first * self.sample_rate
+
+    def close(self) -> None:
+        """End the stream and free the device; never hangs."""
+        if not self._held:
+            return
+        self._held = False
+
+        def end() -> None:
+            for stream in self._streams:
+                with quiet():
+                    stream.stop()
+                    stream.close()
+
+        try:
+            done = within(PATIENCE_S, end)
+        except self._sd.PortAudioError:
+            done = False
+        if not done:
+            LIBRARY.give_up()
+            _left_behind.append(self)  # the device may call into it for ever
+        LIBRARY.release()
+
+
+_left_behind: list[PortAudioHost] = []

@@ -1,0 +1,596 @@
+"""A live stream: the lines of racks that sound, the devices they sound on, and what happens when a device is lost."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _engine
+from ..audio import Audio, as_planar
+from ..files import read_audio
+from ..rack import Meter, Rack
+from . import jack_server, portaudio
+from .device import JACK, Device, choose
+from .line import LOWEST_DB, Line
+
+FADE_LIMIT_S = 1.0
+WATCH_S = 0.05
+LISTEN = ("rack", "dry", "target")
+BLOCKS = (32, 64, 128, 256, 512, 1024)  # what `block_size=None` tries
+TRIAL_S, TRIAL_LOAD = 0.4, 0.7
+Recording = npt.ArrayLike | str | os.PathLike[str]
+Host = jack_server.JackHost | portaudio.PortAudioHost
+log = logging.getLogger("twinrack.live")
+# Streams that hold a device: the server calls into them until they are stopped, whoever else forgets them.
+_open: set[LiveStream] = set()
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a stream: when (seconds since it began), what, and a sentence about it.
+
+    `kind` is "lost", "returned", "howl", "fault", "limit", "record" or "reload".
+    """
+
+    at_s: float
+    kind: str
+    words: str
+
+
+@dataclass
+class Safety:
+    """What protects ears and loudspeakers; all of it is on unless switched off by name.
+
+    Args:
+        limiter: no output sample above `ceiling_db`. It holds nothing back and leaves what is below exactly as it is.
+        ceiling_db: -40 to 0 dBFS.
+        mute_on_fault: silence for 0.1 s when an effect gives numbers that are not finite (it is then reset and fades in).
+        howl_duck: turns the sound down by 26 dB for 0.3 s when a microphone and a loudspeaker begin to howl.
+    """
+
+    limiter: bool = True
+    ceiling_db: float = -0.3
+    mute_on_fault: bool = True
+    howl_duck: bool = True
+
+    def __post_init__(self) -> None:
+        if not -40.0 <= self.ceiling_db <= 0.0:
+            raise ValueError(f"ceiling_db = {self.ceiling_db:g} is outside -40 to 0 dBFS")
+
+    def requests(self) -> Iterable[tuple[_engine.Ask, float]]:
+        ask = _engine.Ask
+        yield ask.limiter, float(self.limiter)
+        yield ask.ceiling, 10.0 ** (self.ceiling_db / 20.0)
+        yield ask.mute_on_fault, float(self.mute_on_fault)
+        yield ask.howl_duck, float(self.howl_duck)
+
+
+def devices() -> list[Device]:
+    """All audio devices there are now; `index` is the number by which one is chosen.
+
+    Raises:
+        OSError: neither PortAudio nor JACK is installed.
+    """
+    found = jack_server.find()
+    try:
+        others = portaudio.find()
+    except OSError:
+        if not found:
+            raise
+        others = []
+    numbered = [*found, *others]
+    return [Device(**{**vars(d), "index": i}) for i, d in enumerate(numbered)]
+
+
+def _at_host(device: Device) -> Device:
+    """With the number that PortAudio knows it by."""
+    for d in portaudio.find():
+        if (d.name, d.host_api) == (device.name, device.host_api):
+            return d
+    raise OSError(f"{device.name} is gone; see `twinrack devices`")
+
+
+def _recordings(play: tuple[Recording, Recording | None], rate: float) -> tuple[Audio, Audio]:
+    """Dry and target, (channels, frames); a target that is None has no channels."""
+    if play[0] is None:
+        raise ValueError("play has no dry recording; give (dry, target), the target may be None")
+    found = []
+    for given, what in zip(play, ("dry", "target"), strict=True):
+        if given is None:
+            continue
+        if isinstance(given, str | os.PathLike):
+            x, own = read_audio(given)
+            if own != rate:
+                raise ValueError(
+                    f"{given} has {own:g} Hz, the stream {rate:g} Hz; resample it, or open the stream with that rate"
+                )
+        else:
+            x = as_planar(given, what)[0]
+        if x.shape[1] == 0 or not np.isfinite(x).all():
+            raise ValueError(f"the {what} recording is empty or holds samples that are not finite")
+        found.append(np.ascontiguousarray(x, np.float32))
+    if len(found) == 2 and found[0].shape[1] != found[1].shape[1]:
+        raise ValueError(f"dry has {found[0].shape[1]} frames, target {found[1].shape[1]}; make them equal")
+    return found[0], found[1] if len(found) == 2 else np.zeros((0, found[0].shape[1]), np.float32)
+
+
+def _lock_memory() -> str | None:
+    """Keep the program's memory from being paged out; a sentence when that is refused."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if limit != resource.RLIM_INFINITY and os.geteuid() != 0:
+        return (
+            "memory is not locked: the limit is "
+            f"{limit // 1024} KiB; put `@audio - memlock unlimited` into /etc/security/limits.d/audio.conf and log in anew"
+        )
+    current, future = 1, 2
+    if ctypes.CDLL(None, use_errno=True).mlockall(current | future) != 0:
+        return f"memory is not locked: {os.strerror(ctypes.get_errno())}"
+    return None
+
+
+class LiveStream:
+    """Racks that sound. Use it in a `with` block, or call `start` and `stop`.
+
+    Attributes:
+        lines: the racks with their inputs and outputs, by name.
+        input, output: the devices.
+        sample_rate, block_size: what the stream runs at.
+        events: what happened to it, oldest first; `on_event` is called with each.
+        notes: sentences about what could be better here (priority, locked memory).
+    """
+
+    def __init__(
+        self,
+        rack: Rack | Sequence[Line],
+        *,
+        input: int | str | None = None,
+        output: int | str | None = None,
+        block_size: int | None = None,
+        sample_rate: float | None = None,
+        channels: int | None = None,
+        sidechain: Mapping[str, int | Sequence[int]] | None = None,
+        play: tuple[Recording, Recording | None] | None = None,
+        safety: Safety | None = None,
+        name: str = "twinrack",
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        if block_size is not None and (not isinstance(block_size, int) or not 1 <= block_size <= 8192):
+            raise ValueError(f"block_size = {block_size!r} is no whole number from 1 to 8192 frames")
+        there = devices()
+        self.input = choose(there, input, "input")
+        self.output = choose(there, output, "output")
+        if channels is None:
+            channels = max(1, min(self.output.outputs, 2))
+        if not isinstance(channels, int) or not 1 <= channels <= _engine.MAX_CHANNELS:
+            raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
+        lines = [Line(rack, sidechain=sidechain or {})] if isinstance(rack, Rack) else list(rack)
+        if not lines:
+            raise ValueError("a live stream needs a rack, or at least one line")
+        self.lines: dict[str, Line] = {line.name: line for line in lines}
+        if len(self.lines) < len(lines):
+            raise ValueError("two lines have the same name; give each a name of its own")
+        for line in lines:
+            line.fill_in(channels, self.input.inputs, self.output.outputs)
+            line.rack._not_live("a second live stream")
+        self._inputs = max(
+            (n for line in lines for n in [*(line.inputs or ()), *(k for key in line.keys for k in key)]), default=0
+        )
+        self._outputs = max((n for line in lines for n in line.outputs or ()), default=0)
+        self.safety = safety or Safety()
+        self.events: list[Event] = []
+        self.notes: list[str] = []
+        self.on_event = on_event
+        self._name, self._wanted_rate, self._wanted_block = name, sample_rate, block_size
+        self._lock = threading.RLock()
+        self._changed: list[Callable[[], None]] = []  # told when the mixer is another one
+        self._began = time.monotonic()
+        self._running = False
+        self._end = threading.Event()
+        self._listen, self._plays, self._play = "rack", play is not None, play
+        self._targets = False
+        self._host = self._open_host()
+        try:
+            self._make_mixer()
+            self._host.attach(self._mixer, self._inputs, self._outputs)
+        except BaseException:
+            self._host.close()
+            raise
+        self._past = {"callbacks": 0, "frames": 0, "late": 0, "flagged": 0}
+        for line in lines:
+            line.rack._live = True
+        _open.add(self)
+
+    # --- the device ------------------------------------------------------------------------------------------------
+
+    def _open_host(self) -> Host:
+        if (self.input.host_api == JACK) != (self.output.host_api == JACK):
+            raise OSError(
+                f"{self.input.name} ({self.input.host_api}) and {self.output.name} ({self.output.host_api}) cannot be joined; "
+                "take both from JACK, or none"
+            )
+        if self.output.host_api == JACK:
+            return jack_server.JackHost(self.input, self.output, self._wanted_block, self._wanted_rate, self._name)
+        block = self._wanted_block or 64
+        return portaudio.PortAudioHost(_at_host(self.input), _at_host(self.output), block, self._wanted_rate)
+
+    def _make_mixer(self) -> None:
+        """Engines and mixer at the host's rate. What the racks hold, they keep."""
+        rate = self._host.sample_rate
+        lines = []
+        for line in self.lines.values():
+            assert line.inputs is not None
+            assert line.outputs is not None
+            live, line.rack._live = line.rack._live, False
+            line.rack.prepare(rate, len(line.inputs))
+            line.rack._live = live
+            keys = [[k - 1 for k in key] for key in line.keys]
+            lines.append((line.rack._engine, [n - 1 for n in line.inputs], keys, [n - 1 for n in line.outputs]))
+        self._mixer = _engine.Mixer(lines, self._inputs, self._outputs, rate)
+        if self._play is not None:
+            dry, target = _recordings(self._play, rate)
+            self._targets = target.shape[0] > 0
+            self._mixer.play(dry, target)
+        for what, value in self.safety.requests():
+            self._mixer.ask(what, 0, value)
+        for index, line in enumerate(self.lines.values()):
+            self._mixer.ask(_engine.Ask.level, index, self._level(line))
+        self._mixer.ask(_engine.Ask.listen, LISTEN.index(self._listen), 1.0)
+        self._seen_state = (0, 0)
+        for changed in self._changed:
+            changed()
+
+    @staticmethod
+    def _level(line: Line) -> float:
+        return 0.0 if line.mute or line.level_db <= LOWEST_DB else float(10.0 ** (line.level_db / 20.0))
+
+    def ask(self, what: _engine.Ask, index: int, value: float) -> int:
+        """Ask the mixer for something; the number of the request."""
+        number = self._mixer.ask(what, index, value)
+        if not number:
+            raise RuntimeError("1024 requests wait because the device does not call; is it lost?")
+        return int(number)
+
+    def start(self) -> None:
+        """Begin; the sound fades in over 10 ms. A lost device is waited for, and taken again when it returns.
+
+        Raises:
+            OSError: the device refuses.
+        """
+        if self._running:
+            return
+        refused = _lock_memory()
+        self.notes = [refused] if refused else []
+        if self._wanted_block is None:
+            self._settle()
+        self._host.start()
+        self._mixer.ask(_engine.Ask.fade, 0, 1.0)
+        if self._host.realtime is False:
+            self.notes.append(
+                "the JACK server runs without real-time priority, so small blocks may be late: start it with -R as a user "
+                "who may (`@audio - rtprio 95` in /etc/security/limits.d/audio.conf, or rtkit)"
+            )
+        self._running = True
+        self._watcher = threading.Thread(target=self._watch, name="twinrack-watch", daemon=True)
+        self._watcher.start()
+
+    def _settle(self) -> None:
+        """The smallest block that runs without a late callback, tried in silence. A server that others use keeps its own."""
+        host = self._host
+        if isinstance(host, jack_server.JackHost) and host.others:
+            self._wanted_block = host.block_size
+            return
+        for block in BLOCKS:
+            self._host.close()
+            self._wanted_block = block
+            try:
+                self._host = self._open_host()
+                self._make_mixer()
+                self._host.attach(self._mixer, self._inputs, self._outputs)
+                self._host.start()
+            except OSError:
+                if block == BLOCKS[-1]:
+                    raise
+                continue
+            time.sleep(0.1)
+            before = self._host.load
+            time.sleep(TRIAL_S)
+            load = self._host.load
+            calls = load["callbacks"] - before["callbacks"]
+            late = load["flagged"] - before["flagged"] + load["late"] - before["late"]
+            share = (load["sum"] - before["sum"]) / max(calls, 1)
+            if calls and not late and share < TRIAL_LOAD:
+                break
+        self._host.close()
+        self._host = self._open_host()
+        self._make_mixer()
+        self._host.attach(self._mixer, self._inputs, self._outputs)
+
+    def stop(self) -> None:
+        """Fade out, end the stream and free the device. Never hangs, also when the device is gone."""
+        if self not in _open:
+            return
+        self._end.set()
+        if self._running and threading.current_thread() is not self._watcher:
+            self._watcher.join(FADE_LIMIT_S)
+        with self._lock:
+            if self._running and self._host.lost is None:
+                self._mixer.ask(_engine.Ask.fade, 0, 0.0)
+                before, end = self._mixer.frame, time.monotonic() + FADE_LIMIT_S
+                while not self._mixer.silent and time.monotonic() < end:
+                    time.sleep(0.002)
+                    if self._mixer.frame == before and time.monotonic() > end - 0.5:
+                        break  # the server calls no more
+            self._running = False
+            self._keep_count()
+            self._host.close()
+            for line in self.lines.values():
+                line.rack._live = False
+            _open.discard(self)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    # --- what happens ----------------------------------------------------------------------------------------------
+
+    def tell(self, kind: str, words: str) -> None:
+        """Note an event."""
+        event = Event(time.monotonic() - self._began, kind, words)
+        self.events.append(event)
+        del self.events[:-1000]
+        log.info("%s: %s", kind, words)
+        if self.on_event is not None:
+            self.on_event(event)
+
+    def _watch(self) -> None:
+        while not self._end.wait(WATCH_S):
+            lost = self._host.lost
+            if lost is not None:
+                self._recover(lost)
+            else:
+                self._notice()
+
+    def _notice(self) -> None:
+        """Howls and faults, which the audio thread has counted."""
+        state = self._mixer.output_state()
+        howls, faults = self._seen_state
+        self._seen_state = (state.howls, state.fault_mutes)
+        self._state = state
+        if state.howls > howls:
+            self.tell("howl", f"feedback at {state.howl_hz:.0f} Hz; the sound was turned down for a moment")
+        if state.fault_mutes > faults:
+            bad = [a for line in self.lines.values() for a, m in line.rack.meters().items() if m.faults]
+            self.tell("fault", f"{', '.join(bad) or 'an effect'} gave numbers that are not finite; it was reset")
+
+    def _keep_count(self) -> None:
+        load = self._host.load
+        for key in self._past:
+            self._past[key] += load[key]
+
+    def _recover(self, lost: str) -> None:
+        """Wait for the device's return; what the racks hold is kept, and where the rate is the same also what they do."""
+        self.tell("lost", f"{lost}; waiting for its return")
+        rate = self._host.sample_rate
+        with self._lock:
+            self._keep_count()
+            self._host.close()
+        jack = isinstance(self._host, jack_server.JackHost)
+        if jack:
+            self._wanted_block = None  # whatever it returns with
+        while not self._end.wait(WATCH_S):
+            try:
+                if jack:
+                    jack_server.await_start()
+                with self._lock:
+                    if self._end.is_set():
+                        return
+                    host = self._open_host()
+                    try:
+                        self._host = host
+                        if host.sample_rate != rate:
+                            self._make_mixer()
+                        host.attach(self._mixer, self._inputs, self._outputs)
+                        host.start()
+                    except BaseException:
+                        host.close()
+                        raise
+                    self._mixer.ask(_engine.Ask.fade, 0, 1.0)
+            except OSError:
+                continue
+            except ValueError as error:  # a network that is for another rate, say
+                self.tell("lost", f"the device is back, but {error}; waiting for another rate")
+                time.sleep(1.0)
+                continue
+            self.tell("returned", f"{self.output.name} is back: {self.sample_rate:g} Hz, blocks of {self.block_size} frames")
+            return
+
+    # --- what is heard ---------------------------------------------------------------------------------------------
+
+    @property
+    def rack(self) -> Rack:
+        """The rack of the first line; assign another one, and the sound crossfades to it."""
+        return next(iter(self.lines.values())).rack
+
+    @rack.setter
+    def rack(self, other: Rack) -> None:
+        self.replace(next(iter(self.lines)), other)
+
+    def replace(self, line: str, other: Rack) -> None:
+        """Let another rack sound in a line: a crossfade over 21 ms.
+
+        Raises:
+            ValueError: it listens to other sidechains, or cannot run at this rate or number of channels.
+        """
+        with self._lock:
+            self.lines[line].rack._hand_over(other)
+            self.lines[line].rack = other
+
+    def level(self, line: str, level_db: float | None = None, mute: bool | None = None) -> None:
+        """Set the level of a line in dB, or mute it; the change takes at most 10 ms."""
+        found = self.lines[line]
+        if level_db is not None:
+            found.check_level(level_db)
+            found.level_db = float(level_db)
+        if mute is not None:
+            found.mute = bool(mute)
+        self.ask(_engine.Ask.level, list(self.lines).index(line), self._level(found))
+
+    def protect(self, **changes: Any) -> None:
+        """Switch a part of `safety` on or off by name, or move its ceiling: `stream.protect(limiter=False)`."""
+        self.safety = Safety(**{**vars(self.safety), **changes})
+        for what, value in self.safety.requests():
+            self.ask(what, 0, value)
+
+    @property
+    def listen(self) -> str:
+        """What is heard of the recordings that it plays: "rack", "dry" or "target"; a change fades over 10 ms."""
+        return self._listen
+
+    @listen.setter
+    def listen(self, to: str) -> None:
+        if not self._plays:
+            raise ValueError("the stream plays no recordings; open it with play=(dry, target)")
+        there = LISTEN if self._targets else LISTEN[:2]
+        if to not in there:
+            raise ValueError(f"listen = {to!r} is none of {', '.join(there)}")
+        self.ask(_engine.Ask.listen, LISTEN.index(to), 1.0)
+        self._listen = to
+
+    # --- what it reports -------------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> bool:
+        """True while the server calls."""
+        return self._running and self._host.lost is None
+
+    @property
+    def sample_rate(self) -> float:
+        """Frames a second."""
+        return self._host.sample_rate
+
+    @property
+    def block_size(self) -> int:
+        """Frames that the server hands over at once."""
+        return self._host.block_size
+
+    @property
+    def latency_ms(self) -> float:
+        """From input to output: what the server reports, and the longest lookahead of a line."""
+        return sum(self.latencies_ms().values())
+
+    def latencies_ms(self) -> dict[str, float]:
+        """Where the latency comes from: input, output, and each effect of the slowest line that holds the sound back.
+
+        What stands in parallel is counted as its slowest branch.
+        """
+        there, back = self._host.latency_frames
+        ms = 1000.0 / self.sample_rate
+        slowest = max(self.lines.values(), key=lambda line: line.rack.latency_frames)
+        found = {"input": there * ms, "output": back * ms}
+        effects = {a: n * ms for a, n in slowest.rack._latencies.items() if n}
+        if sum(effects.values()) > slowest.rack.latency_frames * ms + 1e-9:
+            effects = {f"rack {slowest.name}": slowest.rack.latency_frames * ms}
+        return {**found, **effects}
+
+    def _count(self, key: str) -> int:
+        now = 0 if not self._running else int(self._host.load[key])
+        return self._past[key] + now
+
+    @property
+    def xruns(self) -> int:
+        """How often the server said that sound was lost or came too late, since the start."""
+        return self._count("flagged")
+
+    @property
+    def late_callbacks(self) -> int:
+        """Callbacks of ours that took longer than their block lasts, since the start."""
+        return self._count("late")
+
+    @property
+    def frames(self) -> int:
+        """Frames processed since the start."""
+        return self._count("frames")
+
+    @property
+    def load(self) -> dict[str, Any]:
+        """Of the present device: callbacks, and as shares of the deadline the `worst`, the `sum` of all, the widest gap
+        between two, and how many took each twentieth (`counts`)."""
+        return self._host.load
+
+    @property
+    def cpu_load(self) -> float:
+        """Share of the time that the callback uses, on average since the device was opened."""
+        load = self._host.load
+        return float(load["sum"] / load["callbacks"]) if load["callbacks"] else 0.0
+
+    def meters(self) -> dict[str, Meter]:
+        """Levels of every effect since the last call, by address; with several lines after "line/"."""
+        if len(self.lines) == 1:
+            return self.rack.meters()
+        return {f"{name}/{a}": m for name, line in self.lines.items() for a, m in line.rack.meters().items()}
+
+
+def live(
+    rack: Rack | Sequence[Line],
+    *,
+    input: int | str | None = None,
+    output: int | str | None = None,
+    block_size: int | None = None,
+    sample_rate: float | None = None,
+    channels: int | None = None,
+    sidechain: Mapping[str, int | Sequence[int]] | None = None,
+    play: tuple[Recording, Recording | None] | None = None,
+    safety: Safety | None = None,
+    name: str = "twinrack",
+    on_event: Callable[[Event], None] | None = None,
+) -> LiveStream:
+    """A live stream of a rack: `with tr.live(rack, block_size=64) as stream: …`
+
+    Args:
+        rack: what sounds; it gets a new stream. Or several lines, each a rack with inputs and outputs of its own.
+        input, output: device by number or part of its name; without, JACK's where it runs, else the system's.
+        block_size: frames that the server hands over at once, 1 to 8192. Without, the smallest that runs without a late
+            callback; a JACK server that others use too keeps its own.
+        sample_rate: Hz; without, the output device's.
+        channels: 1 to 16; without, 2 or what the output has.
+        sidechain: for every sidechain that the rack listens to, the number of the input that it hears, from 1.
+        play: a dry recording that goes through the rack in a loop in place of the input, and the target that it should sound
+            like (or None): files, or (channels, frames) arrays at the stream's rate. `stream.listen` switches between them.
+        safety: what protects ears; all of it is on.
+        name: how a JACK server calls it.
+        on_event: called with every event (a lost device, a howl), from a thread of its own.
+
+    Raises:
+        OSError: PortAudio, the device or the server is not there, or the device cannot do this; one sentence says which.
+    """
+    return LiveStream(
+        rack,
+        input=input,
+        output=output,
+        block_size=block_size,
+        sample_rate=sample_rate,
+        channels=channels,
+        sidechain=sidechain,
+        play=play,
+        safety=safety,
+        name=name,
+        on_event=on_event,
+    )
