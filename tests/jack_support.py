@@ -51,9 +51,13 @@ class JackServer:
         self.process.wait(10)
 
     def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait(10)
+        """End it in order. One that was killed is started once more for that: JACK knows only 8 servers, dead ones too."""
+        if self.process is None:
+            return
+        if self.process.poll() is not None:
+            self.start()
+        self.process.terminate()
+        self.process.wait(10)
 
 
 @contextmanager

@@ -160,7 +160,8 @@ with tr.live(rack, input=name, output=name, block_size=64) as stream:
     assert stream.active and stream.frames > before
     server.kill()
     time.sleep(0.5)
-print("ended")
+print("ended", flush=True)
+server.stop()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]

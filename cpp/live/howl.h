@@ -35,6 +35,13 @@ class HowlDetector {
     }
   }
 
+  // Forgets what it heard, but not where it is on the grid.
+  void reset() noexcept TR_RT {
+    heard_.fill(0.0f);
+    bin_ = count_ = rises_ = limited_ = 0;
+    last_ = begin_ = 0.0f;
+  }
+
   // The next frames of a grid of `hop`; true when with them a howl is heard. `limited`: it already pushes the limiter.
   bool hear(const float* const* y, int channels, int frames, bool limited) noexcept TR_RT {
     for (int n = 0; n < frames; ++n) {

@@ -120,6 +120,7 @@ void Mixer::apply(const Request& request) noexcept TR_RT {
       break;
     case Ask::record:
       recording_ = on && record_ != nullptr;
+      if (on) howl_.reset();  // so that a replay hears what was heard from here on
       break;
   }
 }

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
     from .patch import load
-    from .stage.line import Line
-    from .stage.stream import LiveStream, Safety, devices, live
+    from .stage.line import Line, Safety
+    from .stage.stream import LiveStream, devices, live
     from .train import losses, priors, targets
     from .train.fit import fit
     from .train.match import match
@@ -41,7 +41,7 @@ _LAZY = {
     "certify": "explain.certify",
     "Line": "stage.line",
     "LiveStream": "stage.stream",
-    "Safety": "stage.stream",
+    "Safety": "stage.line",
     "losses": "train.losses",
     "match": "train.match",
     "priors": "train.priors",

@@ -230,6 +230,7 @@ def _render_bar() -> Any:
 
 app.command()(commands.devices)
 app.command()(commands.live)
+app.command()(commands.replay)
 
 
 @app.command()

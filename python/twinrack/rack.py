@@ -157,7 +157,7 @@ class Rack:
         assert self._format is not None
         self._check(*self._format)
         node = self._node(self._root, *self._format)
-        self._send(lambda e: e.swap(node), {"rack": self.name})
+        self._send(lambda e: e.swap(node), {"rack": self})
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
 
     def _node(self, item: Effect | Chain | Parallel, sample_rate: float, channels: int) -> _engine.Node:
@@ -404,18 +404,19 @@ class Rack:
             found.append(key)
         return found
 
-    def prepare(self, sample_rate: float, channels: int) -> None:
+    def prepare(self, sample_rate: float, channels: int, *, first_frame: int = 0) -> None:
         """Begin a new stream from silence.
 
         Args:
             sample_rate: Hz, 8000 to 192000.
             channels: 1 to 16.
+            first_frame: the number of its first frame, a multiple of 32, where it goes on for another one.
         """
         self._not_live("prepare")
         rate = check_rate(sample_rate)
         if not isinstance(channels, int) or not 1 <= channels <= _engine.MAX_CHANNELS:
             raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
-        self._engine = self._new_engine(rate, channels)
+        self._engine = self._new_engine(rate, channels, first_frame)
         self._format = (rate, channels)
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
 
@@ -432,9 +433,9 @@ class Rack:
             for resource in effect.resources.values():
                 resource.check(address, sample_rate, channels)
 
-    def _new_engine(self, sample_rate: float, channels: int) -> _engine.Engine:
+    def _new_engine(self, sample_rate: float, channels: int, first_frame: int = 0) -> _engine.Engine:
         self._check(sample_rate, channels)
-        return _engine.Engine(self._node(self._root, sample_rate, channels), sample_rate, channels)
+        return _engine.Engine(self._node(self._root, sample_rate, channels), sample_rate, channels, first_frame)
 
     def process(self, block: npt.ArrayLike, *, sidechain: Sidechain = None) -> Audio:
         """The next block of the stream, of any length; effects with lookahead delay it by `latency_frames`.

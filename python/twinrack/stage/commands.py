@@ -1,4 +1,4 @@
-"""`twinrack devices` and `twinrack live`."""
+"""`twinrack devices`, `live` and `replay`."""
 
 from __future__ import annotations
 
@@ -63,11 +63,12 @@ def live(
     limiter: Annotated[bool, typer.Option(help="The safety limiter at -0.3 dBFS.")] = True,
     mute_on_fault: Annotated[bool, typer.Option(help="Silence for 0.1 s after numbers that are not finite.")] = True,
     howl_duck: Annotated[bool, typer.Option(help="Turn the sound down when it begins to howl.")] = True,
+    record: Annotated[Path | None, typer.Option(help="New folder for a take of all of it, for `twinrack replay`.")] = None,
 ) -> None:
     """Play live through one rack, or several with inputs and outputs of their own."""
     from ..patch import load
-    from .line import Line
-    from .stream import LiveStream, Safety
+    from .line import Line, Safety
+    from .stream import LiveStream
 
     if seconds is not None and not seconds > 0:
         raise ValueError(f"--seconds {seconds:g} is not above 0")
@@ -98,12 +99,36 @@ def live(
         on_event=lambda event: _say(f"{event.kind}: {event.words}"),
     )
     try:
-        with stream:
-            _introduce(stream)
-            _watch(stream, seconds)
+        stream.start(record)
+        _introduce(stream)
+        _watch(stream, seconds)
     except KeyboardInterrupt:
         pass
+    finally:
+        stream.stop()
     _say(f"{stream.frames / stream.sample_rate:.1f} s played, {stream.xruns} xruns, {stream.late_callbacks} of them ours")
+
+
+def replay(
+    take: Annotated[Path, typer.Argument(help="Folder of a take.")],
+    output: Annotated[Path | None, typer.Option("--out", help="File to write what is rendered to (32-bit float).")] = None,
+) -> None:
+    """Render a recorded take again, with every change where it was made, and compare it with what was heard."""
+    import soundfile
+
+    from ..files import atomic, check_writable
+    from .take import replay as render
+
+    if output is not None:
+        check_writable(output)
+    found = render(take)
+    print(found)
+    if output is not None:
+        with atomic(output) as beside:
+            soundfile.write(beside, found.audio.T, int(found.sample_rate), format="RF64", subtype="FLOAT")
+        print(f"written: {output}")
+    if not found.equal:
+        raise ValueError("the take is not what was heard; it may be of another version of twinrack")
 
 
 def _introduce(stream: Any) -> None:

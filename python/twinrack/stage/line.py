@@ -1,8 +1,8 @@
-"""A line: a rack, the inputs that it hears and the outputs where it is heard."""
+"""What a mixer consists of: lines, each a rack with inputs and outputs, and what protects ears."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .. import _engine
@@ -56,6 +56,11 @@ class Line:
             raise ValueError(f"level_db = {level_db:g} of line {self.name!r} is outside {LOWEST_DB:g} to {HIGHEST_DB:g}")
 
     @property
+    def gain(self) -> float:
+        """Of level and mute, linear."""
+        return 0.0 if self.mute or self.level_db <= LOWEST_DB else float(10.0 ** (self.level_db / 20.0))
+
+    @property
     def keys(self) -> list[list[int]]:
         """Inputs of the sidechains in the rack's order, from 1."""
         found = [self.sidechain[name] for name in self.rack.sidechains]
@@ -79,3 +84,48 @@ class Line:
         for n in self.outputs:
             if not isinstance(n, int) or not 0 <= n <= device_outputs:
                 raise ValueError(f"line {self.name!r} goes to output {n!r}; the device has outputs 1 to {device_outputs}")
+
+
+@dataclass
+class Safety:
+    """What protects ears and loudspeakers; all of it is on unless switched off by name.
+
+    Args:
+        limiter: no output sample above `ceiling_db`. It holds nothing back and leaves what is below exactly as it is.
+        ceiling_db: -40 to 0 dBFS.
+        mute_on_fault: silence for 0.1 s when an effect gives numbers that are not finite (it is then reset and fades in).
+        howl_duck: turns the sound down by 26 dB for 0.3 s when a microphone and a loudspeaker begin to howl.
+    """
+
+    limiter: bool = True
+    ceiling_db: float = -0.3
+    mute_on_fault: bool = True
+    howl_duck: bool = True
+
+    def __post_init__(self) -> None:
+        if not -40.0 <= self.ceiling_db <= 0.0:
+            raise ValueError(f"ceiling_db = {self.ceiling_db:g} is outside -40 to 0 dBFS")
+
+    def requests(self) -> Iterable[tuple[_engine.Ask, float]]:
+        ask = _engine.Ask
+        yield ask.limiter, float(self.limiter)
+        yield ask.ceiling, 10.0 ** (self.ceiling_db / 20.0)
+        yield ask.mute_on_fault, float(self.mute_on_fault)
+        yield ask.howl_duck, float(self.howl_duck)
+
+
+def make_mixer(lines: Iterable[Line], inputs: int, outputs: int, sample_rate: float, first_frame: int = 0) -> _engine.Mixer:
+    """A mixer of lines whose racks have been prepared, with so many channels of a device."""
+    found = []
+    for line in lines:
+        keys = [[k - 1 for k in key] for key in line.keys]
+        found.append((line.rack._engine, [n - 1 for n in line.inputs or ()], keys, [n - 1 for n in line.outputs or ()]))
+    return _engine.Mixer(found, inputs, outputs, sample_rate, first_frame)
+
+
+def set_up(lines: Iterable[Line], safety: Safety) -> Iterable[tuple[_engine.Ask, int, float]]:
+    """What a new mixer is asked first."""
+    for what, value in safety.requests():
+        yield what, 0, value
+    for index, line in enumerate(lines):
+        yield _engine.Ask.level, index, line.gain

@@ -21,7 +21,7 @@ from typing import Any
 from .. import _engine
 from .device import Device
 
-PATIENCE_S = 2.0
+PATIENCE_S = 1.0
 SILENT_CALLBACKS_S = 0.3  # so long without a callback, and the device counts as lost
 
 
@@ -65,6 +65,7 @@ class _Library:
         self._users = 0
         self._stuck = False
         self._path: str | None = None
+        self._past: list[Any] = []
         self._lock = threading.RLock()
 
     def module(self) -> Any:
@@ -126,6 +127,7 @@ class _Library:
             raise OSError("PortAudio hangs since its device was lost; start the program anew")
         with tempfile.TemporaryDirectory(prefix="twinrack-") as folder:
             copy = shutil.copy(self._path, Path(folder) / f"portaudio-{time.monotonic_ns()}.so")
+            self._past.append(sd._lib)  # never unloaded: what it gave to others, such as libjack's error function, is called on
             sd._lib = sd._ffi.dlopen(str(copy))
         sd._initialized = 0
         self._stuck, self._users = False, 0

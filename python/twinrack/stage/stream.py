@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +22,8 @@ from ..files import read_audio
 from ..rack import Meter, Rack
 from . import jack_server, portaudio
 from .device import JACK, Device, choose
-from .line import LOWEST_DB, Line
+from .line import Line, Safety, make_mixer, set_up
+from .take import Recorder
 
 FADE_LIMIT_S = 1.0
 WATCH_S = 0.05
@@ -46,34 +47,6 @@ class Event:
     at_s: float
     kind: str
     words: str
-
-
-@dataclass
-class Safety:
-    """What protects ears and loudspeakers; all of it is on unless switched off by name.
-
-    Args:
-        limiter: no output sample above `ceiling_db`. It holds nothing back and leaves what is below exactly as it is.
-        ceiling_db: -40 to 0 dBFS.
-        mute_on_fault: silence for 0.1 s when an effect gives numbers that are not finite (it is then reset and fades in).
-        howl_duck: turns the sound down by 26 dB for 0.3 s when a microphone and a loudspeaker begin to howl.
-    """
-
-    limiter: bool = True
-    ceiling_db: float = -0.3
-    mute_on_fault: bool = True
-    howl_duck: bool = True
-
-    def __post_init__(self) -> None:
-        if not -40.0 <= self.ceiling_db <= 0.0:
-            raise ValueError(f"ceiling_db = {self.ceiling_db:g} is outside -40 to 0 dBFS")
-
-    def requests(self) -> Iterable[tuple[_engine.Ask, float]]:
-        ask = _engine.Ask
-        yield ask.limiter, float(self.limiter)
-        yield ask.ceiling, 10.0 ** (self.ceiling_db / 20.0)
-        yield ask.mute_on_fault, float(self.mute_on_fault)
-        yield ask.howl_duck, float(self.howl_duck)
 
 
 def devices() -> list[Device]:
@@ -198,6 +171,8 @@ class LiveStream:
         self._name, self._wanted_rate, self._wanted_block = name, sample_rate, block_size
         self._lock = threading.RLock()
         self._changed: list[Callable[[], None]] = []  # told when the mixer is another one
+        self._asked: list[Callable[[int, _engine.Ask, int, float], None]] = []  # told what the mixer is asked
+        self._recorder: Recorder | None = None
         self._began = time.monotonic()
         self._running = False
         self._end = threading.Event()
@@ -231,42 +206,36 @@ class LiveStream:
     def _make_mixer(self) -> None:
         """Engines and mixer at the host's rate. What the racks hold, they keep."""
         rate = self._host.sample_rate
-        lines = []
         for line in self.lines.values():
-            assert line.inputs is not None
-            assert line.outputs is not None
             live, line.rack._live = line.rack._live, False
-            line.rack.prepare(rate, len(line.inputs))
+            line.rack.prepare(rate, len(line.inputs or ()))
             line.rack._live = live
-            keys = [[k - 1 for k in key] for key in line.keys]
-            lines.append((line.rack._engine, [n - 1 for n in line.inputs], keys, [n - 1 for n in line.outputs]))
-        self._mixer = _engine.Mixer(lines, self._inputs, self._outputs, rate)
+        self._mixer = make_mixer(self.lines.values(), self._inputs, self._outputs, rate)
         if self._play is not None:
             dry, target = _recordings(self._play, rate)
             self._targets = target.shape[0] > 0
             self._mixer.play(dry, target)
-        for what, value in self.safety.requests():
-            self._mixer.ask(what, 0, value)
-        for index, line in enumerate(self.lines.values()):
-            self._mixer.ask(_engine.Ask.level, index, self._level(line))
+        for what, index, value in set_up(self.lines.values(), self.safety):
+            self._mixer.ask(what, index, value)
         self._mixer.ask(_engine.Ask.listen, LISTEN.index(self._listen), 1.0)
         self._seen_state = (0, 0)
         for changed in self._changed:
             changed()
-
-    @staticmethod
-    def _level(line: Line) -> float:
-        return 0.0 if line.mute or line.level_db <= LOWEST_DB else float(10.0 ** (line.level_db / 20.0))
 
     def ask(self, what: _engine.Ask, index: int, value: float) -> int:
         """Ask the mixer for something; the number of the request."""
         number = self._mixer.ask(what, index, value)
         if not number:
             raise RuntimeError("1024 requests wait because the device does not call; is it lost?")
+        for listener in tuple(self._asked):
+            listener(number, what, index, value)
         return int(number)
 
-    def start(self) -> None:
+    def start(self, record: str | os.PathLike[str] | None = None) -> None:
         """Begin; the sound fades in over 10 ms. A lost device is waited for, and taken again when it returns.
+
+        Args:
+            record: folder of a take that begins with the first frame, so that all of it can be rendered again.
 
         Raises:
             OSError: the device refuses.
@@ -277,8 +246,10 @@ class LiveStream:
         self.notes = [refused] if refused else []
         if self._wanted_block is None:
             self._settle()
+        if record is not None:
+            self.record(record)
         self._host.start()
-        self._mixer.ask(_engine.Ask.fade, 0, 1.0)
+        self.ask(_engine.Ask.fade, 0, 1.0)
         if self._host.realtime is False:
             self.notes.append(
                 "the JACK server runs without real-time priority, so small blocks may be late: start it with -R as a user "
@@ -329,7 +300,7 @@ class LiveStream:
             self._watcher.join(FADE_LIMIT_S)
         with self._lock:
             if self._running and self._host.lost is None:
-                self._mixer.ask(_engine.Ask.fade, 0, 0.0)
+                self.ask(_engine.Ask.fade, 0, 0.0)
                 before, end = self._mixer.frame, time.monotonic() + FADE_LIMIT_S
                 while not self._mixer.silent and time.monotonic() < end:
                     time.sleep(0.002)
@@ -337,6 +308,8 @@ class LiveStream:
                         break  # the server calls no more
             self._running = False
             self._keep_count()
+            if self._recorder is not None:
+                self._recorder.stop()
             self._host.close()
             for line in self.lines.values():
                 line.rack._live = False
@@ -412,7 +385,7 @@ class LiveStream:
                     except BaseException:
                         host.close()
                         raise
-                    self._mixer.ask(_engine.Ask.fade, 0, 1.0)
+                    self.ask(_engine.Ask.fade, 0, 1.0)
             except OSError:
                 continue
             except ValueError as error:  # a network that is for another rate, say
@@ -451,7 +424,7 @@ class LiveStream:
             found.level_db = float(level_db)
         if mute is not None:
             found.mute = bool(mute)
-        self.ask(_engine.Ask.level, list(self.lines).index(line), self._level(found))
+        self.ask(_engine.Ask.level, list(self.lines).index(line), found.gain)
 
     def protect(self, **changes: Any) -> None:
         """Switch a part of `safety` on or off by name, or move its ceiling: `stream.protect(limiter=False)`."""
@@ -473,6 +446,23 @@ class LiveStream:
             raise ValueError(f"listen = {to!r} is none of {', '.join(there)}")
         self.ask(_engine.Ask.listen, LISTEN.index(to), 1.0)
         self._listen = to
+
+    def record(self, folder: str | os.PathLike[str]) -> Recorder:
+        """Begin a take: what comes in, what is heard, and all that is changed meanwhile, into a new folder.
+
+        `twinrack replay` renders it again, to the same samples. A take that begins while the sound runs lets every rack
+        begin anew, by a crossfade: a reverb's tail ends within 21 ms. Call `stop` on what is returned.
+
+        Raises:
+            FileExistsError: the folder is there already.
+            RuntimeError: a take is running, or the stream plays recordings.
+        """
+        if self._recorder is not None and self._recorder.running:
+            raise RuntimeError(f"a take runs already, into {self._recorder.folder}; stop it first")
+        if self._plays:
+            raise RuntimeError("the stream plays recordings; a take needs an input")
+        self._recorder = Recorder(self, folder)
+        return self._recorder
 
     # --- what it reports -------------------------------------------------------------------------------------------
 
