@@ -39,6 +39,10 @@ struct EffectWrapper {
     if constexpr (requires(E& e) { e.settle(0); }) return of(self).settle(silent_frames);
     return false;
   }
+  static bool settling(const void* self) noexcept TR_RT {
+    if constexpr (requires(const E& e) { e.settling(); }) return of(self).settling();
+    return false;
+  }
   static const float* decide(void* self) noexcept TR_RT {
     if constexpr (requires(E& e) { e.decide(); }) return of(self).decide();
     return nullptr;
@@ -66,6 +70,7 @@ const EffectType* effect_type() {
                                requires(const E& e) { e.gain_reduction_db(); } ? W::gain_reduction_db : nullptr,
                                requires(E& e) { e.settle(0); } ? W::settle : nullptr,
                                requires(E& e) { e.rest(0); } ? W::rest : nullptr,
+                               requires(const E& e) { e.settling(); } ? W::settling : nullptr,
                                requires(E& e) { e.decide(); } ? W::decide : nullptr};
   return &type;
 }

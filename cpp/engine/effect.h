@@ -29,6 +29,8 @@ struct EffectType {
   // of it.
   bool (*settle)(void*, int silent_frames) noexcept TR_RT;
   void (*rest)(void*, int frames) noexcept TR_RT;  // time that passes asleep; null where nothing moves meanwhile
+  // True while it moves on its own to what it was tuned to; it is then tuned once a tick. Null where nothing does.
+  bool (*settling)(const void*) noexcept TR_RT;
   // What an effect that drives others says for the tick that begins, a number for each value; null where it drives
   // none.
   const float* (*decide)(void*) noexcept TR_RT;
@@ -66,6 +68,7 @@ class EffectInstance {
   void rest(int frames) noexcept TR_RT {
     if (type_->rest != nullptr) type_->rest(self_, frames);
   }
+  bool settling() const noexcept TR_RT { return type_->settling != nullptr && type_->settling(self_); }
   const float* decide() noexcept TR_RT { return type_->decide(self_); }
   float gain_reduction_db() const noexcept TR_RT {
     return type_->gain_reduction_db == nullptr ? 0.0f : type_->gain_reduction_db(self_);

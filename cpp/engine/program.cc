@@ -200,12 +200,12 @@ void Program::tick(bool first, bool grid) noexcept TR_RT {
       std::copy_n(slot.values.data(), slot.values.size(), in_effect_.data() + slot.first_parameter);
       slot.asleep = false;
     }
-    slot.settled = !slot.changed;
+    slot.settled = !slot.changed && !slot.effect.settling();
     moving_ = moving_ || !slot.settled;
     if (first) {
       slot.effect.reset();
       slot.presence = slot.presence_before = slot.bypass ? 0 : fade_ticks;
-      slot.asleep = slot.heard = false;
+      slot.asleep = slot.heard = slot.opens = false;
       slot.silent = 0;
     } else {
       go_on(slot, grid);
@@ -225,9 +225,12 @@ void Program::go_on(Slot& slot, bool grid) noexcept TR_RT {
   if (slot.failed || (slot.presence == 0 && target > 0 && slot.waiting == 0)) {
     slot.failed = slot.asleep = false;
     slot.effect.reset();
-    slot.waiting = 1 + (slot.latency + tick_frames - 1) / tick_frames;
+    slot.waiting = 1 + open_ticks + (slot.latency + tick_frames - 1) / tick_frames;
+    slot.opening = 0;
   }
   if (slot.waiting > 0) --slot.waiting;
+  slot.opens = slot.opening < open_ticks;
+  if (slot.opens) ++slot.opening;
   if (slot.waiting == 0) slot.presence += std::clamp(target - slot.presence, -1, 1);
   moving_ = moving_ || slot.waiting > 0 || slot.presence != target || slot.presence_before != slot.presence;
 }
@@ -310,6 +313,7 @@ void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frame
   }
   int good = 0;  // frames that the effect gives
   if (present) {
+    if (slot.opens) open(slot, io, frames);
     slot.asleep ? wake(slot, io, key, frames) : slot.effect.process({io, format_.channels, frames}, key);
     slot.deepest_db = std::max(slot.deepest_db, slot.effect.gain_reduction_db());
     level = kernels_.measure(io, format_.channels, frames);
@@ -354,6 +358,14 @@ void Program::wake(Slot& slot, float* const* io, SideBlock key, int frames) noex
   for (int c = 0; c < key.channels; ++c) key_rest[c] = key.channel[c] + first;
   const SideBlock heard{key.channel == nullptr ? nullptr : key_rest, key.channels, key.silent};
   slot.effect.process({rest, format_.channels, frames - first}, heard);
+}
+
+// What an effect hears first fades in: it would answer a sound that begins at once with a click, for as long as it
+// rings.
+void Program::open(const Slot& slot, float* const* io, int frames) noexcept TR_RT {
+  constexpr float step = 1.0f / (open_ticks * tick_frames);
+  const float share = step * static_cast<float>((slot.opening - 1) * tick_frames + frame_in_tick_ + 1);
+  for (int c = 0; c < format_.channels; ++c) kernels_.crossfade(io[c], silence_.data(), share, step, frames);
 }
 
 void Program::fade(const Slot& slot, float* const* io, int frames) noexcept TR_RT {

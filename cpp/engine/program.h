@@ -72,7 +72,7 @@ class Program {
   EffectMeter meter(int effect) const noexcept;
 
  private:
-  static constexpr int fade_ticks = 8;
+  static constexpr int fade_ticks = 8, open_ticks = 8;
 
   struct PublicMeter {
     std::atomic<float> peak_in{0}, peak_out{0}, gain_reduction_db{0};
@@ -98,13 +98,15 @@ class Program {
     std::vector<DelayLine> dry;     // so that a bypassed effect keeps its latency
     int presence, presence_before;  // in steps of a fade: 0 is bypassed, fade_ticks is fully heard
     bool bypass;
-    bool changed = false;  // in this tick
-    bool settled = false;  // tuned once more after the last change, so ramps have ended
-    bool failed = false;   // since the last multiple of max_segment
-    int waiting = 0;       // ticks in which the effect runs unheard, until what it holds back has come out
-    bool heard = false;    // something came in since the last multiple of max_segment
-    bool asleep = false;   // silence goes in and comes out, and the effect does not run
-    int silent = 0;        // frames of silence that went in, counted at multiples of max_segment
+    bool changed = false;      // in this tick
+    bool settled = false;      // tuned once more after the last change, so ramps have ended
+    bool failed = false;       // since the last multiple of max_segment
+    int opening = open_ticks;  // ticks in which what it hears has faded in
+    bool opens = false;        // and does in this one
+    int waiting = 0;           // ticks in which the effect runs unheard, until what it holds back has come out
+    bool heard = false;        // something came in since the last multiple of max_segment
+    bool asleep = false;       // silence goes in and comes out, and the effect does not run
+    int silent = 0;            // frames of silence that went in, counted at multiples of max_segment
     Sum in{}, out{};
     float deepest_db = 0;
     std::uint32_t faults = 0;
@@ -136,6 +138,7 @@ class Program {
   void doze(Slot& slot) noexcept TR_RT;
   void run(Slot& slot, float* const* io, const SideBlock* keys, int frames, Loudness& level) noexcept TR_RT;
   void wake(Slot& slot, float* const* io, SideBlock key, int frames) noexcept TR_RT;
+  void open(const Slot& slot, float* const* io, int frames) noexcept TR_RT;
   void fade(const Slot& slot, float* const* io, int frames) noexcept TR_RT;
 
   // The level of what is in a buffer, where it is known: what one effect gives is what the next one gets.
@@ -163,6 +166,7 @@ class Program {
   std::vector<std::vector<float*>> pointers_;
   std::vector<std::vector<DelayLine>> delays_;
   Buffer dry_;
+  std::vector<float> silence_ = std::vector<float>(max_segment);
   std::uint64_t metered_frames_ = 0;
   std::atomic<std::uint64_t> shown_frames_{0};
 };

@@ -57,7 +57,7 @@ std::uint64_t Rack::swap(const Node& root) {
 }
 
 int Rack::swap_frames() const noexcept {
-  return ((newest_->latency() + tick_frames - 1) / tick_frames + swap_ticks) * tick_frames;
+  return ((newest_->latency() + tick_frames - 1) / tick_frames + open_ticks + swap_ticks) * tick_frames;
 }
 
 void Rack::collect() noexcept {
@@ -118,7 +118,7 @@ void Rack::apply(const Message& message) noexcept TR_RT {
     program_ = message.program;
     program_->tick(true, true);
     swap_tick_ = 0;
-    swap_waits_ = (program_->latency() + tick_frames - 1) / tick_frames;
+    swap_waits_ = open_ticks + (program_->latency() + tick_frames - 1) / tick_frames;
   }
 }
 
@@ -187,12 +187,18 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
   program_->publish_meters();
 }
 
-// The new program runs unheard until what it holds back has come out, then fades in over swap_ticks.
+// What the new program hears fades in over open_ticks, so that nothing in it rings from a sudden beginning. It runs
+// unheard until that has come out, then fades in over swap_ticks.
 void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT {
   const int in_tick = static_cast<int>(frame_ % tick_frames);
   for (int c = 0; c < format_.channels; ++c)
     std::copy_n(channel[c], frames, old_pointers_[static_cast<std::size_t>(c)]);
   leaving_->process(old_pointers_.data(), keys, frames, level);
+  if (swap_tick_ <= open_ticks) {
+    constexpr float step = 1.0f / (open_ticks * tick_frames);
+    const float share = step * static_cast<float>((swap_tick_ - 1) * tick_frames + in_tick + 1);
+    for (int c = 0; c < format_.channels; ++c) kernels_.crossfade(channel[c], silence_.data(), share, step, frames);
+  }
   program_->process(channel, keys, frames, level);
   constexpr float step = 1.0f / (swap_ticks * tick_frames);
   const int done = (swap_tick_ - 1 - swap_waits_) * tick_frames + in_tick + 1;

@@ -69,7 +69,7 @@ class Rack {
   int parameter_count() const noexcept { return newest_->parameter_count(); }
 
  private:
-  static constexpr int swap_ticks = 32;
+  static constexpr int swap_ticks = 32, open_ticks = 8;
 
   struct Message {
     enum class Kind { parameter, bypass, swap } kind;
@@ -108,6 +108,7 @@ class Rack {
   bool has_waiting_ = false;
   std::vector<Key> keys_;
   std::vector<SideBlock> key_blocks_;
+  std::vector<float> silence_ = std::vector<float>(max_segment);
   std::vector<std::vector<float>> old_;
   std::vector<float*> old_pointers_;
   std::atomic<std::uint32_t> input_faults_{0}, meter_reads_{0};

@@ -1,5 +1,5 @@
-// How a parameter moves to a new value: on a straight line in its own scale, one step a tick, and it ends exactly
-// there.
+// How a parameter moves to a new value: in its own scale, one step a tick, slowly at first and at last (a smooth step:
+// a line's corners would click where the range is wide), and it ends exactly there.
 #pragma once
 
 #include <algorithm>
@@ -45,7 +45,7 @@ class Glide {
     const float before = value_;
     if (done_ < ticks_) {
       ++done_;
-      const double along = from_ + (to_ - from_) * done_ / ticks_;
+      const double t = static_cast<double>(done_) / ticks_, along = from_ + (to_ - from_) * t * t * (3.0 - 2.0 * t);
       value_ = done_ == ticks_ ? target_ : static_cast<float>(scale_ == Scale::log ? std::exp(along) : along);
     } else if (pending_) {
       value_ = target_;

@@ -49,15 +49,12 @@ struct Compressor {
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
+    const bool other_quantity = v.ballistics != choices_.ballistics;
     choices_ = v;
     feedback_ = v.topology == Card::Topology::feedback;
-    const double slope = 1.0 - 1.0 / static_cast<double>(v.ratio);
-    const double knee = std::max(static_cast<double>(v.knee_db), static_cast<double>(least_knee_db));
-    const double range = static_cast<double>(v.range_db), threshold = static_cast<double>(v.threshold_db);
-    const double at_full_scale = reduction_db<double>({threshold, slope, knee, range}, 0.0);
-    const double makeup = static_cast<double>(v.makeup_db) + (v.auto_makeup ? 0.5 * at_full_scale : 0.0);
-    settings_.go({static_cast<float>(threshold), static_cast<float>(slope), static_cast<float>(knee),
-                  static_cast<float>(range), static_cast<float>(makeup), v.mix, v.link_percent / 100.0f});
+    auto_ticks_ += std::clamp(auto_goal() - auto_ticks_, -1, 1);
+    arrange();
+    if (other_quantity) convert();
     ballistics_ = {follower_share(v.attack_ms, rate_), follower_share(v.release_ms, rate_)};
     averaging_ = follower_share(v.rms_window_ms, rate_);
     cut_on_ = low_cut_.in_use(v.sidechain_low_cut_hz);
@@ -76,9 +73,14 @@ struct Compressor {
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
     heard_.fill(0.0f);
+    auto_ticks_ = auto_goal();
+    arrange();
     settings_.arrive();
     cut_.arrive();
   }
+
+  // True while the automatic makeup comes or goes.
+  bool settling() const noexcept TR_RT { return auto_ticks_ != auto_goal(); }
 
   void process(Block io, SideBlock key) noexcept TR_RT {
     deepest_ = 0.0f;
@@ -115,6 +117,47 @@ struct Compressor {
   struct Detector {
     FollowerState<float> average{}, follower{};
   };
+
+  static constexpr int most_auto_ticks = 32;
+  int auto_goal() const noexcept TR_RT { return choices_.auto_makeup ? most_auto_ticks : 0; }
+
+  // What moves from tick to tick, from the values.
+  void arrange() noexcept TR_RT {
+    const Card::Values& v = choices_;
+    const double slope = 1.0 - 1.0 / static_cast<double>(v.ratio);
+    const double knee = std::max(static_cast<double>(v.knee_db), static_cast<double>(least_knee_db));
+    const double range = static_cast<double>(v.range_db), threshold = static_cast<double>(v.threshold_db);
+    const double at_full_scale = reduction_db<double>({threshold, slope, knee, range}, 0.0);
+    const double t = static_cast<double>(auto_ticks_) / most_auto_ticks, share = t * t * (3.0 - 2.0 * t);
+    const double makeup = static_cast<double>(v.makeup_db) + share * 0.5 * at_full_scale;
+    settings_.go({static_cast<float>(threshold), static_cast<float>(slope), static_cast<float>(knee),
+                  static_cast<float>(range), static_cast<float>(makeup), v.mix, v.link_percent / 100.0f});
+  }
+
+  // Between a follower on the level and one on the reduction: the reduction goes on where it was.
+  void convert() noexcept TR_RT {
+    const GainCurve<float> curve{settings_.at(threshold, 0), settings_.at(slope, 0), settings_.at(knee, 0),
+                                 settings_.at(range, 0)};
+    const bool to_level = choices_.ballistics == Card::Ballistics::level;
+    for (int c = 0; c < channels_; ++c) {
+      auto& state = detectors_[static_cast<std::size_t>(c)].follower;
+      for (float* quantity : {&state.peak, &state.level}) {
+        *quantity =
+            to_level ? level_of(curve, *quantity) : reduction_db(curve, decibels(std::max(*quantity, floor_amplitude)));
+      }
+    }
+  }
+
+  static float level_of(const GainCurve<float>& curve, float reduction) noexcept TR_RT {
+    constexpr float lowest = -140.0f, highest = 60.0f;
+    if (reduction <= 0.0f || reduction_db(curve, highest) < reduction) return 0.0f;
+    float low = lowest, high = highest;
+    for (int step = 0; step < 30; ++step) {
+      const float middle = 0.5f * (low + high);
+      (reduction_db(curve, middle) < reduction ? low : high) = middle;
+    }
+    return amplitude(high);
+  }
 
   // The follower on whichever quantity the choices put it.
   float follow(Detector& d, float x) const noexcept TR_RT {
@@ -270,6 +313,7 @@ struct Compressor {
   FollowerTimes<float> ballistics_{};
   float averaging_ = 0, deepest_ = 0;
   bool cut_on_ = false, feedback_ = false;
+  int auto_ticks_ = 0;
   Lookahead lookahead_;
   Linked linked_;
   SwitchedCut<FilterShape::low_cut> low_cut_;

@@ -1,4 +1,5 @@
-// Level, balance and polarity as one gain a channel (DAFX, ch. 5), ramped over each tick in which it changes.
+// Level, balance and polarity as one gain a channel (DAFX, ch. 5), ramped over each tick in which it changes. A
+// polarity turns over within `turn_ticks`.
 #if defined(TWINRACK_PLUGINS_GAIN_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_GAIN_H_
 #undef TWINRACK_PLUGINS_GAIN_H_
@@ -32,13 +33,30 @@ struct Gain {
       const bool invert = v.polarity == Card::Polarity::invert ||
                           v.polarity == (left ? Card::Polarity::invert_left : Card::Polarity::invert_right);
       const auto at = static_cast<std::size_t>(c);
+      size_[at] = level * side;
+      goal_[at] = invert ? -1 : 1;
+      turned_[at] += std::clamp(goal_[at] * turn_ticks - turned_[at], -1, 1);
       from_[at] = to_[at];
-      to_[at] = static_cast<float>(invert ? -level * side : level * side);
+      to_[at] = gain(at);
     }
     frame_ = 0;
   }
 
-  void reset() noexcept TR_RT { from_ = to_; }
+  void reset() noexcept TR_RT {
+    for (std::size_t at = 0; at < max_channels; ++at) {
+      turned_[at] = goal_[at] * turn_ticks;
+      to_[at] = gain(at);
+    }
+    from_ = to_;
+  }
+
+  // True while a polarity turns over.
+  bool settling() const noexcept TR_RT {
+    for (std::size_t at = 0; at < static_cast<std::size_t>(channels_); ++at) {
+      if (turned_[at] != goal_[at] * turn_ticks) return true;
+    }
+    return false;
+  }
 
   void process(Block io, SideBlock) noexcept TR_RT {
     for (int c = 0; c < io.channels; ++c) {
@@ -58,7 +76,17 @@ struct Gain {
   int latency() const noexcept { return 0; }
 
  private:
+  static constexpr int turn_ticks = 16;
+
+  // The polarity on its way: a smooth step between -1 and 1.
+  float gain(std::size_t at) const noexcept TR_RT {
+    const double t = 0.5 + 0.5 * turned_[at] / turn_ticks;
+    return static_cast<float>(size_[at] * (2.0 * t * t * (3.0 - 2.0 * t) - 1.0));
+  }
+
   std::array<float, max_channels> from_{}, to_{};
+  std::array<double, max_channels> size_{};
+  std::array<int, max_channels> goal_{}, turned_{};
   int channels_ = 0, frame_ = 0;
 };
 

@@ -47,6 +47,8 @@ struct Limiter {
     const int longest = std::max(shortest_lookahead, static_cast<int>(std::ceil(0.02 * rate_)) + 1);
     lines_.assign(static_cast<std::size_t>(channels_), DelayLine());
     for (auto& line : lines_) line.prepare(longest + true_peak_taps, max_segment + true_peak_taps);
+    longest_ = longest;
+    limits_.prepare(longest, max_segment);
     detectors_.resize(static_cast<std::size_t>(channels_));
     for (auto& d : detectors_) {
       d.largest.prepare(longest + 2);
@@ -81,6 +83,7 @@ struct Limiter {
     }
     split_ = false;
     settings_.arrive();
+    for (int n = 0; n < longest_; n += max_segment) remember_limit(max_segment);
   }
 
   void process(Block io, SideBlock) noexcept TR_RT {
@@ -98,6 +101,7 @@ struct Limiter {
       for (int n = 0; n < frames; ++n) all[n] = Max(all[n], p[n]);
     }
     deepest_ = 0.0f;
+    remember_limit(frames);
     for (int c = 0; c < (split_ ? channels_ : 1); ++c) {
       detect(peaks(c), split_ ? all : nullptr, frames, detectors_[static_cast<std::size_t>(c)]);
     }
@@ -208,13 +212,18 @@ struct Limiter {
     }
   }
 
-  // What rounding leaves above the ceiling is cut.
+  void remember_limit(int frames) noexcept TR_RT {
+    float* limit = limits_.open();
+    each_vector(frames, [&](int n) HWY_ATTR { hn::StoreU(settings_.vector(ceiling, n), D(), limit + n); });
+    limits_.close(frames);
+  }
+
+  // What rounding leaves above the ceiling is cut; above that of the time when the peaks were found, for a falling one
+  // would cut what is to come down by gain.
   void apply(float* y, int channel, const float* gain, int frames) noexcept TR_RT {
     const float* x = lines_[static_cast<std::size_t>(channel)].written(frames, lookahead_);
-    for (int n = 0; n < frames; ++n) {
-      const float limit = settings_.at(ceiling, n);
-      y[n] = Max(Min(x[n] * gain[n], limit), -limit);
-    }
+    const float* limit = limits_.written(frames, lookahead_ - true_peak_delay);
+    for (int n = 0; n < frames; ++n) y[n] = Max(Min(x[n] * gain[n], limit[n]), -limit[n]);
   }
 
   double rate_ = 0;
@@ -223,6 +232,8 @@ struct Limiter {
   Ramps<ramped_count> settings_;
   double release_ = 0, slow_ = 0;
   float deepest_ = 0;
+  int longest_ = 0;
+  DelayLine limits_;  // the ceiling
   std::vector<DelayLine> lines_;
   std::vector<Detector> detectors_;
   std::vector<float> peaks_, together_;

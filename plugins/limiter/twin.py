@@ -72,7 +72,16 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     for window in (both - both // 2, both // 2):
         reduction = mean(reduction, window)
     y = delay(x, ahead) * amplitude(-reduction.to(x.dtype))
-    return torch.maximum(torch.minimum(y, ceiling), -ceiling)
+    limit = late(ceiling, ahead - DELAY)
+    return torch.maximum(torch.minimum(y, limit), -limit)
+
+
+def late(ceiling: Tensor, frames: int) -> Tensor:
+    """The ceiling of the time when the peaks were found; before the first frame it was what it is there."""
+    if ceiling.shape[-1] == 1:
+        return ceiling
+    start = ceiling[..., :1].expand(*ceiling.shape[:-1], min(frames, ceiling.shape[-1]))
+    return torch.cat([start, ceiling[..., : max(ceiling.shape[-1] - frames, 0)]], -1)
 
 
 def decibels_over(peak: Tensor, ceiling: Tensor) -> Tensor:

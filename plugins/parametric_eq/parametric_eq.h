@@ -20,7 +20,7 @@ namespace HWY_NAMESPACE {
 
 struct ParametricEQ {
   using Card = cards::ParametricEQ;
-  static constexpr int bands = 16, max_stages = 4, fade_frames = 8 * tick_frames;
+  static constexpr int bands = 16, max_stages = 4, fade_frames = 16 * tick_frames;
 
   void prepare(const Format& format) {
     rate_ = format.sample_rate;
@@ -30,19 +30,24 @@ struct ParametricEQ {
   }
 
   // Frequencies, gains and Qs move in place. Another set of filters (a band's type or slope, the warping) starts from
-  // silence beside the old one, which it replaces in a short crossfade.
+  // silence beside the old one, which it replaces in a short crossfade; a third waits for its end.
   void tune(const Card::Values& v) noexcept TR_RT {
+    wanted_ = layout_of(v);
+    if (!(wanted_ == layout_) && faded_ >= fade_frames) {
+      layout_ = wanted_;
+      now_ = 1 - now_;
+      filters_[now_].clear();
+      faded_ = 0;
+    }
     SvfDesign design[bands * max_stages];
     int count = 0;
-    Layout layout{v.warping};
-    const bool match = v.warping == Card::Warping::matched;
+    const bool match = layout_.warping == Card::Warping::matched;
     for (int b = 0; b < bands; ++b) {
       const auto& band = v.bands[static_cast<std::size_t>(b)];
-      if (band.type == Card::Type::off) continue;
-      const auto shape = static_cast<FilterShape>(static_cast<int>(band.type) - 1);
-      const bool cut = shape == FilterShape::low_cut || shape == FilterShape::high_cut;
-      const int stages = cut ? static_cast<int>(band.slope_db_per_octave) + 1 : 1;
-      layout.band[static_cast<std::size_t>(b)] = {band.type, stages};
+      const auto [type, stages] = layout_.band[static_cast<std::size_t>(b)];
+      if (type == Card::Type::off) continue;
+      const auto shape = static_cast<FilterShape>(static_cast<int>(type) - 1);
+      const bool cut = is_cut(type);
       for (int stage = 0; stage < stages; ++stage) {
         const double q = cut ? cut_section_q(stage, stages, static_cast<double>(band.q)) : static_cast<double>(band.q);
         design[count] = design_svf(shape, match, static_cast<double>(band.frequency_hz),
@@ -50,14 +55,11 @@ struct ParametricEQ {
         ++count;
       }
     }
-    if (!(layout == layout_)) {
-      layout_ = layout;
-      now_ = 1 - now_;
-      filters_[now_].clear();
-      faded_ = 0;
-    }
     filters_[now_].tune(design, count);
   }
+
+  // True while a change of the set waits.
+  bool settling() const noexcept TR_RT { return !(wanted_ == layout_); }
 
   void reset() noexcept TR_RT {
     filters_[now_].reset();
@@ -73,7 +75,8 @@ struct ParametricEQ {
       const float* before = pointers_[static_cast<std::size_t>(c)];
       float* x = io.channel[c];
       for (int n = 0; n < io.frames; ++n) {
-        const float share = std::min(1.0f, static_cast<float>(faded_ + n + 1) / fade_frames);
+        const float t = std::min(1.0f, static_cast<float>(faded_ + n + 1) / fade_frames);
+        const float share = t * t * (3.0f - 2.0f * t);
         x[n] = (1.0f - share) * before[n] + share * x[n];
       }
     }
@@ -91,10 +94,25 @@ struct ParametricEQ {
     bool operator==(const Layout&) const = default;
   };
 
+  static bool is_cut(Card::Type type) noexcept TR_RT {
+    const auto shape = static_cast<FilterShape>(static_cast<int>(type) - 1);
+    return shape == FilterShape::low_cut || shape == FilterShape::high_cut;
+  }
+
+  static Layout layout_of(const Card::Values& v) noexcept TR_RT {
+    Layout layout{v.warping};
+    for (std::size_t b = 0; b < bands; ++b) {
+      const auto& band = v.bands[b];
+      const int stages = is_cut(band.type) ? static_cast<int>(band.slope_db_per_octave) + 1 : 1;
+      layout.band[b] = {band.type, stages};
+    }
+    return layout;
+  }
+
   double rate_ = 0;
   std::array<Filters, 2> filters_;
   std::size_t now_ = 0;
-  Layout layout_{};
+  Layout layout_{}, wanted_{};
   int faded_ = fade_frames;
   std::vector<std::vector<float>> before_;
   std::vector<float*> pointers_;

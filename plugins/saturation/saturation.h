@@ -42,11 +42,14 @@ struct Saturation {
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    curve_ = static_cast<Curve>(v.curve);
-    const double drive = std::pow(10.0, static_cast<double>(v.drive_db) / 20.0), bias = static_cast<double>(v.bias);
-    const double level = static_cast<double>(v.output_db) - 0.5 * static_cast<double>(v.tone_db);
-    const double out = std::pow(10.0, level / 20.0) * (v.auto_gain ? sine_level(curve_, drive, bias) : 1.0);
-    settings_.go({static_cast<float>(drive), v.bias, static_cast<float>(out), v.mix});
+    choices_ = v;
+    if (turned_ == goal() && wanted() != curve()) {
+      active_ = 1 - active_;
+      curves_[active_] = wanted();
+    }
+    turned_ += std::clamp(goal() - turned_, -1, 1);
+    levelled_ += std::clamp(level_goal() - levelled_, -1, 1);
+    arrange();
     const SvfDesign filters[2] = {
         design_svf(FilterShape::low_cut, false, 5.0, 0.0, std::numbers::sqrt2 / 2.0, rate_),
         design_svf(FilterShape::high_shelf, false, 1000.0, static_cast<double>(v.tone_db), 0.5, rate_)};
@@ -59,11 +62,19 @@ struct Saturation {
     oversampler_.reset();
     filters_.reset();
     dry_.reset();
+    curves_[active_] = wanted();
+    turned_ = goal();
+    levelled_ = level_goal();
+    arrange();
     settings_.arrive();
   }
 
+  // True while one curve turns into another.
+  bool settling() const noexcept TR_RT { return turned_ != goal() || levelled_ != level_goal() || wanted() != curve(); }
+
   void process(Block io, SideBlock) noexcept TR_RT {
-    switch (curve_) {
+    if (!settings_.rests_at(turn, static_cast<float>(active_))) return turn_over(io);
+    switch (curve()) {
       case Curve::tanh:
         return run<Curve::tanh>(io);
       case Curve::soft_clip:
@@ -86,8 +97,33 @@ struct Saturation {
   int latency() const noexcept { return oversampler_.latency(); }
 
  private:
-  enum Ramped : std::size_t { drive, bias, out, mix, ramped_count };
+  enum Ramped : std::size_t { drive, bias, out, mix, turn, ramped_count };
   using V = Vec<float>;
+  static constexpr int turn_ticks = 16;  // in which a curve turns into another
+
+  Curve wanted() const noexcept TR_RT { return static_cast<Curve>(choices_.curve); }
+  Curve curve() const noexcept TR_RT { return curves_[active_]; }
+  int goal() const noexcept TR_RT { return active_ * turn_ticks; }
+  int level_goal() const noexcept TR_RT { return choices_.auto_gain ? turn_ticks : 0; }
+  static double smooth_step(int ticks) noexcept TR_RT {
+    const double t = static_cast<double>(ticks) / turn_ticks;
+    return t * t * (3.0 - 2.0 * t);
+  }
+
+  // What moves from tick to tick, from the values.
+  void arrange() noexcept TR_RT {
+    const Card::Values& v = choices_;
+    const double drive = std::pow(10.0, static_cast<double>(v.drive_db) / 20.0), bias = static_cast<double>(v.bias);
+    const double level = static_cast<double>(v.output_db) - 0.5 * static_cast<double>(v.tone_db);
+    const double share = smooth_step(turned_);
+    double own = levelled_ > 0 ? sine_level(curve(), drive, bias) : 1.0;
+    if (levelled_ > 0 && turned_ != goal()) {
+      own = share * sine_level(curves_[1], drive, bias) + (1.0 - share) * sine_level(curves_[0], drive, bias);
+    }
+    if (levelled_ < turn_ticks) own = 1.0 + (own - 1.0) * smooth_step(levelled_);
+    const double out = std::pow(10.0, level / 20.0) * own;
+    settings_.go({static_cast<float>(drive), v.bias, static_cast<float>(out), v.mix, static_cast<float>(share)});
+  }
 
   // How much a sine at the reference level must be raised after the curve to have the power it had, from 16 points of
   // it.
@@ -108,15 +144,47 @@ struct Saturation {
 
   template <Curve curve>
   void run(Block io) noexcept TR_RT {
-    const Tag<float> d;
-    const int frames = io.frames;
     const V steady = settings_.vector(bias, 0), steady_level = shaped<curve>(steady);
     const bool moving = settings_.moving();
-    const auto shape = [&](V x, int n) HWY_ATTR {
+    shape(io, [&](V x, int n) HWY_ATTR {
       if (!moving) return shaped<curve>(x + steady) - steady_level;
       const V at = settings_.vector(bias, n);
       return shaped<curve>(x + at) - shaped<curve>(at);
-    };
+    });
+  }
+
+  // From one curve to another: both, in shares.
+  void turn_over(Block io) noexcept TR_RT {
+    shape(io, [&](V x, int n) HWY_ATTR {
+      const V at = settings_.vector(bias, n);
+      const V from = any_shaped(curves_[0], x + at) - any_shaped(curves_[0], at);
+      const V to = any_shaped(curves_[1], x + at) - any_shaped(curves_[1], at);
+      return from + settings_.vector(turn, n) * (to - from);
+    });
+  }
+
+  static V any_shaped(Curve curve, V x) noexcept TR_RT {
+    switch (curve) {
+      case Curve::tanh:
+        return shaped<Curve::tanh>(x);
+      case Curve::soft_clip:
+        return shaped<Curve::soft_clip>(x);
+      case Curve::hard_clip:
+        return shaped<Curve::hard_clip>(x);
+      case Curve::asymmetric:
+        return shaped<Curve::asymmetric>(x);
+      case Curve::tape:
+        return shaped<Curve::tape>(x);
+      case Curve::fold:
+        break;
+    }
+    return shaped<Curve::fold>(x);
+  }
+
+  template <class Shape>
+  void shape(Block io, const Shape& shape) noexcept TR_RT {
+    const Tag<float> d;
+    const int frames = io.frames;
     for (int c = 0; c < channels_; ++c) {
       float* y = wet(c);
       std::memcpy(y, io.channel[c], sizeof(float) * static_cast<std::size_t>(frames));
@@ -133,7 +201,10 @@ struct Saturation {
 
   double rate_ = 0;
   int channels_ = 0;
-  Curve curve_ = Curve::tanh;
+  Card::Values choices_{};
+  Curve curves_[2] = {Curve::tanh, Curve::tanh};
+  int active_ = 0, turned_ = 0;  // which of them, and how far it is turned to the second
+  int levelled_ = turn_ticks;    // how far the automatic gain is there
   Ramps<ramped_count> settings_;
   Oversampler oversampler_;
   SvfCascade<2> filters_;
