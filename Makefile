@@ -24,12 +24,12 @@ $(VENV)/tools: constraints.txt
 
 # What training and the demo need; what the checks need on top.
 $(VENV)/built: $(VENV)/tools $(SOURCES)
-	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-build-isolation $(BUILD_FLAGS) --editable '.[train]'
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-build-isolation $(BUILD_FLAGS) --editable '.[train,live]'
 	@touch $@
 
 $(VENV)/checks: $(VENV)/built
 	@bash tools/system_packages.sh $(TEST_SYSTEM)
-	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-build-isolation $(BUILD_FLAGS) --editable '.[train,test,dev,docs]'
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-build-isolation $(BUILD_FLAGS) --editable '.[train,live,test,dev,docs]'
 	@touch $@
 
 build: $(VENV)/built ## environment and build

@@ -30,9 +30,7 @@ def recording(name: str) -> tuple[np.ndarray, int]:
 
 def value_at(p: Parameter, position: float) -> float:
     """The value at a place 0 … 1 in the parameter's own scale."""
-    linear = p.scale == "linear"
-    value = p.min + (p.max - p.min) * position if linear else p.min * (p.max / p.min) ** position
-    return float(np.clip(value, p.min, p.max))
+    return float(p.at(position))
 
 
 def random_values(card: Card, rng: np.random.Generator, how: str = "random") -> dict[str, Any]:

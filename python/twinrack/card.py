@@ -93,6 +93,23 @@ class Parameter:
             return (value - self.min) / (self.max - self.min)
         return math.log(value / self.min) / math.log(self.max / self.min)
 
+    def at(self, position: float) -> Value:
+        """The value at a place 0 to 1 of its range: of a choice one of its options, of a switch True from 0.5 on."""
+        position = min(max(position, 0.0), 1.0)
+        if self.kind == "choice":
+            return self.options[min(int(position * len(self.options)), len(self.options) - 1)]
+        if self.kind == "switch":
+            return position >= 0.5
+        linear = self.scale == "linear"
+        value = self.min + (self.max - self.min) * position if linear else self.min * (self.max / self.min) ** position
+        return min(max(value, self.min), self.max)
+
+    def place(self, value: Value) -> float:
+        """The other way, for every kind: a choice is in the middle of its share of the range."""
+        if self.kind == "choice":
+            return (self.options.index(str(value)) + 0.5) / len(self.options)
+        return float(value) if self.kind == "switch" else self.position(float(value))
+
 
 @dataclass(frozen=True)
 class Group:

@@ -70,6 +70,7 @@ class Rack:
         self._format: tuple[float, int] | None = None
         self._latencies: dict[str, int] = {}
         self._live = False  # a live stream runs this rack's engine
+        self._paused = self._stale = False  # nothing runs the engine for now; it lacks what was changed meanwhile
         self._listeners: list[Callable[[int, dict[str, Any]], None]] = []  # told what the engine is sent, by its number
         self._mapping: dict[str, Effect] = {}
         self._adopt()
@@ -137,8 +138,9 @@ class Rack:
         engine = self._engine
         if engine is None:
             return
-        number = message(engine)
-        if not number:
+        number = 0 if self._paused else message(engine)
+        self._stale = self._stale or self._paused
+        if not number and not self._paused:
             raise RuntimeError(
                 "16384 changes wait because the stream has not run since; process blocks, or change less between them"
             )
@@ -418,6 +420,7 @@ class Rack:
             raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
         self._engine = self._new_engine(rate, channels, first_frame)
         self._format = (rate, channels)
+        self._stale = False
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
 
     def _not_live(self, what: str) -> None:
@@ -484,7 +487,15 @@ class Rack:
             other._engine, other._format, other._listeners = before
             raise
         other._live, self._live = self._live, False
+        other._paused, self._paused = self._paused, False
         self._engine, self._listeners = None, []
+
+    def _pause(self, on: bool) -> None:
+        """While the device of a live stream is lost, changes are kept here; afterwards the engine is given all at once."""
+        self._paused = on
+        if not on and self._stale:
+            self._stale = False
+            self._swap()
 
     @property
     def latency_frames(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,12 +64,28 @@ def live(
     limiter: Annotated[bool, typer.Option(help="The safety limiter at -0.3 dBFS.")] = True,
     mute_on_fault: Annotated[bool, typer.Option(help="Silence for 0.1 s after numbers that are not finite.")] = True,
     howl_duck: Annotated[bool, typer.Option(help="Turn the sound down when it begins to howl.")] = True,
+    console: Annotated[bool, typer.Option("--console", help="Serve a page that shows and changes it.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the page.")] = 8471,
+    host: Annotated[str, typer.Option(help="Where the page listens; 0.0.0.0 lets the whole network in.")] = "127.0.0.1",
+    racks: Annotated[Path | None, typer.Option(help="Folder of presets; without, that of the first patch.")] = None,
+    takes: Annotated[Path | None, typer.Option(help="Folder that the page records into.")] = None,
+    midi: Annotated[str | None, typer.Option(help='MIDI input: part of its name; "virtual" makes one.')] = None,
+    osc: Annotated[int | None, typer.Option(help="UDP port for OSC, such as 9000.")] = None,
+    reload: Annotated[bool, typer.Option(help="Hear a patch file anew when it changes.")] = True,
     record: Annotated[Path | None, typer.Option(help="New folder for a take of all of it, for `twinrack replay`.")] = None,
 ) -> None:
     """Play live through one rack, or several with inputs and outputs of their own."""
     from ..patch import load
+    from .desk import Desk
     from .line import Line, Safety
     from .stream import LiveStream
+
+    if console:
+        from .console.server import Console
+    if midi is not None:
+        from .midi import Midi
+    if osc is not None:
+        from .osc import Osc
 
     if seconds is not None and not seconds > 0:
         raise ValueError(f"--seconds {seconds:g} is not above 0")
@@ -98,10 +115,31 @@ def live(
         safety=Safety(limiter=limiter, mute_on_fault=mute_on_fault, howl_duck=howl_duck),
         on_event=lambda event: _say(f"{event.kind}: {event.words}"),
     )
+    closing = ExitStack()
     try:
-        stream.start(record)
-        _introduce(stream)
-        _watch(stream, seconds)
+        with closing:
+            desk = Desk(stream, racks or rack[0].parent)
+            closing.callback(desk.close)
+            controls = None
+            if midi is not None:
+                controls = Midi(desk, (racks or rack[0].parent) / "controls.midi.json")
+                closing.callback(controls.close)
+                print(f"MIDI: {controls.open(None if midi in ('', 'virtual') else midi, virtual=midi == 'virtual')}")
+            if osc is not None:
+                server = Osc(desk, osc)
+                closing.callback(server.close)
+                print(f"OSC: port {server.port}; /twinrack/addresses lists what there is")
+            if console:
+                page = Console(desk, port, host, midi=controls, takes=takes)
+                closing.callback(page.close)
+                print(f"console: {page.url}")
+            if reload:
+                for path, line in zip(rack, lines, strict=True):
+                    desk.follow(path, line.name)
+            stream.start(record)
+            closing.callback(stream.stop)
+            _introduce(stream)
+            _watch(stream, seconds)
     except KeyboardInterrupt:
         pass
     finally:
@@ -153,7 +191,7 @@ def _watch(stream: Any, seconds: float | None) -> None:
         if not sys.stdout.isatty():
             continue
         parts = []
-        for address, m in stream.meters().items():
+        for address, m in stream.meters("command").items():
             reduction = f" -{m.gain_reduction_db:.1f}" if m.gain_reduction_db > 0.05 else ""
             parts.append(f"{address} {m.peak_out_db:.0f} dB{reduction}")
         line = f"{'  '.join(parts)}  xruns {stream.xruns}"

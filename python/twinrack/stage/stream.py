@@ -22,6 +22,7 @@ from ..files import read_audio
 from ..rack import Meter, Rack
 from . import jack_server, portaudio
 from .device import JACK, Device, choose
+from .levels import Levels, Output
 from .line import Line, Safety, make_mixer, set_up
 from .take import Recorder
 
@@ -173,8 +174,9 @@ class LiveStream:
         self._changed: list[Callable[[], None]] = []  # told when the mixer is another one
         self._asked: list[Callable[[int, _engine.Ask, int, float], None]] = []  # told what the mixer is asked
         self._recorder: Recorder | None = None
+        self._levels = Levels(self._read_meters, lambda: self._mixer)
         self._began = time.monotonic()
-        self._running = False
+        self._running = self._lost = False
         self._end = threading.Event()
         self._listen, self._plays, self._play = "rack", play is not None, play
         self._targets = False
@@ -224,6 +226,8 @@ class LiveStream:
 
     def ask(self, what: _engine.Ask, index: int, value: float) -> int:
         """Ask the mixer for something; the number of the request."""
+        if self._lost:
+            return 0  # it is asked for everything when the device returns
         number = self._mixer.ask(what, index, value)
         if not number:
             raise RuntimeError("1024 requests wait because the device does not call; is it lost?")
@@ -312,7 +316,7 @@ class LiveStream:
                 self._recorder.stop()
             self._host.close()
             for line in self.lines.values():
-                line.rack._live = False
+                line.rack._live = line.rack._paused = line.rack._stale = False
             _open.discard(self)
 
     def __enter__(self) -> Self:
@@ -343,14 +347,14 @@ class LiveStream:
 
     def _notice(self) -> None:
         """Howls and faults, which the audio thread has counted."""
-        state = self._mixer.output_state()
+        self._levels.read("watch")
+        state = self._levels.state
         howls, faults = self._seen_state
         self._seen_state = (state.howls, state.fault_mutes)
-        self._state = state
         if state.howls > howls:
             self.tell("howl", f"feedback at {state.howl_hz:.0f} Hz; the sound was turned down for a moment")
         if state.fault_mutes > faults:
-            bad = [a for line in self.lines.values() for a, m in line.rack.meters().items() if m.faults]
+            bad = [a for a, m in self.meters("watch").items() if m.faults]
             self.tell("fault", f"{', '.join(bad) or 'an effect'} gave numbers that are not finite; it was reset")
 
     def _keep_count(self) -> None:
@@ -365,6 +369,7 @@ class LiveStream:
         with self._lock:
             self._keep_count()
             self._host.close()
+            self._pause(True)
         jack = isinstance(self._host, jack_server.JackHost)
         if jack:
             self._wanted_block = None  # whatever it returns with
@@ -380,6 +385,7 @@ class LiveStream:
                         self._host = host
                         if host.sample_rate != rate:
                             self._make_mixer()
+                        self._pause(False)
                         host.attach(self._mixer, self._inputs, self._outputs)
                         host.start()
                     except BaseException:
@@ -394,6 +400,16 @@ class LiveStream:
                 continue
             self.tell("returned", f"{self.output.name} is back: {self.sample_rate:g} Hz, blocks of {self.block_size} frames")
             return
+
+    def _pause(self, on: bool) -> None:
+        """While the device is lost, nothing is sent where nobody reads; afterwards everything is."""
+        self._lost = on
+        for line in self.lines.values():
+            line.rack._pause(on)
+        if not on:
+            for what, index, value in set_up(self.lines.values(), self.safety):
+                self.ask(what, index, value)
+            self.ask(_engine.Ask.listen, LISTEN.index(self._listen), 1.0)
 
     # --- what is heard ---------------------------------------------------------------------------------------------
 
@@ -531,11 +547,19 @@ class LiveStream:
         load = self._host.load
         return float(load["sum"] / load["callbacks"]) if load["callbacks"] else 0.0
 
-    def meters(self) -> dict[str, Meter]:
-        """Levels of every effect since the last call, by address; with several lines after "line/"."""
-        if len(self.lines) == 1:
-            return self.rack.meters()
-        return {f"{name}/{a}": m for name, line in self.lines.items() for a, m in line.rack.meters().items()}
+    def _read_meters(self) -> dict[str, Meter]:
+        with self._lock:
+            if len(self.lines) == 1:
+                return self.rack.meters()
+            return {f"{name}/{a}": m for name, line in self.lines.items() for a, m in line.rack.meters().items()}
+
+    def meters(self, reader: str = "") -> dict[str, Meter]:
+        """Levels of every effect since this reader's last call, by address; with several lines after "line/"."""
+        return self._levels.read(reader)[0]
+
+    def levels(self, reader: str = "") -> tuple[dict[str, Meter], Output]:
+        """The same, and the levels of the outputs."""
+        return self._levels.read(reader)
 
 
 def live(

@@ -1,0 +1,443 @@
+"""The page's server: Starlette on uvicorn, on a thread of its own, on this machine only unless asked otherwise.
+
+Who comes needs the token, a page of the same origin, and reaches nothing but the desk: there is no path to a file but the
+page's own and, by name, the presets of the racks folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import json
+import logging
+import secrets
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..desk import Desk
+from ..midi import Midi
+from ..stream import Event
+from . import state
+
+log = logging.getLogger("twinrack.live")
+MISSING = "the console needs starlette, uvicorn and websockets: pip install 'twinrack[live]'"
+FRAME_S = 1.0 / 60.0
+CROWD = 4  # from so many pages on, each is told less often
+CURVE_S = 0.15  # an effect that is being moved is measured so often
+MOST_PAGES = 50
+MOST_BYTES = 65536
+KINDS = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css"}
+PAGE_RULES = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+
+
+class Console:
+    """A page that shows and changes what a desk does.
+
+    Args:
+        desk: what it changes.
+        port: 0 takes any that is free.
+        host: where it listens; "0.0.0.0" lets the whole network in, if it knows the token.
+        token: what who comes must know; without, a new one.
+        midi: whose controls the page may learn.
+        takes: folder that recordings go to.
+
+    Attributes:
+        url: where the page is, with the token.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        port: int = 8471,
+        host: str = "127.0.0.1",
+        token: str | None = None,
+        midi: Midi | None = None,
+        takes: Path | None = None,
+    ) -> None:
+        try:
+            import uvicorn
+            import websockets  # noqa: F401
+            from starlette.applications import Starlette
+            from starlette.routing import Route, WebSocketRoute
+        except ImportError:
+            raise RuntimeError(MISSING) from None
+        self.desk = desk
+        self.midi = midi
+        self.takes = takes
+        self.token = token or secrets.token_urlsafe(16)
+        self._frames = state.Frames(desk)
+        self._pages: set[Page] = set()
+        self._host = host
+        self._socket = self._listen(host, port)
+        self.port = int(self._socket.getsockname()[1])
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/?token={self.token}"
+        routes = [
+            Route("/", self._index),
+            Route("/static/{name}", self._static),
+            WebSocketRoute("/live", self._meet),
+        ]
+        app = Starlette(routes=routes, lifespan=self._life)
+        config = uvicorn.Config(
+            app, log_level="critical", access_log=False, ws="websockets-sansio", ws_max_size=MOST_BYTES, ws_max_queue=32,
+            lifespan="on", timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready = threading.Event()
+        self._curves = _Curves(self)
+        self._ends: list[Callable[[], None]] = [desk.subscribe(self._changed)]
+        self._before, desk.stream.on_event = desk.stream.on_event, self._happened
+        self._thread = threading.Thread(target=self._run, name="twinrack-console", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(10.0):
+            raise OSError("the console's server did not start")
+
+    @staticmethod
+    def _listen(host: str, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind((host, port))
+        except (OSError, OverflowError) as error:
+            found.close()
+            why = getattr(error, "strerror", None) or error
+            raise OSError(f"port {port} on {host} cannot be opened: {why}; take another with --port") from None
+        found.listen(64)
+        return found
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+    @contextlib.asynccontextmanager
+    async def _life(self, app: object) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
+        beat = asyncio.create_task(self._beat())
+        self._ready.set()
+        yield
+        beat.cancel()
+
+    def close(self) -> None:
+        """End the server; the sound goes on."""
+        for end in self._ends:
+            end()
+        self.desk.stream.on_event = self._before
+        self._curves.close()
+        self._server.should_exit = True
+        self._thread.join(3.0)
+        self.desk.stream._levels.leave("console")
+
+    # --- who comes in ------------------------------------------------------------------------------------------------
+
+    def _knows(self, token: str | None) -> bool:
+        return token is not None and hmac.compare_digest(token.encode(), self.token.encode())
+
+    def _is_ours(self, host: str | None) -> bool:
+        """Whether a request was meant for this server: a name that somebody pointed here is refused (DNS rebinding)."""
+        name = urlsplit(f"//{host or ''}").hostname or ""
+        if name == "localhost":
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return name == self._host
+        return address.is_loopback or self._host in ("0.0.0.0", "::") or name == self._host
+
+    async def _index(self, request: Any) -> Any:
+        if not self._is_ours(request.headers.get("host")):
+            return _answer("This is not the address of this console.", 421)
+        if not self._knows(request.query_params.get("token")):
+            return _answer("The token is missing or wrong; open the address that twinrack printed.", 403)
+        return _file("index.html")
+
+    async def _static(self, request: Any) -> Any:
+        if not self._is_ours(request.headers.get("host")):
+            return _answer("This is not the address of this console.", 421)
+        return _file(request.path_params["name"])
+
+    async def _meet(self, socket: Any) -> None:
+        from starlette.websockets import WebSocketDisconnect
+
+        headers = socket.headers
+        origin = urlsplit(headers.get("origin") or "")
+        same = origin.netloc == headers.get("host") and origin.scheme in ("http", "https")
+        if not (same and self._is_ours(headers.get("host")) and self._knows(socket.query_params.get("token"))):
+            await socket.close(4403)
+            return
+        if len(self._pages) >= MOST_PAGES:
+            await socket.close(4429)
+            return
+        await socket.accept()
+        page = Page(self, socket)
+        self._pages.add(page)
+        writing = asyncio.create_task(page.write())
+        try:
+            page.say(await asyncio.to_thread(state.whole, self.desk))
+            await asyncio.to_thread(self._curves.tell_all, page)
+            while True:
+                await page.hear(await socket.receive())
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        finally:
+            self._pages.discard(page)
+            writing.cancel()
+
+    # --- what is told ------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        """Levels, 60 times a second while anybody looks."""
+        while True:
+            crowd = max(1, -(-len(self._pages) // CROWD))
+            await asyncio.sleep(FRAME_S * crowd)
+            if not self._pages:
+                continue
+            try:
+                frame = self._frames()
+            except Exception:
+                log.exception("the console's levels failed")
+                await asyncio.sleep(0.5)
+                continue
+            for page in tuple(self._pages):
+                page.show(frame)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell all pages; from any thread."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._tell, message)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        for page in tuple(self._pages):
+            page.say(message)
+
+    def _changed(self, change: dict[str, Any]) -> None:
+        if "set" in change:
+            self.tell({"type": "set", "address": change["set"], "to": change["to"], "source": change["source"]})
+            self._curves.ask(change["set"].rpartition(".")[0])
+        elif self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._renew)
+
+    def _renew(self) -> None:
+        """A change of structure, snapshots or sides: everything anew, once for many changes."""
+        if getattr(self, "_renewing", False):
+            return
+        self._renewing = True
+
+        async def run() -> None:
+            await asyncio.sleep(0.02)
+            self._renewing = False
+            self._tell(await asyncio.to_thread(state.whole, self.desk))
+            await asyncio.to_thread(self._curves.tell_all, None)
+
+        self._task = asyncio.ensure_future(run())
+
+    def _happened(self, event: Event) -> None:
+        self.tell({"type": "event", "at": round(event.at_s, 1), "kind": event.kind, "words": event.words})
+        if event.kind == "returned":
+            self._changed({"structure": ""})
+        if self._before is not None:
+            self._before(event)
+
+
+class Page:
+    """One page that looks: what it is still to be told, and what it asks for."""
+
+    def __init__(self, console: Console, socket: Any) -> None:
+        self._console = console
+        self._socket = socket
+        self._words: asyncio.Queue[str] = asyncio.Queue(2000)
+        self._frame: bytes | None = None
+        self._news = asyncio.Event()
+        self._name = f"page {id(self):x}"
+
+    def say(self, message: dict[str, Any]) -> None:
+        if message.get("source") == self._name:
+            return
+        with contextlib.suppress(asyncio.QueueFull):  # a page that does not read misses something, and nobody else
+            self._words.put_nowait(json.dumps(message))
+        self._news.set()
+
+    def show(self, frame: bytes) -> None:
+        """The newest levels; older ones that were not sent yet are dropped."""
+        self._frame = frame
+        self._news.set()
+
+    async def write(self) -> None:
+        with contextlib.suppress(Exception):
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                while not self._words.empty():
+                    await self._socket.send_text(self._words.get_nowait())
+                frame, self._frame = self._frame, None
+                if frame is not None:
+                    await self._socket.send_bytes(frame)
+
+    async def hear(self, received: dict[str, Any]) -> None:
+        """One message; what is wrong with it is answered in one sentence."""
+        if received["type"] == "websocket.disconnect":
+            raise RuntimeError("gone")
+        try:
+            message = json.loads(received.get("text") or "")
+            if not isinstance(message, dict):
+                raise ValueError("a message is an object")
+            await asyncio.to_thread(self._do, message)
+        except (ValueError, OSError, RuntimeError, TypeError, KeyError, RecursionError) as error:
+            self.say({"type": "error", "words": _sentence(error)})
+        except Exception:
+            log.exception("a message of the console failed")
+            self.say({"type": "error", "words": "that did not work; see twinrack's log"})
+
+    def _do(self, message: dict[str, Any]) -> None:
+        desk, midi = self._console.desk, self._console.midi
+        what = message.get("do")
+        with desk.by(self._name) if what == "set" else contextlib.nullcontext():
+            if what == "set":
+                address = _text(message, "address")
+                if "position" in message:
+                    desk.set_position(address, float(message["position"]))
+                    self.say({"type": "set", "address": address, "to": desk.get(address)})
+                else:
+                    desk.set(address, message["to"])
+            elif what == "add":
+                desk.add(_text(message, "effect"), message.get("index"), message.get("line"))
+            elif what == "remove":
+                desk.remove(_text(message, "address"))
+            elif what == "move":
+                desk.move(_text(message, "address"), int(message["index"]))
+            elif what in ("undo", "redo"):
+                getattr(desk, what)()
+            elif what == "switch":
+                desk.switch()
+            elif what == "snapshot":
+                desk.snapshot(_text(message, "name"))
+            elif what == "recall":
+                desk.recall(_text(message, "name"), float(message.get("seconds", 0.0)))
+            elif what == "morph":
+                desk.morph(_text(message, "a"), _text(message, "b"), float(message["share"]))
+            elif what == "load":
+                desk.load(_text(message, "name"), message.get("line"))
+            elif what == "save":
+                desk.save(_text(message, "name"), message.get("line"))
+            elif what == "learn":
+                if midi is None:
+                    raise ValueError("no MIDI input is open; start with --midi")
+                midi.learn(_text(message, "address"))
+                self.say({"type": "event", "at": 0, "kind": "midi", "words": "move a control of the controller"})
+            elif what == "protect":
+                desk.stream.protect(**{_text(message, "part"): bool(message["on"])})
+                self._console._changed({"structure": ""})
+            elif what == "record":
+                self._record(bool(message["on"]))
+            else:
+                raise ValueError(f"there is nothing to do that is called {what!r}")
+
+    def _record(self, on: bool) -> None:
+        console = self._console
+        stream = console.desk.stream
+        if not on:
+            if stream._recorder is not None:
+                stream._recorder.stop()
+        else:
+            if console.takes is None:
+                raise ValueError("no folder for takes was given; start with --takes FOLDER")
+            stream.record(console.takes / time.strftime("take-%Y%m%d-%H%M%S"))
+        console._changed({"structure": ""})
+
+
+class _Curves:
+    """Measures the curves of effects that were changed, on a thread of its own, and not too often."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._wanted: set[str] = set()
+        self._known: dict[str, dict[str, Any]] = {}
+        self._news, self._end = threading.Event(), threading.Event()
+        threading.Thread(target=self._run, name="twinrack-curves", daemon=True).start()
+
+    def ask(self, address: str) -> None:
+        """An effect was changed, or one of its groups."""
+        head, slash, below = address.rpartition("/")
+        effect = head + slash + below.partition(".")[0]
+        if effect.rpartition("/")[2]:
+            self._wanted.add(effect)
+            self._news.set()
+
+    def tell_all(self, page: Page | None) -> None:
+        """What is known, to a new page; or everything measured anew, for all."""
+        for effect in state.effect_addresses(self._console.desk):
+            if page is not None and effect in self._known:
+                message = {"type": "curve", "effect": effect, **self._known[effect]}
+                loop = self._console._loop
+                if loop is not None:
+                    loop.call_soon_threadsafe(page.say, message)
+            else:
+                self.ask(effect + ".")
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            self._news.wait()
+            self._news.clear()
+            desk = self._console.desk
+            while self._wanted and not self._end.is_set():
+                effect = self._wanted.pop()
+                try:
+                    head, slash, below = effect.rpartition("/")
+                    _, line = desk._line(head if slash else None)
+                    found = state.curve(line.rack[below].copy(), desk.stream.sample_rate)
+                except (ValueError, KeyError, RuntimeError):
+                    continue  # it is gone by now
+                self._known[effect] = found
+                self._console.tell({"type": "curve", "effect": effect, **found})
+            self._end.wait(CURVE_S)
+
+    def close(self) -> None:
+        self._end.set()
+        self._news.set()
+
+
+def _text(message: dict[str, Any], name: str) -> str:
+    value = message.get(name)
+    if not isinstance(value, str) or len(value) > 200:
+        raise ValueError(f"{name} is missing, or no text")
+    return value
+
+
+def _sentence(error: BaseException) -> str:
+    return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)[:300]
+
+
+def _answer(words: str, status: int) -> Any:
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse(words, status)
+
+
+def _file(name: str) -> Any:
+    """One of the page's own files; no other name leads anywhere."""
+    from starlette.responses import Response
+
+    folder = files(__package__) / "static"
+    kind = KINDS.get(Path(name).suffix)
+    there = {entry.name for entry in folder.iterdir()}
+    if kind is None or name not in there:
+        return _answer("There is no such page.", 404)
+    headers = {
+        "Content-Security-Policy": PAGE_RULES,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+    return Response((folder / name).read_bytes(), media_type=kind, headers=headers)

@@ -1,0 +1,179 @@
+"""What the page is told: the racks with their cards, the levels of a moment, the curves of an effect."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...card import CARDS, Card, Parameter
+from ...effect import Effect
+from ...explain.curves import curves
+from ...tree import Chain, Parallel
+from ..desk import LEVEL, MUTE, Desk
+
+BANDS, LOWEST_HZ, HIGHEST_HZ = 120, 20.0, 20000.0
+WINDOW = 4096
+FLOOR_DB = -120.0
+CURVE_POINTS = 150
+
+
+def parameter(p: Parameter) -> dict[str, Any]:
+    """A control's description, from its card."""
+    return {
+        "id": p.id,
+        "kind": p.kind,
+        "unit": p.unit,
+        "min": p.min,
+        "max": p.max,
+        "scale": p.scale,
+        "default": p.default,
+        "expected": list(p.expected),
+        "options": list(p.options),
+        "doc": p.doc,
+        "perceptual": p.perceptual,
+    }
+
+
+def card(c: Card) -> dict[str, Any]:
+    return {
+        "id": c.id,
+        "name": c.name,
+        "purpose": c.purpose,
+        "rationale": c.rationale,
+        "parameters": [parameter(p) for p in c.parameters],
+        "groups": [{"id": g.id, "count": g.count, "parameters": [parameter(p) for p in g.parameters]} for g in c.groups],
+    }
+
+
+def _tree(item: Effect | Chain | Parallel, addresses: dict[int, str]) -> dict[str, Any]:
+    if isinstance(item, Effect):
+        return {"effect": addresses[id(item)], "card": item.card.id}
+    kind = "chain" if isinstance(item, Chain) else "parallel"
+    return {kind: [_tree(child, addresses) for child in item.children()]}
+
+
+def whole(desk: Desk) -> dict[str, Any]:
+    """Everything but levels and curves."""
+    stream = desk.stream
+    lines = []
+    for name, line in stream.lines.items():
+        addresses = {id(e): desk.address(name, a) for a, e in line.rack.addresses().items()}
+        lines.append(
+            {
+                "name": name,
+                "rack": line.rack.name,
+                "level": desk.address(name, LEVEL.id),
+                "mute": desk.address(name, MUTE.id),
+                "tree": [_tree(item, addresses) for item in line.rack.effects],
+            }
+        )
+    return {
+        "type": "state",
+        "lines": lines,
+        "values": {a: desk.get(a) for a in desk.addresses()},
+        "line_parameters": [parameter(LEVEL), parameter(MUTE)],
+        "cards": {id: card(c) for id, c in CARDS.items()},
+        "effects": effect_addresses(desk),
+        "outputs": stream._outputs,
+        "snapshots": list(desk.snapshots),
+        "presets": desk.presets(),
+        "side": desk.side,
+        "sample_rate": stream.sample_rate,
+        "block_size": stream.block_size,
+        "input": stream.input.name,
+        "output": f"{stream.output.name} ({stream.output.host_api})",
+        "latencies_ms": stream.latencies_ms(),
+        "safety": vars(stream.safety),
+        "recording": bool(stream._recorder is not None and stream._recorder.running),
+        "events": [[round(e.at_s, 1), e.kind, e.words] for e in stream.events[-20:]],
+    }
+
+
+def effect_addresses(desk: Desk) -> list[str]:
+    """The effects in the order in which levels are told."""
+    return [desk.address(name, a) for name, line in desk.stream.lines.items() for a in line.rack.addresses()]
+
+
+class Spectrum:
+    """Levels in 120 bands on a logarithmic scale, in dB of a sine's peak."""
+
+    def __init__(self, sample_rate: float) -> None:
+        self._window = np.hanning(WINDOW).astype(np.float32)
+        top = min(HIGHEST_HZ, 0.49 * sample_rate)
+        edges = np.geomspace(LOWEST_HZ, top, BANDS + 1)
+        bins = np.clip(np.round(edges * WINDOW / sample_rate).astype(int), 1, WINDOW // 2)
+        self._starts = np.minimum(bins[:-1], WINDOW // 2 - 1)
+        self._scale = 4.0 / WINDOW
+
+    def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        spectrum = np.abs(np.fft.rfft(x * self._window)) * self._scale
+        found = np.maximum.reduceat(spectrum, self._starts)
+        levels: npt.NDArray[np.float32] = 20.0 * np.log10(np.maximum(found, 1e-6)).astype(np.float32)
+        return levels
+
+
+class Frames:
+    """The levels of a moment as one message of 32-bit floats, in the order that `layout` tells."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._spectrum = Spectrum(desk.stream.sample_rate)
+        self._rate = desk.stream.sample_rate
+        self._sums = (0, 0.0)
+
+    def __call__(self) -> bytes:
+        stream = self.desk.stream
+        if stream.sample_rate != self._rate:
+            self._rate, self._spectrum = stream.sample_rate, Spectrum(stream.sample_rate)
+        meters, output = stream.levels("console")
+        load = stream.load
+        calls, total = load["callbacks"], load["sum"]
+        before, total_before = self._sums
+        share = (total - total_before) / (calls - before) if calls > before else 0.0
+        self._sums = (calls, total)
+        head = [
+            float(stream.active),
+            share,
+            load["worst"],
+            stream.xruns,
+            stream.late_callbacks,
+            output.limiter_gain,
+            output.duck_gain,
+            float(len(meters)),
+            float(len(output.peaks)),
+        ]
+        rows: list[float] = []
+        for m in meters.values():
+            rows += [
+                max(m.peak_in_db, FLOOR_DB),
+                max(m.peak_out_db, FLOOR_DB),
+                max(m.rms_in_db, FLOOR_DB),
+                max(m.rms_out_db, FLOOR_DB),
+                m.gain_reduction_db,
+            ]
+        numbers = [*head, *rows, *output.peaks]
+        mixer = stream._mixer
+        spectra = [self._spectrum(mixer.scope(0, after, WINDOW)) for after in (False, True)]
+        return struct.pack(f"<{len(numbers)}f", *numbers) + b"".join(s.tobytes() for s in spectra)
+
+
+def curve(effect: Effect, sample_rate: float) -> dict[str, Any]:
+    """The effect's first curve, measured on the engine."""
+    found = curves(effect, sample_rate)[0]
+    step = max(1, len(found.x) // CURVE_POINTS)
+    return {
+        "title": found.title,
+        "x_label": found.x_label,
+        "y_label": found.y_label,
+        "log_x": found.log_x,
+        "x": _rounded(found.x[::step]),
+        "y": _rounded(found.y[::step]),
+    }
+
+
+def _rounded(x: Sequence[float] | npt.NDArray[np.float64]) -> list[float]:
+    return [round(float(v), 3) for v in np.nan_to_num(np.asarray(x), posinf=200.0, neginf=-200.0)]

@@ -1,0 +1,505 @@
+"""The desk: one place through which pages, controllers, OSC and Python change what sounds, and can take it back.
+
+A state is a rack as it was; to come back to it sets the values that differ, which glide, or, where the structure differs,
+crossfades. Undo, snapshots, A and B, presets and a patch file that was edited all come back to states.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import patch
+from ..card import Parameter, Value
+from ..effect import Effect, unknown
+from ..effects import CLASSES
+from ..rack import Rack
+from ..tree import Chain, Parallel
+from .line import HIGHEST_DB, LOWEST_DB, Line
+
+if TYPE_CHECKING:
+    from .stream import LiveStream
+
+log = logging.getLogger("twinrack.live")
+GESTURE_S = 1.0  # changes of one address that follow each other so closely are one step of undo
+MOST_UNDO = 200
+MORPH_STEP_S = 0.02
+RELOAD_S = 0.2
+Listener = Callable[[dict[str, Any]], None]
+Source = str
+
+LEVEL = Parameter(
+    "level_db", "continuous", 0.0, "Level of the line.", "About 10 dB more is heard as twice as loud.", "dB",
+    LOWEST_DB, HIGHEST_DB, (-40.0, 6.0), smoothing_ms=10.0,
+)  # fmt: skip
+MUTE = Parameter("mute", "switch", False, "Silence of the line.", "Nothing of it is heard.")
+BYPASS = Parameter("bypass", "switch", False, "Leaves the sound as it is.", "The effect is not heard.")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an address leads: a parameter of an effect, its bypass, or a line's level or mute (then `effect` is empty)."""
+
+    line: str
+    effect: str
+    name: str
+    parameter: Parameter
+
+
+def _build_of(item: Effect | Chain | Parallel) -> object:
+    """What makes a difference that no glide bridges: the tree, what effects are built from, and what delays."""
+    if isinstance(item, Effect):
+        values, fixed = item.values(), []
+        for name, p in item.card.addresses.items():
+            if p.rebuilds or name == item.card.latency:
+                fixed.append((name, values[name]))
+        return item.card.id, item.name, item.key, tuple(fixed)
+    return type(item).__name__, tuple(_build_of(child) for child in item.children())
+
+
+def same_build(a: Rack, b: Rack) -> bool:
+    """True when one becomes the other by values that glide."""
+    if _build_of(a.root) != _build_of(b.root):
+        return False
+    return all(e.resources == f.resources for e, f in zip(a.addresses().values(), b.addresses().values(), strict=True))
+
+
+class Desk:
+    """Changes a live stream; from any thread.
+
+    Args:
+        stream: what sounds.
+        folder: of the presets that may be loaded and saved by name; None has none.
+
+    Addresses are those of the rack ("compressor.ratio"), with "compressor.bypass", and "level_db" and "mute" of a line;
+    with several lines after the line's name ("voice/compressor.ratio"). Without a line, the first one is meant.
+    """
+
+    def __init__(self, stream: LiveStream, folder: Path | None = None) -> None:
+        self.stream = stream
+        self.folder = folder
+        self.snapshots: dict[str, dict[str, Rack]] = {}
+        self.side = "A"
+        self._sides: dict[str, dict[str, Rack]] = {}
+        self._undo: list[tuple[str, float, dict[str, Rack]]] = []
+        self._redo: list[dict[str, Rack]] = []
+        self._listeners: list[Listener] = []
+        self._source: Source = ""
+        self._lock = threading.RLock()
+        self._morph: threading.Event | None = None
+        self._watching: dict[Path, threading.Event] = {}
+        for name, line in stream.lines.items():
+            line.rack._listeners.append(self._listen(name))
+
+    # --- who is told -------------------------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every change, whoever made it: {"set": address, "to": value, "source": …}, {"structure": line},
+        {"snapshots": names} or {"side": "A"}. Returns what ends it."""
+        self._listeners.append(listener)
+
+        def end() -> None:
+            with suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return end
+
+    def _tell(self, change: dict[str, Any]) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener({**change, "source": self._source})
+            except Exception:
+                log.exception("a listener failed")
+
+    def _listen(self, line: str) -> Callable[[int, dict[str, Any]], None]:
+        def changed(number: int, change: dict[str, Any]) -> None:
+            if "set" in change:
+                self._tell({"set": self.address(line, change["set"]), "to": change["to"]})
+            elif "bypass" in change:
+                self._tell({"set": self.address(line, f"{change['bypass']}.bypass"), "to": change["to"]})
+            else:
+                self._tell({"structure": line})
+
+        return changed
+
+    @contextmanager
+    def by(self, source: Source) -> Iterator[None]:
+        """Changes in this block are marked as made by `source`, so that it can leave out its own when it is told."""
+        with self._lock:
+            before, self._source = self._source, source
+            try:
+                yield
+            finally:
+                self._source = before
+
+    # --- addresses ---------------------------------------------------------------------------------------------------
+
+    def address(self, line: str, below: str) -> str:
+        """The full address of something in a line."""
+        return below if len(self.stream.lines) == 1 else f"{line}/{below}"
+
+    def addresses(self) -> dict[str, Place]:
+        """Everything that can be set."""
+        found = {}
+        for name, line in self.stream.lines.items():
+            for effect, e in line.rack.addresses().items():
+                for below, p in {**e.card.addresses, "bypass": BYPASS}.items():
+                    found[self.address(name, f"{effect}.{below}")] = Place(name, effect, below, p)
+            for p in (LEVEL, MUTE):
+                found[self.address(name, p.id)] = Place(name, "", p.id, p)
+        return found
+
+    def find(self, address: str) -> Place:
+        """What an address means.
+
+        Raises:
+            ValueError: there is nothing; the nearest is named.
+        """
+        head, slash, below = address.rpartition("/")
+        line = head if slash else next(iter(self.stream.lines))
+        if line not in self.stream.lines:
+            raise ValueError(unknown(line, list(self.stream.lines), "the stream").replace("parameter", "line"))
+        if below in ("level_db", "mute"):
+            return Place(line, "", below, LEVEL if below == "level_db" else MUTE)
+        rack = self.stream.lines[line].rack
+        effect, name = rack._split(below)
+        where = below.partition(".")[0]
+        if name == "bypass":
+            return Place(line, where, name, BYPASS)
+        if name not in effect.card.addresses:
+            raise ValueError(unknown(name, [*effect.card.addresses, "bypass"], where))
+        return Place(line, where, name, effect.card.addresses[name])
+
+    def _line(self, line: str | None) -> tuple[str, Line]:
+        name = next(iter(self.stream.lines)) if line is None else line
+        if name not in self.stream.lines:
+            raise ValueError(unknown(name, list(self.stream.lines), "the stream").replace("parameter", "line"))
+        return name, self.stream.lines[name]
+
+    # --- values ------------------------------------------------------------------------------------------------------
+
+    def get(self, address: str) -> Value:
+        """The value at an address."""
+        place = self.find(address)
+        line = self.stream.lines[place.line]
+        if not place.effect:
+            return line.level_db if place.name == "level_db" else line.mute
+        effect: Effect = line.rack[place.effect]
+        return effect.bypass if place.name == "bypass" else effect.get(place.name)
+
+    def set(self, address: str, value: object) -> None:
+        """Set the value at an address; it glides there.
+
+        Raises:
+            ValueError: there is no such address, or the value is out of range.
+        """
+        with self._lock:
+            place = self.find(address)
+            checked = place.parameter.check(value, place.effect or place.line)
+            if checked == self.get(address):
+                return
+            self._remember(f"set {address}")
+            self._set(place, checked)
+
+    def _set(self, place: Place, value: Value) -> None:
+        line = self.stream.lines[place.line]
+        if place.effect and place.name == "bypass":
+            line.rack[place.effect].bypass = bool(value)
+        elif place.effect:
+            line.rack[place.effect].set(place.name, value)
+        else:
+            if place.name == "mute":
+                self.stream.level(place.line, mute=bool(value))
+            else:
+                self.stream.level(place.line, float(value))
+            self._tell({"set": self.address(place.line, place.name), "to": value})
+
+    def position(self, address: str) -> float:
+        """Where the value is in its range, 0 to 1, in the parameter's own scale."""
+        return self.find(address).parameter.place(self.get(address))
+
+    def set_position(self, address: str, position: float) -> None:
+        """Set the value by its place in the range, 0 to 1, as a controller does."""
+        self.set(address, self.find(address).parameter.at(position))
+
+    # --- structure ---------------------------------------------------------------------------------------------------
+
+    def add(self, effect: str, index: int | None = None, line: str | None = None) -> str:
+        """Insert an effect by its card's id before position `index` of the outer chain (at its end without); its address."""
+        if effect not in CLASSES:
+            raise ValueError(unknown(effect, list(CLASSES), "twinrack").replace("parameter", "effect"))
+        with self._lock:
+            name, found = self._line(line)
+            made = CLASSES[effect]()
+            at = len(found.rack.effects) if index is None else index
+            self._structure(f"add {effect}", lambda: found.rack.insert(at, made))
+            return self.address(name, made._place)
+
+    def remove(self, address: str) -> None:
+        """Take an effect out of the outer chain."""
+        with self._lock:
+            _, found, effect = self._effect(address)
+            self._structure(f"remove {effect}", lambda: found.rack.remove(effect))
+
+    def move(self, address: str, index: int) -> None:
+        """Put an effect of the outer chain at another position of it."""
+        with self._lock:
+            _, found, effect = self._effect(address)
+            items = list(found.rack.effects)
+            item = found.rack[effect]
+            if item not in items:
+                raise ValueError(f"{effect!r} is inside a Chain or Parallel; only the outer chain can be reordered")
+            items.remove(item)
+            items.insert(max(0, min(index, len(items))), item)
+            self._structure(f"move {effect}", lambda: setattr(found.rack, "effects", tuple(items)))
+
+    def _effect(self, address: str) -> tuple[str, Line, str]:
+        head, slash, effect = address.rpartition("/")
+        name, found = self._line(head if slash else None)
+        if effect not in found.rack.addresses():
+            where = f"rack {found.rack.name!r}"
+            raise ValueError(unknown(effect, list(found.rack.addresses()), where).replace("parameter", "effect"))
+        return name, found, effect
+
+    def _structure(self, label: str, change: Callable[[], object]) -> None:
+        before = self._state()
+        change()
+        self._push(label, before)
+
+    # --- states ------------------------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Rack]:
+        return {name: line.rack.copy() for name, line in self.stream.lines.items()}
+
+    def _push(self, label: str, state: dict[str, Rack]) -> None:
+        self._undo.append((label, time.monotonic(), state))
+        del self._undo[:-MOST_UNDO]
+        self._redo.clear()
+
+    def _remember(self, label: str) -> None:
+        """Before a change; one gesture is one step."""
+        if self._undo and self._undo[-1][0] == label and time.monotonic() - self._undo[-1][1] < GESTURE_S:
+            self._undo[-1] = (label, time.monotonic(), self._undo[-1][2])
+            return
+        self._push(label, self._state())
+
+    def _come_to(self, state: dict[str, Rack]) -> None:
+        for name, then in state.items():
+            now = self.stream.lines[name].rack
+            if same_build(now, then):
+                for address, effect in then.addresses().items():
+                    mine = now[address]
+                    for below, value in effect.values().items():
+                        if mine.get(below) != value:
+                            mine.set(below, value)
+                    if mine.bypass != effect.bypass:
+                        mine.bypass = effect.bypass
+            else:
+                now.effects = tuple(item.copy() for item in then.effects)
+            now.name = then.name
+            now.provenance, now.arrays = dict(then.provenance), dict(then.arrays)
+
+    def undo(self) -> str:
+        """Take the last change back; what it was.
+
+        Raises:
+            ValueError: there is nothing to take back.
+        """
+        with self._lock:
+            if not self._undo:
+                raise ValueError("there is nothing to undo")
+            label, _, state = self._undo.pop()
+            self._redo.append(self._state())
+            self._come_to(state)
+            return label
+
+    def redo(self) -> None:
+        """Take the last undo back."""
+        with self._lock:
+            if not self._redo:
+                raise ValueError("there is nothing to redo")
+            state = self._redo.pop()
+            self._undo.append(("redo", time.monotonic(), self._state()))
+            self._come_to(state)
+
+    def snapshot(self, name: str) -> None:
+        """Keep everything as it is now under a name."""
+        if not name.strip():
+            raise ValueError("a snapshot needs a name")
+        with self._lock:
+            self.snapshots[name] = self._state()
+            self._tell({"snapshots": list(self.snapshots)})
+
+    def _snapshot(self, name: str) -> dict[str, Rack]:
+        if name not in self.snapshots:
+            raise ValueError(f"there is no snapshot {name!r}; there are: {', '.join(self.snapshots) or 'none'}")
+        return self.snapshots[name]
+
+    def recall(self, name: str, seconds: float = 0.0) -> None:
+        """Come back to a snapshot, at once or by a morph over some seconds (structure by a crossfade)."""
+        if not 0.0 <= seconds <= 600.0:
+            raise ValueError(f"seconds = {seconds:g} is outside 0 to 600")
+        with self._lock:
+            goal = self._snapshot(name)
+            self._push(f"recall {name}", self._state())
+            if seconds and all(same_build(self.stream.lines[n].rack, r) for n, r in goal.items()):
+                self._glide(self._state(), goal, seconds)
+            else:
+                self._come_to(goal)
+
+    def morph(self, a: str, b: str, share: float) -> None:
+        """Between two snapshots of one structure: 0 is `a`, 1 is `b`; in each parameter's own scale, choices in the middle."""
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"share = {share:g} is outside 0 to 1")
+        with self._lock:
+            one, other = self._snapshot(a), self._snapshot(b)
+            for name, line in self.stream.lines.items():
+                if not (same_build(line.rack, one[name]) and same_build(line.rack, other[name])):
+                    raise ValueError(f"{a!r} and {b!r} differ from the present structure; recall one of them instead")
+            self._remember(f"morph {a} {b}")
+            self._between(one, other, share)
+
+    def _between(self, one: dict[str, Rack], other: dict[str, Rack], share: float) -> None:
+        for name, line in self.stream.lines.items():
+            for address, effect in line.rack.addresses().items():
+                x, y = one[name][address], other[name][address]
+                for below, p in effect.card.addresses.items():
+                    a, b = x.get(below), y.get(below)
+                    if p.kind == "continuous" and a != b and 0.0 < share < 1.0:
+                        value = p.at((1.0 - share) * p.position(float(a)) + share * p.position(float(b)))
+                    else:
+                        value = a if share < 0.5 else b
+                    if effect.get(below) != value:
+                        effect.set(below, value)
+                bypass = x.bypass if share < 0.5 else y.bypass
+                if effect.bypass != bypass:
+                    effect.bypass = bypass
+
+    def _glide(self, one: dict[str, Rack], other: dict[str, Rack], seconds: float) -> None:
+        """A morph that goes on beside; another one ends it."""
+        if self._morph is not None:
+            self._morph.set()
+        self._morph = end = threading.Event()
+        began = time.monotonic()
+
+        def run() -> None:
+            while not end.wait(MORPH_STEP_S):
+                share = min(1.0, (time.monotonic() - began) / seconds)
+                with self._lock:
+                    if end.is_set():
+                        return
+                    try:
+                        self._between(one, other, share)
+                    except (ValueError, KeyError):
+                        return  # the structure is another one by now
+                if share == 1.0:
+                    return
+
+        threading.Thread(target=run, name="twinrack-morph", daemon=True).start()
+
+    def switch(self, side: str | None = None) -> str:
+        """Hear the other of two racks, A and B; each keeps what was changed while it was heard. B begins as A. Which it is."""
+        side = side or ("B" if self.side == "A" else "A")
+        if side not in ("A", "B"):
+            raise ValueError(f"side = {side!r} is neither A nor B")
+        with self._lock:
+            if side != self.side:
+                self._sides[self.side] = self._state()
+                self._push(f"hear {side}", self._state())
+                self.side = side
+                self._come_to(self._sides.get(side, self._sides["A" if side == "B" else "B"]))
+                self._tell({"side": side})
+            return self.side
+
+    # --- presets -----------------------------------------------------------------------------------------------------
+
+    def presets(self) -> list[str]:
+        """Names of the patches in the folder, in order; a program change chooses by number."""
+        if self.folder is None:
+            return []
+        return sorted(p.name.removesuffix(".rack.json") for p in self.folder.glob("*.rack.json"))
+
+    def _path(self, name: str) -> Path:
+        if self.folder is None:
+            raise ValueError("no folder of racks was given; start with --racks FOLDER")
+        if not name or name.startswith(".") or any(c in name for c in "/\\:\0"):
+            raise ValueError(f"{name!r} is no name of a preset")
+        return self.folder / f"{name}.rack.json"
+
+    def load(self, name: str, line: str | None = None) -> None:
+        """Hear a preset of the folder.
+
+        Raises:
+            FileNotFoundError, ValueError: it is not there or broken; the sound goes on as it is.
+        """
+        self._hear(patch.load(self._path(name)), f"load {name}", line)
+
+    def _hear(self, loaded: Rack, label: str, line: str | None = None) -> None:
+        with self._lock:
+            name, _ = self._line(line)
+            before = self._state()
+            self._come_to({name: loaded})
+            self._push(label, before)
+
+    def save(self, name: str, line: str | None = None) -> None:
+        """Write what is heard into the folder."""
+        with self._lock:
+            _, found = self._line(line)
+            found.rack.save(self._path(name))
+            self._tell({"presets": self.presets()})
+
+    def program(self, number: int) -> str:
+        """Hear the preset with a number, counted from 0 in the order of names; its name."""
+        there = self.presets()
+        if not 0 <= number < len(there):
+            raise ValueError(f"there is no preset {number}; there are {len(there)}")
+        self.load(there[number])
+        return there[number]
+
+    def follow(self, path: Path, line: str | None = None) -> None:
+        """Hear a patch file anew whenever it changes; what is broken is refused with a sentence, and the sound goes on."""
+        name, _ = self._line(line)
+        path = path.resolve()
+        end = threading.Event()
+        self._watching[path] = end
+
+        def stamp() -> tuple[int, int] | None:
+            try:
+                found = path.stat()
+            except OSError:
+                return None
+            return found.st_mtime_ns, found.st_size
+
+        seen = stamp()
+
+        def run() -> None:
+            nonlocal seen
+            while not end.wait(RELOAD_S):
+                now = stamp()
+                if now == seen or now is None:
+                    continue
+                time.sleep(0.05)  # an editor may still be writing
+                if stamp() != now:
+                    continue
+                seen = now
+                try:
+                    self._hear(patch.load(path), f"reload {path.name}", name)
+                except (OSError, ValueError, RuntimeError) as error:
+                    self.stream.tell("reload", f"{path.name} is refused, the sound goes on: {error}")
+                else:
+                    self.stream.tell("reload", f"{path.name} was changed and is heard")
+
+        threading.Thread(target=run, name="twinrack-reload", daemon=True).start()
+
+    def close(self) -> None:
+        """End what runs beside: morphs and watched files."""
+        for end in self._watching.values():
+            end.set()
+        if self._morph is not None:
+            self._morph.set()

@@ -1,0 +1,102 @@
+"""Levels for any number of readers: the engine forgets its levels when they are read, so one reads and tells all."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import _engine
+from ..rack import Meter
+
+
+@dataclass
+class Output:
+    """Levels of the outputs since a reader's last look: peaks (linear), and the smallest gain of the limiter and of the
+    ducking of howls (linear, 1 where they do nothing)."""
+
+    peaks: list[float] = field(default_factory=list)
+    limiter_gain: float = 1.0
+    duck_gain: float = 1.0
+
+
+@dataclass
+class _Sum:
+    """An effect's meters over several looks."""
+
+    meter: Meter
+    seconds: float
+
+
+def _db_mean(a: float, a_s: float, b: float, b_s: float) -> float:
+    """The level of two stretches of time together, in dB."""
+    power = (10.0 ** (a / 10.0) * a_s + 10.0 ** (b / 10.0) * b_s) / max(a_s + b_s, 1e-9)
+    return 10.0 * math.log10(power) if power > 0.0 else -math.inf
+
+
+def _together(a: _Sum, meter: Meter, seconds: float) -> _Sum:
+    m = a.meter
+    return _Sum(
+        Meter(
+            max(m.peak_in_db, meter.peak_in_db),
+            max(m.peak_out_db, meter.peak_out_db),
+            _db_mean(m.rms_in_db, a.seconds, meter.rms_in_db, seconds),
+            _db_mean(m.rms_out_db, a.seconds, meter.rms_out_db, seconds),
+            max(m.gain_reduction_db, meter.gain_reduction_db),
+            meter.faults,
+        ),
+        a.seconds + seconds,
+    )
+
+
+class Levels:
+    """Reads the racks' meters and the mixer's, and keeps for every reader what it has not seen.
+
+    Args:
+        racks: gives the meters of all effects by address, since it was last asked.
+        mixer: gives the mixer that sounds now.
+    """
+
+    def __init__(self, racks: Callable[[], dict[str, Meter]], mixer: Callable[[], _engine.Mixer]) -> None:
+        self._racks, self._mixer = racks, mixer
+        self._effects: dict[str, dict[str, _Sum]] = {}
+        self._outputs: dict[str, Output] = {}
+        self._lock = threading.Lock()
+        self._last = time.monotonic()
+        self.state: Any = None  # the mixer's counts of howls and mutes
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        seconds, self._last = now - self._last, now
+        meters, mixer = self._racks(), self._mixer()
+        peaks = mixer.output_peaks()
+        self.state = state = mixer.output_state()
+        for seen in self._effects.values():
+            for address in [a for a in seen if a not in meters]:
+                del seen[address]
+            for address, meter in meters.items():
+                seen[address] = _together(seen[address], meter, seconds) if address in seen else _Sum(meter, seconds)
+        for output in self._outputs.values():
+            same = len(output.peaks) == len(peaks)
+            output.peaks = [max(p) for p in zip(output.peaks, peaks, strict=True)] if same else peaks
+            output.limiter_gain = min(output.limiter_gain, state.limiter_gain)
+            output.duck_gain = min(output.duck_gain, state.duck_gain)
+
+    def read(self, reader: str) -> tuple[dict[str, Meter], Output]:
+        """What happened since this reader's last look."""
+        with self._lock:
+            if reader not in self._effects:
+                self._effects[reader], self._outputs[reader] = {}, Output()
+            self._look()
+            effects, output = self._effects[reader], self._outputs[reader]
+            self._effects[reader], self._outputs[reader] = {}, Output()
+            return {address: s.meter for address, s in effects.items()}, output
+
+    def leave(self, reader: str) -> None:
+        """This reader comes no more."""
+        with self._lock:
+            self._effects.pop(reader, None)
+            self._outputs.pop(reader, None)
