@@ -127,3 +127,7 @@ def random_curves(card: Card, rng: np.random.Generator, ticks: int) -> dict[str,
         position = np.interp(np.linspace(0, 5, ticks), np.arange(6), knots)
         found[address] = np.array([value_at(p, q) for q in position], np.float32)
     return found
+
+
+def blocks_of(x: np.ndarray, size: int) -> list[np.ndarray]:
+    return [x[:, i : i + size] for i in range(0, x.shape[1], size)]

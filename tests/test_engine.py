@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 
 import twinrack as tr
-from support import CARD_IDS, error_db, music, random_effect
+from support import CARD_IDS, blocks_of, error_db, music, random_effect
 
 RATES = (8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
-
-
-def blocks_of(x: np.ndarray, size: int) -> list[np.ndarray]:
-    return [x[:, i : i + size] for i in range(0, x.shape[1], size)]
 
 
 def stream(rack: tr.Rack, x: np.ndarray, rate: float, size: int) -> np.ndarray:

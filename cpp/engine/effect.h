@@ -45,6 +45,7 @@ const EffectType* const* all_effects();
 class EffectInstance {
  public:
   explicit EffectInstance(const EffectType& type) : type_(&type), self_(type.create()) {}
+  EffectInstance(const EffectType& type, void* self) : type_(&type), self_(self) {}
   ~EffectInstance() {
     if (self_ != nullptr) type_->destroy(self_);
   }

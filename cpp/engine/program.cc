@@ -93,14 +93,18 @@ int Program::compile(const Node& node, std::size_t buffer, std::size_t free) {
 }
 
 int Program::compile_effect(const Node& node, std::size_t buffer) {
-  const EffectType* type = find_effect(node.effect.c_str());
+  const bool outside = node.outside != nullptr;
+  const EffectType* type = outside ? &outside_effect() : find_effect(node.effect.c_str());
   if (type == nullptr) throw std::invalid_argument("no effect is called " + node.effect);
   if (node.values.size() != static_cast<std::size_t>(type->parameter_count)) {
     throw std::invalid_argument(node.effect + " has " + std::to_string(type->parameter_count) + " parameters, got " +
                                 std::to_string(node.values.size()));
   }
   const int presence = node.bypass ? 0 : fade_ticks;
-  slots_.push_back({EffectInstance(*type),
+  if (outside && node.outside->channels() != format_.channels) {
+    throw std::invalid_argument("what is made outside has another number of channels");
+  }
+  slots_.push_back({outside ? play_outside(node.outside) : EffectInstance(*type),
                     glides_.size(),
                     node.values,
                     node.key,

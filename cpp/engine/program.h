@@ -12,6 +12,7 @@
 #include "dsp/delay.h"
 #include "engine/effect.h"
 #include "engine/kernels.h"
+#include "engine/outside.h"
 #include "rt/glide.h"
 
 namespace twinrack {
@@ -27,6 +28,7 @@ struct Node {
   std::vector<std::vector<float>> resource;  // rows, equally long; for an effect that takes one
   std::vector<int> drives;  // numbers of the parameters that it drives, counted through all effects of the tree
   std::vector<Node> children;
+  std::shared_ptr<Outside> outside;  // who does the work of an effect that no card describes
 };
 
 struct EffectMeter {
@@ -170,6 +172,9 @@ class Program {
   std::uint64_t metered_frames_ = 0;
   std::atomic<std::uint64_t> shown_frames_{0};
 };
+
+// The effect that plays what is made outside.
+EffectInstance play_outside(std::shared_ptr<Outside> outside);
 
 // The first frame whose number is not finite, or `frames`.
 int first_fault(const float* x, int frames) noexcept TR_RT;

@@ -13,6 +13,7 @@ from .card import CARDS, Card, find_card
 from .effect import Effect, GroupItem
 from .effects import *  # noqa: F403
 from .network import ControlNetwork, Network
+from .python_effect import PythonEffect
 from .rack import Meter, Rack
 from .response import Response
 from .tree import Chain, Parallel, dry_wet
@@ -65,6 +66,7 @@ __all__ = [
     "Meter",
     "Network",
     "Parallel",
+    "PythonEffect",
     "Rack",
     "Response",
     "Safety",

@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
+__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'Outside', 'PortAudioCallback', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -60,6 +60,7 @@ class Node:
     bypass: bool
     effect: str
     kind: NodeKind
+    outside: ...
     def __init__(self) -> None:
         ...
     def set_resource(self, rows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
@@ -87,6 +88,27 @@ class Node:
         ...
     @values.setter
     def values(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
+        ...
+class Outside:
+    def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def drop(self) -> None:
+        ...
+    def give(self, y: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
+        ...
+    def take(self) -> typing.Any:
+        ...
+    @property
+    def blocks(self) -> int:
+        ...
+    @property
+    def closed(self) -> bool:
+        ...
+    @property
+    def late(self) -> int:
+        ...
+    @property
+    def latency(self) -> int:
         ...
 class EffectMeter:
     @property

@@ -24,6 +24,7 @@ from .card import Card, find_card
 from .effect import Effect, unknown
 from .effects import CLASSES
 from .files import atomic
+from .python_effect import PythonEffect
 from .rack import Rack
 from .resources import TYPES
 from .tree import Chain, Parallel
@@ -133,6 +134,8 @@ def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
         return {"chain": [_entry(child) for child in item.items]}
     if isinstance(item, Parallel):
         return {"parallel": [_entry(branch) for branch in item.branches]}
+    if isinstance(item, PythonEffect):
+        raise ValueError(f"{item._place} is a Python function, which has no place in a patch; remove it before saving")
     unused = item.unused()
     found: dict[str, Any] = {"effect": item.card.id, "version": item.card.version}
     if item.name is not None:

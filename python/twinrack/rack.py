@@ -18,7 +18,8 @@ from .audio import Audio, as_planar, check_rate
 from .card import Parameter, Value
 from .effect import Effect, unknown
 from .network import ControlNetwork
-from .renderer import Renderer
+from .python_effect import PythonEffect, Work
+from .renderer import Renderer, in_step
 from .resource import Resource
 from .tree import Chain, Parallel, effects_of, shape_of
 
@@ -72,6 +73,7 @@ class Rack:
         self._live = False  # a live stream runs this rack's engine
         self._paused = self._stale = False  # nothing runs the engine for now; it lacks what was changed meanwhile
         self._listeners: list[Callable[[int, dict[str, Any]], None]] = []  # told what the engine is sent, by its number
+        self._works: list[Work] = []  # of the Python effects in the stream
         self._mapping: dict[str, Effect] = {}
         self._adopt()
 
@@ -149,6 +151,8 @@ class Rack:
 
     def _latency_of(self, effect: Effect) -> int:
         """Frames that an effect holds back at the stream's rate."""
+        if isinstance(effect, PythonEffect):
+            return effect.latency_frames
         if effect.card.latency == "none" or self._format is None:
             return 0
         values = effect.values()
@@ -158,12 +162,21 @@ class Rack:
     def _swap(self) -> None:
         assert self._format is not None
         self._check(*self._format)
-        node = self._node(self._root, *self._format)
+        works: list[Work] = []
+        node = self._node(self._root, *self._format, works)
+        if self._live:
+            for work in works:
+                work.run()
+        self._works = [*(w for w in self._works if not w.outside.closed), *works]
         self._send(lambda e: e.swap(node), {"rack": self})
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
 
-    def _node(self, item: Effect | Chain | Parallel, sample_rate: float, channels: int) -> _engine.Node:
+    def _node(self, item: Effect | Chain | Parallel, sample_rate: float, channels: int, works: list[Work]) -> _engine.Node:
+        """What the engine is given; the works of Python effects are added to `works`."""
         node = _engine.Node()
+        if isinstance(item, PythonEffect):
+            works.append(item.work(channels, sample_rate))
+            node.outside = works[-1].outside
         if isinstance(item, Effect):
             node.kind = _engine.NodeKind.effect
             node.effect = item.card.id
@@ -176,7 +189,7 @@ class Rack:
                 node.drives = self._driven_by(item, resource)
             return node
         node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
-        node.children = [self._node(child, sample_rate, channels) for child in item.children()]
+        node.children = [self._node(child, sample_rate, channels, works) for child in item.children()]
         return node
 
     def _driven_by(self, effect: Effect, resource: Resource) -> list[int]:
@@ -418,7 +431,7 @@ class Rack:
         rate = check_rate(sample_rate)
         if not isinstance(channels, int) or not 1 <= channels <= _engine.MAX_CHANNELS:
             raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
-        self._engine = self._new_engine(rate, channels, first_frame)
+        self._engine, self._works = self._new_engine(rate, channels, first_frame)
         self._format = (rate, channels)
         self._stale = False
         self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
@@ -436,9 +449,16 @@ class Rack:
             for resource in effect.resources.values():
                 resource.check(address, sample_rate, channels)
 
-    def _new_engine(self, sample_rate: float, channels: int, first_frame: int = 0) -> _engine.Engine:
+    def _new_engine(self, sample_rate: float, channels: int, first_frame: int = 0) -> tuple[_engine.Engine, list[Work]]:
         self._check(sample_rate, channels)
-        return _engine.Engine(self._node(self._root, sample_rate, channels), sample_rate, channels, first_frame)
+        works: list[Work] = []
+        node = self._node(self._root, sample_rate, channels, works)
+        return _engine.Engine(node, sample_rate, channels, first_frame), works
+
+    def _run_works(self) -> None:
+        """Let the functions of Python effects work on threads of their own, as a live stream needs."""
+        for work in self._works:
+            work.run()
 
     def process(self, block: npt.ArrayLike, *, sidechain: Sidechain = None) -> Audio:
         """The next block of the stream, of any length; effects with lookahead delay it by `latency_frames`.
@@ -461,13 +481,13 @@ class Rack:
             raise ValueError(
                 f"block has {audio.shape[0]} channels, the stream {self._format[1]}; call prepare for another format"
             )
-        y = self._engine.process(audio, self._key_arrays(sidechain, audio.shape[1]))
+        y = in_step(self._engine, self._works, audio, self._key_arrays(sidechain, audio.shape[1]))
         return y[0] if flat else y
 
     def _as_it_is(self, block: npt.NDArray[Any]) -> bool:
         assert self._format is not None
         right = block.dtype == np.float32 and block.ndim == 2 and block.flags.c_contiguous
-        return bool(right and block.shape[0] == self._format[1] and not self._keys)
+        return bool(right and block.shape[0] == self._format[1] and not self._keys and not self._works)
 
     def _hand_over(self, other: Rack) -> None:
         """Let another rack sound in this one's stream: a crossfade, and the stream is the other's."""
@@ -481,14 +501,17 @@ class Rack:
             )
         before = other._engine, other._format, other._listeners
         other._engine, other._format, other._listeners = self._engine, self._format, self._listeners
+        other._live = self._live
         try:
             other._swap()
         except (ValueError, RuntimeError):
             other._engine, other._format, other._listeners = before
+            other._live = False
             raise
-        other._live, self._live = self._live, False
+        self._live = False
         other._paused, self._paused = self._paused, False
-        self._engine, self._listeners = None, []
+        other._works = [*(w for w in self._works if not w.outside.closed), *other._works]
+        self._engine, self._listeners, self._works = None, [], []
 
     def _pause(self, on: bool) -> None:
         """While the device of a live stream is lost, changes are kept here; afterwards the engine is given all at once."""
@@ -531,6 +554,9 @@ class Rack:
         """The differentiable twin with the present values: a torch.nn.Module on (batch, channels, time)."""
         from .twins.rack_twin import RackTwin
 
+        for address, effect in self._mapping.items():
+            if isinstance(effect, PythonEffect):
+                raise ValueError(f"{address} is a Python function, which has no twin; remove it, or make an effect of it")
         return RackTwin(self, sample_rate)
 
     @staticmethod

@@ -190,6 +190,7 @@ class LiveStream:
         self._past = {"callbacks": 0, "frames": 0, "late": 0, "flagged": 0}
         for line in lines:
             line.rack._live = True
+            line.rack._run_works()
         _open.add(self)
 
     # --- the device ------------------------------------------------------------------------------------------------
@@ -212,6 +213,8 @@ class LiveStream:
             live, line.rack._live = line.rack._live, False
             line.rack.prepare(rate, len(line.inputs or ()))
             line.rack._live = live
+            if live:
+                line.rack._run_works()
         self._mixer = make_mixer(self.lines.values(), self._inputs, self._outputs, rate)
         if self._play is not None:
             dry, target = _recordings(self._play, rate)
