@@ -65,7 +65,9 @@ def test_the_trap_catches_an_allocation(tmp_path):
     storm = (ROOT / "tests/cpp/storm.cc").read_text(encoding="utf-8")
     head, _, _ = storm.partition("int main(")
     source = tmp_path / "planted.cc"
-    ours = '#include "engine/effect.h"\n#include "engine/rack.h"\n#include "given.h"\n'
+    ours = "".join(
+        f'#include "{h}"\n' for h in ("engine/effect.h", "engine/rack.h", "given.h", "live/bridge.h", "live/mixer.h")
+    )
     source.write_text(
         head.replace(ours, "").partition("using twinrack::EffectType;")[0]
         + "}\nint main() { volatile int n = 3; on_audio_thread = true; int* p = new int[n]; delete[] p; }",

@@ -12,7 +12,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from realtime_check import ENGINE, ROOT, generate
+from realtime_check import ENGINE, LIVE, ROOT, generate
 
 BLOCKS = int(os.environ.get("TWINRACK_STORM_BLOCKS", "20000"))
 KINDS = {
@@ -30,7 +30,7 @@ def build(kind: str, folder: Path) -> dict[str, Path]:
     here = folder / kind.replace(", ", "_")
     here.mkdir()
     tests = ("storm", "hostile") if kind in SIGNALS else ("storm",)
-    sources = [*ENGINE, *sorted(folder.glob("effect_*.cc")), *(ROOT / f"tests/cpp/{test}.cc" for test in tests)]
+    sources = [*ENGINE, *LIVE, *sorted(folder.glob("effect_*.cc")), *(ROOT / f"tests/cpp/{test}.cc" for test in tests)]
     common = ["g++", "-std=c++20", "-march=native", "-ffp-contract=off", "-DHWY_COMPILE_ONLY_STATIC", *KINDS[kind]]
     includes = [f"-I{ROOT / 'cpp'}", f"-I{folder}", f"-I{ROOT}"]
     subprocess.run([*common, *includes, "-c", *sources], check=True, cwd=here)

@@ -134,9 +134,8 @@ class Bridge {
   // What the writer said last; what it said before when it is just writing.
   void look() noexcept TR_RT {
     const std::uint32_t before = turn_.load(std::memory_order_acquire);
-    const std::int64_t written = written_.load(std::memory_order_relaxed);
-    const double time = time_.load(std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_acquire);
+    const std::int64_t written = written_.load(std::memory_order_acquire);
+    const double time = time_.load(std::memory_order_acquire);
     if (before % 2 != 0 || turn_.load(std::memory_order_relaxed) != before) return;
     known_written_ = written;
     known_time_ = time;

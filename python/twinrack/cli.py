@@ -229,6 +229,8 @@ def _render_bar() -> Any:
 
 
 app.command()(commands.devices)
+app.command()(commands.doctor)
+app.command()(commands.latency)
 app.command()(commands.live)
 app.command()(commands.replay)
 

@@ -1,5 +1,7 @@
-// The engine under storm: one thread runs audio, one writes parameters, bypasses and swaps structures, one reads
-// meters. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio runs.
+// The engine and the live mixer under storm: one thread runs audio; one writes parameters, bypasses and requests, swaps
+// structures and reads meters; one records, looks at the scopes and writes to a bridge; one does the work of effects
+// that are made outside. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio
+// runs.
 //
 //   storm [blocks]    exits with 1 and a sentence when a number is not finite or something forbidden was called
 #include <atomic>
@@ -7,6 +9,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <memory>
+#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
@@ -14,6 +18,8 @@
 #include "engine/effect.h"
 #include "engine/rack.h"
 #include "given.h"
+#include "live/bridge.h"
+#include "live/mixer.h"
 
 namespace {
 thread_local bool on_audio_thread = false;
@@ -116,6 +122,45 @@ Node random_effect(std::mt19937& random) {
   return node;
 }
 
+// Those that wait for work.
+class Outsides {
+ public:
+  void add(std::shared_ptr<twinrack::Outside> outside) {
+    const std::lock_guard lock(mutex_);
+    all_.push_back(std::move(outside));
+  }
+  void work() {
+    std::vector<std::shared_ptr<twinrack::Outside>> now;
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase_if(all_, [](const auto& o) { return o->closed(); });
+      now = all_;
+    }
+    for (const auto& outside : now) {
+      std::vector<float> x(static_cast<std::size_t>(outside->channels() * outside->block()));
+      if (!outside->take(x.data())) continue;
+      for (float& v : x) v = -v;
+      x.size() % 7 == 0 ? outside->drop() : outside->give(x.data());
+    }
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<twinrack::Outside>> all_;
+};
+
+Outsides outsides;
+
+Node random_outside(std::mt19937& random) {
+  Node node;
+  node.kind = Node::Kind::effect;
+  node.effect = "python";
+  const int block = std::uniform_int_distribution<>(32, 600)(random);
+  node.outside = std::make_shared<twinrack::Outside>(2, block, 2);
+  outsides.add(node.outside);
+  return node;
+}
+
 // A chain of a few effects with one pair of branches.
 Node random_rack(std::mt19937& random) {
   Node root, parallel;
@@ -126,6 +171,7 @@ Node random_rack(std::mt19937& random) {
     parallel.children.push_back(chain);
   }
   root.children = {random_effect(random), random_effect(random), parallel, random_effect(random)};
+  if (random() % 3 == 0) root.children.push_back(random_outside(random));
   int parameters = 0;
   given::drive_some(root, parameters, given::parameters_of(root), random);
   return root;
@@ -136,8 +182,33 @@ Node random_rack(std::mt19937& random) {
 int main(int argc, char** argv) {
   const long blocks = argc > 1 ? std::atol(argv[1]) : 20000;
   std::mt19937 random(1);
-  twinrack::Rack rack(random_rack(random), {48000.0, 2});
+  const twinrack::Format format{48000.0, 2};
+  const auto first = std::make_shared<twinrack::Rack>(random_rack(random), format);
+  const auto second = std::make_shared<twinrack::Rack>(random_rack(random), format);
+  twinrack::Rack& rack = *first;
+  twinrack::live::Mixer mixer({{first, {0, 1}, {}, {0, 1}}, {second, {1, -1}, {}, {1, 0}}}, 2, 2, 48000.0);
+  mixer.record_into(1);
+  mixer.keep_history(true);
+  rack.keep_history(true);
+  mixer.ask(twinrack::live::Ask::fade, 0, 1.0f);
+  twinrack::live::Bridge bridge(1, 48000.0, 48000.0, 1024);
   std::atomic<bool> done{false};
+
+  std::thread recorder([&] {
+    std::vector<float> record(4 * 1000), block(480);
+    while (!done.load()) {
+      mixer.read_record(record.data(), 1000);
+      if (!std::isfinite(mixer.scope(0, true).last(1024).back())) fail("a scope is not finite");
+      bridge.write(block.data(), 480);
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  });
+  std::thread worker([&] {
+    while (!done.load()) {
+      outsides.work();
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+  });
 
   std::thread writer([&] {
     std::mt19937 r(2);
@@ -148,6 +219,12 @@ int main(int argc, char** argv) {
       rack.set_parameter(std::uniform_int_distribution<>(0, parameters - 1)(r), value);
       rack.set_bypass(std::uniform_int_distribution<>(0, 4)(r), n % 2 == 0);
       if (++n % 200 == 0) rack.swap(random_rack(r));
+      const auto what = static_cast<twinrack::live::Ask>(std::uniform_int_distribution<>(0, 8)(r));
+      mixer.ask(what, std::uniform_int_distribution<>(0, 1)(r), std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
+      twinrack::Applied applied{};
+      while (mixer.pop_history(applied) || rack.pop_history(applied)) {
+      }
+      mixer.output_state();
       for (const auto& meter : rack.meters()) {
         if (std::isnan(meter.peak_out)) fail("a meter is not a number");
       }
@@ -155,7 +232,7 @@ int main(int argc, char** argv) {
     }
   });
 
-  std::vector<float> memory(2 * 512);
+  std::vector<float> memory(5 * 512);
   std::uint32_t state = 1;
   const auto noise = [&state] {  // no library call on the audio thread
     state = state * 1664525u + 1013904223u;
@@ -171,10 +248,13 @@ int main(int argc, char** argv) {
     if (block % 97 == 0) channel[0][0] = std::numeric_limits<float>::quiet_NaN();
     if (block % 101 == 0) channel[1][0] = std::numeric_limits<float>::infinity();
     if (block % 103 == 0) channel[1][0] = 3e38f;
+    float* out[2] = {memory.data() + 2 * 512, memory.data() + 3 * 512};
+    float* other = memory.data() + 4 * 512;
     on_audio_thread = true;
-    rack.process(channel, nullptr, frames);
+    mixer.process(channel, out, frames);
+    bridge.read(&other, frames);
     on_audio_thread = false;
-    for (const float* x : channel) {
+    for (const float* x : out) {
       for (int n = 0; n < frames; ++n) {
         if (!std::isfinite(x[n])) fail("a number that is not finite came out");
       }
@@ -182,6 +262,8 @@ int main(int argc, char** argv) {
   }
   done = true;
   writer.join();
+  recorder.join();
+  worker.join();
   std::printf("storm: %ld blocks, nothing forbidden\n", blocks);
   return 0;
 }

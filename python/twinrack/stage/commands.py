@@ -1,4 +1,4 @@
-"""`twinrack devices`, `live` and `replay`."""
+"""`twinrack devices`, `doctor`, `latency`, `live` and `replay`."""
 
 from __future__ import annotations
 
@@ -145,6 +145,30 @@ def live(
     finally:
         stream.stop()
     _say(f"{stream.frames / stream.sample_rate:.1f} s played, {stream.xruns} xruns, {stream.late_callbacks} of them ours")
+
+
+def latency(
+    source: Annotated[str | None, typer.Option("--input", help="Input device: number or part of its name.")] = None,
+    output: Annotated[str | None, typer.Option(help="Output device: number or part of its name.")] = None,
+    block: Annotated[str, typer.Option(help='Frames per callback, 1 to 8192; "auto": the smallest that is stable.')] = "auto",
+    rate: Annotated[float | None, typer.Option(help="Sample rate in Hz; the device's without it.")] = None,
+) -> None:
+    """Measure the round trip: noise out of output 1, over a cable into input 1."""
+    from .probe import round_trip
+
+    print(round_trip(input=source, output=output, block_size=_block(block), sample_rate=rate))
+
+
+def doctor() -> None:
+    """Look for what stands in the way of live sound on this machine, and say what to do."""
+    from .doctor import BAD, examine
+
+    findings = examine()
+    for finding in findings:
+        print(finding)
+    if any(f.how == BAD for f in findings):
+        sys.stdout.flush()
+        sys.exit(1)
 
 
 def replay(
