@@ -78,6 +78,8 @@ soak: $(VENV)/checks ## the long proofs, about half an hour
 	TWINRACK_PARITY_CASES=400 $(BIN)/python -m pytest tests/test_parity.py -s
 	TWINRACK_LIMITER_SIGNALS=1000000 $(BIN)/python -m pytest tests/test_limiter.py -s
 	TWINRACK_STORM_BLOCKS=10000000 $(BIN)/python tools/sanitize.py
+	TWINRACK_DRIFT_S=3600 $(BIN)/python -m pytest tests/test_mixer.py -s -k drift
+	TWINRACK_KILLS=100 $(BIN)/python -m pytest tests/test_recovery.py -s -k leaks
 
 bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver, and of training beside dasp and torchcomp
 	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt pedalboard dasp-pytorch torchcomp

@@ -177,17 +177,16 @@ def run(rack: Callable[[], tr.Rack], seconds: float, frames: int) -> None:
     calls = after["callbacks"] - before["callbacks"]
     took = np.array(after["counts"]) - np.array(before["counts"])
     share = np.cumsum(took) / max(calls, 1)
-    print(
-        f"{len(rack().addresses())} effects, {seconds:g} s, {frames} frames, {'' if may_be_real_time() else 'no '}real-time priority; {pages} page(s) open"
-    )
-    print(
-        f"{counts['changes'] / seconds:.0f} changes a second, {counts['racks']} racks, {counts['meters'] / seconds:.0f} meters a second"
-    )
+    effects, priority = len(rack().addresses()), "" if may_be_real_time() else "no "
+    print(f"{effects} effects, {seconds:g} s, {frames} frames, {priority}real-time priority; {pages} page(s) open")
+    rates = [counts[name] / seconds for name in ("changes", "racks", "meters")]
+    print("{:.0f} changes, {:.1f} new racks and {:.0f} readings of levels a second".format(*rates))
     for name, part in (("median", 0.5), ("99 %", 0.99), ("99.9 %", 0.999), ("99.99 %", 0.9999)):
         print(f"  {name:<8} below {5 * (int(np.searchsorted(share, part)) + 1):4d} % of the deadline")
     print(f"  longest  {100 * after['worst']:8.1f} % of the deadline (since the start)")
+    rate = 1e4 * flagged / max(calls, 1)
     print(
-        f"callbacks {calls}, late because of us {late}, flagged by the server {flagged} ({1e4 * flagged / max(calls, 1):.2f} in 10^4)"
+        f"callbacks {calls}, longer than their block {late}, flagged by the server {flagged} ({rate:.2f} in 10^4)", flush=True
     )
 
 

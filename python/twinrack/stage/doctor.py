@@ -62,11 +62,11 @@ def _servers() -> Iterator[Finding]:
     finally:
         client.close()
     ms = 1000.0 * block / rate
-    behind = "PipeWire" if _is_pipewire() else "JACK"
+    behind = "PipeWire" if jack_server.is_pipewire() else "JACK"
     yield Finding(behind, GOOD, f"runs at {rate} Hz with blocks of {block} frames ({ms:.1f} ms)")
     if ms > SHORT_BLOCK_MS:
         fix = (
-            f"PIPEWIRE_LATENCY=64/{rate} twinrack live …, or pw-metadata -n settings 0 clock.force-quantum 64"
+            "twinrack live --block 64 asks for a block of its own"
             if behind == "PipeWire"
             else "start it with -p 64, or let twinrack choose where nobody else uses it"
         )
@@ -74,12 +74,6 @@ def _servers() -> Iterator[Finding]:
     if not realtime:
         fix = f"start jackd with -R as a user who may: `@audio - rtprio 95` in {LIMITS}, then log in anew"
         yield Finding("JACK's priority", POOR, "the server runs without real-time priority", fix)
-
-
-def _is_pipewire() -> bool:
-    """Whether what answers as JACK is PipeWire's library."""
-    maps = Path("/proc/self/maps")
-    return maps.exists() and "pipewire" in maps.read_text()
 
 
 def _no_server() -> Iterator[Finding]:

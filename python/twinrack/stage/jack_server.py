@@ -7,10 +7,12 @@ is why it is not reached through PortAudio.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from .. import _engine
@@ -66,6 +68,27 @@ def _client(name: str) -> Any:
             return None
 
 
+def is_pipewire() -> bool:
+    """Whether what answers as JACK is PipeWire: there every program has a block size of its own."""
+    maps = Path("/proc/self/maps")
+    return library() is not None and maps.exists() and "pipewire" in maps.read_text()
+
+
+@contextmanager
+def _wish(block_size: int | None) -> Iterator[None]:
+    """PipeWire reads a client's wish for a block size from the environment, when the client is opened."""
+    before = os.environ.get("PIPEWIRE_LATENCY")
+    if block_size is not None and is_pipewire():
+        os.environ["PIPEWIRE_LATENCY"] = f"{block_size}/48000"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PIPEWIRE_LATENCY", None)
+        else:
+            os.environ["PIPEWIRE_LATENCY"] = before
+
+
 def await_start() -> None:
     """Return when the server is there and has settled.
 
@@ -114,7 +137,8 @@ class JackHost:
 
     def __init__(self, input: Device, output: Device, block_size: int | None, sample_rate: float | None, name: str) -> None:
         self.input, self.output = input, output
-        client = _client(name)
+        with _wish(block_size):
+            client = _client(name)
         if client is None:
             raise OSError(GONE)
         self._client = client
@@ -149,7 +173,9 @@ class JackHost:
 
     @property
     def others(self) -> list[str]:
-        """Clients beside us and the hardware."""
+        """Clients beside us and the hardware, which our block size would concern."""
+        if is_pipewire():
+            return []
         names = {port.name.rpartition(":")[0] for port in self._client.get_ports() if not port.is_physical}
         return sorted(names - {self._client.name})
 

@@ -374,7 +374,7 @@ class LiveStream:
             self._host.close()
             self._pause(True)
         jack = isinstance(self._host, jack_server.JackHost)
-        if jack:
+        if jack and not jack_server.is_pipewire():
             self._wanted_block = None  # whatever it returns with
         while not self._end.wait(WATCH_S):
             try:
