@@ -6,6 +6,9 @@ import contextlib
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -303,3 +306,28 @@ def test_it_fits_a_desk_and_a_phone_in_light_and_dark(server, browser, console, 
     finally:
         probe.close()
         context.close()
+
+
+def test_the_command_serves_it(server, tmp_path):
+    """`twinrack live --console --osc --midi virtual`, as somebody types it."""
+    rack = tr.Rack([tr.Gain()], name="typed")
+    rack.save(tmp_path / "typed.rack.json")
+    command = [sys.executable, "-m", "twinrack", "live", "--rack", str(tmp_path / "typed.rack.json"), "--block", "64"]
+    process = subprocess.Popen(
+        [*command, "--console", "--port", "0", "--osc", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    said = []
+    try:
+        assert process.stdout is not None
+        while not any("Ctrl-C" in line for line in said):
+            said.append(process.stdout.readline())
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        address = next(line.split()[1] for line in said if line.startswith("console:"))
+        assert get(address)[0] == 200
+        assert any(line.startswith("OSC: port") for line in said)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=15)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err
+    assert "Traceback" not in err

@@ -167,3 +167,27 @@ server.stop()
     assert done.returncode == 0, done.stderr[-2000:]
     assert "ended" in done.stdout
     print(done.stdout)
+
+
+def test_two_devices_with_clocks_of_their_own(server):
+    """Input and output as two streams of PortAudio, joined by the bridge; in a process of its own, as PortAudio may hang."""
+    if not [d for d in tr.devices() if d.host_api.startswith("JACK Audio")]:
+        pytest.skip("this PortAudio does not know JACK")
+    script = """
+import time
+import twinrack as tr
+from twinrack.stage.portaudio import PortAudioHost
+PortAudioHost._same_card = lambda self: False
+with tr.live(tr.Rack([tr.Gain()]), input="JACK Audio", output="JACK Audio", block_size=64) as stream:
+    time.sleep(2.0)
+    assert stream.active and stream.frames > 48000, stream.frames
+    bridge = stream._host._bridge
+    print(bridge.underruns, bridge.overruns, round(bridge.waiting), stream._host.realtime, stream.latencies_ms())
+    assert bridge.underruns <= 1 and bridge.overruns == 0
+    assert 0 < stream.latency_ms < 100
+print("ended")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "ended" in done.stdout
+    print(done.stdout)

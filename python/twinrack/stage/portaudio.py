@@ -21,6 +21,7 @@ from typing import Any
 from .. import _engine
 from .device import Device
 
+PRIORITY = 70
 PATIENCE_S = 1.0
 SILENT_CALLBACKS_S = 0.3  # so long without a callback, and the device counts as lost
 
@@ -230,11 +231,13 @@ class PortAudioHost:
 
     def start(self) -> None:
         self._seen_at = time.monotonic()
+        before = _threads()
         try:
             for stream in self._streams:
                 stream.start()
         except self._sd.PortAudioError as error:
             raise OSError(self._why(str(error))) from None
+        self.realtime = _hurry(_threads() - before)
 
     @property
     def lost(self) -> str | None:
@@ -284,6 +287,28 @@ class PortAudioHost:
             LIBRARY.give_up()
             _left_behind.append(self)  # the device may call into it for ever
         LIBRARY.release()
+
+
+def _threads() -> set[int]:
+    """Numbers of this process's threads, where the system tells."""
+    folder = Path("/proc/self/task")
+    return {int(entry.name) for entry in folder.iterdir()} if folder.exists() else set()
+
+
+def _hurry(threads: set[int]) -> bool | None:
+    """Ask for real-time priority for the threads that a stream has started; None where it is not known which they are."""
+    if not threads or not hasattr(os, "sched_setscheduler"):
+        return None
+    allowed = True
+    for thread in threads:
+        try:
+            if os.sched_getscheduler(thread) in (os.SCHED_OTHER, os.SCHED_BATCH):
+                os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        except PermissionError:
+            allowed = False
+        except ProcessLookupError:
+            continue
+    return allowed
 
 
 _left_behind: list[PortAudioHost] = []

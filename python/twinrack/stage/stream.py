@@ -117,6 +117,11 @@ def _lock_memory() -> str | None:
     return None
 
 
+def _unlock_memory() -> None:
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).munlockall()
+
+
 class LiveStream:
     """Racks that sound. Use it in a `with` block, or call `start` and `stop`.
 
@@ -258,9 +263,10 @@ class LiveStream:
         self._host.start()
         self.ask(_engine.Ask.fade, 0, 1.0)
         if self._host.realtime is False:
+            how = "start it with -R as a user who may" if self.output.host_api == JACK else "allow it"
             self.notes.append(
-                "the JACK server runs without real-time priority, so small blocks may be late: start it with -R as a user "
-                "who may (`@audio - rtprio 95` in /etc/security/limits.d/audio.conf, or rtkit)"
+                f"the audio thread runs without real-time priority, so small blocks may be late: {how} (`@audio - rtprio 95` "
+                "in /etc/security/limits.d/audio.conf and a new login, or rtkit)"
             )
         self._running = True
         self._watcher = threading.Thread(target=self._watch, name="twinrack-watch", daemon=True)
@@ -321,6 +327,8 @@ class LiveStream:
             for line in self.lines.values():
                 line.rack._live = line.rack._paused = line.rack._stale = False
             _open.discard(self)
+            if not _open:
+                _unlock_memory()
 
     def __enter__(self) -> Self:
         self.start()

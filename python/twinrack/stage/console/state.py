@@ -145,6 +145,7 @@ class Frames:
             output.duck_gain,
             float(len(meters)),
             float(len(output.peaks)),
+            float(len(stream.lines)),
         ]
         rows: list[float] = []
         for m in meters.values():
@@ -157,7 +158,8 @@ class Frames:
             ]
         numbers = [*head, *rows, *output.peaks]
         mixer = stream._mixer
-        spectra = [self._spectrum(mixer.scope(0, after, WINDOW)) for after in (False, True)]
+        lines = range(len(stream.lines))
+        spectra = [self._spectrum(mixer.scope(n, after, WINDOW)) for n in lines for after in (False, True)]
         return struct.pack(f"<{len(numbers)}f", *numbers) + b"".join(s.tobytes() for s in spectra)
 
 

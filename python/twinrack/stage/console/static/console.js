@@ -138,7 +138,7 @@ function effect(item, l, index, count) {
     remove.setAttribute("aria-label", `Remove ${address}`);
     top.append(step(-1, "◀", "Earlier:"), step(1, "▶", "Later:"), remove);
   }
-  const canvas = element("canvas", { role: "img" });
+  const canvas = element("canvas", { role: "img", "aria-label": `Curve of ${address}` });
   const into = meter(`${address}, level in`), out = meter(`${address}, level out`), less = meter(`${address}, gain reduction`, "meter reduction");
   const meters = element("div", { className: "meters" },
     element("b", {}, "in"), into.bar, into.text, element("b", {}, "out"), out.bar, out.text, element("b", {}, "less"), less.bar, less.text);
@@ -154,7 +154,7 @@ function effect(item, l, index, count) {
   }
   const node = element("article", { className: "effect" }, top, element("p", { className: "purpose", title: card.rationale }, card.purpose), canvas, meters, ...controls);
   node.setAttribute("aria-label", `${card.name} ${address}`);
-  effects.set(address, { node, bypass, into, out, less, plot: new Plot(canvas), card: item.card });
+  effects.set(address, { node, bypass, into, out, less, plot: new Plot(canvas), card: item.card, line: state.lines.indexOf(l) });
   bypassed(address, state.values[`${address}.bypass`]);
   return node;
 }
@@ -185,7 +185,7 @@ function draw(now) {
     bar(e.into.bar, row.peakIn);
     bar(e.out.bar, row.peakOut);
     reduction(e.less.bar, row.reduction);
-    e.plot.draw(e.card === "parametric_eq" ? found : null, [row.peakIn, row.peakOut]);
+    e.plot.draw(e.card === "parametric_eq" ? found.spectra[e.line] : null, [row.peakIn, row.peakOut]);
     if (!speak) return;
     for (const [m, level] of [[e.into, row.peakIn], [e.out, row.peakOut]]) {
       m.text.textContent = shownDb(level);

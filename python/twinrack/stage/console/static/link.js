@@ -1,6 +1,6 @@
 // The connection to twinrack: messages both ways, levels in, and a new attempt when it breaks.
 
-const HEAD = 9, PER_EFFECT = 5, BANDS = 120;
+const HEAD = 10, PER_EFFECT = 5, BANDS = 120;
 
 export class Link {
   constructor(handlers) {
@@ -35,7 +35,7 @@ export class Link {
 // In the order of state.Frames.
 function levels(buffer) {
   const x = new Float32Array(buffer);
-  const [active, load, worst, xruns, late, limiter, duck, effects, outputs] = x;
+  const [active, load, worst, xruns, late, limiter, duck, effects, outputs, lines] = x;
   const rows = [];
   for (let i = 0; i < effects; ++i) {
     const [peakIn, peakOut, rmsIn, rmsOut, reduction] = x.subarray(HEAD + i * PER_EFFECT);
@@ -46,7 +46,9 @@ function levels(buffer) {
   return {
     active: active > 0.5, load, worst, xruns, late, limiter, duck, rows,
     peaks: x.subarray(at, at + outputs),
-    before: x.subarray(spectra, spectra + BANDS),
-    after: x.subarray(spectra + BANDS, spectra + 2 * BANDS),
+    spectra: Array.from({ length: lines }, (_, i) => {
+      const from = spectra + 2 * BANDS * i;
+      return { before: x.subarray(from, from + BANDS), after: x.subarray(from + BANDS, from + 2 * BANDS) };
+    }),
   };
 }
