@@ -74,6 +74,10 @@ def test_set_undo_redo(desk, stream):
     desk.set("level_db", -3.0)
     desk.set("mute", True)
     assert stream.lines["voice"].mute
+    desk.undo()
+    desk.undo()
+    assert stream.lines["voice"].level_db == 0.0
+    assert not stream.lines["voice"].mute
     for address, value, words in (
         ("gain.gain", 1, "did you mean 'gain_db'"),
         ("gian.gain_db", 1, "did you mean 'gain'"),
@@ -125,6 +129,11 @@ def test_snapshots_and_morphs(desk):
     time.sleep(0.1)
     assert -6.0 < desk.get("gain.gain_db") < 6.0
     until(lambda: desk.get("gain.gain_db") == -6.0)
+    desk.recall("loud", seconds=1.0)
+    time.sleep(0.2)
+    desk.undo()  # ends the morph
+    time.sleep(0.3)
+    assert desk.get("gain.gain_db") == -6.0
     desk.add("gain")
     with pytest.raises(ValueError, match="differ from the present structure"):
         desk.morph("quiet", "loud", 0.5)
@@ -150,6 +159,8 @@ def test_presets_and_an_edited_file(desk, stream, tmp_path):
     desk.save("one")
     tr.Rack([tr.Gain(gain_db=-40), tr.FDNReverb()], name="two").save(tmp_path / "two.rack.json")
     assert desk.presets() == ["one", "two"]
+    with pytest.raises(FileExistsError, match="there is a preset 'one' already"):
+        desk.save("one")
     assert desk.program(1) == "two"
     assert list(stream.rack.addresses()) == ["gain", "fdn_reverb"]
     assert stream.rack.name == "two"
@@ -260,6 +271,13 @@ def test_a_control_is_learned_and_takes_hold_without_a_jump(desk, stream, tmp_pa
     desk.save("a")
     controls.receive(mido.Message("program_change", program=7))
     assert "there is no preset 7" in stream.events[-1].words
+    controls.bind(1, 1, "gain.gain_db")
+    for value in (0, 127):
+        controls.receive(mido.Message("control_change", channel=1, control=1, value=value))
+    tr.Rack([tr.Gain(gain_db=-40), tr.Gate()], name="b").save(desk.folder / "b.rack.json")
+    desk.load("b")  # another structure: no control holds a value any more
+    controls.receive(mido.Message("control_change", channel=1, control=1, value=126))
+    assert desk.get("gain.gain_db") == -40.0
     controls.receive(mido.Message("note_on", note=60))
     jumps = midi(desk, takeover="jump")
     jumps.bind(0, 1, "gain.gain_db")

@@ -129,6 +129,38 @@ def test_a_howl_is_heard_and_turned_down():
     assert noticed < 0  # a loop that does not run away is left alone
 
 
+def test_a_tone_held_down_by_the_limiter_is_a_howl_in_any_blocks():
+    t = np.arange(2 * RATE) / RATE
+    tone = (3.0 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)[None]
+    found = []
+    for size in (64, 512, 4096, [17, 1000]):
+        made = mixer(tr.Rack([tr.Gain()]), 1)
+        found.append(in_blocks(made, tone, size))
+        assert made.output_state().howls > 0
+        assert np.array_equal(found[0], found[-1])
+
+
+@pytest.mark.parametrize("rate", [48000, 96000, 192000])
+def test_a_tone_that_begins_and_stays_is_no_howl(rate):
+    t = np.arange(2 * rate) / rate
+    for attack in (0.0, 0.01, 0.06):
+        level = np.minimum(t / attack, 1.0) if attack else np.ones_like(t)
+        swelling = 1.0 + 0.006 * np.minimum(t / 0.4, 1.0)
+        tone = (0.3 * level * swelling * np.sin(2 * np.pi * 1234.5 * t)).astype(np.float32)
+        made = mixer(tr.Rack([tr.Gain()]), 2, rate)
+        made.process(np.zeros((2, 20000), np.float32))
+        made.process(np.stack([tone, tone]))
+        assert made.output_state().howls == 0, attack
+
+
+def test_a_howl_in_opposite_polarity_is_heard():
+    t = np.arange(2 * RATE) / RATE
+    howl = (0.001 * np.exp(5.0 * t) * np.sin(2 * np.pi * 900 * t)).clip(-0.9, 0.9).astype(np.float32)
+    made = mixer(tr.Rack([tr.Gain()]))
+    made.process(np.stack([howl, -howl]))
+    assert made.output_state().howls > 0
+
+
 @pytest.mark.parametrize("name", ["guitar", "drums", "tabla", "piano", "speech"])
 def test_music_and_speech_are_no_howl(name):
     x, rate = recording(f"{name}.flac")

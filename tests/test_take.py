@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -85,7 +86,9 @@ def test_a_take_is_rendered_again_bit_for_bit(server, tmp_path, rng, start):
             probe.close()
     again = replay(take)
     head = json.loads((take / "take.json").read_text())
-    print(f"{start}: {changes} changes, {len(head['events'])} events; {again}")
+    events = (take / "events.jsonl").read_text().splitlines()
+    print(f"{start}: {changes} changes, {len(events)} events; {again}")
+    assert len(events) > changes
     assert head["frames"] > 1.5 * RATE
     assert changes > 20
     assert again.equal
@@ -167,3 +170,45 @@ with tr.live(tr.Rack([tr.Gain()]), block_size={BLOCK}) as stream:
         info = soundfile.info(tmp_path / "take" / name)
         assert info.frames > 5000
         assert info.channels == 2
+
+
+def test_a_take_begun_right_after_the_start(server, tmp_path):
+    for n in range(3):
+        with tr.live(tr.Rack([tr.Gain(gain_db=-3), tr.FDNReverb()]), block_size=BLOCK) as stream:
+            recorder = stream.record(tmp_path / f"take{n}")
+            time.sleep(0.1)
+            recorder.stop()
+        found = replay(tmp_path / f"take{n}")
+        assert found.equal
+
+
+def test_a_take_that_was_cut_off_is_rendered_as_far_as_it_goes(server, tmp_path):
+    """As after a crash: the head says that it is not complete, the changes stand in their own file."""
+    with tr.live(strip(), block_size=BLOCK) as stream:
+        recorder = stream.record(tmp_path / "take")
+        for value in range(-40, 0, 2):
+            stream.rack.set("compressor.threshold_db", float(value))
+            time.sleep(0.02)
+        shutil.copytree(tmp_path / "take", tmp_path / "cut")
+        recorder.stop()
+    assert not json.loads((tmp_path / "cut" / "take.json").read_text())["complete"]
+    found = replay(tmp_path / "cut")
+    assert found.equal
+    assert found.audio.shape[1] > 0
+
+
+def test_what_cannot_be_recorded_leaves_nothing_behind(server, tmp_path):
+    rack = tr.Rack([tr.PythonEffect(lambda x, rate: x)])
+    with tr.live(rack, block_size=BLOCK) as stream:
+        with pytest.raises(ValueError, match="no place in a patch"):
+            stream.record(tmp_path / "take")
+        assert not (tmp_path / "take").exists()
+        assert not rack._listeners
+        stream.rack = tr.Rack([tr.Gain()])
+        recorder = stream.record(tmp_path / "take")
+        stream.rack.insert(0, tr.PythonEffect(lambda x, rate: x))
+        time.sleep(0.3)
+        recorder.stop()
+        assert stream.active
+    with pytest.raises(ValueError, match=r"cannot be rendered again: .* is a Python function"):
+        replay(tmp_path / "take")

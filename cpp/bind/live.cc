@@ -148,6 +148,7 @@ void bind_live(py::module_& m) {
           },
           py::arg("frames"), py::arg("time"))
       .def_property_readonly("user", [](Bridge& b) { return reinterpret_cast<std::uintptr_t>(&b); })
+      .def_property_readonly("written", &Bridge::written)
       .def_property_readonly("underruns", &Bridge::underruns)
       .def_property_readonly("overruns", &Bridge::overruns)
       .def_property_readonly("drift_ppm", &Bridge::drift_ppm)

@@ -170,6 +170,7 @@ void bind_engine(py::module_& m) {
           },
           py::arg("y"))
       .def("drop", &Outside::drop)
+      .def("leave", &Outside::leave)
       .def_property_readonly("latency", &Outside::latency)
       .def_property_readonly("late", &Outside::late)
       .def_property_readonly("blocks", &Outside::blocks)

@@ -91,6 +91,7 @@ class Bridge {
     }
   }
 
+  std::int64_t written() const noexcept { return written_.load(std::memory_order_relaxed); }
   std::uint64_t underruns() const noexcept { return underruns_.load(std::memory_order_relaxed); }
   std::uint64_t overruns() const noexcept { return overruns_.load(std::memory_order_relaxed); }
   // How much faster the input's clock runs, in parts per million, as the loop has found it.

@@ -4,6 +4,7 @@
 // grid.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <complex>
@@ -23,6 +24,7 @@ class HowlDetector {
   // `place`: of the first frame within the grid of `hop`.
   void prepare(double sample_rate, int place) {
     at_ = place;
+    patience_ = std::max(12, static_cast<int>(std::lround(patience_s * sample_rate / hop)));
     bin_hz_ = sample_rate / window;
     first_ = std::max(2, static_cast<int>(std::ceil(lowest_hz / bin_hz_)));
     for (int n = 0; n < window; ++n) {
@@ -39,14 +41,15 @@ class HowlDetector {
   void reset() noexcept TR_RT {
     heard_.fill(0.0f);
     bin_ = count_ = rises_ = limited_ = 0;
-    last_ = begin_ = 0.0f;
+    last_ = begin_ = middle_ = 0.0f;
   }
 
   // The next frames of a grid of `hop`; true when with them a howl is heard. `limited`: it already pushes the limiter.
   bool hear(const float* const* y, int channels, int frames, bool limited) noexcept TR_RT {
     for (int n = 0; n < frames; ++n) {
       float sum = 0.0f;
-      for (int c = 0; c < channels; ++c) sum += y[c][n];
+      // Not equally, so that a howl in opposite polarity does not cancel.
+      for (int c = 0; c < channels; ++c) sum += y[c][n] / (1.0f + 0.5f * static_cast<float>(c));
       heard_[static_cast<std::size_t>(half + at_ + n)] = sum;
     }
     at_ += frames;
@@ -62,10 +65,10 @@ class HowlDetector {
 
  private:
   static constexpr double lowest_hz = 100.0;
-  static constexpr int patience = 12;       // windows, about 130 ms at 48 kHz
-  static constexpr float quietest = 1e-4f;  // level of the partial: -40 dBFS
-  static constexpr float purity = 0.8f;     // share of all power within the partial
-  static constexpr float over_harmonic = 1e3f;
+  static constexpr double patience_s = 0.13;
+  static constexpr float quietest = 1e-4f;                   // level of the partial: -40 dBFS
+  static constexpr float purity = 0.8f;                      // share of all power within the partial
+  static constexpr float over_harmonic = 1e3f, more = 1.2f;  // 30 dB; 0.8 dB in half of the time
 
   bool judge(bool limited) noexcept TR_RT {
     transform();
@@ -80,20 +83,27 @@ class HowlDetector {
     const bool pure = partial > purity * whole && lonely(peak, partial);
     const float level = partial / (0.09375f * window * window);  // a sine of amplitude 1 has 1
     if (!pure || level < quietest || std::abs(peak - bin_) > 1) {
-      count_ = rises_ = limited_ = 0;
-      begin_ = level;
+      restart(level);
     } else {
       ++count_;
+      if (count_ == 3) begin_ = level;  // the first windows may only hold a part of it
+      if (count_ == patience_ / 2) middle_ = level;
       rises_ += level > last_ ? 1 : 0;
       limited_ += limited ? 1 : 0;
     }
     bin_ = peak;
     last_ = level;
-    if (count_ < patience) return false;
-    const bool grows = rises_ >= count_ - 2 && level > 1.5f * begin_;
-    const bool found = grows || limited_ >= patience;
-    if (found || count_ >= 4 * patience) count_ = rises_ = limited_ = 0;
+    if (count_ < patience_) return false;
+    // A played tone rises once and stays; a howl goes on rising.
+    const bool grows = rises_ >= count_ - 2 && level > more * middle_ && middle_ > more * begin_;
+    const bool found = grows || limited_ >= patience_;
+    if (found || count_ >= 2 * patience_) restart(level);
     return found;
+  }
+
+  void restart(float level) noexcept TR_RT {
+    count_ = rises_ = limited_ = 0;
+    begin_ = level;
   }
 
   // Nothing where harmonics of a played or sung tone would be.
@@ -142,8 +152,8 @@ class HowlDetector {
   }
 
   double bin_hz_ = 0.0;
-  int first_ = 2, at_ = 0, bin_ = 0, count_ = 0, rises_ = 0, limited_ = 0;
-  float last_ = 0.0f, begin_ = 0.0f;
+  int first_ = 2, patience_ = 12, at_ = 0, bin_ = 0, count_ = 0, rises_ = 0, limited_ = 0;
+  float last_ = 0.0f, begin_ = 0.0f, middle_ = 0.0f;
   std::array<float, static_cast<std::size_t>(window)> heard_{}, shape_{};
   std::array<std::complex<float>, static_cast<std::size_t>(half)> turns_{}, z_{};
   std::array<float, static_cast<std::size_t>(half)> spectrum_{};

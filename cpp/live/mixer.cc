@@ -62,6 +62,7 @@ std::uint64_t Mixer::ask(Ask what, int index, float value) noexcept {
 }
 
 void Mixer::record_into(int seconds) {
+  if (record_ != nullptr) return;  // the audio thread may still write into it
   record_ = std::make_unique<FrameRing>(inputs_ + outputs_, static_cast<int>(seconds * sample_rate_));
 }
 
@@ -211,7 +212,11 @@ void Mixer::run(Strip& strip, const float* const* in, int frames) noexcept TR_RT
 void Mixer::protect(float* const* out, int frames) noexcept TR_RT {
   const bool steady = fade_.still() && mute_.still() && fault_.still() && duck_.still() && fault_left_ == 0 &&
                       duck_left_ == 0 && fade_.value * mute_.value * fault_.value * duck_.value == 1.0f;
-  const bool howls = howl_.hear(out, outputs_, frames, limited_ < limits_much) && ducks_;
+  if (frame_ % max_segment == 0) {  // the window before, whole, however this one is cut
+    limited_before_ = limited_;
+    limited_ = 1.0f;
+  }
+  const bool howls = howl_.hear(out, outputs_, frames, limited_before_ < limits_much) && ducks_;
   if (!steady) {
     for (int n = 0; n < frames; ++n) {
       if (fault_left_ > 0 && --fault_left_ == 0) fault_.goal = 1.0f;
@@ -231,14 +236,16 @@ void Mixer::protect(float* const* out, int frames) noexcept TR_RT {
   limiter_.process(out, outputs_, frames);
   const float deepest = limiter_.deepest();
   deepest_ = std::min(deepest_, deepest);
-  limited_ = frame_ % max_segment == 0 ? deepest : std::min(limited_, deepest);
+  limited_ = std::min(limited_, deepest);
   silent_.store(fade_.value == 0.0f && fade_.goal == 0.0f, std::memory_order_relaxed);
 }
 
 void Mixer::record(const float* const* in, float* const* out, int frames) noexcept TR_RT {
   const int inputs = inputs_;
   const auto at = [&](int c) noexcept -> const float* { return c < inputs ? in[c] : out[c - inputs]; };
-  if (!record_->write(at, frames)) lost_.fetch_add(static_cast<std::uint64_t>(frames), std::memory_order_relaxed);
+  if (record_->write(at, frames)) return;
+  lost_.fetch_add(static_cast<std::uint64_t>(frames), std::memory_order_relaxed);
+  recording_ = false;  // what came after a gap would be of no use
 }
 
 void Mixer::show(float* const* out, int frames) noexcept TR_RT {

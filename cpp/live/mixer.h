@@ -81,7 +81,8 @@ class Mixer {
   // Recordings that the first line hears instead of its inputs; only before the stream starts.
   void play(Player::Recording dry, Player::Recording target) { player_.load(std::move(dry), std::move(target)); }
 
-  // What a recorder reads: all inputs and then all outputs, interleaved, while Ask::record is on. Before it starts.
+  // What a recorder reads: all inputs and then all outputs, interleaved, while Ask::record is on. Once, before it
+  // starts; a recorder that comes by so late that something is lost is given no more.
   void record_into(int seconds);
   int read_record(float* to, int frames) noexcept { return record_->read(to, frames); }
   std::uint64_t lost_record() const noexcept { return lost_.load(std::memory_order_relaxed); }
@@ -134,8 +135,8 @@ class Mixer {
   std::atomic<std::uint32_t> reads_{0}, howls_{0}, fault_mutes_{0};
   std::uint32_t resets_ = 0;
   std::atomic<float> shown_limiter_{1.0f}, shown_duck_{1.0f}, howl_hz_{0.0f};
-  float deepest_ = 1.0f;  // gain of the limiter since it was last read
-  float limited_ = 1.0f;  // and in this window of the howl detector
+  float deepest_ = 1.0f;                          // gain of the limiter since it was last read
+  float limited_ = 1.0f, limited_before_ = 1.0f;  // and in this window of the howl detector, and in the last one
   std::array<float, most_channels> peaks_{};
   std::array<std::atomic<float>, most_channels> shown_peaks_{};
 };

@@ -123,6 +123,7 @@ class Work:
     def __init__(self, outside: _engine.Outside, function: Function, sample_rate: float, effect: PythonEffect) -> None:
         self.outside, self.block_frames = outside, effect._block_frames
         self._function, self._rate, self._effect = function, sample_rate, effect
+        self._thread: threading.Thread | None = None
 
     def pump(self) -> bool:
         """Work on the block that waits; False where none does."""
@@ -150,4 +151,11 @@ class Work:
                 if not self.pump():
                     time.sleep(WAIT_S)
 
-        threading.Thread(target=work, name=f"twinrack-{self._effect._place}", daemon=True).start()
+        self._thread = threading.Thread(target=work, name=f"twinrack-{self._effect._place}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after the block that it works on."""
+        self.outside.leave()
+        if self._thread is not None:
+            self._thread.join(1.0)

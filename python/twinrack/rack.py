@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import weakref
@@ -26,6 +27,7 @@ from .tree import Chain, Parallel, effects_of, shape_of
 if TYPE_CHECKING:
     from .twins.rack_twin import RackTwin
 
+log = logging.getLogger("twinrack")
 TICK_FRAMES: int = _engine.TICK_FRAMES
 
 Sidechain = npt.ArrayLike | Mapping[str, npt.ArrayLike] | None
@@ -147,7 +149,10 @@ class Rack:
                 "16384 changes wait because the stream has not run since; process blocks, or change less between them"
             )
         for listener in tuple(self._listeners):
-            listener(number, change)
+            try:
+                listener(number, change)
+            except Exception:  # the engine has the change already, so nothing may undo it here alone
+                log.exception("a listener of rack %r failed", self.name)
 
     def _latency_of(self, effect: Effect) -> int:
         """Frames that an effect holds back at the stream's rate."""
@@ -455,6 +460,13 @@ class Rack:
         node = self._node(self._root, sample_rate, channels, works)
         return _engine.Engine(node, sample_rate, channels, first_frame), works
 
+    def _end_stream(self) -> None:
+        """The live stream is over: the engine goes, and with it the threads of Python effects."""
+        for work in self._works:
+            work.stop()
+        self._engine, self._format, self._works = None, None, []
+        self._live = self._paused = self._stale = False
+
     def _run_works(self) -> None:
         """Let the functions of Python effects work on threads of their own, as a live stream needs."""
         for work in self._works:
@@ -530,8 +542,10 @@ class Rack:
         if self._engine is None:
             return {}
         self._engine.collect()
-        found = {}
-        for address, m in zip(self._mapping, self._engine.meters(), strict=True):
+        found, mapping, meters = {}, self._mapping, self._engine.meters()
+        if len(mapping) != len(meters):
+            return {}  # another thread is just changing the structure
+        for address, m in zip(mapping, meters, strict=True):
             found[address] = Meter(
                 _db(m.peak_in), _db(m.peak_out), _db(m.rms_in), _db(m.rms_out), m.gain_reduction_db, m.faults
             )

@@ -144,7 +144,8 @@ def live(
         pass
     finally:
         stream.stop()
-    _say(f"{stream.frames / stream.sample_rate:.1f} s played, {stream.xruns} xruns, {stream.late_callbacks} of them ours")
+    seconds_played = stream.frames / stream.sample_rate
+    _say(f"{seconds_played:.1f} s played, {stream.xruns} xruns, {stream.late_callbacks} callbacks of ours too long")
 
 
 def latency(

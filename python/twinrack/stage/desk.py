@@ -52,6 +52,18 @@ class Place:
     parameter: Parameter
 
 
+@dataclass
+class Kept:
+    """A line as it was."""
+
+    rack: Rack
+    level_db: float
+    mute: bool
+
+
+State = dict[str, Kept]
+
+
 def _build_of(item: Effect | Chain | Parallel) -> object:
     """What makes a difference that no glide bridges: the tree, what effects are built from, and what delays."""
     if isinstance(item, Effect):
@@ -61,6 +73,15 @@ def _build_of(item: Effect | Chain | Parallel) -> object:
                 fixed.append((name, values[name]))
         return item.card.id, item.name, item.key, tuple(fixed)
     return type(item).__name__, tuple(_build_of(child) for child in item.children())
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None while it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def same_build(a: Rack, b: Rack) -> bool:
@@ -84,16 +105,17 @@ class Desk:
     def __init__(self, stream: LiveStream, folder: Path | None = None) -> None:
         self.stream = stream
         self.folder = folder
-        self.snapshots: dict[str, dict[str, Rack]] = {}
+        self.snapshots: dict[str, State] = {}
         self.side = "A"
-        self._sides: dict[str, dict[str, Rack]] = {}
-        self._undo: list[tuple[str, float, dict[str, Rack]]] = []
-        self._redo: list[dict[str, Rack]] = []
+        self._sides: dict[str, State] = {}
+        self._undo: list[tuple[str, float, State]] = []
+        self._redo: list[State] = []
         self._listeners: list[Listener] = []
         self._source: Source = ""
         self._lock = threading.RLock()
         self._morph: threading.Event | None = None
         self._watching: dict[Path, threading.Event] = {}
+        self._stamps: dict[Path, tuple[int, int] | None] = {}  # of watched files, when they were heard last
         for name, line in stream.lines.items():
             line.rack._listeners.append(self._listen(name))
 
@@ -274,10 +296,10 @@ class Desk:
 
     # --- states ------------------------------------------------------------------------------------------------------
 
-    def _state(self) -> dict[str, Rack]:
-        return {name: line.rack.copy() for name, line in self.stream.lines.items()}
+    def _state(self) -> State:
+        return {name: Kept(line.rack.copy(), line.level_db, line.mute) for name, line in self.stream.lines.items()}
 
-    def _push(self, label: str, state: dict[str, Rack]) -> None:
+    def _push(self, label: str, state: State) -> None:
         self._undo.append((label, time.monotonic(), state))
         del self._undo[:-MOST_UNDO]
         self._redo.clear()
@@ -289,9 +311,12 @@ class Desk:
             return
         self._push(label, self._state())
 
-    def _come_to(self, state: dict[str, Rack]) -> None:
-        for name, then in state.items():
-            now = self.stream.lines[name].rack
+    def _come_to(self, state: State) -> None:
+        """Make it so. A morph that goes on would undo it, so it ends."""
+        self._end_morph()
+        for name, kept in state.items():
+            line, then = self.stream.lines[name], kept.rack
+            now = line.rack
             if same_build(now, then):
                 for address, effect in then.addresses().items():
                     mine = now[address]
@@ -304,6 +329,14 @@ class Desk:
                 now.effects = tuple(item.copy() for item in then.effects)
             now.name = then.name
             now.provenance, now.arrays = dict(then.provenance), dict(then.arrays)
+            for below, value in (("level_db", kept.level_db), ("mute", kept.mute)):
+                if getattr(line, below) != value:
+                    self._set(self.find(self.address(name, below)), value)
+
+    def _end_morph(self) -> None:
+        if self._morph is not None:
+            self._morph.set()
+            self._morph = None
 
     def undo(self) -> str:
         """Take the last change back; what it was.
@@ -336,7 +369,7 @@ class Desk:
             self.snapshots[name] = self._state()
             self._tell({"snapshots": list(self.snapshots)})
 
-    def _snapshot(self, name: str) -> dict[str, Rack]:
+    def _snapshot(self, name: str) -> State:
         if name not in self.snapshots:
             raise ValueError(f"there is no snapshot {name!r}; there are: {', '.join(self.snapshots) or 'none'}")
         return self.snapshots[name]
@@ -348,7 +381,7 @@ class Desk:
         with self._lock:
             goal = self._snapshot(name)
             self._push(f"recall {name}", self._state())
-            if seconds and all(same_build(self.stream.lines[n].rack, r) for n, r in goal.items()):
+            if seconds and all(same_build(self.stream.lines[n].rack, kept.rack) for n, kept in goal.items()):
                 self._glide(self._state(), goal, seconds)
             else:
                 self._come_to(goal)
@@ -360,15 +393,21 @@ class Desk:
         with self._lock:
             one, other = self._snapshot(a), self._snapshot(b)
             for name, line in self.stream.lines.items():
-                if not (same_build(line.rack, one[name]) and same_build(line.rack, other[name])):
+                if not (same_build(line.rack, one[name].rack) and same_build(line.rack, other[name].rack)):
                     raise ValueError(f"{a!r} and {b!r} differ from the present structure; recall one of them instead")
             self._remember(f"morph {a} {b}")
+            self._end_morph()
             self._between(one, other, share)
 
-    def _between(self, one: dict[str, Rack], other: dict[str, Rack], share: float) -> None:
+    def _between(self, one: State, other: State, share: float) -> None:
         for name, line in self.stream.lines.items():
+            level: Value = (1.0 - share) * one[name].level_db + share * other[name].level_db
+            mute: Value = one[name].mute if share < 0.5 else other[name].mute
+            for own, wanted in (("level_db", level), ("mute", mute)):
+                if getattr(line, own) != wanted:
+                    self._set(self.find(self.address(name, own)), wanted)
             for address, effect in line.rack.addresses().items():
-                x, y = one[name][address], other[name][address]
+                x, y = one[name].rack[address], other[name].rack[address]
                 for below, p in effect.card.addresses.items():
                     a, b = x.get(below), y.get(below)
                     if p.kind == "continuous" and a != b and 0.0 < share < 1.0:
@@ -381,10 +420,9 @@ class Desk:
                 if effect.bypass != bypass:
                     effect.bypass = bypass
 
-    def _glide(self, one: dict[str, Rack], other: dict[str, Rack], seconds: float) -> None:
-        """A morph that goes on beside; another one ends it."""
-        if self._morph is not None:
-            self._morph.set()
+    def _glide(self, one: State, other: State, seconds: float) -> None:
+        """A morph that goes on beside, until another state is asked for."""
+        self._end_morph()
         self._morph = end = threading.Event()
         began = time.monotonic()
 
@@ -396,7 +434,7 @@ class Desk:
                         return
                     try:
                         self._between(one, other, share)
-                    except (ValueError, KeyError):
+                    except (ValueError, KeyError, RuntimeError):
                         return  # the structure is another one by now
                 if share == 1.0:
                     return
@@ -442,16 +480,24 @@ class Desk:
 
     def _hear(self, loaded: Rack, label: str, line: str | None = None) -> None:
         with self._lock:
-            name, _ = self._line(line)
+            name, found = self._line(line)
             before = self._state()
-            self._come_to({name: loaded})
+            self._come_to({name: Kept(loaded, found.level_db, found.mute)})
             self._push(label, before)
 
-    def save(self, name: str, line: str | None = None) -> None:
-        """Write what is heard into the folder."""
+    def save(self, name: str, line: str | None = None, *, replace: bool = False) -> None:
+        """Write what is heard into the folder.
+
+        Raises:
+            FileExistsError: there is a preset of that name, and `replace` is False.
+        """
         with self._lock:
             _, found = self._line(line)
-            found.rack.save(self._path(name))
+            path = self._path(name)
+            if path.exists() and not replace:
+                raise FileExistsError(f"there is a preset {name!r} already; take another name, or replace it")
+            found.rack.save(path)
+            self._stamps[path.resolve()] = _stamp(path)  # what is heard already need not be heard anew
             self._tell({"presets": self.presets()})
 
     def program(self, number: int) -> str:
@@ -469,28 +515,20 @@ class Desk:
         end = threading.Event()
         self._watching[path] = end
 
-        def stamp() -> tuple[int, int] | None:
-            try:
-                found = path.stat()
-            except OSError:
-                return None
-            return found.st_mtime_ns, found.st_size
-
-        seen = stamp()
+        self._stamps[path] = _stamp(path)
 
         def run() -> None:
-            nonlocal seen
             while not end.wait(RELOAD_S):
-                now = stamp()
-                if now == seen or now is None:
+                now = _stamp(path)
+                if now == self._stamps[path] or now is None:
                     continue
                 time.sleep(0.05)  # an editor may still be writing
-                if stamp() != now:
+                if _stamp(path) != now:
                     continue
-                seen = now
+                self._stamps[path] = now
                 try:
                     self._hear(patch.load(path), f"reload {path.name}", name)
-                except (OSError, ValueError, RuntimeError) as error:
+                except Exception as error:
                     self.stream.tell("reload", f"{path.name} is refused, the sound goes on: {error}")
                 else:
                     self.stream.tell("reload", f"{path.name} was changed and is heard")
@@ -501,5 +539,4 @@ class Desk:
         """End what runs beside: morphs and watched files."""
         for end in self._watching.values():
             end.set()
-        if self._morph is not None:
-            self._morph.set()
+        self._end_morph()

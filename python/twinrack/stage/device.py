@@ -25,6 +25,7 @@ class Device:
     sample_rate: float
     latency_ms: float
     default: bool = False
+    native: int = -1  # the number by which PortAudio knows it
 
     def __str__(self) -> str:
         return f"{self.index:>3}  {self.name} ({self.host_api}): {self.inputs} in, {self.outputs} out, {self.sample_rate:g} Hz"

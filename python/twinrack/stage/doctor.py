@@ -53,7 +53,11 @@ def _servers() -> Iterator[Finding]:
         fix = "Debian, Ubuntu: sudo apt-get install jackd2, or pipewire-jack; devices are then shared with other programs"
         yield Finding("JACK", POOR, "its library is not installed", fix)
         return
-    client = jack_server._client("twinrack-doctor")
+    try:
+        client = jack_server._client("twinrack-doctor")
+    except OSError as error:
+        yield Finding("JACK", BAD, str(error))
+        return
     if client is None:
         yield from _no_server()
         return

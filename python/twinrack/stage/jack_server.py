@@ -21,6 +21,7 @@ from .portaudio import PATIENCE_S, within
 
 GONE = "the JACK server is gone; start it again (jackd, or PipeWire)"
 SETTLING_S = 0.3
+ANSWER_S = 3.0
 SILENT_CALLBACKS_S = 1.0
 _quiet: list[Any] = []  # the functions that libjack was given; they must stay
 
@@ -58,14 +59,23 @@ _one_at_a_time = threading.RLock()
 
 
 def _client(name: str) -> Any:
+    """A client of the server; None where none runs.
+
+    Raises:
+        OSError: it does not answer.
+    """
     jack = library()
     if jack is None:
         return None
-    with _one_at_a_time:
-        try:
-            return jack.Client(name, no_start_server=True)
-        except jack.JackOpenError:
-            return None
+    found: list[Any] = []
+
+    def enter() -> None:
+        with _one_at_a_time, suppress(jack.JackOpenError):
+            found.append(jack.Client(name, no_start_server=True))
+
+    if not within(ANSWER_S, enter):
+        raise OSError("the JACK server does not answer; restart it, and then this program")
+    return found[0] if found else None
 
 
 def is_pipewire() -> bool:
@@ -101,8 +111,12 @@ def await_start() -> None:
     client = _client("twinrack-look")
     if client is None:
         raise OSError(GONE)
-    with _one_at_a_time:
-        client.close()
+
+    def leave() -> None:
+        with _one_at_a_time:
+            client.close()
+
+    within(PATIENCE_S, leave)
     time.sleep(SETTLING_S)
 
 
@@ -157,6 +171,7 @@ class JackHost:
         except OSError:
             client.close()
             raise
+        self._closed = False
         client.set_shutdown_callback(lambda status, reason: self._gone.set())
 
     def _ask_block(self, frames: int) -> None:
@@ -257,9 +272,12 @@ class JackHost:
         back = [_latency(p, capture=False) for p in self._outputs]
         return float(max(there, default=0)), float(max(back, default=0))
 
-    def close(self) -> None:
-        """Leave the server; never hangs, also when it is gone."""
+    def close(self) -> bool:
+        """Leave the server; never hangs, also when it is gone. False where it may still call."""
         client = self._client
+        if self._closed:
+            return True
+        self._closed = True
 
         def leave() -> None:
             with _one_at_a_time:
@@ -267,8 +285,10 @@ class JackHost:
                     client.deactivate()
                 client.close()
 
-        if not within(PATIENCE_S, leave):
+        done = within(PATIENCE_S, leave)
+        if not done:
             _left_behind.append(self)
+        return done
 
 
 _left_behind: list[JackHost] = []

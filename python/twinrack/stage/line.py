@@ -18,8 +18,8 @@ class Line:
     Args:
         rack: what its inputs go through; it has as many channels as `inputs` and `outputs`.
         name: how it is addressed; letters, digits and underscores. Without, the rack's name where that can be one.
-        inputs: numbers of the device's inputs, from 1, one for each channel; [1, 1] brings a microphone to both sides.
-            Without, as many as the stream has channels, the last one for those that the device lacks.
+        inputs: numbers of the device's inputs, from 1, one for each channel, 0 for silence; [1, 1] brings a microphone to
+            both sides. Without, as many as the stream has channels, the last one for those that the device lacks.
         outputs: numbers of the device's outputs, from 1, one for each channel; 0 for a channel that is not heard.
         level_db: -100 to 24 dB; -100 is silence.
         mute: True is silence; the change fades over 10 ms.

@@ -191,6 +191,8 @@ class Midi:
 
     def _changed(self, change: dict[str, Any]) -> None:
         """A value that somebody else moved slips out of the control's hold."""
+        if "structure" in change:
+            self._holds.clear()
         if change.get("source") == "midi" or "set" not in change:
             return
         for key, address in list(self.map.items()):

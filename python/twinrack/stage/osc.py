@@ -42,23 +42,24 @@ class Osc:
     def __init__(self, desk: Desk, port: int = 9000, host: str = "127.0.0.1", to: tuple[str, int] | None = None) -> None:
         try:
             from pythonosc.dispatcher import Dispatcher
-            from pythonosc.osc_server import ThreadingOSCUDPServer
+            from pythonosc.osc_server import BlockingOSCUDPServer
         except ImportError:
             raise RuntimeError(MISSING) from None
 
-        class Server(ThreadingOSCUDPServer):
+        class Server(BlockingOSCUDPServer):
             def handle_error(self, request: Any, client_address: Any) -> None:
                 log.debug("an OSC packet of %s failed", client_address, exc_info=True)
 
         self.desk = desk
         self._subscribers: set[tuple[str, int]] = set() if to is None else {to}
-        dispatcher = Dispatcher()
+        dispatcher = Dispatcher(strict_timing=False)  # a time tag makes nobody wait
         dispatcher.set_default_handler(self._receive, needs_reply_address=True)
         try:
             self._server = Server((host, port), dispatcher)
         except OSError as error:
             why = error.strerror or error
             raise OSError(f"OSC port {port} on {host} cannot be opened: {why}; take another with --osc") from None
+        self._paths: dict[str, str] = {}
         self.port = int(self._server.server_address[1])
         self._end = desk.subscribe(self._changed)
         self._stop = threading.Event()
@@ -82,10 +83,11 @@ class Osc:
             self._send(client, "/twinrack/error", f"{path}: {error}")
 
     def _address(self, path: str) -> str:
-        known = {path_of(a): a for a in self.desk.addresses()}
-        if path not in known:
+        if path not in self._paths:
+            self._paths = {path_of(a): a for a in self.desk.addresses()}
+        if path not in self._paths:
             raise ValueError("there is no such address; /twinrack/addresses lists all")
-        return known[path]
+        return self._paths[path]
 
     def _value(self, address: str, given: Any) -> Any:
         kind = self.desk.find(address).parameter.kind
@@ -148,7 +150,12 @@ class Osc:
             clients = tuple(self._subscribers)
             if not clients:
                 continue
-            for address, m in self.desk.stream.meters("osc").items():
+            try:
+                meters = self.desk.stream.meters("osc")
+            except Exception:
+                log.exception("the levels for OSC failed")
+                continue
+            for address, m in meters.items():
                 row = (max(m.peak_in_db, FLOOR_DB), max(m.peak_out_db, FLOOR_DB), float(m.gain_reduction_db))
                 for client in clients:
                     self._send(client, f"/meter/{address}", *row)

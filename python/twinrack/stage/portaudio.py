@@ -13,8 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +25,37 @@ PATIENCE_S = 1.0
 SILENT_CALLBACKS_S = 0.3  # so long without a callback, and the device counts as lost
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
+class _Quiet:
+    """Standard error goes nowhere while anybody wants that, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted, self._saved = 0, -1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._wanted += 1
+            if self._wanted > 1:
+                return
+            sys.stderr.flush()
+            self._saved, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, 2)
+            os.close(nothing)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                os.dup2(self._saved, 2)
+                os.close(self._saved)
+
+
+_quiet = _Quiet()
+
+
+def quiet() -> _Quiet:
     """Keep the audio libraries from writing to the terminal while they look around; errors are raised, not printed."""
-    sys.stderr.flush()
-    saved, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nothing)
+    return _quiet
 
 
 def within(seconds: float, work: Callable[[], object]) -> bool:
@@ -155,6 +173,7 @@ def find() -> list[Device]:
             sample_rate=d["default_samplerate"],
             latency_ms=1000 * d["default_low_output_latency"],
             default=i in default,
+            native=i,
         )
         for i, d in enumerate(found)
     ]
@@ -171,7 +190,8 @@ class PortAudioHost:
         self._streams: list[Any] = []
         self._bridge: Any = None
         self._callback: Any = None
-        self._seen, self._seen_at = -1, time.monotonic()
+        self._seen: dict[str, tuple[int, float]] = {}
+        self._started = time.monotonic()
         self._sd = LIBRARY.acquire()
         self._held = True
 
@@ -181,25 +201,25 @@ class PortAudioHost:
         Raises:
             OSError: it cannot do this; one sentence says what it could.
         """
-        one_clock = self.input.host_api == self.output.host_api and self._same_card()
+        one_clock = inputs == 0 or (self.input.host_api == self.output.host_api and self._same_card())
         if not one_clock:
             rate = self.input.sample_rate
             delay = 3 * self.block_size + round(0.004 * rate)
-            self._bridge = _engine.Bridge(max(inputs, 1), rate, self.sample_rate, delay)
+            self._bridge = _engine.Bridge(inputs, rate, self.sample_rate, delay)
         self._callback = _engine.PortAudioCallback(mixer, self._bridge)
         ours = self._callback
         if one_clock:
-            pair, counts, kind = (self.input.index, self.output.index), (inputs, outputs), "duplex"
+            pair, counts, kind = (self.input.native, self.output.native), (inputs, outputs), "duplex"
             self._open(kind, pair, counts, self.sample_rate, ours.entry(), ours.user)
         else:
-            self._open("output", self.output.index, outputs, self.sample_rate, ours.entry(), ours.user)
+            self._open("output", self.output.native, outputs, self.sample_rate, ours.entry(), ours.user)
             entry = ours.bridge_entry()
-            self._open("input", self.input.index, inputs, self.input.sample_rate, entry, self._bridge.user)
+            self._open("input", self.input.native, inputs, self.input.sample_rate, entry, self._bridge.user)
 
     def _same_card(self) -> bool:
         """Whether both belong together as far as one can see: servers and pairs of one card do."""
         a, b = self.input, self.output
-        return a.index == b.index or a.name == b.name or (a.inputs > 0 and a.name.split(":")[0] == b.name.split(":")[0])
+        return a.native == b.native or a.name == b.name or (a.inputs > 0 and a.name.split(":")[0] == b.name.split(":")[0])
 
     def _open(self, kind: str, device: Any, channels: Any, rate: float, entry: int, user: int) -> None:
         sd, ffi = self._sd, self._sd._ffi
@@ -230,7 +250,7 @@ class PortAudioHost:
         return f"{where} cannot be opened: {words}; see `twinrack devices`"
 
     def start(self) -> None:
-        self._seen_at = time.monotonic()
+        self._started, self._seen = time.monotonic(), {}
         before = _threads()
         try:
             for stream in self._streams:
@@ -242,16 +262,25 @@ class PortAudioHost:
     @property
     def lost(self) -> str | None:
         """Why the device counts as lost; None while it calls."""
-        count, now = self._callback.load["callbacks"], time.monotonic()
-        if count != self._seen:
-            self._seen, self._seen_at = count, now
-            return None
+        calls = [(self.output, self._callback.load["callbacks"])]
+        if self._bridge is not None:
+            calls.append((self.input, self._bridge.written))
+        now = time.monotonic()
         limit = max(SILENT_CALLBACKS_S, 10 * self.block_size / self.sample_rate)
-        return f"{self.output.name} calls no more" if now - self._seen_at > limit else None
+        for device, count in calls:
+            before, at = self._seen.get(device.name, (-1, self._started))
+            if count != before:
+                self._seen[device.name] = (count, now)
+            elif now - at > limit:
+                return f"{device.name} calls no more"
+        return None
 
     @property
     def load(self) -> dict[str, Any]:
-        return dict(self._callback.load)
+        found = dict(self._callback.load)
+        if self._bridge is not None:
+            found["flagged"] += self._bridge.underruns + self._bridge.overruns
+        return found
 
     @property
     def drift_ppm(self) -> float | None:
@@ -267,32 +296,34 @@ class PortAudioHost:
         waits = self._bridge.waiting / self.input.sample_rate + self._streams[1].latency
         return waits * self.sample_rate, first * self.sample_rate
 
-    def close(self) -> None:
-        """End the stream and free the device; never hangs."""
+    def close(self) -> bool:
+        """End the stream and free the device; never hangs. False where the device may still call into it."""
         if not self._held:
-            return
+            return True
         self._held = False
 
         def end() -> None:
             for stream in self._streams:
-                with quiet():
-                    stream.stop()
-                    stream.close()
+                stream.stop()
+                stream.close()
 
         try:
-            done = within(PATIENCE_S, end)
+            with quiet():
+                done = within(PATIENCE_S, end)
         except self._sd.PortAudioError:
             done = False
         if not done:
             LIBRARY.give_up()
             _left_behind.append(self)  # the device may call into it for ever
         LIBRARY.release()
+        return done
 
 
 def _threads() -> set[int]:
-    """Numbers of this process's threads, where the system tells."""
+    """Numbers of this process's threads that are not Python's, where the system tells."""
     folder = Path("/proc/self/task")
-    return {int(entry.name) for entry in folder.iterdir()} if folder.exists() else set()
+    ours = {thread.native_id for thread in threading.enumerate()}
+    return {int(entry.name) for entry in folder.iterdir()} - ours if folder.exists() else set()
 
 
 def _hurry(threads: set[int]) -> bool | None:

@@ -42,7 +42,7 @@ _open: set[LiveStream] = set()
 class Event:
     """Something that happened to a stream: when (seconds since it began), what, and a sentence about it.
 
-    `kind` is "lost", "returned", "howl", "fault", "limit", "record" or "reload".
+    `kind` is "lost", "returned", "howl", "fault", "record", "reload" or "midi".
     """
 
     at_s: float
@@ -56,22 +56,24 @@ def devices() -> list[Device]:
     Raises:
         OSError: neither PortAudio nor JACK is installed.
     """
-    found = jack_server.find()
-    try:
-        others = portaudio.find()
-    except OSError:
-        if not found:
-            raise
-        others = []
-    numbered = [*found, *others]
+    found: list[Device] = []
+    refused: list[OSError] = []
+    for host in (jack_server, portaudio):
+        try:
+            found += host.find()
+        except OSError as error:
+            refused.append(error)
+    if refused and not found:
+        raise refused[-1]
+    numbered = found
     return [Device(**{**vars(d), "index": i}) for i, d in enumerate(numbered)]
 
 
 def _at_host(device: Device) -> Device:
     """With the number that PortAudio knows it by."""
-    for d in portaudio.find():
-        if (d.name, d.host_api) == (device.name, device.host_api):
-            return d
+    alike = [d for d in portaudio.find() if (d.name, d.host_api) == (device.name, device.host_api)]
+    for d in sorted(alike, key=lambda d: d.native != device.native):
+        return d
     raise OSError(f"{device.name} is gone; see `twinrack devices`")
 
 
@@ -163,6 +165,8 @@ class LiveStream:
         self.lines: dict[str, Line] = {line.name: line for line in lines}
         if len(self.lines) < len(lines):
             raise ValueError("two lines have the same name; give each a name of its own")
+        if len({id(line.rack) for line in lines}) < len(lines):
+            raise ValueError("one rack is in two lines; use rack.copy() for the second")
         for line in lines:
             line.fill_in(channels, self.input.inputs, self.output.outputs)
             line.rack._not_live("a second live stream")
@@ -182,12 +186,13 @@ class LiveStream:
         self._levels = Levels(self._read_meters, lambda: self._mixer)
         self._began = time.monotonic()
         self._running = self._lost = False
+        self._kept = False  # the present host's counts are in `_past`
         self._end = threading.Event()
         self._listen, self._plays, self._play = "rack", play is not None, play
         self._targets = False
         self._host = self._open_host()
         try:
-            self._make_mixer()
+            self._make_mixer(self._host.sample_rate)
             self._host.attach(self._mixer, self._inputs, self._outputs)
         except BaseException:
             self._host.close()
@@ -211,26 +216,37 @@ class LiveStream:
         block = self._wanted_block or 64
         return portaudio.PortAudioHost(_at_host(self.input), _at_host(self.output), block, self._wanted_rate)
 
-    def _make_mixer(self) -> None:
-        """Engines and mixer at the host's rate. What the racks hold, they keep."""
-        rate = self._host.sample_rate
+    def _make_mixer(self, rate: float) -> None:
+        """Engines and mixer at a rate. What the racks hold, they keep; where one refuses, all stay as they are.
+
+        Raises:
+            ValueError: a rack, or a recording that is played, is for another rate.
+        """
+        recordings = None if self._play is None else _recordings(self._play, rate)
+        for line in self.lines.values():
+            line.rack._check(rate, len(line.inputs or ()))
         for line in self.lines.values():
             live, line.rack._live = line.rack._live, False
-            line.rack.prepare(rate, len(line.inputs or ()))
-            line.rack._live = live
+            try:
+                line.rack.prepare(rate, len(line.inputs or ()))
+            finally:
+                line.rack._live = live
             if live:
                 line.rack._run_works()
         self._mixer = make_mixer(self.lines.values(), self._inputs, self._outputs, rate)
-        if self._play is not None:
-            dry, target = _recordings(self._play, rate)
-            self._targets = target.shape[0] > 0
-            self._mixer.play(dry, target)
+        if recordings is not None:
+            self._targets = recordings[1].shape[0] > 0
+            self._mixer.play(*recordings)
+        self._ask_everything()
+        self._seen_state = (0, 0)
+        for changed in tuple(self._changed):
+            changed()
+
+    def _ask_everything(self) -> None:
+        """What a mixer is to know that was just made, or was away."""
         for what, index, value in set_up(self.lines.values(), self.safety):
             self._mixer.ask(what, index, value)
         self._mixer.ask(_engine.Ask.listen, LISTEN.index(self._listen), 1.0)
-        self._seen_state = (0, 0)
-        for changed in self._changed:
-            changed()
 
     def ask(self, what: _engine.Ask, index: int, value: float) -> int:
         """Ask the mixer for something; the number of the request."""
@@ -254,6 +270,8 @@ class LiveStream:
         """
         if self._running:
             return
+        if self not in _open:
+            raise RuntimeError("the stream was stopped; open a new one with tr.live")
         refused = _lock_memory()
         self.notes = [refused] if refused else []
         if self._wanted_block is None:
@@ -283,7 +301,7 @@ class LiveStream:
             self._wanted_block = block
             try:
                 self._host = self._open_host()
-                self._make_mixer()
+                self._make_mixer(self._host.sample_rate)
                 self._host.attach(self._mixer, self._inputs, self._outputs)
                 self._host.start()
             except OSError:
@@ -301,7 +319,7 @@ class LiveStream:
                 break
         self._host.close()
         self._host = self._open_host()
-        self._make_mixer()
+        self._make_mixer(self._host.sample_rate)
         self._host.attach(self._mixer, self._inputs, self._outputs)
 
     def stop(self) -> None:
@@ -325,13 +343,17 @@ class LiveStream:
                 self._recorder.stop()
             self._host.close()
             for line in self.lines.values():
-                line.rack._live = line.rack._paused = line.rack._stale = False
+                line.rack._end_stream()
             _open.discard(self)
             if not _open:
                 _unlock_memory()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -346,15 +368,21 @@ class LiveStream:
         del self.events[:-1000]
         log.info("%s: %s", kind, words)
         if self.on_event is not None:
-            self.on_event(event)
+            try:
+                self.on_event(event)
+            except Exception:
+                log.exception("what is called with events failed")
 
     def _watch(self) -> None:
         while not self._end.wait(WATCH_S):
-            lost = self._host.lost
-            if lost is not None:
-                self._recover(lost)
-            else:
-                self._notice()
+            try:
+                lost = self._host.lost
+                if lost is not None:
+                    self._recover(lost)
+                else:
+                    self._notice()
+            except Exception:  # whatever it is, a lost device must still be noticed
+                log.exception("watching the stream failed")
 
     def _notice(self) -> None:
         """Howls and faults, which the audio thread has counted."""
@@ -369,21 +397,27 @@ class LiveStream:
             self.tell("fault", f"{', '.join(bad) or 'an effect'} gave numbers that are not finite; it was reset")
 
     def _keep_count(self) -> None:
+        if self._kept:
+            return
         load = self._host.load
         for key in self._past:
             self._past[key] += load[key]
+        self._kept = True
 
     def _recover(self, lost: str) -> None:
         """Wait for the device's return; what the racks hold is kept, and where the rate is the same also what they do."""
         self.tell("lost", f"{lost}; waiting for its return")
         rate = self._host.sample_rate
+        jack = isinstance(self._host, jack_server.JackHost)
         with self._lock:
             self._keep_count()
-            self._host.close()
+            left = self._host.close()  # else its thread may still be in the mixer, which then is its own
             self._pause(True)
-        jack = isinstance(self._host, jack_server.JackHost)
-        if jack and not jack_server.is_pipewire():
-            self._wanted_block = None  # whatever it returns with
+        if jack:
+            self._wanted_rate = None
+            if not jack_server.is_pipewire():
+                self._wanted_block = None  # whatever it returns with
+        said = ""
         while not self._end.wait(WATCH_S):
             try:
                 if jack:
@@ -393,21 +427,22 @@ class LiveStream:
                         return
                     host = self._open_host()
                     try:
-                        self._host = host
-                        if host.sample_rate != rate:
-                            self._make_mixer()
-                        self._pause(False)
+                        if host.sample_rate != rate or not left:
+                            self._make_mixer(host.sample_rate)
+                            rate, left = host.sample_rate, True
                         host.attach(self._mixer, self._inputs, self._outputs)
                         host.start()
                     except BaseException:
                         host.close()
                         raise
+                    self._host, self._kept = host, False
+                    self._pause(False)
                     self.ask(_engine.Ask.fade, 0, 1.0)
-            except OSError:
-                continue
-            except ValueError as error:  # a network that is for another rate, say
-                self.tell("lost", f"the device is back, but {error}; waiting for another rate")
-                time.sleep(1.0)
+            except Exception as error:  # whatever it is, the next attempt may do better
+                if not isinstance(error, OSError) and str(error) != said:
+                    said = str(error)
+                    self.tell("lost", f"the device is back, but cannot be taken: {error}; waiting")
+                self._end.wait(0.0 if isinstance(error, OSError) else 0.5)
                 continue
             self.tell("returned", f"{self.output.name} is back: {self.sample_rate:g} Hz, blocks of {self.block_size} frames")
             return
@@ -418,9 +453,9 @@ class LiveStream:
         for line in self.lines.values():
             line.rack._pause(on)
         if not on:
-            for what, index, value in set_up(self.lines.values(), self.safety):
-                self.ask(what, index, value)
-            self.ask(_engine.Ask.listen, LISTEN.index(self._listen), 1.0)
+            self._ask_everything()
+            if self._recorder is None or not self._recorder.running:
+                self.ask(_engine.Ask.record, 0, 0.0)
 
     # --- what is heard ---------------------------------------------------------------------------------------------
 
@@ -528,12 +563,13 @@ class LiveStream:
         return {**found, **effects}
 
     def _count(self, key: str) -> int:
-        now = 0 if not self._running else int(self._host.load[key])
+        now = 0 if self._kept else int(self._host.load[key])
         return self._past[key] + now
 
     @property
     def xruns(self) -> int:
-        """How often the server said that sound was lost or came too late, since the start."""
+        """How often the server said that sound was lost or came too late, since the start; with two devices also how often
+        there was too little or too much between them."""
         return self._count("flagged")
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -35,7 +36,7 @@ BUFFER_S = 20
 WRITE_S = 0.05
 WAIT_S = 2.0
 SETTLED_S = 1.5  # after so long, what the limiter and the ducking did before no longer matters
-DRY, PROCESSED = "dry.wav", "processed.wav"
+DRY, PROCESSED, HEAD, EVENTS = "dry.wav", "processed.wav", "take.json", "events.jsonl"
 ALWAYS_VALID = 0x1061  # libsndfile's SFC_SET_UPDATE_HEADER_AUTO: the header fits what is written, also after a crash
 
 
@@ -54,7 +55,11 @@ class Recorder:
         self._mixer = stream._mixer
         self._frames = 0
         self._sent: dict[tuple[str, int], dict[str, Any]] = {}
-        self._events: list[dict[str, Any]] = []
+        self._applied: dict[tuple[str, int], int] = {}  # the frame from which on something holds
+        self._unsaid: list[tuple[tuple[str, int], int]] = []  # applied, and not described yet
+        self._files: list[soundfile.SoundFile] = []
+        self._engines: dict[str, _engine.Engine | None] = {}
+        self._thread: threading.Thread | None = None
         self._forget: list[Callable[[], None]] = []
         self._racks = 0
         self._lock = threading.Lock()
@@ -64,7 +69,13 @@ class Recorder:
             raise FileExistsError(f"{self.folder} is there already; give a new folder for the take") from None
         except OSError as error:
             raise OSError(f"{self.folder} cannot be made: {error.strerror}") from None
-        self._begin()
+        try:
+            self._begin()
+        except BaseException:
+            self._done.set()
+            self._let_go()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
 
     @property
     def running(self) -> bool:
@@ -78,14 +89,13 @@ class Recorder:
         rate = int(stream.sample_rate)
         inputs, outputs = stream._inputs, stream._outputs
         self._widths = (inputs, outputs)
-        self._files = [self._open(DRY, rate, inputs), self._open(PROCESSED, rate, outputs)]
-        mixer.record_into(BUFFER_S)
-        self._listen()
-        from_the_start = mixer.frame == 0
+        self._files += [self._open(DRY, rate, inputs), self._open(PROCESSED, rate, outputs)]
+        self._history = (self.folder / EVENTS).open("w", encoding="utf-8")
         self._head = {
             "format": FORMAT,
             "version": VERSION,
             "written_by": f"twinrack {__version__}",
+            "complete": False,
             "sample_rate": stream.sample_rate,
             "block_size": stream.block_size,
             "inputs": inputs,
@@ -93,21 +103,26 @@ class Recorder:
             "safety": vars(stream.safety),
             "lines": [self._line(line) for line in stream.lines.values()],
         }
-        limited = stream._mixer.output_state()
-        number = stream.ask(_engine.Ask.record, 0, 1.0)
+        mixer.record_into(BUFFER_S)
+        self._lost = mixer.lost_record
+        self._listen()
+        first = exact = 0
         self._done.clear()
-        first = 0
-        if not from_the_start:
-            first = self._frame_of(("", number))
-            for line in stream.lines.values():
+        if stream._running:
+            self._frame_of(("", stream.ask(_engine.Ask.record, 0, 0.0)))  # of a take before that could not be ended
+        while len(mixer.read_record(1 << 16)):
+            pass
+        limited = mixer.output_state()
+        number = stream.ask(_engine.Ask.record, 0, 1.0)
+        if stream._running:
+            first = exact = self._frame_of(("", number))
+            for name, line in stream.lines.items():
                 line.rack._swap()
-            self._head["exact_from"] = first + max(
-                round(SETTLED_S * rate) if limited.limiter_gain < 1.0 or limited.duck_gain < 1.0 else 0,
-                *(self._swapped(name) - first for name in stream.lines),
-            )
-        else:
-            self._head["exact_from"] = 0
-        self._head["first_frame"] = first
+                exact = max(exact, self._swapped(name))
+            if limited.limiter_gain < 1.0 or limited.duck_gain < 1.0:
+                exact = max(exact, first + round(SETTLED_S * rate))
+        self._head |= {"first_frame": first, "exact_from": exact}
+        self._write_head()
         self._thread = threading.Thread(target=self._run, name="twinrack-record", daemon=True)
         self._thread.start()
         stream.tell("record", f"recording into {self.folder}")
@@ -158,7 +173,7 @@ class Recorder:
     def _listener(self, name: str) -> Callable[[int, dict[str, Any]], None]:
         def changed(number: int, change: dict[str, Any]) -> None:
             if "rack" in change:
-                change = {"rack": self._save(change["rack"])}
+                change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
             self._sent[name, number] = {"line": name, **change}
 
         return changed
@@ -172,15 +187,15 @@ class Recorder:
         while time.monotonic() < end:
             with self._lock:
                 self._take_history()
-            for event in reversed(self._events):
-                if event["key"] == key:
-                    return int(event["frame"])
+            if key in self._applied:
+                return self._applied[key]
             time.sleep(0.002)
         raise RuntimeError("the device does not call; a take cannot begin")
 
     def _swapped(self, name: str) -> int:
         """The frame from which on only the fresh program of a line is heard."""
-        key = max((k for k in self._sent if k[0] == name and "rack" in self._sent[k]), key=lambda k: k[1])
+        sent = dict(self._sent)
+        key = max((k for k in sent if k[0] == name and "rack" in sent[k]), key=lambda k: k[1])
         engine = self._engines[name]
         assert engine is not None
         return self._frame_of(key) + int(engine.swap_frames)
@@ -193,7 +208,8 @@ class Recorder:
         with suppress(RuntimeError):
             self._frame_of(("", number))
         self._finish()
-        self._thread.join(10.0)
+        if self._thread is not None:
+            self._thread.join(10.0)
 
     def _mixer_gone(self) -> None:
         self._finish("the device returned with another sample rate")
@@ -203,31 +219,38 @@ class Recorder:
             if self._done.is_set():
                 return
             self._done.set()
-            with suppress(OSError):
+            try:
+                self._take_history()
                 self._write()
-            for forget in self._forget:
-                with suppress(ValueError):
-                    forget()
-            self._mixer.keep_history(False)
-            for engine in self._engines.values():
-                if engine is not None:
-                    engine.keep_history(False)
-            self._take_history()
-            for file in self._files:
-                with suppress(soundfile.SoundFileError, OSError):
-                    file.close()
+            except OSError as error:
+                why = why or f"the disk refuses: {error}"
+            self._let_go()
             try:
                 self._write_head()
             except OSError as error:
-                why = why or str(error)
+                why = f"{why or 'the disk refuses'}; {HEAD} could not be completed ({error}), the changes are in {EVENTS}"
         seconds = self._frames / self._stream.sample_rate
         self._stream.tell("record", f"{self.folder}: {seconds:.1f} s recorded" + (f"; ended because {why}" if why else ""))
 
+    def _let_go(self) -> None:
+        """Hear of nothing any more, and close the files."""
+        for forget in self._forget:
+            with suppress(ValueError):
+                forget()
+        self._mixer.keep_history(False)
+        for engine in self._engines.values():
+            if engine is not None:
+                engine.keep_history(False)
+        for file in (*self._files, getattr(self, "_history", None)):
+            with suppress(soundfile.SoundFileError, OSError):
+                if file is not None:
+                    file.close()
+
     def _write_head(self) -> None:
-        events = [{k: v for k, v in e.items() if k != "key"} for e in self._events]
-        hashes = {name: _hash(self.folder / name) for name in (DRY, PROCESSED)}
-        head = {**self._head, "frames": self._frames, "sha256": hashes, "events": events}
-        with atomic(self.folder / "take.json") as beside:
+        ended = self._done.is_set()
+        hashes = {name: _hash(self.folder / name) for name in (DRY, PROCESSED, EVENTS)} if ended else {}
+        head = {**self._head, "complete": ended, "frames": self._frames, "sha256": hashes}
+        with atomic(self.folder / HEAD) as beside:
             beside.write_text(json.dumps(head, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     # --- meanwhile ---------------------------------------------------------------------------------------------------
@@ -243,20 +266,33 @@ class Recorder:
                     self._write()
                 except OSError as error:
                     why = f"the disk refuses: {error}"
-                if self._mixer.lost_record:
-                    why = f"the disk is too slow: {self._mixer.lost_record} frames did not fit into the buffer"
+                if self._mixer.lost_record > self._lost:
+                    why = f"the disk is too slow: {BUFFER_S} s of buffer did not suffice"
             if why:
                 with suppress(RuntimeError):
                     self._stream.ask(_engine.Ask.record, 0, 0.0)
                 self._finish(why)
 
     def _take_history(self) -> None:
+        """Note what took effect. What is not described yet, because its sender is just about to, waits."""
         sources: list[tuple[str, Any]] = [("", self._mixer), *self._engines.items()]
         for name, source in sources:
-            for number, frame in source.history():
-                sent = self._sent.get((name, number))
-                if sent is not None:
-                    self._events.append({"key": (name, number), "frame": frame, **sent})
+            if source is not None:
+                self._unsaid += [((name, number), frame) for number, frame in source.history()]
+        waiting, self._unsaid = self._unsaid, []
+        for key, frame in waiting:
+            self._applied[key] = frame
+            sent = self._sent.get(key)
+            if sent is None:
+                self._unsaid.append((key, frame))
+                continue
+            if "rack" in sent:
+                try:
+                    sent = {**sent, "rack": self._save(sent["rack"])}
+                except ValueError as error:
+                    sent = {**sent, "rack": None, "why": str(error)}
+            self._history.write(json.dumps({"frame": frame, **sent}, allow_nan=False) + "\n")
+            self._history.flush()
 
     def _write(self) -> None:
         """What waits in the ring. Raises OSError when it cannot be written."""
@@ -335,8 +371,9 @@ def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Repla
     if head["exact_from"]:
         mixer.ask(_engine.Ask.fade, 0, 1.0)  # it sounded already
     by_name = {line.name: line for line in lines}
-    parts, at, count = [], 0, int(head["frames"])
-    events = sorted(head["events"], key=lambda e: e["frame"])
+    there = min(soundfile.info(folder / name).frames for name in (DRY, PROCESSED))
+    parts, at, count = [], 0, int(head["frames"]) if head["complete"] else there
+    events = _read_events(folder)
     with soundfile.SoundFile(folder / DRY) as dry:
         for event in [*events, {"frame": first + count}]:
             end = min(max(int(event["frame"]) - first, at), count)
@@ -368,6 +405,8 @@ def _apply(event: dict[str, Any], mixer: _engine.Mixer, lines: dict[str, Line], 
         line.rack.set(event["set"], event["to"])
     elif "bypass" in event:
         line.rack[event["bypass"]].bypass = event["to"]
+    elif event["rack"] is None:
+        raise ValueError(f"{folder} cannot be rendered again: {event['why']}")
     else:
         other = patch.load(folder / event["rack"])
         line.rack._hand_over(other)
@@ -375,7 +414,7 @@ def _apply(event: dict[str, Any], mixer: _engine.Mixer, lines: dict[str, Line], 
 
 
 def _read_head(folder: Path) -> dict[str, Any]:
-    path = folder / "take.json"
+    path = folder / HEAD
     try:
         head = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -388,15 +427,28 @@ def _read_head(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not a twinrack take")
     if head.get("version") != VERSION:
         raise ValueError(f"{path} is take version {head.get('version')!r}; this twinrack reads {VERSION}: upgrade twinrack")
-    missing = {"sample_rate", "first_frame", "exact_from", "frames", "lines", "events", "sha256", "safety"} - set(head)
+    missing = {"sample_rate", "first_frame", "exact_from", "frames", "lines", "complete", "sha256", "safety"} - set(head)
     if missing:
         raise ValueError(f"{path}: {sorted(missing)[0]} is missing")
     for name, digest in head["sha256"].items():
-        if name not in (DRY, PROCESSED):
+        if name not in (DRY, PROCESSED, EVENTS):
             raise ValueError(f"{path}: sha256 names {name!r}, which is no part of a take")
         if not (folder / name).exists():
-            raise FileNotFoundError(f"{folder} has no {name}; a take consists of {DRY}, {PROCESSED} and take.json")
+            raise FileNotFoundError(f"{folder} has no {name}; a take consists of {DRY}, {PROCESSED}, {EVENTS} and {HEAD}")
         if _hash(folder / name) != digest:
             raise ValueError(f"{path}: sha256 does not fit {name}: the file was changed")
     found: dict[str, Any] = head
     return found
+
+
+def _read_events(folder: Path) -> list[dict[str, Any]]:
+    """What was changed, in order. The last line of a take that was cut off may be a part of one."""
+    found = []
+    for number, line in enumerate((folder / EVENTS).read_text(encoding="utf-8").splitlines()):
+        try:
+            event = json.loads(line)
+            int(event["frame"])
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{folder / EVENTS}: line {number + 1} is no event") from None
+        found.append(event)
+    return sorted(found, key=lambda e: int(e["frame"]))

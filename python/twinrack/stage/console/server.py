@@ -170,18 +170,21 @@ class Console:
         headers = socket.headers
         origin = urlsplit(headers.get("origin") or "")
         same = origin.netloc == headers.get("host") and origin.scheme in ("http", "https")
-        if not (same and self._is_ours(headers.get("host")) and self._knows(socket.query_params.get("token"))):
+        if not (same and self._is_ours(headers.get("host"))):
+            await socket.close(4403)
+            return
+        await socket.accept()  # a page learns why only once it is open
+        if not self._knows(socket.query_params.get("token")):
             await socket.close(4403)
             return
         if len(self._pages) >= MOST_PAGES:
             await socket.close(4429)
             return
-        await socket.accept()
         page = Page(self, socket)
         self._pages.add(page)
         writing = asyncio.create_task(page.write())
         try:
-            page.say(await asyncio.to_thread(state.whole, self.desk))
+            await asyncio.to_thread(self._tell_whole, page)
             await asyncio.to_thread(self._curves.tell_all, page)
             while True:
                 await page.hear(await socket.receive())
@@ -217,6 +220,20 @@ class Console:
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self._tell, message)
 
+    def _tell_whole(self, page: Page | None) -> None:
+        """Everything, to one page or to all; in order with the changes, which the desk makes one at a time."""
+        for attempt in range(5):
+            try:
+                with self.desk._lock:
+                    message = state.whole(self.desk)
+                    if self._loop is not None:
+                        self._loop.call_soon_threadsafe(self._tell if page is None else page.say, message)
+                return
+            except (KeyError, ValueError):  # Python code beside the desk is just changing the structure
+                time.sleep(0.02 * (attempt + 1))
+            except RuntimeError:
+                return
+
     def _tell(self, message: dict[str, Any]) -> None:
         for page in tuple(self._pages):
             page.say(message)
@@ -238,7 +255,7 @@ class Console:
         async def run() -> None:
             await asyncio.sleep(0.02)
             self._renewing = False
-            self._tell(await asyncio.to_thread(state.whole, self.desk))
+            await asyncio.to_thread(self._tell_whole, None)
             await asyncio.to_thread(self._curves.tell_all, None)
 
         self._task = asyncio.ensure_future(run())
@@ -261,10 +278,11 @@ class Page:
         self._frame: bytes | None = None
         self._news = asyncio.Event()
         self._name = f"page {id(self):x}"
+        self._own = ""  # the address that it set last
 
     def say(self, message: dict[str, Any]) -> None:
-        if message.get("source") == self._name:
-            return
+        if message.get("source") == self._name and message.get("address") == self._own:
+            return  # it knows; what follows from it, it does not
         with contextlib.suppress(asyncio.QueueFull):  # a page that does not read misses something, and nobody else
             self._words.put_nowait(json.dumps(message))
         self._news.set()
@@ -305,12 +323,12 @@ class Page:
         what = message.get("do")
         with desk.by(self._name) if what == "set" else contextlib.nullcontext():
             if what == "set":
-                address = _text(message, "address")
-                if "position" in message:
-                    desk.set_position(address, float(message["position"]))
-                    self.say({"type": "set", "address": address, "to": desk.get(address)})
-                else:
+                address = self._own = _text(message, "address")
+                try:
                     desk.set(address, message["to"])
+                except (ValueError, TypeError):
+                    self.say({"type": "set", "address": address, "to": desk.get(address)})
+                    raise
             elif what == "add":
                 desk.add(_text(message, "effect"), message.get("index"), message.get("line"))
             elif what == "remove":
@@ -330,7 +348,7 @@ class Page:
             elif what == "load":
                 desk.load(_text(message, "name"), message.get("line"))
             elif what == "save":
-                desk.save(_text(message, "name"), message.get("line"))
+                desk.save(_text(message, "name"), message.get("line"), replace=message.get("replace") is True)
             elif what == "learn":
                 if midi is None:
                     raise ValueError("no MIDI input is open; start with --midi")

@@ -13,6 +13,7 @@ let outputs = [];
 let state = null;
 let latest = null;
 let spoken = 0;
+let unanswered = false;
 const curves = new Map();
 
 const link = new Link({ state: rebuild, set: ({ address, to }) => value(address, to), curve, levels, event, error: (m) => news(m.words, true), closed });
@@ -43,11 +44,15 @@ function news(words, alarm = false) {
 
 function event({ at, kind, words: said }) {
   news(said, ["lost", "fault", "howl"].includes(kind));
-  if (at) $("events").prepend(element("li", {}, `${at.toFixed(1)} s: ${said}`));
-  document.body.classList.toggle("lost", kind === "lost");
+  if (at) listed([at, kind, said]);
+}
+
+function listed([at, , said]) {
+  $("events").prepend(element("li", {}, `${at.toFixed(1)} s: ${said}`));
 }
 
 function closed(code) {
+  unanswered = true;
   news(code === 4403 ? "The token is wrong; open the address that twinrack printed." : "twinrack does not answer; trying again…", true);
 }
 
@@ -87,7 +92,10 @@ function rebuild(message) {
   $("lines").replaceChildren(...state.lines.map(line));
   for (const [address, found] of curves) effects.get(address)?.plot.set(found);
   for (const d of document.querySelectorAll("details")) if (open.has(d.dataset.group)) d.open = true;
-  for (const row of state.events.slice(-20)) if (!$("events").children.length) event({ at: row[0], kind: row[1], words: row[2] });
+  $("events").replaceChildren();
+  state.events.forEach(listed);
+  if (unanswered) news("");
+  unanswered = false;
   if (focus) document.querySelector(`[data-address="${CSS.escape(focus)}"] input, [data-address="${CSS.escape(focus)}"] select`)?.focus();
 }
 
@@ -204,7 +212,8 @@ function draw(now) {
   $("load").textContent = `${(100 * found.load).toFixed(1)} %`;
   $("worst").textContent = `${(100 * found.worst).toFixed(0)} %`;
   $("xruns").textContent = found.xruns.toFixed(0);
-  if (found.limiter < 0.999) news(`The limiter takes ${(-db(found.limiter)).toFixed(1)} dB.`);
+  $("limiter").textContent = found.limiter < 0.999 ? `−${(-db(found.limiter)).toFixed(1)} dB` : "–";
+  document.body.classList.toggle("lost", !found.active);
 }
 
 // --- the desk ---------------------------------------------------------------------------------------------------------
@@ -225,7 +234,12 @@ $("record").onclick = () => send({ do: "record", on: $("record").getAttribute("a
 $("recall").onclick = () => send({ do: "recall", name: $("snapshots").value, seconds: 0.5 });
 $("keep").onclick = async () => { const name = await ask("Name of the snapshot"); if (name) send({ do: "snapshot", name }); };
 $("load-preset").onclick = () => send({ do: "load", name: $("presets").value });
-$("save-preset").onclick = async () => { const name = await ask("Name of the preset"); if (name) send({ do: "save", name }); };
+$("save-preset").onclick = async () => {
+  const name = await ask("Name of the preset");
+  if (!name) return;
+  const replace = state.presets.includes(name);
+  if (!replace || confirm(`Replace the preset ${name}?`)) send({ do: "save", name, replace });
+};
 $("add").onclick = () => send({ do: "add", effect: $("effects").value });
 addEventListener("keydown", (e) => {
   if (!(e.ctrlKey || e.metaKey) || e.key.toLowerCase() !== "z") return;

@@ -23,7 +23,7 @@ export class Link {
     };
     this.socket.onclose = (event) => {
       this.handlers.closed(event.code);
-      if (event.code !== 4403) setTimeout(() => this.open(), 1000);
+      if (![4403, 4429].includes(event.code)) setTimeout(() => this.open(), 1000);
     };
   }
 
