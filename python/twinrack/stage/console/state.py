@@ -99,7 +99,7 @@ def effect_addresses(desk: Desk) -> list[str]:
 
 
 class Spectrum:
-    """Levels in 120 bands on a logarithmic scale, in dB of a sine's peak."""
+    """Levels in 120 bands on a logarithmic scale, in dB of a sine's peak; of (signals, frames), (signals, bands)."""
 
     def __init__(self, sample_rate: float) -> None:
         self._window = np.hanning(WINDOW).astype(np.float32)
@@ -110,9 +110,10 @@ class Spectrum:
         self._scale = 4.0 / WINDOW
 
     def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        spectrum = np.abs(np.fft.rfft(x * self._window)) * self._scale
-        found = np.maximum.reduceat(spectrum, self._starts)
-        levels: npt.NDArray[np.float32] = 20.0 * np.log10(np.maximum(found, 1e-6)).astype(np.float32)
+        spectrum = np.fft.rfft(x * self._window)
+        power = spectrum.real**2 + spectrum.imag**2
+        found = np.maximum.reduceat(power, self._starts, axis=1) * self._scale**2
+        levels: npt.NDArray[np.float32] = 10.0 * np.log10(np.maximum(found, 1e-12)).astype(np.float32)
         return levels
 
 
@@ -124,6 +125,7 @@ class Frames:
         self._spectrum = Spectrum(desk.stream.sample_rate)
         self._rate = desk.stream.sample_rate
         self._sums = (0, 0.0)
+        self._turn, self._spectra = False, b""
 
     def __call__(self) -> bytes:
         stream = self.desk.stream
@@ -157,10 +159,11 @@ class Frames:
                 m.gain_reduction_db,
             ]
         numbers = [*head, *rows, *output.peaks]
-        mixer = stream._mixer
-        lines = range(len(stream.lines))
-        spectra = [self._spectrum(mixer.scope(n, after, WINDOW)) for n in lines for after in (False, True)]
-        return struct.pack(f"<{len(numbers)}f", *numbers) + b"".join(s.tobytes() for s in spectra)
+        self._turn = not self._turn
+        if self._turn or not self._spectra:  # a spectrum of 85 ms hardly changes within one frame
+            scopes = [stream._mixer.scope(n, after, WINDOW) for n in range(len(stream.lines)) for after in (False, True)]
+            self._spectra = self._spectrum(np.stack(scopes)).tobytes()
+        return struct.pack(f"<{len(numbers)}f", *numbers) + self._spectra
 
 
 def curve(effect: Effect, sample_rate: float) -> dict[str, Any]:
