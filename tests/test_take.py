@@ -16,7 +16,7 @@ import soundfile
 import twinrack as tr
 from jack_support import BLOCK, RATE, Probe, jack_server, needs_jack
 from support import decaying_noise, music
-from twinrack.stage.take import replay
+from twinrack.stage.replay import replay
 
 pytestmark = needs_jack
 

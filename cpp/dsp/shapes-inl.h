@@ -74,7 +74,9 @@ HWY_INLINE V shaped(V x) noexcept TR_RT {
   }
 }
 
-inline double shaped(Curve curve, double x) noexcept TR_RT {
+// The same for a curve that is only known while it runs.
+template <class V>
+HWY_INLINE V shaped(Curve curve, V x) noexcept TR_RT {
   switch (curve) {
     case Curve::tanh:
       return shaped<Curve::tanh>(x);

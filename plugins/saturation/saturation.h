@@ -157,28 +157,10 @@ struct Saturation {
   void turn_over(Block io) noexcept TR_RT {
     shape(io, [&](V x, int n) HWY_ATTR {
       const V at = settings_.vector(bias, n);
-      const V from = any_shaped(curves_[0], x + at) - any_shaped(curves_[0], at);
-      const V to = any_shaped(curves_[1], x + at) - any_shaped(curves_[1], at);
+      const V from = shaped(curves_[0], x + at) - shaped(curves_[0], at);
+      const V to = shaped(curves_[1], x + at) - shaped(curves_[1], at);
       return from + settings_.vector(turn, n) * (to - from);
     });
-  }
-
-  static V any_shaped(Curve curve, V x) noexcept TR_RT {
-    switch (curve) {
-      case Curve::tanh:
-        return shaped<Curve::tanh>(x);
-      case Curve::soft_clip:
-        return shaped<Curve::soft_clip>(x);
-      case Curve::hard_clip:
-        return shaped<Curve::hard_clip>(x);
-      case Curve::asymmetric:
-        return shaped<Curve::asymmetric>(x);
-      case Curve::tape:
-        return shaped<Curve::tape>(x);
-      case Curve::fold:
-        break;
-    }
-    return shaped<Curve::fold>(x);
   }
 
   template <class Shape>

@@ -180,7 +180,7 @@ def replay(
     import soundfile
 
     from ..files import atomic, check_writable
-    from .take import replay as render
+    from .replay import replay as render
 
     if output is not None:
         check_writable(output)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +22,8 @@ from . import jack_server, portaudio
 from .device import JACK, Device, choose
 from .levels import Levels, Output
 from .line import Line, Safety, make_mixer, set_up
-from .take import Recorder
+from .memory import lock_memory, unlock_memory
+from .recorder import Recorder
 
 FADE_LIMIT_S = 1.0
 WATCH_S = 0.05
@@ -99,29 +98,6 @@ def _recordings(play: tuple[Recording, Recording | None], rate: float) -> tuple[
     if len(found) == 2 and found[0].shape[1] != found[1].shape[1]:
         raise ValueError(f"dry has {found[0].shape[1]} frames, target {found[1].shape[1]}; make them equal")
     return found[0], found[1] if len(found) == 2 else np.zeros((0, found[0].shape[1]), np.float32)
-
-
-def _lock_memory() -> str | None:
-    """Keep the program's memory from being paged out; a sentence when that is refused."""
-    if not sys.platform.startswith("linux"):
-        return None
-    import resource
-
-    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-    if limit != resource.RLIM_INFINITY and os.geteuid() != 0:
-        return (
-            "memory is not locked: the limit is "
-            f"{limit // 1024} KiB; put `@audio - memlock unlimited` into /etc/security/limits.d/audio.conf and log in anew"
-        )
-    current, future = 1, 2
-    if ctypes.CDLL(None, use_errno=True).mlockall(current | future) != 0:
-        return f"memory is not locked: {os.strerror(ctypes.get_errno())}"
-    return None
-
-
-def _unlock_memory() -> None:
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).munlockall()
 
 
 class LiveStream:
@@ -272,7 +248,7 @@ class LiveStream:
             return
         if self not in _open:
             raise RuntimeError("the stream was stopped; open a new one with tr.live")
-        refused = _lock_memory()
+        refused = lock_memory()
         self.notes = [refused] if refused else []
         if self._wanted_block is None:
             self._settle()
@@ -346,7 +322,7 @@ class LiveStream:
                 line.rack._end_stream()
             _open.discard(self)
             if not _open:
-                _unlock_memory()
+                unlock_memory()
 
     def __enter__(self) -> Self:
         try:

@@ -1,0 +1,307 @@
+"""Records a take while the sound goes on: a ring between the audio thread and the disk, and the history of all changes.
+
+The audio thread says at which frame each change took effect; here it is joined with what the change was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import soundfile
+
+from .. import __version__, _engine
+from ..files import atomic
+from ..rack import Rack
+from .line import Line
+from .take import DRY, EVENTS, FORMAT, HEAD, PROCESSED, VERSION, digest
+
+if TYPE_CHECKING:
+    from .stream import LiveStream
+
+BUFFER_S = 20
+WRITE_S = 0.05
+WAIT_S = 2.0
+SETTLED_S = 1.5  # after so long, what the limiter and the ducking did before no longer matters
+ALWAYS_VALID = 0x1061  # libsndfile's SFC_SET_UPDATE_HEADER_AUTO: the header fits what is written, also after a crash
+
+
+class Recorder:
+    """A take that is being recorded.
+
+    Attributes:
+        folder: where it goes; complete when `stop` has returned.
+    """
+
+    def __init__(self, stream: LiveStream, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._done = threading.Event()
+        self._done.set()
+        self._stream = stream
+        self._mixer = stream._mixer
+        self._frames = 0
+        self._sent: dict[tuple[str, int], dict[str, Any]] = {}
+        self._applied: dict[tuple[str, int], int] = {}  # the frame from which on something holds
+        self._unsaid: list[tuple[tuple[str, int], int]] = []  # applied, and not described yet
+        self._files: list[soundfile.SoundFile] = []
+        self._engines: dict[str, _engine.Engine | None] = {}
+        self._thread: threading.Thread | None = None
+        self._forget: list[Callable[[], None]] = []
+        self._racks = 0
+        self._lock = threading.Lock()
+        try:
+            self.folder.mkdir(parents=True)
+        except FileExistsError:
+            raise FileExistsError(f"{self.folder} is there already; give a new folder for the take") from None
+        except OSError as error:
+            raise OSError(f"{self.folder} cannot be made: {error.strerror}") from None
+        try:
+            self._begin()
+        except BaseException:
+            self._done.set()
+            self._let_go()
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+
+    @property
+    def running(self) -> bool:
+        """False once it was stopped, or the disk was full."""
+        return not self._done.is_set()
+
+    # --- begin and end -----------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        stream, mixer = self._stream, self._mixer
+        rate = int(stream.sample_rate)
+        inputs, outputs = stream._inputs, stream._outputs
+        self._widths = (inputs, outputs)
+        self._files += [self._open(DRY, rate, inputs), self._open(PROCESSED, rate, outputs)]
+        self._history = (self.folder / EVENTS).open("w", encoding="utf-8")
+        self._head = {
+            "format": FORMAT,
+            "version": VERSION,
+            "written_by": f"twinrack {__version__}",
+            "complete": False,
+            "sample_rate": stream.sample_rate,
+            "block_size": stream.block_size,
+            "inputs": inputs,
+            "outputs": outputs,
+            "safety": vars(stream.safety),
+            "lines": [self._line(line) for line in stream.lines.values()],
+        }
+        mixer.record_into(BUFFER_S)
+        self._lost = mixer.lost_record
+        self._listen()
+        first = exact = 0
+        self._done.clear()
+        if stream._running:
+            self._frame_of(("", stream.ask(_engine.Ask.record, 0, 0.0)))  # of a take before that could not be ended
+        while len(mixer.read_record(1 << 16)):
+            pass
+        limited = mixer.output_state()
+        number = stream.ask(_engine.Ask.record, 0, 1.0)
+        if stream._running:
+            first = exact = self._frame_of(("", number))
+            for name, line in stream.lines.items():
+                line.rack._swap()
+                exact = max(exact, self._swapped(name))
+            if limited.limiter_gain < 1.0 or limited.duck_gain < 1.0:
+                exact = max(exact, first + round(SETTLED_S * rate))
+        self._head |= {"first_frame": first, "exact_from": exact}
+        self._write_head()
+        self._thread = threading.Thread(target=self._run, name="twinrack-record", daemon=True)
+        self._thread.start()
+        stream.tell("record", f"recording into {self.folder}")
+
+    def _open(self, name: str, rate: int, channels: int) -> soundfile.SoundFile:
+        file = soundfile.SoundFile(
+            self.folder / name, "w", samplerate=rate, channels=max(channels, 1), format="RF64", subtype="FLOAT"
+        )
+        with suppress(AttributeError):
+            soundfile._snd.sf_command(file._file, ALWAYS_VALID, soundfile._ffi.NULL, 1)
+        return file
+
+    def _line(self, line: Line) -> dict[str, Any]:
+        return {
+            "name": line.name,
+            "rack": self._save(line.rack),
+            "inputs": list(line.inputs or ()),
+            "outputs": list(line.outputs or ()),
+            "sidechain": {k: v if isinstance(v, int) else list(v) for k, v in line.sidechain.items()},
+            "level_db": line.level_db,
+            "mute": line.mute,
+        }
+
+    def _save(self, rack: Rack) -> str:
+        self._racks += 1
+        name = f"{self._racks:04}.rack.json"
+        rack.save(self.folder / name)
+        return name
+
+    def _listen(self) -> None:
+        """Hear of every change from now on."""
+        stream = self._stream
+        stream._asked.append(self._asked)
+        stream._changed.append(self._mixer_gone)
+        self._forget = [partial(stream._asked.remove, self._asked), partial(stream._changed.remove, self._mixer_gone)]
+        self._mixer.keep_history(True)
+        self._mixer.history()
+        for name, line in stream.lines.items():
+            engine, listeners = line.rack._engine, line.rack._listeners
+            assert engine is not None
+            engine.keep_history(True)
+            engine.history()
+            listener = self._listener(name)
+            listeners.append(listener)  # the list moves on with the stream when another rack takes over
+            self._forget.append(partial(listeners.remove, listener))
+        self._engines = {name: line.rack._engine for name, line in stream.lines.items()}
+
+    def _listener(self, name: str) -> Callable[[int, dict[str, Any]], None]:
+        def changed(number: int, change: dict[str, Any]) -> None:
+            if "rack" in change:
+                change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
+            self._sent[name, number] = {"line": name, **change}
+
+        return changed
+
+    def _asked(self, number: int, what: _engine.Ask, index: int, value: float) -> None:
+        self._sent["", number] = {"ask": what.name, "index": index, "value": value}
+
+    def _frame_of(self, key: tuple[str, int]) -> int:
+        """When something that was sent took effect."""
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            with self._lock:
+                self._take_history()
+            if key in self._applied:
+                return self._applied[key]
+            time.sleep(0.002)
+        raise RuntimeError("the device does not call; a take cannot begin")
+
+    def _swapped(self, name: str) -> int:
+        """The frame from which on only the fresh program of a line is heard."""
+        sent = dict(self._sent)
+        key = max((k for k in sent if k[0] == name and "rack" in sent[k]), key=lambda k: k[1])
+        engine = self._engines[name]
+        assert engine is not None
+        return self._frame_of(key) + int(engine.swap_frames)
+
+    def stop(self) -> None:
+        """End the take; what was recorded is then complete on disk."""
+        if not self.running:
+            return
+        number = self._stream.ask(_engine.Ask.record, 0, 0.0)
+        with suppress(RuntimeError):
+            self._frame_of(("", number))
+        self._finish()
+        if self._thread is not None:
+            self._thread.join(10.0)
+
+    def _mixer_gone(self) -> None:
+        self._finish("the device returned with another sample rate")
+
+    def _finish(self, why: str = "") -> None:
+        with self._lock:
+            if self._done.is_set():
+                return
+            self._done.set()
+            try:
+                self._take_history()
+                self._write()
+            except OSError as error:
+                why = why or f"the disk refuses: {error}"
+            self._let_go()
+            try:
+                self._write_head()
+            except OSError as error:
+                why = f"{why or 'the disk refuses'}; {HEAD} could not be completed ({error}), the changes are in {EVENTS}"
+        seconds = self._frames / self._stream.sample_rate
+        self._stream.tell("record", f"{self.folder}: {seconds:.1f} s recorded" + (f"; ended because {why}" if why else ""))
+
+    def _let_go(self) -> None:
+        """Hear of nothing any more, and close the files."""
+        for forget in self._forget:
+            with suppress(ValueError):
+                forget()
+        self._mixer.keep_history(False)
+        for engine in self._engines.values():
+            if engine is not None:
+                engine.keep_history(False)
+        for file in (*self._files, getattr(self, "_history", None)):
+            with suppress(soundfile.SoundFileError, OSError):
+                if file is not None:
+                    file.close()
+
+    def _write_head(self) -> None:
+        ended = self._done.is_set()
+        hashes = {name: digest(self.folder / name) for name in (DRY, PROCESSED, EVENTS)} if ended else {}
+        head = {**self._head, "complete": ended, "frames": self._frames, "sha256": hashes}
+        with atomic(self.folder / HEAD) as beside:
+            beside.write_text(json.dumps(head, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+    # --- meanwhile ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._done.wait(WRITE_S):
+            why = ""
+            with self._lock:
+                if self._done.is_set():
+                    return
+                try:
+                    self._take_history()
+                    self._write()
+                except OSError as error:
+                    why = f"the disk refuses: {error}"
+                if self._mixer.lost_record > self._lost:
+                    why = f"the disk is too slow: {BUFFER_S} s of buffer did not suffice"
+            if why:
+                with suppress(RuntimeError):
+                    self._stream.ask(_engine.Ask.record, 0, 0.0)
+                self._finish(why)
+
+    def _take_history(self) -> None:
+        """Note what took effect. What is not described yet, because its sender is just about to, waits."""
+        sources: list[tuple[str, Any]] = [("", self._mixer), *self._engines.items()]
+        for name, source in sources:
+            if source is not None:
+                self._unsaid += [((name, number), frame) for number, frame in source.history()]
+        waiting, self._unsaid = self._unsaid, []
+        for key, frame in waiting:
+            self._applied[key] = frame
+            sent = self._sent.get(key)
+            if sent is None:
+                self._unsaid.append((key, frame))
+                continue
+            if "rack" in sent:
+                try:
+                    sent = {**sent, "rack": self._save(sent["rack"])}
+                except ValueError as error:
+                    sent = {**sent, "rack": None, "why": str(error)}
+            self._history.write(json.dumps({"frame": frame, **sent}, allow_nan=False) + "\n")
+            self._history.flush()
+
+    def _write(self) -> None:
+        """What waits in the ring. Raises OSError when it cannot be written."""
+        inputs = self._widths[0]
+        while True:
+            x = self._mixer.read_record(1 << 16)
+            if not len(x):
+                return
+            parts = (x[:, :inputs] if inputs else np.zeros((len(x), 1), np.float32), x[:, inputs:])
+            for file, part in zip(self._files, parts, strict=True):
+                try:
+                    file.write(np.ascontiguousarray(part))
+                except (soundfile.SoundFileError, AssertionError) as error:
+                    raise OSError(str(error) or "no space left") from None
+            self._frames += len(x)
+            if len(x) < 1 << 16:
+                return
