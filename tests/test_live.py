@@ -15,6 +15,8 @@ import twinrack as tr
 from jack_support import BLOCK, RATE, Probe, jack_server, needs_jack
 from support import error_db, music
 from twinrack.stage import stream as live_stream
+from twinrack.stage.desk import Desk
+from twinrack.stage.replay import replay
 
 pytestmark = needs_jack
 
@@ -228,3 +230,54 @@ def test_a_training_is_heard_while_it_runs(server):
         stream.listen = "wet"
     with pytest.raises(ValueError, match="another rack than the one that is trained"):
         tr.fit(tr.Rack([tr.Gain()]), x, y, RATE, steps=1, live=stream, progress=False)
+
+
+def test_two_lines_a_sidechain_and_their_addresses(server, tmp_path):
+    """Each with inputs and outputs of its own; the second is turned down by what comes into the first's input."""
+    voice = tr.Rack([tr.Gain(gain_db=-6.0206)], name="voice")
+    bed = tr.Rack([tr.Compressor(threshold_db=-50, ratio=20, knee_db=0, attack_ms=1, key="voice")], name="bed")
+    lines = [
+        tr.Line(voice, inputs=[1], outputs=[1]),
+        tr.Line(bed, inputs=[2], outputs=[2], sidechain={"voice": 1}, level_db=-6.0206),
+    ]
+    with tr.live(lines, block_size=BLOCK) as stream:
+        desk = Desk(stream)
+        time.sleep(0.2)
+        probe = Probe(server, 2, RATE // 2)
+        try:
+            x = np.full((2, RATE), 0.5, np.float32)
+            x[0] = 0.0
+            heard = probe.play(x)
+            assert heard[0, -1] == 0.0
+            assert heard[1, -1] == pytest.approx(0.25, rel=1e-4)
+            x[0] = 0.5
+            heard = probe.play(x)
+            assert heard[0, -1] == pytest.approx(0.25, rel=1e-4)
+            assert heard[1, -1] < 0.01
+            desk.set("voice/gain.gain_db", -26.0206)
+            desk.set("bed/mute", True)
+            heard = probe.play(x)
+            assert heard[0, -1] == pytest.approx(0.025, rel=1e-3)
+            assert heard[1, -1] == 0.0
+            assert set(stream.meters()) == {"voice/gain", "bed/compressor"}
+        finally:
+            probe.close()
+            desk.close()
+        stream.record(tmp_path / "take")
+        time.sleep(0.2)
+        stream.level("bed", mute=False)
+        time.sleep(0.2)
+    assert replay(tmp_path / "take").equal
+    for wrong, words in (
+        ([tr.Line(tr.Rack([]), "a", inputs=[9])], "hears input 9; the device has inputs 1 to 2"),
+        ([tr.Line(tr.Rack([]), "a"), tr.Line(tr.Rack([]), "a")], "the same name"),
+        ([tr.Line(tr.Rack([]), "a", inputs=[1], outputs=[1, 2])], "1 inputs and 2 outputs"),
+        ([], "needs a rack"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            tr.live(wrong, block_size=BLOCK)
+    rack = tr.Rack([])
+    with pytest.raises(ValueError, match="one rack is in two lines"):
+        tr.live([tr.Line(rack, "a"), tr.Line(rack, "b")])
+    with pytest.raises(ValueError, match="say which input that is"):
+        tr.Line(tr.Rack([tr.Compressor(key="voice")]))
