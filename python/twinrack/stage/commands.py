@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from contextlib import ExitStack
@@ -16,13 +17,16 @@ RackOption = Annotated[list[Path], typer.Option("--rack", help="Patch: a .rack.j
 
 def devices() -> None:
     """List the audio devices."""
+    from .device import JACK
     from .stream import devices as find
 
     found = find()
     if not found:
         print("no audio device; plug one in, or start a server such as JACK")
+    ours = any(device.host_api == JACK for device in found)
     for device in found:
-        print(device)
+        if not (ours and device.host_api.startswith("JACK Audio")):  # the same server once more, through PortAudio
+            print(device)
 
 
 def _numbers(text: str, option: str) -> list[int]:
@@ -105,6 +109,11 @@ def live(
                 sidechain={k: v for k, v in keys.items() if k in loaded.sidechains},
             )
         )
+    for key in set(keys) - {k for line in lines for k in line.rack.sidechains}:
+        raise ValueError(f"--sidechain {key}: no rack listens to a sidechain of that name")
+    if racks is not None and not racks.is_dir():
+        raise FileNotFoundError(f"there is no folder {racks}; --racks wants one of presets")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a take is completed then too
     stream = LiveStream(
         lines,
         input=source,

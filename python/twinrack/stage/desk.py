@@ -223,7 +223,7 @@ class Desk:
         """
         with self._lock:
             place = self.find(address)
-            checked = place.parameter.check(value, place.effect or place.line)
+            checked = place.parameter.check(value, address.rpartition("/")[2].rpartition(".")[0] or place.line)
             if checked == self.get(address):
                 return
             self._remember(f"set {address}")
@@ -509,8 +509,14 @@ class Desk:
         return there[number]
 
     def follow(self, path: Path, line: str | None = None) -> None:
-        """Hear a patch file anew whenever it changes; what is broken is refused with a sentence, and the sound goes on."""
+        """Hear a patch file anew whenever it changes; what is broken is refused with a sentence, and the sound goes on.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
         name, _ = self._line(line)
+        if not path.exists():
+            raise FileNotFoundError(f"there is no patch {path} to follow")
         path = path.resolve()
         end = threading.Event()
         self._watching[path] = end

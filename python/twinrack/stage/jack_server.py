@@ -22,6 +22,8 @@ from .portaudio import PATIENCE_S, within
 GONE = "the JACK server is gone; start it again (jackd, or PipeWire)"
 SETTLING_S = 0.3
 ANSWER_S = 3.0
+ATTEMPTS = 3
+LATENCY_S = 0.3  # so long until the server has worked out the latencies of new connections
 SILENT_CALLBACKS_S = 1.0
 _quiet: list[Any] = []  # the functions that libjack was given; they must stay
 
@@ -152,12 +154,17 @@ class JackHost:
     def __init__(self, input: Device, output: Device, block_size: int | None, sample_rate: float | None, name: str) -> None:
         self.input, self.output = input, output
         with _wish(block_size):
-            client = _client(name)
+            for _ in range(ATTEMPTS):  # while another client is just leaving, the server may refuse one
+                client = _client(name)
+                if client is not None:
+                    break
+                time.sleep(0.1)
         if client is None:
             raise OSError(GONE)
         self._client = client
         self._gone = threading.Event()
         self._callback: Any = None
+        self._own_block = int(client.blocksize)  # what the server ran before us, and will again
         self._seen, self._seen_at = -1, time.monotonic()
         self.sample_rate = float(client.samplerate)
         try:
@@ -237,6 +244,9 @@ class JackHost:
             self._connect(self._ports(self.output, False), self._outputs, False)
         except jack.JackError as error:
             raise OSError(f"the JACK server refuses: {error}; it may just be going away") from None
+        end = time.monotonic() + LATENCY_S
+        while min(self.latency_frames) == 0.0 and time.monotonic() < end:
+            time.sleep(0.01)
 
     def _ports(self, device: Device, sources: bool) -> list[Any]:
         """The ports of a device: where sound comes from, or where it goes."""
@@ -283,6 +293,8 @@ class JackHost:
             with _one_at_a_time:
                 if not self._gone.is_set():
                     client.deactivate()
+                    if client.blocksize != self._own_block and not self.others:
+                        client.blocksize = self._own_block
                 client.close()
 
         done = within(PATIENCE_S, leave)

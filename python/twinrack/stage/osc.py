@@ -56,6 +56,8 @@ class Osc:
         dispatcher.set_default_handler(self._receive, needs_reply_address=True)
         try:
             self._server = Server((host, port), dispatcher)
+        except OverflowError:
+            raise ValueError(f"OSC port {port} is no number from 0 to 65535") from None
         except OSError as error:
             why = error.strerror or error
             raise OSError(f"OSC port {port} on {host} cannot be opened: {why}; take another with --osc") from None

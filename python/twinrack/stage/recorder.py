@@ -243,7 +243,8 @@ class Recorder:
 
     def _write_head(self) -> None:
         ended = self._done.is_set()
-        hashes = {name: digest(self.folder / name) for name in (DRY, PROCESSED, EVENTS)} if ended else {}
+        names = [DRY, PROCESSED, EVENTS, *sorted(p.name for p in self.folder.glob("*.rack.json"))]
+        hashes = {name: digest(self.folder / name) for name in names} if ended else {}
         head = {**self._head, "complete": ended, "frames": self._frames, "sha256": hashes}
         with atomic(self.folder / HEAD) as beside:
             beside.write_text(json.dumps(head, indent=1, allow_nan=False) + "\n", encoding="utf-8")

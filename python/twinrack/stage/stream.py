@@ -456,6 +456,8 @@ class LiveStream:
 
     def level(self, line: str, level_db: float | None = None, mute: bool | None = None) -> None:
         """Set the level of a line in dB, or mute it; the change takes at most 10 ms."""
+        if line not in self.lines:
+            raise ValueError(f"there is no line {line!r}; there are: {', '.join(self.lines)}")
         found = self.lines[line]
         if level_db is not None:
             found.check_level(level_db)

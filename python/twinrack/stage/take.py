@@ -40,7 +40,7 @@ def read_head(folder: Path) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{path}: {sorted(missing)[0]} is missing")
     for name, wanted in head["sha256"].items():
-        if name not in (DRY, PROCESSED, EVENTS):
+        if name not in (DRY, PROCESSED, EVENTS) and (not name.endswith(".rack.json") or "/" in name):
             raise ValueError(f"{path}: sha256 names {name!r}, which is no part of a take")
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder} has no {name}; a take consists of {DRY}, {PROCESSED}, {EVENTS} and {HEAD}")

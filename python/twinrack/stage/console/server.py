@@ -108,10 +108,13 @@ class Console:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             found.bind((host, port))
-        except (OSError, OverflowError) as error:
+        except OverflowError:
             found.close()
-            why = getattr(error, "strerror", None) or error
-            raise OSError(f"port {port} on {host} cannot be opened: {why}; take another with --port") from None
+            raise ValueError(f"port {port} is no number from 0 to 65535") from None
+        except OSError as error:
+            found.close()
+            why = error.strerror or error
+            raise OSError(f"port {port} on {host} cannot be opened: {why}; take another --port, or --host") from None
         found.listen(64)
         return found
 
