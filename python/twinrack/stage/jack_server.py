@@ -22,7 +22,7 @@ from .portaudio import PATIENCE_S, within
 GONE = "the JACK server is gone; start it again (jackd, or PipeWire)"
 SETTLING_S = 0.3
 ANSWER_S = 3.0
-ATTEMPTS = 3
+ATTEMPTS = 10
 LATENCY_S = 0.3  # so long until the server has worked out the latencies of new connections
 SILENT_CALLBACKS_S = 1.0
 _quiet: list[Any] = []  # the functions that libjack was given; they must stay
@@ -72,8 +72,15 @@ def _client(name: str) -> Any:
     found: list[Any] = []
 
     def enter() -> None:
-        with _one_at_a_time, suppress(jack.JackOpenError):
-            found.append(jack.Client(name, no_start_server=True))
+        for _ in range(ATTEMPTS):
+            try:
+                with _one_at_a_time:
+                    found.append(jack.Client(name, no_start_server=True))
+                return
+            except jack.JackOpenError as error:
+                if error.status.server_failed:
+                    return  # there is none
+            time.sleep(0.1)  # while another client is just leaving, the server may refuse one
 
     if not within(ANSWER_S, enter):
         raise OSError("the JACK server does not answer; restart it, and then this program")
@@ -154,11 +161,7 @@ class JackHost:
     def __init__(self, input: Device, output: Device, block_size: int | None, sample_rate: float | None, name: str) -> None:
         self.input, self.output = input, output
         with _wish(block_size):
-            for _ in range(ATTEMPTS):  # while another client is just leaving, the server may refuse one
-                client = _client(name)
-                if client is not None:
-                    break
-                time.sleep(0.1)
+            client = _client(name)
         if client is None:
             raise OSError(GONE)
         self._client = client
