@@ -166,13 +166,7 @@ class LiveStream:
         self._end = threading.Event()
         self._listen, self._plays, self._play = "rack", play is not None, play
         self._targets = False
-        self._host = self._open_host()
-        try:
-            self._make_mixer(self._host.sample_rate)
-            self._host.attach(self._mixer, self._inputs, self._outputs)
-        except BaseException:
-            self._host.close()
-            raise
+        self._take_host()
         self._past = {"callbacks": 0, "frames": 0, "late": 0, "flagged": 0}
         for line in lines:
             line.rack._live = True
@@ -191,6 +185,16 @@ class LiveStream:
             return jack_server.JackHost(self.input, self.output, self._wanted_block, self._wanted_rate, self._name)
         block = self._wanted_block or 64
         return portaudio.PortAudioHost(_at_host(self.input), _at_host(self.output), block, self._wanted_rate)
+
+    def _take_host(self) -> None:
+        """Open the device, with a new mixer behind it."""
+        self._host = self._open_host()
+        try:
+            self._make_mixer(self._host.sample_rate)
+            self._host.attach(self._mixer, self._inputs, self._outputs)
+        except BaseException:
+            self._host.close()
+            raise
 
     def _make_mixer(self, rate: float) -> None:
         """Engines and mixer at a rate. What the racks hold, they keep; where one refuses, all stay as they are.
@@ -276,9 +280,7 @@ class LiveStream:
             self._host.close()
             self._wanted_block = block
             try:
-                self._host = self._open_host()
-                self._make_mixer(self._host.sample_rate)
-                self._host.attach(self._mixer, self._inputs, self._outputs)
+                self._take_host()
                 self._host.start()
             except OSError:
                 if block == BLOCKS[-1]:
@@ -294,9 +296,7 @@ class LiveStream:
             if calls and not late and share < TRIAL_LOAD:
                 break
         self._host.close()
-        self._host = self._open_host()
-        self._make_mixer(self._host.sample_rate)
-        self._host.attach(self._mixer, self._inputs, self._outputs)
+        self._take_host()
 
     def stop(self) -> None:
         """Fade out, end the stream and free the device. Never hangs, also when the device is gone."""
