@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import twinrack as tr
-from support import music
+from support import error_db, music
 
 
 def test_addresses_names_and_equality():
@@ -188,3 +188,26 @@ def test_decays_follow_until_they_are_set():
     reverb.decay_s = 4
     assert (reverb.decay_high_s, reverb.decay_low_s) == (0.5, pytest.approx(4.4))
     assert reverb.copy().decay_high_s == 0.5
+
+
+def test_a_sidechain_is_held_back_by_what_stands_before():
+    """An effect with lookahead in front must not let the key come early: the same sound as in two racks, one after the other."""
+    rate = 48000
+    x, key = music(2, 24000, rate, 1), music(1, 24000, rate, 2)
+    key[:, 8000:16000] = 0.0
+    before = tr.Compressor(lookahead_ms=7.3, threshold_db=-30)
+    ducked = tr.Compressor(threshold_db=-45, ratio=10, key="voice", attack_ms=0.5)
+    both = tr.Rack([before, tr.Parallel([[], [tr.Gain(), ducked]])])
+    alone = tr.Rack([tr.Parallel([[], [tr.Gain(), ducked.copy()]])])
+    y = both(x, rate, sidechain=key)
+    wanted = alone(tr.Rack([before.copy()])(x, rate), rate, sidechain=key)
+    assert error_db(y, wanted) < -130
+    import torch
+
+    with torch.no_grad():
+        z = both.twin(rate)(torch.from_numpy(x)[None], sidechain=torch.from_numpy(key)[None])[0].numpy()
+    assert error_db(z, y) < -120
+    both.prepare(rate, 2)
+    parts = [both.process(x[:, i : i + 700], sidechain=key[:, i : i + 700]) for i in range(0, 24000, 700)]
+    latency = both.latency_frames
+    assert np.array_equal(np.concatenate(parts, 1)[:, latency:], y[:, : 24000 - latency])

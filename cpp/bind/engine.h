@@ -21,7 +21,7 @@ class Engine {
       : rack_(std::make_shared<Rack>(root, Format{sample_rate, channels}, first_frame)) {}
 
   Array process(const Array& x, const std::vector<Array>& keys);
-  void automate(std::vector<int> parameters, const Array& curves);
+  void automate(std::vector<int> parameters, const Array& curves, std::int64_t first_tick);
   Array trace() const;
 
   Rack& rack() { return *rack_; }

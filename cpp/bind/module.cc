@@ -49,8 +49,12 @@ Array Engine::process(const Array& x, const std::vector<Array>& keys) {
   return y;
 }
 
-void Engine::automate(std::vector<int> parameters, const Array& curves) {
+void Engine::automate(std::vector<int> parameters, const Array& curves, std::int64_t first_tick) {
+  if (curves.ndim() != 2 || curves.shape(0) != static_cast<py::ssize_t>(parameters.size())) {
+    throw py::value_error("curves are (parameters, ticks) float32");
+  }
   Automation automation;
+  automation.first_tick = first_tick;
   automation.parameter = std::move(parameters);
   automation.ticks = curves.shape(1);
   automation.curves.assign(curves.data(), curves.data() + curves.size());
@@ -199,7 +203,7 @@ void bind_engine(py::module_& m) {
            })
       .def_property_readonly("swap_frames", [](Engine& e) { return e.rack().swap_frames(); })
       .def("meters", [](Engine& e) { return e.rack().meters(); })
-      .def("automate", &Engine::automate)
+      .def("automate", &Engine::automate, py::arg("parameters"), py::arg("curves"), py::arg("first_tick") = 0)
       .def("enable_trace", [](Engine& e, std::int64_t ticks) { e.rack().enable_trace(ticks); })
       .def("trace", &Engine::trace)
       .def("stay_awake", [](Engine& e) { e.rack().stay_awake(); })

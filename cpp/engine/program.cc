@@ -34,7 +34,7 @@ int first_fault(const float* x, int frames) noexcept TR_RT {
 
 Program::Program(const Node& root, const Format& format) : format_(format) {
   buffers_.emplace_back();  // buffer 0 is the caller's
-  latency_ = compile(root, 0, 1);
+  latency_ = compile(root, 0, 1, 0);
   const auto count = static_cast<std::size_t>(format.channels);
   for (auto& buffer : buffers_) {
     std::vector<float*> row;
@@ -84,15 +84,15 @@ void Program::drive() noexcept TR_RT {
   }
 }
 
-int Program::compile(const Node& node, std::size_t buffer, std::size_t free) {
-  if (node.kind == Node::Kind::effect) return compile_effect(node, buffer);
-  if (node.kind == Node::Kind::parallel) return compile_parallel(node, buffer, free);
+int Program::compile(const Node& node, std::size_t buffer, std::size_t free, int before) {
+  if (node.kind == Node::Kind::effect) return compile_effect(node, buffer, before);
+  if (node.kind == Node::Kind::parallel) return compile_parallel(node, buffer, free, before);
   int latency = 0;
-  for (const Node& child : node.children) latency += compile(child, buffer, free);
+  for (const Node& child : node.children) latency += compile(child, buffer, free, before + latency);
   return latency;
 }
 
-int Program::compile_effect(const Node& node, std::size_t buffer) {
+int Program::compile_effect(const Node& node, std::size_t buffer, int before) {
   const bool outside = node.outside != nullptr;
   const EffectType* type = outside ? &outside_effect() : find_effect(node.effect.c_str());
   if (type == nullptr) throw std::invalid_argument("no effect is called " + node.effect);
@@ -133,11 +133,17 @@ int Program::compile_effect(const Node& node, std::size_t buffer) {
     slot.dry.resize(static_cast<std::size_t>(format_.channels));
     for (auto& line : slot.dry) line.prepare(slot.latency, max_segment);
   }
+  if (node.key >= 0 && before > 0) {
+    slot.late = before;
+    slot.key_lines.resize(max_channels);
+    slot.key_channels.resize(max_channels);
+    for (auto& line : slot.key_lines) line.prepare(before, max_segment);
+  }
   steps_.push_back({Step::Kind::effect, slots_.size() - 1, buffer, buffer});
   return slot.latency;
 }
 
-int Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t free) {
+int Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t free, int before) {
   const std::size_t branches = node.children.size();
   if (branches == 0) throw std::invalid_argument("a Parallel needs at least one branch");
   while (buffers_.size() < free + branches - 1) {
@@ -148,7 +154,7 @@ int Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t 
   std::vector<int> latency;
   std::vector<std::size_t> delay_at;
   for (std::size_t b = 0; b < branches; ++b) {
-    latency.push_back(compile(node.children[b], place(b), free + branches - 1));
+    latency.push_back(compile(node.children[b], place(b), free + branches - 1, before));
     delay_at.push_back(steps_.size());
     steps_.push_back({Step::Kind::delay, delays_.size(), place(b), place(b)});
     delays_.emplace_back(static_cast<std::size_t>(format_.channels));
@@ -291,9 +297,23 @@ void Program::process(float* const* io, const SideBlock* keys, int frames, const
   metered_frames_ += static_cast<std::uint64_t>(frames);
 }
 
+// What an effect's detector listens to, as late as the sound that it acts on.
+SideBlock Program::key_of(Slot& slot, const SideBlock* keys, int frames) noexcept TR_RT {
+  if (slot.key < 0 || keys == nullptr) return {nullptr, 0};
+  const SideBlock& now = keys[slot.key];
+  if (slot.late == 0 || now.channel == nullptr) return now;
+  for (int c = 0; c < now.channels; ++c) {
+    const auto at = static_cast<std::size_t>(c);
+    slot.key_lines[at].write(now.channel[c], frames);
+    slot.key_channels[at] = slot.key_lines[at].written(frames, slot.late);
+  }
+  const Loudness level = kernels_.measure(slot.key_channels.data(), now.channels, frames);
+  return {slot.key_channels.data(), now.channels, level.peak == 0.0f};
+}
+
 // `level` is that of what comes in, and becomes that of what goes out.
 void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frames, Loudness& level) noexcept TR_RT {
-  const SideBlock key = slot.key < 0 || keys == nullptr ? SideBlock{nullptr, 0} : keys[slot.key];
+  const SideBlock key = key_of(slot, keys, frames);
   const Loudness in = level;
   slot.in.add(in);
   const bool silent = in.peak == 0.0f && key.silent;

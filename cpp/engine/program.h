@@ -100,6 +100,9 @@ class Program {
     std::vector<DelayLine> dry;     // so that a bypassed effect keeps its latency
     int presence, presence_before;  // in steps of a fade: 0 is bypassed, fade_ticks is fully heard
     bool bypass;
+    int late = 0;  // frames by which the sound comes in late, and its sidechain is held back
+    std::vector<DelayLine> key_lines{};
+    std::vector<const float*> key_channels{};
     bool changed = false;      // in this tick
     bool settled = false;      // tuned once more after the last change, so ramps have ended
     bool failed = false;       // since the last multiple of max_segment
@@ -132,9 +135,11 @@ class Program {
   void resolve_drives();
   void drive() noexcept TR_RT;
 
-  int compile(const Node& node, std::size_t buffer, std::size_t free);
-  int compile_effect(const Node& node, std::size_t buffer);
-  int compile_parallel(const Node& node, std::size_t buffer, std::size_t free);
+  // `before`: by how much the sound is late that comes in. They return how much later it leaves.
+  int compile(const Node& node, std::size_t buffer, std::size_t free, int before);
+  int compile_effect(const Node& node, std::size_t buffer, int before);
+  int compile_parallel(const Node& node, std::size_t buffer, std::size_t free, int before);
+  SideBlock key_of(Slot& slot, const SideBlock* keys, int frames) noexcept TR_RT;
   float* const* channels(std::size_t buffer, float* const* io) noexcept TR_RT;
   void go_on(Slot& slot, bool grid) noexcept TR_RT;
   void doze(Slot& slot) noexcept TR_RT;

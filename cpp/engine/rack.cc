@@ -133,10 +133,10 @@ void Rack::at_tick() noexcept TR_RT {
     has_waiting_ = false;
     apply(waiting_);
   }
-  const std::int64_t tick = frame_ / tick_frames;
+  const std::int64_t tick = frame_ / tick_frames - automation_.first_tick;
   const bool grid = frame_ % max_segment == 0;
   for (std::size_t row = 0; row < automation_.parameter.size(); ++row) {
-    if (tick >= automation_.ticks) break;
+    if (tick < 0 || tick >= automation_.ticks) break;
     const auto at = row * static_cast<std::size_t>(automation_.ticks) + static_cast<std::size_t>(tick);
     program_->set_parameter(automation_.parameter[row], automation_.curves[at], true);
   }

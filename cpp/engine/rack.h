@@ -14,11 +14,13 @@
 
 namespace twinrack {
 
-// Values that replace the parameters tick by tick while rendering offline: curves are rows x ticks.
+// Values that replace the parameters tick by tick while rendering offline, from `first_tick` of the absolute grid on:
+// curves are rows x ticks.
 struct Automation {
   std::vector<int> parameter;
   std::vector<float> curves;
   std::int64_t ticks = 0;
+  std::int64_t first_tick = 0;
 };
 
 // What was asked, by its number, and from which frame on it holds.

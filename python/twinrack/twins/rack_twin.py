@@ -128,7 +128,7 @@ class RackTwin(nn.Module):
         if latency:
             x = nn.functional.pad(x, (0, latency))
             keys = {name: nn.functional.pad(key, (0, latency)) for name, key in keys.items()}
-        return self._process(self._tree, x, keys, given)[..., latency:]
+        return self._process(self._tree, x, keys, given, 0)[..., latency:]
 
     def _keys(self, sidechain: Tensor | Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         names = self._rack.sidechains
@@ -146,22 +146,25 @@ class RackTwin(nn.Module):
         x: Tensor,
         keys: Mapping[str, Tensor],
         given: dict[str, dict[str, Given]],
+        late: int,
     ) -> Tensor:
+        """`late`: frames by which x is late here, and keys are held back."""
         if isinstance(item, str):
             twin = self[item]
             if twin.bypass:
                 return delay(x, twin.latency)
-            key = None if twin.key is None else keys[twin.key]
+            key = None if twin.key is None else delay(keys[twin.key], late)
             for address, said in twin.controls(x, key, given.get(item)).items():
                 self._drive(address, said, given)
             y: Tensor = twin(x, key, given.get(item))
             return y
         if item.serial:
             for child in item.children:
-                x = self._process(child, x, keys, given)
+                x = self._process(child, x, keys, given, late)
+                late += self._latency(child)
             return x
         longest = self._latency(item)
-        branches = [(self._process(child, x, keys, given), self._latency(child)) for child in item.children]
+        branches = [(self._process(child, x, keys, given, late), self._latency(child)) for child in item.children]
         return sum((delay(y, longest - own) for y, own in branches), torch.zeros_like(x))
 
     def _drive(self, address: str, said: Tensor, given: dict[str, dict[str, Given]]) -> None:

@@ -1,0 +1,145 @@
+// The end of a mixing desk's channel: width, pan and level as one 2 x 2 matrix for each stereo pair, mute as a factor
+// of it (DAFX, ch. 5). The matrix moves on a straight line over each tick in which it changes.
+#if defined(TWINRACK_PLUGINS_FADER_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_PLUGINS_FADER_H_
+#undef TWINRACK_PLUGINS_FADER_H_
+#else
+#define TWINRACK_PLUGINS_FADER_H_
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "cards.h"
+#include "dsp/lane-inl.h"
+#include "rt/block.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+struct Fader {
+  using Card = cards::Fader;
+
+  void prepare(const Format&) {}
+
+  void tune(const Card::Values& v) noexcept TR_RT {
+    level_ = std::pow(10.0, static_cast<double>(v.gain_db) / 20.0);
+    pan_ = static_cast<double>(v.pan);
+    width_ = static_cast<double>(v.width);
+    goal_ = v.mute ? 0 : turn_ticks;
+    law_ = v.law;
+    open_ += std::clamp(goal_ - open_, -1, 1);
+    for (int i = 0; i < laws; ++i) laws_[at(i)] += std::clamp(wanted(i) - laws_[at(i)], -1, 1);
+    from_ = to_;
+    to_ = now();
+    frame_ = 0;
+  }
+
+  void reset() noexcept TR_RT {
+    open_ = goal_;
+    for (int i = 0; i < laws; ++i) laws_[at(i)] = wanted(i);
+    to_ = from_ = now();
+  }
+
+  // True while a mute or another law is on its way.
+  bool settling() const noexcept TR_RT {
+    for (int i = 0; i < laws; ++i) {
+      if (laws_[at(i)] != wanted(i)) return true;
+    }
+    return open_ != goal_;
+  }
+
+  void process(Block io, SideBlock) noexcept TR_RT {
+    for (int c = 0; c + 1 < io.channels; c += 2) pair(io.channel[c], io.channel[c + 1], io.frames);
+    if (io.channels % 2 == 1) {
+      const float from = from_[alone], distance = to_[alone] - from;
+      float* x = io.channel[io.channels - 1];
+      for (int n = 0; n < io.frames; ++n)
+        x[n] *= distance == 0.0f ? from : from + distance * ramp_share<float>(frame_ + n);
+    }
+    frame_ = std::min(frame_ + io.frames, tick_frames);
+  }
+
+  bool settle(int) noexcept TR_RT { return from_ == to_; }
+  int latency() const noexcept { return 0; }
+
+ private:
+  static constexpr int turn_ticks = 16, laws = 4;
+  static constexpr std::size_t alone = 4;  // the gain of a channel without a partner, after the four of the matrix
+  using Gains = std::array<float, 5>;
+
+  static constexpr std::size_t at(int law) noexcept TR_RT { return static_cast<std::size_t>(law); }
+  int wanted(int law) const noexcept TR_RT { return law == static_cast<int>(law_) ? turn_ticks : 0; }
+  // A smooth step from 0 to 1.
+  static double along(int ticks) noexcept TR_RT {
+    const double t = static_cast<double>(ticks) / turn_ticks;
+    return t * t * (3.0 - 2.0 * t);
+  }
+
+  // What a side gets whose own end is at 1, by each law.
+  static double side(Card::Law law, double pan) noexcept TR_RT {
+    const double x = 0.5 * (pan + 1.0);
+    const double sine = std::sin(0.5 * std::numbers::pi * x);
+    switch (law) {
+      case Card::Law::constant_power_3db:
+        return sine;
+      case Card::Law::compromise_4_5db:
+        return std::sqrt(x * sine);
+      case Card::Law::linear_6db:
+        return x;
+      default:
+        return std::min(1.0, 1.0 + pan);
+    }
+  }
+
+  // By the law, or between two of them while it changes.
+  double side(double pan) const noexcept TR_RT {
+    double sum = 0.0, weights = 0.0;
+    for (int i = 0; i < laws; ++i) {
+      if (laws_[at(i)] == 0) continue;
+      const double weight = along(laws_[at(i)]);
+      sum += weight * side(static_cast<Card::Law>(i), pan);
+      weights += weight;
+    }
+    return weights > 0.0 ? sum / weights : side(law_, pan);
+  }
+
+  Gains now() const noexcept TR_RT {
+    const double level = level_ * along(open_), left = level * side(-pan_), right = level * side(pan_);
+    const double same = 0.5 * (1.0 + width_), other = 0.5 * (1.0 - width_);
+    return {static_cast<float>(left * same), static_cast<float>(left * other), static_cast<float>(right * other),
+            static_cast<float>(right * same), static_cast<float>(level)};
+  }
+
+  void pair(float* left, float* right, int frames) noexcept TR_RT {
+    const Gains &a = from_, &b = to_;
+    if (a == b) {
+      for (int n = 0; n < frames; ++n) {
+        const float l = left[n], r = right[n];
+        left[n] = b[0] * l + b[1] * r;
+        right[n] = b[2] * l + b[3] * r;
+      }
+      return;
+    }
+    for (int n = 0; n < frames; ++n) {
+      const float t = ramp_share<float>(frame_ + n), l = left[n], r = right[n];
+      left[n] = (a[0] + (b[0] - a[0]) * t) * l + (a[1] + (b[1] - a[1]) * t) * r;
+      right[n] = (a[2] + (b[2] - a[2]) * t) * l + (a[3] + (b[3] - a[3]) * t) * r;
+    }
+  }
+
+  double level_ = 1.0, pan_ = 0.0, width_ = 1.0;
+  Card::Law law_ = Card::Law::balance;
+  std::array<int, laws> laws_{turn_ticks};
+  Gains from_{}, to_{};
+  int open_ = turn_ticks, goal_ = turn_ticks, frame_ = 0;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif
