@@ -68,6 +68,38 @@ def test_block_size_with_changes_while_it_sounds(size):
 
 
 @pytest.mark.parametrize("card", CARD_IDS)
+def test_choices_and_switches_come_to_rest_whatever_the_blocks(card):
+    """Set while it sounds: the way there ends, and the sound is then that of the new setting."""
+    rng = np.random.default_rng(6)
+    x = music(2, 24000, 48000, 8)
+    for name, p in tr.CARDS[card].addresses.items():
+        if p.kind == "continuous" or "." in name and not name.startswith("band1."):
+            continue
+        effect = random_effect(tr.CARDS[card], rng, "expected")
+        value = p.at(1.0 - p.place(effect.get(name)))
+
+        def play(cut: int, effect=effect, name=name, value=value) -> np.ndarray:
+            rack = tr.Rack([effect.copy()])
+            rack.prepare(48000, 2)
+            first = rack.process(x[:, :4001])
+            rack.set(f"{card}.{name}", value)
+            return np.concatenate([first, *(rack.process(np.ascontiguousarray(b)) for b in blocks_of(x[:, 4001:], cut))], 1)
+
+        assert np.array_equal(play(32), play(20000)), name
+        assert np.array_equal(play(7), play(20000)), name
+
+
+def test_a_polarity_ends_exactly_there():
+    rack = tr.Rack([tr.Gain(gain_db=0.0)])
+    rack.prepare(48000, 2)
+    x = music(2, 48000, 48000, 1)
+    rack.process(x[:, :1000])
+    rack["gain"].polarity = "invert"
+    y = rack.process(x[:, 1000:])
+    assert np.array_equal(y[:, 2000:], -x[:, 3000:])
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
 def test_rendering_again_gives_the_same(card, rng):
     rack = tr.Rack([random_effect(tr.CARDS[card], rng, "expected")])
     x = music(2, 9600, 48000, 1)

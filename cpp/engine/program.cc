@@ -205,12 +205,13 @@ void Program::tick(bool first, bool grid) noexcept TR_RT {
   }
   drive();
   for (Slot& slot : slots_) {
-    if (slot.changed || !slot.settled) {
+    const bool moves = slot.changed || slot.effect.settling();
+    if (moves || !slot.settled) {
       slot.effect.tune(slot.values.data());
       std::copy_n(slot.values.data(), slot.values.size(), in_effect_.data() + slot.first_parameter);
       slot.asleep = false;
     }
-    slot.settled = !slot.changed && !slot.effect.settling();
+    slot.settled = !moves;
     moving_ = moving_ || !slot.settled;
     if (first) {
       slot.effect.reset();
