@@ -73,7 +73,7 @@ def test_choices_and_switches_come_to_rest_whatever_the_blocks(card):
     rng = np.random.default_rng(6)
     x = music(2, 24000, 48000, 8)
     for name, p in tr.CARDS[card].addresses.items():
-        if p.kind == "continuous" or "." in name and not name.startswith("band1."):
+        if p.kind == "continuous" or ("." in name and not name.startswith("band1.")):
             continue
         effect = random_effect(tr.CARDS[card], rng, "expected")
         value = p.at(1.0 - p.place(effect.get(name)))

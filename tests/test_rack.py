@@ -191,7 +191,7 @@ def test_decays_follow_until_they_are_set():
 
 
 def test_a_sidechain_is_held_back_by_what_stands_before():
-    """An effect with lookahead in front must not let the key come early: the same sound as in two racks, one after the other."""
+    """An effect with lookahead in front must not let the key come early: the same sound as in two racks in a row."""
     rate = 48000
     x, key = music(2, 24000, rate, 1), music(1, 24000, rate, 2)
     key[:, 8000:16000] = 0.0

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
     from .patch import load
+    from .session.automation import Point
+    from .session.channel import Channel, Send
+    from .session.clip import Clip
+    from .session.session import Session
+    from .session.timeline import Tempo
     from .stage.line import Line, Safety
     from .stage.stream import LiveStream, devices, live
     from .train import losses, priors, targets
@@ -40,6 +45,12 @@ _LAZY = {
     "FitResult": "train.result",
     "Certificate": "explain.certify",
     "certify": "explain.certify",
+    "Channel": "session.channel",
+    "Clip": "session.clip",
+    "Point": "session.automation",
+    "Send": "session.channel",
+    "Session": "session.session",
+    "Tempo": "session.timeline",
     "Line": "stage.line",
     "LiveStream": "stage.stream",
     "Safety": "stage.line",
@@ -57,6 +68,8 @@ __all__ = [
     "Card",
     "Certificate",
     "Chain",
+    "Channel",
+    "Clip",
     "ControlNetwork",
     "Effect",
     "FitResult",
@@ -66,10 +79,14 @@ __all__ = [
     "Meter",
     "Network",
     "Parallel",
+    "Point",
     "PythonEffect",
     "Rack",
     "Response",
     "Safety",
+    "Send",
+    "Session",
+    "Tempo",
     "ablate",
     "certify",
     "devices",

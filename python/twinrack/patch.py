@@ -173,6 +173,15 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
         OSError: the folder is missing, read-only or full; names the path.
     """
     path = Path(path)
+    data = with_arrays(rack, path, path.name.removesuffix(".json").removesuffix(".rack"))
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
+    """The patch as a JSON object that is to stand in the file `path`; its arrays are written beside that, under a name that
+    begins with `stem`."""
     data, content = to_json(rack), b""
     arrays = dict(rack.arrays)
     for address, effect in rack.addresses().items():
@@ -182,14 +191,12 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
 
         content = to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()})
         digest = hashlib.sha256(content).hexdigest()
-        stem = path.name.removesuffix(".json").removesuffix(".rack")
         data["arrays"] = {"file": f"{stem}.{digest[:12]}.safetensors", "sha256": digest}
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    json.dumps(data, allow_nan=False)  # what cannot be written is found before anything is
     if content:
         with atomic(path.with_name(data["arrays"]["file"])) as beside:
             beside.write_bytes(content)
-    with atomic(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    return data
 
 
 def load(path: str | os.PathLike[str]) -> Rack:
@@ -200,7 +207,11 @@ def load(path: str | os.PathLike[str]) -> Rack:
         ValueError: not a patch, of a newer version, an unknown effect or parameter, a value out of range, a wrong hash.
     """
     path = Path(path)
-    data = _read_json(path)
+    return from_json(read_json(path), path)
+
+
+def from_json(data: dict[str, Any], path: Path) -> Rack:
+    """A rack from a patch's JSON object, which stands in the file `path`; its arrays lie beside that. Raises as `load`."""
     if data.get("format") != FORMAT:
         raise ValueError(f"{path} is not a twinrack patch: its format is {data.get('format')!r}, not {FORMAT!r}")
     version = data.get("version")
@@ -217,7 +228,7 @@ def load(path: str | os.PathLike[str]) -> Rack:
     try:
         patch = Patch.model_validate(data)
     except ValidationError as error:
-        raise ValueError(f"{path}: {_first_complaint(error)}") from None
+        raise ValueError(f"{path}: {first_complaint(error)}") from None
     arrays: dict[str, npt.NDArray[Any]] = {}
     if patch.arrays is not None:
         needed = any(True for entry in patch.rack for _ in _resources(entry))
@@ -245,23 +256,23 @@ def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[Reso
             yield from _resources(child)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, what: str = "patch") -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no patch {path}") from None
+        raise FileNotFoundError(f"there is no {what} {path}") from None
     except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; give the patch file in it") from None
+        raise ValueError(f"{path} is a folder; give the {what} file in it") from None
     except PermissionError:
         raise PermissionError(f"{path} may not be read; change its permissions") from None
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(data, dict):
-        raise ValueError(f"{path} is not a twinrack patch: it holds a JSON {type(data).__name__}, not an object")
+        raise ValueError(f"{path} is not a twinrack {what}: it holds a JSON {type(data).__name__}, not an object")
     return data
 
 
-def _first_complaint(error: ValidationError) -> str:
+def first_complaint(error: ValidationError) -> str:
     found = error.errors()[0]
     place, parent = "", None
     for part in found["loc"]:

@@ -75,7 +75,7 @@ def render_file(
         to_rate = file.sample_rate if sample_rate is None else int(check_rate(sample_rate))
         frames = 0
         with _Key(rack, sidechain, file) as keys, AudioWriter(path, to_rate, file.channels, bits) as out:
-            resample = _resampler(file.sample_rate, to_rate, file.channels)
+            resample = resampler(file.sample_rate, to_rate, file.channels)
             done = 0
 
             def write(y: Audio, last: bool = False) -> None:
@@ -128,7 +128,7 @@ class _Key:
         return [np.ascontiguousarray(next(self._blocks)[:, :frames])]
 
 
-def _resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, bool], Audio]:
+def resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, bool], Audio]:
     if from_rate == to_rate:
         return lambda y, last: y
     import soxr

@@ -1,0 +1,1 @@
+"""Sessions: a whole mix offline, as a DAW renders it, and as a twin that can be trained."""

@@ -1,0 +1,101 @@
+"""Automation: breakpoints of one value over time, as the curve that the engine follows tick by tick, and the twin too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _engine
+from ..card import Parameter, Value
+from .timeline import Time, Timeline
+
+TICK_FRAMES: int = _engine.TICK_FRAMES
+Curve = Literal["hold", "linear", "smooth", "exponential"]
+CURVES: tuple[str, ...] = get_args(Curve)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A breakpoint, and how the value goes on from here to the next one.
+
+    "hold" stays; "linear" is a straight line in the parameter's unit; "smooth" is a smooth step in the parameter's own scale,
+    which is how a value glides live; "exponential" changes by the same factor in the same time, for values above 0.
+    """
+
+    time: Time
+    value: Value
+    curve: Curve = "linear"
+
+
+def as_points(points: Iterable[Point | Sequence[Any]]) -> tuple[Point, ...]:
+    """Points as they are, or as (time, value) or (time, value, curve)."""
+    found = []
+    for given in points:
+        if not isinstance(given, Point) and not 2 <= len(given) <= 3:
+            raise ValueError(f"{given!r} is no breakpoint; give (time, value) or (time, value, curve)")
+        found.append(given if isinstance(given, Point) else Point(*given))
+    return tuple(found)
+
+
+class Lane:
+    """The points of one parameter, checked and placed in time.
+
+    Raises:
+        ValueError: no points, values out of range, an unknown curve, points that do not come one after the other.
+    """
+
+    def __init__(self, address: str, p: Parameter, points: Sequence[Point], timeline: Timeline) -> None:
+        if not points:
+            raise ValueError(f"the automation of {address} has no points; give some, or remove it")
+        place = address.rpartition(".")[0]
+        self.address, self.parameter = address, p
+        values = [p.to_engine(p.check(point.value, place)) for point in points]
+        ticks = [timeline.seconds(point.time, f"a time of {address}") * timeline.rate / TICK_FRAMES for point in points]
+        for point, a, b in zip(points, ticks, ticks[1:], strict=False):
+            if b < a:
+                raise ValueError(f"the automation of {address} goes back in time after {point.time!r}; sort its points")
+        for i, point in enumerate(points):
+            if point.curve not in CURVES:
+                raise ValueError(f"the automation of {address}: curve {point.curve!r} is none of {', '.join(CURVES)}")
+            last = i + 1 == len(points)
+            if p.kind != "continuous" and point.curve != "hold" and not last:
+                raise ValueError(f'{address} is a {p.kind}, so its automation can only hold; say "hold" at {point.time!r}')
+            if point.curve == "exponential" and not last and min(values[i], values[i + 1]) <= 0:
+                raise ValueError(
+                    f"the automation of {address} is exponential from {values[i]:g} to {values[i + 1]:g}, which needs values "
+                    "above 0; use linear, which is exponential in amplitude where the unit is dB"
+                )
+        self._ticks = np.array(ticks)
+        self._values = np.array(values, np.float64)
+        self._curves = [point.curve for point in points]
+
+    def curve(self, first_tick: int, ticks: int) -> npt.NDArray[np.float32]:
+        """The value at so many ticks from one on; before the first and after the last point it holds."""
+        at = np.arange(first_tick, first_tick + ticks, dtype=np.float64)
+        which = np.searchsorted(self._ticks, at, side="right") - 1
+        found = self._values[np.maximum(which, 0)].copy()
+        for i in np.unique(which[(which >= 0) & (which < len(self._ticks) - 1)]):
+            if self._curves[i] == "hold" or self._values[i] == self._values[i + 1]:
+                continue
+            inside = which == i
+            begin, end = self._ticks[i], self._ticks[i + 1]
+            t = (at[inside] - begin) / (end - begin)
+            found[inside] = self._between(i, t)
+        return found.astype(np.float32)
+
+    def _between(self, i: int, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        a, b, curve = float(self._values[i]), float(self._values[i + 1]), self._curves[i]
+        if curve == "linear":
+            return a + (b - a) * t
+        if curve == "exponential":
+            return np.asarray(a * (b / a) ** t)
+        s = t * t * (3.0 - 2.0 * t)
+        if self.parameter.scale == "linear":
+            return a + (b - a) * s
+        found: npt.NDArray[np.float64] = np.exp(math.log(a) + (math.log(b) - math.log(a)) * s)
+        return found

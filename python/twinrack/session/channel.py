@@ -1,0 +1,277 @@
+"""The channels of a session: what they hear, the rack that it goes through, the fader, and where it goes from there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+from ..card import Parameter, Value
+from ..effect import Effect, unknown
+from ..effects import Fader
+from ..rack import Rack
+from .automation import Point, as_points
+from .clip import Clip
+from .timeline import Time
+
+Kind = Literal["track", "group", "return", "master"]
+Tap = Literal["post", "pre"]
+Polarity = Literal["normal", "invert", "invert_left", "invert_right"]
+TAPS: tuple[str, ...] = get_args(Tap)
+POLARITIES: tuple[str, ...] = get_args(Polarity)
+LONGEST_NAME = 100
+OWN = ("gain_db", "pan", "width", "law", "mute")  # of the fader, at addresses without a dot
+SENDS = "sends"
+
+
+def check_name(name: str) -> str:
+    """A channel's name, which is also a part of addresses and of file names.
+
+    Raises:
+        ValueError: empty, too long, or with characters that have a meaning there.
+    """
+    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
+        raise ValueError(f"{str(name)[:40]!r} is no channel name; give 1 to {LONGEST_NAME} characters")
+    if re.search(r'[./\\:*?"<>|\x00-\x1f]', name) or name != name.strip():
+        raise ValueError(f"channel name {name!r} holds a dot, slash or another sign that file names may not have; leave it out")
+    return name
+
+
+class Send:
+    """A part of a channel's sound that goes to another channel besides.
+
+    Args:
+        to: name of the channel that hears it.
+        gain_db, pan, width, law, mute: as of the channel's own fader.
+        tap: "post": after the channel's fader, so it follows it; "pre": before.
+    """
+
+    def __init__(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Any) -> None:
+        self.to = to
+        self.tap: Tap = _choice("tap", tap, TAPS)
+        self.fader = Fader(gain_db=gain_db, **fader)
+
+    @property
+    def gain_db(self) -> float:
+        """Level in dB."""
+        return float(self.fader.get("gain_db"))
+
+    @gain_db.setter
+    def gain_db(self, value: float) -> None:
+        self.fader.set("gain_db", value)
+
+    def copy(self) -> Send:
+        made = Send(self.to, tap=self.tap)
+        made.fader = self.fader.copy()
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Send):
+            return NotImplemented
+        return (self.to, self.tap, self.fader) == (other.to, other.tap, other.fader)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Send({self.to!r}, tap={self.tap!r}, fader={self.fader!r})"
+
+
+def _choice(name: str, value: str, options: Sequence[str]) -> Any:
+    if value not in options:
+        raise ValueError(f"{name} = {value!r} is none of {', '.join(options)}")
+    return value
+
+
+class Channel:
+    """One channel of a session; made by `Session.add_track`, `add_group` and `add_return`.
+
+    Its sound: clips and what other channels send here, added; polarity and delay; the rack; the fader; then to `output`, and by
+    sends to others.
+
+    Args:
+        name: unique in the session, and the first part of addresses: "vocals.compressor.ratio".
+        kind: "track", "group", "return" or "master"; what it is meant for. All work alike.
+        clips: what it plays.
+        rack: effects; a Rack or a list of them.
+        output: name of the channel that hears it; None for nowhere.
+        gain_db, pan, width, law, mute: of the fader (see `tr.Fader`). A muted channel's sends after the fader are silent too,
+            those before it are not.
+        solo: only soloed channels are heard, with what feeds and follows them.
+        polarity: "normal", "invert", "invert_left", "invert_right", of what comes in.
+        delay: by so much later, or, below 0, earlier. It is wanted, so it is not compensated.
+        keys: for each sidechain input of the rack, which channel it listens to, as "kick" (after its fader) or ("kick",
+            "pre"); one that is not named listens to the channel of its own name.
+        automation: breakpoints by address below the channel.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind = "track",
+        *,
+        clips: Iterable[Clip] = (),
+        rack: Rack | Iterable[Any] = (),
+        output: str | None = "master",
+        solo: bool = False,
+        polarity: Polarity = "normal",
+        delay: Time = 0.0,
+        keys: Mapping[str, str | tuple[str, Tap]] | None = None,
+        sends: Iterable[Send] = (),
+        automation: Mapping[str, Iterable[Any]] | None = None,
+        **fader: Any,
+    ) -> None:
+        for given in fader:
+            if given not in OWN:
+                raise ValueError(unknown(given, [*OWN, "rack", "clips", "output", "solo", "polarity", "delay", "keys"], name))
+        self.name = check_name(name)
+        self.kind: Kind = kind
+        self.clips: list[Clip] = list(clips)
+        self.fader = Fader(**fader)
+        self.output = output
+        self.solo = bool(solo)
+        self.polarity: Polarity = _choice("polarity", polarity, POLARITIES)
+        self.delay = delay
+        self.keys: dict[str, tuple[str, Tap]] = {}
+        for key, source in (keys or {}).items():
+            where, tap = source if isinstance(source, tuple) else (source, "post")
+            self.keys[key] = (where, _choice("tap", tap, TAPS))
+        self.sends: list[Send] = list(sends)
+        self.automation: dict[str, tuple[Point, ...]] = {}
+        self.frozen: str | None = None  # a file that stands for clips, inputs and rack
+        self._rack = Rack()
+        self.rack = rack if isinstance(rack, Rack) else Rack(rack, name=name)
+        for address, points in (automation or {}).items():
+            self.automate(address, points)
+
+    @property
+    def rack(self) -> Rack:
+        """The effects."""
+        return self._rack
+
+    @rack.setter
+    def rack(self, rack: Rack) -> None:
+        for address in rack.addresses():
+            if address in (SENDS, *OWN):
+                raise ValueError(f"an effect called {address!r} would hide the channel's own {address}; give it another name")
+        self._rack = rack
+
+    gain_db = property(
+        lambda self: self.fader.gain_db, lambda self, v: self.fader.set("gain_db", v), doc="Level of the fader in dB."
+    )
+    pan = property(lambda self: self.fader.pan, lambda self, v: self.fader.set("pan", v), doc="-1 left to 1 right.")
+    width = property(lambda self: self.fader.width, lambda self, v: self.fader.set("width", v), doc="0 mono, 1 as it is, 2.")
+    law = property(lambda self: self.fader.law, lambda self, v: self.fader.set("law", v), doc="The pan law.")
+    mute = property(lambda self: self.fader.mute, lambda self, v: self.fader.set("mute", v), doc="Silence after the fader.")
+
+    def send(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Any) -> Send:
+        """Send a part of the sound to another channel, and return the new Send (see there)."""
+        if any(s.to == to for s in self.sends):
+            raise ValueError(f"{self.name} already sends to {to!r}; change that send")
+        self.sends.append(Send(to, gain_db, tap=tap, **fader))
+        return self.sends[-1]
+
+    def send_to(self, to: str) -> Send:
+        """The send to a channel."""
+        for found in self.sends:
+            if found.to == to:
+                return found
+        raise ValueError(unknown(to, [s.to for s in self.sends], f"{self.name}.{SENDS}").replace("parameter", "send"))
+
+    def crossfade(self, curve: str = "equal_power") -> None:
+        """Let clips that overlap cross: each fades out while the next one fades in.
+
+        Clips whose times are seconds are changed; the overlap becomes their fade.
+        """
+        clips = sorted(self.clips, key=lambda c: float(c.start))
+        for i, (a, b) in enumerate(pairwise(clips)):
+            if a.duration is None:
+                raise ValueError(f"clip {a.label!r} has no duration, so its overlap is not known; give it one")
+            over = float(a.start) + float(a.duration) - float(b.start)
+            if over > 0:
+                clips[i] = a.with_(fade_out=over, fade_out_curve=curve)
+                clips[i + 1] = b.with_(fade_in=over, fade_in_curve=curve)
+        self.clips = clips
+
+    # --- addresses ---------------------------------------------------------------------------------------------------
+
+    def effects(self) -> Iterator[tuple[str, Effect]]:
+        """Everything that has parameters: the fader at "", sends at "sends.NAME", and the rack's effects by address."""
+        yield "", self.fader
+        for send in self.sends:
+            yield f"{SENDS}.{send.to}", send.fader
+        yield from self._rack.addresses().items()
+
+    def find(self, address: str) -> tuple[str, Effect, str]:
+        """What an address below the channel means: where the effect stands (as in `effects`), the effect, its parameter.
+
+        Raises:
+            ValueError: nothing is there; names what is nearest.
+        """
+        head, _, tail = address.partition(".")
+        if not tail:
+            if head not in OWN:
+                raise ValueError(unknown(head, [*OWN, *self._rack.addresses()], self.name))
+            return "", self.fader, head
+        if head == SENDS:
+            to, _, parameter = tail.rpartition(".")
+            place, effect = f"{SENDS}.{to}", self.send_to(to).fader
+        else:
+            if head not in self._rack.addresses():
+                raise ValueError(unknown(head, list(self._rack.addresses()), self.name).replace("parameter", "effect"))
+            place, effect, parameter = head, self._rack[head], tail
+        if parameter not in effect.card.addresses:
+            raise ValueError(unknown(parameter, list(effect.card.addresses), f"{self.name}.{place}"))
+        return place, effect, parameter
+
+    def parameter(self, address: str) -> Parameter:
+        """The card of a value."""
+        _, effect, name = self.find(address)
+        return effect.card.addresses[name]
+
+    def get(self, address: str) -> Value:
+        """A value by its address below the channel: "gain_db", "compressor.ratio", "sends.plate.gain_db"."""
+        _, effect, name = self.find(address)
+        return effect.get(name)
+
+    def set(self, address: str, value: object) -> None:
+        """Set a value by its address below the channel."""
+        _, effect, name = self.find(address)
+        effect.set(name, value)
+
+    def automate(self, address: str, points: Iterable[Any]) -> None:
+        """Let a value follow breakpoints.
+
+        Args:
+            address: below the channel: "gain_db", "compressor.threshold_db", "sends.plate.gain_db".
+            points: `Point`, or (time, value) or (time, value, curve); the value holds before the first and after the last.
+
+        Raises:
+            ValueError: nothing is there, or it cannot move while the sound runs.
+        """
+        _, effect, name = self.find(address)
+        p = effect.card.addresses[name]
+        if p.rebuilds or name == effect.card.latency:
+            why = "changes what the effect is built from" if p.rebuilds else "sets the latency"
+            raise ValueError(f"{self.name}.{address} {why}, so it cannot move while the sound runs; set it before")
+        self.automation[address] = as_points(points)
+
+    def copy(self) -> Channel:
+        made = Channel(
+            self.name, self.kind, clips=self.clips, rack=self._rack.copy(), output=self.output, solo=self.solo,
+            polarity=self.polarity, delay=self.delay, keys=self.keys, sends=[s.copy() for s in self.sends],
+        )  # fmt: skip
+        made.fader = self.fader.copy()
+        made.automation, made.frozen = dict(self.automation), self.frozen
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Channel):
+            return NotImplemented
+        names = ("name", "kind", "clips", "fader", "output", "solo", "polarity", "delay", "keys", "sends", "automation")
+        return all(getattr(self, n) == getattr(other, n) for n in (*names, "rack", "frozen"))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name!r}: {len(self.clips)} clips, {len(self._rack.addresses())} effects, to {self.output}>"

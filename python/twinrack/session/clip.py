@@ -1,0 +1,221 @@
+"""Clips: a stretch of a recording at a place on the timeline, with gain, fades, loop and reverse."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ..audio import Audio, as_planar, check_rate
+from .media import Media, Source
+from .timeline import Time, Timeline
+
+Fade = Literal["linear", "equal_power", "smooth", "exponential"]
+FADES: tuple[str, ...] = get_args(Fade)
+GAIN_DB = (-150.0, 60.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A stretch of a recording on a channel's timeline.
+
+    Args:
+        source: an audio file, or an array (channels, frames).
+        start: where on the timeline it begins.
+        offset: how far into the recording.
+        duration: how long; without it, to the recording's end.
+        gain_db: dB.
+        fade_in, fade_out: how long.
+        fade_in_curve, fade_out_curve: "linear"; "equal_power" (a quarter of a sine: two that cross keep the power of unrelated
+            sounds), "smooth", or "exponential" (from -60 dB, a straight line in dB).
+        loop: repeats until `duration` is over.
+        loop_length: of what is repeated; without it, from `offset` to the end.
+        reverse: plays the stretch (or the part that is repeated) backwards.
+        channels: which channels of the recording, counted from 0; without it, all. One channel goes to all of the session's.
+        mute: leaves it out.
+        name: for people.
+        sample_rate: Hz, of an array; without it, the session's.
+
+    Times are seconds, or "4 beats", "48000 frames", "1:02.5", "250 ms".
+    """
+
+    source: str | os.PathLike[str] | npt.ArrayLike
+    start: Time = 0.0
+    offset: Time = 0.0
+    duration: Time | None = None
+    gain_db: float = 0.0
+    fade_in: Time = 0.0
+    fade_out: Time = 0.0
+    fade_in_curve: Fade = "linear"
+    fade_out_curve: Fade = "linear"
+    loop: bool = False
+    loop_length: Time | None = None
+    reverse: bool = False
+    channels: tuple[int, ...] | None = None
+    mute: bool = False
+    name: str = ""
+    sample_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, str | os.PathLike):
+            object.__setattr__(self, "source", Path(self.source))
+        else:
+            array = as_planar(self.source, f"the source of clip {self.name!r}")[0]
+            if array.shape[1] == 0:
+                raise ValueError(f"the source of clip {self.name!r} has no frames")
+            object.__setattr__(self, "source", array)
+        if self.sample_rate is not None:
+            check_rate(self.sample_rate)
+        if not GAIN_DB[0] <= float(self.gain_db) <= GAIN_DB[1]:
+            raise ValueError(
+                f"gain_db = {self.gain_db!r} of clip {self.label!r} is outside {GAIN_DB[0]:g} to {GAIN_DB[1]:g} dB"
+            )
+        for curve in (self.fade_in_curve, self.fade_out_curve):
+            if curve not in FADES:
+                raise ValueError(f"fade curve {curve!r} of clip {self.label!r} is none of {', '.join(FADES)}")
+        if self.channels is not None and (not self.channels or min(self.channels) < 0):
+            raise ValueError(f"channels = {self.channels!r} of clip {self.label!r}; give numbers from 0 on, or leave them out")
+
+    @property
+    def path(self) -> Path | None:
+        """The file, or None for an array."""
+        return self.source if isinstance(self.source, Path) else None
+
+    @property
+    def label(self) -> str:
+        return self.name or (self.path.name if self.path is not None else "array")
+
+    def with_(self, **changes: Any) -> Clip:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Clip):
+            return NotImplemented
+        mine, theirs = dict(vars(self)), dict(vars(other))
+        a, b = mine.pop("source"), theirs.pop("source")
+        same = a == b if isinstance(a, Path) or isinstance(b, Path) else a is b or np.array_equal(a, b)
+        return bool(same) and mine == theirs
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Placed:
+    """A clip in frames: what it gives to any stretch of the timeline.
+
+    Raises:
+        FileNotFoundError, ValueError: a clip that does not fit its recording or the session; one sentence.
+    """
+
+    def __init__(self, clip: Clip, timeline: Timeline, channels: int, media: Media) -> None:
+        self.clip = clip
+        self.source: Source = media.open(clip)
+        name = f"clip {clip.label!r}"
+        self.start = timeline.frames(clip.start, f"start of {name}")
+
+        def span(time: Time, what: str) -> int:
+            found = timeline.span(self.start, time, f"{what} of {name}")
+            if found < 0:
+                raise ValueError(f"{what} of {name} is {time!r}; it cannot be below 0")
+            return found
+
+        self.offset = span(clip.offset, "offset")
+        there = self.source.frames - self.offset
+        if there <= 0:
+            seconds = self.source.frames / timeline.rate
+            raise ValueError(f"offset of {name} is {clip.offset!r}, but the recording lasts only {seconds:.3f} s")
+        self.region = there if clip.loop_length is None else span(clip.loop_length, "loop_length")
+        if not 0 < self.region <= there:
+            raise ValueError(f"loop_length of {name} is {clip.loop_length!r}, which is not within the recording")
+        if clip.duration is None:
+            if clip.loop:
+                raise ValueError(f"{name} is a loop without an end; give its duration")
+            self.frames = there
+        else:
+            self.frames = span(clip.duration, "duration")
+            if not clip.loop and self.frames > there:
+                raise ValueError(
+                    f"duration of {name} is {clip.duration!r}, but from its offset on the recording lasts only "
+                    f"{there / timeline.rate:.3f} s; shorten it, or let it loop"
+                )
+        if not clip.loop:
+            self.region = self.frames
+        self.fade_in, self.fade_out = span(clip.fade_in, "fade_in"), span(clip.fade_out, "fade_out")
+        if self.fade_in + self.fade_out > self.frames:
+            raise ValueError(f"the fades of {name} are longer than the clip; shorten them")
+        picked = clip.channels if clip.channels is not None else tuple(range(self.source.channels))
+        for c in picked:
+            if c >= self.source.channels:
+                raise ValueError(f"{name} asks for channel {c}, but its recording has {self.source.channels} (from 0 on)")
+        if len(picked) not in (1, channels):
+            raise ValueError(
+                f"{name} has {len(picked)} channels, the session {channels}; choose with channels=, or use another session"
+            )
+        self.picked = None if picked == tuple(range(self.source.channels)) else list(picked)
+        self.gain = np.float32(10.0 ** (clip.gain_db / 20.0))
+        self.channels = channels
+
+    @property
+    def end(self) -> int:
+        return self.start + self.frames
+
+    def add_to(self, x: Audio, first: int) -> None:
+        """Add what it gives from frame `first` of the timeline on."""
+        begin, end = max(first, self.start), min(first + x.shape[1], self.end)
+        if begin >= end:
+            return
+        y = self._read(begin - self.start, end - self.start)
+        if self.gain != 1:
+            y = y * self.gain
+        fade = self._fade(begin - self.start, end - self.start)
+        if fade is not None:
+            y = y * fade
+        x[:, begin - first : end - first] += y
+
+    def _read(self, a: int, b: int) -> Audio:
+        """Frames a to b of the clip, before gain and fades."""
+        if self.clip.loop and (b - 1) // self.region > a // self.region:
+            parts, at = [], a
+            while at < b:
+                end = min(b, (at // self.region + 1) * self.region)
+                parts.append(self._within(at % self.region, at % self.region + end - at))
+                at = end
+            return np.concatenate(parts, axis=1)
+        turns = a // self.region * self.region if self.clip.loop else 0
+        return self._within(a - turns, b - turns)
+
+    def _within(self, a: int, b: int) -> Audio:
+        if self.clip.reverse:
+            a, b = self.region - b, self.region - a
+        y = self.source.read(self.offset + a, b - a)
+        if self.picked is not None:
+            y = y[self.picked]
+        return y[:, ::-1] if self.clip.reverse else y
+
+    def _fade(self, a: int, b: int) -> npt.NDArray[np.float32] | None:
+        fades: npt.NDArray[np.float64] | None = None
+        if a < self.fade_in:
+            fades = np.ones(b - a)
+            n = min(b, self.fade_in) - a
+            fades[:n] = _shape(self.clip.fade_in_curve, (np.arange(a, a + n) + 0.5) / self.fade_in)
+        out = self.frames - self.fade_out
+        if b > out:
+            fades = np.ones(b - a) if fades is None else fades
+            at = max(a, out)
+            fades[at - a :] *= _shape(self.clip.fade_out_curve, (self.frames - np.arange(at, b) - 0.5) / self.fade_out)
+        return None if fades is None else fades.astype(np.float32)
+
+
+def _shape(curve: str, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    if curve == "equal_power":
+        return np.sin(0.5 * np.pi * t)
+    if curve == "smooth":
+        return t * t * (3.0 - 2.0 * t)
+    if curve == "exponential":
+        found: npt.NDArray[np.float64] = 10.0 ** (-3.0 * (1.0 - t))
+        return found
+    return t

@@ -1,0 +1,341 @@
+"""A session at work: its channels as strips in order, advanced step by step on all cores, in whatever order they are ready.
+
+Every strip adds what it hears in the session's order and every engine runs along the absolute grid, so the result is the same,
+bit for bit, for any number of threads and any size of a step.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ..audio import Audio
+from ..effect import Effect
+from ..rack import Rack
+from ..tree import Chain as Serial
+from ..tree import Parallel
+from .automation import Lane
+from .channel import Channel
+from .clip import Placed
+from .media import Media
+from .strip import Chain, Strip, Way, fader_rack, signs_of
+
+if TYPE_CHECKING:
+    from .session import Session
+
+MEMORY = 48 << 20  # bytes that the buffers between strips may take, about
+STEPS = (256, 32768)  # frames at once, least and most
+AHEAD = 2  # steps by which a strip may be ahead of who hears it
+
+Give = Callable[[list[Audio]], bool]
+
+
+class Mix:
+    """The strips of a session.
+
+    Args:
+        session: it is not changed, and may not be while this is in use.
+        media: where its recordings come from.
+        outputs: channels whose sound is wanted, after the fader; the master's when not given.
+        stems: besides, the sound of each channel that goes to the master, through a copy of the master's rack and fader.
+
+    Raises:
+        FileNotFoundError, ValueError: one sentence: a circle, a missing recording, an effect that does not fit.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        media: Media,
+        outputs: Iterable[str] | None = None,
+        *,
+        stems: bool = False,
+        dry_stems: bool = False,
+    ) -> None:
+        self.session, self.rate, self.channels = session, session.sample_rate, session.width
+        self.media, self.timeline = media, session.timeline
+        order = session.order()
+        open_ways = session.audible()
+        self._open: Callable[[str, str], bool] = lambda a, b: not open_ways or (a, b) in open_ways
+        before = {source for c in order for source, tap in session.listens_to(c).values() if tap == "pre"}
+        self._before = before | {c.name for c in order for s in c.sends if s.tap == "pre"}
+        self.strips: dict[str, Strip] = {}
+        for channel in order:
+            self.strips[channel.name] = self._strip(channel)
+        self.outputs = [self.strips[name] for name in (["master"] if outputs is None else outputs)]
+        self.stem_names: list[str] = []
+        if stems:
+            for channel in session:
+                if channel.output == "master" and self._open(channel.name, "master"):
+                    self.stem_names.append(channel.name)
+                    self.outputs.append(self.strips[channel.name] if dry_stems else self._stem(channel))
+        self._drop_unheard()
+        self._look_ahead()
+        ends = [clip.end for strip in self.strips.values() for clip in strip.clips]
+        self.end = self.timeline.frames(session.end, "the session's end") if session.end is not None else max(ends, default=0)
+        if self.end <= 0:
+            raise ValueError(f"session {session.name!r} holds no clip that sounds; add clips, or say its end")
+
+    # --- building ----------------------------------------------------------------------------------------------------
+
+    def _lanes(self, channel: Channel, place: str, rack: Rack, at: str = "") -> list[tuple[int, Lane]]:
+        """The automation of what stands at a place, by the engine's numbers in `rack`, where it is called `at`."""
+        found = []
+        for address, points in channel.automation.items():
+            where, effect, name = channel.find(address)
+            if where != place:
+                continue
+            p = effect.card.addresses[name]
+            index = rack._first[at or where] + list(effect.card.addresses).index(name)
+            found.append((index, Lane(f"{channel.name}.{address}", p, points, self.timeline)))
+        return found
+
+    def _chain(self, rack: Rack, lanes: list[tuple[int, Lane]], what: str) -> Chain:
+        try:
+            return Chain(rack, self.rate, self.channels, lanes)
+        except ValueError as error:
+            raise ValueError(f"channel {what!r}: {error}") from None
+
+    def _strip(self, channel: Channel, source: Strip | None = None) -> Strip:
+        """A strip for a channel; `source`: hears that alone, as a stem goes through a copy of the master."""
+        name, open_ = channel.name, self._open
+        strip = Strip(name, self.channels, signs=signs_of(channel, self.channels), delay=self._delay(channel))
+        if source is None:
+            strip.clips = [Placed(c, self.timeline, self.channels, self.media) for c in channel.clips if not c.mute]
+            strip.ways = [way for other in self.session for way in self._ways(other, channel) if open_(other.name, name)]
+        else:
+            strip.ways = [Way(source)]
+        strip.splits = source is None and name in self._before
+        strip.keys = [
+            Way(self.strips[key], tap == "pre") for key, tap in self.session.listens_to(channel).values()
+        ]  # fmt: skip
+        rack = channel.rack.copy()
+        lanes = [lane for place in rack.addresses() for lane in self._lanes(channel, place, rack)]
+        fader = fader_rack(channel)
+        fader_lanes = self._lanes(channel, "", fader, "fader")
+        if strip.splits or fader_lanes:  # its curves hold for what comes out of the rack, which may be late there
+            strip.rack = self._chain(rack, lanes, name) if rack.addresses() else None
+            strip.fader = self._chain(fader, fader_lanes, name)
+        else:
+            strip.rack = self._chain(_with_fader(rack, fader["fader"]), lanes, name)
+        return strip
+
+    def _ways(self, source: Channel, to: Channel) -> list[Way]:
+        """How one channel's sound comes to another."""
+        found = []
+        if source.output == to.name:
+            found.append(Way(self.strips[source.name]))
+        for send in source.sends:
+            if send.to == to.name:
+                rack = fader_rack(send)
+                lanes = self._lanes(source, f"sends.{send.to}", rack, "fader")
+                chain = self._chain(rack, lanes, source.name)
+                found.append(Way(self.strips[source.name], send.tap == "pre", chain))
+        return found
+
+    def _delay(self, channel: Channel) -> int:
+        return self.timeline.span(0, channel.delay, f"delay of {channel.name}")
+
+    def _stem(self, channel: Channel) -> Strip:
+        return self._strip(self.session.master, self.strips[channel.name])
+
+    def _drop_unheard(self) -> None:
+        """Forget strips that nothing that is wanted hears."""
+        wanted, stack = set(map(id, self.outputs)), list(self.outputs)
+        while stack:
+            for way, _ in stack.pop().sources():
+                if id(way.source) not in wanted:
+                    wanted.add(id(way.source))
+                    stack.append(way.source)
+        extra = [s for s in self.outputs if s not in self.strips.values()]
+        self.all = [s for s in self.strips.values() if id(s) in wanted] + extra
+        self.strips = {name: s for name, s in self.strips.items() if id(s) in wanted}
+
+    def _look_ahead(self) -> None:
+        """By how much each strip must be ahead of the mix."""
+        for strip in reversed(self.all):
+            for way, ahead in strip.sources():
+                way.source.lead = max(way.source.lead, ahead)
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def step_frames(self) -> int:
+        """Frames at once: large, where there are few channels."""
+        each = 4 * self.channels * (AHEAD + 2) * sum(2 if s.splits else 1 for s in self.all)
+        return max(STEPS[0], min(STEPS[1], MEMORY // each // 256 * 256))
+
+    def run(self, give: Give, *, threads: int | None = None, step: int | None = None, at: int = 0) -> None:
+        """Advance until `give` has had enough.
+
+        Args:
+            give: called with the next frames of every output; False ends it.
+            threads: how many; one for each core when not given.
+            step: frames at once.
+            at: frames of the mix that were given before.
+        """
+        crew = Crew(self, give, step or self.step_frames(), at)
+        count = (
+            threads
+            if threads is not None
+            else len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count()
+        )
+        crew.work(max(1, min(count or 1, len(self.all))))
+
+    def faults(self) -> list[str]:
+        """What went wrong in the sound, a sentence each."""
+        found = []
+        for strip in self.all:
+            found += [
+                f"{label} holds {n} samples that are not finite; they count as silence" for label, n in strip.notes.items()
+            ]
+            if strip.rack is None:
+                continue
+            for (address, _), meter in zip(strip.rack.slots, strip.rack.engine.meters(), strict=True):
+                if meter.faults:
+                    found.append(f"{strip.name}.{address} gave numbers that are not finite {meter.faults} times, and was reset")
+        return found
+
+
+def _with_fader(rack: Rack, fader: Effect) -> Rack:
+    """One rack of a channel's effects and its fader, which is cheaper than two."""
+    items: list[Effect | Serial | Parallel] = list(rack.effects)
+    made = fader.copy()
+    made._name = "fader"
+    while made._name in rack.addresses():
+        made._name += "_"
+    rack.effects = (*items, made)
+    return rack
+
+
+class Crew:
+    """Threads that bring strips forward as soon as what they hear is there."""
+
+    def __init__(self, mix: Mix, give: Give, step: int, at: int) -> None:
+        self.mix, self.give, self.step = mix, give, step
+        self.strips = mix.all
+        self.number = {id(s): i for i, s in enumerate(self.strips)}
+        n = len(self.strips)
+        self.steps = [at // step] * n  # steps that each has made
+        self.start = at
+        self.hears = [sorted({self.number[id(way.source)] for way, _ in s.sources()}) for s in self.strips]
+        self.heard_by: list[list[int]] = [[] for _ in range(n)]
+        for i, sources in enumerate(self.hears):
+            for source in sources:
+                self.heard_by[source].append(i)
+        self.sinks = [self.number[id(s)] for s in mix.outputs]
+        self.given = at
+        self.ready: list[tuple[int, int]] = []
+        self.queued = [False] * n
+        self.error: BaseException | None = None
+        self.over = self.giving = False
+        self.changed = threading.Condition()
+
+    def work(self, threads: int) -> None:
+        with self.changed:
+            for i in range(len(self.strips)):
+                self._look(i)
+        crew = [threading.Thread(target=self._run, name=f"mix {i}", daemon=True) for i in range(1, threads)]
+        for thread in crew:
+            thread.start()
+        try:
+            self._run()
+        except BaseException as error:
+            with self.changed:
+                self.error = self.error or error
+                self.over = True
+                self.changed.notify_all()
+        for thread in crew:
+            thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def _until(self, steps: int) -> int:
+        return self.start + steps * self.step
+
+    def _look(self, i: int) -> None:
+        """Queue a strip if it can be brought forward. With the lock held."""
+        if self.queued[i]:
+            return
+        k = self.steps[i]
+        if any(self.steps[s] <= k for s in self.hears[i]):
+            return
+        if any(self.steps[c] + AHEAD <= k for c in self.heard_by[i]):
+            return
+        if i in self.sinks and (self.given - self.start) // self.step + AHEAD <= k:
+            return
+        self.queued[i] = True
+        heapq.heappush(self.ready, (k, i))
+        self.changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self.changed:
+                while not self.over and not self.ready and not self._may_give():
+                    self.changed.wait()
+                if self.over:
+                    return
+                if self._may_give():
+                    self.giving = True
+                    task = None
+                else:
+                    task = heapq.heappop(self.ready)
+            try:
+                if task is None:
+                    self._give()
+                else:
+                    self._advance(*task)
+            except BaseException as error:
+                with self.changed:
+                    self.error = self.error or error
+                    self.over = True
+                    self.changed.notify_all()
+                return
+
+    def _may_give(self) -> bool:
+        if self.giving:
+            return False
+        k = (self.given - self.start) // self.step
+        return all(self.steps[i] > k for i in self.sinks)
+
+    def _give(self) -> None:
+        a, b = self.given, self.given + self.step
+        more = self.give([s.after.get(a, b) for s in self.mix.outputs])
+        with self.changed:
+            self.given, self.giving = b, False
+            self.over = self.over or not more
+            for i in set(self.sinks):
+                self._forget(i)
+                self._look(i)
+            self.changed.notify_all()
+
+    def _advance(self, k: int, i: int) -> None:
+        self.strips[i].advance(self._until(k + 1))
+        with self.changed:
+            self.steps[i] = k + 1
+            self.queued[i] = False
+            self._look(i)
+            for source in self.hears[i]:
+                self._forget(source)
+                self._look(source)
+            for c in self.heard_by[i]:
+                self._look(c)
+            if i in self.sinks and self._may_give():
+                self.changed.notify()
+
+    def _forget(self, i: int) -> None:
+        strip = self.strips[i]
+        taken: dict[int, int] = {}
+        for c in self.heard_by[i]:
+            for way, _ in self.strips[c].sources():
+                if way.source is strip:
+                    key = id(way.buffer)
+                    taken[key] = min(taken.get(key, way.at), way.at)
+        if i in self.sinks:
+            key = id(strip.after)
+            taken[key] = min(taken.get(key, self.given), self.given)
+        strip.forget(taken)

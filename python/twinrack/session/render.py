@@ -1,0 +1,173 @@
+"""A session to sound: as an array, or to files in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..audio import Audio
+from ..renderer import LONGEST_TAIL_S, SILENCE, TAIL_LIMIT_S
+from .media import Media
+from .mix import Mix
+from .timeline import Time
+
+if TYPE_CHECKING:
+    from .session import Session
+
+QUIET_S = 0.5  # so long below silence, and the tail has ended
+
+
+class End:
+    """Which frames of a mix are kept: from `start` to `end`, or until what still sounds has died away.
+
+    Args:
+        first, last: frames; `last` is None where the tail is followed.
+        sounds_until: frames in which silence does not end it.
+    """
+
+    def __init__(self, first: int, last: int | None, sounds_until: int, rate: float) -> None:
+        self.first, self.last = first, last
+        self.until, self.rate = sounds_until, rate
+        self.at = 0  # frames seen
+        self.loud = sounds_until  # where the sound ended that is known to be loud
+        self.limit = sounds_until + int(TAIL_LIMIT_S * rate)
+        self._held: list[list[Audio]] = []
+
+    def take(self, blocks: list[Audio]) -> tuple[list[Audio] | None, bool]:
+        """The blocks, the first of them the mix, cut to what is known to belong; and whether more can come."""
+        a, b = self.at, self.at + blocks[0].shape[1]
+        self.at = b
+        if self.last is not None:
+            begin, end = max(a, self.first), min(b, self.last)
+            cut = [y[:, begin - a : end - a] for y in blocks] if end > begin else None
+            return cut, b < self.last
+        self._held.append(blocks)
+        over = False
+        if b > self.until:
+            louds = np.flatnonzero(np.max(np.abs(blocks[0]), axis=0) > SILENCE) + a
+            marks = np.concatenate([[self.loud - 1], louds[louds >= self.until], [b]])
+            pauses = np.flatnonzero(np.diff(marks) > QUIET_S * self.rate)
+            over = pauses.size > 0
+            self.loud = int(marks[pauses[0] if over else len(marks) - 2]) + 1
+            if self.loud >= self.limit:
+                self.loud, over = self.limit, True
+        keep = self.loud if over or b > self.until else b
+        return self._release(keep), not over
+
+    def _release(self, until: int) -> list[Audio] | None:
+        joined = [np.concatenate([blocks[i] for blocks in self._held], axis=1) for i in range(len(self._held[0]))]
+        a = self.at - joined[0].shape[1]
+        ready = [y[:, max(self.first - a, 0) : max(until - a, 0)] for y in joined]
+        self._held = [[y[:, max(until - a, 0) :] for y in joined]]
+        return ready if ready[0].shape[1] else None
+
+
+def bounds(session: Session, mix: Mix, start: Time | None, end: Time | None, tail: str | float | None) -> End:
+    """What of the session is wanted.
+
+    Raises:
+        ValueError: it begins after it ends, or a tail that is none.
+    """
+    timeline = session.timeline
+    first = 0 if start is None else timeline.frames(start, "start")
+    last: int | None
+    if end is not None:
+        last = timeline.frames(end, "end")
+    elif tail is None:
+        last = mix.end
+    elif isinstance(tail, str):
+        if tail != "auto":
+            raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
+        last = None
+    else:
+        if not 0 <= float(tail) <= LONGEST_TAIL_S:
+            raise ValueError(f"tail = {tail:g} s is outside 0 to {LONGEST_TAIL_S:g}")
+        last = mix.end + round(float(tail) * session.sample_rate)
+    if not 0 <= first < (mix.end if last is None else last):
+        raise ValueError(
+            f"nothing is left from {first / session.sample_rate:.3f} s on; the session ends before, or start is wrong"
+        )
+    return End(first, last, mix.end, session.sample_rate)
+
+
+@contextmanager
+def opened(session: Session, outputs: list[str] | None = None, **settings: bool) -> Iterator[Mix]:
+    """A session's strips, with its recordings."""
+    with Media(session.sample_rate) as media:
+        yield Mix(session, media, outputs, **settings)
+
+
+def _collect(session: Session, mix: Mix, end: End, threads: int | None, step: int | None) -> list[Audio]:
+    parts: list[list[Audio]] = []
+
+    def give(blocks: list[Audio]) -> bool:
+        ready, more = end.take(blocks)
+        if ready is not None:
+            parts.append(ready)
+        return more
+
+    mix.run(give, threads=threads, step=step)
+    for sentence in mix.faults():
+        import warnings
+
+        warnings.warn(sentence, RuntimeWarning, stacklevel=4)
+    nothing = np.zeros((session.width, 0), np.float32)
+    return [np.concatenate([nothing, *(p[i] for p in parts)], axis=1) for i in range(len(mix.outputs))]
+
+
+def render(
+    session: Session,
+    *,
+    start: Time | None = None,
+    end: Time | None = None,
+    tail: str | float | None = None,
+    channel: str = "master",
+    threads: int | None = None,
+    step: int | None = None,
+) -> Audio:
+    """The mix, from silence.
+
+    Args:
+        start, end: of the stretch that is wanted; it is cut out of the whole mix, with what sounds on from before.
+        tail: None ends with the last clip (or the session's end); "auto" when what still sounds has fallen below -140 dBFS, at
+            most 120 s later; a number so many seconds later. `end` comes before it.
+        channel: whose sound, after the fader.
+        threads: how many; the result does not depend on it.
+        step: frames at once; nor on this.
+
+    Returns:
+        (width, frames) float32.
+
+    Raises:
+        FileNotFoundError, ValueError: one sentence: a missing recording, a circle, an effect that does not fit.
+    """
+    with opened(session, [session[channel].name]) as mix:
+        return _collect(session, mix, bounds(session, mix, start, end, tail), threads, step)[0]
+
+
+def stems(
+    session: Session,
+    *,
+    start: Time | None = None,
+    end: Time | None = None,
+    tail: str | float | None = None,
+    through_master: bool = True,
+    threads: int | None = None,
+    step: int | None = None,
+) -> dict[str, Audio]:
+    """What each channel that goes to the master adds to the mix, by the channel's name.
+
+    Args:
+        start, end, tail, threads, step: as in `render`.
+        through_master: each goes through a copy of the master's rack and fader, so that their sum is the mix where the master
+            is linear (gain, equaliser, reverb; not a compressor or limiter).
+
+    Returns:
+        (width, frames) float32 each, all of the mix's length.
+    """
+    with opened(session, stems=True, dry_stems=not through_master) as mix:
+        found = _collect(session, mix, bounds(session, mix, start, end, tail), threads, step)
+        return dict(zip(mix.stem_names, found[1:], strict=True))

@@ -1,0 +1,323 @@
+"""A session: tracks, groups, returns and a master, what goes from where to where, and when."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import _engine
+from ..audio import Audio, check_rate
+from ..card import Value
+from ..effect import unknown
+from .channel import Channel, Kind, check_name
+from .timeline import Tempo, Time, Timeline
+
+MASTER = "master"
+MAX_CHANNELS = 4096
+
+
+class Session:
+    """A mix: channels with clips, racks, faders and sends, on one timeline.
+
+    Args:
+        name: for people and files.
+        sample_rate: Hz; recordings of other rates are resampled.
+        width: number of audio channels of every channel, 1 to 16.
+        tempo: the tempo map; points of (beat, beats a minute).
+        end: where it ends; without it, with the last clip.
+        metadata: title, artist, album, date, genre, comment, copyright, software, tracknumber: written into rendered files.
+
+    `session["vocals"]` is a channel; `session.master` the last one. Delays that effects bring with them are compensated
+    everywhere, in sends and sidechains too, so no channel is late because another one's limiter looks ahead.
+    """
+
+    def __init__(
+        self,
+        name: str = "session",
+        sample_rate: float = 48000.0,
+        *,
+        width: int = 2,
+        tempo: Iterable[Tempo | tuple[float, float]] = (Tempo(0.0, 120.0),),
+        end: Time | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.sample_rate = check_rate(sample_rate)
+        if not isinstance(width, int) or not 1 <= width <= _engine.MAX_CHANNELS:
+            raise ValueError(f"width = {width!r}; a whole number from 1 to {_engine.MAX_CHANNELS} audio channels is possible")
+        self.width = width
+        self.tempo = tuple(t if isinstance(t, Tempo) else Tempo(*t) for t in tempo)
+        self.end = end
+        self.metadata = dict(metadata or {})
+        self.provenance: dict[str, Any] = {}
+        self.path: Path | None = None  # where it was loaded from
+        self._channels: dict[str, Channel] = {}
+        self.master = Channel(MASTER, "master", output=None)
+        self.timeline  # noqa: B018 - refuses a wrong tempo map
+
+    # --- structure ---------------------------------------------------------------------------------------------------
+
+    @property
+    def timeline(self) -> Timeline:
+        """Converts seconds, beats and clock times to frames."""
+        return Timeline(self.sample_rate, self.tempo)
+
+    def add(self, channel: Channel) -> Channel:
+        """Add a channel that was made apart."""
+        if channel.name == MASTER or channel.name in self._channels:
+            raise ValueError(f"there is already a channel {channel.name!r}; names in a session differ")
+        if len(self._channels) >= MAX_CHANNELS:
+            raise ValueError(f"a session has at most {MAX_CHANNELS} channels")
+        self._channels[channel.name] = channel
+        return channel
+
+    def _made(self, name: str, kind: Kind, settings: dict[str, Any]) -> Channel:
+        return self.add(Channel(name, kind, **settings))
+
+    def add_track(self, name: str, **settings: Any) -> Channel:
+        """A channel for clips; `settings` as in `Channel`."""
+        return self._made(name, "track", settings)
+
+    def add_group(self, name: str, **settings: Any) -> Channel:
+        """A channel that others go into; `settings` as in `Channel`."""
+        return self._made(name, "group", settings)
+
+    def add_return(self, name: str, **settings: Any) -> Channel:
+        """A channel that others send to, such as a reverb; `settings` as in `Channel`."""
+        return self._made(name, "return", settings)
+
+    def remove(self, name: str) -> Channel:
+        """Take a channel out, with the sends to it; what went into it goes where it went."""
+        channel = self[name]
+        if channel is self.master:
+            raise ValueError("the master stays; remove its effects instead")
+        del self._channels[name]
+        for other in self.channels.values():
+            other.sends = [s for s in other.sends if s.to != name]
+            for address in [a for a in other.automation if a.startswith(f"sends.{name}.")]:
+                del other.automation[address]
+            if other.output == name:
+                other.output = channel.output
+        return channel
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a channel another name, everywhere."""
+        channel = self[name]
+        if channel is self.master or to in self.channels:
+            raise ValueError(f"{name!r} cannot be called {to!r}: the master keeps its name, and names differ")
+        check_name(to)
+        self._channels = {to if n == name else n: c for n, c in self._channels.items()}
+        channel.name = to
+        for other in self.channels.values():
+            other.output = to if other.output == name else other.output
+            other.keys = {
+                k: (to if source == name else source, tap)
+                for k, (source, tap) in {**{k: (k, "post") for k in other.rack.sidechains if k == name}, **other.keys}.items()
+            }
+            for send in other.sends:
+                send.to = to if send.to == name else send.to
+            old, new = f"sends.{name}.", f"sends.{to}."
+            other.automation = {
+                new + a.removeprefix(old) if a.startswith(old) else a: points for a, points in other.automation.items()
+            }
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """All channels by name, in the order in which they are added up; the master is the last."""
+        return {**self._channels, MASTER: self.master}
+
+    def __getitem__(self, name: str) -> Channel:
+        found = self.channels.get(name)
+        if found is None:
+            raise KeyError(unknown(name, list(self.channels), f"session {self.name!r}").replace("parameter", "channel"))
+        return found
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(self.channels.values())
+
+    def __len__(self) -> int:
+        return len(self._channels) + 1
+
+    def listens_to(self, channel: Channel) -> dict[str, tuple[str, str]]:
+        """For each sidechain input of a channel's rack: the channel it listens to, and before or after its fader."""
+        return {key: channel.keys.get(key, (key, "post")) for key in channel.rack.sidechains}
+
+    def order(self) -> list[Channel]:
+        """The channels so that each comes after all that it hears.
+
+        Raises:
+            ValueError: a channel that is named is not there, or the sound would go in a circle; names the whole path.
+        """
+        channels = self.channels
+        hears: dict[str, list[str]] = {name: [] for name in channels}
+
+        def there(name: str, what: str) -> str:
+            if name not in channels:
+                raise ValueError(unknown(name, list(channels), what).replace("parameter", "channel"))
+            return name
+
+        for channel in channels.values():
+            if channel.output is not None:
+                if channel is self.master:
+                    raise ValueError("the master goes to no other channel; set its output to None")
+                hears[there(channel.output, f"output of {channel.name}")].append(channel.name)
+            for send in channel.sends:
+                hears[there(send.to, f"a send of {channel.name}")].append(channel.name)
+            for key, (source, _) in self.listens_to(channel).items():
+                hears[channel.name].append(there(source, f"sidechain {key!r} of {channel.name}"))
+        return [channels[name] for name in _in_order(hears)]
+
+    def audible(self) -> set[tuple[str, str]]:
+        """Which ways (from, to) are open when something is soloed; empty when nothing is.
+
+        Open is what leaves a soloed channel or a member of a soloed group, and all after these; and what goes into a soloed
+        channel.
+        """
+        channels = self.channels
+        soloed = {c.name for c in channels.values() if c.solo}
+        if not soloed:
+            return set()
+        ways = {(c.name, c.output) for c in channels.values() if c.output is not None}
+        outputs = dict(ways)
+        ways |= {(c.name, s.to) for c in channels.values() for s in c.sends}
+        members = set()
+        for name in channels:
+            at: str | None = name
+            while at is not None and at not in soloed:
+                at = outputs.get(at)
+            if at is not None:
+                members.add(name)
+        after = _closure(members, ways)
+        before = _closure(soloed, {(b, a) for a, b in ways})
+        return {(a, b) for a, b in ways if a in after or b in before}
+
+    # --- values ------------------------------------------------------------------------------------------------------
+
+    def addresses(self) -> list[str]:
+        """Addresses of all values: "vocals.gain_db", "vocals.compressor.ratio", "vocals.sends.plate.gain_db"."""
+        return [
+            ".".join(part for part in (channel.name, place, name) if part)
+            for channel in self
+            for place, effect in channel.effects()
+            for name in effect.card.addresses
+        ]
+
+    def split(self, address: str) -> tuple[Channel, str]:
+        """The channel of an address, and the rest of it."""
+        name, _, rest = address.partition(".")
+        if name not in self.channels:
+            raise ValueError(unknown(name, list(self.channels), f"session {self.name!r}").replace("parameter", "channel"))
+        return self[name], rest
+
+    def get(self, address: str) -> Value:
+        """The value at an address."""
+        channel, rest = self.split(address)
+        return channel.get(rest)
+
+    def set(self, address: str, value: object) -> None:
+        """Set the value at an address."""
+        channel, rest = self.split(address)
+        channel.set(rest, value)
+
+    def automate(self, address: str, points: Iterable[Any]) -> None:
+        """Let the value at an address follow breakpoints (see `Channel.automate`)."""
+        channel, rest = self.split(address)
+        channel.automate(rest, points)
+
+    # --- sound -------------------------------------------------------------------------------------------------------
+
+    def render(self, **settings: Any) -> Audio:
+        """The mix as an array, (width, frames) float32; `settings` as in `render.render`: threads, tail, start, end, …"""
+        from .render import render
+
+        return render(self, **settings)
+
+    def stems(self, **settings: Any) -> dict[str, Audio]:
+        """What each channel that goes to the master adds to the mix, by name; see `render.stems`."""
+        from .render import stems
+
+        return stems(self, **settings)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], *, collect: bool = False) -> None:
+        """Write `*.session.json`; with `collect`, recordings that lie elsewhere are copied beside it. See `file.save`."""
+        from .file import save
+
+        save(self, path, collect=collect)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], *, media: Iterable[str | os.PathLike[str]] = ()) -> Session:
+        """Read `*.session.json`; see `file.load`."""
+        from .file import load
+
+        found: Session = load(path, media=media)
+        return found
+
+    def copy(self) -> Session:
+        """The same session, sharing only recordings."""
+        made = Session(
+            self.name, self.sample_rate, width=self.width, tempo=self.tempo, end=self.end, metadata=self.metadata
+        )  # fmt: skip
+        made._channels = {name: channel.copy() for name, channel in self._channels.items()}
+        made.master, made.path, made.provenance = self.master.copy(), self.path, dict(self.provenance)
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Session):
+            return NotImplemented
+        names = ("sample_rate", "width", "tempo", "end", "metadata", "channels")
+        same_order = list(self._channels) == list(other._channels)
+        return same_order and all(getattr(self, n) == getattr(other, n) for n in names)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        lines = [f"Session {self.name!r}, {self.sample_rate:g} Hz, {self.width} audio channels"]
+        for c in self:
+            sends = "".join(f", {s.gain_db:+.1f} dB to {s.to}" for s in c.sends)
+            effects = ", ".join(c.rack.addresses()) or "no effects"
+            marks = "".join(f", {mark}" for mark in ("mute", "solo") if getattr(c, mark))
+            where = "" if c.output is None else f" → {c.output}"
+            lines.append(f"  {c.kind:<6} {c.name:<16} {c.gain_db:+6.1f} dB, pan {c.pan:+.2f}{marks}; {effects}{sends}{where}")
+        return "\n".join(lines)
+
+
+def _in_order(hears: Mapping[str, list[str]]) -> list[str]:
+    """Names so that each comes after all that it hears.
+
+    Raises:
+        ValueError: there is a circle; names its path.
+    """
+    found: dict[str, None] = {}
+    for name in hears:
+        path: dict[str, Iterator[str]] = {} if name in found else {name: iter(hears[name])}
+        while path:
+            at = next(reversed(path))
+            source = next(path[at], None)
+            if source is None:
+                found[at] = None
+                del path[at]
+            elif source in path:
+                names = list(path)
+                circle = [source, *reversed(names[names.index(source) :])]
+                raise ValueError(f"the sound would go in a circle: {' → '.join(circle)}; take one of these ways out")
+            elif source not in found:
+                path[source] = iter(hears[source])
+    return list(found)
+
+
+def _closure(names: set[str], ways: set[tuple[str, str]]) -> set[str]:
+    """These and all that can be reached from them."""
+    to: dict[str, list[str]] = {}
+    for a, b in ways:
+        to.setdefault(a, []).append(b)
+    found, stack = set(names), list(names)
+    while stack:
+        for b in to.get(stack.pop(), ()):
+            if b not in found:
+                found.add(b)
+                stack.append(b)
+    return found

@@ -1,0 +1,221 @@
+"""One channel while it is rendered: what comes in, through the rack and the fader, step by step.
+
+Nothing is ever late: a rack that holds the sound back is fed ahead of time and what it gives at first is dropped. So a channel
+must be computed further ahead than the mix, by what the racks after it hold back (`lead`), and all channels are in time with
+each other, to the sample, whatever stands in them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _engine
+from ..audio import Audio
+from ..rack import Rack
+from ..renderer import in_step
+from .automation import Lane
+from .channel import Channel, Send
+from .clip import Placed
+
+TICK_FRAMES: int = _engine.TICK_FRAMES
+
+
+class Buffer:
+    """What a channel has given and others have not yet taken."""
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+        self.parts: deque[tuple[int, Audio]] = deque()
+        self.end = 0
+        self._lock = threading.Lock()
+
+    def put(self, x: Audio) -> None:
+        with self._lock:
+            if x.shape[1]:
+                self.parts.append((self.end, x))
+                self.end += x.shape[1]
+
+    def get(self, a: int, b: int) -> Audio:
+        """Frames a to b; before 0 there is silence. Not to be written to."""
+        with self._lock:
+            parts = [(first, x) for first, x in self.parts if first < b and first + x.shape[1] > a]
+        if len(parts) == 1 and a >= 0:
+            first, x = parts[0]
+            return x[:, a - first : b - first]
+        y = np.zeros((self.channels, b - a), np.float32)
+        for first, x in parts:
+            begin, end = max(a, first), min(b, first + x.shape[1])
+            y[:, begin - a : end - a] = x[:, begin - first : end - first]
+        return y
+
+    def forget(self, until: int) -> None:
+        with self._lock:
+            while self.parts and self.parts[0][0] + self.parts[0][1].shape[1] <= until:
+                self.parts.popleft()
+
+
+class Chain:
+    """A rack, or a fader, that runs along the timeline: in time, with its automation."""
+
+    def __init__(self, rack: Rack, rate: float, channels: int, lanes: Sequence[tuple[int, Lane]]) -> None:
+        self.engine, self._works = rack._new_engine(rate, channels)
+        self.latency: int = self.engine.latency
+        self.fed = 0  # frames that went in
+        self._skip = self.latency
+        self._lanes = list(lanes)
+        self._last: dict[int, float] = {}
+        self.slots = [(address, len(effect.card.addresses)) for address, effect in rack.addresses().items()]
+
+    def run(self, x: Audio, keys: list[Audio]) -> Audio:
+        """The next frames; at first fewer come out, by the latency."""
+        if self._lanes:
+            self._automate(x.shape[1])
+        y = in_step(self.engine, self._works, x, keys)
+        self.fed += x.shape[1]
+        if self._skip:
+            dropped = min(self._skip, y.shape[1])
+            self._skip -= dropped
+            y = y[:, dropped:]
+        return y
+
+    def _automate(self, frames: int) -> None:
+        """Give the engine the curves of the ticks that begin in this step, where they move."""
+        first = -(-self.fed // TICK_FRAMES)
+        ticks = -(-(self.fed + frames) // TICK_FRAMES) - first
+        rows, curves = [], []
+        if ticks > 0:
+            for index, lane in self._lanes:
+                curve = lane.curve(first, ticks)
+                steady = bool((curve == curve[0]).all())
+                if not steady or self._last.get(index) != float(curve[0]):
+                    rows.append(index)
+                    curves.append(curve)
+                self._last[index] = float(curve[-1])
+        stacked = np.stack(curves) if curves else np.zeros((0, 0), np.float32)
+        self.engine.automate(rows, stacked, first)
+
+
+@dataclass
+class Way:
+    """How one channel's sound comes to another: straight, or through the fader of a send."""
+
+    source: Strip
+    before_fader: bool = False
+    send: Chain | None = None
+    at: int = 0  # frames of the source that were taken
+
+    @property
+    def buffer(self) -> Buffer:
+        return self.source.before if self.before_fader else self.source.after
+
+    def take(self, until: int) -> Audio:
+        """The next frames of the source, up to frame `until`."""
+        x = self.buffer.get(self.at, until)
+        self.at = until
+        return x if self.send is None else self.send.run(np.ascontiguousarray(x), [])
+
+
+@dataclass(eq=False)
+class Strip:
+    """A channel at work. `goal` frames are wanted from it at each step; see the top of the file."""
+
+    name: str
+    channels: int
+    clips: list[Placed] = field(default_factory=list)
+    ways: list[Way] = field(default_factory=list)
+    keys: list[Way] = field(default_factory=list)
+    signs: npt.NDArray[np.float32] | None = None
+    delay: int = 0
+    rack: Chain | None = None  # where somebody listens before the fader; else the fader is in it too
+    fader: Chain | None = None
+    splits: bool = False  # somebody listens before the fader
+    lead: int = 0
+    replay: Callable[[int, int], Audio] | None = None  # what stands for all before the fader
+    record: Callable[[Audio], None] | None = None  # is given what comes out before the fader
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.before, self.after = Buffer(self.channels), Buffer(self.channels)
+        self.done = 0  # frames that came out
+        self._heard = 0  # frames of the input that were made
+
+    @property
+    def latency(self) -> int:
+        return 0 if self.rack is None else self.rack.latency
+
+    def sources(self) -> list[tuple[Way, int]]:
+        """What it hears, and by how much further than itself."""
+        ahead = self.lead + self.latency
+        return [(way, ahead - self.delay) for way in self.ways] + [(way, ahead) for way in self.keys]
+
+    def advance(self, until: int) -> None:
+        """Bring the output to frame `until` (of the mix) and the lead."""
+        until += self.lead
+        if until <= self.done:
+            return
+        if self.replay is not None:
+            x = self.replay(self.done, until)
+        else:
+            x = self._input(self._heard, until + self.latency)
+            if self.rack is not None:
+                first = until + self.latency
+                keys = [np.ascontiguousarray(way.take(first)) for way in self.keys]
+                x = self.rack.run(np.ascontiguousarray(x), keys)
+        if self.record is not None:
+            self.record(x)
+        if self.splits:
+            self.before.put(x)
+        if self.fader is not None:
+            x = self.fader.run(np.ascontiguousarray(x), [])
+        self.after.put(x)
+        self.done = until
+
+    def _input(self, a: int, b: int) -> Audio:
+        """What comes in at frames a to b."""
+        self._heard = b
+        if len(self.ways) == 1 and not self.clips and self.signs is None and self.delay == 0:
+            return self.ways[0].take(b)
+        x = np.zeros((self.channels, b - a), np.float32)
+        for clip in self.clips:
+            clip.add_to(x, a - self.delay)
+        if self.clips and not np.isfinite(np.add.reduce(x, axis=None)):
+            bad = ~np.isfinite(x)
+            if bad.any():
+                for clip in self.clips:
+                    if clip.start + self.delay < b and clip.end + self.delay > a:
+                        self.notes[clip.clip.label] = self.notes.get(clip.clip.label, 0) + int(bad.sum())
+                        break
+                x[bad] = 0.0
+        for way in self.ways:
+            y = way.take(max(b - self.delay, way.at))
+            n = min(y.shape[1], b - a)  # fewer at first where it is delayed, more where it is to come earlier
+            x[:, b - a - n :] += y[:, y.shape[1] - n :]
+        if self.signs is not None:
+            x *= self.signs
+        return x
+
+    def forget(self, taken: Mapping[int, int]) -> None:
+        """Let go of what everyone has taken; `taken` by the buffer's id."""
+        for buffer in (self.before, self.after):
+            buffer.forget(taken.get(id(buffer), buffer.end))
+
+
+def fader_rack(channel: Channel | Send) -> Rack:
+    """A rack that holds a copy of a fader alone."""
+    return Rack([channel.fader.copy()])
+
+
+def signs_of(channel: Channel, channels: int) -> npt.NDArray[np.float32] | None:
+    """Factors by audio channel, (channels, 1), for the polarity."""
+    if channel.polarity == "normal":
+        return None
+    left, right = channel.polarity != "invert_right", channel.polarity != "invert_left"
+    signs: Any = [-1.0 if (left if c % 2 == 0 else right) else 1.0 for c in range(channels)]
+    return np.array(signs, np.float32)[:, None]
