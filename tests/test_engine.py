@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import twinrack as tr
-from support import CARD_IDS, blocks_of, error_db, music, random_effect
+from support import CARD_IDS, blocks_of, error_db, music, random_effect, random_values
 
 RATES = (8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
 
@@ -97,6 +97,28 @@ def test_a_polarity_ends_exactly_there():
     rack["gain"].polarity = "invert"
     y = rack.process(x[:, 1000:])
     assert np.array_equal(y[:, 2000:], -x[:, 3000:])
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_block_size_with_any_values_set_while_it_sounds(card):
+    """What was set is turned to over many ticks, by glides or by the effect itself, and stands when it is there."""
+
+    def play(seed: int, cut: int) -> np.ndarray:
+        rng, apart = np.random.default_rng([seed, 5]), (501, 1201)[seed % 2]
+        effect = random_effect(tr.CARDS[card], rng, "expected")
+        rack = tr.Rack([effect])
+        rack.prepare(48000, 2)
+        parts = []
+        for part in blocks_of(music(2, 12000, 48000, seed), apart):
+            for name, value in random_values(effect.card, rng).items():
+                p = effect.card.addresses[name]
+                if rng.random() < 0.2 and not p.rebuilds and not (p.kind == "continuous" and name == effect.card.latency):
+                    effect.set(name, value)
+            parts += [rack.process(np.ascontiguousarray(b)) for b in blocks_of(part, cut)]
+        return np.concatenate(parts, axis=1)
+
+    for seed in range(8):
+        assert np.array_equal(play(seed, 2000), play(seed, 100))
 
 
 @pytest.mark.parametrize("card", CARD_IDS)

@@ -46,6 +46,9 @@ class SvfCascade {
 
   void reset() noexcept TR_RT {
     for (auto& state : states_) state = GroupState{};
+    arrive();
+  }
+  void arrive() noexcept TR_RT {
     from_ = to_;
     ramping_ = false;
   }

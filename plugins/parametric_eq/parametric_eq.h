@@ -35,6 +35,7 @@ struct ParametricEQ {
     wanted_ = layout_of(v);
     if (!(wanted_ == layout_) && faded_ >= fade_frames) {
       layout_ = wanted_;
+      filters_[now_].arrive();  // nothing tunes it any more
       now_ = 1 - now_;
       filters_[now_].clear();
       faded_ = 0;
