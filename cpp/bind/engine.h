@@ -23,11 +23,15 @@ class Engine {
   Array process(const Array& x, const std::vector<Array>& keys);
   void automate(std::vector<int> parameters, const Array& curves, std::int64_t first_tick);
   Array trace() const;
+  pybind11::bytes save_state();
+  void load_state(const pybind11::bytes& state);
 
   Rack& rack() { return *rack_; }
   std::shared_ptr<Rack> shared() { return rack_; }
 
  private:
+  void expect_alone() const;
+
   std::shared_ptr<Rack> rack_;
   std::mutex mutex_;
 };

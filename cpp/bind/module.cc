@@ -70,6 +70,29 @@ Array Engine::trace() const {
   return y;
 }
 
+py::bytes Engine::save_state() {
+  std::string state;
+  {
+    const py::gil_scoped_release release;
+    const std::lock_guard lock(mutex_);
+    expect_alone();
+    state = rack_->save_state();
+  }
+  return {state};
+}
+
+void Engine::load_state(const py::bytes& state) {
+  const std::string_view bytes = state;
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(mutex_);
+  expect_alone();
+  rack_->load_state(bytes);
+}
+
+void Engine::expect_alone() const {
+  if (rack_.use_count() > 1) throw std::runtime_error("the rack plays live; stop the stream before its state is kept");
+}
+
 namespace {
 
 py::dict layout(double sample_rate) {
@@ -206,6 +229,8 @@ void bind_engine(py::module_& m) {
       .def("automate", &Engine::automate, py::arg("parameters"), py::arg("curves"), py::arg("first_tick") = 0)
       .def("enable_trace", [](Engine& e, std::int64_t ticks) { e.rack().enable_trace(ticks); })
       .def("trace", &Engine::trace)
+      .def("save_state", &Engine::save_state)
+      .def("load_state", &Engine::load_state, py::arg("state"))
       .def("stay_awake", [](Engine& e) { e.rack().stay_awake(); })
       .def_property_readonly("slept", [](Engine& e) { return e.rack().slept(); })
       .def_property_readonly("latency", [](Engine& e) { return e.rack().latency(); })

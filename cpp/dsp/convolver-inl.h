@@ -26,6 +26,7 @@
 #include "dsp/fft-inl.h"
 #include "dsp/lane-inl.h"
 #include "rt/block.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -111,6 +112,12 @@ class Convolver {
       }
     }
     for (const Head& h : heads_) direct(h, y[h.to], frames);
+  }
+
+  void state(StateWalk& walk) {
+    walk.within(at_, 0, ring_ - 1);
+    walk(input_, recent_);
+    for (Level& level : levels_) level.state(walk, ring_);
   }
 
  private:
@@ -222,6 +229,16 @@ class Convolver {
       }
       const std::size_t until = slices_[static_cast<std::size_t>(which)];
       while (done_ < until) run(units_[done_++], input, ring);
+    }
+
+    void state(StateWalk& walk, int ring) {
+      walk(work_, heard_, now_, next_, has_now_, has_next_);
+      walk.within(done_, 0, units_.size());
+      walk.within(newest_, 0, parts_ - 1);
+      walk.within(valid_, 0, parts_ + 1);
+      int block = begins_ / part_;
+      walk.within(block, 0, ring / part_ - 1);
+      begins_ = block * part_;
     }
 
    private:

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rt/realtime.h"
+#include "rt/state.h"
 
 namespace twinrack {
 
@@ -63,6 +64,11 @@ class DelayLine {
   const float* coming(int age) const noexcept TR_RT {
     const int at = at_ - age;
     return memory_.data() + (at < 0 ? at + size_ : at);
+  }
+
+  void state(StateWalk& walk) {
+    walk(memory_);
+    walk.within(at_, 0, std::max(size_ - 1, 0));
   }
 
  private:

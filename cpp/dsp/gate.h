@@ -4,12 +4,14 @@
 #include <cstdint>
 
 #include "rt/realtime.h"
+#include "rt/state.h"
 
 namespace twinrack {
 
 struct GateState {
   bool open = false;
   int since = 0;  // frames since the level was last above
+  void state(StateWalk& walk) { walk(open, since); }
 };
 
 // `above`: the level is at or above the upper threshold, or, while open, the lower one.

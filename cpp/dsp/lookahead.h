@@ -36,6 +36,8 @@ class Lookahead {
     return line.written(frames, frames_);
   }
 
+  void state(StateWalk& walk) { walk(lines_); }
+
  private:
   std::vector<DelayLine> lines_;
   int frames_ = 0;

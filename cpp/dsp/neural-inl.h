@@ -25,6 +25,7 @@
 #include "dsp/neural_plan.h"
 #include "dsp/shapes-inl.h"
 #include "hwy/aligned_allocator.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -57,6 +58,8 @@ class Numbers {  // aligned, zero at first
     if (count_ > 0) std::memcpy(data_.get(), other.data_.get(), sizeof(float) * count_);
   }
 
+  void state(StateWalk& walk) { walk.bytes(data(), sizeof(float) * count_); }
+
  private:
   static constexpr std::size_t most = std::size_t{1} << 26;
   hwy::AlignedFreeUniquePtr<float[]> data_;
@@ -79,6 +82,8 @@ class Rows {
   int stride() const noexcept TR_RT { return stride_; }
   int size() const noexcept { return static_cast<int>(mask_) + 1; }
   void copy(const Rows& other) noexcept TR_RT { numbers_.copy(other.numbers_); }
+
+  void state(StateWalk& walk) { walk(numbers_); }
 
  private:
   Numbers numbers_;
@@ -254,6 +259,7 @@ struct State {
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].copy(other.rows[i]);
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i].copy(other.numbers[i]);
   }
+  void state(StateWalk& walk) { walk(rows, numbers, t); }
 };
 
 class Chain {
@@ -690,6 +696,11 @@ class Network {
       }
     }
     std::fill(y + n, y + frames, answer_);
+  }
+
+  void state(StateWalk& walk) {
+    walk(states_, settled_, answer_, change_);
+    walk.within(silent_frames_, 0, 1 << 21);
   }
 
  private:

@@ -22,6 +22,7 @@
 #include "dsp/halfband.h"
 #include "dsp/lane-inl.h"
 #include "rt/block.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -100,6 +101,8 @@ class Oversampler {
     std::memcpy(x, channel.out.data(), sizeof(float) * static_cast<std::size_t>(frames));
   }
 
+  void state(StateWalk& walk) { walk(channels_); }
+
  private:
   using D = Tag<float>;
   using V = Vec<float>;
@@ -111,6 +114,7 @@ class Oversampler {
     std::array<Lines, halfband_stages> up, down;
     std::vector<float> out;
     States up_states{}, down_states{};
+    void state(StateWalk& walk) { walk(up, down, up_states, down_states); }
   };
 
   template <class Shape>

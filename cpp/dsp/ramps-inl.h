@@ -10,6 +10,7 @@
 #include <array>
 
 #include "dsp/lane-inl.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -67,6 +68,11 @@ class Ramps {
     Vectors all;
     for (std::size_t i = 0; i < count; ++i) all.at[i] = vector(i, n);
     return all;
+  }
+
+  void state(StateWalk& walk) {
+    walk(from_, to_, moving_);
+    walk.within(frame_, 0, tick_frames);
   }
 
  private:

@@ -168,6 +168,8 @@ class Linked {
     return channels_;
   }
 
+  void state(StateWalk& walk) { walk.within(detectors_, 1, channels_); }
+
  private:
   int channels_ = 0, detectors_ = 1;
   bool broken_ = false;  // what was heard is not a number

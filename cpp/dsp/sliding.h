@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rt/realtime.h"
+#include "rt/state.h"
 
 namespace twinrack {
 
@@ -74,6 +75,12 @@ class SlidingMax {
     float most = prefix_;
     for (const float x : suffix_) most = std::max(most, x);
     return most <= level;
+  }
+
+  void state(StateWalk& walk) {
+    walk(suffix_, prefix_, middle_);
+    walk.within(now_, 0, chunks_ - 1);
+    walk.within(filled_, 0, chunk - 1);
   }
 
  private:
@@ -165,6 +172,11 @@ class SlidingMean {
   void end(const Piece& piece, int frames) noexcept TR_RT {
     sum_ = piece.sum_;
     at_ = at_ + frames == size() ? 0 : at_ + frames;
+  }
+
+  void state(StateWalk& walk) {
+    walk(ring_, sum_);
+    walk.within(at_, 0, size() - 1);
   }
 
  private:

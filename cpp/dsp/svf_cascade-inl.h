@@ -23,6 +23,7 @@
 
 #include "dsp/svf-inl.h"
 #include "dsp/svf_design.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -100,6 +101,12 @@ class SvfCascade {
     }
     for (auto& state : states_) state = GroupState{};
     return true;
+  }
+
+  void state(StateWalk& walk) {
+    walk(from_, to_, states_, ramping_);
+    walk.within(frame_, 0, tick_frames);
+    walk.within(count_, 0, max_sections);
   }
 
  private:

@@ -16,6 +16,7 @@
 #include "dsp/svf-inl.h"
 #include "dsp/svf_design.h"
 #include "rt/block.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -87,6 +88,11 @@ class SvfPairs {
     }
     std::fill(states_.begin(), states_.end(), silence());
     return true;
+  }
+
+  void state(StateWalk& walk) {
+    walk(from_, to_, steady_, states_, tuned_);
+    walk.within(frame_, 0, tick_frames);
   }
 
  private:

@@ -62,6 +62,8 @@ class SwitchedCut {
     return on_ ? SideBlock{to_.data(), key.channels, key.silent} : key;
   }
 
+  void state(StateWalk& walk) { walk(filter_); }
+
  private:
   double rate_ = 0;
   bool on_ = false;

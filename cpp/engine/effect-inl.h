@@ -50,6 +50,9 @@ struct EffectWrapper {
   static void rest(void* self, int frames) noexcept TR_RT {
     if constexpr (requires(E& e) { e.rest(0); }) of(self).rest(frames);
   }
+  static void state(void* self, StateWalk& walk) {
+    if constexpr (requires(E& e) { e.state(walk); }) of(self).state(walk);
+  }
 };
 
 template <class E>
@@ -71,7 +74,8 @@ const EffectType* effect_type() {
                                requires(E& e) { e.settle(0); } ? W::settle : nullptr,
                                requires(E& e) { e.rest(0); } ? W::rest : nullptr,
                                requires(const E& e) { e.settling(); } ? W::settling : nullptr,
-                               requires(E& e) { e.decide(); } ? W::decide : nullptr};
+                               requires(E& e) { e.decide(); } ? W::decide : nullptr,
+                               requires(E& e, StateWalk& walk) { e.state(walk); } ? W::state : nullptr};
   return &type;
 }
 

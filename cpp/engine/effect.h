@@ -7,6 +7,7 @@
 #include "rt/block.h"
 #include "rt/card.h"
 #include "rt/realtime.h"
+#include "rt/state.h"
 
 namespace twinrack {
 
@@ -34,6 +35,7 @@ struct EffectType {
   // What an effect that drives others says for the tick that begins, a number for each value; null where it drives
   // none.
   const float* (*decide)(void*) noexcept TR_RT;
+  void (*state)(void*, StateWalk&);  // null for an effect that does not say what it remembers
 };
 
 // Null for an id that no card has.
@@ -71,6 +73,7 @@ class EffectInstance {
   }
   bool settling() const noexcept TR_RT { return type_->settling != nullptr && type_->settling(self_); }
   const float* decide() noexcept TR_RT { return type_->decide(self_); }
+  void state(StateWalk& walk) { type_->state(self_, walk); }
   float gain_reduction_db() const noexcept TR_RT {
     return type_->gain_reduction_db == nullptr ? 0.0f : type_->gain_reduction_db(self_);
   }

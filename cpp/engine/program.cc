@@ -139,6 +139,9 @@ int Program::compile_effect(const Node& node, std::size_t buffer, int before) {
     slot.key_channels.resize(max_channels);
     for (auto& line : slot.key_lines) line.prepare(before, max_segment);
   }
+  slot.made_of = digest(type->target, digest(type->id));
+  slot.made_of = digest(std::vector<int>{slot.key, slot.latency, slot.late}, digest(slot.drives, slot.made_of));
+  for (const auto& row : node.resource) slot.made_of = digest(row, slot.made_of);
   steps_.push_back({Step::Kind::effect, slots_.size() - 1, buffer, buffer});
   return slot.latency;
 }
@@ -400,6 +403,48 @@ void Program::fade(const Slot& slot, float* const* io, int frames) noexcept TR_R
     kernels_.crossfade(io[c], dry_[static_cast<std::size_t>(c)].data(),
                        a + step * static_cast<float>(frame_in_tick_ + 1), step, frames);
   }
+}
+
+void Program::state(StateWalk& walk) {
+  walk.enter("the format");
+  walk.same(format_.sample_rate);
+  walk.same(format_.channels);
+  walk.enter("the structure");
+  walk.same(slots_.size());
+  walk.same(steps_.size());
+  for (const Step& step : steps_) {
+    walk.same(step.kind);
+    for (const std::size_t number : {step.slot, step.from, step.to}) walk.same(number);
+    walk.same(step.frames);
+  }
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const EffectType& type = slots_[i].effect.type();
+    const std::string number = "effect " + std::to_string(i + 1);
+    if (&type == &outside_effect()) {
+      throw std::invalid_argument(number + " is a Python function, whose state cannot be kept");
+    }
+    const std::string name = number + " (" + type.id + ")";
+    if (type.state == nullptr) throw std::invalid_argument(name + " has no state(), so it cannot be kept");
+    walk.enter(name);
+    state(slots_[i], walk);
+  }
+  walk.enter("the structure");
+  walk(delays_, in_effect_, frame_in_tick_, moving_, may_sleep_, slept_now_, faults_, metered_frames_);
+  if (walk.loads()) publish_meters();
+}
+
+void Program::state(Slot& slot, StateWalk& walk) {
+  walk.same(slot.made_of);
+  for (std::size_t i = 0; i < slot.values.size(); ++i) {
+    const Parameter& p = slot.effect.type().parameters[i];
+    walk(glides_[slot.first_parameter + i]);
+    walk.within(slot.values[i], p.min, p.max);
+  }
+  walk(slot.dry, slot.key_lines, slot.presence, slot.presence_before, slot.bypass, slot.settled, slot.failed);
+  walk(slot.opening, slot.opens, slot.waiting, slot.heard, slot.asleep, slot.silent);
+  walk(slot.in, slot.out, slot.deepest_db, slot.faults);
+  if (walk.loads()) slot.effect.tune(slot.values.data());
+  slot.effect.state(walk);
 }
 
 void Program::restart_meters() noexcept TR_RT {

@@ -68,6 +68,9 @@ class Program {
   // Frames in which effects slept, added up over all of them.
   std::uint64_t slept() const noexcept { return slept_.load(std::memory_order_relaxed); }
 
+  // Only while no thread is in `process`. Throws where an effect cannot be kept, and bytes that are not for this tree.
+  void state(StateWalk& walk);
+
   void restart_meters() noexcept TR_RT;
   // Makes the meters readable from other threads.
   void publish_meters() noexcept TR_RT;
@@ -88,6 +91,7 @@ class Program {
       peak = peak > level.peak ? peak : level.peak;
       power += static_cast<double>(level.power);
     }
+    void state(StateWalk& walk) { walk(peak, power); }
   };
 
   struct Slot {
@@ -115,6 +119,7 @@ class Program {
     Sum in{}, out{};
     float deepest_db = 0;
     std::uint32_t faults = 0;
+    std::uint64_t made_of = 0;  // a number for all that it was built from
     std::unique_ptr<PublicMeter> shown = std::make_unique<PublicMeter>();
   };
 
@@ -133,6 +138,7 @@ class Program {
     std::size_t slot, place, parameter;
   };
   void resolve_drives();
+  void state(Slot& slot, StateWalk& walk);
   void drive() noexcept TR_RT;
 
   // `before`: by how much the sound is late that comes in. They return how much later it leaves.

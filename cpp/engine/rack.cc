@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "rt/float_guard.h"
 
@@ -75,6 +76,41 @@ std::vector<EffectMeter> Rack::meters() noexcept {
 void Rack::enable_trace(std::int64_t ticks) {
   trace_.assign(static_cast<std::size_t>(ticks) * static_cast<std::size_t>(newest_->parameter_count()), 0.0f);
   traced_ = 0;
+}
+
+std::string Rack::save_state() {
+  expect_nothing_waits();
+  StateWalk walk(StateWalk::Way::save);
+  state(walk);
+  return StateSeal::around(walk.take());
+}
+
+void Rack::load_state(std::string_view bytes) {
+  expect_nothing_waits();
+  const std::string_view fields = StateSeal::open(bytes);
+  const FloatGuard guard;  // as where effects are tuned while they play
+  for (const auto way : {StateWalk::Way::check, StateWalk::Way::load}) {
+    StateWalk walk(way, fields);
+    state(walk);
+    walk.end();
+  }
+}
+
+void Rack::expect_nothing_waits() const {
+  if (leaving_ == nullptr && !has_waiting_ && inbox_.empty()) return;
+  throw std::runtime_error("a change is still under way; process some more frames, then save or load the state");
+}
+
+void Rack::state(StateWalk& walk) {
+  walk.enter("the automation");  // first: it may need memory that is not there
+  const std::size_t rows = walk.all(automation_.parameter), numbers = walk.all(automation_.curves);
+  if (walk.loads()) automation_.ticks = rows == 0 ? 0 : static_cast<std::int64_t>(numbers / rows);
+  program_->state(walk);
+  walk.enter("the stream");
+  std::uint32_t faults = input_faults();
+  walk(begun_, faults);
+  walk.within(frame_, 0, std::int64_t{1} << 62);
+  if (walk.loads()) input_faults_.store(faults, std::memory_order_relaxed);
 }
 
 // Numbers that are not finite count as silence.

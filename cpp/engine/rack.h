@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <memory>
 #include <array>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/program.h"
@@ -66,6 +68,11 @@ class Rack {
   // Only while no thread is in `process`.
   void automate(Automation automation) { automation_ = std::move(automation); }
   void enable_trace(std::int64_t ticks);
+  // Only while no thread is in `process`, and nothing that was asked is still to be done. Bytes from here, given to
+  // another engine of the same tree and format, let it go on as this one does, to the last bit; the automation is among
+  // them. Bytes that are not for it are refused, and change nothing.
+  std::string save_state();
+  void load_state(std::string_view bytes);
   void stay_awake() noexcept { newest_->stay_awake(); }
   const std::vector<float>& trace() const noexcept { return trace_; }
   int parameter_count() const noexcept { return newest_->parameter_count(); }
@@ -82,6 +89,8 @@ class Rack {
   };
 
   std::uint64_t send(Message message) noexcept;
+  void state(StateWalk& walk);
+  void expect_nothing_waits() const;
   void at_tick() noexcept TR_RT;
   void apply(const Message& message) noexcept TR_RT;
   void crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;

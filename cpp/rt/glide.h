@@ -8,6 +8,7 @@
 #include "rt/block.h"
 #include "rt/card.h"
 #include "rt/realtime.h"
+#include "rt/state.h"
 
 namespace twinrack {
 
@@ -52,6 +53,13 @@ class Glide {
     }
     pending_ = false;
     return value_ != before;
+  }
+
+  void state(StateWalk& walk) {
+    walk.within(value_, min_, max_);
+    walk.within(target_, min_, max_);
+    walk.within(done_, 0, ticks_);
+    walk(from_, to_, pending_);
   }
 
  private:

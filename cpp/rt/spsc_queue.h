@@ -31,6 +31,10 @@ class SpscQueue {
     return true;
   }
 
+  bool empty() const noexcept TR_RT {
+    return read_.load(std::memory_order_acquire) == written_.load(std::memory_order_acquire);
+  }
+
  private:
   std::array<T, capacity> items_{};
   alignas(64) std::atomic<std::size_t> written_{0};

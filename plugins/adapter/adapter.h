@@ -98,6 +98,7 @@ struct Adapter {
   }
 
   int latency() const noexcept { return 0; }
+  void state(StateWalk& walk) { walk(settings_, network_, filter_, quiet_frames_); }
 
  private:
   enum Ramped : std::size_t { input, output, mix, keep_dc, ramped_count };

@@ -111,6 +111,9 @@ struct Compressor {
 
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
+  void state(StateWalk& walk) {
+    walk(settings_, cut_, deepest_, auto_ticks_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, heard_);
+  }
 
  private:
   enum Ramped : std::size_t { threshold, slope, knee, range, makeup, mix, link, ramped_count };

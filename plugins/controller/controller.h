@@ -21,6 +21,7 @@
 #include "dsp/svf-inl.h"
 #include "dsp/svf_design.h"
 #include "rt/block.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -85,6 +86,10 @@ struct Controller {
   const float* decide() noexcept TR_RT { return outputs_.data(); }
 
   int latency() const noexcept { return 0; }
+  void state(StateWalk& walk) {
+    walk.within(heard_, 0, tick_frames - 1);
+    walk(sound_, states_, levels_, outputs_);
+  }
 
  private:
   // After a whole tick.

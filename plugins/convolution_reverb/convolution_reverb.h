@@ -83,6 +83,7 @@ struct ConvolutionReverb {
   }
 
   int latency() const noexcept { return 0; }
+  void state(StateWalk& walk) { walk(settings_, convolver_); }
 
  private:
   enum Ramped : std::size_t { gain, mix, ramped_count };

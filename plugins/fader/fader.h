@@ -15,6 +15,7 @@
 #include "cards.h"
 #include "dsp/lane-inl.h"
 #include "rt/block.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -65,6 +66,12 @@ struct Fader {
 
   bool settle(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
+  void state(StateWalk& walk) {
+    walk(from_, to_);
+    walk.within(open_, 0, turn_ticks);
+    for (int& law : laws_) walk.within(law, 0, turn_ticks);
+    walk.within(frame_, 0, tick_frames);
+  }
 
  private:
   static constexpr int turn_ticks = 16, laws = 4;

@@ -156,6 +156,13 @@ struct FDNReverb {
   }
 
   int latency() const noexcept { return 0; }
+  void state(StateWalk& walk) {
+    walk(from_, to_, ramping_, cuts_, pre_delay_, early_, diffusers_, lines_, states_);
+    walk(turns_from_, turns_to_, phase_, overslept_);
+    walk.within(frame_, 0, tick_frames);
+    walk.within(frame_in_tick_, 0, tick_frames - 1);
+    walk.within(pre_delay_from_, 1.0, std::ceil(0.25 * rate_) + 2.0);
+  }
 
  private:
   struct Settings {

@@ -14,6 +14,7 @@
 #include "cards.h"
 #include "dsp/lane-inl.h"
 #include "rt/block.h"
+#include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -74,6 +75,10 @@ struct Gain {
 
   bool settle(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
+  void state(StateWalk& walk) {
+    walk(from_, to_, turned_);
+    walk.within(frame_, 0, tick_frames);
+  }
 
  private:
   static constexpr int turn_ticks = 16;

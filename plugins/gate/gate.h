@@ -86,7 +86,7 @@ struct Gate {
     if (silent_frames < lookahead_.frames() || settings_.moving()) return false;
     const float closed = closed_db() - start_db_;
     for (const Detector& d : detectors_) {
-      if (d.average > 1e-16f || d.state.open || std::abs(d.closing - closed) > 1e-6f) return false;
+      if (d.average > 1e-16f || d.gate.open || std::abs(d.closing - closed) > 1e-6f) return false;
     }
     if (!low_cut_.settle() || !high_cut_.settle()) return false;
     for (Detector& d : detectors_) d = {0.0f, closed, {}};
@@ -95,13 +95,17 @@ struct Gate {
 
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
+  void state(StateWalk& walk) {
+    walk(settings_, start_db_, deepest_, lookahead_, linked_, low_cut_, high_cut_, detectors_);
+  }
 
  private:
   enum Ramped : std::size_t { opens_at, closes_at, slope, range_db, link, ramped_count };
   struct Detector {
     float average = 0;
     float closing = 0;  // the reduction, less the one it began with
-    GateState state{};
+    GateState gate{};
+    void state(StateWalk& walk) { walk(average, closing, gate); }
   };
   using D = Tag<float>;
   using V = Vec<float>;
@@ -126,7 +130,7 @@ struct Gate {
     const One averaging = one(averaging_);
     FollowerState<One> state{one(0.0f), one(d.closing)};
     One average = one(d.average);
-    GateState gate = d.state;
+    GateState gate = d.gate;
     const auto smooth = [&](One x) HWY_ATTR { return smoothing_step(average, averaging, x); };
     const auto ballistics = [&](One x) HWY_ATTR { return follow(state, times, x); };
     auto now = settings_.vectors(0);

@@ -120,6 +120,7 @@ struct Limiter {
 
   int latency() const noexcept { return lookahead_; }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
+  void state(StateWalk& walk) { walk(settings_, split_, deepest_, limits_, lines_, detectors_); }
 
  private:
   enum Ramped : std::size_t { input_gain, ceiling, adaptive, link, ramped_count };
@@ -127,6 +128,7 @@ struct Limiter {
     SlidingMax largest;
     std::array<SlidingMean, 2> means;
     double fast = 0, slow = 0;  // what the release has come to, in dB
+    void state(StateWalk& walk) { walk(largest, means, fast, slow); }
   };
   using D = Tag<float>;
   using V = Vec<float>;

@@ -86,6 +86,11 @@ struct ParametricEQ {
 
   bool settle(int) noexcept TR_RT { return faded_ >= fade_frames && filters_[now_].settle(); }
   int latency() const noexcept { return 0; }
+  void state(StateWalk& walk) {
+    walk(filters_, layout_);
+    walk.within(now_, 0, 1);
+    walk.within(faded_, 0, fade_frames + max_segment);
+  }
 
  private:
   using Filters = SvfCascade<bands * max_stages>;
@@ -93,6 +98,13 @@ struct ParametricEQ {
     Card::Warping warping{};
     std::array<std::pair<Card::Type, int>, bands> band{};
     bool operator==(const Layout&) const = default;
+    void state(StateWalk& walk) {
+      walk(warping);
+      for (auto& [type, stages] : band) {
+        walk.within(type, Card::Type::off, Card::Type::all_pass);
+        walk.within(stages, 1, max_stages);
+      }
+    }
   };
 
   static bool is_cut(Card::Type type) noexcept TR_RT {

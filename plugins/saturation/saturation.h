@@ -95,6 +95,11 @@ struct Saturation {
   }
 
   int latency() const noexcept { return oversampler_.latency(); }
+  void state(StateWalk& walk) {
+    walk.within(active_, 0, 1);
+    for (Curve& curve : curves_) walk.within(curve, Curve::tanh, Curve::fold);
+    walk(turned_, levelled_, settings_, oversampler_, filters_, dry_);
+  }
 
  private:
   enum Ramped : std::size_t { drive, bias, out, mix, turn, ramped_count };
