@@ -10,6 +10,7 @@
 #include "cards_json.h"
 #include "dsp/fdn_layout.h"
 #include "dsp/halfband.h"
+#include "dsp/loudness.h"
 #include "dsp/true_peak.h"
 
 namespace py = pybind11;
@@ -154,6 +155,35 @@ std::vector<std::vector<float>> rows_of(const Array& array) {
 
 namespace {
 
+void bind_loudness(py::module_& m) {
+  py::class_<LoudnessMeter>(m, "LoudnessMeter")
+      .def(py::init([](double sample_rate, int channels) {
+             if (!(sample_rate >= 8000.0 && sample_rate <= 192000.0) || channels < 1 || channels > max_channels) {
+               throw py::value_error("8 to 192 kHz, 1 to 16 channels");
+             }
+             return std::make_unique<LoudnessMeter>(sample_rate, channels);
+           }),
+           py::arg("sample_rate"), py::arg("channels"))
+      .def(
+          "process",
+          [](LoudnessMeter& meter, const Array& x, int channels) {
+            if (x.ndim() != 2 || x.shape(0) != channels) throw py::value_error("a block must be (channels, frames)");
+            const float* rows[max_channels];
+            for (int c = 0; c < channels; ++c) rows[c] = x.data(c, 0);
+            const auto frames = static_cast<int>(x.shape(1));
+            const py::gil_scoped_release release;
+            meter.process(rows, frames);
+          },
+          py::arg("x"), py::arg("channels"))
+      .def_property_readonly("powers",
+                             [](const LoudnessMeter& meter) {
+                               return py::array_t<double>(static_cast<py::ssize_t>(meter.powers().size()),
+                                                          meter.powers().data());
+                             })
+      .def_property_readonly("peak", &LoudnessMeter::peak)
+      .def_property_readonly("true_peak", &LoudnessMeter::true_peak);
+}
+
 void set_resource(Node& node, const Array& rows) { node.resource = rows_of(rows); }
 
 void bind_engine(py::module_& m) {
@@ -256,6 +286,7 @@ PYBIND11_MODULE(_engine, m) {
   m.def("true_peak_phases", [] { return true_peak_phases; });
   m.def("effect_latency", &effect_latency, py::arg("effect"), py::arg("values"), py::arg("sample_rate"));
   bind_engine(m);
+  bind_loudness(m);
   bind_live(m);
   bind_adjoint(m);
 }

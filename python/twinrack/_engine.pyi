@@ -7,7 +7,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'Outside', 'PortAudioCallback', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
+__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'Outside', 'PortAudioCallback', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -173,6 +173,20 @@ class Engine:
         ...
     @property
     def swap_frames(self) -> int:
+        ...
+class LoudnessMeter:
+    def __init__(self, sample_rate: typing.SupportsFloat | typing.SupportsIndex, channels: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def process(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], channels: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    @property
+    def peak(self) -> float:
+        ...
+    @property
+    def powers(self) -> numpy.typing.NDArray[numpy.float64]:
+        ...
+    @property
+    def true_peak(self) -> float:
         ...
 class Ask:
     """

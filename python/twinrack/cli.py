@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import __version__
+from .session.commands import app as session_app
+from .session.commands import parse_tail
 from .stage import commands
 
 app = typer.Typer(
@@ -186,7 +188,7 @@ def render(
             progress=progress,
             bits=bits,
             sample_rate=rate,
-            tail=_tail(tail),
+            tail=parse_tail(tail),
             sidechain=sidechain,
         )
         for result in results:
@@ -205,17 +207,6 @@ def render(
         _complain(f"{failed} of {len(pairs)} files failed" if len(pairs) > 1 else "nothing was rendered")
 
 
-def _tail(text: str) -> str | float | None:
-    if text == "auto":
-        return "auto"
-    if text == "none":
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f'--tail {text!r} is none of "auto", "none" or a number of seconds') from None
-
-
 def _render_bar() -> Any:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -228,6 +219,7 @@ def _render_bar() -> Any:
     )
 
 
+app.add_typer(session_app, name="session")
 app.command()(commands.devices)
 app.command()(commands.doctor)
 app.command()(commands.latency)

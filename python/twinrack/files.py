@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +89,11 @@ def _cannot_write(path: Path, error: OSError) -> OSError:
     return OSError(f"{reason}; {path.name} was not written")
 
 
+# Text that audio files carry about themselves, by soundfile's names.
+TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "tracknumber", "software", "license")
+LARGEST_WAV = 0xFFF00000  # bytes; longer ones are written as RF64 (EBU Tech 3306)
+
+
 class AudioFile:
     """An audio file open for reading in blocks of (channels, frames) float32.
 
@@ -137,6 +142,10 @@ class AudioFile:
         parts = list(self.blocks(1 << 20))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
+    def tags(self) -> dict[str, str]:
+        """What the file says of itself: title, artist, … (see TAGS)."""
+        return {name: text for name in TAGS if (text := getattr(self._file, name, ""))}
+
     def __enter__(self) -> Self:
         return self
 
@@ -169,11 +178,25 @@ class AudioWriter:
         path: the ending chooses the format.
         sample_rate: Hz; channels: 1 to 16.
         bits: 16, 24, or 32 (float where the format has it). Integers get triangular dither of one step, from `seed`.
+        tags: text to write into it, by the names in TAGS, as far as the format has them.
+        frames: about how many will come, so that a long WAV becomes an RF64.
+        broadcast: content of a `bext` chunk (EBU Tech 3285), for WAV.
 
     `clipped` counts samples that were beyond full scale in an integer format.
     """
 
-    def __init__(self, path: Path, sample_rate: int, channels: int, bits: int = 24, seed: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        channels: int,
+        bits: int = 24,
+        seed: int = 0,
+        *,
+        tags: Mapping[str, str] | None = None,
+        frames: int = 0,
+        broadcast: bytes | None = None,
+    ) -> None:
         self.path = path
         kind = format_of(path)
         if bits not in (16, 24, 32):
@@ -185,6 +208,9 @@ class AudioWriter:
         else:
             self._bits = min(bits, 24)
             subtype = f"PCM_{self._bits}"
+        if kind == "WAV" and frames * channels * (bits // 8) > LARGEST_WAV:
+            kind = "RF64"
+        self._broadcast = broadcast if kind == "WAV" else None
         self._random = np.random.default_rng(seed)
         self.clipped = 0
         if path.exists() and not os.access(path, os.W_OK):
@@ -197,6 +223,10 @@ class AudioWriter:
             failure = ValueError(f"{kind} cannot hold {channels} channels at {sample_rate} Hz ({error}); use another format")
             self._leave(failure)
             raise failure from None
+        for name, text in (tags or {}).items():
+            if name in TAGS:
+                with suppress(soundfile.SoundFileError, RuntimeError):  # a format without this tag
+                    setattr(self._file, name, text)
 
     def write(self, x: Audio) -> None:
         """The next block, (channels, frames)."""
@@ -240,11 +270,63 @@ class AudioWriter:
             error = error or self._failed()
             self._leave(error)
             raise error from None
+        if error is None and self._broadcast is not None:
+            _append_chunk(self._beside, b"bext", self._broadcast)
         if error is None and self._beside.stat().st_size == 0:
             error = self._failed()
             self._leave(error)
             raise error
         self._leave(error)
+
+
+def _chunks(path: Path) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks of a RIFF file: name, place of the content, size."""
+    with path.open("rb") as file:
+        if file.read(4) not in (b"RIFF", b"RF64") or len(file.read(4)) < 4 or file.read(4) != b"WAVE":
+            return
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            yield head[:4], file.tell(), size
+            file.seek(size + size % 2, os.SEEK_CUR)
+
+
+def broadcast_chunk(path: Path) -> bytes | None:
+    """The content of a WAV file's `bext` chunk (EBU Tech 3285), or None."""
+    for name, at, size in _chunks(path):
+        if name == b"bext" and 602 <= size < 1 << 20:
+            with path.open("rb") as file:
+                file.seek(at)
+                return file.read(size)
+    return None
+
+
+def make_broadcast(description: str, originator: str, date: str, time: str, first_frame: int) -> bytes:
+    """A `bext` chunk, version 1.
+
+    Args:
+        date, time: yyyy-mm-dd, hh:mm:ss.
+        first_frame: of the file on the timeline, counted from midnight.
+    """
+    fields = ((description, 256), (originator, 32), ("", 32), (date, 10), (time, 8))
+    text = b"".join(t.encode("ascii", "replace")[:size].ljust(size, b"\0") for t, size in fields)
+    return text + first_frame.to_bytes(8, "little") + (1).to_bytes(2, "little") + bytes(64 + 190)
+
+
+def at_rate(broadcast: bytes, from_rate: int, to_rate: int) -> bytes:
+    """A `bext` chunk whose place on the timeline, which is counted in frames, holds at another rate."""
+    first = int.from_bytes(broadcast[338:346], "little") * to_rate // from_rate
+    return broadcast[:338] + first.to_bytes(8, "little") + broadcast[346:]
+
+
+def _append_chunk(path: Path, name: bytes, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        if file.tell() % 2:
+            file.write(b"\0")
+        file.write(name + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2))
+        size = file.tell()
+        file.seek(4)
+        file.write((size - 8).to_bytes(4, "little"))
 
 
 def hash_audio(x: np.ndarray[Any, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from .audio import Audio, check_rate
-from .files import FORMATS, AudioFile, AudioWriter, format_of
+from .files import FORMATS, AudioFile, AudioWriter, at_rate, broadcast_chunk, format_of
 from .rack import Rack
 from .renderer import Renderer
 
@@ -55,7 +55,8 @@ def render_file(
 
     Args:
         source: audio file of up to 16 channels.
-        path: where to; the ending chooses WAV, FLAC, OGG, AIFF or MP3. It appears complete or not at all.
+        path: where to; the ending chooses WAV, FLAC, OGG, AIFF or MP3. It appears complete or not at all, with the tags and
+            the broadcast chunk of the source.
         rack: rendered from silence at the file's rate; a running stream is not touched.
         bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
         sample_rate: of the result, if it is to differ from the file's (resampled by soxr, at its highest quality).
@@ -74,7 +75,19 @@ def render_file(
         renderer = Renderer(rack, file.sample_rate, file.channels)
         to_rate = file.sample_rate if sample_rate is None else int(check_rate(sample_rate))
         frames = 0
-        with _Key(rack, sidechain, file) as keys, AudioWriter(path, to_rate, file.channels, bits) as out:
+        broadcast = broadcast_chunk(source)
+        with (
+            _Key(rack, sidechain, file) as keys,
+            AudioWriter(
+                path,
+                to_rate,
+                file.channels,
+                bits,
+                tags=file.tags(),
+                frames=file.frames * to_rate // file.sample_rate,
+                broadcast=None if broadcast is None else at_rate(broadcast, file.sample_rate, to_rate),
+            ) as out,
+        ):
             resample = resampler(file.sample_rate, to_rate, file.channels)
             done = 0
 

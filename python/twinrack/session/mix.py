@@ -9,8 +9,12 @@ from __future__ import annotations
 import heapq
 import os
 import threading
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..audio import Audio
 from ..effect import Effect
@@ -19,7 +23,7 @@ from ..tree import Chain as Serial
 from ..tree import Parallel
 from .automation import Lane
 from .channel import Channel
-from .clip import Placed
+from .clip import Clip, Placed
 from .media import Media
 from .strip import Chain, Strip, Way, fader_rack, signs_of
 
@@ -31,6 +35,14 @@ STEPS = (256, 32768)  # frames at once, least and most
 AHEAD = 2  # steps by which a strip may be ahead of who hears it
 
 Give = Callable[[list[Audio]], bool]
+Replay = Callable[[int, int], Audio]
+Record = Callable[[Audio], None]
+Numbers = npt.NDArray[Any]
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Mix:
@@ -41,6 +53,9 @@ class Mix:
         media: where its recordings come from.
         outputs: channels whose sound is wanted, after the fader; the master's when not given.
         stems: besides, the sound of each channel that goes to the master, through a copy of the master's rack and fader.
+        dry_stems: without that copy.
+        reuse: for channels that need not be computed, what they sound like before the fader, by (first, last) frame.
+        record: is given the sound of a channel before the fader.
 
     Raises:
         FileNotFoundError, ValueError: one sentence: a circle, a missing recording, an effect that does not fit.
@@ -54,6 +69,8 @@ class Mix:
         *,
         stems: bool = False,
         dry_stems: bool = False,
+        reuse: Mapping[str, Replay] | None = None,
+        record: Mapping[str, Record] | None = None,
     ) -> None:
         self.session, self.rate, self.channels = session, session.sample_rate, session.width
         self.media, self.timeline = media, session.timeline
@@ -62,7 +79,10 @@ class Mix:
         self._open: Callable[[str, str], bool] = lambda a, b: not open_ways or (a, b) in open_ways
         before = {source for c in order for source, tap in session.listens_to(c).values() if tap == "pre"}
         self._before = before | {c.name for c in order for s in c.sends if s.tap == "pre"}
+        self._reuse = {**_frozen(session, media), **(reuse or {})}
+        self._record = dict(record or {})
         self.strips: dict[str, Strip] = {}
+        self._ends: list[int] = []
         for channel in order:
             self.strips[channel.name] = self._strip(channel)
         self.outputs = [self.strips[name] for name in (["master"] if outputs is None else outputs)]
@@ -74,8 +94,11 @@ class Mix:
                     self.outputs.append(self.strips[channel.name] if dry_stems else self._stem(channel))
         self._drop_unheard()
         self._look_ahead()
-        ends = [clip.end for strip in self.strips.values() for clip in strip.clips]
-        self.end = self.timeline.frames(session.end, "the session's end") if session.end is not None else max(ends, default=0)
+        self.given = 0  # frames that were given
+        self.step = self._step_frames()
+        self.end = max(self._ends, default=0)
+        if session.end is not None:
+            self.end = self.timeline.frames(session.end, "the session's end")
         if self.end <= 0:
             raise ValueError(f"session {session.name!r} holds no clip that sounds; add clips, or say its end")
 
@@ -103,20 +126,26 @@ class Mix:
         """A strip for a channel; `source`: hears that alone, as a stem goes through a copy of the master."""
         name, open_ = channel.name, self._open
         strip = Strip(name, self.channels, signs=signs_of(channel, self.channels), delay=self._delay(channel))
-        if source is None:
-            strip.clips = [Placed(c, self.timeline, self.channels, self.media) for c in channel.clips if not c.mute]
+        reused = self._reuse.get(name) if source is None else None
+        clips = [Placed(c, self.timeline, self.channels, self.media) for c in channel.clips if not c.mute]
+        self._ends += [clip.end for clip in clips]
+        if reused is not None:
+            strip.signs, strip.delay, strip.replay = None, 0, reused
+        elif source is None:
+            strip.clips = clips
             strip.ways = [way for other in self.session for way in self._ways(other, channel) if open_(other.name, name)]
         else:
             strip.ways = [Way(source)]
         strip.splits = source is None and name in self._before
-        strip.keys = [
-            Way(self.strips[key], tap == "pre") for key, tap in self.session.listens_to(channel).values()
-        ]  # fmt: skip
-        rack = channel.rack.copy()
+        if reused is None:
+            strip.keys = [Way(self.strips[key], tap == "pre") for key, tap in self.session.listens_to(channel).values()]
+            strip.record = self._record.get(name) if source is None else None
+        rack = channel.rack.copy() if reused is None else Rack()
         lanes = [lane for place in rack.addresses() for lane in self._lanes(channel, place, rack)]
         fader = fader_rack(channel)
         fader_lanes = self._lanes(channel, "", fader, "fader")
-        if strip.splits or fader_lanes:  # its curves hold for what comes out of the rack, which may be late there
+        apart = strip.splits or reused is not None or strip.record is not None
+        if apart or fader_lanes:  # its curves hold for what comes out of the rack, which may be late there
             strip.rack = self._chain(rack, lanes, name) if rack.addresses() else None
             strip.fader = self._chain(fader, fader_lanes, name)
         else:
@@ -162,29 +191,40 @@ class Mix:
 
     # --- running -----------------------------------------------------------------------------------------------------
 
-    def step_frames(self) -> int:
-        """Frames at once: large, where there are few channels."""
+    def _step_frames(self) -> int:
+        """Frames at once: many, where there are few channels."""
         each = 4 * self.channels * (AHEAD + 2) * sum(2 if s.splits else 1 for s in self.all)
         return max(STEPS[0], min(STEPS[1], MEMORY // each // 256 * 256))
 
-    def run(self, give: Give, *, threads: int | None = None, step: int | None = None, at: int = 0) -> None:
-        """Advance until `give` has had enough.
+    def run(self, give: Give, *, threads: int | None = None, step: int | None = None) -> None:
+        """Advance until `give` has had enough; called again, it goes on from there.
 
         Args:
             give: called with the next frames of every output; False ends it.
             threads: how many; one for each core when not given.
-            step: frames at once.
-            at: frames of the mix that were given before.
+            step: frames at once, the first time.
         """
-        crew = Crew(self, give, step or self.step_frames(), at)
-        count = (
-            threads
-            if threads is not None
-            else len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count()
-        )
-        crew.work(max(1, min(count or 1, len(self.all))))
+        if step is not None and self.given == 0:
+            self.step = step
+        Crew(self, give).work(max(1, min(threads or cores(), len(self.all))))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Numbers]]:
+        """All that is needed to go on from here, while it does not run: in words, and as arrays."""
+        meta: dict[str, Any] = {"given": self.given, "step": self.step, "strips": []}
+        arrays: dict[str, Numbers] = {}
+        for i, strip in enumerate(self.all):
+            meta["strips"].append(strip.state(arrays, f"{i}"))
+        return meta, arrays
+
+    def restore(self, meta: dict[str, Any], arrays: Mapping[str, Numbers]) -> None:
+        """Go on from a state of the same session.
+
+        Raises:
+            ValueError: it is another session's, or another engine's.
+        """
+        self.given, self.step = int(meta["given"]), int(meta["step"])
+        for i, (strip, its) in enumerate(zip(self.all, meta["strips"], strict=True)):
+            strip.restore(its, arrays, f"{i}")
 
     def faults(self) -> list[str]:
         """What went wrong in the sound, a sentence each."""
@@ -201,6 +241,35 @@ class Mix:
         return found
 
 
+def _frozen(session: Session, media: Media) -> dict[str, Replay]:
+    """What stands for frozen channels.
+
+    Raises:
+        ValueError: a channel was changed since.
+    """
+    if not any(channel.frozen for channel in session):
+        return {}
+    from .fingerprint import Fingerprints
+
+    hashes = Fingerprints(session).before
+    return {c.name: Frozen(c.name, c.frozen, hashes[c.name], session, media) for c in session if c.frozen}
+
+
+class Frozen:
+    """The sound of a channel before its fader, from a file whose name ends in its hash; silence after its end."""
+
+    def __init__(self, name: str, path: str, key: str, session: Session, media: Media) -> None:
+        if Path(path).stem.rpartition(".")[2] != key[: len(Path(path).stem.rpartition(".")[2])] or "." not in Path(path).stem:
+            raise ValueError(f"channel {name!r} was changed since it was frozen; freeze it again, or unfreeze it")
+        self.clip = Placed(Clip(path), session.timeline, session.width, media)
+        self.width = session.width
+
+    def __call__(self, a: int, b: int) -> Audio:
+        x = np.zeros((self.width, b - a), np.float32)
+        self.clip.add_to(x, a)
+        return x
+
+
 def _with_fader(rack: Rack, fader: Effect) -> Rack:
     """One rack of a channel's effects and its fader, which is cheaper than two."""
     items: list[Effect | Serial | Parallel] = list(rack.effects)
@@ -215,22 +284,19 @@ def _with_fader(rack: Rack, fader: Effect) -> Rack:
 class Crew:
     """Threads that bring strips forward as soon as what they hear is there."""
 
-    def __init__(self, mix: Mix, give: Give, step: int, at: int) -> None:
-        self.mix, self.give, self.step = mix, give, step
+    def __init__(self, mix: Mix, give: Give) -> None:
+        self.mix, self.give, self.step = mix, give, mix.step
         self.strips = mix.all
         self.number = {id(s): i for i, s in enumerate(self.strips)}
-        n = len(self.strips)
-        self.steps = [at // step] * n  # steps that each has made
-        self.start = at
+        self.steps = [max(s.done - s.lead, 0) // self.step for s in self.strips]  # that each has made
         self.hears = [sorted({self.number[id(way.source)] for way, _ in s.sources()}) for s in self.strips]
-        self.heard_by: list[list[int]] = [[] for _ in range(n)]
+        self.heard_by: list[list[int]] = [[] for _ in self.strips]
         for i, sources in enumerate(self.hears):
             for source in sources:
                 self.heard_by[source].append(i)
-        self.sinks = [self.number[id(s)] for s in mix.outputs]
-        self.given = at
+        self.sinks = {self.number[id(s)] for s in mix.outputs}
         self.ready: list[tuple[int, int]] = []
-        self.queued = [False] * n
+        self.queued = [False] * len(self.strips)
         self.error: BaseException | None = None
         self.over = self.giving = False
         self.changed = threading.Condition()
@@ -254,9 +320,6 @@ class Crew:
         if self.error is not None:
             raise self.error
 
-    def _until(self, steps: int) -> int:
-        return self.start + steps * self.step
-
     def _look(self, i: int) -> None:
         """Queue a strip if it can be brought forward. With the lock held."""
         if self.queued[i]:
@@ -266,7 +329,7 @@ class Crew:
             return
         if any(self.steps[c] + AHEAD <= k for c in self.heard_by[i]):
             return
-        if i in self.sinks and (self.given - self.start) // self.step + AHEAD <= k:
+        if i in self.sinks and self.mix.given // self.step + AHEAD <= k:
             return
         self.queued[i] = True
         heapq.heappush(self.ready, (k, i))
@@ -299,22 +362,22 @@ class Crew:
     def _may_give(self) -> bool:
         if self.giving:
             return False
-        k = (self.given - self.start) // self.step
+        k = self.mix.given // self.step
         return all(self.steps[i] > k for i in self.sinks)
 
     def _give(self) -> None:
-        a, b = self.given, self.given + self.step
+        a, b = self.mix.given, self.mix.given + self.step
         more = self.give([s.after.get(a, b) for s in self.mix.outputs])
         with self.changed:
-            self.given, self.giving = b, False
+            self.mix.given, self.giving = b, False
             self.over = self.over or not more
-            for i in set(self.sinks):
+            for i in self.sinks:
                 self._forget(i)
                 self._look(i)
             self.changed.notify_all()
 
     def _advance(self, k: int, i: int) -> None:
-        self.strips[i].advance(self._until(k + 1))
+        self.strips[i].advance((k + 1) * self.step)
         with self.changed:
             self.steps[i] = k + 1
             self.queued[i] = False
@@ -337,5 +400,5 @@ class Crew:
                     taken[key] = min(taken.get(key, way.at), way.at)
         if i in self.sinks:
             key = id(strip.after)
-            taken[key] = min(taken.get(key, self.given), self.given)
+            taken[key] = min(taken.get(key, self.mix.given), self.mix.given)
         strip.forget(taken)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..audio import Audio
 from ..renderer import LONGEST_TAIL_S, SILENCE, TAIL_LIMIT_S
+from .clip import Placed
 from .media import Media
 from .mix import Mix
 from .timeline import Time
@@ -57,6 +58,17 @@ class End:
         keep = self.loud if over or b > self.until else b
         return self._release(keep), not over
 
+    def state(self, arrays: dict[str, Any]) -> dict[str, int]:
+        """Where it is; the blocks that it holds are added to `arrays`."""
+        for i, parts in enumerate(zip(*self._held, strict=True)):
+            arrays[f"held {i}"] = np.concatenate(parts, axis=1)
+        return {"at": self.at, "loud": self.loud}
+
+    def restore(self, meta: Mapping[str, int], arrays: Mapping[str, Any]) -> None:
+        self.at, self.loud = int(meta["at"]), int(meta["loud"])
+        held = [arrays[name] for name in sorted((n for n in arrays if n.startswith("held ")), key=lambda n: int(n[5:]))]
+        self._held = [held] if held else []
+
     def _release(self, until: int) -> list[Audio] | None:
         joined = [np.concatenate([blocks[i] for blocks in self._held], axis=1) for i in range(len(self._held[0]))]
         a = self.at - joined[0].shape[1]
@@ -94,7 +106,7 @@ def bounds(session: Session, mix: Mix, start: Time | None, end: Time | None, tai
 
 
 @contextmanager
-def opened(session: Session, outputs: list[str] | None = None, **settings: bool) -> Iterator[Mix]:
+def opened(session: Session, outputs: list[str] | None = None, **settings: Any) -> Iterator[Mix]:
     """A session's strips, with its recordings."""
     with Media(session.sample_rate) as media:
         yield Mix(session, media, outputs, **settings)
@@ -144,7 +156,7 @@ def render(
     Raises:
         FileNotFoundError, ValueError: one sentence: a missing recording, a circle, an effect that does not fit.
     """
-    with opened(session, [session[channel].name]) as mix:
+    with opened(session, [session.channel(channel).name]) as mix:
         return _collect(session, mix, bounds(session, mix, start, end, tail), threads, step)[0]
 
 
@@ -171,3 +183,25 @@ def stems(
     with opened(session, stems=True, dry_stems=not through_master) as mix:
         found = _collect(session, mix, bounds(session, mix, start, end, tail), threads, step)
         return dict(zip(mix.stem_names, found[1:], strict=True))
+
+
+def sources(session: Session, frames: int | None = None) -> dict[str, Audio]:
+    """The sound of each channel's clips alone, before polarity, delay and rack, (width, frames) by channel.
+
+    Args:
+        frames: how many; to the session's end without.
+
+    Raises:
+        FileNotFoundError, ValueError: as `render`.
+    """
+    with opened(session) as mix:
+        count = mix.end if frames is None else frames
+        found = {}
+        for channel in session:
+            if channel.clips:
+                x = np.zeros((session.width, count), np.float32)
+                for clip in channel.clips:
+                    if not clip.mute:
+                        Placed(clip, mix.timeline, session.width, mix.media).add_to(x, 0)
+                found[channel.name] = x
+        return found

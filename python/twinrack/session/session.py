@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _engine
 from ..audio import Audio, check_rate
@@ -13,6 +13,10 @@ from ..card import Value
 from ..effect import unknown
 from .channel import Channel, Kind, check_name
 from .timeline import Tempo, Time, Timeline
+
+if TYPE_CHECKING:
+    from .output import RenderedMix
+    from .twin import SessionTwin
 
 MASTER = "master"
 MAX_CHANNELS = 4096
@@ -128,11 +132,22 @@ class Session:
         """All channels by name, in the order in which they are added up; the master is the last."""
         return {**self._channels, MASTER: self.master}
 
-    def __getitem__(self, name: str) -> Channel:
+    def channel(self, name: str) -> Channel:
+        """The channel of a name.
+
+        Raises:
+            ValueError: there is none; names what is nearest.
+        """
         found = self.channels.get(name)
         if found is None:
-            raise KeyError(unknown(name, list(self.channels), f"session {self.name!r}").replace("parameter", "channel"))
+            raise ValueError(unknown(name, list(self.channels), f"session {self.name!r}").replace("parameter", "channel"))
         return found
+
+    def __getitem__(self, name: str) -> Channel:
+        try:
+            return self.channel(name)
+        except ValueError as error:
+            raise KeyError(str(error)) from None
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(self.channels.values())
@@ -207,9 +222,7 @@ class Session:
     def split(self, address: str) -> tuple[Channel, str]:
         """The channel of an address, and the rest of it."""
         name, _, rest = address.partition(".")
-        if name not in self.channels:
-            raise ValueError(unknown(name, list(self.channels), f"session {self.name!r}").replace("parameter", "channel"))
-        return self[name], rest
+        return self.channel(name), rest
 
     def get(self, address: str) -> Value:
         """The value at an address."""
@@ -234,11 +247,28 @@ class Session:
 
         return render(self, **settings)
 
+    def render_to(self, *paths: str | os.PathLike[str], **settings: Any) -> RenderedMix:
+        """Render the mix to files; see `output.render_to`."""
+        from .output import render_to
+
+        return render_to(self, *paths, **settings)
+
     def stems(self, **settings: Any) -> dict[str, Audio]:
         """What each channel that goes to the master adds to the mix, by name; see `render.stems`."""
         from .render import stems
 
         return stems(self, **settings)
+
+    def twin(self) -> SessionTwin:
+        """The whole mix as a torch.nn.Module with the present values; see `twin.SessionTwin`."""
+        from .twin import SessionTwin
+
+        return SessionTwin(self)
+
+    @staticmethod
+    def from_twin(twin: SessionTwin) -> Session:
+        """The session with the twin's present values."""
+        return twin.to_session()
 
     # --- files -------------------------------------------------------------------------------------------------------
 

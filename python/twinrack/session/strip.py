@@ -85,6 +85,16 @@ class Chain:
             y = y[:, dropped:]
         return y
 
+    def state(self) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+        """All that it needs to go on: in words, and the engine's own."""
+        meta = {"fed": self.fed, "skip": self._skip, "last": [[i, v] for i, v in self._last.items()]}
+        return meta, np.frombuffer(self.engine.save_state(), np.uint8)
+
+    def restore(self, meta: dict[str, Any], state: npt.NDArray[np.uint8]) -> None:
+        self.fed, self._skip = int(meta["fed"]), int(meta["skip"])
+        self._last = {int(i): float(v) for i, v in meta["last"]}
+        self.engine.load_state(state.tobytes())
+
     def _automate(self, frames: int) -> None:
         """Give the engine the curves of the ticks that begin in this step, where they move."""
         first = -(-self.fed // TICK_FRAMES)
@@ -200,6 +210,32 @@ class Strip:
         if self.signs is not None:
             x *= self.signs
         return x
+
+    def _chains(self) -> dict[str, Chain]:
+        sends = {f"way {i}": way.send for i, way in enumerate(self.ways)}
+        return {name: c for name, c in {"rack": self.rack, "fader": self.fader, **sends}.items() if c is not None}
+
+    def state(self, arrays: dict[str, Any], name: str) -> dict[str, Any]:
+        """All that it needs to go on, in words; what is larger is added to `arrays`."""
+        meta: dict[str, Any] = {"done": self.done, "heard": self._heard, "at": [way.at for way in (*self.ways, *self.keys)]}
+        for which, chain in self._chains().items():
+            meta[which], arrays[f"{name} {which}"] = chain.state()
+        for which, buffer in (("before", self.before), ("after", self.after)):
+            first = buffer.parts[0][0] if buffer.parts else buffer.end
+            meta[which] = [first, buffer.end]
+            arrays[f"{name} {which}"] = buffer.get(first, buffer.end)
+        return meta
+
+    def restore(self, meta: dict[str, Any], arrays: Mapping[str, Any], name: str) -> None:
+        self.done, self._heard = int(meta["done"]), int(meta["heard"])
+        for way, at in zip((*self.ways, *self.keys), meta["at"], strict=True):
+            way.at = int(at)
+        for which, chain in self._chains().items():
+            chain.restore(meta[which], arrays[f"{name} {which}"])
+        for which, buffer in (("before", self.before), ("after", self.after)):
+            buffer.end = int(meta[which][0])
+            buffer.parts.clear()
+            buffer.put(np.ascontiguousarray(arrays[f"{name} {which}"], np.float32))
 
     def forget(self, taken: Mapping[int, int]) -> None:
         """Let go of what everyone has taken; `taken` by the buffer's id."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,8 +16,8 @@ from torch import Tensor, nn
 from ..audio import Audio
 from ..card import Parameter
 from ..files import atomic
+from ..fingerprint import fingerprint
 from ..rack import Rack
-from ..tree import shape_of
 from ..twins.constrain import to_value
 from ..twins.rack_twin import RackTwin
 from . import drift
@@ -41,16 +40,6 @@ SCAN_S = 3.0
 CLEARLY_NEARER = 0.93
 STEEPEST = 1.0  # norm of the gradient of all weights of networks, above which it is shortened
 BACK_AFTER = 5  # skipped steps one after the other, after which the best values return and the steps become smaller
-
-
-def fingerprint(rack: Rack) -> str:
-    """A hash of everything that a rack is: structure, values, what its effects are given."""
-    arrays = [r.to_patch() for effect in rack.addresses().values() for r in effect.resources.values()]
-    parts = [repr(shape_of(rack.root)), repr(rack.values()), *(f"{entry}" for entry, _ in arrays)]
-    found = hashlib.sha256("\n".join(parts).encode())
-    for _, array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
 
 
 @dataclass(frozen=True)

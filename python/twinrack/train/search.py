@@ -19,12 +19,12 @@ from typing import Any
 from ..card import Value
 from ..effect import Effect
 from ..files import atomic, check_writable
+from ..fingerprint import fingerprint
 from ..rack import Rack
 from .data import Source, load_pairs
 from .fit import fit
 from .losses import Loss, Term
 from .result import FitResult
-from .run import fingerprint
 from .structures import open_choices
 
 SHOWN = 8

@@ -157,8 +157,11 @@ class EffectTwin(nn.Module):
         find = getattr(arithmetic(self.card), "latency", None)
         return 0 if find is None else int(find(self.constants, self.sample_rate))
 
-    def forward(self, x: Tensor, key: Tensor | None = None, values: Mapping[str, Given] | None = None) -> Tensor:
-        """Process x (batch, channels, time); `values` replaces some of the values, as in `apply`."""
+    def forward(
+        self, x: Tensor, key: Tensor | None = None, values: Mapping[str, Given] | None = None, *, check: bool = True
+    ) -> Tensor:
+        """Process x (batch, channels, time); `values` replaces some of the values, as in `apply`; they may leave the card's
+        ranges without `check`."""
         given = self.tensors()
         for address, value in (values or {}).items():
             if address not in given:
@@ -166,7 +169,7 @@ class EffectTwin(nn.Module):
             if address == self.card.latency and value != self.constants[address]:
                 raise ValueError(f"{self.card.id}.{address} sets the latency; set it in the rack and make another twin")
             given[address] = value
-        if values:
+        if values and check:
             check_ranges(self.card, values)
         return _run(self.card, x, given, self.sample_rate, key, self.path, dict(self.resources), self.known)
 

@@ -89,7 +89,7 @@ def _value(p: Parameter, given: Given, name: str, x: Tensor) -> Tensor | Value:
     )
 
 
-def check_ranges(card: Card, given: Mapping[str, Given]) -> None:
+def check_ranges(card: Any, given: Mapping[str, Given]) -> None:
     """Refuse tensors whose values leave the card's range (or are NaN).
 
     Raises:

@@ -1,0 +1,20 @@
+"""A hash of everything that a rack is."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from .rack import Rack
+from .tree import shape_of
+
+
+def fingerprint(rack: Rack) -> str:
+    """SHA-256 of structure, values, and what its effects are given."""
+    arrays = [r.to_patch() for effect in rack.addresses().values() for r in effect.resources.values()]
+    parts = [repr(shape_of(rack.root)), repr(rack.values()), *(f"{entry}" for entry, _ in arrays)]
+    found = hashlib.sha256("\n".join(parts).encode())
+    for _, array in arrays:
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()

@@ -1,0 +1,101 @@
+"""Channels that were rendered before: their sound before the fader, under the hash of all that it depends on.
+
+A channel whose hash is there is not computed again, and neither is what only it hears. A sound is as long as the rendering was;
+where more of it is asked for, it is computed anew.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..audio import Audio
+from ..files import _cannot_write
+
+LIMIT_BYTES = 16 << 30
+
+
+class CacheEndedError(Exception):
+    """More of a stored sound is asked for than there is."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+class Stored:
+    """One sound in the cache."""
+
+    def __init__(self, path: Path, channels: int) -> None:
+        self.path, self.channels = path, channels
+        self.frames = path.stat().st_size // (4 * channels)
+
+    def __call__(self, a: int, b: int) -> Audio:
+        if b > self.frames:
+            raise CacheEndedError(self.path.stem)
+        flat = np.fromfile(self.path, np.float32, (b - a) * self.channels, offset=4 * a * self.channels)
+        return np.ascontiguousarray(flat.reshape(-1, self.channels).T)
+
+
+class Recording:
+    """A sound on its way into the cache."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._beside = path.with_suffix(f".{os.getpid()}.part")
+        self._file = self._beside.open("wb")
+
+    def __call__(self, x: Audio) -> None:
+        try:
+            np.ascontiguousarray(x.T).tofile(self._file)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from None
+
+    def close(self, keep: bool) -> None:
+        self._file.close()
+        if keep:
+            os.replace(self._beside, self.path)
+        else:
+            self._beside.unlink(missing_ok=True)
+
+
+class Cache:
+    """A folder of sounds.
+
+    Args:
+        folder: made when it is not there.
+        limit_bytes: what it may take; the sounds not used for the longest time go first.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], limit_bytes: int = LIMIT_BYTES) -> None:
+        self.folder = Path(folder)
+        self.limit_bytes = limit_bytes
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(self.folder, error) from None
+
+    def find(self, key: str, channels: int) -> Stored | None:
+        """The sound with this hash."""
+        path = self.folder / f"{key}.f32"
+        try:
+            os.utime(path)
+        except OSError:
+            return None
+        return Stored(path, channels)
+
+    def record(self, key: str) -> Recording:
+        """Begin to store a sound."""
+        return Recording(self.folder / f"{key}.f32")
+
+    def tidy(self) -> None:
+        """Keep within the limit."""
+        there = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob("*.f32"))
+        total = sum(size for _, size, _ in there)
+        for _, size, path in there:
+            if total <= self.limit_bytes:
+                return
+            path.unlink(missing_ok=True)
+            total -= size

@@ -1,0 +1,155 @@
+"""`twinrack session`: render, show and check sessions from the shell."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(help="Whole mixes: render, show, freeze, measure.", no_args_is_help=True)
+
+SessionArgument = Annotated[Path, typer.Argument(help="A *.session.json file.")]
+MediaOption = Annotated[list[Path] | None, typer.Option("--media", help="Other folder of recordings; may be repeated.")]
+FromOption = Annotated[str | None, typer.Option("--from", help='Where to begin: seconds, "1:00", "16 beats".')]
+ToOption = Annotated[str | None, typer.Option("--to", help="Where to end.")]
+
+
+def parse_tail(text: str) -> str | float | None:
+    """What `--tail` means.
+
+    Raises:
+        ValueError: none of "auto", "none" or a number.
+    """
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f'--tail {text!r} is none of "auto", "none" or a number of seconds') from None
+
+
+def _number(text: str | None, option: str, unit: str) -> float | None:
+    """A number with or without its unit."""
+    if text is None:
+        return None
+    found = re.fullmatch(rf"(-?\d+(?:\.\d+)?)\s*(?:{unit})?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ValueError(f"{option} {text!r} is no number such as {'-14LUFS' if unit == 'LUFS' else '-1'}")
+    return float(found[1])
+
+
+def _load(path: Path, media: list[Path] | None) -> Any:
+    from .file import load
+
+    return load(path, media=media or [])
+
+
+class _Bar:
+    """Seconds of the mix, times realtime, time left."""
+
+    def __init__(self, what: str) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"), TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )  # fmt: skip
+        self._task = self._bar.add_task(what, total=None, words="")
+        self._began = time.monotonic()
+
+    def __call__(self, done: float, total: float) -> None:
+        speed = done / max(time.monotonic() - self._began, 1e-6)
+        words = f"{done:.1f} of {total:.1f} s, {speed:.0f} × realtime"
+        self._bar.update(self._task, completed=min(done, total), total=total, words=words)
+
+    def __enter__(self) -> _Bar:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+
+@app.command()
+def render(
+    session: SessionArgument,
+    output: Annotated[list[Path] | None, typer.Option("--out", help="File; may be repeated for several formats.")] = None,
+    stems: Annotated[bool, typer.Option("--stems", help="Also what each channel that goes to the master adds.")] = False,
+    stems_folder: Annotated[Path | None, typer.Option(help="Where to; without it, NAME.stems beside the mix.")] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    tail: Annotated[str, typer.Option(help='"auto", "none", or seconds.')] = "auto",
+    channel: Annotated[str, typer.Option(help="Whose sound.")] = "master",
+    normalize: Annotated[str | None, typer.Option(help="Integrated loudness to bring it to, such as -14LUFS.")] = None,
+    true_peak: Annotated[str | None, typer.Option(help="Largest true peak in dBTP, such as -1.")] = None,
+    bits: Annotated[int, typer.Option(help="16, 24 (dithered) or 32 (float in WAV, AIFF).")] = 24,
+    rate: Annotated[int | None, typer.Option(help="Sample rate of the files in Hz; the session's without it.")] = None,
+    cache: Annotated[Path | None, typer.Option(help="Folder: channels that did not change are not computed again.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier rendering was cut off.")] = False,
+    threads: Annotated[int | None, typer.Option(help="The number of cores without it.")] = None,
+    manifest: Annotated[bool, typer.Option(help="Write hashes of all that went in and came out.")] = True,
+    media: MediaOption = None,
+) -> None:
+    """Render a session: on all cores, in constant memory, the same bits whatever the threads."""
+    from .output import render_to
+
+    loaded = _load(session, media)
+    stem = session.name.removesuffix(".json").removesuffix(".session")
+    files = output or [session.with_name(f"{stem}.wav")]
+    folder = stems_folder or (files[0].with_name(f"{files[0].stem}.stems") if stems else None)
+    lufs, peak = _number(normalize, "--normalize", "LUFS"), _number(true_peak, "--true-peak", "dBTP|dB")
+    ending = parse_tail(tail)
+    loaded.channel(channel)  # is there
+    with _Bar(stem) as bar:
+        made = render_to(
+            loaded, *files, stems=folder, start=start, end=end, tail=ending, channel=channel, bits=bits,
+            sample_rate=rate, normalize_lufs=lufs, true_peak_db=peak, cache=cache, checkpoint=True, resume=resume,
+            manifest=manifest, threads=threads, progress=bar,
+        )  # fmt: skip
+    print(made)
+
+
+@app.command()
+def show(session: SessionArgument, media: MediaOption = None) -> None:
+    """Print a session as a person reads it."""
+    print(_load(session, media))
+
+
+@app.command()
+def verify(
+    manifest: Annotated[Path, typer.Argument(help="A *.manifest.json file.")],
+    session: Annotated[Path | None, typer.Option(help="Also compare this session with it.")] = None,
+    media: MediaOption = None,
+) -> None:
+    """Compare a manifest with the files beside it, and with a session."""
+    from .output import verify as compare
+
+    different = compare(manifest, None if session is None else _load(session, media))
+    if different:
+        raise ValueError(f"{manifest}: {'; '.join(different)}")
+    print("all is as it was rendered")
+
+
+@app.command()
+def freeze(
+    session: SessionArgument,
+    channel: Annotated[str, typer.Argument(help="The channel.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Compute it again from now on.")] = False,
+    media: MediaOption = None,
+) -> None:
+    """Put a channel's sound before its fader into a file, which is played instead of clips, inputs and rack."""
+    from .freeze import freeze as put
+    from .freeze import unfreeze
+
+    loaded = _load(session, media)
+    if undo:
+        unfreeze(loaded, channel)
+    else:
+        print(put(loaded, channel, session.parent / f"{session.name.removesuffix('.json').removesuffix('.session')}.frozen"))
+    loaded.save(session)

@@ -1,0 +1,445 @@
+"""A session to files: several formats at once, stems, loudness, a manifest; and from where it was after a crash."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..audio import Audio, check_rate
+from ..files import atomic, check_writable, format_of
+from ..loudness import Loudness, LoudnessMeter
+from .cache import Cache, CacheEndedError, Recording
+from .fingerprint import Fingerprints, _hash, engine_identity
+from .media import Media, digest
+from .mix import Mix
+from .render import End, bounds
+from .timeline import Time
+from .work import Files, Samples
+
+if TYPE_CHECKING:
+    from .session import Session
+
+FORMAT, VERSION = "twinrack.manifest", 1
+CHECK_S = 20.0  # of the mix, between two places from which it can go on
+Progress = Callable[[float, float], None]
+
+
+@dataclass
+class RenderedMix:
+    """What came of a rendering.
+
+    Attributes:
+        paths: of the mix, in each format; stems: of each channel that goes to the master.
+        seconds: of sound; took_s: of time.
+        loudness: of the mix, before `gain_db`, which is how much louder it was made.
+        clipped: samples beyond full scale, in files of whole numbers.
+        reused: channels that came out of the cache; continued_s: from where it went on after a crash.
+        notes: what else to know, a sentence each.
+        manifest: the file that says what was rendered.
+    """
+
+    paths: list[Path]
+    stems: dict[str, Path]
+    seconds: float
+    took_s: float
+    loudness: Loudness
+    gain_db: float = 0.0
+    clipped: int = 0
+    reused: list[str] = field(default_factory=list)
+    continued_s: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    manifest: Path | None = None
+
+    def __str__(self) -> str:
+        speed = self.seconds / max(self.took_s, 1e-9)
+        lines = [f"{', '.join(map(str, self.paths))}: {self.seconds:.2f} s in {self.took_s:.2f} s ({speed:.0f} × realtime)"]
+        gain = f", made {self.gain_db:+.2f} dB louder" if self.gain_db else ""
+        lines.append(f"  {self.loudness}{gain}")
+        if self.stems:
+            lines.append(f"  {len(self.stems)} stems in {next(iter(self.stems.values())).parent}")
+        if self.reused:
+            lines.append(f"  not computed again: {', '.join(self.reused)}")
+        if self.continued_s:
+            lines.append(f"  went on from {self.continued_s:.1f} s")
+        if self.clipped:
+            lines.append(f"  {self.clipped} samples clipped: lower the master, or put a limiter on it")
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def render_to(
+    session: Session,
+    *paths: str | os.PathLike[str],
+    stems: str | os.PathLike[str] | None = None,
+    stems_through_master: bool = True,
+    start: Time | None = None,
+    end: Time | None = None,
+    tail: str | float | None = "auto",
+    channel: str = "master",
+    bits: int = 24,
+    sample_rate: int | None = None,
+    normalize_lufs: float | None = None,
+    true_peak_db: float | None = None,
+    cache: str | os.PathLike[str] | Cache | None = None,
+    checkpoint: bool = False,
+    resume: bool = False,
+    manifest: bool = True,
+    threads: int | None = None,
+    step: int | None = None,
+    progress: Progress | None = None,
+) -> RenderedMix:
+    """Render the mix to files, in constant memory.
+
+    Args:
+        paths: of the mix; endings choose WAV, FLAC, OGG, AIFF, MP3. They appear complete or not at all.
+        stems: folder for what each channel that goes to the master adds to the mix, in the first path's format.
+        stems_through_master: through a copy of the master's rack and fader, so that they add up where that is linear.
+        start, end, tail: as in `render.render`.
+        channel: whose sound instead of the master's.
+        bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
+        sample_rate: Hz of the files, if it is to differ (soxr, highest quality).
+        normalize_lufs: integrated loudness that the mix is brought to; stems get the same gain.
+        true_peak_db: the gain is lowered so far that the true peak stays below; alone, the true peak is brought there.
+        cache: folder of channels rendered before; those that did not change are not computed again.
+        checkpoint: keep, each 20 s of sound, what is needed to go on after a crash, in a folder beside the result.
+        resume: go on from there; implies `checkpoint`. What was changed meanwhile is noticed, and it begins anew.
+        manifest: write `NAME.manifest.json`: hashes of recordings, racks and results, versions, settings.
+        threads, step: the result does not depend on them.
+        progress: called with the seconds rendered and their expected number.
+
+    Raises:
+        OSError, ValueError: one sentence that names the file and the fix. Nothing half-written is left.
+    """
+    files = [Path(p) for p in paths]
+    if not files:
+        raise ValueError("name the file to render to")
+    for path in files:
+        format_of(path)
+        check_writable(path)
+    if len({p.resolve() for p in files}) < len(files):
+        raise ValueError("two of the files to render to are the same")
+    inputs = {c.path.resolve() for ch in session for c in ch.clips if c.path is not None}
+    for path in files:
+        if path.resolve() in inputs:
+            raise ValueError(f"{path} is a recording of the session itself; give another output")
+    for name, value, low, high in (("normalize_lufs", normalize_lufs, -70, 0), ("true_peak_db", true_peak_db, -60, 6)):
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name} = {value:g} is outside {low} to {high}")
+    folder = None if stems is None else Path(stems)
+    if folder is not None and channel != "master":
+        raise ValueError("stems are those of the master; leave out channel, or stems")
+    job = _Job(
+        session, files, folder, stems_through_master, session.channel(channel).name, bits,
+        int(check_rate(sample_rate or session.sample_rate)), (start, end, tail), (normalize_lufs, true_peak_db),
+        None if cache is None else cache if isinstance(cache, Cache) else Cache(cache),
+        checkpoint or resume, resume, manifest, threads, step, progress,
+    )  # fmt: skip
+    return job.run()
+
+
+@dataclass
+class _Job:
+    """One call of `render_to`."""
+
+    session: Session
+    files: list[Path]
+    stems: Path | None
+    through_master: bool
+    channel: str
+    bits: int
+    to_rate: int
+    stretch: tuple[Time | None, Time | None, str | float | None]
+    level: tuple[float | None, float | None]
+    cache: Cache | None
+    checkpoint: bool
+    resume: bool
+    manifest: bool
+    threads: int | None
+    step: int | None
+    progress: Progress | None
+
+    def run(self) -> RenderedMix:
+        self.began = time.monotonic()
+        self.date = datetime.now(UTC).isoformat(timespec="seconds")
+        needs_hashes = self.cache is not None or self.checkpoint or self.manifest
+        self.prints = Fingerprints(self.session) if needs_hashes else None
+        if self.stems is not None:
+            self.stems.mkdir(parents=True, exist_ok=True)
+        without: set[str] = set()
+        while True:
+            try:
+                with Media(self.session.sample_rate) as media:
+                    return self._render(media, without)
+            except CacheEndedError as error:  # the sound is asked for longer than it was stored
+                without.add(error.key)
+
+    def _render(self, media: Media, without: set[str]) -> RenderedMix:
+        reuse, recordings = self._cached(without)
+        kept = False
+        try:
+            mix = Mix(
+                self.session, media, [self.channel], stems=self.stems is not None, dry_stems=not self.through_master,
+                reuse=reuse, record=recordings,
+            )  # fmt: skip
+            reused = [name for name in reuse if name in mix.strips]
+            end = bounds(self.session, mix, *self.stretch)
+            self.stem_files = {name: self._stem_file(name) for name in mix.stem_names}
+            made = self._to_files(mix, end)
+            kept = True
+        finally:
+            for recording in recordings.values():
+                recording.close(kept)
+            if self.cache is not None:
+                self.cache.tidy()
+        made.reused = reused
+        made.notes += mix.faults()
+        if self.manifest:
+            made.manifest = self._write_manifest(made)
+        made.took_s = time.monotonic() - self.began
+        return made
+
+    def _stem_file(self, name: str) -> Path:
+        assert self.stems is not None
+        return self.stems / f"{name}{self.files[0].suffix}"
+
+    def _cached(self, without: set[str]) -> tuple[dict[str, Any], dict[str, Recording]]:
+        """Channels that need not be computed, and those whose sound is to be kept."""
+        if self.cache is None or self.prints is None:
+            return {}, {}
+        reuse: dict[str, Any] = {}
+        recordings: dict[str, Recording] = {}
+        for channel in self.session:
+            if not channel.rack.addresses() or channel.frozen:
+                continue
+            key = self.prints.before[channel.name]
+            found = None if key in without else self.cache.find(key, self.session.width)
+            if found is not None:
+                reuse[channel.name] = found
+            elif not self.resume:
+                recordings[channel.name] = self.cache.record(key)
+        return reuse, recordings
+
+    # --- the sound -----------------------------------------------------------------------------------------------------
+
+    def _paths(self) -> list[list[Path]]:
+        return [self.files, *([path] for path in self.stem_files.values())]
+
+    def _writers(self, frames: int) -> Files:
+        session = self.session
+        first = 0 if self.stretch[0] is None else session.timeline.frames(self.stretch[0])
+        return Files(
+            self._paths(), round(session.sample_rate), self.to_rate, session.width, self.bits,
+            frames=frames, tags=session.metadata, first_frame=first,
+        )  # fmt: skip
+
+    def _to_files(self, mix: Mix, end: End) -> RenderedMix:
+        if not self.checkpoint and self.level == (None, None):
+            return self._directly(mix, end)
+        return self._in_two_goes(mix, end)
+
+    def _tell(self, mix: Mix, end: End) -> None:
+        if self.progress is not None:
+            rate = self.session.sample_rate
+            self.progress(max(end.at - end.first, 0) / rate, ((end.last or mix.end) - end.first) / rate)
+
+    def _directly(self, mix: Mix, end: End) -> RenderedMix:
+        meter = LoudnessMeter(self.session.sample_rate, self.session.width)
+        with self._writers((end.last or mix.end) - end.first) as files:
+
+            def give(blocks: list[Audio]) -> bool:
+                ready, more = end.take(blocks)
+                if ready is not None:
+                    meter.process(np.ascontiguousarray(ready[0]))
+                    files.write(ready)
+                self._tell(mix, end)
+                return more
+
+            mix.run(give, threads=self.threads, step=self.step)
+            files.finish()
+        return self._made(files, _finished(meter, self.session.width), 0.0)
+
+    def _in_two_goes(self, mix: Mix, end: End) -> RenderedMix:
+        """Into bare samples first."""
+        rate = self.session.sample_rate
+        folder = self.files[0].with_name(f".{self.files[0].name}.rendering")
+        samples = Samples(folder, len(mix.outputs), self.session.width, self._identity(mix), self.resume)
+        continued = 0.0
+        try:
+            if samples.state is not None:
+                meta, arrays = samples.state["meta"], samples.state["arrays"]
+                mix.restore(meta["mix"], arrays)
+                end.restore(meta["end"], arrays)
+                continued = samples.frames / rate
+            if samples.state is None or not samples.state["meta"]["complete"]:
+                self._mix_into(samples, mix, end)
+            meter = LoudnessMeter(rate, self.session.width)
+            for blocks in samples.read():
+                meter.process(blocks[0])
+            loudness = _finished(meter, self.session.width)
+            gain_db, note = self._gain(loudness)
+            gain = np.float32(10.0 ** (gain_db / 20.0))
+            with self._writers(samples.frames) as files:
+                for blocks in samples.read():
+                    files.write(blocks if gain_db == 0.0 else [x * gain for x in blocks])
+                files.finish()
+        except BaseException as error:
+            samples.close()
+            if isinstance(error, KeyboardInterrupt | CacheEndedError) or not (folder / "state.npz").exists():
+                samples.remove()
+            raise
+        samples.remove()
+        made = self._made(files, loudness, continued)
+        made.gain_db = gain_db
+        made.notes += note
+        return made
+
+    def _mix_into(self, samples: Samples, mix: Mix, end: End) -> None:
+        more = True
+        interval = round(CHECK_S * self.session.sample_rate)
+        due = mix.given + interval
+
+        def give(blocks: list[Audio]) -> bool:
+            nonlocal more
+            ready, more = end.take(blocks)
+            if ready is not None:
+                samples.write(ready)
+            self._tell(mix, end)
+            return more and not (self.checkpoint and end.at >= due)
+
+        while more:
+            mix.run(give, threads=self.threads, step=self.step)
+            due = mix.given + interval
+            if self.checkpoint:
+                meta, arrays = mix.state()
+                ends = end.state(arrays)
+                samples.keep({"mix": meta, "end": ends, "complete": not more}, arrays)
+
+    def _identity(self, mix: Mix) -> str:
+        assert not self.checkpoint or self.prints is not None
+        what = [
+            None if self.prints is None else self.prints.after, self.channel, self.stretch, mix.stem_names,
+            self.through_master, engine_identity(), sorted(mix.strips), [bool(s.replay) for s in mix.all], mix.end,
+        ]  # fmt: skip
+        return _hash(what)
+
+    def _gain(self, loudness: Loudness) -> tuple[float, list[str]]:
+        """How much louder, and what to say about it."""
+        lufs, peak = self.level
+        if not math.isfinite(loudness.true_peak_db) or (lufs is not None and not math.isfinite(loudness.integrated)):
+            return 0.0, [] if self.level == (None, None) else ["the mix is silent, so its level stays as it is"]
+        if lufs is None:
+            return (0.0 if peak is None else peak - loudness.true_peak_db), []
+        gain = lufs - loudness.integrated
+        if peak is not None and loudness.true_peak_db + gain > peak:
+            less = peak - loudness.true_peak_db
+            return less, [
+                f"{lufs:g} LUFS would take the true peak to {loudness.true_peak_db + gain:.1f} dBTP; for {peak:g} it became "
+                f"{loudness.integrated + less:.1f} LUFS: a limiter on the master lets it be louder"
+            ]
+        return gain, []
+
+    def _made(self, files: Files, loudness: Loudness, continued: float) -> RenderedMix:
+        return RenderedMix(
+            self.files, self.stem_files, files.frames / self.session.sample_rate, 0.0, loudness,
+            clipped=files.clipped, continued_s=continued,
+        )  # fmt: skip
+
+    # --- the manifest --------------------------------------------------------------------------------------------------
+
+    def _write_manifest(self, made: RenderedMix) -> Path:
+        assert self.prints is not None
+        path = self.files[0].with_name(f"{self.files[0].name}.manifest.json")
+        data = {
+            "format": FORMAT, "version": VERSION, "date": self.date, "engine": engine_identity(),
+            "session": {"name": self.session.name, "file": None if self.session.path is None else self.session.path.name,
+                        "sha256": None if self.session.path is None or not self.session.path.exists()
+                        else digest(self.session.path), "sample_rate": self.session.sample_rate},
+            "recordings": recordings_of(self.session),
+            "channels": {name: {"before_fader": self.prints.before[name], "after_fader": key}
+                         for name, key in self.prints.after.items()},
+            "settings": {"start": self.stretch[0], "end": self.stretch[1], "tail": self.stretch[2], "channel": self.channel,
+                         "bits": self.bits, "sample_rate": self.to_rate, "normalize_lufs": self.level[0],
+                         "true_peak_db": self.level[1], "stems_through_master": self.through_master},
+            "result": {"seconds": made.seconds, "gain_db": made.gain_db, "integrated_lufs": _finite(made.loudness.integrated),
+                       "range_lu": made.loudness.range, "true_peak_dbtp": _finite(made.loudness.true_peak_db),
+                       "clipped": made.clipped},
+            "files": {p.name: digest(p) for p in made.paths},
+            "stems": {p.name: digest(p) for p in made.stems.values()},
+            "notes": made.notes,
+        }  # fmt: skip
+        with atomic(path) as beside:
+            beside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return path
+
+
+def recordings_of(session: Session) -> dict[str, str]:
+    """Hashes of a session's recordings, by their names."""
+    base = None if session.path is None else session.path.parent.resolve()
+    found = {}
+    for channel in session:
+        for clip in channel.clips:
+            if clip.path is not None:
+                real = clip.path.resolve()
+                inside = base is not None and real.is_relative_to(base)
+                found[real.relative_to(base).as_posix() if inside and base is not None else clip.path.name] = digest(clip.path)
+    return found
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _finished(meter: LoudnessMeter, width: int) -> Loudness:
+    meter.process(np.zeros((width, 12), np.float32))  # the true peak sees the last frames
+    return meter.result()
+
+
+def verify(path: str | os.PathLike[str], session: Session | None = None) -> list[str]:
+    """Compare a manifest with what is there now.
+
+    Args:
+        path: of the manifest.
+        session: also compare the recordings and channels.
+
+    Returns:
+        What differs, a sentence each; nothing when all is as it was.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no manifest, or it is broken.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no manifest {path}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
+        raise ValueError(f"{path} is not a manifest of this twinrack")
+    found = []
+    for name, wanted in data["files"].items():
+        file = path.parent / Path(name).name
+        if not file.exists():
+            found.append(f"{name} is not there")
+        elif digest(file) != wanted:
+            found.append(f"{name} was changed")
+    if session is not None:
+        prints = Fingerprints(session)
+        found += _differences("recording", data["recordings"], recordings_of(session))
+        channels = {name: entry["after_fader"] for name, entry in data["channels"].items()}
+        found += _differences("channel", channels, prints.after)
+    return found
+
+
+def _differences(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    names: Sequence[str] = [*before, *(n for n in now if n not in before)]
+    words = {(True, False): "is gone", (False, True): "is new", (True, True): "was changed"}
+    return [f"{what} {n} {words[n in before, n in now]}" for n in names if before.get(n) != now.get(n)]

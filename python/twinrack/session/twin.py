@@ -1,0 +1,313 @@
+"""The twin of a whole session: the same channels, faders, sends and sidechains, every effect a module, so that gradients of the
+mix reach every value in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..audio import Audio
+from ..card import Parameter, Value
+from ..effect import unknown
+from ..twins.curves import TICK_FRAMES, tick_count
+from ..twins.effect_twin import EffectTwin
+from ..twins.rack_twin import PREFIX, RackTwin
+from ..twins.recursions import Path
+from ..twins.values import Given, check_ranges
+from .automation import Lane
+from .channel import SENDS, Channel
+
+if TYPE_CHECKING:
+    from .session import Session
+
+TURN_TICKS = 16  # in which a fader is muted
+SILENT_DB = -400.0
+
+
+def _opened(muted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Level in dB of a fader that is muted and opened again, one value a tick: as `fader.h` moves."""
+    at = np.empty(muted.size)
+    now: float | None = None
+    for k, off in enumerate(muted > 0.5):
+        goal = 0.0 if off else float(TURN_TICKS)
+        now = goal if now is None else now + float(np.clip(goal - now, -1, 1))
+        at[k] = now
+    t = at / TURN_TICKS
+    level = t * t * (3.0 - 2.0 * t)
+    found: np.ndarray[Any, Any] = np.where(level > 0, 20.0 * np.log10(np.maximum(level, 1e-20)), SILENT_DB)
+    return found
+
+
+class ChannelTwin(nn.Module):
+    """One channel as a module: its rack, its fader, its sends."""
+
+    def __init__(self, channel: Channel, session: Session, path: Path) -> None:
+        super().__init__()
+        self.channel = channel
+        rate = session.sample_rate
+        self.rack = RackTwin(channel.rack, rate, path)
+        self.fader = EffectTwin(channel.fader, rate, path)
+        self.sends = nn.ModuleDict({PREFIX + s.to: EffectTwin(s.fader, rate, path) for s in channel.sends})
+        timeline = session.timeline
+        self._lanes = {a: Lane(f"{channel.name}.{a}", channel.parameter(a), p, timeline) for a, p in channel.automation.items()}
+        for address, lane in self._lanes.items():
+            kind = lane.parameter.kind
+            if kind != "continuous" and lane.parameter.id != "mute":
+                raise ValueError(
+                    f"{channel.name}.{address} is a {kind} whose automation has no twin; set it, or remove its points"
+                )
+        self.card = SimpleNamespace(addresses={a: channel.parameter(a) for a in self.addresses()})
+        self.bypass = False
+
+    def _parts(self) -> dict[str, EffectTwin]:
+        """All effects by what stands before the dot in their addresses below the channel."""
+        found = {"": self.fader}
+        for name, twin in self.sends.items():
+            assert isinstance(twin, EffectTwin)
+            found[f"{SENDS}.{name.removeprefix(PREFIX)}."] = twin
+        return found | {f"{address}.": self.rack[address] for address in self.rack.addresses()}
+
+    def addresses(self) -> list[str]:
+        return [prefix + name for prefix, twin in self._parts().items() for name in twin.card.addresses]
+
+    def learnable(self) -> list[str]:
+        """Addresses below the channel of the values that are parameters of this module, but for those that are automated."""
+        return [
+            prefix + name for prefix, twin in self._parts().items() if not twin.bypass
+            for name in twin.learnable() if prefix + name not in self._lanes
+        ]  # fmt: skip
+
+    def raw_of(self, address: str) -> nn.Parameter:
+        twin, name = self._find(address)
+        return twin.raw_of(name)
+
+    def _find(self, address: str) -> tuple[EffectTwin, str]:
+        prefix = max((p for p in self._parts() if address.startswith(p)), key=len)
+        return self._parts()[prefix], address.removeprefix(prefix)
+
+    def values(self) -> dict[str, Value]:
+        return {prefix + name: v for prefix, twin in self._parts().items() for name, v in twin.values().items()}
+
+    def tensors(self) -> dict[str, Given]:
+        return {prefix + name: v for prefix, twin in self._parts().items() for name, v in twin.tensors().items()}
+
+    def given(
+        self, prefix: str, frames: int, first: int, values: Mapping[str, Given], like: Tensor
+    ) -> dict[str, Given]:  # fmt: skip
+        """What automation says of an effect, from frame `first` on, and after that `values`, which replace it."""
+        found: dict[str, Given] = {}
+        for address, lane in self._lanes.items():
+            if address.startswith(prefix) and (prefix or "." not in address) and lane.parameter.id != "mute":
+                curve = lane.curve(first // TICK_FRAMES, tick_count(frames))
+                found[address.removeprefix(prefix)] = torch.from_numpy(curve).to(like.device)[None]
+        for address, value in values.items():
+            if address.startswith(prefix) and (prefix or "." not in address):
+                found[address.removeprefix(prefix)] = value
+        mute = self._lanes.get(f"{prefix}mute")
+        if mute is not None:
+            twin = self._parts()[prefix]
+            ticks = tick_count(frames)
+            level = _opened(mute.curve(0, first // TICK_FRAMES + ticks))[-ticks:]
+            own = found.get("gain_db", twin.tensors()["gain_db"])
+            gain = own if isinstance(own, Tensor) else torch.tensor(float(own), dtype=torch.float64)
+            gain = gain.reshape(-1, 1) if gain.dim() < 2 else gain
+            found["gain_db"] = gain + torch.from_numpy(level).to(like.device)[None]
+        return found
+
+
+class SessionTwin(nn.Module):
+    """A differentiable mix that computes what `session.render()` computes.
+
+    Args:
+        session: structure and values; the twin keeps a copy and does not follow it later.
+        path: form of the recursions, as of `RackTwin`.
+
+    `twin["vocals"]` is the module of one channel. What is muted, soloed or sent is as in the session; sound that comes in is
+    that of each channel's clips (see `sources`).
+
+    Raises:
+        ValueError: a circle; automation of a choice, which has no twin.
+    """
+
+    def __init__(self, session: Session, path: Path = "auto") -> None:
+        super().__init__()
+        self.session = session.copy()
+        self.sample_rate = session.sample_rate
+        self._order = [c.name for c in self.session.order()]
+        self._open = self.session.audible()
+        self.channels = nn.ModuleDict({PREFIX + n: ChannelTwin(self.session[n], self.session, path) for n in self._order})
+        self.inputs = [c.name for c in self.session if c.clips]
+        # whole frames by which a channel is delayed
+        self._delays = {c.name: self.session.timeline.span(0, c.delay, f"delay of {c.name}") for c in self.session}
+
+    def __getitem__(self, name: str) -> ChannelTwin:
+        if PREFIX + name not in self.channels:
+            raise KeyError(unknown(name, self._order, "the twin").replace("parameter", "channel"))
+        found = self.channels[PREFIX + name]
+        assert isinstance(found, ChannelTwin)
+        return found
+
+    def addresses(self) -> list[str]:
+        """Names of the channels, in the session's order."""
+        return [c.name for c in self.session]
+
+    def learnable(self) -> list[str]:
+        """Addresses of all values that are parameters of this module, such as "vocals.compressor.ratio"."""
+        return [f"{name}.{address}" for name in self.addresses() for address in self[name].learnable()]
+
+    def resource_addresses(self) -> list[str]:
+        """None: what effects are given is not trained through a mix."""
+        return []
+
+    def raw_of(self, address: str) -> nn.Parameter:
+        """The unconstrained parameter behind an address of `learnable()`."""
+        name, _, below = address.partition(".")
+        return self[name].raw_of(below)
+
+    def parameter(self, address: str) -> Parameter:
+        """The card of a value."""
+        return self.session.split(address)[0].parameter(address.partition(".")[2])
+
+    def sources(self, frames: int | None = None) -> dict[str, Audio]:
+        """The sound of each channel's clips, (width, frames): what `forward` is given.
+
+        Args:
+            frames: how many; to the session's end without.
+        """
+        from .render import sources
+
+        return sources(self.session, frames)
+
+    def forward(
+        self,
+        stems: Mapping[str, Tensor] | Tensor,
+        *,
+        first_frame: int = 0,
+        values: Mapping[str, Given] | None = None,
+        wanted: str = "master",
+    ) -> Tensor:
+        """The mix, from silence.
+
+        Args:
+            stems: what each channel's clips sound like, (batch, width, time) by channel; or all in one tensor, (batch, channels
+                with clips x width, time), in the session's order. A channel that is not named is silent.
+            first_frame: where on the timeline it begins, a multiple of 32, which the automation follows.
+            values: replaces values by address ("vocals.pan"): a number, a (batch,) tensor, or a (batch, ticks) curve.
+            wanted: whose sound, after the fader.
+
+        Returns:
+            (batch, width, time).
+
+        Raises:
+            ValueError: unknown names, wrong shapes.
+        """
+        if first_frame % TICK_FRAMES:
+            raise ValueError(f"first_frame = {first_frame} is no multiple of {TICK_FRAMES}, on which values move")
+        given = self._by_channel(stems)
+        replaced: dict[str, dict[str, Given]] = {}
+        for address, value in (values or {}).items():
+            name, _, below = address.partition(".")
+            check_ranges(SimpleNamespace(addresses={below: self.parameter(address)}, id=name), {below: value})
+            replaced.setdefault(name, {})[below] = value
+        like = next(iter(given.values()))
+        silence = torch.zeros_like(like)
+        before: dict[str, Tensor] = {}
+        after: dict[str, Tensor] = {}
+        for name in self._order:
+            channel = self[name]
+            x = self._input(name, given.get(name, silence), before, after, first_frame, replaced)
+            keys = {
+                key: (before if tap == "pre" else after)[source]
+                for key, (source, tap) in self.session.listens_to(channel.channel).items()
+            }
+            mine = replaced.get(name, {})
+            y = x
+            if channel.rack.addresses():
+                latency = channel.rack.latency
+                curves = {
+                    f"{a}.{n}": v
+                    for a in channel.rack.addresses()
+                    for n, v in channel.given(f"{a}.", x.shape[-1] + latency, first_frame, mine, x).items()
+                }
+                y = channel.rack(x, sidechain=keys or None, values=curves)
+            before[name] = y
+            after[name] = channel.fader(y, None, channel.given("", y.shape[-1], first_frame, mine, y), check=False)
+            if name == wanted:
+                return after[name]
+        raise ValueError(unknown(wanted, self._order, "the twin").replace("parameter", "channel"))
+
+    def _by_channel(self, stems: Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
+        width = self.session.width
+        if isinstance(stems, Tensor):
+            rows = width * len(self.inputs)
+            if stems.dim() != 3 or stems.shape[1] != rows:
+                names = ", ".join(self.inputs)
+                raise ValueError(
+                    f"the stems have shape {tuple(stems.shape)}; give (batch, {rows}, time): {width} for each of {names}"
+                )
+            return {name: stems[:, width * i : width * (i + 1)] for i, name in enumerate(self.inputs)}
+        found = dict(stems)
+        for name, x in found.items():
+            if name not in self._order:
+                raise ValueError(unknown(name, self._order, "the session").replace("parameter", "channel"))
+            if x.dim() != 3 or x.shape[1] != width:
+                raise ValueError(f"the stem of {name} has shape {tuple(x.shape)}; give (batch, {width}, time)")
+        if not found:
+            raise ValueError("there is no stem; give the sound of at least one channel")
+        return found
+
+    def _input(
+        self,
+        name: str,
+        clips: Tensor,
+        before: Mapping[str, Tensor],
+        after: Mapping[str, Tensor],
+        first: int,
+        replaced: Mapping[str, Mapping[str, Given]],
+    ) -> Tensor:
+        x = clips
+        for other in self.session:
+            if self._open and (other.name, name) not in self._open:
+                continue
+            if other.output == name:
+                x = x + after[other.name]
+            for send in other.sends:
+                if send.to == name:
+                    twin = self[other.name]
+                    source = (before if send.tap == "pre" else after)[other.name]
+                    prefix = f"{SENDS}.{send.to}."
+                    mine = twin.given(prefix, source.shape[-1], first, replaced.get(other.name, {}), source)
+                    x = x + twin.sends[PREFIX + send.to](source, None, mine, check=False)
+        channel = self.session[name]
+        if channel.polarity != "normal":
+            signs = [
+                -1.0 if channel.polarity != ("invert_right" if c % 2 == 0 else "invert_left") else 1.0
+                for c in range(self.session.width)
+            ]
+            x = x * torch.tensor(signs, dtype=x.dtype, device=x.device)[None, :, None]
+        return _shifted(x, self._delays[name])
+
+    def to_session(self) -> Session:
+        """A session with the present values; those that training has not touched are exactly as they were."""
+        session = self.session.copy()
+        for name in self.addresses():
+            channel = session[name]
+            for address, value in self[name].values().items():
+                channel.set(address, value)
+        return session
+
+
+def _shifted(x: Tensor, frames: int) -> Tensor:
+    """Later by whole frames, or earlier, as long as before."""
+    if frames == 0:
+        return x
+    count = min(abs(frames), x.shape[-1])
+    if frames > 0:
+        return nn.functional.pad(x[..., : x.shape[-1] - count], (count, 0))
+    return nn.functional.pad(x[..., count:], (0, count))

@@ -1,0 +1,174 @@
+"""What a rendering to files does with the sound that it is given: straight into files, or first into bare samples beside them,
+from which it can be made louder, and with which it can go on after a crash.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from ..audio import Audio
+from ..files import AudioWriter, atomic, make_broadcast
+from ..render import resampler
+
+BLOCK = 1 << 16
+
+
+class Files:
+    """Audio files of one sound or several, written block by block; they appear complete or not at all.
+
+    Args:
+        paths: of each sound; several are several formats of it.
+        rate, to_rate: Hz, of what comes and of the files.
+        frames: about how many will come.
+        first_frame: where they begin on the timeline.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Sequence[Path]],
+        rate: int,
+        to_rate: int,
+        channels: int,
+        bits: int,
+        *,
+        frames: int,
+        tags: Mapping[str, str],
+        first_frame: int,
+    ) -> None:
+        self._stack = ExitStack()
+        self.frames = 0
+        self._resamplers = [resampler(rate, to_rate, channels) for _ in paths]
+        self._channels = channels
+        maker = tags.get("artist") or "twinrack"
+        # no time of day: the same session gives the same file
+        broadcast = make_broadcast(tags.get("title", ""), maker, tags.get("date", ""), "", first_frame * to_rate // rate)
+        more: dict[str, Any] = {"tags": tags, "frames": frames * to_rate // rate, "broadcast": broadcast}
+        self.writers: list[list[AudioWriter]] = []
+        try:
+            for sound in paths:
+                made = [self._stack.enter_context(AudioWriter(p, to_rate, channels, bits, **more)) for p in sound]
+                self.writers.append(made)
+        except BaseException as error:
+            self._stack.__exit__(type(error), error, error.__traceback__)
+            raise
+
+    def write(self, blocks: Sequence[Audio], last: bool = False) -> None:
+        """The next block of every sound."""
+        for x, resample, writers in zip(blocks, self._resamplers, self.writers, strict=True):
+            y = resample(x, last)
+            if y.shape[1]:
+                for writer in writers:
+                    writer.write(y)
+        self.frames += blocks[0].shape[1]
+
+    def finish(self) -> None:
+        """No more comes."""
+        nothing = np.zeros((self._channels, 0), np.float32)
+        self.write([nothing] * len(self.writers), last=True)
+
+    @property
+    def clipped(self) -> int:
+        """Samples beyond full scale in files of whole numbers."""
+        return sum(max((w.clipped for w in writers), default=0) for writers in self.writers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+
+class Samples:
+    """Bare float32 frames of every sound, in a folder beside the result, with what is needed to go on after a crash.
+
+    Args:
+        folder: made when it is not there.
+        count: how many sounds.
+        identity: of what is rendered and how; another one's samples are not continued.
+        resume: continue what is there, if it fits.
+    """
+
+    def __init__(self, folder: Path, count: int, channels: int, identity: str, resume: bool) -> None:
+        self.folder, self.channels, self.identity = folder, channels, identity
+        self.state: dict[str, Any] | None = None
+        self.frames = 0
+        if folder.exists() and resume:
+            self.state = self._read_state()
+        if self.state is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        else:
+            self.frames = int(self.state["meta"]["samples"])
+        self.paths = [folder / f"{i}.f32" for i in range(count)]
+        self._files = [path.open("r+b" if self.state is not None else "wb") for path in self.paths]
+        for file in self._files:
+            file.truncate(4 * self.frames * channels)
+            file.seek(0, os.SEEK_END)
+
+    def _read_state(self) -> dict[str, Any] | None:
+        try:
+            with np.load(self.folder / "state.npz", allow_pickle=False) as data:
+                found = {name: data[name] for name in data.files}
+            meta = json.loads(bytes(found.pop("meta")).decode())
+        except (OSError, ValueError, KeyError, EOFError):
+            return None
+        if meta.get("identity") != self.identity:
+            return None
+        there = [path.stat().st_size for path in sorted(self.folder.glob("*.f32"))]
+        if not there or min(there) < 4 * meta["samples"] * self.channels:
+            return None
+        return {"meta": meta, "arrays": found}
+
+    def write(self, blocks: Sequence[Audio]) -> None:
+        """The next block of every sound."""
+        for x, file in zip(blocks, self._files, strict=True):
+            np.ascontiguousarray(x.T).tofile(file)
+        self.frames += blocks[0].shape[1]
+
+    def keep(self, meta: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+        """Make sure that it can go on from here."""
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        meta = {**meta, "identity": self.identity, "samples": self.frames}
+        content = io.BytesIO()
+        everything: dict[str, Any] = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays}
+        np.savez(content, **everything)
+        with atomic(self.folder / "state.npz") as beside, beside.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self, frames: int = BLOCK) -> Any:
+        """All of it, a block of every sound at a time."""
+        for file in self._files:
+            file.flush()
+        for start in range(0, self.frames, frames):
+            count = min(frames, self.frames - start)
+            yield [
+                np.ascontiguousarray(
+                    np.fromfile(p, np.float32, count * self.channels, offset=4 * start * self.channels)
+                    .reshape(-1, self.channels)
+                    .T
+                )
+                for p in self.paths
+            ]
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+
+    def remove(self) -> None:
+        """It is not needed any more."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
