@@ -58,6 +58,23 @@ def test_it_may_begin_later_and_takes_all_stems_in_one():
         twin({"x": stacked[:, :2]})
 
 
+def test_what_moves_by_itself_stands_where_the_timeline_is():
+    """A reverb whose modulation has gone on for a second is not that of the beginning."""
+    reverb = tr.Rack([tr.Compressor(lookahead_ms=3), tr.FDNReverb(modulation_depth=1.0, modulation_rate_hz=0.7, decay_s=0.5)])
+    x = np.zeros((2, 2 * RATE), np.float32)
+    x[:, RATE:] = 0.1 * music(2, RATE, RATE, 3)
+    y = reverb(x, RATE)[:, RATE:]
+    late = torch.from_numpy(x[:, RATE:])[None]
+    with torch.no_grad():
+        there = reverb.twin(RATE)(late, first_frame=RATE)[0].numpy()
+        each = reverb.twin(RATE)(late.expand(2, -1, -1), first_frame=torch.tensor([RATE, 0])).numpy()
+        wrong = reverb.twin(RATE)(late)[0].numpy()
+    assert error_db(there, y) < -120
+    assert error_db(each[0], y) < -120
+    assert error_db(wrong, y) > -40
+    assert np.array_equal(each[1], wrong)
+
+
 def small() -> tr.Session:
     session = tr.Session("small", RATE)
     session.add_return("plate", rack=[tr.FDNReverb(mix=1.0, decay_s=0.3)], pan=-0.1)

@@ -128,7 +128,8 @@ def _turns(v: Values, at: Context, plan: dict[str, Any]) -> Tensor:
         zero = torch.zeros(1, 1, 8, dtype=depth.dtype, device=depth.device)
         return torch.stack([torch.ones_like(zero), zero], 2)
     phase = torch.cumsum(turn_rate.expand(-1, ticks), 1)
-    phase = torch.cat([torch.zeros_like(phase[:, :1]), phase], 1).unsqueeze(-1)
+    phase = torch.cat([torch.zeros_like(phase[:, :1]), phase], 1) + turn_rate[:, :1] * at.first_tick
+    phase = phase.unsqueeze(-1)
     depth = depth.expand(-1, ticks)
     depth = torch.cat([depth[:, :1], depth], 1).unsqueeze(-1)
     factor = torch.tensor(plan["rate_factor"], dtype=phase.dtype, device=phase.device)

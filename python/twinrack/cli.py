@@ -152,40 +152,30 @@ def render(
     sidechain: Annotated[Path | None, typer.Option(help="File for the rack's sidechain input.")] = None,
     ending: Annotated[str | None, typer.Option("--format", help="wav, flac, ogg, aiff, mp3: of files in a folder.")] = None,
     workers: Annotated[int | None, typer.Option(help="Files at once; the number of cores without it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep a journal, and leave out what it says is done.")] = False,
+    dask: Annotated[str | None, typer.Option(help='Render on a Dask cluster: its address, or "local".')] = None,
 ) -> None:
     """Render files through a rack: any number at once, in constant memory, with tail and latency compensated."""
-    from .files import AudioFile
+    from .batch import Failed, cluster, plan, render_many
     from .patch import load
-    from .render import Failed, plan, render_many
 
     if len(files) < 2:
         raise ValueError("name the input files and, last, the output file or folder")
     loaded = load(rack)
     pairs = plan(files[:-1], files[-1], None if ending is None else f".{ending.lstrip('.')}")
-    totals: dict[Path, int] = {}
-    for source, _ in pairs:
-        try:
-            with AudioFile(source) as file:
-                totals[source] = file.frames
-        except (OSError, ValueError):
-            totals[source] = 0  # it is reported when its turn comes
     bar = _render_bar()
     began = time.monotonic()
-    failed = 0
+    failed = skipped = 0
     seconds = 0.0
-    with bar:
-        task = bar.add_task("rendering", total=max(sum(totals.values()), 1), words="")
-        read: dict[Path, int] = {}
-
-        def progress(source: Path, frames: int) -> None:
-            read[source] = frames
-            bar.update(task, completed=sum(read.values()))
-
+    with cluster(dask) as client, bar:
+        task = bar.add_task("rendering", total=len(pairs), words="")
         results = render_many(
             pairs,
             loaded,
             workers=workers,
-            progress=progress,
+            journal=files[-1] if resume else None,
+            client=client,
+            progress=lambda part: bar.update(task, advance=part),
             bits=bits,
             sample_rate=rate,
             tail=parse_tail(tail),
@@ -196,6 +186,9 @@ def render(
                 failed += 1
                 bar.console.print(f"twinrack: {escape(result.reason)}", soft_wrap=True)
                 continue
+            if result.skipped:
+                skipped += 1
+                continue
             seconds += result.seconds
             notes = f", {result.clipped} samples clipped" if result.clipped else ""
             notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
@@ -203,6 +196,8 @@ def render(
     took = time.monotonic() - began
     if seconds:
         out.print(f"{seconds:.1f} s of audio in {took:.1f} s ({seconds / max(took, 1e-9):.0f} × realtime)")
+    if skipped:
+        out.print(f"{skipped} of {len(pairs)} files were done before")
     if failed:
         _complain(f"{failed} of {len(pairs)} files failed" if len(pairs) > 1 else "nothing was rendered")
 
@@ -247,7 +242,7 @@ def fit(
     from .patch import load
 
     _train_extra()
-    from .train.fit import fit as run
+    from .train.fit import fit_rack as run
 
     for path in (output, report):
         if path is not None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from .audio import Audio, check_rate
-from .files import FORMATS, AudioFile, AudioWriter, at_rate, broadcast_chunk, format_of
+from .files import AudioFile, AudioWriter, at_rate, broadcast_chunk, format_of
 from .rack import Rack
 from .renderer import Renderer
 
@@ -23,21 +22,14 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What came of one file: where it is, how long, and how many samples were beyond full scale."""
+    """What came of one file: where, how long, how many samples were beyond full scale; `skipped` where it was there."""
 
     source: Path
     path: Path
     seconds: float
     clipped: int
     input_faults: int
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A file that could not be rendered, and why, in one sentence."""
-
-    source: Path
-    reason: str
+    skipped: bool = False
 
 
 def render_file(
@@ -153,71 +145,3 @@ def resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, b
         return z
 
     return resample
-
-
-def plan(sources: Sequence[Path], output: Path, ending: str | None = None) -> list[tuple[Path, Path]]:
-    """Pairs of input and output file.
-
-    Args:
-        sources: files, or folders whose audio files are taken, with their subfolders.
-        output: a file for one input file, else a folder.
-        ending: of the outputs in a folder, such as ".flac"; without it, the input's where it can be written, else ".wav".
-
-    Raises:
-        FileNotFoundError, ValueError: an input is not there, a folder holds no audio, two inputs have one output.
-    """
-    pairs: list[tuple[Path, Path]] = []
-    into_folder = len(sources) > 1 or output.is_dir() or sources[0].is_dir() or output.suffix == ""
-    for source in sources:
-        if source.is_dir():
-            found = sorted(f for f in source.rglob("*") if f.suffix.lower() in FORMATS and not f.name.startswith("."))
-            if not found:
-                raise ValueError(f"{source} holds no audio file ({', '.join(FORMATS)})")
-            pairs += [(f, output / _named(f.relative_to(source), ending)) for f in found]
-        elif not source.exists():
-            raise FileNotFoundError(f"there is no file {source}")
-        else:
-            pairs.append((source, output / _named(Path(source.name), ending) if into_folder else output))
-    taken: dict[Path, Path] = {}
-    for source, path in pairs:
-        if path in taken:
-            raise ValueError(f"{source} and {taken[path]} would both become {path}; render them one at a time")
-        taken[path] = source
-    return pairs
-
-
-def _named(name: Path, ending: str | None) -> Path:
-    if ending is not None:
-        return name.with_suffix(ending)
-    return name if name.suffix.lower() in FORMATS else name.with_suffix(".wav")
-
-
-def render_many(
-    pairs: Sequence[tuple[Path, Path]],
-    rack: Rack,
-    *,
-    workers: int | None = None,
-    progress: Callable[[Path, int], None] | None = None,
-    **settings: Any,
-) -> Iterator[Rendered | Failed]:
-    """Render many files, several at once over the cores; a file that fails does not stop the others.
-
-    Args:
-        pairs: input and output of each; folders of outputs are made.
-        rack: every file is rendered from silence.
-        workers: how many at once; the number of cores when not given.
-        progress: called with the input and the frames read so far.
-        settings: as in `render_file`.
-    """
-
-    def one(source: Path, path: Path) -> Rendered | Failed:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            told = None if progress is None else lambda frames: progress(source, frames)
-            return render_file(source, path, rack.copy(), progress=told, **settings)
-        except (OSError, ValueError) as error:
-            return Failed(source, str(error))
-
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for future in as_completed([pool.submit(one, *pair) for pair in pairs]):
-            yield future.result()

@@ -122,6 +122,28 @@ def show(session: SessionArgument, media: MediaOption = None) -> None:
 
 
 @app.command()
+def report(
+    session: SessionArgument,
+    output: Annotated[Path | None, typer.Option("--out", help="HTML page; NAME.report.html without it.")] = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    media: MediaOption = None,
+) -> None:
+    """Measure a mix and its channels: loudness, peaks, spectrum, stereo field, who hides whom."""
+    from ..files import check_writable
+
+    stem = session.name.removesuffix(".json").removesuffix(".session")
+    path = output or session.with_name(f"{stem}.report.html")
+    check_writable(path)
+    try:
+        found = _load(session, media).report(path, start=start, end=end)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"reports need {error.name}; in the clone of twinrack: pip install '.[train]'") from None
+    print(found)
+    print(f"report: {path}")
+
+
+@app.command()
 def verify(
     manifest: Annotated[Path, typer.Argument(help="A *.manifest.json file.")],
     session: Annotated[Path | None, typer.Option(help="Also compare this session with it.")] = None,

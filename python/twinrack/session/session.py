@@ -15,6 +15,7 @@ from .channel import Channel, Kind, check_name
 from .timeline import Tempo, Time, Timeline
 
 if TYPE_CHECKING:
+    from .measure import MixReport
     from .output import RenderedMix
     from .twin import SessionTwin
 
@@ -258,6 +259,15 @@ class Session:
         from .render import stems
 
         return stems(self, **settings)
+
+    def report(self, path: str | os.PathLike[str] | None = None, **settings: Any) -> MixReport:
+        """Measure the mix and all its channels, and write a page about it; see `measure.measure`."""
+        from .measure import measure
+
+        found = measure(self, **settings)
+        if path is not None:
+            found.write(path)
+        return found
 
     def twin(self) -> SessionTwin:
         """The whole mix as a torch.nn.Module with the present values; see `twin.SessionTwin`."""

@@ -4,7 +4,8 @@ mix reach every value in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,32 @@ def _opened(muted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     level = t * t * (3.0 - 2.0 * t)
     found: np.ndarray[Any, Any] = np.where(level > 0, 20.0 * np.log10(np.maximum(level, 1e-20)), SILENT_DB)
     return found
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same memory."""
+    return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()
+
+
+class Memory:
+    """Results by what they were computed from; the last few of each."""
+
+    KEPT = 3
+
+    def __init__(self) -> None:
+        self._known: dict[str, list[tuple[Any, list[Tensor], Tensor]]] = {}
+
+    def get(self, name: str, values: Any, inputs: list[Tensor], compute: Callable[[], Tensor]) -> Tensor:
+        """What `compute` gives, or gave before for the same values and the same tensors."""
+        known = self._known.setdefault(name, [])
+        for i, (mine, tensors, found) in enumerate(known):
+            if mine == values and len(tensors) == len(inputs) and all(map(_same, tensors, inputs)):
+                known.append(known.pop(i))
+                return found
+        made = compute()
+        known.append((values, inputs, made))
+        del known[: -self.KEPT]
+        return made
 
 
 class ChannelTwin(nn.Module):
@@ -120,6 +147,17 @@ class ChannelTwin(nn.Module):
             found["gain_db"] = gain + torch.from_numpy(level).to(like.device)[None]
         return found
 
+    def through_rack(self, x: Tensor, keys: Mapping[str, Tensor], first: int, mine: Mapping[str, Given]) -> Tensor:
+        """The rack's sound."""
+        if not self.rack.addresses():
+            return x
+        frames = x.shape[-1] + self.rack.latency
+        values = {
+            f"{a}.{n}": v for a in self.rack.addresses() for n, v in self.given(f"{a}.", frames, first, mine, x).items()
+        }  # fmt: skip
+        found: Tensor = self.rack(x, sidechain=keys or None, values=values, first_frame=first)
+        return found
+
 
 class SessionTwin(nn.Module):
     """A differentiable mix that computes what `session.render()` computes.
@@ -142,6 +180,7 @@ class SessionTwin(nn.Module):
         self._order = [c.name for c in self.session.order()]
         self._open = self.session.audible()
         self.channels = nn.ModuleDict({PREFIX + n: ChannelTwin(self.session[n], self.session, path) for n in self._order})
+        self._memory: Memory | None = None
         self.inputs = [c.name for c in self.session if c.clips]
         # whole frames by which a channel is delayed
         self._delays = {c.name: self.session.timeline.span(0, c.delay, f"delay of {c.name}") for c in self.session}
@@ -221,23 +260,28 @@ class SessionTwin(nn.Module):
         after: dict[str, Tensor] = {}
         for name in self._order:
             channel = self[name]
-            x = self._input(name, given.get(name, silence), before, after, first_frame, replaced)
+            parts = self._heard(name, given.get(name), before, after, first_frame, replaced) or [silence]
             keys = {
                 key: (before if tap == "pre" else after)[source]
                 for key, (source, tap) in self.session.listens_to(channel.channel).items()
             }
             mine = replaced.get(name, {})
-            y = x
-            if channel.rack.addresses():
-                latency = channel.rack.latency
-                curves = {
-                    f"{a}.{n}": v
-                    for a in channel.rack.addresses()
-                    for n, v in channel.given(f"{a}.", x.shape[-1] + latency, first_frame, mine, x).items()
-                }
-                y = channel.rack(x, sidechain=keys or None, values=curves)
-            before[name] = y
-            after[name] = channel.fader(y, None, channel.given("", y.shape[-1], first_frame, mine, y), check=False)
+
+            def through_rack(
+                channel: ChannelTwin = channel, name: str = name, parts: list[Tensor] = parts,
+                keys: dict[str, Tensor] = keys, mine: Mapping[str, Given] = mine,
+            ) -> Tensor:  # fmt: skip
+                return channel.through_rack(self._input(name, parts), keys, first_frame, mine)
+
+            def through_fader(
+                channel: ChannelTwin = channel, name: str = name, mine: Mapping[str, Given] = mine
+            ) -> Tensor:  # fmt: skip
+                y = before[name]
+                return channel.fader(y, None, channel.given("", y.shape[-1], first_frame, mine, y), check=False)  # type: ignore[no-any-return]
+
+            inputs = [*parts, *keys.values()]
+            before[name] = self._known(f"{name} rack", channel.rack, inputs, replaced, through_rack)
+            after[name] = self._known(f"{name} fader", channel.fader, [before[name]], replaced, through_fader)
             if name == wanted:
                 return after[name]
         raise ValueError(unknown(wanted, self._order, "the twin").replace("parameter", "channel"))
@@ -262,28 +306,50 @@ class SessionTwin(nn.Module):
             raise ValueError("there is no stem; give the sound of at least one channel")
         return found
 
-    def _input(
+    def _known(
+        self, name: str, module: nn.Module, inputs: list[Tensor], replaced: object, compute: Callable[[], Tensor]
+    ) -> Tensor:  # fmt: skip
+        """What `compute` gives, unless it is known from before."""
+        if self._memory is None or replaced:
+            return compute()
+        return self._memory.get(name, [u.item() for u in module.parameters() if u.numel() == 1], inputs, compute)
+
+    def _heard(
         self,
         name: str,
-        clips: Tensor,
+        clips: Tensor | None,
         before: Mapping[str, Tensor],
         after: Mapping[str, Tensor],
         first: int,
         replaced: Mapping[str, Mapping[str, Given]],
-    ) -> Tensor:
-        x = clips
+    ) -> list[Tensor]:
+        """All that comes to a channel, to be added."""
+        found = [] if clips is None else [clips]
         for other in self.session:
             if self._open and (other.name, name) not in self._open:
                 continue
             if other.output == name:
-                x = x + after[other.name]
+                found.append(after[other.name])
             for send in other.sends:
                 if send.to == name:
                     twin = self[other.name]
                     source = (before if send.tap == "pre" else after)[other.name]
-                    prefix = f"{SENDS}.{send.to}."
-                    mine = twin.given(prefix, source.shape[-1], first, replaced.get(other.name, {}), source)
-                    x = x + twin.sends[PREFIX + send.to](source, None, mine, check=False)
+                    prefix, module = f"{SENDS}.{send.to}.", twin.sends[PREFIX + send.to]
+
+                    def sent(
+                        twin: ChannelTwin = twin, module: nn.Module = module, source: Tensor = source, prefix: str = prefix
+                    ) -> Tensor:
+                        mine = twin.given(prefix, source.shape[-1], first, replaced.get(twin.channel.name, {}), source)
+                        return module(source, None, mine, check=False)  # type: ignore[no-any-return]
+
+                    found.append(self._known(f"{other.name} to {name}", module, [source], replaced, sent))
+        return found
+
+    def _input(self, name: str, parts: list[Tensor]) -> Tensor:
+        """These added, with the channel's polarity and delay."""
+        x = parts[0]
+        for part in parts[1:]:
+            x = x + part
         channel = self.session[name]
         if channel.polarity != "normal":
             signs = [
@@ -292,6 +358,15 @@ class SessionTwin(nn.Module):
             ]
             x = x * torch.tensor(signs, dtype=x.dtype, device=x.device)[None, :, None]
         return _shifted(x, self._delays[name])
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Meanwhile, without gradients, only what has changed is computed again: for many renderings of the same stems."""
+        self._memory = Memory()
+        try:
+            yield
+        finally:
+            self._memory = None
 
     def to_session(self) -> Session:
         """A session with the present values; those that training has not touched are exactly as they were."""

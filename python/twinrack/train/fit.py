@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -28,12 +28,62 @@ from .starts import analysed
 from .structures import ROUNDS, Structure, combinations, open_choices, survivors
 
 if TYPE_CHECKING:
+    from ..session.session import Session
     from ..stage.stream import LiveStream
+    from .mixdown import MixResult
 
 SHORTEST_WINDOW_S = 0.5
 
 
+@overload
+def fit(rack: Session, dry: Source, *, sample_rate: float | None = None, **settings: Any) -> MixResult: ...
+
+
+@overload
 def fit(
+    rack: Rack,
+    dry: Source | Sequence[Source],
+    wet: Source | Sequence[Source],
+    sample_rate: float | None = None,
+    **settings: Any,
+) -> FitResult: ...
+
+
+def fit(
+    rack: Rack | Session,
+    dry: Source | Sequence[Source],
+    wet: Source | Sequence[Source] | None = None,
+    sample_rate: float | None = None,
+    **settings: Any,
+) -> FitResult | MixResult:
+    """Find the values with which `rack` turns `dry` into `wet`, or with which a session's clips become a mix.
+
+    Args:
+        rack: structure and start values; it is not changed. A Rack, or a Session: then `dry` is the mix that is to be reached,
+            and `wet` is left out.
+        dry, wet, sample_rate: as in `fit_rack`, or `mixdown.fit_mix`.
+        settings: all others of those.
+
+    Returns:
+        Of a rack a `FitResult`, of a session a `MixResult`.
+
+    Raises:
+        FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
+    """
+    from ..session.session import Session
+
+    if isinstance(rack, Session):
+        from .mixdown import fit_mix
+
+        if wet is not None:
+            raise ValueError("a session brings its own recordings; give the mix alone: fit(session, mix)")
+        return fit_mix(rack, dry, sample_rate, **settings)  # type: ignore[arg-type]
+    if wet is None:
+        raise ValueError("give the dry and the wet recording: fit(rack, dry, wet)")
+    return fit_rack(rack, dry, wet, sample_rate, **settings)
+
+
+def fit_rack(
     rack: Rack,
     dry: Source | Sequence[Source],
     wet: Source | Sequence[Source],

@@ -12,7 +12,7 @@ import torch
 from ..rack import Rack
 from ..twins.rack_twin import RackTwin
 from .data import Pair, Source
-from .fit import fit
+from .fit import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
 from .targets import Decay, Target
@@ -73,7 +73,7 @@ def match(
     for name in ("loss", "validation", "align", "choices", "starts", "conditions", "window_s", "polish_steps"):
         if name in settings:
             raise ValueError(f"match takes no {name}")
-    result = fit(
+    result = fit_rack(
         rack, sound, sound, sample_rate, loss=wanted, steps=steps, window_s=1e6, validation=False, align=False, polish_steps=0,
         compares=False, **settings,
     )  # fmt: skip

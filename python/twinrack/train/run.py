@@ -65,7 +65,7 @@ class Run:
 
     def __init__(
         self,
-        twin: RackTwin,
+        twin: Any,
         pairs: list[Pair],
         rate: float,
         learned: Learned,
@@ -78,7 +78,7 @@ class Run:
         self.addresses = learned.values
         self.raw: list[nn.Parameter] = [twin.raw_of(a) for a in learned.values]
         self.arrays: dict[str, nn.Parameter] = {a: twin.resource_at(a) for a in learned.resources}
-        self.conditions = conditions or Conditions(twin.to_rack(), (), len(pairs))
+        self.conditions = conditions or Conditions(Rack(), (), len(pairs))
         self.slopes = {
             (a, knob): nn.Parameter(torch.zeros((), dtype=torch.float64))
             for knob in self.conditions.knobs
@@ -89,8 +89,7 @@ class Run:
         for u in self.trained():
             u.requires_grad_(True)
         self.drift = drift.Drift()
-        begin = twin.to_rack()
-        self.began, self.moves_gain = fingerprint(begin), moves_gain(begin)
+        self.began, self.moves_gain = self._identity_of_start()
         self.warnings: list[str] = []
         self.splits = [split(p.frames, rate, settings["validation"]) for p in pairs]
         self.random = np.random.default_rng(settings["seed"])
@@ -101,8 +100,27 @@ class Run:
         self.polished: Polished | None = None
         self.best = (float("inf"), self._now())
         self.first_step = self.skipped_now = self.without = self.turn = 0
+        self._starts = torch.zeros(1)  # of the windows
         self.follower: Follower | None = None  # a live stream that hears the training
         self.board: Any = None  # TensorBoard's writer
+
+    # --- what is trained ---------------------------------------------------------------------------------------------
+
+    def _identity_of_start(self) -> tuple[str, bool]:
+        """A hash of what it begins with, and whether that changes its gain over time."""
+        begin = self.twin.to_rack()
+        return fingerprint(begin), moves_gain(begin)
+
+    def made(self) -> Any:
+        """What plays the present values: something that is called with a sound and its rate."""
+        return self.twin.to_rack()
+
+    def _twin_of(self, rack: Any) -> Any:
+        return RackTwin(rack, self.rate)
+
+    def _untouched(self, pair: Pair) -> Audio:
+        """What is compared where nothing is done."""
+        return pair.dry
 
     def trained(self) -> list[nn.Parameter]:
         """Everything that is trained: values, resources, slopes of knobs."""
@@ -113,30 +131,30 @@ class Run:
 
     # --- what is compared --------------------------------------------------------------------------------------------
 
-    def measure(self, rack: Rack | None) -> Distances:
+    def measure(self, rack: Any) -> Distances:
         """Distances on held-out audio; None is the dry sound."""
         return distances(self._held_out(rack), self.rate)
 
-    def assess(self, rack: Rack | None) -> Assessment:
+    def assess(self, rack: Any) -> Assessment:
         """All that is said of a rack with the twin's structure, or of the dry sound, from one rendering of held-out audio."""
         pieces = self._held_out(rack)
         d = distances(pieces, self.rate)
         loss = trajectory = float("nan")
         if rack is not None:
-            values = 0.0 if self.loss_compares() else self._value_score(RackTwin(rack, self.rate))
+            values = 0.0 if self.loss_compares() else self._value_score(self._twin_of(rack))
             loss = self._score(d, pieces) + values
         if self.moves_gain:
             dry = [p.dry[:, a:b] for p, parts in zip(self.pairs, self.splits, strict=True) for a, b in parts.held_out]
             trajectory = trajectory_error_db([(x, y, t) for x, (y, t) in zip(dry, pieces, strict=True)], self.rate)
         return Assessment(d, loss, trajectory)
 
-    def _held_out(self, rack: Rack | None) -> list[tuple[Audio, Audio]]:
+    def _held_out(self, rack: Any) -> list[tuple[Audio, Audio]]:
         """Result and target of each held-out stretch, rendered by the engine from the beginning of each pair."""
         pieces: list[tuple[Audio, Audio]] = []
         slopes = self.slopes_found()
         for i, (pair, parts) in enumerate(zip(self.pairs, self.splits, strict=True)):
             there = None if rack is None else self.conditions.rack_of(rack, i, slopes)
-            y = pair.dry if there is None else there(pair.dry, self.rate)
+            y = self._untouched(pair) if there is None else there(pair.dry, self.rate)
             pieces += [(y[:, a:b], pair.wet[:, a:b]) for a, b in parts.held_out]
         return pieces
 
@@ -147,10 +165,10 @@ class Run:
     def _render(self, dry: Tensor, which: Sequence[int]) -> Tensor:
         """The twin's sound of windows of these pairs, each under its condition."""
         if not self.conditions:
-            y: Tensor = self.twin(dry)
+            y: Tensor = self.twin(dry, first_frame=self._starts)
             return y
         raw = dict(zip(self.addresses, self.raw, strict=True))
-        return self.twin(dry, values=self.conditions.values_of(self.twin, which, raw, self.slopes))  # type: ignore[no-any-return]
+        return self.twin(dry, values=self.conditions.values_of(self.twin, which, raw, self.slopes), first_frame=self._starts)  # type: ignore[no-any-return]
 
     def _windows(self) -> tuple[Tensor, Tensor, list[list[tuple[int, int]]], list[int]]:
         """Dry and wet windows of one step, the frames of each that are trained on, and which pairs they are of."""
@@ -158,30 +176,37 @@ class Run:
             i = self.turn % len(self.pairs)
             self.turn += 1
             whole = torch.from_numpy(self.pairs[i].dry.copy())[None]
+            self._starts = torch.zeros(1)
             return whole, whole, [[(0, self.pairs[i].frames)]], [i]
         longest = int(self.settings["window_s"] * self.rate)
         shortest = min(min(p.frames for p in self.pairs), longest)
         chosen = list(range(len(self.pairs)))
         if len(chosen) > self.settings["batch"]:
             chosen = sorted(self.random.choice(len(self.pairs), self.settings["batch"], replace=False).tolist())
-        dry, wet, parts = [], [], []
+        dry, wet, parts, starts = [], [], [], []
         for i in chosen:
             pair = self.pairs[i]
             start, inside = self._place(i, shortest)
+            starts.append(start)
             dry.append(pair.dry[:, start : start + shortest])
             wet.append(pair.wet[:, start : start + shortest])
             parts.append(inside)
+        self._starts = torch.tensor(starts)
         return torch.from_numpy(np.stack(dry)), torch.from_numpy(np.stack(wet)), parts, chosen
 
     def _place(self, pair: int, length: int) -> tuple[int, list[tuple[int, int]]]:
         """Where a window of one pair starts, and the frames in it that are trained on: some, wherever chance puts it."""
         for start in [*(int(self.random.integers(0, self.pairs[pair].frames - length + 1)) for _ in range(20)), 0]:
-            settled = start if start == 0 else start + length // 4  # what came before the window has died away
+            settled = start if start == 0 else start + self._settling(length)  # what came before the window has died away
             inside = [(max(a, settled) - start, min(b, start + length) - start) for a, b in self.splits[pair].train]
             inside = [(a, b) for a, b in inside if b - a >= 0.1 * self.rate]
             if inside:
                 return start, inside
         return 0, [(0, length)]
+
+    def _settling(self, length: int) -> int:
+        """How many frames of a window count as its beginning."""
+        return length // 4
 
     def _loss(self, y: Tensor, wet: Tensor, parts: list[list[tuple[int, int]]]) -> Tensor:
         groups: list[tuple[Tensor, Tensor]] = []
@@ -221,7 +246,7 @@ class Run:
             self._resume(checkpoint, optimizer, schedule)
         follower = self.follower
         if self.first_step == 0 and self.loss_compares():
-            self.drift.check(0, drift.figures(self._held_out(self.twin.to_rack()), self.rate))
+            self.drift.check(0, drift.figures(self._held_out(self.made()), self.rate))
         for step in range(self.first_step, steps):
             if step == 0 or (step == steps // 3 and self.unclear):  # again when the rest has come nearer
                 self._search(bar)
@@ -284,7 +309,7 @@ class Run:
 
     def _check(self, step: int, loss: float) -> bool:
         """Measure on held-out audio; True when it is the best so far."""
-        pieces = self._held_out(self.twin.to_rack())
+        pieces = self._held_out(self.made())
         d = distances(pieces, self.rate)
         held_out = self._score(d, pieces) + self._value_score()
         watched = drift.figures(pieces, self.rate) if self.loss_compares() else {}
@@ -372,7 +397,8 @@ class Run:
 
     def card(self, address: str) -> Parameter:
         effect, _, name = address.partition(".")
-        return self.twin[effect].card.addresses[name]
+        found: Parameter = self.twin[effect].card.addresses[name]
+        return found
 
     @torch.no_grad()
     def restore_best(self) -> None:

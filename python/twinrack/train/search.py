@@ -22,7 +22,7 @@ from ..files import atomic, check_writable
 from ..fingerprint import fingerprint
 from ..rack import Rack
 from .data import Source, load_pairs
-from .fit import fit
+from .fit import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
 from .structures import open_choices
@@ -236,7 +236,7 @@ def _fitted(rack: Rack, sounds: tuple[list[Any], list[Any], float], steps: int, 
             common[name] = [p for p in patterns if any(fnmatch(a, p) for a in there)]
     if not there:
         common["learn"] = []
-    return fit(rack, dry, wet, rate, steps=steps, **common)
+    return fit_rack(rack, dry, wet, rate, steps=steps, **common)
 
 
 def _trial(t: Any) -> Trial:

@@ -32,13 +32,14 @@ def _run(
     path: Path,
     resources: Mapping[str, Tensor],
     known: Mapping[str, Resource],
+    first_tick: float | Tensor = 0.0,
 ) -> Tensor:
     if x.dim() != 3:
         raise ValueError(f"audio has shape {tuple(x.shape)}; give (batch, channels, time)")
     if x.shape[-1] == 0:
         return x
     values = pack(card, given, x)
-    context = Context(sample_rate, x.shape[1], x.shape[-1], path, resources, known)
+    context = Context(sample_rate, x.shape[1], x.shape[-1], path, resources, known, first_tick)
     y: Tensor = arithmetic(card).process(x, values, context, key)
     return y
 
@@ -158,10 +159,20 @@ class EffectTwin(nn.Module):
         return 0 if find is None else int(find(self.constants, self.sample_rate))
 
     def forward(
-        self, x: Tensor, key: Tensor | None = None, values: Mapping[str, Given] | None = None, *, check: bool = True
+        self,
+        x: Tensor,
+        key: Tensor | None = None,
+        values: Mapping[str, Given] | None = None,
+        *,
+        first_tick: float | Tensor = 0.0,
+        check: bool = True,
     ) -> Tensor:
-        """Process x (batch, channels, time); `values` replaces some of the values, as in `apply`; they may leave the card's
-        ranges without `check`."""
+        """Process x (batch, channels, time).
+
+        Args:
+            values: replaces some of the values, as in `apply`; without `check` they may leave the card's ranges.
+            first_tick: where on the timeline x begins, in ticks of 32 frames, for what moves by itself.
+        """
         given = self.tensors()
         for address, value in (values or {}).items():
             if address not in given:
@@ -171,7 +182,7 @@ class EffectTwin(nn.Module):
             given[address] = value
         if values and check:
             check_ranges(self.card, values)
-        return _run(self.card, x, given, self.sample_rate, key, self.path, dict(self.resources), self.known)
+        return _run(self.card, x, given, self.sample_rate, key, self.path, dict(self.resources), self.known, first_tick)
 
     def controls(self, x: Tensor, key: Tensor | None, values: Mapping[str, Given] | None) -> dict[str, Tensor]:
         """What this effect adds to values of others, by their address in the rack: (batch, ticks); nothing for most."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..effect import Effect, unknown
 from .constrain import driven
-from .curves import delay, tick_count
+from .curves import TICK_FRAMES, delay, tick_count
 from .effect_twin import EffectTwin
 from .recursions import Path
 from .values import Given
@@ -108,6 +108,7 @@ class RackTwin(nn.Module):
         *,
         sidechain: Tensor | Mapping[str, Tensor] | None = None,
         values: Mapping[str, Given] | None = None,
+        first_frame: int | Tensor = 0,
     ) -> Tensor:
         """Process from silence; latency is compensated, the length stays.
 
@@ -116,8 +117,13 @@ class RackTwin(nn.Module):
             sidechain: what keyed effects hear: (batch, channels, time), or one for each name.
             values: replaces values by address ("compressor.ratio"): a number, a (batch,) tensor, or a (batch, ticks) curve;
                 this is how a network drives the rack.
+            first_frame: where on the timeline x begins, one number or (batch,), for what moves by itself, such as a reverb's
+                modulation.
         """
         latency = self.latency
+        tick = (
+            first_frame.double().reshape(-1, 1) / TICK_FRAMES if isinstance(first_frame, Tensor) else first_frame / TICK_FRAMES
+        )
         keys = self._keys(sidechain)
         given: dict[str, dict[str, Given]] = {}
         for address, value in (values or {}).items():
@@ -128,7 +134,7 @@ class RackTwin(nn.Module):
         if latency:
             x = nn.functional.pad(x, (0, latency))
             keys = {name: nn.functional.pad(key, (0, latency)) for name, key in keys.items()}
-        return self._process(self._tree, x, keys, given, 0)[..., latency:]
+        return self._process(self._tree, x, keys, given, 0, tick)[..., latency:]
 
     def _keys(self, sidechain: Tensor | Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         names = self._rack.sidechains
@@ -147,6 +153,7 @@ class RackTwin(nn.Module):
         keys: Mapping[str, Tensor],
         given: dict[str, dict[str, Given]],
         late: int,
+        tick: float | Tensor,
     ) -> Tensor:
         """`late`: frames by which x is late here, and keys are held back."""
         if isinstance(item, str):
@@ -156,15 +163,15 @@ class RackTwin(nn.Module):
             key = None if twin.key is None else delay(keys[twin.key], late)
             for address, said in twin.controls(x, key, given.get(item)).items():
                 self._drive(address, said, given)
-            y: Tensor = twin(x, key, given.get(item))
+            y: Tensor = twin(x, key, given.get(item), first_tick=tick)
             return y
         if item.serial:
             for child in item.children:
-                x = self._process(child, x, keys, given, late)
+                x = self._process(child, x, keys, given, late, tick)
                 late += self._latency(child)
             return x
         longest = self._latency(item)
-        branches = [(self._process(child, x, keys, given, late), self._latency(child)) for child in item.children]
+        branches = [(self._process(child, x, keys, given, late, tick), self._latency(child)) for child in item.children]
         return sum((delay(y, longest - own) for y, own in branches), torch.zeros_like(x))
 
     def _drive(self, address: str, said: Tensor, given: dict[str, dict[str, Given]]) -> None:

@@ -29,6 +29,7 @@ class Context:
     path: Path = "auto"
     resources: Mapping[str, Tensor] = field(default_factory=dict)  # their numbers at the sample rate, by the card's id
     given: Mapping[str, Resource] = field(default_factory=dict)  # what they are, where the effect has them
+    first_tick: float | Tensor = 0.0  # where on the timeline the sound begins, (batch, 1) where that differs
 
 
 class Values(SimpleNamespace):

@@ -1,0 +1,368 @@
+"""`fit` through a mix: what faders, effects and sends turn the stems into this mix?"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..audio import Audio, as_planar
+from ..effect import unknown
+from ..files import check_writable, hash_audio, read_audio
+from ..session.session import Session
+from ..session.twin import SessionTwin
+from ..twins.speed import keep_memory
+from .data import Pair, Source, find_latency
+from .distances import Distances, distances
+from .fit import SHORTEST_WINDOW_S, _writer
+from .levels import levelled
+from .losses import Loss, SoundTerm, Term, usual
+from .mix_run import MixRun, Stacked
+from .progress import FitProgress
+from .result import ParameterResult, in_units
+from .run import Assessment, Learned
+
+# Values that other levels of the session already say, and fine ones that a mix of many stems hardly determines.
+SAID_BY_OTHERS = ("width", "makeup_db", "output_db", "mix", "input_gain_db")
+FINE = (
+    "knee_db", "range_db", "link_percent", "sidechain_low_cut_hz", "sidechain_high_cut_hz", "rms_window_ms", "hysteresis_db",
+    "hold_ms", "crossover_low_hz", "crossover_high_hz", "modulation_rate_hz", "modulation_depth", "diffusion", "early_db",
+)  # fmt: skip
+NEEDLESS = 1.02  # an effect is left out where without it the error grows by less than this
+
+
+@dataclass
+class MixResult:
+    """What came of a fit through a mix.
+
+    Attributes:
+        session: with the fitted values, and without what was pruned.
+        start_session: as it was given.
+        nothing, start, fitted: distances on held-out audio: of the stems added up, of the session before, and after.
+        parameters: each trained value, where it began and ended, and whether the mix determines it.
+        pruned: effects and sends that were left out, and by how much the error grew, in dB.
+        history: one row for each check.
+    """
+
+    session: Session
+    start_session: Session
+    sample_rate: float
+    nothing: Distances
+    start: Distances
+    fitted: Distances
+    parameters: list[ParameterResult]
+    settings: dict[str, Any]
+    stopped: str
+    seconds: float
+    history: list[dict[str, float]] = field(default_factory=list)
+    pruned: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    gaps: dict[str, tuple[float, float, str]] = field(default_factory=dict)  # of targets: before, after, unit
+
+    def __str__(self) -> str:
+        count = len(self.parameters)
+        lines = [f"fit of {count} values through the mix in {self.seconds:.0f} s ({self.stopped}), on held-out audio:"]
+        if self.gaps:
+            for name, (before, after, unit) in self.gaps.items():
+                lines.append(f"  {name.removeprefix('reach '):<14}{before:8.2f} -> {after:.2f} {unit} away")
+        else:
+            lines += [
+                f"  stems added up {self.nothing}", f"  at the start   {self.start}", f"  fitted         {self.fitted}"
+            ]  # fmt: skip
+        if self.pruned:
+            lines.append(f"  does not matter, so it was left out: {', '.join(self.pruned)}")
+        vague = [p.address for p in self.parameters if p.determined is False]
+        if vague:
+            more = f" and {len(vague) - 12} more" if len(vague) > 12 else ""
+            lines.append(f"  the mix does not determine: {', '.join(vague[:12])}{more}")
+        outside = [p.address for p in self.parameters if not p.inside_expected]
+        if outside:
+            lines.append(f"  outside the expected range: {', '.join(outside[:12])}")
+        lines += [f"  warning: {words}" for words in self.warnings]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def fit_mix(
+    session: Session,
+    mix: Source | None,
+    sample_rate: float | None = None,
+    *,
+    steps: int = 300,
+    learn: Iterable[str] | None = None,
+    freeze: Iterable[str] = (),
+    learning_rate: float = 0.012,
+    loss: Loss | Term | None = None,
+    stft_weight: float = 1.0,
+    waveform_weight: float = 1.0,
+    polish_steps: int = 12,
+    window_s: float = 4.0,
+    levels: bool = True,
+    prune: bool = False,
+    validation: bool = True,
+    patience: int = 15,
+    align: bool | int = True,
+    seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    tensorboard: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> MixResult:
+    """Find the values with which a session's clips become a mix, or reach targets.
+
+    Args:
+        session: structure and start values; it is not changed. Its recordings are the stems.
+        mix: the reference: a file, or an array (width, frames); None where `loss` consists of `targets`.
+        sample_rate: Hz, of an array; it must be the session's.
+        steps: of Adam, in the constrained domain, on one window each.
+        learn: addresses to train, with * for any ("*.gain_db", "vocals.*"); without: everything that is learnable, but for
+            what other levels already say (width, the faders of groups, returns and the master, makeup and output levels, the
+            pan of sends) and fine settings such as a knee, which a mix of many stems hardly determines.
+        freeze: addresses that keep their start values.
+        learning_rate: size of the first steps.
+        loss: what is lowered (see `losses` and `targets`); without, the next two.
+        stft_weight, waveform_weight: of `losses.STFT` and `losses.Waveform`.
+        polish_steps: at most so many second-order steps afterwards.
+        window_s: of the excerpts that a step looks at, so memory does not grow with the mix.
+        levels: begin with the levels and pans that linear least squares finds (see `levels`).
+        prune: leave out effects and sends without which the mix is as near, by 2 %.
+        validation, patience, align, seed, checkpoint, tensorboard, progress, on_step: as in `fit`.
+
+    Returns:
+        The fitted session, distances on held-out audio, and how well each value is determined.
+
+    Raises:
+        FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
+    """
+    for name, number, least in (("steps", steps, 0), ("polish_steps", polish_steps, 0), ("patience", patience, 1)):
+        if not isinstance(number, int) or number < least:
+            raise ValueError(f"{name} = {number!r} is no whole number from {least} on")
+    if not window_s >= SHORTEST_WINDOW_S:
+        raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
+    if checkpoint is not None:
+        check_writable(Path(checkpoint))
+    compares = mix is not None
+    lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
+    if not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
+        raise ValueError("the loss has no term on the sound; add one, such as losses.STFT()")
+    if not compares and loss is None:
+        raise ValueError("there is neither a mix nor a loss; give the mix, or a loss of targets such as targets.Loudness(-16)")
+    began = time.monotonic()
+    pair = _pair(session, mix, sample_rate, align)
+    twin = SessionTwin(session)
+    chosen = choose(twin, learn, freeze)
+    settings: dict[str, Any] = {
+        "steps": steps, "learning_rate": learning_rate, "stft_weight": stft_weight, "waveform_weight": waveform_weight,
+        "polish_steps": polish_steps, "window_s": window_s, "batch": 1, "validation": validation and compares, "seed": seed,
+        "patience": patience, "network_learning_rate": 0.0, "compares": compares, "loss": str(lowered), "learn": chosen,
+        "levels": levels,
+    }  # fmt: skip
+    bar = FitProgress(steps, progress)
+    keep_memory()
+    torch.set_flush_denormal(True)
+    with bar:
+        try:
+            if levels and compares:
+                twin = SessionTwin(levelled(session, pair.dry, pair.wet, chosen))
+            run = MixRun(twin, [pair], session.sample_rate, Learned(chosen, []), settings, lowered)
+            run.board = writer = _writer(tensorboard)
+            start = run.assess(Stacked(session))
+            gaps = _gaps(run, lowered) if not compares else {}
+            try:
+                run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+                run.finish(bar)
+            except KeyboardInterrupt:
+                run.stopped = "interrupted"
+            run.restore_best()
+        finally:
+            torch.set_flush_denormal(False)
+        if writer is not None:
+            writer.close()
+    fitted_session = run.made().session
+    fitted = run.assess(Stacked(fitted_session))
+    if not fitted.loss <= start.loss:
+        fitted_session, fitted = session.copy(), start
+        run.stopped = f"{run.stopped}; nothing better than the start was found"
+    after = _gaps(run, lowered) if not compares else {}
+    nothing = distances(run._held_out(None), session.sample_rate) if compares else start.distances
+    pruned: dict[str, float] = {}
+    if prune and compares:
+        fitted_session, pruned, fitted = _pruned(run, fitted_session, fitted)
+    result = MixResult(
+        fitted_session, session.copy(), session.sample_rate, nothing, start.distances, fitted.distances,
+        _parameters(session, fitted_session, chosen, run), settings, run.stopped, time.monotonic() - began, run.history,
+        pruned, run.warnings, {name: (gaps[name][0], now, unit) for name, (now, unit) in after.items()},
+    )  # fmt: skip
+    fitted_session.provenance = provenance(result, pair)
+    return result
+
+
+def _pair(session: Session, mix: Source | None, sample_rate: float | None, align: bool | int) -> Pair:
+    """The stems in one array, beside the mix, of one length."""
+    if mix is None:
+        stems = _stack(session, None)
+        return Pair("the session", stems, stems[: session.width], 0, hash_audio(stems), "")
+    if isinstance(mix, str | os.PathLike):
+        wet, rate = read_audio(mix)
+        name = str(mix)
+    else:
+        wet, name = as_planar(mix, "the mix")[0], "the mix"
+        rate = int(sample_rate or session.sample_rate)
+    if rate != session.sample_rate or (sample_rate is not None and sample_rate != session.sample_rate):
+        raise ValueError(f"{name} has {sample_rate or rate:g} Hz, the session {session.sample_rate:g} Hz; resample the mix")
+    if wet.shape[0] != session.width:
+        raise ValueError(f"{name} has {wet.shape[0]} channels, the session {session.width}; give one of {session.width}")
+    if not np.isfinite(wet).all():
+        raise ValueError(f"{name} holds {int(np.count_nonzero(~np.isfinite(wet)))} samples that are not finite; repair it")
+    if not np.any(np.abs(wet) > 1e-5):
+        raise ValueError(f"{name} is silent; nothing can be learned from it")
+    stems = _stack(session, wet.shape[1])
+    if not np.any(stems):
+        raise ValueError("the session's clips are silent; nothing can be learned from them")
+    total = stems.reshape(-1, session.width, stems.shape[1]).sum(0)
+    latency = find_latency(total, wet, rate) if align is True else int(align)
+    if latency:
+        wet = np.roll(wet, -latency, axis=1)
+        wet[:, -latency:] = 0.0 if latency > 0 else wet[:, -latency:]
+        if latency < 0:
+            wet[:, :-latency] = 0.0
+    wet = np.ascontiguousarray(wet)
+    return Pair(name, stems, wet, latency, hash_audio(stems), hash_audio(wet))
+
+
+def _stack(session: Session, frames: int | None) -> Audio:
+    from ..session.render import sources
+
+    found = sources(session, frames)
+    if not found:
+        raise ValueError(f"session {session.name!r} has no clips, so there are no stems to mix")
+    return np.ascontiguousarray(np.concatenate(list(found.values())))
+
+
+def usual_addresses(session: Session, there: Iterable[str]) -> list[str]:
+    """What is trained where nothing is said: all that is learnable, but for what others already say."""
+    found = []
+    for address in there:
+        channel, below = session.split(address)
+        name = below.rpartition(".")[2]
+        said = name in SAID_BY_OTHERS or name in FINE or (below.startswith("sends.") and name == "pan")
+        if said or ("." not in below and channel.kind != "track"):
+            continue
+        found.append(address)
+    return found
+
+
+def choose(twin: SessionTwin, learn: Iterable[str] | None, freeze: Iterable[str]) -> list[str]:
+    """Addresses to train.
+
+    Raises:
+        ValueError: a pattern that matches nothing, or nothing is left.
+    """
+    there = twin.learnable()
+
+    def matching(patterns: Iterable[str]) -> set[str]:
+        found: set[str] = set()
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            hits = [a for a in there if fnmatch(a, pattern)]
+            if not hits:
+                raise ValueError(unknown(pattern, there, "the session").replace("parameter", "learnable value"))
+            found.update(hits)
+        return found
+
+    wanted = set(usual_addresses(twin.session, there)) if learn is None else matching(learn)
+    chosen = [a for a in there if a in wanted - matching(freeze)]
+    if not chosen:
+        raise ValueError("no value is left to train; name more in learn")
+    return chosen
+
+
+def _gaps(run: MixRun, loss: Loss) -> dict[str, Any]:
+    """How far away each target is, and its unit."""
+    from .targets import Target
+
+    y = torch.from_numpy(run.made()(run.pairs[0].dry, run.rate))[None]
+    with torch.no_grad():
+        return {t.name: (float(t.gap(y, run.rate)), t.unit) for _, t in loss.terms if isinstance(t, Target)}
+
+
+def _parameters(before: Session, after: Session, addresses: Sequence[str], run: MixRun) -> list[ParameterResult]:
+    errors = run.polished.standard_errors if run.polished is not None else []
+    found = []
+    for i, address in enumerate(addresses):
+        p = run.card(address)
+        try:
+            fitted = float(after.get(address))
+        except ValueError:  # pruned
+            continue
+        result = ParameterResult(address, float(before.get(address)), fitted, p.unit, p.min, p.max, p.expected)
+        if i < len(errors):
+            result.standard_error, result.determined = in_units(p, run.raw[i].item(), errors[i])
+        found.append(result)
+    return found
+
+
+def _pruned(run: MixRun, session: Session, fitted: Assessment) -> tuple[Session, dict[str, float], Assessment]:
+    """Without what does not matter: effects and sends are taken out one by one, those that matter least first."""
+
+    def error(candidate: Session) -> float:
+        return float(10.0 ** (run.measure(Stacked(candidate)).error_db / 20.0))
+
+    base, alone = error(session), {}
+    for channel in session:
+        names = [f"{channel.name}.{a}" for a, e in channel.rack.addresses().items() if not e.bypass]
+        for name in [*names, *(f"{channel.name}.sends.{s.to}" for s in channel.sends)]:
+            alone[name] = error(_without(session, name))
+    found: dict[str, float] = {}
+    for name in sorted(alone, key=lambda n: alone[n]):
+        if alone[name] > NEEDLESS * base:
+            break
+        tried = _without(session, name)
+        now = error(tried)
+        if now <= NEEDLESS * base:
+            session, found[name] = tried, 20.0 * float(np.log10(now / base))
+    return session, found, run.assess(Stacked(session)) if found else fitted
+
+
+def _without(session: Session, name: str) -> Session:
+    made = session.copy()
+    channel, below = made.split(name)
+    if below.startswith("sends."):
+        channel.sends = [s for s in channel.sends if s.to != below.removeprefix("sends.")]
+    else:
+        effect = channel.rack[below]
+        if any(item is effect for item in channel.rack.root.items) and effect.card.latency == "none":
+            channel.rack.remove(below)
+        else:
+            effect.bypass = True
+    gone = f"{below}." if below.startswith("sends.") or below not in channel.rack.addresses() else None
+    if gone is not None:
+        channel.automation = {a: p for a, p in channel.automation.items() if not a.startswith(gone)}
+    return made
+
+
+def provenance(r: MixResult, pair: Pair) -> dict[str, Any]:
+    """Where the values came from, as it is written into the session."""
+    from datetime import UTC, datetime
+
+    return {
+        "made_by": f"twinrack {__version__} fit through a mix, torch {torch.__version__}",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "mix": {"name": Path(pair.name).name, "sha256": pair.wet_hash, "latency_frames": pair.latency_frames},
+        "stems_sha256": pair.dry_hash,
+        "settings": r.settings,
+        "stopped": r.stopped,
+        "held_out": {"nothing": r.nothing.to_json(), "start": r.start.to_json(), "fitted": r.fitted.to_json()},
+        "standard_errors": {p.address: p.standard_error for p in r.parameters},
+        "not_determined": [p.address for p in r.parameters if p.determined is False],
+        "pruned": r.pruned,
+        "reviews": [],
+    }
