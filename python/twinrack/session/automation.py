@@ -55,7 +55,8 @@ class Lane:
         place = address.rpartition(".")[0]
         self.address, self.parameter = address, p
         values = [p.to_engine(p.check(point.value, place)) for point in points]
-        ticks = [timeline.seconds(point.time, f"a time of {address}") * timeline.rate / TICK_FRAMES for point in points]
+        self._seconds = [timeline.seconds(point.time, f"a time of {address}") for point in points]
+        ticks = [seconds * timeline.rate / TICK_FRAMES for seconds in self._seconds]
         for point, a, b in zip(points, ticks, ticks[1:], strict=False):
             if b < a:
                 raise ValueError(f"the automation of {address} goes back in time after {point.time!r}; sort its points")
@@ -85,10 +86,15 @@ class Lane:
             inside = which == i
             begin, end = self._ticks[i], self._ticks[i + 1]
             t = (at[inside] - begin) / (end - begin)
-            found[inside] = self._between(i, t)
+            found[inside] = self.between(i, t)
         return found.astype(np.float32)
 
-    def _between(self, i: int, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def pieces(self) -> list[tuple[float, float, str]]:
+        """The points in time, each with how it goes on: (seconds, the engine's value, curve)."""
+        return list(zip(self._seconds, map(float, self._values), self._curves, strict=True))
+
+    def between(self, i: int, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Values after point i, at shares 0 to 1 of the way to the next one, unless it holds."""
         a, b, curve = float(self._values[i]), float(self._values[i + 1]), self._curves[i]
         if curve == "linear":
             return a + (b - a) * t

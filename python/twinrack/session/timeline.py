@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -71,6 +72,7 @@ class Timeline:
         for point in self.tempo:
             if not MIN_BPM <= point.bpm <= MAX_BPM:
                 raise ValueError(f"{point.bpm:g} beats a minute are outside {MIN_BPM:g} to {MAX_BPM:g}")
+        self._beats = [point.beat for point in self.tempo]
         self._seconds = [0.0]  # at which each point stands
         for i in range(len(self.tempo) - 1):
             self._seconds.append(self._seconds[i] + self._within(i, self.tempo[i + 1].beat - self.tempo[i].beat))
@@ -93,18 +95,23 @@ class Timeline:
         """When a beat comes; before beat 0 the first tempo holds."""
         if beat < 0:
             return 60.0 * beat / self.tempo[0].bpm
-        i = max(n for n, point in enumerate(self.tempo) if point.beat <= beat)
+        i = bisect_right(self._beats, beat) - 1
         return self._seconds[i] + self._within(i, beat - self.tempo[i].beat)
 
     def beat_of(self, seconds: float) -> float:
         """The other way."""
         if seconds < 0:
             return seconds * self.tempo[0].bpm / 60.0
-        i = max(n for n, start in enumerate(self._seconds) if start <= seconds)
+        i = bisect_right(self._seconds, seconds) - 1
         bpm, slope, rest = self.tempo[i].bpm, self._slope(i), seconds - self._seconds[i]
         if abs(slope) < 1e-12:
             return self.tempo[i].beat + rest * bpm / 60.0
         return self.tempo[i].beat + bpm / slope * math.expm1(slope * rest / 60.0)
+
+    def steady(self, a: float, b: float) -> bool:
+        """Whether the tempo stays the same from beat a to beat b."""
+        i = max(bisect_right(self._beats, a) - 1, 0)
+        return self._slope(i) == 0.0 and bisect_left(self._beats, b) <= i + 1
 
     def seconds(self, time: Time, what: str = "the time") -> float:
         """A place on the timeline in seconds."""

@@ -1,0 +1,1 @@
+"""Sessions and racks to and from other programs: workstations, equaliser presets, stems."""

@@ -1,0 +1,152 @@
+"""Points of a DAWproject as breakpoints of a session: straight lines in dB and seconds, whatever they are straight in there."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...card import Parameter, Value
+from ..channel import Channel
+from .scope import Scope, label, number, switch, unit
+from .text import Notes, plain
+from .units import Array, Scale, near, straighten
+
+MOST_POINTS = 1_000_000  # of all automation, once it is straight
+Moves = list[tuple[float, Value, str]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A value that automation may move: whose, where, and how it is read."""
+
+    channel: Channel
+    address: str
+    scale: Scale
+    unit: str
+    low: float | None = None
+    high: float | None = None
+
+
+class AutomationReader:
+    """Lets values of channels follow Points.
+
+    Args:
+        ids: elements by id.
+        targets: by id, what automation may move; values that are not carried are missing.
+        notes: grows by what is not carried.
+    """
+
+    def __init__(self, ids: dict[str, ET.Element], targets: dict[str, Target], notes: Notes) -> None:
+        self.ids, self.targets, self.notes = ids, targets, notes
+        self._count = 0
+
+    def points(self, e: ET.Element, scope: Scope, where: str) -> None:
+        """Let a value follow the points of an element; `where` names the track for messages."""
+        target = e.find("Target")
+        if target is None:
+            raise ValueError(f"{label(e)} of {where} has no Target; say which parameter it moves")
+        id = target.get("parameter")
+        if id is None:
+            what = target.get("expression", "something")[:40]
+            self.notes.add(f"the automation of {what!r} of {where} is left out, for it moves no parameter")
+            return
+        if id not in self.ids:
+            raise ValueError(f"{label(e)} of {where} moves {id[:60]!r}, which is not in the project")
+        found = self.targets.get(id)
+        if found is None:
+            moved = plain(self.ids[id].get("name") or self.ids[id].tag)
+            self.notes.add(f"the automation of {moved[:60]} of {where} is left out, for a session has no such value")
+            return
+        scope = scope.as_unit(unit(e, "timeUnit", scope.unit))
+        if found.scale.unit is None:
+            moves: Moves = [
+                (scope.at(number(p, "time")), switch(p, "value", False) != (found.scale.factor < 0), "hold")
+                for p in e.findall("BoolPoint")
+            ]
+        else:
+            moves = self._moves(e, scope, found)
+        if not moves:
+            return
+        self._count += len(moves)
+        if self._count > MOST_POINTS:
+            raise ValueError(f"its automation has more than {MOST_POINTS} points, which no project needs")
+        moves.sort(key=lambda m: m[0])
+        if found.address in found.channel.automation:
+            self.notes.add(f"{found.channel.name}.{found.address} has automation twice; the later one is read")
+        try:
+            found.channel.automate(found.address, moves)
+        except ValueError as error:
+            self.notes.add(f"the automation of {found.channel.name}.{found.address} is left out: {error}")
+
+    def _moves(self, e: ET.Element, scope: Scope, target: Target) -> Moves:
+        p = target.channel.parameter(target.address)
+        kind = e.get("unit", target.unit)
+        raw = sorted(
+            ((number(q, "time"), self._finite(q, p, target), q.get("interpolation", "hold")) for q in e.findall("RealPoint")),
+            key=lambda r: r[0],
+        )
+        ours = [self._ours(value, kind, target, p) for _, value, _ in raw]
+        if any(v is None for v in ours):
+            self.notes.add(
+                f"the automation of {target.channel.name}.{target.address} is left out, "
+                f"for {kind[:20]!r} cannot be read as {p.unit}"
+            )
+            return []
+        found: Moves = []
+        for i, (time, value, way) in enumerate(raw):
+            here = float(ours[i] or 0.0)
+            last = i + 1 == len(raw)
+            if last or way != "linear" or raw[i + 1][0] == time:
+                found.append((scope.at(time), here, "hold"))
+                continue
+            after, later = raw[i + 1][:2]
+            if value == later or (not target.scale.bends(kind) and _steady(scope, time, after)):
+                found.append((scope.at(time), here, "linear"))
+                continue
+            if len(found) > MOST_POINTS:
+                break  # which is said where it is used
+            found += self._bent(scope, time, after, value, later, kind, target, p)
+        return found
+
+    def _finite(self, e: ET.Element, p: Parameter, target: Target) -> float:
+        text = e.get("value", "")
+        if text.strip().lower() in ("-inf", "-infinity") and target.scale.unit == "decibel":
+            return target.scale.write(p.min)
+        return number(e, "value")
+
+    def _ours(self, value: float, kind: str, target: Target, p: Parameter) -> float | None:
+        found = target.scale.read(value, kind, target.low, target.high)
+        if found is not None and not p.min <= found <= p.max:
+            if found > p.max or found > float("-inf"):
+                self.notes.add(f"{target.channel.name}.{target.address} goes to {found:g}, and is kept within {p.range_text()}")
+            found = min(max(found, p.min), p.max)
+        return found
+
+    def _bent(
+        self, scope: Scope, time: float, after: float, value: float, later: float, kind: str, target: Target, p: Parameter
+    ) -> Moves:
+        """A line that is none in our unit, or not in seconds, as lines that are."""
+        begin, end = scope.at(time), scope.at(after)
+        if not end > begin:
+            return [(begin, float(self._ours(value, kind, target, p) or 0.0), "hold")]
+
+        def curve(share: Array) -> Array:
+            places = np.array([scope.of(begin + s * (end - begin)) for s in share])
+            line = value + (later - value) * np.clip((places - time) / (after - time), 0.0, 1.0)
+            return np.array([float(self._ours(v, kind, target, p) or 0.0) for v in line])
+
+        close = _close_in_amplitude if target.scale.bends(kind) else near(p)
+        shares = straighten(curve, 0.0, 1.0, close)[:-1]
+        return [(begin + float(s) * (end - begin), float(v), "linear") for s, v in zip(shares, curve(shares), strict=True)]
+
+
+def _close_in_amplitude(a: Array, b: Array) -> bool:
+    """Within 0.001 dB, or where nearly nothing is heard."""
+    return bool(np.all((np.abs(a - b) < 1e-3) | (np.abs(10.0 ** (a / 20) - 10.0 ** (b / 20)) < 1e-5)))
+
+
+def _steady(scope: Scope, a: float, b: float) -> bool:
+    """Whether a line between two times is one in seconds too."""
+    return scope.unit == "seconds" or scope.timeline.steady(a + scope.origin, b + scope.origin)

@@ -1,0 +1,33 @@
+"""Our automation as the straight and held pieces that DAWproject knows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..automation import Lane
+from .units import near, straighten
+
+
+def straight(lane: Lane) -> tuple[list[tuple[float, float, bool]], int]:
+    """A lane as straight and held pieces from second 0 on: (seconds, value, held); and how many of its curves were bent."""
+    found: list[tuple[float, float, bool]] = []
+    bent = 0
+    pieces = lane.pieces()
+    for i, (time, value, curve) in enumerate(pieces):
+        last = i + 1 == len(pieces)
+        end, after = (time, value) if last else pieces[i + 1][:2]
+        if curve in ("hold", "linear") or last or value == after or end == time:
+            found.append((time, value, curve == "hold" or value == after))
+            continue
+        bent += 1
+        shares = straighten(partial(lane.between, i), 0.0, 1.0, near(lane.parameter))[:-1]
+        values = lane.between(i, shares)
+        found += [(time + float(t) * (end - time), float(v), False) for t, v in zip(shares, values, strict=True)]
+    early = sum(time < 0 for time, _, _ in found)
+    if early:
+        time, value, hold = found[early - 1]
+        if early < len(found) and not hold:
+            then, later, _ = found[early]
+            value += (later - value) * (0.0 - time) / (then - time)
+        found[:early] = [(0.0, value, hold)]
+    return found, bent
