@@ -10,6 +10,8 @@ import scipy.signal
 
 import twinrack as tr
 from session_support import RATE
+from support import music
+from twinrack.session.exchange.camilladsp import write_camilladsp
 from twinrack.session.exchange.equalizer_apo import read_equalizer_apo, write_equalizer_apo
 
 
@@ -172,3 +174,37 @@ def test_presets_come_back(tmp_path):
         tr.Rack([tr.Compressor(), tr.ParametricEQ(), tr.Parallel([[], [tr.Gain()]])]), tmp_path / "x.txt"
     )
     assert len(lost) == 3
+
+
+def test_camilladsp_computes_the_same(tmp_path):
+    yaml = pytest.importorskip("yaml")
+    kinds = {
+        "Peaking": "PK", "Lowshelf": "LSC", "Highshelf": "HSC", "Lowpass": "LPQ", "Highpass": "HPQ", "Notch": "NO",
+        "Bandpass": "BP", "Allpass": "AP",
+    }  # fmt: skip
+    rng = np.random.default_rng(4)
+    x = 0.1 * music(2, 4800, RATE, 1)
+    for n in range(20):
+        rack = random_rack(rng)
+        rack.effects = (
+            *rack.effects,
+            tr.Gain(balance=float(rng.choice([-1, -0.3, 0.4])), polarity=str(rng.choice(["invert", "invert_right"]))),
+        )
+        assert not write_camilladsp(rack, tmp_path / "x.yml")
+        found = yaml.safe_load((tmp_path / "x.yml").read_text())
+        y = x.astype(np.float64)
+        for step in found["pipeline"]:
+            assert step["type"] == "Filter"
+            for name in step["names"]:
+                f, p = found["filters"][name]["type"], found["filters"][name]["parameters"]
+                for c in step["channels"]:
+                    if f == "Gain":
+                        assert p["scale"] == "dB"
+                        y[c] *= (0 if p["mute"] else 10 ** (p["gain"] / 20)) * (-1 if p["inverted"] else 1)
+                    else:
+                        y[c] = scipy.signal.lfilter(*cookbook(kinds[p["type"]], p["freq"], p.get("gain", 0), p["q"]), y[c])
+        assert np.max(np.abs(rack(x, RATE) - y)) < 1e-5, n
+    assert not write_camilladsp(tr.Rack(), tmp_path / "x.yml")
+    assert yaml.safe_load((tmp_path / "x.yml").read_text()) == {"filters": {}, "pipeline": []}
+    with pytest.raises(ValueError, match="channels = 0"):
+        write_camilladsp(tr.Rack(), tmp_path / "x.yml", channels=0)
