@@ -9,7 +9,7 @@ import numpy as np
 
 import twinrack as tr
 from session_support import random_session
-from twinrack.session.exchange.devices import BAND_TYPES, DEVICES, WITH_GAIN
+from twinrack.exchange.devices import BAND_TYPES, DEVICES, WITH_GAIN
 from twinrack.session.session import Session
 from twinrack.tree import Chain, Parallel
 

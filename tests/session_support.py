@@ -9,7 +9,7 @@ import numpy as np
 import twinrack as tr
 from support import music, random_effect
 from twinrack.session.automation import Lane
-from twinrack.session.channel import Channel
+from twinrack.session.channel import Channel, stands_still
 from twinrack.session.clip import Clip
 from twinrack.session.session import Session
 
@@ -105,9 +105,7 @@ def random_session(
             channel, rest = session.split(address)
             _, effect, name = channel.find(rest)
             p = effect.card.addresses[name]
-            movable = (
-                not p.rebuilds and name != effect.card.latency and (p.kind == "continuous" or (switches and name == "mute"))
-            )
+            movable = not stands_still(effect, name) and (p.kind == "continuous" or (switches and name == "mute"))
             if movable and rng.random() < 0.06:
                 session.automate(address, random_points(rng, p, seconds))
     return session

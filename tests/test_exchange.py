@@ -16,8 +16,8 @@ import twinrack as tr
 from exchange_support import carried_session, null_db, peak_db, repacked, xml_of
 from session_support import RATE, random_session
 from support import music
+from twinrack.exchange.dawproject import read_dawproject, write_dawproject
 from twinrack.session.clip import Clip
-from twinrack.session.exchange.dawproject import read_dawproject, write_dawproject
 from twinrack.session.freeze import freeze
 from twinrack.session.session import Session
 
@@ -207,8 +207,8 @@ def test_the_same_session_is_the_same_file(tmp_path):
 
 
 def test_curves_become_lines_as_exact_as_said():
+    from twinrack.exchange.writer import straight
     from twinrack.session.automation import Lane, Point
-    from twinrack.session.exchange.writer import straight
 
     timeline = Session("x", RATE).timeline
     for effect, name, a, b in (("fader", "gain_db", -60, 3), ("parametric_eq", "band1.q", 0.2, 9), ("fader", "pan", -1, 1)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,8 +13,8 @@ import scipy.signal
 import twinrack as tr
 from session_support import RATE
 from support import music
-from twinrack.session.exchange.camilladsp import write_camilladsp
-from twinrack.session.exchange.equalizer_apo import read_equalizer_apo, write_equalizer_apo
+from twinrack.exchange.camilladsp import write_camilladsp
+from twinrack.exchange.equalizer_apo import read_equalizer_apo, write_equalizer_apo
 
 
 def cookbook(kind: str, frequency: float, gain_db: float, q: float) -> tuple[np.ndarray, np.ndarray]:
@@ -208,3 +210,21 @@ def test_camilladsp_computes_the_same(tmp_path):
     assert yaml.safe_load((tmp_path / "x.yml").read_text()) == {"filters": {}, "pipeline": []}
     with pytest.raises(ValueError, match="channels = 0"):
         write_camilladsp(tr.Rack(), tmp_path / "x.yml", channels=0)
+
+
+def test_the_command_converts(tmp_path):
+    preset = tmp_path / "ParametricEQ.txt"
+    preset.write_text("Preamp: -3 dB\nFilter 1: ON PK Fc 1000 Hz Gain 3.0 dB Q 1.0\n", encoding="utf-8")
+
+    def convert(*names: str) -> subprocess.CompletedProcess:
+        line = [sys.executable, "-m", "twinrack", "convert", *(str(tmp_path / n) for n in names)]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    assert convert("ParametricEQ.txt", "x.rack.json").returncode == 0
+    assert convert("x.rack.json", "y.txt").returncode == 0
+    assert convert("x.rack.json", "y.yml").returncode == 0
+    assert "Peaking" in (tmp_path / "y.yml").read_text(encoding="utf-8")
+    assert "Fc 1000" in (tmp_path / "y.txt").read_text(encoding="utf-8")
+    failed = convert("x.rack.json", "y.doc")
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
+    assert "is neither a .rack.json patch" in failed.stderr

@@ -385,3 +385,21 @@ def test_random_sessions_go_on_from_anywhere(tmp_path, monkeypatch):
             made = session.render_to(path, resume=True, bits=32)
             assert made.continued_s > 0
         assert np.array_equal(read(path), y), seed
+
+
+def test_the_command_exchanges(song, tmp_path):
+    done = command("session", "export", song, tmp_path / "song.dawproject")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "other").mkdir()
+    done = command("session", "import", tmp_path / "song.dawproject", tmp_path / "other" / "song.session.json")
+    assert done.returncode == 0, done.stderr
+    assert "4 channels" in done.stdout
+    assert list(tr.Session.load(tmp_path / "other" / "song.session.json").channels)[:1] == ["plate"]
+    (tmp_path / "stems").mkdir()
+    for i in range(3):
+        (tmp_path / f"{i}.wav").rename(tmp_path / "stems" / f"{i}.wav")
+    done = command("session", "import", tmp_path / "stems", tmp_path / "stems.session.json")
+    assert done.returncode == 0, done.stderr
+    assert tr.Session.load(tmp_path / "stems.session.json").render().shape[1] == 2 * RATE
+    failed = command("session", "import", tmp_path / "none.dawproject", tmp_path / "x.session.json")
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)

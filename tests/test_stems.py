@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from support import music
-from twinrack.session.exchange.stems_folder import read_stems
+from twinrack.exchange.stems_folder import read_stems
 
 
 def test_a_folder_of_stems(tmp_path):

@@ -285,3 +285,30 @@ def demo(
     from .demo import run
 
     run(source, target, folder)
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(help="A .rack.json patch, or a preset: ParametricEQ.txt of AutoEq or Equalizer APO.")
+    ],
+    output: Annotated[Path, typer.Argument(help="A .rack.json patch, a .txt preset, or a .yml pipeline for CamillaDSP.")],
+) -> None:
+    """Turn equaliser presets into racks, and the equalisers of racks into presets; what could not be carried is listed."""
+    from .exchange.camilladsp import write_camilladsp
+    from .exchange.equalizer_apo import read_equalizer_apo, write_equalizer_apo
+    from .patch import load
+
+    rack, left = read_equalizer_apo(source) if source.suffix.lower() == ".txt" else (load(source), [])
+    kind = output.suffix.lower()
+    if output.name.endswith(".rack.json"):
+        rack.save(output)
+    elif kind == ".txt":
+        left += write_equalizer_apo(rack, output)
+    elif kind in (".yml", ".yaml"):
+        left += write_camilladsp(rack, output)
+    else:
+        raise ValueError(f"{output.name} is neither a .rack.json patch nor a .txt preset nor a .yml pipeline")
+    print(output)
+    for sentence in left:
+        print(f"  not carried: {sentence}")

@@ -56,7 +56,8 @@ class Lane:
         self.address, self.parameter = address, p
         values = [p.to_engine(p.check(point.value, place)) for point in points]
         self._seconds = [timeline.seconds(point.time, f"a time of {address}") for point in points]
-        ticks = [seconds * timeline.rate / TICK_FRAMES for seconds in self._seconds]
+        # whole numbers of frames stay on their tick
+        ticks = [round(seconds * timeline.rate / TICK_FRAMES, 6) for seconds in self._seconds]
         for point, a, b in zip(points, ticks, ticks[1:], strict=False):
             if b < a:
                 raise ValueError(f"the automation of {address} goes back in time after {point.time!r}; sort its points")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
+from .. import _engine
 from ..card import Parameter, Value
 from ..effect import Effect, unknown
 from ..effects import Fader
@@ -75,6 +76,23 @@ class Send:
 
     def __repr__(self) -> str:
         return f"Send({self.to!r}, tap={self.tap!r}, fader={self.fader!r})"
+
+
+def stands_still(effect: Effect, name: str) -> str:
+    """Why a value cannot move while the sound runs; nothing where it can."""
+    p = effect.card.addresses[name]
+    if p.rebuilds:
+        return "changes what the effect is built from"
+    if name == effect.card.latency:
+        return "sets the latency"
+    if effect.card.latency != "none" and p.kind != "continuous":
+        values = {n: q.to_engine(effect.get(n)) for n, q in effect.card.addresses.items()}
+        options = range(len(p.options)) if p.kind == "choice" else range(2)
+        rate = 48000.0
+        found = {_engine.effect_latency(effect.card.id, list({**values, name: float(o)}.values()), rate) for o in options}
+        if len(found) > 1:
+            return "changes the latency"
+    return ""
 
 
 def _choice(name: str, value: str, options: Sequence[str]) -> Any:
@@ -250,9 +268,8 @@ class Channel:
             ValueError: nothing is there, or it cannot move while the sound runs.
         """
         _, effect, name = self.find(address)
-        p = effect.card.addresses[name]
-        if p.rebuilds or name == effect.card.latency:
-            why = "changes what the effect is built from" if p.rebuilds else "sets the latency"
+        why = stands_still(effect, name)
+        if why:
             raise ValueError(f"{self.name}.{address} {why}, so it cannot move while the sound runs; set it before")
         self.automation[address] = as_points(points)
 

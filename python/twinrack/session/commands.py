@@ -175,3 +175,50 @@ def freeze(
     else:
         print(put(loaded, channel, session.parent / f"{session.name.removesuffix('.json').removesuffix('.session')}.frozen"))
     loaded.save(session)
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A .dawproject file, a folder of stems, or a take.")],
+    session: Annotated[Path, typer.Argument(help="The *.session.json file to write; recordings go beside it.")],
+) -> None:
+    """Make a session of a DAWproject, a folder of stems or a live take; what could not be carried is listed."""
+    from ..files import check_writable
+
+    check_writable(session)
+    stem = session.name.removesuffix(".json").removesuffix(".session")
+    if (source / "take.json").exists():
+        from .gestures import read_take
+
+        made, left = read_take(source)
+    elif source.is_dir():
+        from ..exchange.stems_folder import read_stems
+
+        made, left = read_stems(source), list[str]()
+        made.name = stem
+    else:
+        from ..exchange.dawproject import read_dawproject
+
+        made, left = read_dawproject(source, session.with_name(f"{stem}.media"))
+    made.save(session, collect=True)
+    print(f"{session}: {len(made) - 1} channels")
+    for sentence in left:
+        print(f"  not carried: {sentence}")
+
+
+@app.command()
+def export(
+    session: SessionArgument,
+    output: Annotated[Path, typer.Argument(help="The .dawproject file to write.")],
+    bounce: Annotated[bool, typer.Option("--bounce", help="Render channels whose effects other programs do not have.")] = False,
+    media: MediaOption = None,
+) -> None:
+    """Write a session as a DAWproject, which workstations open; what could not be carried is listed."""
+    from ..exchange.dawproject import write_dawproject
+
+    if output.suffix.lower() != ".dawproject":
+        raise ValueError(f"{output.name} has another ending; name a .dawproject file")
+    left = write_dawproject(_load(session, media), output, bounce=bounce)
+    print(output)
+    for sentence in left:
+        print(f"  not carried: {sentence}")

@@ -1,23 +1,30 @@
-"""Where faders begin: the levels and pans with which the stems, as they come out of their racks, add up to the mix as nearly as
-possible.
+"""Where faders and equalisers begin: levels, pans and bands with which the stems, as they come out of their racks, add up to
+the mix as nearly as possible.
 
-Linear least squares, side by side: mix_c = sum of g_ic stem_ic. What groups and the master do besides, and what reverbs add,
-stands in the residual. From both sides' gains a fader's level and pan follow by its law.
+Linear least squares in third octaves, side by side: mix_c(f) = sum of g_ic(f) stem_ic(f). What groups and the master do
+besides, and what reverbs add, stands in the residual. From both sides' gains a fader's level and pan follow by its law, and
+from how they differ with frequency an equaliser's bands.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ..audio import Audio
 from ..effects import Fader
 from ..session.session import Session
 from .mix_run import with_stems
+from .starts import bands_for
+
+Numbers = npt.NDArray[np.float64]
 
 SOFTEST = 10.0 ** (-60.0 / 20.0)
+FFT = 8192
+EQ_STARTS, EQ_STEPS = 32, 200
 
 
 def fader_of(left: float, right: float, law: str) -> tuple[float, float]:
@@ -41,7 +48,7 @@ def fader_of(left: float, right: float, law: str) -> tuple[float, float]:
 
 
 def levelled(session: Session, stems: Audio, mix: Audio, addresses: Iterable[str]) -> Session:
-    """The session with such levels and pans, of those channels with clips whose fader may move.
+    """The session with such levels, pans and bands, of those channels with clips where they may move.
 
     Args:
         stems: (channels with clips x 2, frames). mix: (2, frames).
@@ -58,17 +65,72 @@ def levelled(session: Session, stems: Audio, mix: Audio, addresses: Iterable[str
         alone[name].fader = Fader()
         alone[name].automation = {a: p for a, p in alone[name].automation.items() if alone[name].find(a)[0] != ""}
         sounds.append(alone.render(channel=name))
-    sides = []
-    for c in range(2):
-        rows = np.stack([x[c] for x in sounds]).astype(np.float64)
-        power = rows @ rows.T
-        power += np.eye(len(rows)) * 1e-9 * max(float(np.trace(power)), 1e-12)
-        sides.append(np.linalg.solve(power, rows @ mix[c].astype(np.float64)))
-    gain, pan = (Fader.card.addresses[name] for name in ("gain_db", "pan"))
+    hertz, power, gains = band_gains(sounds, mix, session.sample_rate)
     for i, name in enumerate(inputs):
-        if not {f"{name}.gain_db", f"{name}.pan"} <= allowed or made[name].automation.keys() & {"gain_db", "pan"}:
-            continue
-        level, place = fader_of(float(sides[0][i]), float(sides[1][i]), str(made[name].law))
-        made[name].gain_db = min(max(level, gain.min), gain.max)
-        made[name].pan = min(max(place, pan.min), pan.max)
+        heard = power[i] > 1e-6 * max(float(power[i].max()), 1e-30)
+        if heard.any():
+            _set(made, name, allowed, hertz[heard], power[i, heard], gains[i][:, heard])
     return made
+
+
+def band_gains(sounds: Sequence[Audio], mix: Audio, rate: float) -> tuple[Numbers, Numbers, Numbers]:
+    """The gains with which sounds add up to a mix, in third octaves.
+
+    Args:
+        sounds: (2, frames) each. mix: (2, frames).
+
+    Returns:
+        Frequencies (bands,), the power of each sound in each (sounds, bands), gains (sounds, 2, bands), not below 0.
+    """
+    centres = 1000.0 * 2.0 ** (np.arange(-15, 13) / 3.0)
+    centres = centres[centres < 0.45 * rate]
+    frequencies = np.fft.rfftfreq(FFT, 1.0 / rate)
+    which = np.digitize(frequencies, np.concatenate([centres[:1] / 2 ** (1 / 6), centres * 2 ** (1 / 6)])) - 1
+    count, bands = len(sounds), len(centres)
+    normal, right = np.zeros((2, bands, count, count)), np.zeros((2, bands, count))
+    window = np.hanning(FFT)
+    for start in range(0, max(mix.shape[1] - FFT, 0) + 1, FFT // 2):
+        part = [
+            np.fft.rfft(x[:, start : start + FFT] * window[: x[:, start : start + FFT].shape[1]], FFT) for x in (*sounds, mix)
+        ]
+        spectra = np.stack(part)  # sounds and the mix, sides, bins
+        for b in range(bands):
+            x = spectra[:, :, which == b]
+            for c in range(2):
+                normal[c, b] += np.real(np.conj(x[:-1, c]) @ x[:-1, c].T)
+                right[c, b] += np.real(np.conj(x[:-1, c]) @ x[-1, c])
+    gains = np.zeros((count, 2, bands))
+    for c in range(2):
+        for b in range(bands):
+            a = normal[c, b]
+            ridge = np.eye(count) * (1e-4 * np.diag(a) + 1e-9 * max(float(np.trace(a)), 1e-30))
+            gains[:, c, b] = np.linalg.solve(a + ridge, right[c, b])
+    power = np.einsum("cbii->ib", normal)
+    return centres, np.asarray(power), np.maximum(gains, 0.0)
+
+
+def _set(made: Session, name: str, allowed: set[str], hertz: Numbers, power: Numbers, gains: Numbers) -> None:
+    """A channel's fader and equaliser, from its gains (2, bands) and what it has in each band."""
+    channel = made[name]
+    weight = power / power.sum()
+    sides = np.sqrt((gains**2 * weight).sum(1))
+    curve = 20.0 * np.log10(np.maximum(np.sqrt((gains**2).sum(0)), SOFTEST))
+    order = np.argsort(curve)
+    middle = curve[order][np.searchsorted(np.cumsum(np.sqrt(weight)[order]), 0.5 * np.sqrt(weight).sum())]
+    size = max(math.hypot(*sides), SOFTEST)
+    equaliser = next((a for a, e in channel.rack.addresses().items() if e.card.id == "parametric_eq" and not e.bypass), None)
+    bands = {a.split(".", 2)[2] for a in allowed if equaliser is not None and a.startswith(f"{name}.{equaliser}.")}
+    if bands and equaliser is not None:
+        scale = 10.0 ** (middle / 20.0) / size  # the fader has the middle, the bands the rest
+        found = bands_for(
+            channel.rack[equaliser], hertz, curve - middle, np.sqrt(weight), made.sample_rate, bands, EQ_STARTS, EQ_STEPS
+        )  # fmt: skip
+        for address, value in (found[0] if found else {}).items():
+            channel.rack[equaliser].set(address, value)
+    else:
+        scale = 1.0
+    if {f"{name}.gain_db", f"{name}.pan"} <= allowed and not channel.automation.keys() & {"gain_db", "pan"}:
+        level, place = fader_of(float(sides[0]) * scale, float(sides[1]) * scale, str(channel.law))
+        gain, pan = (Fader.card.addresses[n] for n in ("gain_db", "pan"))
+        channel.gain_db = min(max(level, gain.min), gain.max)
+        channel.pan = min(max(place, pan.min), pan.max)

@@ -22,7 +22,7 @@ from .polish import polish
 from .progress import FitProgress
 from .run import POLISH_BELOW, Run
 
-POLISH_WINDOW_S = 4.0
+POLISH_WINDOW_S = 2.7
 SETTLE_S = 1.5
 POLISH_NUMBERS = 24e6  # samples times parameters that the second-order steps keep, about
 

@@ -135,7 +135,28 @@ def equaliser(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[s
         rows.append((f, dry[inside].sum(), wet[inside].sum()))
     table = np.array(rows)
     heard = table[:, 1] > 1e-7 * table[:, 1].max()
-    at, target = torch.from_numpy(table[heard, 0]), torch.from_numpy(10 * np.log10(table[heard, 2] / table[heard, 1]))
+    target = 10 * np.log10(table[heard, 2] / table[heard, 1])
+    return bands_for(effect, table[heard, 0], target, None, rate, learned, BAND_STARTS, BAND_STEPS)
+
+
+def bands_for(
+    effect: Effect,
+    hertz: Numbers,
+    target_db: Numbers,
+    weight: Numbers | None,
+    rate: float,
+    learned: set[str],
+    starts: int,
+    steps: int,
+) -> list[Values]:
+    """Values of an equaliser's bands whose response is nearest to a curve, the best first.
+
+    Args:
+        hertz, target_db: the curve; weight: how much each point counts.
+        learned: addresses below the effect that may be changed.
+    """
+    at, target = torch.from_numpy(hertz), torch.from_numpy(target_db)
+    share = torch.ones_like(at) if weight is None else torch.from_numpy(weight / weight.mean())
     bands = [f"band{i}" for i in range(1, 17) if str(effect.get(f"band{i}.type")) != "off"]
     match = effect.get("warping") == "matched"
 
@@ -156,12 +177,11 @@ def equaliser(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[s
         return total
 
     def loss(values: dict[str, Tensor]) -> Tensor:
-        return torch.nn.functional.huber_loss(
-            response(values), target.expand(len(next(iter(values.values()))), -1), reduction="none", delta=3.0
-        ).mean(1)
+        wanted = target.expand(len(next(iter(values.values()))), -1)
+        return (share * torch.nn.functional.huber_loss(response(values), wanted, reduction="none", delta=3.0)).mean(1)
 
     names = [a for a in sorted(learned) if a.partition(".")[0] in bands]
-    return _fitted(effect, names, loss, BAND_STARTS, BAND_STEPS) if names else []
+    return _fitted(effect, names, loss, starts, steps) if names else []
 
 
 # --- dynamics --------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...card import Parameter, Value
-from ..channel import Channel
+from ..card import Parameter, Value
+from ..session.channel import Channel
 from .scope import Scope, label, number, switch, unit
 from .text import Notes, plain
 from .units import Array, Scale, near, straighten

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import soundfile
 
-from ..channel import Channel
-from ..clip import GAIN_DB, Clip
+from ..session.channel import Channel
+from ..session.clip import GAIN_DB, Clip
 from .scope import Scope, label, number, optional, switch, unit
 from .text import Notes, decibels, plain
 

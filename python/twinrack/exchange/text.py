@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from ..channel import LONGEST_NAME
+from ..session.channel import LONGEST_NAME
 
 
 class Notes(list[str]):

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ...files import FORMATS, AudioFile
-from ..clip import Clip
-from ..session import MAX_CHANNELS, Session
+from ..files import FORMATS, AudioFile
+from ..session.clip import Clip
+from ..session.session import MAX_CHANNELS, Session
 from .text import channel_name
 
 ENDINGS = (*FORMATS, ".aifc", ".au", ".caf", ".opus", ".rf64", ".w64", ".wave")

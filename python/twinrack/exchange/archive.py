@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 from xml.parsers import expat
 
-from ...files import AudioFile, atomic
+from ..files import AudioFile, atomic
 
 MOST_ENTRIES = 20_000
 LARGEST_XML = 64 << 20  # bytes

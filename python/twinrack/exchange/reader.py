@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from ...audio import MAX_RATE, MIN_RATE
-from ...card import Parameter
-from ...effects import Fader
-from ..automation import Lane
-from ..channel import SENDS, Channel, Send
-from ..session import MASTER, Session
-from ..timeline import Tempo
+from ..audio import MAX_RATE, MIN_RATE
+from ..card import Parameter
+from ..effects import Fader
+from ..session.automation import Lane
+from ..session.channel import SENDS, Channel, Send
+from ..session.session import MASTER, Session
+from ..session.timeline import Tempo
 from .arrangement import Arranger
 from .automation_reader import AutomationReader, Target
 from .device_reader import DeviceReader

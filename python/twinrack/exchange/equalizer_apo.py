@@ -14,9 +14,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...effects import Band, Gain, ParametricEQ
-from ...files import atomic
-from ...rack import Rack
+from ..effects import Band, Gain, ParametricEQ
+from ..files import atomic
+from ..rack import Rack
 from .sections import Level, Section, sections_of
 
 LARGEST = 1 << 20  # bytes of a preset

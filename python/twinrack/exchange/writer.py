@@ -5,12 +5,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
-from ... import __version__
-from ...effect import Effect
-from ...effects import Fader
-from ..automation import Lane
-from ..channel import SENDS, Channel, Send
-from ..session import MASTER
+from .. import __version__
+from ..effect import Effect
+from ..effects import Fader
+from ..session.automation import Lane
+from ..session.channel import SENDS, Channel, Send
+from ..session.session import MASTER
 from .bounce import Prepared
 from .clips import Carried
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field, bands, serial
@@ -19,7 +19,7 @@ from .text import amplitude, lines, plain
 from .units import CLOSE, CLOSE_DB, GAIN, PAN, SWITCH, TURNED, Scale
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..session.session import Session
 
 APPLICATION = "twinrack"
 ROLES = {"track": "regular", "group": "submix", "return": "effect", "master": "master"}

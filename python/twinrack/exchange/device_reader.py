@@ -5,10 +5,10 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
-from ...effect import Effect
-from ...effects import CLASSES
-from ...rack import Rack
-from ..channel import OWN, SENDS, Channel
+from ..effect import Effect
+from ..effects import CLASSES
+from ..rack import Rack
+from ..session.channel import OWN, SENDS, Channel
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field
 from .scope import label, number, switch
 from .text import plain

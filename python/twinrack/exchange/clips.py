@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from ...audio import Audio
-from ..clip import Clip, Placed
-from ..media import Media
+from ..audio import Audio
+from ..session.clip import Clip, Placed
+from ..session.media import Media
 from .text import plain
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..session.session import Session
 
 BLOCK = 1 << 16
 

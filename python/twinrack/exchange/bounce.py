@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...audio import Audio
-from ...effects import Fader
-from ...rack import Rack
-from ..channel import SENDS, Channel
-from ..session import MASTER
-from ..strip import signs_of
+from ..audio import Audio
+from ..effects import Fader
+from ..rack import Rack
+from ..session.channel import SENDS, Channel
+from ..session.session import MASTER
+from ..session.strip import signs_of
 from .clips import Carried, Carrier
 from .devices import losses, serial
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..session.session import Session
 
 
 def place_of(channel: Channel, address: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..automation import Lane
+from ..session.automation import Lane
 from .units import near, straighten
 
 

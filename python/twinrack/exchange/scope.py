@@ -6,7 +6,7 @@ import math
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
-from ..timeline import LONGEST_S, Timeline
+from ..session.timeline import LONGEST_S, Timeline
 
 UNITS = ("beats", "seconds")
 

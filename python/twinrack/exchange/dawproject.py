@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import soundfile
 
-from ...audio import check_rate
-from ...files import atomic
-from ..media import Media
+from ..audio import check_rate
+from ..files import atomic
+from ..session.media import Media
 from .archive import Archive
 from .bounce import Prepared
 from .clips import Carrier
@@ -26,7 +26,7 @@ from .reader import Reader
 from .writer import Writer, metadata_of, text_of
 
 if TYPE_CHECKING:
-    from ..session import Session
+    from ..session.session import Session
 
 PROJECT, METADATA = "project.xml", "metadata.xml"
 _WRITTEN = (1980, 1, 1, 0, 0, 0)  # the time of all entries, so that the same session is the same file

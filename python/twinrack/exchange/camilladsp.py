@@ -7,8 +7,8 @@ import math
 import os
 from pathlib import Path
 
-from ...files import atomic
-from ...rack import Rack
+from ..files import atomic
+from ..rack import Rack
 from .sections import Level, Section, sections_of
 
 TYPES = {
