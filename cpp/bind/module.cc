@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "bind/adjoint.h"
@@ -155,6 +157,68 @@ std::vector<std::vector<float>> rows_of(const Array& array) {
 
 namespace {
 
+// Sounds added one after the other, each as it is or, where four numbers are given, through a 2 x 2 matrix.
+// A sound that is shorter counts from its end on the end of the result.
+Array mix(const std::vector<py::array_t<float>>& sounds, const std::vector<std::array<float, 4>>& matrices,
+          int channels, int frames) {
+  if (channels < 1 || channels > max_channels || frames < 0 || matrices.size() != sounds.size()) {
+    throw py::value_error("1 to 16 channels, and a matrix for each sound");
+  }
+  Array y({channels, frames});
+  struct Source {
+    const float* rows[max_channels];
+    int first;
+    const float* matrix;
+  };
+  std::vector<Source> sources;
+  for (std::size_t i = 0; i < sounds.size(); ++i) {
+    const auto& x = sounds[i];
+    const bool even = matrices[i] == std::array<float, 4>{1.0f, 0.0f, 0.0f, 1.0f};
+    if (x.ndim() != 2 || x.shape(0) != channels || x.shape(1) > frames ||
+        (x.shape(1) > 1 && x.strides(1) != static_cast<py::ssize_t>(sizeof(float))) || (!even && channels != 2)) {
+      throw py::value_error("a sound must be (channels, frames) float32, not longer than the result, a matrix for two");
+    }
+    Source source{{}, frames - static_cast<int>(x.shape(1)), even ? nullptr : matrices[i].data()};
+    for (int c = 0; c < channels; ++c) source.rows[c] = x.shape(1) == 0 ? nullptr : x.data(c, 0);
+    sources.push_back(source);
+  }
+  float* rows[max_channels];
+  for (int c = 0; c < channels; ++c) rows[c] = frames == 0 ? nullptr : y.mutable_data(c, 0);
+  const py::gil_scoped_release release;
+  constexpr int piece = 1024;  // stays in the nearest cache while all are added
+  const Kernels& k = kernels();
+  for (int start = 0; start < frames; start += piece) {
+    const int end = std::min(start + piece, frames);
+    for (int c = 0; c < channels; ++c) std::fill(rows[c] + start, rows[c] + end, 0.0f);
+    for (const Source& s : sources) {
+      const int from = std::max(start, s.first), count = end - from, at = from - s.first;
+      if (count <= 0) continue;
+      if (s.matrix != nullptr) {
+        k.add_pair(rows[0] + from, rows[1] + from, s.rows[0] + at, s.rows[1] + at, s.matrix, count);
+      } else {
+        for (int c = 0; c < channels; ++c) k.add(rows[c] + from, s.rows[c] + at, count);
+      }
+    }
+  }
+  return y;
+}
+
+// Frames of a file as a row for each channel; `bytes` of a whole number, or 0 for floats.
+Array unpack(const py::buffer& from, int bytes, int channels, int frames) {
+  const py::buffer_info info = from.request();
+  const py::ssize_t each = bytes == 0 ? 4 : bytes;
+  if (bytes < 0 || bytes == 1 || bytes > 4 || channels < 1 || channels > max_channels || frames < 0 ||
+      info.itemsize != 1 || info.ndim != 1 || info.strides[0] != 1 || info.size < each * channels * frames) {
+    throw py::value_error("bytes of 16, 24, 32-bit or float frames, as many as are asked for");
+  }
+  Array y({channels, frames});
+  float* rows[max_channels];
+  for (int c = 0; c < channels; ++c) rows[c] = frames == 0 ? nullptr : y.mutable_data(c, 0);
+  const py::gil_scoped_release release;
+  kernels().unpack(static_cast<const unsigned char*>(info.ptr), bytes, channels, frames, rows);
+  return y;
+}
+
 void bind_loudness(py::module_& m) {
   py::class_<LoudnessMeter>(m, "LoudnessMeter")
       .def(py::init([](double sample_rate, int channels) {
@@ -287,6 +351,8 @@ PYBIND11_MODULE(_engine, m) {
   m.def("effect_latency", &effect_latency, py::arg("effect"), py::arg("values"), py::arg("sample_rate"));
   bind_engine(m);
   bind_loudness(m);
+  m.def("mix", &mix, py::arg("sounds"), py::arg("matrices"), py::arg("channels"), py::arg("frames"));
+  m.def("unpack", &unpack, py::arg("data"), py::arg("bytes"), py::arg("channels"), py::arg("frames"));
   bind_live(m);
   bind_adjoint(m);
 }

@@ -6,6 +6,9 @@
 #include "hwy/highway.h"
 
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 
 #include "dsp/lane-inl.h"
@@ -79,8 +82,77 @@ inline void crossfade(float* y, const float* dry, float share, float step, int f
   }
 }
 
+inline void add(float* HWY_RESTRICT y, const float* HWY_RESTRICT x, int frames) noexcept TR_RT {
+  for (int n = 0; n < frames; ++n) y[n] += x[n];
+}
+
+inline void add_pair(float* HWY_RESTRICT left, float* HWY_RESTRICT right, const float* HWY_RESTRICT x_left,
+                     const float* HWY_RESTRICT x_right, const float* matrix, int frames) noexcept TR_RT {
+  const float a = matrix[0], b = matrix[1], c = matrix[2], d = matrix[3];
+  for (int n = 0; n < frames; ++n) {
+    left[n] += a * x_left[n] + b * x_right[n];
+    right[n] += c * x_left[n] + d * x_right[n];
+  }
+}
+
+template <int bytes>
+inline float number_at(const unsigned char* x) noexcept TR_RT {
+  std::uint32_t word = 0;
+  for (int i = 0; i < bytes; ++i) word |= static_cast<std::uint32_t>(x[i]) << (8 * (4 - bytes + i));
+  return static_cast<float>(static_cast<std::int32_t>(word)) * (1.0f / 2147483648.0f);
+}
+
+// Two channels of 24 bits, four frames at a time: their bytes are brought to the upper ones of four words.
+inline int unpack_stereo_24(const unsigned char* from, int frames, float* const* rows) noexcept TR_RT {
+#if HWY_TARGET == HWY_SCALAR
+  (void)from, (void)frames, (void)rows;
+  return 0;
+#else
+  const hn::FixedTag<std::uint8_t, 16> bytes;
+  const hn::FixedTag<std::int32_t, 4> whole;
+  const hn::FixedTag<float, 4> real;
+  alignas(16) static constexpr std::uint8_t order[16] = {255, 0, 1, 2, 255, 3, 4, 5, 255, 6, 7, 8, 255, 9, 10, 11};
+  const auto places = hn::Load(bytes, order);
+  const auto step = hn::Set(real, 1.0f / 2147483648.0f);
+  int n = 0;
+  for (; 6 * n + 28 <= 6 * frames; n += 4) {  // the second load ends four bytes after what it needs
+    const unsigned char* x = from + 6 * n;
+    const auto a = hn::TableLookupBytesOr0(hn::LoadU(bytes, x), places);
+    const auto b = hn::TableLookupBytesOr0(hn::LoadU(bytes, x + 12), places);
+    const auto first = hn::ConvertTo(real, hn::BitCast(whole, a)) * step;
+    const auto second = hn::ConvertTo(real, hn::BitCast(whole, b)) * step;
+    hn::StoreU(hn::ConcatEven(real, second, first), real, rows[0] + n);
+    hn::StoreU(hn::ConcatOdd(real, second, first), real, rows[1] + n);
+  }
+  return n;
+#endif
+}
+
+template <int bytes>
+inline void unpack_whole(const unsigned char* from, int first, int channels, int frames,
+                         float* const* rows) noexcept TR_RT {
+  for (int n = first; n < frames; ++n) {
+    const unsigned char* x = from + static_cast<std::ptrdiff_t>(n) * channels * bytes;
+    for (int c = 0; c < channels; ++c) rows[c][n] = number_at<bytes>(x + c * bytes);
+  }
+}
+
+inline void unpack(const unsigned char* from, int bytes, int channels, int frames, float* const* rows) noexcept TR_RT {
+  if (bytes == 2) return unpack_whole<2>(from, 0, channels, frames, rows);
+  if (bytes == 3) {
+    const int done = channels == 2 ? unpack_stereo_24(from, frames, rows) : 0;
+    return unpack_whole<3>(from, done, channels, frames, rows);
+  }
+  if (bytes == 4) return unpack_whole<4>(from, 0, channels, frames, rows);
+  for (int c = 0; c < channels; ++c) {
+    for (int n = 0; n < frames; ++n) {
+      std::memcpy(rows[c] + n, from + sizeof(float) * static_cast<std::size_t>(n * channels + c), sizeof(float));
+    }
+  }
+}
+
 const Kernels* kernel_table() {
-  static const Kernels table{measure, crossfade};
+  static const Kernels table{measure, crossfade, add, add_pair, unpack};
   return &table;
 }
 

@@ -7,7 +7,8 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'Outside', 'PortAudioCallback', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'use_thread_team']
+import typing_extensions
+__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'Outside', 'PortAudioCallback', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'unpack', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -440,6 +441,8 @@ def gate_open(above_upper: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]
     ...
 def halfbands() -> dict:
     ...
+def mix(sounds: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.float32]], matrices: collections.abc.Sequence[typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"]], channels: typing.SupportsInt | typing.SupportsIndex, frames: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
+    ...
 @typing.overload
 def recurrent_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg5: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg6: bool, arg7: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg8: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg9: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
@@ -467,6 +470,8 @@ def svf_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], a
 def svf_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
 def true_peak_phases() -> typing.Annotated[list[typing.Annotated[list[float], "FixedSize(12)"]], "FixedSize(2)"]:
+    ...
+def unpack(data: typing_extensions.Buffer, bytes: typing.SupportsInt | typing.SupportsIndex, channels: typing.SupportsInt | typing.SupportsIndex, frames: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
     ...
 def use_thread_team(address: typing.SupportsInt | typing.SupportsIndex) -> None:
     ...

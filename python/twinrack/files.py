@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -288,6 +289,33 @@ def _chunks(path: Path) -> Iterator[tuple[bytes, int, int]]:
             size = int.from_bytes(head[4:], "little")
             yield head[:4], file.tell(), size
             file.seek(size + size % 2, os.SEEK_CUR)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the frames of a WAV file lie: the first byte, and how many bytes a number has (0: a 32-bit float)."""
+
+    start: int
+    bytes: int
+
+
+def wav_layout(path: Path, channels: int, frames: int) -> Layout | None:
+    """How a WAV file holds its frames, where that is plain; None for other files."""
+    kind, bits, there = 0, 0, 0
+    with path.open("rb") as file:
+        for name, at, size in _chunks(path):
+            file.seek(at)
+            if name == b"fmt " and size >= 16:
+                head = file.read(min(size, 40))
+                kind, there = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+                bits = int.from_bytes(head[14:16], "little")
+                if kind == 0xFFFE and len(head) >= 26:
+                    kind = int.from_bytes(head[24:26], "little")
+            if name == b"data":
+                plain = (kind == 1 and bits in (16, 24, 32)) or (kind == 3 and bits == 32)
+                whole = at + frames * channels * bits // 8 <= path.stat().st_size
+                return Layout(at, 0 if kind == 3 else bits // 8) if plain and there == channels and whole else None
+    return None
 
 
 def broadcast_chunk(path: Path) -> bytes | None:

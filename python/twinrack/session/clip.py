@@ -168,13 +168,22 @@ class Placed:
         begin, end = max(first, self.start), min(first + x.shape[1], self.end)
         if begin >= end:
             return
-        y = self._read(begin - self.start, end - self.start)
+        x[:, begin - first : end - first] += self._sound(begin - self.start, end - self.start)
+
+    def piece(self, first: int, last: int) -> Audio:
+        """What it gives from one frame of the timeline to another, both within it; (channels, frames), to keep."""
+        y = self._sound(first - self.start, last - self.start) + np.float32(0.0)  # never -0, as where clips are added up
+        wide = y if y.shape[0] == self.channels else np.repeat(y, self.channels, axis=0)
+        return np.ascontiguousarray(wide, np.float32)
+
+    def _sound(self, a: int, b: int) -> Audio:
+        y = self._read(a, b)
         if self.gain != 1:
             y = y * self.gain
-        fade = self._fade(begin - self.start, end - self.start)
+        fade = self._fade(a, b)
         if fade is not None:
             y = y * fade
-        x[:, begin - first : end - first] += y
+        return y
 
     def _read(self, a: int, b: int) -> Audio:
         """Frames a to b of the clip, before gain and fades."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
 import threading
 from collections import OrderedDict
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import soundfile
 
+from .. import _engine
 from ..audio import Audio
-from ..files import AudioFile
+from ..files import AudioFile, Layout, wav_layout
 
 if TYPE_CHECKING:
     from .clip import Clip
@@ -90,14 +92,49 @@ class FileSource:
                 self.file = None
 
 
+class WavSource:
+    """A plain WAV file, whose bytes are read and unpacked without detours."""
+
+    def __init__(self, path: Path, channels: int, frames: int, layout: Layout, pool: OpenFiles) -> None:
+        self.path, self.channels, self.frames = path, channels, frames
+        self._layout, self._pool = layout, pool
+        self._each = channels * (layout.bytes or 4)
+        self._bytes = bytearray()
+        self.lock = threading.Lock()
+        self.file: io.FileIO | None = None
+
+    def read(self, start: int, count: int) -> Audio:
+        self._pool.used(self)
+        with self.lock:
+            try:
+                if self.file is None:
+                    self.file = io.FileIO(self.path)
+                if len(self._bytes) < count * self._each:
+                    self._bytes = bytearray(count * self._each)
+                self.file.seek(self._layout.start + start * self._each)
+                view = memoryview(self._bytes)[: count * self._each]
+                there = self.file.readinto(view)
+            except OSError as error:
+                raise ValueError(f"{self.path} is damaged at frame {start}, or has gone: {error}") from None
+            if there != len(view):
+                raise ValueError(f"{self.path} ends before frame {start + count}, although it says that it has {self.frames}")
+            return _engine.unpack(view, self._layout.bytes, self.channels, count)
+
+    def close(self) -> None:
+        with self.lock:
+            if self.file is not None:
+                self.file.close()
+                self.file = None
+
+
 class OpenFiles:
     """Keeps the number of open files below a limit: the one not read for the longest time is closed."""
 
     def __init__(self) -> None:
-        self._used: OrderedDict[int, FileSource] = OrderedDict()
+        self._used: OrderedDict[int, FileSource | WavSource] = OrderedDict()
         self._lock = threading.Lock()
 
-    def used(self, source: FileSource) -> None:
+    def used(self, source: FileSource | WavSource) -> None:
         with self._lock:
             self._used[id(source)] = source
             self._used.move_to_end(id(source))
@@ -148,6 +185,9 @@ class Media:
             if not exact:
                 self._converted[clip.path] = self._convert(file)
                 return self._converted[clip.path]
+            layout = wav_layout(clip.path, file.channels, file.frames)
+            if layout is not None:
+                return WavSource(clip.path, file.channels, file.frames, layout, self._pool)
         return FileSource(clip.path, self._pool)
 
     def _convert(self, file: AudioFile) -> RawSource:

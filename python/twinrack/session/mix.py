@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ..audio import Audio
 from ..effect import Effect
+from ..memory import keep_memory
 from ..rack import Rack
 from ..tree import Chain as Serial
 from ..tree import Parallel
@@ -161,8 +162,13 @@ class Mix:
             if send.to == to.name:
                 rack = fader_rack(send)
                 lanes = self._lanes(source, f"sends.{send.to}", rack, "fader")
-                chain = self._chain(rack, lanes, source.name)
-                found.append(Way(self.strips[source.name], send.tap == "pre", chain))
+                before = send.tap == "pre"
+                if self.channels == 2 and not lanes:
+                    # what the fader makes of one side and of the other
+                    still = rack(np.eye(2, dtype=np.float32), self.rate).reshape(-1)
+                    found.append(Way(self.strips[source.name], before, matrix=tuple(float(v) for v in still)))
+                else:
+                    found.append(Way(self.strips[source.name], before, self._chain(rack, lanes, source.name)))
         return found
 
     def _delay(self, channel: Channel) -> int:
@@ -206,6 +212,7 @@ class Mix:
         """
         if step is not None and self.given == 0:
             self.step = step
+        keep_memory()
         Crew(self, give).work(max(1, min(threads or cores(), len(self.all))))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Numbers]]:
@@ -294,6 +301,11 @@ class Crew:
         for i, sources in enumerate(self.hears):
             for source in sources:
                 self.heard_by[source].append(i)
+        # what each gives, and who takes it
+        self.listeners = [[(s.after, list[Way]()), (s.before, list[Way]())] for s in self.strips]
+        for s in self.strips:
+            for way, _ in s.sources():
+                self.listeners[self.number[id(way.source)]][way.before_fader][1].append(way)
         self.sinks = {self.number[id(s)] for s in mix.outputs}
         self.ready: list[tuple[int, int]] = []
         self.queued = [False] * len(self.strips)
@@ -391,14 +403,10 @@ class Crew:
                 self.changed.notify()
 
     def _forget(self, i: int) -> None:
+        """Let go of what everyone who hears a strip has taken."""
         strip = self.strips[i]
-        taken: dict[int, int] = {}
-        for c in self.heard_by[i]:
-            for way, _ in self.strips[c].sources():
-                if way.source is strip:
-                    key = id(way.buffer)
-                    taken[key] = min(taken.get(key, way.at), way.at)
-        if i in self.sinks:
-            key = id(strip.after)
-            taken[key] = min(taken.get(key, self.mix.given), self.mix.given)
-        strip.forget(taken)
+        for buffer, ways in self.listeners[i]:
+            taken = min((way.at for way in ways), default=buffer.end)
+            if i in self.sinks and buffer is strip.after:
+                taken = min(taken, self.mix.given)
+            buffer.forget(taken)

@@ -25,6 +25,7 @@ from .channel import Channel, Send
 from .clip import Placed
 
 TICK_FRAMES: int = _engine.TICK_FRAMES
+ONE = (1.0, 0.0, 0.0, 1.0)
 
 
 class Buffer:
@@ -119,6 +120,7 @@ class Way:
     source: Strip
     before_fader: bool = False
     send: Chain | None = None
+    matrix: tuple[float, ...] = ONE  # of a send that stands still
     at: int = 0  # frames of the source that were taken
 
     @property
@@ -190,23 +192,33 @@ class Strip:
     def _input(self, a: int, b: int) -> Audio:
         """What comes in at frames a to b."""
         self._heard = b
-        if len(self.ways) == 1 and not self.clips and self.signs is None and self.delay == 0:
-            return self.ways[0].take(b)
-        x = np.zeros((self.channels, b - a), np.float32)
-        for clip in self.clips:
-            clip.add_to(x, a - self.delay)
-        if self.clips and not np.isfinite(np.add.reduce(x, axis=None)):
-            bad = ~np.isfinite(x)
-            if bad.any():
-                for clip in self.clips:
-                    if clip.start + self.delay < b and clip.end + self.delay > a:
-                        self.notes[clip.clip.label] = self.notes.get(clip.clip.label, 0) + int(bad.sum())
-                        break
-                x[bad] = 0.0
-        for way in self.ways:
-            y = way.take(max(b - self.delay, way.at))
-            n = min(y.shape[1], b - a)  # fewer at first where it is delayed, more where it is to come earlier
-            x[:, b - a - n :] += y[:, y.shape[1] - n :]
+        one = self.ways[0] if len(self.ways) == 1 else None
+        if one is not None and one.matrix == ONE and not self.clips and self.signs is None and self.delay == 0:
+            return one.take(b)
+        if (
+            len(self.clips) == 1
+            and not self.ways
+            and self.clips[0].start <= a - self.delay
+            and b - self.delay <= self.clips[0].end
+        ):
+            x = self.clips[0].piece(a - self.delay, b - self.delay)
+        else:
+            x = np.zeros((self.channels, b - a), np.float32)
+            for clip in self.clips:
+                clip.add_to(x, a - self.delay)
+        if self.clips:
+            self._only_finite(x, a, b)
+        if self.ways:
+            sounds: list[Audio] = [x]
+            matrices: list[tuple[float, ...]] = [ONE]
+            for way in self.ways:
+                y = way.take(max(b - self.delay, way.at))
+                # fewer at first where it is delayed, more where it is to come earlier
+                sounds.append(y[:, max(y.shape[1] - (b - a), 0) :])
+                matrices.append(way.matrix)
+            x = _engine.mix(
+                sounds if self.clips else sounds[1:], matrices if self.clips else matrices[1:], self.channels, b - a
+            )
         if self.signs is not None:
             x *= self.signs
         return x
@@ -237,10 +249,16 @@ class Strip:
             buffer.parts.clear()
             buffer.put(np.ascontiguousarray(arrays[f"{name} {which}"], np.float32))
 
-    def forget(self, taken: Mapping[int, int]) -> None:
-        """Let go of what everyone has taken; `taken` by the buffer's id."""
-        for buffer in (self.before, self.after):
-            buffer.forget(taken.get(id(buffer), buffer.end))
+    def _only_finite(self, x: Audio, a: int, b: int) -> None:
+        """Other numbers in recordings count as silence, and are noted."""
+        if np.isfinite(np.add.reduce(x, axis=None)):
+            return
+        bad = ~np.isfinite(x)
+        for clip in self.clips:
+            if bad.any() and clip.start + self.delay < b and clip.end + self.delay > a:
+                self.notes[clip.clip.label] = self.notes.get(clip.clip.label, 0) + int(bad.sum())
+                break
+        x[bad] = 0.0
 
 
 def fader_rack(channel: Channel | Send) -> Rack:

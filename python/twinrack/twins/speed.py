@@ -8,12 +8,14 @@ libgomp) is found; elsewhere they start threads of their own.
 from __future__ import annotations
 
 import ctypes
-import sys
 from pathlib import Path
 
 import torch
 
 from .. import _engine
+from ..memory import keep_memory
+
+__all__ = ["keep_memory", "share_torch_threads"]
 
 
 def share_torch_threads() -> bool:
@@ -28,23 +30,3 @@ def share_torch_threads() -> bool:
             _engine.use_thread_team(address)
             return True
     return False
-
-
-def keep_memory() -> bool:
-    """Make the process keep the memory of large tensors instead of giving it back to the system after each step.
-
-    glibc maps blocks of megabytes anew each time they are asked for, and the system fills every page with zeros: in training
-    steps of some milliseconds that is a third to a half of the time. The process then holds on to as much as it once used.
-    `tr.fit` does this by itself; call it before a training loop of your own.
-
-    Returns:
-        False where the system's memory is not glibc's, which is left as it is.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        tune = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    mmap_threshold, trim_threshold, most = -3, -1, 1 << 30
-    return bool(tune(mmap_threshold, most)) and bool(tune(trim_threshold, most))
