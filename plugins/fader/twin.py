@@ -31,10 +31,14 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
         return x * 0.0
     same, other = 0.5 * (1.0 + width), 0.5 * (1.0 - width)
     left, right = level * side(v.law, -pan), level * side(v.law, pan)
-    gains = torch.stack([left * same, left * other, right * other, right * same, level], -1)
-    g = ramp(gains.to(x.dtype), at.frames).transpose(1, 2)  # rows, matrix, frames
-    ll, lr, rl, rr, alone = (g[:, i : i + 1] for i in range(5))
+    gains = torch.stack([left * same, left * other, right * other, right * same, level], -1).to(x.dtype)
     pairs = at.channels // 2 * 2
-    a, b = x[:, 0:pairs:2], x[:, 1:pairs:2]
-    y = torch.stack([ll * a + lr * b, rl * a + rr * b], 2).flatten(1, 2)
+    if gains.shape[1] == 1:
+        matrix, alone = gains[:, :, :4].reshape(-1, 1, 2, 2), gains[:, :, 4:]
+        y = torch.matmul(matrix, x[:, :pairs].unflatten(1, (-1, 2))).flatten(1, 2) if pairs else x[:, :0]
+    else:
+        g = ramp(gains, at.frames).transpose(1, 2)  # rows, matrix, frames
+        ll, lr, rl, rr, alone = (g[:, i : i + 1] for i in range(5))
+        a, b = x[:, 0:pairs:2], x[:, 1:pairs:2]
+        y = torch.stack([ll * a + lr * b, rl * a + rr * b], 2).flatten(1, 2)
     return y if pairs == at.channels else torch.cat([y, x[:, pairs:] * alone], 1)

@@ -27,8 +27,14 @@ from .channel import SENDS, Channel
 if TYPE_CHECKING:
     from .session import Session
 
+First = int | Tensor  # a frame of the timeline, or one for each of a batch
 TURN_TICKS = 16  # in which a fader is muted
 SILENT_DB = -400.0
+
+
+def places(first: First) -> list[int]:
+    """Frames of the timeline, as numbers."""
+    return [int(f) for f in first.reshape(-1).tolist()] if isinstance(first, Tensor) else [first]
 
 
 def _opened(muted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -125,14 +131,14 @@ class ChannelTwin(nn.Module):
         return {prefix + name: v for prefix, twin in self._parts().items() for name, v in twin.tensors().items()}
 
     def given(
-        self, prefix: str, frames: int, first: int, values: Mapping[str, Given], like: Tensor
+        self, prefix: str, frames: int, first: First, values: Mapping[str, Given], like: Tensor
     ) -> dict[str, Given]:  # fmt: skip
         """What automation says of an effect, from frame `first` on, and after that `values`, which replace it."""
         found: dict[str, Given] = {}
         for address, lane in self._lanes.items():
             if address.startswith(prefix) and (prefix or "." not in address) and lane.parameter.id != "mute":
-                curve = lane.curve(first // TICK_FRAMES, tick_count(frames))
-                found[address.removeprefix(prefix)] = torch.from_numpy(curve).to(like.device)[None]
+                curves = [lane.curve(at // TICK_FRAMES, tick_count(frames)) for at in places(first)]
+                found[address.removeprefix(prefix)] = torch.from_numpy(np.stack(curves)).to(like.device)
         for address, value in values.items():
             if address.startswith(prefix) and (prefix or "." not in address):
                 found[address.removeprefix(prefix)] = value
@@ -140,14 +146,14 @@ class ChannelTwin(nn.Module):
         if mute is not None:
             twin = self._parts()[prefix]
             ticks = tick_count(frames)
-            level = _opened(mute.curve(0, first // TICK_FRAMES + ticks))[-ticks:]
+            level = np.stack([_opened(mute.curve(0, at // TICK_FRAMES + ticks))[-ticks:] for at in places(first)])
             own = found.get("gain_db", twin.tensors()["gain_db"])
             gain = own if isinstance(own, Tensor) else torch.tensor(float(own), dtype=torch.float64)
             gain = gain.reshape(-1, 1) if gain.dim() < 2 else gain
-            found["gain_db"] = gain + torch.from_numpy(level).to(like.device)[None]
+            found["gain_db"] = gain + torch.from_numpy(level).to(like.device)
         return found
 
-    def through_rack(self, x: Tensor, keys: Mapping[str, Tensor], first: int, mine: Mapping[str, Given]) -> Tensor:
+    def through_rack(self, x: Tensor, keys: Mapping[str, Tensor], first: First, mine: Mapping[str, Given]) -> Tensor:
         """The rack's sound."""
         if not self.rack.addresses():
             return x
@@ -181,6 +187,7 @@ class SessionTwin(nn.Module):
         self._open = self.session.audible()
         self.channels = nn.ModuleDict({PREFIX + n: ChannelTwin(self.session[n], self.session, path) for n in self._order})
         self._memory: Memory | None = None
+        self.heard: dict[str, Tensor] = {}  # what each channel gave last, after its fader
         self.inputs = [c.name for c in self.session if c.clips]
         # whole frames by which a channel is delayed
         self._delays = {c.name: self.session.timeline.span(0, c.delay, f"delay of {c.name}") for c in self.session}
@@ -227,7 +234,7 @@ class SessionTwin(nn.Module):
         self,
         stems: Mapping[str, Tensor] | Tensor,
         *,
-        first_frame: int = 0,
+        first_frame: First = 0,
         values: Mapping[str, Given] | None = None,
         wanted: str = "master",
     ) -> Tensor:
@@ -236,7 +243,7 @@ class SessionTwin(nn.Module):
         Args:
             stems: what each channel's clips sound like, (batch, width, time) by channel; or all in one tensor, (batch, channels
                 with clips x width, time), in the session's order. A channel that is not named is silent.
-            first_frame: where on the timeline it begins, a multiple of 32, which the automation follows.
+            first_frame: where on the timeline it begins, a multiple of 32, which the automation follows; a number, or (batch,).
             values: replaces values by address ("vocals.pan"): a number, a (batch,) tensor, or a (batch, ticks) curve.
             wanted: whose sound, after the fader.
 
@@ -246,8 +253,9 @@ class SessionTwin(nn.Module):
         Raises:
             ValueError: unknown names, wrong shapes.
         """
-        if first_frame % TICK_FRAMES:
-            raise ValueError(f"first_frame = {first_frame} is no multiple of {TICK_FRAMES}, on which values move")
+        for at in places(first_frame):
+            if at % TICK_FRAMES:
+                raise ValueError(f"first_frame = {at} is no multiple of {TICK_FRAMES}, on which values move")
         given = self._by_channel(stems)
         replaced: dict[str, dict[str, Given]] = {}
         for address, value in (values or {}).items():
@@ -283,6 +291,7 @@ class SessionTwin(nn.Module):
             before[name] = self._known(f"{name} rack", channel.rack, inputs, replaced, through_rack)
             after[name] = self._known(f"{name} fader", channel.fader, [before[name]], replaced, through_fader)
             if name == wanted:
+                self.heard = after
                 return after[name]
         raise ValueError(unknown(wanted, self._order, "the twin").replace("parameter", "channel"))
 
@@ -320,7 +329,7 @@ class SessionTwin(nn.Module):
         clips: Tensor | None,
         before: Mapping[str, Tensor],
         after: Mapping[str, Tensor],
-        first: int,
+        first: First,
         replaced: Mapping[str, Mapping[str, Given]],
     ) -> list[Tensor]:
         """All that comes to a channel, to be added."""

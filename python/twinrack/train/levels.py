@@ -119,7 +119,9 @@ def _set(made: Session, name: str, allowed: set[str], hertz: Numbers, power: Num
     middle = curve[order][np.searchsorted(np.cumsum(np.sqrt(weight)[order]), 0.5 * np.sqrt(weight).sum())]
     size = max(math.hypot(*sides), SOFTEST)
     equaliser = next((a for a, e in channel.rack.addresses().items() if e.card.id == "parametric_eq" and not e.bypass), None)
-    bands = {a.split(".", 2)[2] for a in allowed if equaliser is not None and a.startswith(f"{name}.{equaliser}.")}
+    # only how much, at the frequencies and widths that are given: with all free, bands take each other's place
+    bands = {a.split(".", 2)[2] for a in allowed if equaliser is not None and a.startswith(f"{name}.{equaliser}.band")}
+    bands = {a for a in bands if a.endswith(".gain_db")}
     if bands and equaliser is not None:
         scale = 10.0 ** (middle / 20.0) / size  # the fader has the middle, the bands the rest
         found = bands_for(

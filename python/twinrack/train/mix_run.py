@@ -63,8 +63,11 @@ class MixRun(Run):
     def made(self) -> Stacked:
         return Stacked(self.twin.to_session())
 
+    @torch.no_grad()
     def _twin_of(self, rack: Any) -> SessionTwin:
-        return SessionTwin(rack.session)
+        twin = SessionTwin(rack.session)
+        twin(torch.from_numpy(self.pairs[0].dry)[None])  # for targets that look at channels
+        return twin
 
     def _untouched(self, pair: Pair) -> Audio:
         """All stems added up."""
@@ -75,18 +78,28 @@ class MixRun(Run):
     def card(self, address: str) -> Parameter:
         return self.twin.parameter(address)
 
+    def _windows(self) -> tuple[Tensor, Tensor, list[list[tuple[int, int]]], list[int]]:
+        """As many windows of the mix as belong to a step."""
+        if not self.loss_compares():
+            return super()._windows()
+        pair, length = self.pairs[0], min(int(self.settings["window_s"] * self.rate), self.pairs[0].frames)
+        places = [self._place(0, length) for _ in range(self.settings["batch"])]
+        self._starts = torch.tensor([start for start, _ in places])
+        dry = torch.from_numpy(np.stack([pair.dry[:, s : s + length] for s, _ in places]))
+        wet = torch.from_numpy(np.stack([pair.wet[:, s : s + length] for s, _ in places]))
+        return dry, wet, [inside for _, inside in places], [0] * len(places)
+
     def _place(self, pair: int, length: int) -> tuple[int, list[tuple[int, int]]]:
         """Windows begin where values may move."""
         start, inside = super()._place(pair, length)
         less = start % TICK_FRAMES
-        self._first = start - less
         return start - less, [(a + less, min(b + less, length)) for a, b in inside if a + less < length]
 
     def _settling(self, length: int) -> int:
         return max(length // 4, min(length // 2, int(SETTLE_S * self.rate)))  # of reverbs that all stems share
 
     def _render(self, dry: Tensor, which: Any) -> Tensor:
-        found: Tensor = self.twin(dry, first_frame=self._first if self.loss_compares() else 0)
+        found: Tensor = self.twin(dry, first_frame=self._starts)
         return found
 
     def _search(self, bar: FitProgress) -> None:
@@ -95,7 +108,7 @@ class MixRun(Run):
     def finish(self, bar: FitProgress, errors: bool = True) -> None:
         """Second-order steps on some of the samples of a short window; only what a value changes is computed again."""
         self.restore_best()
-        if not self.raw:
+        if not self.raw or not self.loss_compares():
             return
         whole, target = self._sound(POLISH_WINDOW_S)
         relative = float(torch.linalg.vector_norm(target - whole()) / torch.linalg.vector_norm(target))

@@ -33,8 +33,9 @@ from .run import Assessment, Learned
 # Values that other levels of the session already say, and fine ones that a mix of many stems hardly determines.
 SAID_BY_OTHERS = ("width", "makeup_db", "output_db", "mix", "input_gain_db")
 FINE = (
-    "knee_db", "range_db", "link_percent", "sidechain_low_cut_hz", "sidechain_high_cut_hz", "rms_window_ms", "hysteresis_db",
-    "hold_ms", "crossover_low_hz", "crossover_high_hz", "modulation_rate_hz", "modulation_depth", "diffusion", "early_db",
+    "q", "knee_db", "range_db", "link_percent", "sidechain_low_cut_hz", "sidechain_high_cut_hz", "rms_window_ms",
+    "hysteresis_db", "hold_ms", "crossover_low_hz", "crossover_high_hz", "modulation_rate_hz", "modulation_depth",
+    "diffusion", "early_db",
 )  # fmt: skip
 NEEDLESS = 1.02  # an effect is left out where without it the error grows by less than this
 
@@ -105,7 +106,8 @@ def fit_mix(
     stft_weight: float = 1.0,
     waveform_weight: float = 1.0,
     polish_steps: int = 12,
-    window_s: float = 4.0,
+    window_s: float = 3.0,
+    batch: int = 4,
     levels: bool = True,
     prune: bool = False,
     validation: bool = True,
@@ -126,13 +128,13 @@ def fit_mix(
         steps: of Adam, in the constrained domain, on one window each.
         learn: addresses to train, with * for any ("*.gain_db", "vocals.*"); without: everything that is learnable, but for
             what other levels already say (width, the faders of groups, returns and the master, makeup and output levels, the
-            pan of sends) and fine settings such as a knee, which a mix of many stems hardly determines.
+            pan of sends) and fine settings such as a knee or a Q, which a mix of many stems hardly determines.
         freeze: addresses that keep their start values.
         learning_rate: size of the first steps.
         loss: what is lowered (see `losses` and `targets`); without, the next two.
         stft_weight, waveform_weight: of `losses.STFT` and `losses.Waveform`.
         polish_steps: at most so many second-order steps afterwards.
-        window_s: of the excerpts that a step looks at, so memory does not grow with the mix.
+        window_s, batch: seconds and number of the excerpts that a step looks at, so memory does not grow with the mix.
         levels: begin with the levels and pans that linear least squares finds (see `levels`).
         prune: leave out effects and sends without which the mix is as near, by 2 %.
         validation, patience, align, seed, checkpoint, tensorboard, progress, on_step: as in `fit`.
@@ -143,7 +145,12 @@ def fit_mix(
     Raises:
         FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
     """
-    for name, number, least in (("steps", steps, 0), ("polish_steps", polish_steps, 0), ("patience", patience, 1)):
+    for name, number, least in (
+        ("steps", steps, 0),
+        ("polish_steps", polish_steps, 0),
+        ("patience", patience, 1),
+        ("batch", batch, 1),
+    ):
         if not isinstance(number, int) or number < least:
             raise ValueError(f"{name} = {number!r} is no whole number from {least} on")
     if not window_s >= SHORTEST_WINDOW_S:
@@ -152,7 +159,7 @@ def fit_mix(
         check_writable(Path(checkpoint))
     compares = mix is not None
     lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
-    if not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
+    if compares and not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
         raise ValueError("the loss has no term on the sound; add one, such as losses.STFT()")
     if not compares and loss is None:
         raise ValueError("there is neither a mix nor a loss; give the mix, or a loss of targets such as targets.Loudness(-16)")
@@ -162,7 +169,7 @@ def fit_mix(
     chosen = choose(twin, learn, freeze)
     settings: dict[str, Any] = {
         "steps": steps, "learning_rate": learning_rate, "stft_weight": stft_weight, "waveform_weight": waveform_weight,
-        "polish_steps": polish_steps, "window_s": window_s, "batch": 1, "validation": validation and compares, "seed": seed,
+        "polish_steps": polish_steps, "window_s": window_s, "batch": batch, "validation": validation and compares, "seed": seed,
         "patience": patience, "network_learning_rate": 0.0, "compares": compares, "loss": str(lowered), "learn": chosen,
         "levels": levels,
     }  # fmt: skip
@@ -242,9 +249,9 @@ def _pair(session: Session, mix: Source | None, sample_rate: float | None, align
 def _stack(session: Session, frames: int | None) -> Audio:
     from ..session.render import sources
 
-    found = sources(session, frames)
-    if not found:
+    if not any(channel.clips for channel in session):
         raise ValueError(f"session {session.name!r} has no clips, so there are no stems to mix")
+    found = sources(session, frames)
     return np.ascontiguousarray(np.concatenate(list(found.values())))
 
 
@@ -287,11 +294,16 @@ def choose(twin: SessionTwin, learn: Iterable[str] | None, freeze: Iterable[str]
 
 def _gaps(run: MixRun, loss: Loss) -> dict[str, Any]:
     """How far away each target is, and its unit."""
-    from .targets import Target
+    from .targets import Heard, Target
 
     y = torch.from_numpy(run.made()(run.pairs[0].dry, run.rate))[None]
     with torch.no_grad():
-        return {t.name: (float(t.gap(y, run.rate)), t.unit) for _, t in loss.terms if isinstance(t, Target)}
+        found = {t.name: (float(t.gap(y, run.rate)), t.unit) for _, t in loss.terms if isinstance(t, Target)}
+        heard = [t for _, t in loss.terms if isinstance(t, Heard)]
+        if heard:
+            twin = run._twin_of(run.made())
+            found |= {t.name: (float(t.gap(twin)), t.unit) for t in heard}
+        return found
 
 
 def _parameters(before: Session, after: Session, addresses: Sequence[str], run: MixRun) -> list[ParameterResult]:

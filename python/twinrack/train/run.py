@@ -100,7 +100,7 @@ class Run:
         self.polished: Polished | None = None
         self.best = (float("inf"), self._now())
         self.first_step = self.skipped_now = self.without = self.turn = 0
-        self._starts = torch.zeros(1)  # of the windows
+        self._starts = torch.zeros(1, dtype=torch.int64)  # of the windows
         self.follower: Follower | None = None  # a live stream that hears the training
         self.board: Any = None  # TensorBoard's writer
 
@@ -176,7 +176,7 @@ class Run:
             i = self.turn % len(self.pairs)
             self.turn += 1
             whole = torch.from_numpy(self.pairs[i].dry.copy())[None]
-            self._starts = torch.zeros(1)
+            self._starts = torch.zeros(1, dtype=torch.int64)
             return whole, whole, [[(0, self.pairs[i].frames)]], [i]
         longest = int(self.settings["window_s"] * self.rate)
         shortest = min(min(p.frames for p in self.pairs), longest)

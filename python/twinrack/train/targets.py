@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ..audio import as_planar, check_rate
 from ..files import read_audio
+from ..perceptual.masking import Masking
 from ..twins.rack_twin import RackTwin
 from .losses import FLOOR, SoundTerm, ValueTerm, loudness_contour, third_octaves
 
@@ -110,6 +112,78 @@ class Loudness(Target):
         wanted = torch.from_numpy(np.interp(at, self.seconds, self.lufs)).to(contour)
         heard = contour > -70.0
         return ((contour - wanted) * heard).abs().sum() / heard.sum().clamp(min=1)
+
+
+class Dynamics(Target):
+    """How far the loudness moves: the distance between its tenth and 95th percentile, in windows of 0.4 s that are within 20 LU
+    of the mean (as EBU Tech 3342 measures a range, in shorter windows).
+
+    Args:
+        wanted: in LU, or a reference whose range it is: a file, or (samples, sample_rate).
+    """
+
+    name, unit, scale = "reach dynamics", "LU", 10.0
+
+    def __init__(self, wanted: float | Reference) -> None:
+        if isinstance(wanted, int | float):
+            self.range_lu = float(wanted)
+            if not 0.0 <= self.range_lu <= 60.0:
+                raise ValueError(f"a range of {self.range_lu:g} LU is outside 0 to 60")
+        else:
+            x, rate = _read(wanted)
+            self.range_lu = float(self._range(x[None].double(), rate).mean())
+
+    def _range(self, y: Tensor, rate: float) -> Tensor:
+        found = []
+        for contour in loudness_contour(y, rate):
+            mean = 10.0 * torch.log10((10.0 ** (contour / 10.0)).mean())
+            heard = contour[contour > torch.clamp(mean.detach() - 20.0, min=-70.0)]
+            if heard.numel() < 2:
+                found.append(contour.sum() * 0.0)
+                continue
+            low, high = torch.quantile(heard, torch.tensor([0.1, 0.95], dtype=heard.dtype))
+            found.append(high - low)
+        return torch.stack(found)
+
+    def gap(self, y: Tensor, rate: float) -> Tensor:
+        return (self._range(y, rate) - self.range_lu).abs().mean()
+
+
+class Heard(ValueTerm):
+    """A masking budget, of a session: a channel is to stand out from what all others together hide, in its own critical bands
+    (J. D. Johnston, IEEE JSAC 6, 1988; see `perceptual.Masking`).
+
+    Args:
+        channel: its name.
+        by_db: how far above the masking threshold, on average over time and the bands in which it is within 30 dB of its
+            loudest one.
+    """
+
+    unit = "dB"
+
+    def __init__(self, channel: str, by_db: float = 3.0) -> None:
+        self.channel, self.by_db = channel, float(by_db)
+        self.name = f"reach heard {channel}"
+        self._masking: Masking | None = None
+
+    def gap(self, twin: Any) -> Tensor:
+        """How much is missing, in dB."""
+        heard = getattr(twin, "heard", {})
+        if self.channel not in heard:
+            raise ValueError(f"there is no channel {self.channel!r} to be heard; this target is for sessions, in fit_mix")
+        if self._masking is None or self._masking.bands.sample_rate != twin.sample_rate:
+            self._masking = Masking(twin.sample_rate)
+        mine, mix = heard[self.channel], heard["master"]
+        power = self._masking.bands(mine).sum(1)
+        hidden = self._masking.threshold(mix - mine).sum(1)
+        loud = power.detach() > power.detach().amax((1, 2), keepdim=True) * 1e-3
+        margin = 10.0 * torch.log10((power + FLOOR) / (hidden + FLOOR))
+        missing = (self.by_db - margin).clamp(min=0.0) * loud
+        found: Tensor = missing.sum() / loud.sum().clamp(min=1)
+        return found
+
+    def __call__(self, twin: Any, addresses: Sequence[str]) -> Tensor:
+        return (self.gap(twin) / 10.0).float()
 
 
 class Width(Target):
