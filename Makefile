@@ -80,10 +80,14 @@ soak: $(VENV)/checks ## the long proofs, about half an hour
 	TWINRACK_STORM_BLOCKS=10000000 $(BIN)/python tools/sanitize.py
 	TWINRACK_DRIFT_S=3600 $(BIN)/python -m pytest tests/test_mixer.py -s -k drift
 	TWINRACK_KILLS=100 $(BIN)/python -m pytest tests/test_recovery.py -s -k leaks
+	TWINRACK_SESSION_GRAPHS=1500 TWINRACK_TWIN_GRAPHS=400 $(BIN)/python -m pytest tests/test_session.py tests/test_session_twin.py -s
+	TWINRACK_SESSION_KILLS=60 $(BIN)/python -m pytest tests/test_session_render.py -s -k kill
+	TWINRACK_BATCH_FILES=10000 $(BIN)/python -m pytest tests/test_batch.py -s -k "rest or left"
 
 bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver, and of training beside dasp and torchcomp
-	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt pedalboard dasp-pytorch torchcomp
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt pedalboard dawdreamer dasp-pytorch torchcomp
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/session.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/silence.py
 	$(BIN)/python benchmarks/start_up.py

@@ -13,7 +13,7 @@ from support import error_db, music
 from twinrack.session.clip import Clip
 from twinrack.session.session import Session
 
-GRAPHS = int(os.environ.get("TWINRACK_SESSION_GRAPHS", "150"))
+GRAPHS = int(os.environ.get("TWINRACK_SESSION_GRAPHS", "100"))
 
 
 def test_equal_to_a_slow_mixer():
