@@ -12,6 +12,7 @@ from twinrack.session.automation import Lane
 from twinrack.session.channel import Channel, stands_still
 from twinrack.session.clip import Clip
 from twinrack.session.session import Session
+from twinrack.session.strip import late_at
 
 RATE = 48000
 TICK = 32
@@ -148,13 +149,13 @@ def slow_clip(clip: Clip, width: int, frames: int) -> np.ndarray:
     return y
 
 
-def slow_curves(session: Session, channel: Channel, place: str, frames: int) -> dict[str, np.ndarray]:
+def slow_curves(session: Session, channel: Channel, place: str, frames: int, late: int = 0) -> dict[str, np.ndarray]:
     found = {}
     for address, points in channel.automation.items():
         where, effect, name = channel.find(address)
         if where == place:
             lane = Lane(address, effect.card.addresses[name], points, session.timeline)
-            found[name] = lane.curve(0, -(-frames // TICK))
+            found[name] = lane.curve(-late / TICK, -(-frames // TICK))
     return found
 
 
@@ -226,10 +227,11 @@ def slow_mix(session: Session, frames: int, *, extra: int = 60000) -> np.ndarray
         if channel.polarity in ("invert", "invert_right"):
             sign[1::2] = -1
         x = shifted(x * sign[:, None], number(channel.delay))
+        late = late_at(channel.rack, RATE)
         curves = {
             f"{place}.{name}": curve
             for place in channel.rack.addresses()
-            for name, curve in slow_curves(session, channel, place, long).items()
+            for name, curve in slow_curves(session, channel, place, long, late[place]).items()
         }
         keys = {
             key: (before if tap == "pre" else after)[source].astype(np.float32)

@@ -232,6 +232,7 @@ void bind_loudness(py::module_& m) {
           "process",
           [](LoudnessMeter& meter, const Array& x, int channels) {
             if (x.ndim() != 2 || x.shape(0) != channels) throw py::value_error("a block must be (channels, frames)");
+            if (x.shape(1) == 0) return;
             const float* rows[max_channels];
             for (int c = 0; c < channels; ++c) rows[c] = x.data(c, 0);
             const auto frames = static_cast<int>(x.shape(1));

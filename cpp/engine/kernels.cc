@@ -111,7 +111,7 @@ inline int unpack_stereo_24(const unsigned char* from, int frames, float* const*
   const hn::FixedTag<std::uint8_t, 16> bytes;
   const hn::FixedTag<std::int32_t, 4> whole;
   const hn::FixedTag<float, 4> real;
-  alignas(16) static constexpr std::uint8_t order[16] = {255, 0, 1, 2, 255, 3, 4, 5, 255, 6, 7, 8, 255, 9, 10, 11};
+  alignas(16) const std::uint8_t order[16] = {255, 0, 1, 2, 255, 3, 4, 5, 255, 6, 7, 8, 255, 9, 10, 11};
   const auto places = hn::Load(bytes, order);
   const auto step = hn::Set(real, 1.0f / 2147483648.0f);
   int n = 0;

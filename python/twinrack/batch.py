@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, _engine
-from .files import FORMATS, AudioFile
+from .files import FORMATS, AudioFile, digest, sweep
 from .fingerprint import fingerprint
 from .rack import Rack
 from .render import Rendered, render_file
@@ -44,7 +44,14 @@ def plan(sources: Sequence[Path], output: Path, ending: str | None = None) -> li
     into_folder = len(sources) > 1 or output.is_dir() or sources[0].is_dir() or output.suffix == ""
     for source in sources:
         if source.is_dir():
-            found = sorted(f for f in source.rglob("*") if f.suffix.lower() in FORMATS and not f.name.startswith("."))
+            ours = (
+                output.resolve() if output.resolve() != source.resolve() else None
+            )  # results of an earlier time are no inputs
+            found = sorted(
+                f for f in source.rglob("*")
+                if f.suffix.lower() in FORMATS and not f.name.startswith(".")
+                and not (ours is not None and f.resolve().is_relative_to(ours))
+            )  # fmt: skip
             if not found:
                 raise ValueError(f"{source} holds no audio file ({', '.join(FORMATS)})")
             pairs += [(f, output / _named(f.relative_to(source), ending)) for f in found]
@@ -96,6 +103,8 @@ def render_many(
     for source, path in pairs:
         before = None if done is None else done.find(source, path)
         if before is None:
+            if done is not None:
+                sweep(path)
             waiting.append((source, path))
             continue
         if progress is not None:
@@ -197,6 +206,12 @@ def cluster(address: str | None) -> Iterator[Any]:
         yield client
 
 
+def _mark(path: Path) -> list[int]:
+    """By which a file is known again: its size and time."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
 class _Journal:
     """What was done, a JSON line each. A line that was cut off counts as none."""
 
@@ -205,6 +220,8 @@ class _Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / JOURNAL
         what = [__version__, _engine.simd_target(), fingerprint(rack), sorted((k, str(v)) for k, v in settings.items())]
+        if settings.get("sidechain") is not None:
+            what.append(digest(Path(settings["sidechain"])))
         self.identity = hashlib.sha256(json.dumps(what).encode()).hexdigest()
         self._known: dict[str, dict[str, Any]] = {}
         if self.path.exists():
@@ -225,7 +242,7 @@ class _Journal:
     def find(self, source: Path, path: Path) -> Rendered | None:
         entry = self._known.get(str(path))
         try:
-            if entry is None or entry["of"] != self._stamp(source) or path.stat().st_size != entry["size"]:
+            if entry is None or entry["of"] != self._stamp(source) or _mark(path) != entry["result"]:
                 return None
             return Rendered(source, path, entry["seconds"], entry["clipped"], entry["input_faults"], skipped=True)
         except (OSError, KeyError):
@@ -233,7 +250,7 @@ class _Journal:
 
     def add(self, result: Rendered) -> None:
         entry = {
-            "path": str(result.path), "of": self._stamp(result.source), "size": result.path.stat().st_size,
+            "path": str(result.path), "of": self._stamp(result.source), "result": _mark(result.path),
             "seconds": result.seconds, "clipped": result.clipped, "input_faults": result.input_faults,
         }  # fmt: skip
         self._file.write(json.dumps(entry) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ def main() -> None:
     """Run the command."""
     # Training threads that wait would otherwise spin, and slow each other down where something else runs too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app(standalone_mode=False)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
@@ -43,6 +45,11 @@ def main() -> None:
         if hasattr(error, "format_message"):  # click's errors about the command line itself
             _complain(error.format_message())
         raise
+
+
+def _terminated(number: int, frame: Any) -> None:
+    """Asked to end: as at Ctrl-C, so that nothing is left half-written."""
+    raise KeyboardInterrupt
 
 
 def _complain(sentence: str, code: int = 2) -> None:

@@ -22,11 +22,11 @@ def _text(value: Value) -> str:
     return repr(value) if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def unknown(name: str, names: Sequence[str], place: str) -> str:
+def unknown(name: str, names: Sequence[str], place: str, what: str = "parameter") -> str:
     """One sentence about a name that is not there, with the nearest that is."""
     near = get_close_matches(name, names, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{place} has no parameter {name!r}{hint}"
+    return f"{place} has no {what} {name!r}{hint}"
 
 
 class _Values:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import glob
+import hashlib
+import io
 import os
 import shutil
 import tempfile
@@ -38,7 +41,7 @@ def atomic(path: Path) -> Iterator[Path]:
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; create it first") from None
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
     os.close(handle)
     beside = Path(name)
     try:
@@ -47,10 +50,16 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(beside, path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise (error if error.errno is None else _cannot_write(path, error)) from None
+        raise (error if error.errno is None else cannot_write(path, error)) from None
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def sweep(path: Path) -> None:
+    """Take away what a process that was killed left of a file; only where no other one writes it."""
+    for part in path.parent.glob(f"{glob.escape(f'.{path.name[:60]}.')}*.part"):
+        part.unlink(missing_ok=True)
 
 
 def _read_umask() -> int:
@@ -77,7 +86,7 @@ def check_writable(path: Path) -> None:
         raise EnoughError
 
 
-def _cannot_write(path: Path, error: OSError) -> OSError:
+def cannot_write(path: Path, error: OSError) -> OSError:
     reasons = {
         errno.EACCES: f"{path.parent} may not be written to",
         errno.EROFS: f"{path.parent} is on a read-only disk",
@@ -172,6 +181,51 @@ def format_of(path: Path) -> str:
     return found
 
 
+def check_tags(tags: Mapping[str, str]) -> None:
+    """Refuse tags that are no text, or have no place in files.
+
+    Raises:
+        ValueError: names the tag.
+    """
+    for name, text in tags.items():
+        if name not in TAGS:
+            raise ValueError(f"metadata {name!r} has no place in audio files; there are {', '.join(TAGS)}")
+        if not isinstance(text, str):
+            raise ValueError(f"metadata {name} = {text!r} is no text; put it in quotes")
+
+
+def _layout_of(path: Path, bits: int, channels: int, frames: int) -> tuple[str, str, int]:
+    """soundfile's format and subtype, and the bits of whole numbers (0 where there are none).
+
+    Raises:
+        ValueError: another number of bits, or an ending that is none of FORMATS.
+    """
+    kind = format_of(path)
+    if bits not in (16, 24, 32):
+        raise ValueError(f"{bits} bits cannot be written; use 16, 24 or 32")
+    if kind in LOSSY:
+        return kind, LOSSY[kind], 0
+    whole = 0 if bits == 32 and kind in FLOAT_FORMATS else min(bits, 24)
+    if kind == "WAV" and frames * channels * (bits // 8) > LARGEST_WAV:
+        kind = "RF64"
+    return kind, f"PCM_{whole}" if whole else "FLOAT", whole
+
+
+def check_audio(path: Path, sample_rate: int, channels: int, bits: int) -> None:
+    """Refuse what could not be written, before the work whose result it is to hold.
+
+    Raises:
+        ValueError: the format does not have these channels, this rate or so many bits.
+    """
+    kind, subtype, _ = _layout_of(path, bits, channels, 0)
+    try:
+        soundfile.SoundFile(io.BytesIO(), "w", sample_rate, channels, subtype, format=kind).close()
+    except (soundfile.SoundFileError, ValueError, TypeError):
+        raise ValueError(
+            f"{kind} cannot hold {channels} channels at {sample_rate} Hz; use another format for {path.name}"
+        ) from None
+
+
 class AudioWriter:
     """Writes blocks to an audio file, which appears complete when closed well and not at all otherwise.
 
@@ -199,18 +253,7 @@ class AudioWriter:
         broadcast: bytes | None = None,
     ) -> None:
         self.path = path
-        kind = format_of(path)
-        if bits not in (16, 24, 32):
-            raise ValueError(f"{bits} bits cannot be written; use 16, 24 or 32")
-        if kind in LOSSY:
-            subtype, self._bits = LOSSY[kind], 0
-        elif bits == 32 and kind in FLOAT_FORMATS:
-            subtype, self._bits = "FLOAT", 0
-        else:
-            self._bits = min(bits, 24)
-            subtype = f"PCM_{self._bits}"
-        if kind == "WAV" and frames * channels * (bits // 8) > LARGEST_WAV:
-            kind = "RF64"
+        kind, subtype, self._bits = _layout_of(path, bits, channels, frames)
         self._broadcast = broadcast if kind == "WAV" else None
         self._random = np.random.default_rng(seed)
         self.clipped = 0
@@ -249,7 +292,7 @@ class AudioWriter:
     def _failed(self) -> OSError:
         free = shutil.disk_usage(self.path.parent).free
         number = errno.ENOSPC if free < 1 << 20 else errno.EFBIG
-        return _cannot_write(self.path, OSError(number, os.strerror(number)))
+        return cannot_write(self.path, OSError(number, os.strerror(number)))
 
     def _leave(self, error: BaseException | None) -> None:
         if error is None:
@@ -359,6 +402,24 @@ def _append_chunk(path: Path, name: bytes, content: bytes) -> None:
 
 def hash_audio(x: np.ndarray[Any, Any]) -> str:
     """SHA-256 of audio as (channels, frames) float32 samples: the same for a file and the array read from it."""
-    import hashlib
-
     return hashlib.sha256(np.ascontiguousarray(x, dtype="<f4").tobytes()).hexdigest()
+
+
+_digests: dict[tuple[str, int, int], str] = {}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes; remembered while its size and time stay.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}") from None
+    key = (str(path), stat.st_size, stat.st_mtime_ns)
+    if key not in _digests:
+        with path.open("rb") as file:
+            _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _digests[key]

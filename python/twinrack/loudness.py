@@ -121,6 +121,11 @@ class LoudnessMeter:
         """The next block, (channels, frames) float32."""
         self._meter.process(x, self.channels)
 
+    def finish(self) -> Loudness:
+        """Of all, when no more comes: the true peak sees the last frames too."""
+        self.process(np.zeros((self.channels, 12), np.float32))
+        return self.result()
+
     def result(self) -> Loudness:
         """Of all so far."""
         return Loudness(self._meter.powers, _db(self._meter.peak), _db(self._meter.true_peak))
@@ -131,5 +136,4 @@ def loudness(x: npt.ArrayLike, sample_rate: float) -> Loudness:
     audio, _ = as_planar(x)
     meter = LoudnessMeter(sample_rate, audio.shape[0])
     meter.process(audio)
-    meter.process(np.zeros((audio.shape[0], 12), np.float32))  # lets the true peak see the last frames
-    return Loudness(meter.result().powers, meter.result().peak_db, meter.result().true_peak_db)
+    return meter.finish()

@@ -294,7 +294,7 @@ class Rack:
     def __getitem__(self, address: str) -> Any:
         """The effect at an address. (Typed Any, so that `rack["compressor"].ratio` needs no cast.)"""
         if address not in self._mapping:
-            raise KeyError(unknown(address, list(self._mapping), f"rack {self.name!r}").replace("parameter", "effect"))
+            raise KeyError(unknown(address, list(self._mapping), f"rack {self.name!r}", "effect"))
         return self._mapping[address]
 
     def _index(self, address: str) -> tuple[Parameter, int]:
@@ -316,7 +316,7 @@ class Rack:
     def _split(self, address: str) -> tuple[Effect, str]:
         effect, _, parameter = address.partition(".")
         if effect not in self._mapping:
-            raise ValueError(unknown(effect, list(self._mapping), f"rack {self.name!r}").replace("parameter", "effect"))
+            raise ValueError(unknown(effect, list(self._mapping), f"rack {self.name!r}", "effect"))
         return self._mapping[effect], parameter
 
     def get(self, address: str) -> Value:
@@ -413,7 +413,7 @@ class Rack:
             sidechain = {self._keys[0]: sidechain}
         for name in sidechain:
             if name not in self._keys:
-                raise ValueError(unknown(name, self._keys, f"rack {self.name!r}").replace("parameter", "sidechain"))
+                raise ValueError(unknown(name, self._keys, f"rack {self.name!r}", "sidechain"))
         found = []
         for name in self._keys:
             if name not in sidechain:

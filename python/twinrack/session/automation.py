@@ -76,9 +76,9 @@ class Lane:
         self._values = np.array(values, np.float64)
         self._curves = [point.curve for point in points]
 
-    def curve(self, first_tick: int, ticks: int) -> npt.NDArray[np.float32]:
+    def curve(self, first_tick: float, ticks: int) -> npt.NDArray[np.float32]:
         """The value at so many ticks from one on; before the first and after the last point it holds."""
-        at = np.arange(first_tick, first_tick + ticks, dtype=np.float64)
+        at = np.round(first_tick + np.arange(ticks, dtype=np.float64), 6)
         which = np.searchsorted(self._ticks, at, side="right") - 1
         found = self._values[np.maximum(which, 0)].copy()
         for i in np.unique(which[(which >= 0) & (which < len(self._ticks) - 1)]):

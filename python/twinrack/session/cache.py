@@ -7,12 +7,13 @@ where more of it is asked for, it is computed anew.
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 import numpy as np
 
 from ..audio import Audio
-from ..files import _cannot_write
+from ..files import cannot_write
 
 LIMIT_BYTES = 16 << 30
 
@@ -29,14 +30,26 @@ class Stored:
     """One sound in the cache."""
 
     def __init__(self, path: Path, channels: int) -> None:
-        self.path, self.channels = path, channels
+        self.path, self.channels, self.key = path, channels, path.stem
         self.frames = path.stat().st_size // (4 * channels)
 
     def __call__(self, a: int, b: int) -> Audio:
+        """Frames a to b; silence after its end, which `reaches` must allow."""
         if b > self.frames:
-            raise CacheEndedError(self.path.stem)
+            there = max(min(self.frames, b) - a, 0)
+            known = self(a, a + there) if there else np.zeros((self.channels, 0), np.float32)
+            return np.pad(known, ((0, 0), (0, b - a - there)))
         flat = np.fromfile(self.path, np.float32, (b - a) * self.channels, offset=4 * a * self.channels)
         return np.ascontiguousarray(flat.reshape(-1, self.channels).T)
+
+    def reaches(self, frame: int) -> None:
+        """Refuse to stand for the sound up to a frame that it does not have.
+
+        Raises:
+            CacheEndedError: it is shorter.
+        """
+        if frame > self.frames:
+            raise CacheEndedError(self.key)
 
 
 class Recording:
@@ -44,18 +57,20 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._beside = path.with_suffix(f".{os.getpid()}.part")
+        self._beside = path.with_suffix(f".{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+        self._frames = 0
         self._file = self._beside.open("wb")
 
     def __call__(self, x: Audio) -> None:
+        self._frames += x.shape[1]
         try:
             np.ascontiguousarray(x.T).tofile(self._file)
         except OSError as error:
-            raise _cannot_write(self.path, error) from None
+            raise cannot_write(self.path, error) from None
 
     def close(self, keep: bool) -> None:
         self._file.close()
-        if keep:
+        if keep and self._frames:
             os.replace(self._beside, self.path)
         else:
             self._beside.unlink(missing_ok=True)
@@ -75,7 +90,7 @@ class Cache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _cannot_write(self.folder, error) from None
+            raise cannot_write(self.folder, error) from None
 
     def find(self, key: str, channels: int) -> Stored | None:
         """The sound with this hash."""
@@ -91,7 +106,11 @@ class Cache:
         return Recording(self.folder / f"{key}.f32")
 
     def tidy(self) -> None:
-        """Keep within the limit."""
+        """Keep within the limit, and take away what processes left that are no more."""
+        for part in self.folder.glob("*.part"):
+            owner = part.name.split(".")[1]
+            if not (owner.isdigit() and Path(f"/proc/{owner}").exists()) and Path("/proc/self").exists():
+                part.unlink(missing_ok=True)
         there = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob("*.f32"))
         total = sum(size for _, size, _ in there)
         for _, size, path in there:

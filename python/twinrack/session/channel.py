@@ -142,8 +142,8 @@ class Channel:
         for given in fader:
             if given not in OWN:
                 raise ValueError(unknown(given, [*OWN, "rack", "clips", "output", "solo", "polarity", "delay", "keys"], name))
-        self.name = check_name(name)
-        self.kind: Kind = kind
+        self._name = check_name(name)
+        self.kind: Kind = _choice("kind", kind, get_args(Kind))
         self.clips: list[Clip] = list(clips)
         self.fader = Fader(**fader)
         self.output = output
@@ -161,6 +161,11 @@ class Channel:
         self.rack = rack if isinstance(rack, Rack) else Rack(rack, name=name)
         for address, points in (automation or {}).items():
             self.automate(address, points)
+
+    @property
+    def name(self) -> str:
+        """Its name; `Session.rename` gives another."""
+        return self._name
 
     @property
     def rack(self) -> Rack:
@@ -194,18 +199,20 @@ class Channel:
         for found in self.sends:
             if found.to == to:
                 return found
-        raise ValueError(unknown(to, [s.to for s in self.sends], f"{self.name}.{SENDS}").replace("parameter", "send"))
+        raise ValueError(unknown(to, [s.to for s in self.sends], f"{self.name}.{SENDS}", "send"))
 
     def crossfade(self, curve: str = "equal_power") -> None:
         """Let clips that overlap cross: each fades out while the next one fades in.
 
         Clips whose times are seconds are changed; the overlap becomes their fade.
         """
+        for clip in self.clips:
+            for what in ("start", "duration"):
+                if isinstance(getattr(clip, what), str):
+                    raise ValueError(f"{what} of clip {clip.label!r} is {getattr(clip, what)!r}; crossfade needs seconds")
         clips = sorted(self.clips, key=lambda c: float(c.start))
         for i, (a, b) in enumerate(pairwise(clips)):
-            if a.duration is None:
-                raise ValueError(f"clip {a.label!r} has no duration, so its overlap is not known; give it one")
-            over = float(a.start) + float(a.duration) - float(b.start)
+            over = float(a.start) + a.seconds() - float(b.start)
             if over > 0:
                 clips[i] = a.with_(fade_out=over, fade_out_curve=curve)
                 clips[i + 1] = b.with_(fade_in=over, fade_in_curve=curve)
@@ -236,7 +243,7 @@ class Channel:
             place, effect = f"{SENDS}.{to}", self.send_to(to).fader
         else:
             if head not in self._rack.addresses():
-                raise ValueError(unknown(head, list(self._rack.addresses()), self.name).replace("parameter", "effect"))
+                raise ValueError(unknown(head, list(self._rack.addresses()), self.name, "effect"))
             place, effect, parameter = head, self._rack[head], tail
         if parameter not in effect.card.addresses:
             raise ValueError(unknown(parameter, list(effect.card.addresses), f"{self.name}.{place}"))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
+from ..files import AudioFile
 from .media import Media, Source
 from .timeline import Time, Timeline
 
@@ -70,7 +71,7 @@ class Clip:
             object.__setattr__(self, "source", array)
         if self.sample_rate is not None:
             check_rate(self.sample_rate)
-        if not GAIN_DB[0] <= float(self.gain_db) <= GAIN_DB[1]:
+        if not isinstance(self.gain_db, int | float | np.number) or not GAIN_DB[0] <= float(self.gain_db) <= GAIN_DB[1]:
             raise ValueError(
                 f"gain_db = {self.gain_db!r} of clip {self.label!r} is outside {GAIN_DB[0]:g} to {GAIN_DB[1]:g} dB"
             )
@@ -89,6 +90,22 @@ class Clip:
     def label(self) -> str:
         return self.name or (self.path.name if self.path is not None else "array")
 
+    def seconds(self) -> float:
+        """How long it lasts, where its times are seconds.
+
+        Raises:
+            FileNotFoundError, ValueError: it has no duration, and its recording cannot be read.
+        """
+        if self.duration is not None:
+            return float(self.duration)
+        if self.path is not None:
+            with AudioFile(self.path) as file:
+                return file.frames / file.sample_rate - float(self.offset)
+        if self.sample_rate is None:
+            raise ValueError(f"clip {self.label!r} has no duration, so its end is not known; give it one")
+        array: Any = self.source
+        return float(array.shape[1] / self.sample_rate - float(self.offset))
+
     def with_(self, **changes: Any) -> Clip:
         """A copy with some fields changed."""
         return replace(self, **changes)
@@ -104,15 +121,42 @@ class Clip:
     __hash__ = None  # type: ignore[assignment]
 
 
+def check_times(clip: Clip, timeline: Timeline, channel: str) -> None:
+    """Refuse times that are none, without looking at the recording.
+
+    Raises:
+        ValueError: names the channel, the clip and the field.
+    """
+    name = f"clip {clip.label!r} of channel {channel!r}"
+    start = timeline.frames(clip.start, f"start of {name}")
+    for what in ("offset", "duration", "fade_in", "fade_out", "loop_length"):
+        time = getattr(clip, what)
+        if time is not None and timeline.span(start, time, f"{what} of {name}") < 0:
+            raise ValueError(f"{what} of {name} is {time!r}; it cannot be below 0")
+    if clip.loop and clip.duration is None:
+        raise ValueError(f"{name} is a loop without an end; give its duration")
+
+
+def end_of(clip: Clip, timeline: Timeline, media: Media) -> int:
+    """The frame of the timeline at which a clip ends."""
+    start = timeline.frames(clip.start, f"start of clip {clip.label!r}")
+    if clip.duration is not None:
+        return start + timeline.span(start, clip.duration, f"duration of clip {clip.label!r}")
+    return start + media.length(clip) - timeline.span(start, clip.offset, f"offset of clip {clip.label!r}")
+
+
 class Placed:
     """A clip in frames: what it gives to any stretch of the timeline.
+
+    Args:
+        until: a frame of the timeline at which it is cut off.
 
     Raises:
         FileNotFoundError, ValueError: a clip that does not fit its recording or the session; one sentence.
     """
 
-    def __init__(self, clip: Clip, timeline: Timeline, channels: int, media: Media) -> None:
-        self.clip = clip
+    def __init__(self, clip: Clip, timeline: Timeline, channels: int, media: Media, until: int | None = None) -> None:
+        self.clip, self._until = clip, until
         self.source: Source = media.open(clip)
         name = f"clip {clip.label!r}"
         self.start = timeline.frames(clip.start, f"start of {name}")
@@ -161,7 +205,9 @@ class Placed:
 
     @property
     def end(self) -> int:
-        return self.start + self.frames
+        """The frame of the timeline at which it ends, or is cut off."""
+        end = self.start + self.frames
+        return end if self._until is None else max(min(end, self._until), self.start)
 
     def add_to(self, x: Audio, first: int) -> None:
         """Add what it gives from frame `first` of the timeline on."""

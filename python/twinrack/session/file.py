@@ -7,10 +7,12 @@ all at once.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,13 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
 from ..card import CARDS
-from ..files import AudioFile, atomic
+from ..files import AudioFile, atomic, check_tags, digest
 from ..patch import first_complaint, from_json, read_json, with_arrays
 from ..patch import load as load_rack
 from ..rack import Rack
 from .automation import Curve, Lane, Point
 from .channel import OWN, Channel, Kind, Polarity, Send, Tap
-from .clip import Clip, Fade
+from .clip import Clip, Fade, check_times
 from .session import MASTER, MAX_CHANNELS, Session
 from .timeline import Tempo
 
@@ -153,7 +155,10 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
     path = Path(path)
     session.order()
     stem = path.name.removesuffix(".json").removesuffix(".session")
-    collector = _Collector(session, path.parent, stem, collect)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; create it first")
+    check_tags(session.metadata)
+    collector, lines = _Collector(session, path.parent, stem, collect), _OneLine()
     data: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "name": session.name, "written_by": f"twinrack {__version__}",
         "sample_rate": session.sample_rate, "width": session.width,
@@ -163,7 +168,7 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
         data["end"] = session.end
     if session.metadata:
         data["metadata"] = session.metadata
-    data["channels"] = [_channel_entry(c, path, stem, collector) for c in session]
+    data["channels"] = [_channel_entry(c, path, stem, collector, lines) for c in session]
     if session.provenance:
         data["provenance"] = session.provenance
     try:
@@ -171,16 +176,22 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot hold this session: {error}") from None
     with atomic(path) as beside:
-        beside.write_text(_compact(text), encoding="utf-8")
+        beside.write_text(lines.put(text), encoding="utf-8")
 
 
-def _compact(text: str) -> str:
-    """Breakpoints on one line each."""
-    return re.sub(r"\[\s+(\"?[^\[\]{}\n]+),\s+([^\[\]{}\n]+?)(?:,\s+(\"\w+\"))?\s+\]", _one_line, text)
+class _OneLine:
+    """Breakpoints, which stand on one line each in the file: first as marks that no text holds."""
 
+    def __init__(self) -> None:
+        self._mark = uuid.uuid4().hex
+        self._points: list[str] = []
 
-def _one_line(match: re.Match[str]) -> str:
-    return "[" + ", ".join(part for part in match.groups() if part) + "]"
+    def add(self, point: list[Any]) -> str:
+        self._points.append(json.dumps(point, ensure_ascii=False, allow_nan=False))
+        return f"{self._mark}{len(self._points) - 1}"
+
+    def put(self, text: str) -> str:
+        return re.sub(f'"{self._mark}(\\d+)"', lambda m: self._points[int(m[1])], text)
 
 
 def _short(entry: BaseModel) -> dict[str, Any]:
@@ -193,7 +204,7 @@ def _fader(fader: Any) -> dict[str, Any]:
     return {name: value for name, value in fader.values().items() if value != FADER[name].default}
 
 
-def _channel_entry(channel: Channel, path: Path, stem: str, collector: _Collector) -> dict[str, Any]:
+def _channel_entry(channel: Channel, path: Path, stem: str, collector: _Collector, lines: _OneLine) -> dict[str, Any]:
     found: dict[str, Any] = {"name": channel.name, "kind": channel.kind, "output": channel.output, **_fader(channel.fader)}
     if channel.solo:
         found["solo"] = True
@@ -211,7 +222,7 @@ def _channel_entry(channel: Channel, path: Path, stem: str, collector: _Collecto
         found["sends"] = [{"to": s.to, "tap": s.tap, **_fader(s.fader)} for s in channel.sends]
     if channel.automation:
         found["automation"] = {
-            address: [[p.time, p.value, p.curve] if p.curve != "linear" else [p.time, p.value] for p in points]
+            address: [lines.add([p.time, p.value, *([p.curve] if p.curve != "linear" else [])]) for p in points]
             for address, points in channel.automation.items()
         }
     if channel.frozen is not None:
@@ -252,6 +263,10 @@ class _Collector:
             with atomic(target) as beside:
                 rate = round(clip.sample_rate or self.session.sample_rate)
                 soundfile.write(beside, array.T, rate, subtype="FLOAT", format="WAV")
+            known = [p for p in sorted(self.media.glob("*.wav")) if p != target and digest(p) == digest(target)]
+            if known:  # it was collected before
+                target.unlink()
+                target = known[0]
             self._written[id(array)] = target.relative_to(self.folder).as_posix()
         return self._written[id(array)]
 
@@ -267,9 +282,11 @@ class _Collector:
                 "to copy it there, or save the session above its recordings"
             )
         if hash(inside) not in self._written:
-            target = self._free(path.name)
-            with atomic(target) as beside:
-                shutil.copyfile(path, beside)
+            known = [p for p in sorted(self.media.glob(f"{glob.escape(path.stem)}*{path.suffix}")) if digest(p) == digest(path)]
+            target = known[0] if known else self._free(path.name)
+            if not known:
+                with atomic(target) as beside:
+                    shutil.copyfile(path, beside)
             self._written[hash(inside)] = target.relative_to(self.folder).as_posix()
         return self._written[hash(inside)]
 
@@ -330,6 +347,9 @@ def load(path: str | os.PathLike[str], *, media: Iterable[str | os.PathLike[str]
         if session.end is not None:
             session.timeline.frames(session.end, "end")
         for channel in session:
+            session.timeline.span(0, channel.delay, f"delay of {channel.name}")
+            for clip in channel.clips:
+                check_times(clip, session.timeline, channel.name)
             for address, points in channel.automation.items():
                 Lane(f"{channel.name}.{address}", channel.parameter(address), points, session.timeline)
     except FileNotFoundError:
@@ -419,6 +439,9 @@ def _channel(entry: ChannelEntry, path: Path, finder: _Finder) -> Channel:
         sends=[Send(s.to, tap=s.tap, **{n: getattr(s, n) for n in OWN}) for s in entry.sends],
         **{n: getattr(entry, n) for n in OWN},
     )  # fmt: skip
+    for send in entry.sends:
+        if sum(s.to == send.to for s in entry.sends) > 1:
+            raise ValueError(f"there are two sends to {send.to!r}; a channel sends once to another")
     for address, points in entry.automation.items():
         channel.automate(address, [_point(p, address) for p in points])
     if entry.frozen is not None:

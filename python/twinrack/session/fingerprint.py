@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import __version__, _engine
 from ..card import CARDS
+from ..files import digest
 from ..fingerprint import fingerprint
+from ..python_effect import PythonEffect
 from .channel import Channel
-from .clip import Clip
-from .media import digest
+from .clip import Clip, end_of
+from .media import Media
 
 if TYPE_CHECKING:
     from .session import Session
 
 
-def _hash(data: Any) -> str:
+def hash_of(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -53,29 +56,46 @@ def _source(clip: Clip) -> Any:
     return [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest(), list(array.shape), clip.sample_rate]
 
 
+def has_python(channel: Channel) -> bool:
+    """Whether a Python effect is in a channel's rack."""
+    return any(isinstance(effect, PythonEffect) for effect in channel.rack.addresses().values())
+
+
 class Fingerprints:
     """The hashes of a session's channels, before and after their faders.
+
+    Args:
+        solo: with what is soloed; without, as if nothing were.
+
+    A channel with a Python effect has another hash every time: nobody can tell whether the function is the same.
 
     Raises:
         OSError: a recording cannot be read.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, solo: bool = True) -> None:
         self.session = session
+        self._media = Media(session.sample_rate)  # for lengths
         self.before: dict[str, str] = {}
         self.after: dict[str, str] = {}
-        self._open = session.audible()
-        self._common = _hash([engine_identity(), session.sample_rate, session.width])
+        self._open = session.audible() if solo else set()
+        self._cut = None if session.end is None else session.timeline.frames(session.end)
+        self._common = hash_of([engine_identity(), session.sample_rate, session.width])
         for channel in session.order():
             self.before[channel.name] = self._before(channel)
-            self.after[channel.name] = _hash([self.before[channel.name], self._fader(channel, "", channel.fader)])
+            self.after[channel.name] = hash_of([self.before[channel.name], self._fader(channel, "", channel.fader)])
 
     def _lanes(self, channel: Channel, places: set[str]) -> list[Any]:
         timeline = self.session.timeline
         found = []
         for address, points in sorted(channel.automation.items()):
             if channel.find(address)[0] in places:
-                found.append([address, [[timeline.seconds(p.time), p.value, p.curve] for p in points]])
+                found.append(
+                    [
+                        address.rpartition(".")[2] if address.startswith("sends.") else address,
+                        [[timeline.seconds(p.time), p.value, p.curve] for p in points],
+                    ]
+                )
         return found
 
     def _fader(self, channel: Channel, place: str, fader: Any) -> list[Any]:
@@ -97,10 +117,21 @@ class Fingerprints:
             [key, (self.before if tap == "pre" else self.after)[source]]
             for key, (source, tap) in session.listens_to(channel).items()
         ]
-        clips = [clip_identity(clip, session) for clip in channel.clips if not clip.mute]
-        rack = [fingerprint(channel.rack), self._lanes(channel, set(channel.rack.addresses()))]
-        place = [channel.polarity, session.timeline.span(0, channel.delay)]
-        return _hash([self._common, clips, ways, keys, rack, place])
+        delay = session.timeline.span(0, channel.delay)
+        clips = [[*clip_identity(clip, session), self._cut_off(clip, delay)] for clip in channel.clips if not clip.mute]
+        rack = [
+            fingerprint(channel.rack),
+            uuid.uuid4().hex if has_python(channel) else "",
+            self._lanes(channel, set(channel.rack.addresses())),
+        ]
+        place = [channel.polarity, delay]
+        return hash_of([self._common, clips, ways, keys, rack, place])
+
+    def _cut_off(self, clip: Clip, delay: int) -> int | None:
+        """Where the session's end cuts a clip off, if it does."""
+        if self._cut is None or end_of(clip, self.session.timeline, self._media) + delay <= self._cut:
+            return None
+        return self._cut
 
     def whole(self) -> str:
         """Of the mix."""

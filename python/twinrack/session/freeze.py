@@ -7,12 +7,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..audio import Audio
 from ..effects import Fader
 from ..files import AudioWriter
 from ..rack import Rack
 from .channel import Channel
 from .clip import Clip
-from .fingerprint import Fingerprints
+from .fingerprint import Fingerprints, has_python
+from .mix import FROZEN_DIGITS
+from .render import bounds, opened
 
 if TYPE_CHECKING:
     from .session import Session
@@ -36,12 +39,16 @@ def freeze(session: Session, name: str, folder: str | os.PathLike[str]) -> Path:
     channel = session.channel(name)
     if channel is session.master:
         raise ValueError("the master cannot be frozen; render it")
+    if has_python(channel):
+        raise ValueError(f"{name!r} has a Python effect, whose changes nobody would notice; bounce it instead")
     channel.frozen = None
-    key = Fingerprints(session).before[name]
+    key = Fingerprints(session, solo=False).before[name]
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.{key[:16]}.wav"
+    path = folder / f"{name}.{key[:FROZEN_DIGITS]}.wav"
     plain = session.copy()
+    for other in plain:
+        other.solo = False
     copy = plain[name]
     copy.fader = Fader()
     copy.automation = {a: points for a, points in copy.automation.items() if copy.find(a)[0] != ""}
@@ -51,10 +58,20 @@ def freeze(session: Session, name: str, folder: str | os.PathLike[str]) -> Path:
 
 
 def _write(path: Path, session: Session, name: str) -> None:
-    """A channel's sound to a float file, with its tail."""
-    x = session.render(channel=name, tail="auto")
-    with AudioWriter(path, round(session.sample_rate), session.width, 32, frames=x.shape[1]) as out:
-        out.write(x)
+    """A channel's sound to a float file, with its tail, block by block."""
+    with (
+        opened(session, [name]) as mix,
+        AudioWriter(path, round(session.sample_rate), session.width, 32, frames=mix.end) as out,
+    ):
+        end = bounds(session, mix, None, None, "auto")
+
+        def give(blocks: list[Audio]) -> bool:
+            ready, more = end.take(blocks)
+            if ready is not None:
+                out.write(ready[0])
+            return more
+
+        mix.run(give)
 
 
 def unfreeze(session: Session, name: str) -> None:

@@ -16,21 +16,23 @@ from .automation import TICK_FRAMES, Point
 from .channel import stands_still
 from .clip import Clip
 from .session import Session
+from .strip import late_at
 
 Change = tuple[int, float]  # tick, and the value that it was set to
 
 
-def _at(tick: int) -> str:
-    return f"{tick * TICK_FRAMES} frames"
+def _at(tick: int, late: int) -> str:
+    return f"{tick * TICK_FRAMES - late} frames"
 
 
-def glides(p: Parameter, before: float, changes: Sequence[Change], rate: float) -> list[Point]:
+def glides(p: Parameter, before: float, changes: Sequence[Change], rate: float, late: int = 0) -> list[Point]:
     """The points of a value that was set while it sounded, and glided as the engine lets it glide.
 
     Args:
         before: where it stood.
         changes: in order; the tick from which on each holds.
         rate: Hz.
+        late: frames by which the sound was late there, of which a live stream knows nothing.
     """
     ticks = 0 if p.kind != "continuous" else math.ceil(p.smoothing_ms * 1e-3 * rate / TICK_FRAMES)
 
@@ -53,16 +55,16 @@ def glides(p: Parameter, before: float, changes: Sequence[Change], rate: float) 
         if following == tick:
             continue  # set again at once
         if ticks == 0:
-            points.append(Point(_at(tick), value(target), "hold"))
+            points.append(Point(_at(tick, late), value(target), "hold"))
             now = target
             continue
         end = tick - 1 + ticks
         if following is None or following > end:
-            points += [Point(_at(tick - 1), now, "smooth"), Point(_at(end), target, "hold")]
+            points += [Point(_at(tick - 1, late), now, "smooth"), Point(_at(end, late), target, "hold")]
             now = target
             continue
         for k in range(tick, following):  # cut off by the next change
-            points.append(Point(_at(k), along(now, target, k - tick + 1), "hold"))
+            points.append(Point(_at(k, late), along(now, target, k - tick + 1), "hold"))
         now = along(now, target, following - tick)
     return points
 
@@ -125,11 +127,12 @@ def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
             picked = tuple((numbers * session.width)[: session.width] if len(numbers) == 1 else numbers)
             session.add_track(name, clips=[Clip(folder / DRY, channels=tuple(n - 1 for n in picked))], output=None)
             track.keys[key] = (name, "post")
+        late = late_at(rack, rate)
         for (name, address), done in changes.items():
             if name == line["name"]:
                 effect, parameter = rack._split(address)
                 p = effect.card.addresses[parameter]
-                track.automate(address, glides(p, p.to_engine(effect.get(parameter)), done, rate))
+                track.automate(address, glides(p, p.to_engine(effect.get(parameter)), done, rate, late[effect._place]))
     if head["safety"].get("limiter"):
         left.append("the safety limiter of the stream is not in the session")
     return session, left

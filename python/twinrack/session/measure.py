@@ -206,13 +206,14 @@ def measure(
     *,
     start: Time | None = None,
     end: Time | None = None,
-    tail: str | float | None = None,
+    tail: float | None = None,
     threads: int | None = None,
 ) -> MixReport:
     """Measure a mix and each of its channels, after their faders.
 
     Args:
-        start, end, tail, threads: as in `render.render`.
+        start, end, threads: as in `render.render`.
+        tail: seconds after the end; None for none.
 
     Raises:
         FileNotFoundError, ValueError: as `render.render`.
@@ -220,8 +221,6 @@ def measure(
     names = [c.name for c in session]
     with opened(session, names) as mix:
         kept = bounds(session, mix, start, end, tail)
-        if kept.last is None:
-            kept.last = mix.end
         listeners = [_Listener(session.sample_rate, session.width) for _ in names]
         tracks = [i for i, c in enumerate(session) if c.clips][:MOST_TRACKS]
         bands = _Bands(session.sample_rate, len(names), tracks)
@@ -243,7 +242,7 @@ def measure(
         rms, correlation, side = listener.figures()
         mean = bands.sum[i] / max(bands.frames, 1)
         found[name] = ChannelReport(
-            name, session[name].kind, listener.meter.result(), rms, listener.clipped, correlation, side, centres,
+            name, session[name].kind, listener.meter.finish(), rms, listener.clipped, correlation, side, centres,
             10.0 * np.log10(mean + FLOOR), reductions.get(name, {}),
         )  # fmt: skip
     seconds = listeners[0].frames / session.sample_rate

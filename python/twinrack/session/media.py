@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tempfile
 import threading
@@ -78,7 +77,8 @@ class FileSource:
                     self.file.seek(start)
                 x = self.file.read(count, dtype="float32", always_2d=True)
             except (soundfile.SoundFileError, OSError) as error:
-                raise ValueError(f"{self.path} is damaged at frame {start}, or has gone: {error}") from None
+                why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+                raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
             self._at = start + len(x)
         if len(x) != count:
             raise ValueError(f"{self.path} ends at frame {start + len(x)}, although it says that it has {self.frames}")
@@ -115,7 +115,8 @@ class WavSource:
                 view = memoryview(self._bytes)[: count * self._each]
                 there = self.file.readinto(view)
             except OSError as error:
-                raise ValueError(f"{self.path} is damaged at frame {start}, or has gone: {error}") from None
+                why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+                raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
             if there != len(view):
                 raise ValueError(f"{self.path} ends before frame {start + count}, although it says that it has {self.frames}")
             return _engine.unpack(view, self._layout.bytes, self.channels, count)
@@ -149,6 +150,11 @@ class OpenFiles:
             self._used.clear()
 
 
+def _frames_at(frames: int, rate: float, to_rate: float) -> int:
+    """How many frames a sound has at another rate."""
+    return frames if rate == to_rate else max(round(frames * to_rate / rate), 1)
+
+
 class Media:
     """All recordings of one rendering. Use it in a `with` block: what was converted for it goes with it.
 
@@ -163,6 +169,8 @@ class Media:
         self._pool = OpenFiles()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._converted: dict[Path | int, Source] = {}
+        self._plain: dict[Path, WavSource] = {}
+        self._lengths: dict[Path, int] = {}
 
     def open(self, clip: Clip) -> Source:
         """Raises FileNotFoundError, ValueError as `AudioFile`."""
@@ -174,12 +182,14 @@ class Media:
             if id(array) not in self._converted:
                 import soxr
 
-                self._converted[id(array)] = ArraySource(
-                    np.ascontiguousarray(soxr.resample(np.ascontiguousarray(array.T), rate, self.rate, quality="VHQ").T)
-                )
+                y = soxr.resample(np.ascontiguousarray(array.T), rate, self.rate, quality="VHQ").T
+                wanted = _frames_at(array.shape[1], rate, self.rate)
+                y = np.pad(y, ((0, 0), (0, max(wanted - y.shape[1], 0))))[:, :wanted]
+                self._converted[id(array)] = ArraySource(np.ascontiguousarray(y))
             return self._converted[id(array)]
-        if clip.path in self._converted:
-            return self._converted[clip.path]
+        known = self._converted.get(clip.path) or self._plain.get(clip.path)
+        if known is not None:
+            return known
         with AudioFile(clip.path) as file:
             exact = file.sample_rate == self.rate and soundfile.info(clip.path).format in EXACT
             if not exact:
@@ -187,8 +197,19 @@ class Media:
                 return self._converted[clip.path]
             layout = wav_layout(clip.path, file.channels, file.frames)
             if layout is not None:
-                return WavSource(clip.path, file.channels, file.frames, layout, self._pool)
+                self._plain[clip.path] = WavSource(clip.path, file.channels, file.frames, layout, self._pool)
+                return self._plain[clip.path]
         return FileSource(clip.path, self._pool)
+
+    def length(self, clip: Clip) -> int:
+        """How many frames a clip's recording has at the session's rate, without converting it."""
+        if clip.path is None:
+            array: Audio = clip.source  # type: ignore[assignment]
+            return _frames_at(array.shape[1], clip.sample_rate or self.rate, self.rate)
+        if clip.path not in self._lengths:
+            with AudioFile(clip.path) as file:
+                self._lengths[clip.path] = _frames_at(file.frames, file.sample_rate, self.rate)
+        return self._lengths[clip.path]
 
     def _convert(self, file: AudioFile) -> RawSource:
         from ..render import resampler
@@ -196,16 +217,16 @@ class Media:
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="twinrack-", dir=self._folder)
         path = Path(self._temporary.name) / f"{len(self._converted)}.f32"
-        resample, frames = resampler(file.sample_rate, round(self.rate), file.channels), 0
+        resample = resampler(file.sample_rate, round(self.rate), file.channels)
         with path.open("wb") as out:
             for block in file.blocks():
                 y = resample(block, False)
-                frames += y.shape[1]
                 np.ascontiguousarray(y.T).tofile(out)
             y = resample(np.zeros((file.channels, 0), np.float32), True)
-            frames += y.shape[1]
             np.ascontiguousarray(y.T).tofile(out)
-        return RawSource(path, file.channels, frames)
+            wanted = _frames_at(file.frames, file.sample_rate, self.rate)
+            out.truncate(4 * file.channels * wanted)  # by rounding it may be a frame more or fewer
+        return RawSource(path, file.channels, wanted)
 
     def __enter__(self) -> Media:
         return self
@@ -214,16 +235,3 @@ class Media:
         self._pool.close()
         if self._temporary is not None:
             self._temporary.cleanup()
-
-
-_digests: dict[tuple[str, int, int], str] = {}
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes; remembered while its size and time stay."""
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns)
-    if key not in _digests:
-        with path.open("rb") as file:
-            _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return _digests[key]

@@ -10,6 +10,7 @@ import heapq
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,10 @@ from ..rack import Rack
 from ..tree import Chain as Serial
 from ..tree import Parallel
 from .automation import Lane
-from .channel import Channel
-from .clip import Clip, Placed
+from .channel import Channel, Send
+from .clip import Clip, Placed, end_of
 from .media import Media
-from .strip import Chain, Strip, Way, fader_rack, signs_of
+from .strip import ONE, Chain, Moving, Strip, Way, fader_rack, late_at, signs_of
 
 if TYPE_CHECKING:
     from .session import Session
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 MEMORY = 48 << 20  # bytes that the buffers between strips may take, about
 STEPS = (256, 32768)  # frames at once, least and most
 AHEAD = 2  # steps by which a strip may be ahead of who hears it
+
+FROZEN_DIGITS = 16  # of the hash in a frozen file's name
 
 Give = Callable[[list[Audio]], bool]
 Replay = Callable[[int, int], Audio]
@@ -57,6 +60,7 @@ class Mix:
         dry_stems: without that copy.
         reuse: for channels that need not be computed, what they sound like before the fader, by (first, last) frame.
         record: is given the sound of a channel before the fader.
+        apart: keep racks and faders apart everywhere, as for recording.
 
     Raises:
         FileNotFoundError, ValueError: one sentence: a circle, a missing recording, an effect that does not fit.
@@ -72,6 +76,7 @@ class Mix:
         dry_stems: bool = False,
         reuse: Mapping[str, Replay] | None = None,
         record: Mapping[str, Record] | None = None,
+        apart: bool = False,
     ) -> None:
         self.session, self.rate, self.channels = session, session.sample_rate, session.width
         self.media, self.timeline = media, session.timeline
@@ -81,31 +86,49 @@ class Mix:
         before = {source for c in order for source, tap in session.listens_to(c).values() if tap == "pre"}
         self._before = before | {c.name for c in order for s in c.sends if s.tap == "pre"}
         self._reuse = {**_frozen(session, media), **(reuse or {})}
-        self._record = dict(record or {})
+        self._record, self._apart = dict(record or {}), apart
+        self._into: dict[str, list[tuple[Channel, Send | None]]] = {c.name: [] for c in order}
+        for c in session:
+            if c.output is not None:
+                self._into[c.output].append((c, None))
+            for send in c.sends:
+                self._into[send.to].append((c, send))
+        self._cut = None if session.end is None else self.timeline.frames(session.end, "the session's end")
+        if self._cut is not None and self._cut <= 0:
+            raise ValueError(f"the session's end is {session.end!r}; it must come after its beginning")
         self.strips: dict[str, Strip] = {}
-        self._ends: list[int] = []
         for channel in order:
             self.strips[channel.name] = self._strip(channel)
         self.outputs = [self.strips[name] for name in (["master"] if outputs is None else outputs)]
         self.stem_names: list[str] = []
         if stems:
             for channel in session:
-                if channel.output == "master" and self._open(channel.name, "master"):
+                ways = [way for way in self._ways_into("master") if way.source.name == channel.name]
+                own = channel.name == "master" and bool(channel.clips)
+                if ways or own:
                     self.stem_names.append(channel.name)
-                    self.outputs.append(self.strips[channel.name] if dry_stems else self._stem(channel))
+                    dry = dry_stems and len(ways) == 1 and ways[0].send is None and ways[0].matrix == ONE
+                    self.outputs.append(self.strips[channel.name] if dry else self._stem(ways, own, dry_stems))
         self._drop_unheard()
         self._look_ahead()
         self.given = 0  # frames that were given
         self.step = self._step_frames()
-        self.end = max(self._ends, default=0)
-        if session.end is not None:
-            self.end = self.timeline.frames(session.end, "the session's end")
+        self.end = self._cut if self._cut is not None else self._last_frame()
         if self.end <= 0:
             raise ValueError(f"session {session.name!r} holds no clip that sounds; add clips, or say its end")
 
     # --- building ----------------------------------------------------------------------------------------------------
 
-    def _lanes(self, channel: Channel, place: str, rack: Rack, at: str = "") -> list[tuple[int, Lane]]:
+    def _last_frame(self) -> int:
+        """Where the last clip that is heard has come out."""
+        found: dict[str, int] = {}
+        for channel in self.session.order():
+            own = [end_of(clip, self.timeline, self.media) for clip in channel.clips if not clip.mute]
+            heard = [found[c.name] for c, _ in self._into[channel.name] if self._open(c.name, channel.name)]
+            found[channel.name] = max([0, *own, *heard]) + self._delay(channel)
+        return max((found[s.name] for s in self.outputs), default=0)
+
+    def _lanes(self, channel: Channel, place: str, rack: Rack, at: str = "") -> list[Moving]:
         """The automation of what stands at a place, by the engine's numbers in `rack`, where it is called `at`."""
         found = []
         for address, points in channel.automation.items():
@@ -114,29 +137,27 @@ class Mix:
                 continue
             p = effect.card.addresses[name]
             index = rack._first[at or where] + list(effect.card.addresses).index(name)
-            found.append((index, Lane(f"{channel.name}.{address}", p, points, self.timeline)))
+            late = 0 if at else late_at(rack, self.rate)[where]
+            found.append((index, Lane(f"{channel.name}.{address}", p, points, self.timeline), late))
         return found
 
-    def _chain(self, rack: Rack, lanes: list[tuple[int, Lane]], what: str) -> Chain:
+    def _chain(self, rack: Rack, lanes: list[Moving], what: str) -> Chain:
         try:
             return Chain(rack, self.rate, self.channels, lanes)
         except ValueError as error:
             raise ValueError(f"channel {what!r}: {error}") from None
 
-    def _strip(self, channel: Channel, source: Strip | None = None) -> Strip:
-        """A strip for a channel; `source`: hears that alone, as a stem goes through a copy of the master."""
-        name, open_ = channel.name, self._open
+    def _strip(self, channel: Channel, source: list[Way] | None = None, clips: bool = True) -> Strip:
+        """A strip for a channel; `source`: hears that alone, and not its clips without `clips`."""
+        name = channel.name
         strip = Strip(name, self.channels, signs=signs_of(channel, self.channels), delay=self._delay(channel))
         reused = self._reuse.get(name) if source is None else None
-        clips = [Placed(c, self.timeline, self.channels, self.media) for c in channel.clips if not c.mute]
-        self._ends += [clip.end for clip in clips]
         if reused is not None:
             strip.signs, strip.delay, strip.replay = None, 0, reused
-        elif source is None:
-            strip.clips = clips
-            strip.ways = [way for other in self.session for way in self._ways(other, channel) if open_(other.name, name)]
         else:
-            strip.ways = [Way(source)]
+            until = None if self._cut is None else self._cut - strip.delay
+            placed = [self._placed(c, name, until) for c in channel.clips if not c.mute and clips]
+            strip = replace(strip, clips=placed, ways=self._ways_into(name) if source is None else source)
         strip.splits = source is None and name in self._before
         if reused is None:
             strip.keys = [Way(self.strips[key], tap == "pre") for key, tap in self.session.listens_to(channel).values()]
@@ -145,7 +166,7 @@ class Mix:
         lanes = [lane for place in rack.addresses() for lane in self._lanes(channel, place, rack)]
         fader = fader_rack(channel)
         fader_lanes = self._lanes(channel, "", fader, "fader")
-        apart = strip.splits or reused is not None or strip.record is not None
+        apart = strip.splits or reused is not None or strip.record is not None or (self._apart and source is None)
         if apart or fader_lanes:  # its curves hold for what comes out of the rack, which may be late there
             strip.rack = self._chain(rack, lanes, name) if rack.addresses() else None
             strip.fader = self._chain(fader, fader_lanes, name)
@@ -153,29 +174,39 @@ class Mix:
             strip.rack = self._chain(_with_fader(rack, fader["fader"]), lanes, name)
         return strip
 
-    def _ways(self, source: Channel, to: Channel) -> list[Way]:
-        """How one channel's sound comes to another."""
+    def _placed(self, clip: Clip, name: str, until: int | None) -> Placed:
+        try:
+            return Placed(clip, self.timeline, self.channels, self.media, until)
+        except ValueError as error:
+            raise ValueError(f"channel {name!r}: {error}") from None
+
+    def _ways_into(self, name: str) -> list[Way]:
+        """How the sound of others comes to a channel, in the session's order."""
         found = []
-        if source.output == to.name:
-            found.append(Way(self.strips[source.name]))
-        for send in source.sends:
-            if send.to == to.name:
-                rack = fader_rack(send)
-                lanes = self._lanes(source, f"sends.{send.to}", rack, "fader")
-                before = send.tap == "pre"
-                if self.channels == 2 and not lanes:
-                    # what the fader makes of one side and of the other
-                    still = rack(np.eye(2, dtype=np.float32), self.rate).reshape(-1)
-                    found.append(Way(self.strips[source.name], before, matrix=tuple(float(v) for v in still)))
-                else:
-                    found.append(Way(self.strips[source.name], before, self._chain(rack, lanes, source.name)))
+        for source, send in self._into[name]:
+            if not self._open(source.name, name):
+                continue
+            strip = self.strips[source.name]
+            if send is None:
+                found.append(Way(strip))
+                continue
+            rack = fader_rack(send)
+            lanes, before = self._lanes(source, f"sends.{send.to}", rack, "fader"), send.tap == "pre"
+            if self.channels == 2 and not lanes:
+                # what the fader makes of one side and of the other
+                still = rack(np.eye(2, dtype=np.float32), self.rate).reshape(-1)
+                found.append(Way(strip, before, matrix=tuple(float(v) for v in still)))
+            else:
+                found.append(Way(strip, before, self._chain(rack, lanes, source.name)))
         return found
 
     def _delay(self, channel: Channel) -> int:
         return self.timeline.span(0, channel.delay, f"delay of {channel.name}")
 
-    def _stem(self, channel: Channel) -> Strip:
-        return self._strip(self.session.master, self.strips[channel.name])
+    def _stem(self, ways: list[Way], clips: bool, dry: bool) -> Strip:
+        """What some ways bring to the master, through a copy of it, or as it comes there."""
+        master = self.session.master if not dry else Channel("master", "master", output=None, clips=self.session.master.clips)
+        return self._strip(master, ways, clips)
 
     def _drop_unheard(self) -> None:
         """Forget strips that nothing that is wanted hears."""
@@ -210,6 +241,9 @@ class Mix:
             threads: how many; one for each core when not given.
             step: frames at once, the first time.
         """
+        for name, number in (("threads", threads), ("step", step)):
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise ValueError(f"{name} = {number!r} is no whole number from 1 on")
         if step is not None and self.given == 0:
             self.step = step
         keep_memory()
@@ -258,7 +292,7 @@ def _frozen(session: Session, media: Media) -> dict[str, Replay]:
         return {}
     from .fingerprint import Fingerprints
 
-    hashes = Fingerprints(session).before
+    hashes = Fingerprints(session, solo=False).before
     return {c.name: Frozen(c.name, c.frozen, hashes[c.name], session, media) for c in session if c.frozen}
 
 
@@ -266,7 +300,7 @@ class Frozen:
     """The sound of a channel before its fader, from a file whose name ends in its hash; silence after its end."""
 
     def __init__(self, name: str, path: str, key: str, session: Session, media: Media) -> None:
-        if Path(path).stem.rpartition(".")[2] != key[: len(Path(path).stem.rpartition(".")[2])] or "." not in Path(path).stem:
+        if Path(path).stem.rpartition(".")[2] != key[:FROZEN_DIGITS]:
             raise ValueError(f"channel {name!r} was changed since it was frozen; freeze it again, or unfreeze it")
         self.clip = Placed(Clip(path), session.timeline, session.width, media)
         self.width = session.width

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import Audio, check_rate
-from ..files import atomic, check_writable, format_of
+from ..files import atomic, check_audio, check_tags, check_writable, digest, sweep
 from ..loudness import Loudness, LoudnessMeter
-from .cache import Cache, CacheEndedError, Recording
-from .fingerprint import Fingerprints, _hash, engine_identity
-from .media import Media, digest
+from .cache import Cache, CacheEndedError, Recording, Stored
+from .fingerprint import Fingerprints, engine_identity, has_python, hash_of
+from .media import Media
 from .mix import Mix
 from .render import End, bounds
 from .timeline import Time
@@ -121,15 +121,14 @@ def render_to(
     files = [Path(p) for p in paths]
     if not files:
         raise ValueError("name the file to render to")
+    rate = int(check_rate(sample_rate or session.sample_rate))
     for path in files:
-        format_of(path)
         check_writable(path)
+        check_audio(path, rate, session.width, bits)
     if len({p.resolve() for p in files}) < len(files):
         raise ValueError("two of the files to render to are the same")
-    inputs = {c.path.resolve() for ch in session for c in ch.clips if c.path is not None}
-    for path in files:
-        if path.resolve() in inputs:
-            raise ValueError(f"{path} is a recording of the session itself; give another output")
+    check_tags(session.metadata)
+    normalize_lufs, true_peak_db = (None if v is None else float(v) for v in (normalize_lufs, true_peak_db))
     for name, value, low, high in (("normalize_lufs", normalize_lufs, -70, 0), ("true_peak_db", true_peak_db, -60, 6)):
         if value is not None and not low <= value <= high:
             raise ValueError(f"{name} = {value:g} is outside {low} to {high}")
@@ -138,7 +137,7 @@ def render_to(
         raise ValueError("stems are those of the master; leave out channel, or stems")
     job = _Job(
         session, files, folder, stems_through_master, session.channel(channel).name, bits,
-        int(check_rate(sample_rate or session.sample_rate)), (start, end, tail), (normalize_lufs, true_peak_db),
+        rate, (start, end, tail), (normalize_lufs, true_peak_db),
         None if cache is None else cache if isinstance(cache, Cache) else Cache(cache),
         checkpoint or resume, resume, manifest, threads, step, progress,
     )  # fmt: skip
@@ -173,6 +172,16 @@ class _Job:
         self.prints = Fingerprints(self.session) if needs_hashes else None
         if self.stems is not None:
             self.stems.mkdir(parents=True, exist_ok=True)
+        if self.resume:
+            for path in self.files:
+                sweep(path)
+        self.notes: list[str] = []
+        python = [c.name for c in self.session if has_python(c)]
+        if self.checkpoint and python:
+            self.checkpoint = self.resume = False
+            self.notes.append(
+                f"{python[0]} has a Python effect, whose state cannot be kept, so nothing could go on after a crash"
+            )
         without: set[str] = set()
         while True:
             try:
@@ -180,6 +189,8 @@ class _Job:
                     return self._render(media, without)
             except CacheEndedError as error:  # the sound is asked for longer than it was stored
                 without.add(error.key)
+            except _AnewError:
+                self.resume = False
 
     def _render(self, media: Media, without: set[str]) -> RenderedMix:
         reuse, recordings = self._cached(without)
@@ -187,11 +198,12 @@ class _Job:
         try:
             mix = Mix(
                 self.session, media, [self.channel], stems=self.stems is not None, dry_stems=not self.through_master,
-                reuse=reuse, record=recordings,
+                reuse=reuse, record=recordings, apart=self.cache is not None,
             )  # fmt: skip
             reused = [name for name in reuse if name in mix.strips]
             end = bounds(self.session, mix, *self.stretch)
             self.stem_files = {name: self._stem_file(name) for name in mix.stem_names}
+            self._check_targets()
             made = self._to_files(mix, end)
             kept = True
         finally:
@@ -200,11 +212,31 @@ class _Job:
             if self.cache is not None:
                 self.cache.tidy()
         made.reused = reused
-        made.notes += mix.faults()
+        made.notes += [*self.notes, *mix.faults()]
         if self.manifest:
             made.manifest = self._write_manifest(made)
         made.took_s = time.monotonic() - self.began
         return made
+
+    def _check_targets(self) -> None:
+        """Refuse to write over what the session plays, or one result over another."""
+        played = {c.path.resolve() for ch in self.session for c in ch.clips if c.path is not None}
+        played |= {Path(ch.frozen).resolve() for ch in self.session if ch.frozen is not None}
+        if self.session.path is not None:
+            played.add(self.session.path.resolve())
+        seen: set[Path] = set()
+        for path in [*self.files, *self.stem_files.values(), *([self._manifest_file()] if self.manifest else [])]:
+            real = path.resolve()
+            if real in played:
+                raise ValueError(f"{path} is a recording of the session itself; give another output")
+            if real in seen:
+                raise ValueError(f"two results would be written to {path}; give the stems a folder of their own")
+            seen.add(real)
+        for path in self.stem_files.values():
+            check_writable(path)
+
+    def _manifest_file(self) -> Path:
+        return self.files[0].with_name(f"{self.files[0].name}.manifest.json")
 
     def _stem_file(self, name: str) -> Path:
         assert self.stems is not None
@@ -216,6 +248,7 @@ class _Job:
             return {}, {}
         reuse: dict[str, Any] = {}
         recordings: dict[str, Recording] = {}
+        keys: set[str] = set()  # two channels may sound the same
         for channel in self.session:
             if not channel.rack.addresses() or channel.frozen:
                 continue
@@ -223,8 +256,9 @@ class _Job:
             found = None if key in without else self.cache.find(key, self.session.width)
             if found is not None:
                 reuse[channel.name] = found
-            elif not self.resume:
+            elif not self.resume and key not in keys and not has_python(channel):
                 recordings[channel.name] = self.cache.record(key)
+                keys.add(key)
         return reuse, recordings
 
     # --- the sound -----------------------------------------------------------------------------------------------------
@@ -263,27 +297,38 @@ class _Job:
                 return more
 
             mix.run(give, threads=self.threads, step=self.step)
+            self._reaches(mix, end)
             files.finish()
-        return self._made(files, _finished(meter, self.session.width), 0.0)
+        return self._made(files, meter.finish(), 0.0)
+
+    def _reaches(self, mix: Mix, end: End) -> None:
+        """Refuse stored sounds that were shorter than what was given."""
+        for strip in mix.all:
+            if isinstance(strip.replay, Stored):
+                strip.replay.reaches(end.looked + strip.lead)
 
     def _in_two_goes(self, mix: Mix, end: End) -> RenderedMix:
         """Into bare samples first."""
         rate = self.session.sample_rate
         folder = self.files[0].with_name(f".{self.files[0].name}.rendering")
-        samples = Samples(folder, len(mix.outputs), self.session.width, self._identity(mix), self.resume)
+        samples = Samples(folder, len(mix.outputs), self.session.width, self._identity(mix, end), self.resume)
         continued = 0.0
         try:
             if samples.state is not None:
                 meta, arrays = samples.state["meta"], samples.state["arrays"]
-                mix.restore(meta["mix"], arrays)
-                end.restore(meta["end"], arrays)
+                try:
+                    mix.restore(meta["mix"], arrays)
+                    end.restore(meta["end"], arrays)
+                except (ValueError, KeyError, TypeError):
+                    raise _AnewError from None
                 continued = samples.frames / rate
             if samples.state is None or not samples.state["meta"]["complete"]:
                 self._mix_into(samples, mix, end)
+                self._reaches(mix, end)
             meter = LoudnessMeter(rate, self.session.width)
             for blocks in samples.read():
                 meter.process(blocks[0])
-            loudness = _finished(meter, self.session.width)
+            loudness = meter.finish()
             gain_db, note = self._gain(loudness)
             gain = np.float32(10.0 ** (gain_db / 20.0))
             with self._writers(samples.frames) as files:
@@ -292,7 +337,7 @@ class _Job:
                 files.finish()
         except BaseException as error:
             samples.close()
-            if isinstance(error, KeyboardInterrupt | CacheEndedError) or not (folder / "state.npz").exists():
+            if isinstance(error, KeyboardInterrupt | CacheEndedError | _AnewError) or not (folder / "state.npz").exists():
                 samples.remove()
             raise
         samples.remove()
@@ -314,27 +359,33 @@ class _Job:
             self._tell(mix, end)
             return more and not (self.checkpoint and end.at >= due)
 
-        while more:
+        while True:
             mix.run(give, threads=self.threads, step=self.step)
             due = mix.given + interval
-            if self.checkpoint:
+            over = not more
+            if self.checkpoint and (not over or samples.frames > interval):
                 meta, arrays = mix.state()
                 ends = end.state(arrays)
-                samples.keep({"mix": meta, "end": ends, "complete": not more}, arrays)
+                samples.keep({"mix": meta, "end": ends, "complete": over}, arrays)
+            if over:
+                return
 
-    def _identity(self, mix: Mix) -> str:
+    def _identity(self, mix: Mix, end: End) -> str:
         assert not self.checkpoint or self.prints is not None
         what = [
-            None if self.prints is None else self.prints.after, self.channel, self.stretch, mix.stem_names,
-            self.through_master, engine_identity(), sorted(mix.strips), [bool(s.replay) for s in mix.all], mix.end,
+            None if self.prints is None else self.prints.after, self.channel, [end.first, end.last, end.until], mix.stem_names,
+            self.through_master, engine_identity(), sorted(mix.strips),
+            [[bool(s.replay), s.splits, s.fader is not None, s.lead] for s in mix.all], mix.end,
         ]  # fmt: skip
-        return _hash(what)
+        return hash_of(what)
 
     def _gain(self, loudness: Loudness) -> tuple[float, list[str]]:
         """How much louder, and what to say about it."""
         lufs, peak = self.level
         if not math.isfinite(loudness.true_peak_db) or (lufs is not None and not math.isfinite(loudness.integrated)):
-            return 0.0, [] if self.level == (None, None) else ["the mix is silent, so its level stays as it is"]
+            return 0.0, [] if self.level == (None, None) else [
+                "the mix is silent, or shorter than the 0.4 s that a loudness takes, so its level stays as it is"
+            ]
         if lufs is None:
             return (0.0 if peak is None else peak - loudness.true_peak_db), []
         gain = lufs - loudness.integrated
@@ -356,7 +407,7 @@ class _Job:
 
     def _write_manifest(self, made: RenderedMix) -> Path:
         assert self.prints is not None
-        path = self.files[0].with_name(f"{self.files[0].name}.manifest.json")
+        path = self._manifest_file()
         data = {
             "format": FORMAT, "version": VERSION, "date": self.date, "engine": engine_identity(),
             "session": {"name": self.session.name, "file": None if self.session.path is None else self.session.path.name,
@@ -371,8 +422,8 @@ class _Job:
             "result": {"seconds": made.seconds, "gain_db": made.gain_db, "integrated_lufs": _finite(made.loudness.integrated),
                        "range_lu": made.loudness.range, "true_peak_dbtp": _finite(made.loudness.true_peak_db),
                        "clipped": made.clipped},
-            "files": {p.name: digest(p) for p in made.paths},
-            "stems": {p.name: digest(p) for p in made.stems.values()},
+            "files": {_beside(p, path): digest(p) for p in made.paths},
+            "stems": {_beside(p, path): digest(p) for p in made.stems.values()},
             "notes": made.notes,
         }  # fmt: skip
         with atomic(path) as beside:
@@ -380,26 +431,28 @@ class _Job:
         return path
 
 
+def _beside(path: Path, manifest: Path) -> str:
+    """How a file is called from a manifest's folder."""
+    return Path(os.path.relpath(path.resolve(), manifest.parent.resolve())).as_posix()
+
+
 def recordings_of(session: Session) -> dict[str, str]:
-    """Hashes of a session's recordings, by their names."""
+    """Hashes of a session's recordings, by name; by whole path where they lie elsewhere and names are the same."""
     base = None if session.path is None else session.path.parent.resolve()
-    found = {}
-    for channel in session:
-        for clip in channel.clips:
-            if clip.path is not None:
-                real = clip.path.resolve()
-                inside = base is not None and real.is_relative_to(base)
-                found[real.relative_to(base).as_posix() if inside and base is not None else clip.path.name] = digest(clip.path)
+    found: dict[str, str] = {}
+    for path in dict.fromkeys(c.path.resolve() for channel in session for c in channel.clips if c.path is not None):
+        inside = base is not None and path.is_relative_to(base)
+        name = path.relative_to(base).as_posix() if inside and base is not None else path.name
+        found[path.as_posix() if name in found else name] = digest(path)
     return found
+
+
+class _AnewError(Exception):
+    """What was kept does not fit; begin anew."""
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _finished(meter: LoudnessMeter, width: int) -> Loudness:
-    meter.process(np.zeros((width, 12), np.float32))  # the true peak sees the last frames
-    return meter.result()
 
 
 def verify(path: str | os.PathLike[str], session: Session | None = None) -> list[str]:
@@ -424,17 +477,22 @@ def verify(path: str | os.PathLike[str], session: Session | None = None) -> list
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
         raise ValueError(f"{path} is not a manifest of this twinrack")
+    parts = {"files": str, "stems": str, "recordings": str, "channels": dict}
+    for part, kind in parts.items():
+        entries = data.get(part)
+        if not isinstance(entries, dict) or not all(isinstance(v, kind) for v in entries.values()):
+            raise ValueError(f"{path}: {part} is missing or broken")
     found = []
-    for name, wanted in data["files"].items():
-        file = path.parent / Path(name).name
-        if not file.exists():
+    for name, wanted in {**data["files"], **data["stems"]}.items():
+        file = path.parent / name
+        if not file.is_file():
             found.append(f"{name} is not there")
         elif digest(file) != wanted:
             found.append(f"{name} was changed")
     if session is not None:
         prints = Fingerprints(session)
         found += _differences("recording", data["recordings"], recordings_of(session))
-        channels = {name: entry["after_fader"] for name, entry in data["channels"].items()}
+        channels = {name: str(entry.get("after_fader")) for name, entry in data["channels"].items()}
         found += _differences("channel", channels, prints.after)
     return found
 

@@ -37,6 +37,11 @@ class End:
         self.limit = sounds_until + int(TAIL_LIMIT_S * rate)
         self._held: list[list[Audio]] = []
 
+    @property
+    def looked(self) -> int:
+        """The last frame of the mix that what was given depends on."""
+        return self.last if self.last is not None else min(self.loud + int(QUIET_S * self.rate), self.at)
+
     def take(self, blocks: list[Audio]) -> tuple[list[Audio] | None, bool]:
         """The blocks, the first of them the mix, cut to what is known to belong; and whether more can come."""
         a, b = self.at, self.at + blocks[0].shape[1]

@@ -11,6 +11,7 @@ from .. import _engine
 from ..audio import Audio, check_rate
 from ..card import Value
 from ..effect import unknown
+from ..files import check_tags
 from .channel import Channel, Kind, check_name
 from .timeline import Tempo, Time, Timeline
 
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
 MASTER = "master"
 MAX_CHANNELS = 4096
+
+
+def as_tempo(given: Tempo | tuple[float, float]) -> Tempo:
+    """A point of the tempo map as it is, or as (beat, beats a minute)."""
+    if isinstance(given, Tempo):
+        return given
+    if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
+        raise ValueError(f"{given!r} is no point of a tempo map; give (beat, beats a minute)")
+    return Tempo(*given)
 
 
 class Session:
@@ -53,9 +63,10 @@ class Session:
         if not isinstance(width, int) or not 1 <= width <= _engine.MAX_CHANNELS:
             raise ValueError(f"width = {width!r}; a whole number from 1 to {_engine.MAX_CHANNELS} audio channels is possible")
         self.width = width
-        self.tempo = tuple(t if isinstance(t, Tempo) else Tempo(*t) for t in tempo)
+        self.tempo = tuple(as_tempo(t) for t in tempo)
         self.end = end
         self.metadata = dict(metadata or {})
+        check_tags(self.metadata)
         self.provenance: dict[str, Any] = {}
         self.path: Path | None = None  # where it was loaded from
         self._channels: dict[str, Channel] = {}
@@ -114,7 +125,7 @@ class Session:
             raise ValueError(f"{name!r} cannot be called {to!r}: the master keeps its name, and names differ")
         check_name(to)
         self._channels = {to if n == name else n: c for n, c in self._channels.items()}
-        channel.name = to
+        channel._name = to
         for other in self.channels.values():
             other.output = to if other.output == name else other.output
             other.keys = {
@@ -141,7 +152,7 @@ class Session:
         """
         found = self.channels.get(name)
         if found is None:
-            raise ValueError(unknown(name, list(self.channels), f"session {self.name!r}").replace("parameter", "channel"))
+            raise ValueError(unknown(name, list(self.channels), f"session {self.name!r}", "channel"))
         return found
 
     def __getitem__(self, name: str) -> Channel:
@@ -171,7 +182,7 @@ class Session:
 
         def there(name: str, what: str) -> str:
             if name not in channels:
-                raise ValueError(unknown(name, list(channels), what).replace("parameter", "channel"))
+                raise ValueError(unknown(name, list(channels), what, "channel"))
             return name
 
         for channel in channels.values():
@@ -205,9 +216,12 @@ class Session:
                 at = outputs.get(at)
             if at is not None:
                 members.add(name)
-        after = _closure(members, ways)
-        before = _closure(soloed, {(b, a) for a, b in ways})
-        return {(a, b) for a, b in ways if a in after or b in before}
+        back = {(b, a) for a, b in ways}
+        after, before = _closure(members, ways), _closure(soloed, back)
+        listening = [c for c in channels.values() if c.name in after or c.name in before]
+        keys = _closure({source for c in listening for source, _ in self.listens_to(c).values()}, back) - after
+        # what only a sidechain listens to goes on, and is heard nowhere else
+        return {(a, b) for a, b in ways if a in after or b in before or b in keys}
 
     # --- values ------------------------------------------------------------------------------------------------------
 

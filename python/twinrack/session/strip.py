@@ -18,8 +18,12 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio
+from ..effect import Effect
+from ..python_effect import PythonEffect
 from ..rack import Rack
 from ..renderer import in_step
+from ..tree import Chain as Serial
+from ..tree import Parallel
 from .automation import Lane
 from .channel import Channel, Send
 from .clip import Placed
@@ -62,10 +66,43 @@ class Buffer:
                 self.parts.popleft()
 
 
+Moving = tuple[int, Lane, int]  # the engine's number of a value, its points, and by how many frames the sound is late there
+
+
+def late_at(rack: Rack, rate: float) -> dict[str, int]:
+    """By how many frames the sound is late where each effect of a rack stands, by address."""
+    names = {id(effect): address for address, effect in rack.addresses().items()}
+    found: dict[str, int] = {}
+
+    def walk(item: Effect | Serial | Parallel, late: int) -> int:
+        if isinstance(item, Effect):
+            found[names[id(item)]] = late
+            return own_latency(item, rate)
+        if isinstance(item, Parallel):
+            return max(walk(branch, late) for branch in item.branches)
+        total = 0
+        for child in item.items:
+            total += walk(child, late + total)
+        return total
+
+    walk(rack.root, 0)
+    return found
+
+
+def own_latency(effect: Effect, rate: float) -> int:
+    """Frames that an effect holds back."""
+    if isinstance(effect, PythonEffect):
+        return effect.latency_frames
+    if effect.card.latency == "none":
+        return 0
+    values = effect.values()
+    return _engine.effect_latency(effect.card.id, [p.to_engine(values[n]) for n, p in effect.card.addresses.items()], rate)
+
+
 class Chain:
     """A rack, or a fader, that runs along the timeline: in time, with its automation."""
 
-    def __init__(self, rack: Rack, rate: float, channels: int, lanes: Sequence[tuple[int, Lane]]) -> None:
+    def __init__(self, rack: Rack, rate: float, channels: int, lanes: Sequence[Moving]) -> None:
         self.engine, self._works = rack._new_engine(rate, channels)
         self.latency: int = self.engine.latency
         self.fed = 0  # frames that went in
@@ -102,8 +139,8 @@ class Chain:
         ticks = -(-(self.fed + frames) // TICK_FRAMES) - first
         rows, curves = [], []
         if ticks > 0:
-            for index, lane in self._lanes:
-                curve = lane.curve(first, ticks)
+            for index, lane, late in self._lanes:
+                curve = lane.curve(first - late / TICK_FRAMES, ticks)
                 steady = bool((curve == curve[0]).all())
                 if not steady or self._last.get(index) != float(curve[0]):
                     rows.append(index)
@@ -156,6 +193,9 @@ class Strip:
     def __post_init__(self) -> None:
         self.before, self.after = Buffer(self.channels), Buffer(self.channels)
         self.done = 0  # frames that came out
+        # clips in order of their beginning, and those that sound now, in the channel's own order
+        self._coming = deque(sorted(enumerate(self.clips), key=lambda c: c[1].start))
+        self._sounding: list[tuple[int, Placed]] = []
         self._heard = 0  # frames of the input that were made
 
     @property
@@ -195,19 +235,16 @@ class Strip:
         one = self.ways[0] if len(self.ways) == 1 else None
         if one is not None and one.matrix == ONE and not self.clips and self.signs is None and self.delay == 0:
             return one.take(b)
-        if (
-            len(self.clips) == 1
-            and not self.ways
-            and self.clips[0].start <= a - self.delay
-            and b - self.delay <= self.clips[0].end
-        ):
-            x = self.clips[0].piece(a - self.delay, b - self.delay)
+        first, last = a - self.delay, b - self.delay
+        clips = self._clips_at(first, last)
+        if len(self.clips) == 1 and not self.ways and clips and clips[0].start <= first and last <= clips[0].end:
+            x = clips[0].piece(first, last)
         else:
             x = np.zeros((self.channels, b - a), np.float32)
-            for clip in self.clips:
-                clip.add_to(x, a - self.delay)
-        if self.clips:
-            self._only_finite(x, a, b)
+            for clip in clips:
+                clip.add_to(x, first)
+        if clips:
+            self._only_finite(x, clips)
         if self.ways:
             sounds: list[Audio] = [x]
             matrices: list[tuple[float, ...]] = [ONE]
@@ -249,15 +286,21 @@ class Strip:
             buffer.parts.clear()
             buffer.put(np.ascontiguousarray(arrays[f"{name} {which}"], np.float32))
 
-    def _only_finite(self, x: Audio, a: int, b: int) -> None:
+    def _clips_at(self, first: int, last: int) -> list[Placed]:
+        """The clips that sound from one frame of the timeline to another; asked for in order."""
+        while self._coming and self._coming[0][1].start < last:
+            self._sounding.append(self._coming.popleft())
+        self._sounding = sorted((c for c in self._sounding if c[1].end > first), key=lambda c: c[0])
+        return [clip for _, clip in self._sounding]
+
+    def _only_finite(self, x: Audio, clips: Sequence[Placed]) -> None:
         """Other numbers in recordings count as silence, and are noted."""
         if np.isfinite(np.add.reduce(x, axis=None)):
             return
         bad = ~np.isfinite(x)
-        for clip in self.clips:
-            if bad.any() and clip.start + self.delay < b and clip.end + self.delay > a:
-                self.notes[clip.clip.label] = self.notes.get(clip.clip.label, 0) + int(bad.sum())
-                break
+        if bad.any():
+            label = clips[0].clip.label
+            self.notes[label] = self.notes.get(label, 0) + int(bad.sum())
         x[bad] = 0.0
 
 

@@ -64,6 +64,9 @@ class Timeline:
     def __init__(self, sample_rate: float, tempo: Iterable[Tempo] = (Tempo(0.0, 120.0),)) -> None:
         self.rate = float(sample_rate)
         self.tempo = tuple(tempo)
+        for point in self.tempo:
+            if any(isinstance(v, bool) or not isinstance(v, int | float) for v in (point.beat, point.bpm)):
+                raise ValueError(f"the tempo map holds {point!r}; give numbers: (beat, beats a minute)")
         if not self.tempo or self.tempo[0].beat != 0.0:
             raise ValueError("the tempo map has no point at beat 0; give one, such as Tempo(0, 120)")
         for a, b in zip(self.tempo, self.tempo[1:], strict=False):

@@ -23,6 +23,7 @@ from ..twins.recursions import Path
 from ..twins.values import Given, check_ranges
 from .automation import Lane
 from .channel import SENDS, Channel
+from .strip import late_at
 
 if TYPE_CHECKING:
     from .session import Session
@@ -86,6 +87,7 @@ class ChannelTwin(nn.Module):
         rate = session.sample_rate
         self.rack = RackTwin(channel.rack, rate, path)
         self.fader = EffectTwin(channel.fader, rate, path)
+        self._late = late_at(channel.rack, rate)
         self.sends = nn.ModuleDict({PREFIX + s.to: EffectTwin(s.fader, rate, path) for s in channel.sends})
         timeline = session.timeline
         self._lanes = {a: Lane(f"{channel.name}.{a}", channel.parameter(a), p, timeline) for a, p in channel.automation.items()}
@@ -137,7 +139,8 @@ class ChannelTwin(nn.Module):
         found: dict[str, Given] = {}
         for address, lane in self._lanes.items():
             if address.startswith(prefix) and (prefix or "." not in address) and lane.parameter.id != "mute":
-                curves = [lane.curve(at // TICK_FRAMES, tick_count(frames)) for at in places(first)]
+                late = self._late.get(prefix.removesuffix("."), 0)
+                curves = [lane.curve((at - late) / TICK_FRAMES, tick_count(frames)) for at in places(first)]
                 found[address.removeprefix(prefix)] = torch.from_numpy(np.stack(curves)).to(like.device)
         for address, value in values.items():
             if address.startswith(prefix) and (prefix or "." not in address):
@@ -194,7 +197,7 @@ class SessionTwin(nn.Module):
 
     def __getitem__(self, name: str) -> ChannelTwin:
         if PREFIX + name not in self.channels:
-            raise KeyError(unknown(name, self._order, "the twin").replace("parameter", "channel"))
+            raise KeyError(unknown(name, self._order, "the twin", "channel"))
         found = self.channels[PREFIX + name]
         assert isinstance(found, ChannelTwin)
         return found
@@ -293,7 +296,7 @@ class SessionTwin(nn.Module):
             if name == wanted:
                 self.heard = after
                 return after[name]
-        raise ValueError(unknown(wanted, self._order, "the twin").replace("parameter", "channel"))
+        raise ValueError(unknown(wanted, self._order, "the twin", "channel"))
 
     def _by_channel(self, stems: Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
         width = self.session.width
@@ -308,7 +311,7 @@ class SessionTwin(nn.Module):
         found = dict(stems)
         for name, x in found.items():
             if name not in self._order:
-                raise ValueError(unknown(name, self._order, "the session").replace("parameter", "channel"))
+                raise ValueError(unknown(name, self._order, "the session", "channel"))
             if x.dim() != 3 or x.shape[1] != width:
                 raise ValueError(f"the stem of {name} has shape {tuple(x.shape)}; give (batch, {width}, time)")
         if not found:

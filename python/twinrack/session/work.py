@@ -8,6 +8,8 @@ import io
 import json
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +23,7 @@ from ..files import AudioWriter, atomic, make_broadcast
 from ..render import resampler
 
 BLOCK = 1 << 16
+LONGEST_TAIL = 192000 * 130
 
 
 class Files:
@@ -52,7 +55,8 @@ class Files:
         maker = tags.get("artist") or "twinrack"
         # no time of day: the same session gives the same file
         broadcast = make_broadcast(tags.get("title", ""), maker, tags.get("date", ""), "", first_frame * to_rate // rate)
-        more: dict[str, Any] = {"tags": tags, "frames": frames * to_rate // rate, "broadcast": broadcast}
+        # a tail may follow
+        more: dict[str, Any] = {"tags": tags, "frames": (frames + LONGEST_TAIL) * to_rate // rate, "broadcast": broadcast}
         self.writers: list[list[AudioWriter]] = []
         try:
             for sound in paths:
@@ -120,7 +124,7 @@ class Samples:
             with np.load(self.folder / "state.npz", allow_pickle=False) as data:
                 found = {name: data[name] for name in data.files}
             meta = json.loads(bytes(found.pop("meta")).decode())
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
         if meta.get("identity") != self.identity:
             return None

@@ -186,7 +186,7 @@ class Desk:
         head, slash, below = address.rpartition("/")
         line = head if slash else next(iter(self.stream.lines))
         if line not in self.stream.lines:
-            raise ValueError(unknown(line, list(self.stream.lines), "the stream").replace("parameter", "line"))
+            raise ValueError(unknown(line, list(self.stream.lines), "the stream", "line"))
         if below in ("level_db", "mute"):
             return Place(line, "", below, LEVEL if below == "level_db" else MUTE)
         rack = self.stream.lines[line].rack
@@ -201,7 +201,7 @@ class Desk:
     def _line(self, line: str | None) -> tuple[str, Line]:
         name = next(iter(self.stream.lines)) if line is None else line
         if name not in self.stream.lines:
-            raise ValueError(unknown(name, list(self.stream.lines), "the stream").replace("parameter", "line"))
+            raise ValueError(unknown(name, list(self.stream.lines), "the stream", "line"))
         return name, self.stream.lines[name]
 
     # --- values ------------------------------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Desk:
     def add(self, effect: str, index: int | None = None, line: str | None = None) -> str:
         """Insert an effect by its card's id before position `index` of the outer chain (at its end without); its address."""
         if effect not in CLASSES:
-            raise ValueError(unknown(effect, list(CLASSES), "twinrack").replace("parameter", "effect"))
+            raise ValueError(unknown(effect, list(CLASSES), "twinrack", "effect"))
         with self._lock:
             name, found = self._line(line)
             made = CLASSES[effect]()
@@ -286,7 +286,7 @@ class Desk:
         name, found = self._line(head if slash else None)
         if effect not in found.rack.addresses():
             where = f"rack {found.rack.name!r}"
-            raise ValueError(unknown(effect, list(found.rack.addresses()), where).replace("parameter", "effect"))
+            raise ValueError(unknown(effect, list(found.rack.addresses()), where, "effect"))
         return name, found, effect
 
     def _structure(self, label: str, change: Callable[[], object]) -> None:

@@ -322,7 +322,7 @@ def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) 
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
             hits = [a for a in there if fnmatch(a, pattern) and (a in usual or a == pattern)]
             if not hits:
-                raise ValueError(unknown(pattern, there, "the rack").replace("parameter", "learnable parameter"))
+                raise ValueError(unknown(pattern, there, "the rack", "learnable parameter"))
             found.update(hits)
         return found
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..audio import Audio
 from ..card import Parameter
 from ..session.clip import Clip
-from ..session.fingerprint import _hash
+from ..session.fingerprint import hash_of
 from ..session.session import Session
 from ..session.twin import SessionTwin
 from ..twins.curves import TICK_FRAMES
@@ -58,7 +58,7 @@ class MixRun(Run):
     def _identity_of_start(self) -> tuple[str, bool]:
         session = self.twin.to_session()
         values = {a: session.get(a) for a in session.addresses()}
-        return _hash([repr(session), {a: v for a, v in values.items()}]), False
+        return hash_of([repr(session), {a: v for a, v in values.items()}]), False
 
     def made(self) -> Stacked:
         return Stacked(self.twin.to_session())

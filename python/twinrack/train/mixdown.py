@@ -107,7 +107,7 @@ def fit_mix(
     waveform_weight: float = 1.0,
     polish_steps: int = 12,
     window_s: float = 3.0,
-    batch: int = 4,
+    batch: int = 2,
     levels: bool = True,
     prune: bool = False,
     validation: bool = True,
@@ -281,7 +281,7 @@ def choose(twin: SessionTwin, learn: Iterable[str] | None, freeze: Iterable[str]
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
             hits = [a for a in there if fnmatch(a, pattern)]
             if not hits:
-                raise ValueError(unknown(pattern, there, "the session").replace("parameter", "learnable value"))
+                raise ValueError(unknown(pattern, there, "the session", "learnable value"))
             found.update(hits)
         return found
 

@@ -64,7 +64,7 @@ def open_choices(rack: Rack, wanted: Iterable[str] | Mapping[str, Sequence[Value
     for pattern in [wanted] if isinstance(wanted, str) else wanted:
         hits = [a for a in there if fnmatch(a, pattern)]
         if not hits:
-            raise ValueError(unknown(pattern, list(there), "the rack").replace("parameter", "choice"))
+            raise ValueError(unknown(pattern, list(there), "the rack", "choice"))
         found |= {a: there[a] for a in hits}
     return _few(found)
 

@@ -63,7 +63,7 @@ class RackTwin(nn.Module):
 
     def __getitem__(self, address: str) -> EffectTwin:
         if PREFIX + address not in self.effects:
-            raise KeyError(unknown(address, self.addresses(), "the twin").replace("parameter", "effect"))
+            raise KeyError(unknown(address, self.addresses(), "the twin", "effect"))
         twin = self.effects[PREFIX + address]
         assert isinstance(twin, EffectTwin)
         return twin
@@ -129,7 +129,7 @@ class RackTwin(nn.Module):
         for address, value in (values or {}).items():
             effect, _, name = address.partition(".")
             if effect not in self.addresses():
-                raise ValueError(unknown(effect, self.addresses(), "the twin").replace("parameter", "effect"))
+                raise ValueError(unknown(effect, self.addresses(), "the twin", "effect"))
             given.setdefault(effect, {})[name] = _lengthened(value, x.shape[-1], latency)
         if latency:
             x = nn.functional.pad(x, (0, latency))
