@@ -17,7 +17,7 @@ import twinrack as tr
 from support import music
 from twinrack.batch import JOURNAL, Failed, cluster, plan, render_many
 
-FILES = int(os.environ.get("TWINRACK_BATCH_FILES", "60"))
+FILES = int(os.environ.get("TWINRACK_BATCH_FILES", "30"))
 
 
 @pytest.fixture

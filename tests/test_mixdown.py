@@ -12,7 +12,7 @@ from twinrack.loudness import loudness
 from twinrack.train.levels import fader_of
 from twinrack.train.mixdown import fit_mix
 
-SECONDS = 5.0
+SECONDS = 4.0
 
 
 def stems(count: int, seconds: float = SECONDS) -> list[np.ndarray]:
@@ -61,7 +61,7 @@ def test_a_hidden_mix_is_found():
     hidden = mixture(sounds, True)
     start = mixture(sounds, False)
     freeze = ["plate.*", "*.attack_ms", "*.release_ms"]
-    result = tr.fit(start, hidden.render(), sample_rate=RATE, steps=120, freeze=freeze, progress=False)
+    result = tr.fit(start, hidden.render(), sample_rate=RATE, steps=100, freeze=freeze, progress=False)
     print(f"\n{result}")
     assert result.fitted.error_db < -40
     for i in range(4):

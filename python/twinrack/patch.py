@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,7 +32,8 @@ from .tree import Chain, Parallel
 FORMAT = "twinrack.rack"
 VERSION = 1
 # From a version of the patch format to the next: takes and returns the JSON object.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+Migration = Callable[[dict[str, Any]], dict[str, Any]]
+MIGRATIONS: dict[int, Migration] = {}
 
 
 class _Strict(BaseModel):
@@ -210,21 +211,33 @@ def load(path: str | os.PathLike[str]) -> Rack:
     return from_json(read_json(path), path)
 
 
+def of_today(
+    data: dict[str, Any], path: Path, what: str, form: str, newest: int, migrations: Mapping[int, Migration]
+) -> dict[str, Any]:
+    """A file's JSON object in the form of today, after its migrations.
+
+    Raises:
+        ValueError: it is of another format, or of a newer version.
+    """
+    if data.get("format") != form:
+        raise ValueError(f"{path} is not a twinrack {what}: its format is {data.get('format')!r}, not {form!r}")
+    version = data.get("version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"{path}: version is {version!r}; a whole number from 1 to {newest} was expected")
+    if version > newest:
+        raise ValueError(
+            f"{path} is {what} version {version}, written by a newer twinrack ({data.get('written_by', 'unknown')}); "
+            f"this one reads up to {newest}: upgrade twinrack"
+        )
+    while version < newest:
+        data = migrations[version](data)
+        version += 1
+    return data
+
+
 def from_json(data: dict[str, Any], path: Path) -> Rack:
     """A rack from a patch's JSON object, which stands in the file `path`; its arrays lie beside that. Raises as `load`."""
-    if data.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a twinrack patch: its format is {data.get('format')!r}, not {FORMAT!r}")
-    version = data.get("version")
-    if not isinstance(version, int) or version < 1:
-        raise ValueError(f"{path}: version is {version!r}; a whole number from 1 to {VERSION} was expected")
-    if version > VERSION:
-        raise ValueError(
-            f"{path} is patch version {version}, written by a newer twinrack ({data.get('written_by', 'unknown')}); "
-            f"this one reads up to {VERSION}: upgrade twinrack"
-        )
-    while version < VERSION:
-        data = MIGRATIONS[version](data)
-        version += 1
+    data = of_today(data, path, "patch", FORMAT, VERSION, MIGRATIONS)
     try:
         patch = Patch.model_validate(data)
     except ValidationError as error:

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
 from ..card import CARDS
-from ..files import AudioFile, atomic, check_tags, digest
-from ..patch import first_complaint, from_json, read_json, with_arrays
+from ..files import atomic, check_tags, digest
+from ..patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
 from ..patch import load as load_rack
 from ..rack import Rack
 from .automation import Curve, Lane, Point
@@ -34,7 +34,7 @@ from .timeline import Tempo
 FORMAT, VERSION = "twinrack.session", 1
 LARGEST = 64 << 20  # bytes of a session file
 # From a version of the format to the next: takes and returns the JSON object.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+MIGRATIONS: dict[int, Migration] = {}
 FADER = CARDS["fader"].addresses
 
 TimeEntry = float | str
@@ -247,6 +247,7 @@ class _Collector:
         self.session, self.folder, self.collect = session, folder, collect
         self.media = folder / f"{stem}.media"
         self._written: dict[int, str] = {}
+        self._copied: dict[Path, str] = {}
 
     def file_of(self, clip: Clip) -> str:
         if clip.path is not None:
@@ -281,14 +282,14 @@ class _Collector:
                 f"{what} plays {path}, which is not in the session's folder {self.folder.resolve()}; save with collect=True "
                 "to copy it there, or save the session above its recordings"
             )
-        if hash(inside) not in self._written:
+        if inside not in self._copied:
             known = [p for p in sorted(self.media.glob(f"{glob.escape(path.stem)}*{path.suffix}")) if digest(p) == digest(path)]
             target = known[0] if known else self._free(path.name)
             if not known:
                 with atomic(target) as beside:
                     shutil.copyfile(path, beside)
-            self._written[hash(inside)] = target.relative_to(self.folder).as_posix()
-        return self._written[hash(inside)]
+            self._copied[inside] = target.relative_to(self.folder).as_posix()
+        return self._copied[inside]
 
     def _free(self, name: str) -> Path:
         self.media.mkdir(exist_ok=True)
@@ -320,19 +321,7 @@ def load(path: str | os.PathLike[str], *, media: Iterable[str | os.PathLike[str]
     except OSError:
         pass  # said below
     data = read_json(path, "session")
-    if data.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a twinrack session: its format is {data.get('format')!r}, not {FORMAT!r}")
-    version = data.get("version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"{path}: version is {version!r}; a whole number from 1 to {VERSION} was expected")
-    if version > VERSION:
-        raise ValueError(
-            f"{path} is session version {version}, written by a newer twinrack ({data.get('written_by', 'unknown')}); "
-            f"this one reads up to {VERSION}: upgrade twinrack"
-        )
-    while version < VERSION:
-        data = MIGRATIONS[version](data)
-        version += 1
+    data = of_today(data, path, "session", FORMAT, VERSION, MIGRATIONS)
     try:
         entry = SessionEntry.model_validate(data)
     except ValidationError as error:
@@ -464,20 +453,3 @@ def _rack(entry: ChannelEntry, path: Path, finder: _Finder) -> Rack:
         found = finder.find(entry.rack)
         return load_rack(found) if found.is_file() else Rack(name=entry.name)
     return from_json(entry.rack, path)
-
-
-def check_media(session: Session) -> None:
-    """Refuse recordings that cannot be read, all at once.
-
-    Raises:
-        ValueError: names them.
-    """
-    wrong = []
-    for source in dict.fromkeys(clip.path for channel in session for clip in channel.clips if clip.path is not None):
-        try:
-            with AudioFile(source):
-                pass
-        except (OSError, ValueError) as error:
-            wrong.append(str(error))
-    if wrong:
-        raise ValueError("; ".join(wrong))
