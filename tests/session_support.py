@@ -99,8 +99,12 @@ def random_session(
         session.add(channel)
     session.master.rack = random_rack(rng, names, effects)
     session.master.gain_db = float(rng.uniform(-6, 0))
-    if not any(c.output == "master" for c in session):
-        session[names[-1]].output = "master"
+    reached = {"master"}
+    for name in reversed(names):
+        if session[name].output in reached or any(s.to in reached for s in session[name].sends):
+            reached.add(name)
+    if not any(session[name].clips for name in reached):
+        session["0"].output = "master"
     if automation:
         for address in session.addresses():
             channel, rest = session.split(address)

@@ -115,7 +115,9 @@ class Mix:
         self.step = self._step_frames()
         self.end = self._cut if self._cut is not None else self._last_frame()
         if self.end <= 0:
-            raise ValueError(f"session {session.name!r} holds no clip that sounds; add clips, or say its end")
+            raise ValueError(
+                f"no clip of session {session.name!r} is heard at the {self.outputs[0].name}; add clips, or say its end"
+            )
 
     # --- building ----------------------------------------------------------------------------------------------------
 
