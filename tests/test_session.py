@@ -290,6 +290,12 @@ def test_automation_that_cannot_be_is_refused():
         ("a.mute", [(0, True, "linear"), (1, False)], "can only hold"),
     ):
         session["a"].automation.clear()
-        session.automate(address, points)
-        with pytest.raises(ValueError, match=match):
+
+        def play(address=address, points=points) -> None:
+            session.automate(address, points)
             session.render()
+
+        with pytest.raises(ValueError, match=match):
+            play()
+    session.automate("a.mute", [(0, 0), (0.05, 1)])
+    assert [p.curve for p in session["a"].automation["mute"]] == ["hold", "hold"]

@@ -224,6 +224,15 @@ def test_thousands_of_clips_cost_as_much_as_they_sound(tmp_path):
         (lambda p: tr.Clip(sound(0.1), gain_db="3"), "gain_db = '3'"),
         (lambda p: tr.Session(tempo=[(0, "120")]), "give numbers"),
         (lambda p: tr.Session(tempo=[120]), "120 is no point of a tempo map"),
+        (
+            lambda p: tr.Session(tempo=[(0, 60, "step"), (8, 120)]),
+            "ramp of the tempo's point at beat 0 is 'step'; give True or",
+        ),
+        (lambda p: tr.Session(sample_rate="48k"), "sample rate '48k' is no number"),
+        (lambda p: one().render_to(p / "x.wav", normalize_lufs="-14LUFS"), "normalize_lufs = '-14LUFS'; give a number"),
+        (lambda p: one().render(start=0.8, end=0.5), "ends at 0.500 s, before it begins at 0.800 s"),
+        (lambda p: one().render(start=9, end=10), "nothing is left from 9.000 s on; the session lasts from 0 to 1.000 s"),
+        (lambda p: one().automate("k.gain_db", [(0, 300)]), "above 24"),
         (lambda p: tr.Session(metadata={"tracknumber": 3}), "tracknumber = 3 is no text"),
         (lambda p: tr.Session(metadata={"mood": "blue"}), "metadata 'mood' has no place"),
         (lambda p: tr.Channel("k", kind="bogus"), "kind = 'bogus' is none of"),
@@ -240,6 +249,30 @@ def test_one_sentence_before_anything_is_done(tmp_path, do, match):
         do(tmp_path)
     assert "\n" not in str(caught.value)
     assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_typing_errors_are_not_swallowed():
+    session = one(rack=tr.Compressor(key="drums"))
+    with pytest.raises(AttributeError, match="a Channel has no attribute 'gian_db'; did you mean 'gain_db'"):
+        session["k"].gian_db = -60
+    with pytest.raises(AttributeError, match="a Session has no attribute 'tmepo'; did you mean 'tempo'"):
+        session.tmepo = 90
+    session.add_group("drums")
+    session["k"].keys = {"drums": "drums"}
+    assert session.listens_to(session["k"]) == {"drums": ("drums", "post")}
+    session["k"].keys = {"drums": ("drums", "after")}
+    with pytest.raises(ValueError, match="sidechain 'drums' of k listens 'after'; post or pre is possible"):
+        session.render()
+
+
+def test_single_things_need_no_list(tmp_path):
+    soundfile.write(tmp_path / "x.wav", sound(0.2).T, RATE)
+    session = tr.Session("x", RATE, tempo=96)
+    session.add_track("a", clips=tmp_path / "x.wav", rack=tr.Gain(gain_db=-6))
+    session.add_track("b", clips=tr.Clip(tmp_path / "x.wav"))
+    session.add_track("c", clips=[str(tmp_path / "x.wav")])
+    assert session.tempo == (tr.Tempo(0, 96),)
+    assert session.render().shape[1] == round(0.2 * RATE)
 
 
 def test_small_things(tmp_path):

@@ -62,7 +62,10 @@ def check_rate(sample_rate: float) -> float:
     Raises:
         ValueError: not between 8 and 192 kHz.
     """
-    rate = float(sample_rate)
+    try:
+        rate = float(sample_rate)
+    except (TypeError, ValueError):
+        raise ValueError(f"sample rate {sample_rate!r} is no number; give Hz, such as 48000") from None
     if not MIN_RATE <= rate <= MAX_RATE:
         raise ValueError(f"sample rate {rate:g} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
     return rate

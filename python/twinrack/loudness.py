@@ -97,6 +97,10 @@ class Loudness:
         """The largest momentary loudness in LUFS."""
         return float(np.max(self.momentary, initial=-math.inf))
 
+    def louder(self, gain_db: float) -> Loudness:
+        """The same programme, louder by so many dB."""
+        return Loudness(self.powers * 10.0 ** (gain_db / 10.0), self.peak_db + gain_db, self.true_peak_db + gain_db)
+
     def __str__(self) -> str:
         return (
             f"{self.integrated:.1f} LUFS, range {self.range:.1f} LU, short-term to {self.loudest_short_term:.1f}, momentary to "

@@ -32,14 +32,38 @@ class Point:
     curve: Curve = "linear"
 
 
-def as_points(points: Iterable[Point | Sequence[Any]]) -> tuple[Point, ...]:
-    """Points as they are, or as (time, value) or (time, value, curve)."""
+def as_points(points: Iterable[Point | Sequence[Any]], curve: Curve = "linear") -> tuple[Point, ...]:
+    """Points as they are, or as (time, value), with a usual curve, or (time, value, curve)."""
     found = []
     for given in points:
         if not isinstance(given, Point) and not 2 <= len(given) <= 3:
             raise ValueError(f"{given!r} is no breakpoint; give (time, value) or (time, value, curve)")
-        found.append(given if isinstance(given, Point) else Point(*given))
+        found.append(given if isinstance(given, Point) else Point(*(*given, curve)[:3]))
     return tuple(found)
+
+
+def check_points(address: str, p: Parameter, points: Sequence[Point]) -> list[float]:
+    """The points' values as the engine knows them.
+
+    Raises:
+        ValueError: no points, values out of range, an unknown curve, or one that the value cannot follow.
+    """
+    if not points:
+        raise ValueError(f"the automation of {address} has no points; give some, or remove it")
+    place = address.rpartition(".")[0]
+    values = [p.to_engine(p.check(point.value, place)) for point in points]
+    for i, point in enumerate(points):
+        if point.curve not in CURVES:
+            raise ValueError(f"the automation of {address}: curve {point.curve!r} is none of {', '.join(CURVES)}")
+        last = i + 1 == len(points)
+        if p.kind != "continuous" and point.curve != "hold" and not last:
+            raise ValueError(f'{address} is a {p.kind}, so its automation can only hold; say "hold" at {point.time!r}')
+        if point.curve == "exponential" and not last and min(values[i], values[i + 1]) <= 0:
+            raise ValueError(
+                f"the automation of {address} is exponential from {values[i]:g} to {values[i + 1]:g}, which needs values "
+                "above 0; use linear, which is exponential in amplitude where the unit is dB"
+            )
+    return values
 
 
 class Lane:
@@ -50,28 +74,14 @@ class Lane:
     """
 
     def __init__(self, address: str, p: Parameter, points: Sequence[Point], timeline: Timeline) -> None:
-        if not points:
-            raise ValueError(f"the automation of {address} has no points; give some, or remove it")
-        place = address.rpartition(".")[0]
         self.address, self.parameter = address, p
-        values = [p.to_engine(p.check(point.value, place)) for point in points]
+        values = check_points(address, p, points)
         self._seconds = [timeline.seconds(point.time, f"a time of {address}") for point in points]
         # whole numbers of frames stay on their tick
         ticks = [round(seconds * timeline.rate / TICK_FRAMES, 6) for seconds in self._seconds]
         for point, a, b in zip(points, ticks, ticks[1:], strict=False):
             if b < a:
                 raise ValueError(f"the automation of {address} goes back in time after {point.time!r}; sort its points")
-        for i, point in enumerate(points):
-            if point.curve not in CURVES:
-                raise ValueError(f"the automation of {address}: curve {point.curve!r} is none of {', '.join(CURVES)}")
-            last = i + 1 == len(points)
-            if p.kind != "continuous" and point.curve != "hold" and not last:
-                raise ValueError(f'{address} is a {p.kind}, so its automation can only hold; say "hold" at {point.time!r}')
-            if point.curve == "exponential" and not last and min(values[i], values[i + 1]) <= 0:
-                raise ValueError(
-                    f"the automation of {address} is exponential from {values[i]:g} to {values[i + 1]:g}, which needs values "
-                    "above 0; use linear, which is exponential in amplitude where the unit is dB"
-                )
         self._ticks = np.array(ticks)
         self._values = np.array(values, np.float64)
         self._curves = [point.curve for point in points]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -12,7 +13,7 @@ from ..card import Parameter, Value
 from ..effect import Effect, unknown
 from ..effects import Fader
 from ..rack import Rack
-from .automation import Point, as_points
+from .automation import Point, as_points, check_points
 from .clip import Clip
 from .timeline import Time
 
@@ -39,7 +40,23 @@ def check_name(name: str) -> str:
     return name
 
 
-class Send:
+class Guarded:
+    """An object that refuses attributes it does not have, so that a typing error is no silent nothing."""
+
+    _known: frozenset[str] = frozenset()
+
+    def _guard(self) -> None:
+        """No other attributes from now on."""
+        self._known = frozenset(vars(self))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if self._known and name not in self._known and not name.startswith("_") and not hasattr(type(self), name):
+            there = [n for n in (*self._known, *dir(type(self))) if not n.startswith("_")]
+            raise AttributeError(unknown(name, there, f"a {type(self).__name__}", "attribute"))
+        object.__setattr__(self, name, value)
+
+
+class Send(Guarded):
     """A part of a channel's sound that goes to another channel besides.
 
     Args:
@@ -52,6 +69,7 @@ class Send:
         self.to = to
         self.tap: Tap = _choice("tap", tap, TAPS)
         self.fader = Fader(gain_db=gain_db, **fader)
+        self._guard()
 
     @property
     def gain_db(self) -> float:
@@ -78,6 +96,12 @@ class Send:
         return f"Send({self.to!r}, tap={self.tap!r}, fader={self.fader!r})"
 
 
+def as_clips(clips: Any) -> list[Clip]:
+    """Clips as they are, and files as clips; one or several."""
+    several = [clips] if isinstance(clips, Clip | str | os.PathLike) else clips
+    return [c if isinstance(c, Clip) else Clip(c) for c in several]
+
+
 def stands_still(effect: Effect, name: str) -> str:
     """Why a value cannot move while the sound runs; nothing where it can."""
     p = effect.card.addresses[name]
@@ -101,7 +125,7 @@ def _choice(name: str, value: str, options: Sequence[str]) -> Any:
     return value
 
 
-class Channel:
+class Channel(Guarded):
     """One channel of a session; made by `Session.add_track`, `add_group` and `add_return`.
 
     Its sound: clips and what other channels send here, added; polarity and delay; the rack; the fader; then to `output`, and by
@@ -110,8 +134,8 @@ class Channel:
     Args:
         name: unique in the session, and the first part of addresses: "vocals.compressor.ratio".
         kind: "track", "group", "return" or "master"; what it is meant for. All work alike.
-        clips: what it plays.
-        rack: effects; a Rack or a list of them.
+        clips: what it plays; a Clip, a file, or a list of them.
+        rack: effects; a Rack, one effect, or a list of them.
         output: name of the channel that hears it; None for nowhere.
         gain_db, pan, width, law, mute: of the fader (see `tr.Fader`). A muted channel's sends after the fader are silent too,
             those before it are not.
@@ -128,8 +152,8 @@ class Channel:
         name: str,
         kind: Kind = "track",
         *,
-        clips: Iterable[Clip] = (),
-        rack: Rack | Iterable[Any] = (),
+        clips: Clip | str | os.PathLike[str] | Iterable[Clip | str | os.PathLike[str]] = (),
+        rack: Rack | Effect | Iterable[Any] = (),
         output: str | None = "master",
         solo: bool = False,
         polarity: Polarity = "normal",
@@ -144,7 +168,7 @@ class Channel:
                 raise ValueError(unknown(given, [*OWN, "rack", "clips", "output", "solo", "polarity", "delay", "keys"], name))
         self._name = check_name(name)
         self.kind: Kind = _choice("kind", kind, get_args(Kind))
-        self.clips: list[Clip] = list(clips)
+        self.clips: list[Clip] = as_clips(clips)
         self.fader = Fader(**fader)
         self.output = output
         self.solo = bool(solo)
@@ -158,9 +182,10 @@ class Channel:
         self.automation: dict[str, tuple[Point, ...]] = {}
         self.frozen: str | None = None  # a file that stands for clips, inputs and rack
         self._rack = Rack()
-        self.rack = rack if isinstance(rack, Rack) else Rack(rack, name=name)
+        self.rack = rack if isinstance(rack, Rack) else Rack([rack] if isinstance(rack, Effect) else rack, name=name)
         for address, points in (automation or {}).items():
             self.automate(address, points)
+        self._guard()
 
     @property
     def name(self) -> str:
@@ -269,16 +294,20 @@ class Channel:
 
         Args:
             address: below the channel: "gain_db", "compressor.threshold_db", "sends.plate.gain_db".
-            points: `Point`, or (time, value) or (time, value, curve); the value holds before the first and after the last.
+            points: `Point`, or (time, value) or (time, value, curve); the value holds before the first and after the last. They
+                take the place of those that it had. Switches and choices hold from point to point.
 
         Raises:
             ValueError: nothing is there, or it cannot move while the sound runs.
         """
         _, effect, name = self.find(address)
+        p = effect.card.addresses[name]
         why = stands_still(effect, name)
         if why:
             raise ValueError(f"{self.name}.{address} {why}, so it cannot move while the sound runs; set it before")
-        self.automation[address] = as_points(points)
+        made = as_points(points, "linear" if p.kind == "continuous" else "hold")
+        check_points(f"{self.name}.{address}", p, made)
+        self.automation[address] = made
 
     def copy(self) -> Channel:
         made = Channel(

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from .timeline import parse
+
 app = typer.Typer(help="Whole mixes: render, show, freeze, measure.", no_args_is_help=True)
 
 SessionArgument = Annotated[Path, typer.Argument(help="A *.session.json file.")]
@@ -29,7 +31,10 @@ def parse_tail(text: str) -> str | float | None:
     if text == "none":
         return None
     try:
-        return float(text)
+        value, unit = parse(text)
+        if unit != "s":
+            raise ValueError
+        return value
     except ValueError:
         raise ValueError(f'--tail {text!r} is none of "auto", "none" or a number of seconds') from None
 
@@ -65,8 +70,8 @@ class _Bar:
 
     def __call__(self, done: float, total: float) -> None:
         speed = done / max(time.monotonic() - self._began, 1e-6)
-        words = f"{done:.1f} of {total:.1f} s, {speed:.0f} × realtime"
-        self._bar.update(self._task, completed=min(done, total), total=total, words=words)
+        words = f"{done:.1f} of {max(done, total):.1f} s, {speed:.0f} × realtime"
+        self._bar.update(self._task, completed=min(done, total), total=max(done, total), words=words)
 
     def __enter__(self) -> _Bar:
         self._bar.__enter__()
@@ -79,7 +84,9 @@ class _Bar:
 @app.command()
 def render(
     session: SessionArgument,
-    output: Annotated[list[Path] | None, typer.Option("--out", help="File; may be repeated for several formats.")] = None,
+    output: Annotated[
+        list[Path] | None, typer.Option("--out", help="File; may be repeated for several formats. NAME.wav without it.")
+    ] = None,
     stems: Annotated[bool, typer.Option("--stems", help="Also what each channel that goes to the master adds.")] = False,
     stems_folder: Annotated[Path | None, typer.Option(help="Where to; without it, NAME.stems beside the mix.")] = None,
     start: FromOption = None,
@@ -87,7 +94,7 @@ def render(
     tail: Annotated[str, typer.Option(help='"auto", "none", or seconds.')] = "auto",
     channel: Annotated[str, typer.Option(help="Whose sound.")] = "master",
     normalize: Annotated[str | None, typer.Option(help="Integrated loudness to bring it to, such as -14LUFS.")] = None,
-    true_peak: Annotated[str | None, typer.Option(help="Largest true peak in dBTP, such as -1.")] = None,
+    true_peak: Annotated[str | None, typer.Option(help="True peak in dBTP above which it is turned down, such as -1.")] = None,
     bits: Annotated[int, typer.Option(help="16, 24 (dithered) or 32 (float in WAV, AIFF).")] = 24,
     rate: Annotated[int | None, typer.Option(help="Sample rate of the files in Hz; the session's without it.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder: channels that did not change are not computed again.")] = None,
@@ -152,6 +159,8 @@ def verify(
     """Compare a manifest with the files beside it, and with a session."""
     from .output import verify as compare
 
+    if manifest.suffix.lower() != ".json":  # the rendered file itself
+        manifest = manifest.with_name(f"{manifest.name}.manifest.json")
     different = compare(manifest, None if session is None else _load(session, media))
     if different:
         raise ValueError(f"{manifest}: {'; '.join(different)}")

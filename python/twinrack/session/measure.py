@@ -93,13 +93,17 @@ class MixReport:
         return self.channels["master"]
 
     def masking(self, least: float = 0.25) -> list[tuple[str, str, float, list[float]]]:
-        """Who hides whom: (hiding, hidden, share over the bands in which the hidden one is heard most, their frequencies in Hz)
-        where the share is at least `least`, the largest first."""
+        """Who hides whom, the worst first, where the share of the time is at least `least` in some band.
+
+        Returns:
+            (hiding, hidden, mean share over those bands, their frequencies in Hz, the worst first).
+        """
         found = []
         for i, a in enumerate(self.tracks):
             for j, b in enumerate(self.tracks):
                 shares = self.hidden[i, j]
                 bands = np.flatnonzero(shares >= least)
+                bands = bands[np.argsort(-shares[bands], kind="stable")]  # the worst first
                 if i != j and bands.size:
                     found.append((a, b, float(shares[bands].mean()), [float(f) for f in self.centres_hz[bands]]))
         return sorted(found, key=lambda row: -row[2] * len(row[3]))
@@ -115,7 +119,9 @@ class MixReport:
             )
             lines.append(f"  {c.name[:18]:<18}{numbers}{f'  {c.clipped} clipped' if c.clipped else ''}")
         for a, b, share, bands in self.masking()[:8]:
-            lines.append(f"  {a} hides {b} {share:.0%} of the time around {', '.join(f'{f:.0f}' for f in bands[:6])} Hz")
+            lines.append(
+                f"  {a} hides {b} {share:.0%} of the time most around {', '.join(f'{f:.0f}' for f in sorted(bands[:4]))} Hz"
+            )
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
     def write(self, path: str | os.PathLike[str]) -> Path:

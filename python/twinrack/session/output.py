@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,7 +41,7 @@ class RenderedMix:
     Attributes:
         paths: of the mix, in each format; stems: of each channel that goes to the master.
         seconds: of sound; took_s: of time.
-        loudness: of the mix, before `gain_db`, which is how much louder it was made.
+        loudness: of the mix as it was written; gain_db: how much louder it was made for that.
         clipped: samples beyond full scale, in files of whole numbers.
         reused: channels that came out of the cache; continued_s: from where it went on after a crash.
         notes: what else to know, a sentence each.
@@ -62,8 +63,9 @@ class RenderedMix:
     def __str__(self) -> str:
         speed = self.seconds / max(self.took_s, 1e-9)
         lines = [f"{', '.join(map(str, self.paths))}: {self.seconds:.2f} s in {self.took_s:.2f} s ({speed:.0f} × realtime)"]
-        gain = f", made {self.gain_db:+.2f} dB louder" if self.gain_db else ""
-        lines.append(f"  {self.loudness}{gain}")
+        lines.append(f"  {self.loudness}")
+        if self.gain_db:
+            lines.append(f"  made {self.gain_db:+.2f} dB louder; it was {self.loudness.integrated - self.gain_db:.1f} LUFS")
         if self.stems:
             lines.append(f"  {len(self.stems)} stems in {next(iter(self.stems.values())).parent}")
         if self.reused:
@@ -107,7 +109,7 @@ def render_to(
         bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
         sample_rate: Hz of the files, if it is to differ (soxr, highest quality).
         normalize_lufs: integrated loudness that the mix is brought to; stems get the same gain.
-        true_peak_db: the gain is lowered so far that the true peak stays below; alone, the true peak is brought there.
+        true_peak_db: the mix is turned down so far that its true peak stays below, in dBTP, at most 0.
         cache: folder of channels rendered before; those that did not change are not computed again.
         checkpoint: keep, each 20 s of sound, what is needed to go on after a crash, in a folder beside the result.
         resume: go on from there; implies `checkpoint`. What was changed meanwhile is noticed, and it begins anew.
@@ -128,8 +130,11 @@ def render_to(
     if len({p.resolve() for p in files}) < len(files):
         raise ValueError("two of the files to render to are the same")
     check_tags(session.metadata)
+    for name, given in (("normalize_lufs", normalize_lufs), ("true_peak_db", true_peak_db)):
+        if isinstance(given, str):
+            raise ValueError(f"{name} = {given!r}; give a number")
     normalize_lufs, true_peak_db = (None if v is None else float(v) for v in (normalize_lufs, true_peak_db))
-    for name, value, low, high in (("normalize_lufs", normalize_lufs, -70, 0), ("true_peak_db", true_peak_db, -60, 6)):
+    for name, value, low, high in (("normalize_lufs", normalize_lufs, -70, 0), ("true_peak_db", true_peak_db, -60, 0)):
         if value is not None and not low <= value <= high:
             raise ValueError(f"{name} = {value:g} is outside {low} to {high}")
     folder = None if stems is None else Path(stems)
@@ -170,8 +175,18 @@ class _Job:
         self.date = datetime.now(UTC).isoformat(timespec="seconds")
         needs_hashes = self.cache is not None or self.checkpoint or self.manifest
         self.prints = Fingerprints(self.session) if needs_hashes else None
+        made_stems = self.stems is not None and not self.stems.exists()
         if self.stems is not None:
             self.stems.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._until_done()
+        except BaseException:
+            if made_stems and self.stems is not None:
+                with suppress(OSError):  # something is in it
+                    self.stems.rmdir()
+            raise
+
+    def _until_done(self) -> RenderedMix:
         if self.resume:
             for path in self.files:
                 sweep(path)
@@ -342,7 +357,7 @@ class _Job:
             raise
         samples.remove()
         made = self._made(files, loudness, continued)
-        made.gain_db = gain_db
+        made.gain_db, made.loudness = gain_db, loudness.louder(gain_db)
         made.notes += note
         return made
 
@@ -387,7 +402,7 @@ class _Job:
                 "the mix is silent, or shorter than the 0.4 s that a loudness takes, so its level stays as it is"
             ]
         if lufs is None:
-            return (0.0 if peak is None else peak - loudness.true_peak_db), []
+            return (0.0 if peak is None else min(peak - loudness.true_peak_db, 0.0)), []
         gain = lufs - loudness.integrated
         if peak is not None and loudness.true_peak_db + gain > peak:
             less = peak - loudness.true_peak_db

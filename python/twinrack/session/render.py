@@ -103,10 +103,11 @@ def bounds(session: Session, mix: Mix, start: Time | None, end: Time | None, tai
         if not 0 <= float(tail) <= LONGEST_TAIL_S:
             raise ValueError(f"tail = {tail:g} s is outside 0 to {LONGEST_TAIL_S:g}")
         last = mix.end + round(float(tail) * session.sample_rate)
-    if not 0 <= first < (mix.end if last is None else last):
-        raise ValueError(
-            f"nothing is left from {first / session.sample_rate:.3f} s on; the session ends before, or start is wrong"
-        )
+    rate = session.sample_rate
+    if not 0 <= first < mix.end:
+        raise ValueError(f"nothing is left from {first / rate:.3f} s on; the session lasts from 0 to {mix.end / rate:.3f} s")
+    if last is not None and last <= first:
+        raise ValueError(f"the stretch ends at {last / rate:.3f} s, before it begins at {first / rate:.3f} s")
     return End(first, last, mix.end, session.sample_rate)
 
 

@@ -12,7 +12,7 @@ from ..audio import Audio, check_rate
 from ..card import Value
 from ..effect import unknown
 from ..files import check_tags
-from .channel import Channel, Kind, check_name
+from .channel import TAPS, Channel, Guarded, Kind, check_name
 from .timeline import Tempo, Time, Timeline
 
 if TYPE_CHECKING:
@@ -24,23 +24,27 @@ MASTER = "master"
 MAX_CHANNELS = 4096
 
 
-def as_tempo(given: Tempo | tuple[float, float]) -> Tempo:
+def as_tempo(given: Tempo | tuple[float, ...]) -> Tempo:
     """A point of the tempo map as it is, or as (beat, beats a minute)."""
-    if isinstance(given, Tempo):
-        return given
-    if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
-        raise ValueError(f"{given!r} is no point of a tempo map; give (beat, beats a minute)")
-    return Tempo(*given)
+    if not isinstance(given, Tempo):
+        if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
+            raise ValueError(f"{given!r} is no point of a tempo map; give (beat, beats a minute)")
+        beat, bpm, ramp = (*given, False)[:3]
+        given = Tempo(beat, bpm, ramp)  # type: ignore[arg-type]
+    if not isinstance(given.ramp, bool):
+        raise ValueError(f"ramp of the tempo's point at beat {given.beat} is {given.ramp!r}; give True or False")
+    return given
 
 
-class Session:
+class Session(Guarded):
     """A mix: channels with clips, racks, faders and sends, on one timeline.
 
     Args:
         name: for people and files.
         sample_rate: Hz; recordings of other rates are resampled.
         width: number of audio channels of every channel, 1 to 16.
-        tempo: the tempo map; points of (beat, beats a minute).
+        tempo: beats a minute; or a tempo map, points of (beat, beats a minute), with True as a third where the tempo goes on a
+            line to the next point's.
         end: where it ends; without it, with the last clip.
         metadata: title, artist, album, date, genre, comment, copyright, software, tracknumber: written into rendered files.
 
@@ -54,7 +58,7 @@ class Session:
         sample_rate: float = 48000.0,
         *,
         width: int = 2,
-        tempo: Iterable[Tempo | tuple[float, float]] = (Tempo(0.0, 120.0),),
+        tempo: float | Iterable[Tempo | tuple[float, ...]] = 120.0,
         end: Time | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
@@ -63,7 +67,8 @@ class Session:
         if not isinstance(width, int) or not 1 <= width <= _engine.MAX_CHANNELS:
             raise ValueError(f"width = {width!r}; a whole number from 1 to {_engine.MAX_CHANNELS} audio channels is possible")
         self.width = width
-        self.tempo = tuple(as_tempo(t) for t in tempo)
+        points: Any = [(0.0, tempo)] if isinstance(tempo, int | float) else tempo
+        self.tempo = tuple(as_tempo(t) for t in points)
         self.end = end
         self.metadata = dict(metadata or {})
         check_tags(self.metadata)
@@ -72,6 +77,7 @@ class Session:
         self._channels: dict[str, Channel] = {}
         self.master = Channel(MASTER, "master", output=None)
         self.timeline  # noqa: B018 - refuses a wrong tempo map
+        self._guard()
 
     # --- structure ---------------------------------------------------------------------------------------------------
 
@@ -168,8 +174,19 @@ class Session:
         return len(self._channels) + 1
 
     def listens_to(self, channel: Channel) -> dict[str, tuple[str, str]]:
-        """For each sidechain input of a channel's rack: the channel it listens to, and before or after its fader."""
-        return {key: channel.keys.get(key, (key, "post")) for key in channel.rack.sidechains}
+        """For each sidechain input of a channel's rack: the channel it listens to, and before or after its fader.
+
+        Raises:
+            ValueError: it listens to something else than a name, or a name and a tap.
+        """
+        found = {}
+        for key in channel.rack.sidechains:
+            given: Any = channel.keys.get(key, key)
+            source, tap = (given, "post") if isinstance(given, str) else tuple(given)
+            if tap not in TAPS:
+                raise ValueError(f"sidechain {key!r} of {channel.name} listens {tap!r}; {' or '.join(TAPS)} is possible")
+            found[key] = (str(source), str(tap))
+        return found
 
     def order(self) -> list[Channel]:
         """The channels so that each comes after all that it hears.
@@ -250,7 +267,7 @@ class Session:
         channel.set(rest, value)
 
     def automate(self, address: str, points: Iterable[Any]) -> None:
-        """Let the value at an address follow breakpoints (see `Channel.automate`)."""
+        """Let the value at an address follow breakpoints; those that it had are replaced (see `Channel.automate`)."""
         channel, rest = self.split(address)
         channel.automate(rest, points)
 

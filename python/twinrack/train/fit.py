@@ -36,7 +36,7 @@ SHORTEST_WINDOW_S = 0.5
 
 
 @overload
-def fit(rack: Session, dry: Source, *, sample_rate: float | None = None, **settings: Any) -> MixResult: ...
+def fit(rack: Session, dry: Source | None, *, sample_rate: float | None = None, **settings: Any) -> MixResult: ...
 
 
 @overload
@@ -51,7 +51,7 @@ def fit(
 
 def fit(
     rack: Rack | Session,
-    dry: Source | Sequence[Source],
+    dry: Source | Sequence[Source] | None,
     wet: Source | Sequence[Source] | None = None,
     sample_rate: float | None = None,
     **settings: Any,
@@ -59,8 +59,8 @@ def fit(
     """Find the values with which `rack` turns `dry` into `wet`, or with which a session's clips become a mix.
 
     Args:
-        rack: structure and start values; it is not changed. A Rack, or a Session: then `dry` is the mix that is to be reached,
-            and `wet` is left out.
+        rack: structure and start values; it is not changed. A Rack, or a Session: then `dry` is the mix that is to be reached
+            (or None, with `loss=` of targets), and `wet` is left out.
         dry, wet, sample_rate: as in `fit_rack`, or `mixdown.fit_mix`.
         settings: all others of those.
 
@@ -78,7 +78,7 @@ def fit(
         if wet is not None:
             raise ValueError("a session brings its own recordings; give the mix alone: fit(session, mix)")
         return fit_mix(rack, dry, sample_rate, **settings)  # type: ignore[arg-type]
-    if wet is None:
+    if wet is None or dry is None:
         raise ValueError("give the dry and the wet recording: fit(rack, dry, wet)")
     return fit_rack(rack, dry, wet, sample_rate, **settings)
 

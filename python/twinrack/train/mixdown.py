@@ -37,6 +37,7 @@ FINE = (
     "hysteresis_db", "hold_ms", "crossover_low_hz", "crossover_high_hz", "modulation_rate_hz", "modulation_depth",
     "diffusion", "early_db",
 )  # fmt: skip
+REVERBS = ("fdn_reverb", "convolution_reverb")  # which cost more time than all the rest
 NEEDLESS = 1.02  # an effect is left out where without it the error grows by less than this
 
 
@@ -128,7 +129,8 @@ def fit_mix(
         steps: of Adam, in the constrained domain, on one window each.
         learn: addresses to train, with * for any ("*.gain_db", "vocals.*"); without: everything that is learnable, but for
             what other levels already say (width, the faders of groups, returns and the master, makeup and output levels, the
-            pan of sends) and fine settings such as a knee or a Q, which a mix of many stems hardly determines.
+            pan of sends), fine settings such as a knee or a Q, which a mix of many stems hardly determines, and the values of
+            reverbs, which cost more time than all the rest.
         freeze: addresses that keep their start values.
         learning_rate: size of the first steps.
         loss: what is lowered (see `losses` and `targets`); without, the next two.
@@ -261,6 +263,9 @@ def usual_addresses(session: Session, there: Iterable[str]) -> list[str]:
     for address in there:
         channel, below = session.split(address)
         name = below.rpartition(".")[2]
+        _, effect, _ = channel.find(below)
+        if effect.card.id in REVERBS:
+            continue
         said = name in SAID_BY_OTHERS or name in FINE or (below.startswith("sends.") and name == "pan")
         if said or ("." not in below and channel.kind != "track"):
             continue
