@@ -15,7 +15,7 @@ import twinrack as tr
 from session_support import RATE
 from support import music
 from twinrack.loudness import LoudnessMeter, loudness
-from twinrack.session import output
+from twinrack.session import manifest, output
 from twinrack.session.freeze import freeze
 
 
@@ -160,12 +160,12 @@ def test_the_manifest_sees_stems_and_recordings_of_one_name(tmp_path):
     session.add_track("j", clips=[tr.Clip(tmp_path / "b" / "x.wav")])
     made = session.render_to(tmp_path / "m.wav", stems=tmp_path / "stems")
     assert len(json.loads(made.manifest.read_text())["recordings"]) == 2
-    assert output.verify(made.manifest) == []
+    assert manifest.verify(made.manifest) == []
     made.stems["k"].unlink()
-    assert output.verify(made.manifest) == ["stems/k.wav is not there"]
+    assert manifest.verify(made.manifest) == ["stems/k.wav is not there"]
     made.manifest.write_text('{"format": "twinrack.manifest", "version": 1}')
     with pytest.raises(ValueError, match="files is missing or broken"):
-        output.verify(made.manifest)
+        manifest.verify(made.manifest)
 
 
 def test_what_only_a_sidechain_hears_goes_on_in_solo():

@@ -19,7 +19,7 @@ from support import error_db, music
 from twinrack.files import broadcast_chunk
 from twinrack.loudness import loudness
 from twinrack.session.freeze import bounce, freeze, unfreeze
-from twinrack.session.output import verify
+from twinrack.session.manifest import verify
 
 LINEAR = ("gain", "parametric_eq", "fdn_reverb", "convolution_reverb")
 

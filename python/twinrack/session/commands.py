@@ -157,7 +157,7 @@ def verify(
     media: MediaOption = None,
 ) -> None:
     """Compare a manifest with the files beside it, and with a session."""
-    from .output import verify as compare
+    from .manifest import verify as compare
 
     if manifest.suffix.lower() != ".json":  # the rendered file itself
         manifest = manifest.with_name(f"{manifest.name}.manifest.json")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import Audio, check_rate
-from ..files import atomic, check_audio, check_tags, check_writable, digest, sweep
+from ..files import check_audio, check_tags, check_writable, sweep
 from ..loudness import Loudness, LoudnessMeter
 from .cache import Cache, CacheEndedError, Recording, Stored
 from .fingerprint import Fingerprints, engine_identity, has_python, hash_of
+from .manifest import finite, write_manifest
 from .media import Media
 from .mix import Mix
 from .render import End, bounds
@@ -29,7 +29,6 @@ from .work import Files, Samples
 if TYPE_CHECKING:
     from .session import Session
 
-FORMAT, VERSION = "twinrack.manifest", 1
 CHECK_S = 20.0  # of the mix, between two places from which it can go on
 Progress = Callable[[float, float], None]
 
@@ -422,97 +421,18 @@ class _Job:
 
     def _write_manifest(self, made: RenderedMix) -> Path:
         assert self.prints is not None
-        path = self._manifest_file()
-        data = {
-            "format": FORMAT, "version": VERSION, "date": self.date, "engine": engine_identity(),
-            "session": {"name": self.session.name, "file": None if self.session.path is None else self.session.path.name,
-                        "sha256": None if self.session.path is None or not self.session.path.exists()
-                        else digest(self.session.path), "sample_rate": self.session.sample_rate},
-            "recordings": recordings_of(self.session),
-            "channels": {name: {"before_fader": self.prints.before[name], "after_fader": key}
-                         for name, key in self.prints.after.items()},
-            "settings": {"start": self.stretch[0], "end": self.stretch[1], "tail": self.stretch[2], "channel": self.channel,
-                         "bits": self.bits, "sample_rate": self.to_rate, "normalize_lufs": self.level[0],
-                         "true_peak_db": self.level[1], "stems_through_master": self.through_master},
-            "result": {"seconds": made.seconds, "gain_db": made.gain_db, "integrated_lufs": _finite(made.loudness.integrated),
-                       "range_lu": made.loudness.range, "true_peak_dbtp": _finite(made.loudness.true_peak_db),
-                       "clipped": made.clipped},
-            "files": {_beside(p, path): digest(p) for p in made.paths},
-            "stems": {_beside(p, path): digest(p) for p in made.stems.values()},
-            "notes": made.notes,
+        settings = {
+            "start": self.stretch[0], "end": self.stretch[1], "tail": self.stretch[2], "channel": self.channel,
+            "bits": self.bits, "sample_rate": self.to_rate, "normalize_lufs": self.level[0], "true_peak_db": self.level[1],
+            "stems_through_master": self.through_master,
         }  # fmt: skip
-        with atomic(path) as beside:
-            beside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        return path
-
-
-def _beside(path: Path, manifest: Path) -> str:
-    """How a file is called from a manifest's folder."""
-    return Path(os.path.relpath(path.resolve(), manifest.parent.resolve())).as_posix()
-
-
-def recordings_of(session: Session) -> dict[str, str]:
-    """Hashes of a session's recordings, by name; by whole path where they lie elsewhere and names are the same."""
-    base = None if session.path is None else session.path.parent.resolve()
-    found: dict[str, str] = {}
-    for path in dict.fromkeys(c.path.resolve() for channel in session for c in channel.clips if c.path is not None):
-        inside = base is not None and path.is_relative_to(base)
-        name = path.relative_to(base).as_posix() if inside and base is not None else path.name
-        found[path.as_posix() if name in found else name] = digest(path)
-    return found
+        result = {
+            "seconds": made.seconds, "gain_db": made.gain_db, "integrated_lufs": finite(made.loudness.integrated),
+            "range_lu": made.loudness.range, "true_peak_dbtp": finite(made.loudness.true_peak_db), "clipped": made.clipped,
+        }  # fmt: skip
+        said = {"date": self.date, "settings": settings, "result": result, "notes": made.notes}
+        return write_manifest(self._manifest_file(), self.session, self.prints, said, made.paths, made.stems.values())
 
 
 class _AnewError(Exception):
     """What was kept does not fit; begin anew."""
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def verify(path: str | os.PathLike[str], session: Session | None = None) -> list[str]:
-    """Compare a manifest with what is there now.
-
-    Args:
-        path: of the manifest.
-        session: also compare the recordings and channels.
-
-    Returns:
-        What differs, a sentence each; nothing when all is as it was.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no manifest, or it is broken.
-    """
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no manifest {path}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
-        raise ValueError(f"{path} is not a manifest of this twinrack")
-    parts = {"files": str, "stems": str, "recordings": str, "channels": dict}
-    for part, kind in parts.items():
-        entries = data.get(part)
-        if not isinstance(entries, dict) or not all(isinstance(v, kind) for v in entries.values()):
-            raise ValueError(f"{path}: {part} is missing or broken")
-    found = []
-    for name, wanted in {**data["files"], **data["stems"]}.items():
-        file = path.parent / name
-        if not file.is_file():
-            found.append(f"{name} is not there")
-        elif digest(file) != wanted:
-            found.append(f"{name} was changed")
-    if session is not None:
-        prints = Fingerprints(session)
-        found += _differences("recording", data["recordings"], recordings_of(session))
-        channels = {name: str(entry.get("after_fader")) for name, entry in data["channels"].items()}
-        found += _differences("channel", channels, prints.after)
-    return found
-
-
-def _differences(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    names: Sequence[str] = [*before, *(n for n in now if n not in before)]
-    words = {(True, False): "is gone", (False, True): "is new", (True, True): "was changed"}
-    return [f"{what} {n} {words[n in before, n in now]}" for n in names if before.get(n) != now.get(n)]

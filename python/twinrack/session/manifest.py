@@ -1,0 +1,115 @@
+"""What proves a rendering: hashes of recordings, channels and results, versions, settings; written beside the mix."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import atomic, digest
+from .fingerprint import Fingerprints, engine_identity
+
+if TYPE_CHECKING:
+    from .session import Session
+
+FORMAT, VERSION = "twinrack.manifest", 1
+
+
+def write_manifest(
+    path: Path, session: Session, prints: Fingerprints, said: Mapping[str, Any], files: Iterable[Path], stems: Iterable[Path]
+) -> Path:
+    """Write a manifest.
+
+    Args:
+        prints: the hashes of the session's channels, as they were rendered.
+        said: what else stands in it: date, settings, result, notes.
+        files, stems: what was written.
+    """
+    there = session.path is not None and session.path.exists()
+    own = {
+        "name": session.name, "file": None if session.path is None else session.path.name,
+        "sha256": digest(session.path) if there and session.path is not None else None, "sample_rate": session.sample_rate,
+    }  # fmt: skip
+    data = {
+        "format": FORMAT, "version": VERSION, "engine": engine_identity(), "session": own,
+        "recordings": recordings_of(session),
+        "channels": {n: {"before_fader": prints.before[n], "after_fader": key} for n, key in prints.after.items()},
+        "files": {_beside(p, path): digest(p) for p in files},
+        "stems": {_beside(p, path): digest(p) for p in stems},
+        **said,
+    }  # fmt: skip
+    with atomic(path) as beside:
+        beside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _beside(path: Path, manifest: Path) -> str:
+    """How a file is called from a manifest's folder."""
+    return Path(os.path.relpath(path.resolve(), manifest.parent.resolve())).as_posix()
+
+
+def recordings_of(session: Session) -> dict[str, str]:
+    """Hashes of a session's recordings, by name; by whole path where they lie elsewhere and names are the same."""
+    base = None if session.path is None else session.path.parent.resolve()
+    found: dict[str, str] = {}
+    for path in dict.fromkeys(c.path.resolve() for channel in session for c in channel.clips if c.path is not None):
+        inside = base is not None and path.is_relative_to(base)
+        name = path.relative_to(base).as_posix() if inside and base is not None else path.name
+        found[path.as_posix() if name in found else name] = digest(path)
+    return found
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON may hold it."""
+    return value if math.isfinite(value) else None
+
+
+def verify(path: str | os.PathLike[str], session: Session | None = None) -> list[str]:
+    """Compare a manifest with what is there now.
+
+    Args:
+        path: of the manifest.
+        session: also compare the recordings and channels.
+
+    Returns:
+        What differs, a sentence each; nothing when all is as it was.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no manifest, or it is broken.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no manifest {path}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
+        raise ValueError(f"{path} is not a manifest of this twinrack")
+    parts = {"files": str, "stems": str, "recordings": str, "channels": dict}
+    for part, kind in parts.items():
+        entries = data.get(part)
+        if not isinstance(entries, dict) or not all(isinstance(v, kind) for v in entries.values()):
+            raise ValueError(f"{path}: {part} is missing or broken")
+    found = []
+    for name, wanted in {**data["files"], **data["stems"]}.items():
+        file = path.parent / name
+        if not file.is_file():
+            found.append(f"{name} is not there")
+        elif digest(file) != wanted:
+            found.append(f"{name} was changed")
+    if session is not None:
+        prints = Fingerprints(session)
+        found += _differences("recording", data["recordings"], recordings_of(session))
+        channels = {name: str(entry.get("after_fader")) for name, entry in data["channels"].items()}
+        found += _differences("channel", channels, prints.after)
+    return found
+
+
+def _differences(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    names: Sequence[str] = [*before, *(n for n in now if n not in before)]
+    words = {(True, False): "is gone", (False, True): "is new", (True, True): "was changed"}
+    return [f"{what} {n} {words[n in before, n in now]}" for n in names if before.get(n) != now.get(n)]
