@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -309,11 +310,15 @@ def test_going_on_after_kill_9(tmp_path):
     kills = int(os.environ.get("TWINRACK_SESSION_KILLS", "3"))
     song = make_song(tmp_path, seconds=120.0, tracks=6)
     session = tr.Session.load(song)
-    wanted = session.render_to(tmp_path / "wanted.wav", normalize_lufs=-16)
+    session.render_to(tmp_path / "wanted.wav", normalize_lufs=-16)
     rng = np.random.default_rng(0)
     killed = went_on = 0
     arguments = ["session", "render", song, "--out", tmp_path / "mix.wav", "--normalize", "-16", "--resume"]
-    for _ in range(kills * 3):
+    began = time.monotonic()
+    assert command(*arguments).returncode == 0
+    whole = time.monotonic() - began
+    (tmp_path / "mix.wav").unlink()
+    for _ in range(kills * 5):
         process = subprocess.Popen(
             [sys.executable, "-m", "twinrack", *map(str, arguments)],
             stdout=subprocess.PIPE,
@@ -321,7 +326,7 @@ def test_going_on_after_kill_9(tmp_path):
             text=True,
         )
         try:
-            words, _ = process.communicate(timeout=1.0 + float(rng.uniform(0, 1.5 * wanted.took_s)))
+            words, _ = process.communicate(timeout=float(rng.uniform(0.35, 1.05)) * whole)
             assert process.returncode == 0
             went_on += "went on from" in words
             assert (tmp_path / "mix.wav").read_bytes() == (tmp_path / "wanted.wav").read_bytes()

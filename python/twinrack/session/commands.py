@@ -31,6 +31,10 @@ def parse_tail(text: str) -> str | float | None:
     if text == "none":
         return None
     try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
         value, unit = parse(text)
         if unit != "s":
             raise ValueError
