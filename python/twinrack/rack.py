@@ -53,6 +53,16 @@ def _db(linear: float) -> float:
     return 20.0 * math.log10(linear) if linear > 0 else -math.inf
 
 
+def own_latency(effect: Effect, rate: float) -> int:
+    """Frames that an effect holds back at a rate in Hz."""
+    if isinstance(effect, PythonEffect):
+        return effect.latency_frames
+    if effect.card.latency == "none":
+        return 0
+    values = effect.values()
+    return _engine.effect_latency(effect.card.id, [p.to_engine(values[n]) for n, p in effect.card.addresses.items()], rate)
+
+
 class Rack:
     """A chain of effects that renders arrays, streams blocks, and has a trainable twin.
 
@@ -156,13 +166,9 @@ class Rack:
 
     def _latency_of(self, effect: Effect) -> int:
         """Frames that an effect holds back at the stream's rate."""
-        if isinstance(effect, PythonEffect):
-            return effect.latency_frames
-        if effect.card.latency == "none" or self._format is None:
+        if self._format is None and not isinstance(effect, PythonEffect):
             return 0
-        values = effect.values()
-        flat = [p.to_engine(values[name]) for name, p in effect.card.addresses.items()]
-        return _engine.effect_latency(effect.card.id, flat, self._format[0])
+        return own_latency(effect, self._format[0] if self._format is not None else 0.0)
 
     def _swap(self) -> None:
         assert self._format is not None

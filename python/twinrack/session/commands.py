@@ -108,10 +108,11 @@ def render(
     media: MediaOption = None,
 ) -> None:
     """Render a session: on all cores, in constant memory, the same bits whatever the threads."""
+    from .file import stem_of
     from .output import render_to
 
     loaded = _load(session, media)
-    stem = session.name.removesuffix(".json").removesuffix(".session")
+    stem = stem_of(session)
     files = output or [session.with_name(f"{stem}.wav")]
     folder = stems_folder or (files[0].with_name(f"{files[0].stem}.stems") if stems else None)
     lufs, peak = _number(normalize, "--normalize", "LUFS"), _number(true_peak, "--true-peak", "dBTP|dB")
@@ -142,8 +143,9 @@ def report(
 ) -> None:
     """Measure a mix and its channels: loudness, peaks, spectrum, stereo field, who hides whom."""
     from ..files import check_writable
+    from .file import stem_of
 
-    stem = session.name.removesuffix(".json").removesuffix(".session")
+    stem = stem_of(session)
     path = output or session.with_name(f"{stem}.report.html")
     check_writable(path)
     try:
@@ -179,6 +181,7 @@ def freeze(
     media: MediaOption = None,
 ) -> None:
     """Put a channel's sound before its fader into a file, which is played instead of clips, inputs and rack."""
+    from .file import stem_of
     from .freeze import freeze as put
     from .freeze import unfreeze
 
@@ -186,7 +189,7 @@ def freeze(
     if undo:
         unfreeze(loaded, channel)
     else:
-        print(put(loaded, channel, session.parent / f"{session.name.removesuffix('.json').removesuffix('.session')}.frozen"))
+        print(put(loaded, channel, session.parent / f"{stem_of(session)}.frozen"))
     loaded.save(session)
 
 
@@ -197,9 +200,10 @@ def import_(
 ) -> None:
     """Make a session of a DAWproject, a folder of stems or a live take; what could not be carried is listed."""
     from ..files import check_writable
+    from .file import stem_of
 
     check_writable(session)
-    stem = session.name.removesuffix(".json").removesuffix(".session")
+    stem = stem_of(session)
     if (source / "take.json").exists():
         from .gestures import read_take
 

@@ -141,6 +141,11 @@ def schema() -> dict[str, Any]:
 # --- saving --------------------------------------------------------------------------------------------------------------
 
 
+def stem_of(path: Path) -> str:
+    """A session file's name without its endings, to name what stands beside it."""
+    return path.name.removesuffix(".json").removesuffix(".session")
+
+
 def save(session: Session, path: str | os.PathLike[str], *, collect: bool = False) -> None:
     """Write a session.
 
@@ -154,7 +159,7 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
     """
     path = Path(path)
     session.order()
-    stem = path.name.removesuffix(".json").removesuffix(".session")
+    stem = stem_of(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; create it first")
     check_tags(session.metadata)

@@ -19,8 +19,7 @@ import numpy.typing as npt
 from .. import _engine
 from ..audio import Audio
 from ..effect import Effect
-from ..python_effect import PythonEffect
-from ..rack import Rack
+from ..rack import Rack, own_latency
 from ..renderer import in_step
 from ..tree import Chain as Serial
 from ..tree import Parallel
@@ -87,16 +86,6 @@ def late_at(rack: Rack, rate: float) -> dict[str, int]:
 
     walk(rack.root, 0)
     return found
-
-
-def own_latency(effect: Effect, rate: float) -> int:
-    """Frames that an effect holds back."""
-    if isinstance(effect, PythonEffect):
-        return effect.latency_frames
-    if effect.card.latency == "none":
-        return 0
-    values = effect.values()
-    return _engine.effect_latency(effect.card.id, [p.to_engine(values[n]) for n, p in effect.card.addresses.items()], rate)
 
 
 class Chain:
