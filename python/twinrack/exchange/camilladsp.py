@@ -22,8 +22,8 @@ _MOST_CHANNELS = 16
 def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int = 2) -> list[str]:
     """Write the sections `filters` and `pipeline` of a CamillaDSP configuration; its `devices` are the machine's own.
 
-    Each band is a Biquad (steep cuts are several), each gain a Gain; where balance or polarity differ between left (even) and
-    right (odd) channels, one for each side. Bypassed effects are left out.
+    Each band is a Biquad (steep cuts are several) on the channels that it acts on, each gain a Gain; where balance or polarity
+    differ between left (even) and right (odd) channels, one for each side. Bypassed effects are left out.
 
     Args:
         channels: how many audio channels the pipeline has, 1 to 16.
@@ -53,7 +53,9 @@ def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int 
         number = len(filters) + 1
         if isinstance(item, Section):
             if item.on:
-                step(everywhere, f"band_{number}", "Biquad", _biquad(item))
+                place = {"all": everywhere, "left": everywhere[:1], "right": everywhere[1:2]}[item.channel]
+                if place:
+                    step(place, f"band_{number}", "Biquad", _biquad(item))
             continue
         sides = [_gain(item, side if channels > 1 else None) for side in (0, 1)]
         if sides[0] == sides[1]:
