@@ -75,6 +75,28 @@ def test_shaping():
     assert np.linalg.norm(response(normalise=True)) == pytest.approx(1.0, rel=1e-4)
 
 
+@pytest.mark.parametrize("to_hz", [8000, 16000, 22050, 44100, 48000, 96000, 192000, 384000])
+def test_a_resampled_response_keeps_its_gain_over_frequency(to_hz):
+    """To 0.1 dB up to 0.9 of the lower Nyquist frequency, also where it begins at its first frame or is very short; causal."""
+    rng = np.random.default_rng(to_hz)
+    for from_hz in (8000, 11025, 44100, 48000, 96000, 192000, 384000):
+        lower = min(from_hz, to_hz)
+        f = np.linspace(20, 0.45 * lower, 300)
+        for first, frames in ((0, 1), (0, 2), (1, 3), (0, 40), (3, 500), (0, 3000)):
+            h = np.zeros((2, first + frames), np.float32)
+            h[:, first:] = rng.standard_normal((2, frames)) * np.exp(-np.arange(frames) / 40)
+            h[:, first] += 4.0  # far from a null, where decibels mean little
+            turned = tr.Response(h, from_hz).at(to_hz)
+            for before, after in zip(h.astype(float), turned.astype(float), strict=True):
+                want, got = (
+                    np.exp(-2j * np.pi * np.outer(f, np.arange(x.size)) / rate) @ x
+                    for x, rate in ((before, from_hz), (after, to_hz))
+                )
+                assert np.abs(20 * np.log10(np.abs(got / want))).max() < 0.1
+                late = -np.diff(np.unwrap(np.angle(got / want)))[:20].mean() / (2 * np.pi * (f[1] - f[0]))  # seconds
+                assert 0 <= late * lower + 1e-3 < 4
+
+
 def test_the_response_is_resampled():
     t = np.arange(44100) / 44100
     h = np.sin(2 * np.pi * 1000 * t) * np.exp(-t / 0.01)

@@ -11,7 +11,7 @@ import pytest
 import twinrack as tr
 from support import CARD_IDS, blocks_of, error_db, music, random_effect, random_values
 
-RATES = (8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000, 192000)
+RATES = (8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000, 192000, 384000)
 
 
 def stream(rack: tr.Rack, x: np.ndarray, rate: float, size: int) -> np.ndarray:

@@ -19,8 +19,8 @@ from support import CARD_IDS, error, error_db, make, music, random_curves, rando
 from twinrack.twins import RackTwin
 
 CASES = int(os.environ.get("TWINRACK_PARITY_CASES", "24"))
-RATES = (48000, 44100, 8000, 96000, 192000, 22050)
-CHANNELS = (1, 2, 3, 2, 16, 6)
+RATES = (48000, 44100, 8000, 96000, 192000, 22050, 384000)
+CHANNELS = (1, 2, 3, 2, 16, 6, 1)
 _table: dict[str, dict[str, float]] = defaultdict(dict)
 
 
@@ -51,7 +51,7 @@ def test_engine_equals_fast_twin(card, how):
     errors = []
     for case in range(CASES):
         rng = np.random.default_rng([case, len(how)])
-        rate, channels = RATES[case % 6], CHANNELS[case % 6]
+        rate, channels = RATES[case % 7], CHANNELS[case % 7]
         x = music(channels, int(0.3 * rate), rate, case)
         rack = tr.Rack([random_effect(tr.CARDS[card], rng, how)])
         errors.append(error(run(rack.twin(rate), x), rack(x, rate), x))
@@ -81,7 +81,7 @@ def test_parity_under_automation_at_every_tick(card):
     errors = []
     for case in range(CASES // 2):
         rng = np.random.default_rng([case, 5])
-        rate, channels = RATES[case % 6], min(CHANNELS[case % 6], 3)
+        rate, channels = RATES[case % 7], min(CHANNELS[case % 7], 3)
         frames = int(0.4 * rate)
         x = music(channels, frames, rate, case)
         rack = tr.Rack([random_effect(tr.CARDS[card], rng, "expected")])

@@ -81,11 +81,33 @@ def test_the_dry_signal_waits_for_the_wet_one():
     assert np.min(spectrum[200:20000]) > 0.95
 
 
+@pytest.mark.parametrize("oversampling", ["1", "2", "4", "8"])
+@pytest.mark.parametrize("filters", ["linear_phase", "minimum_phase"])
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_a_quiet_sound_is_flat_at_every_mix(filters, oversampling, rate):
+    """Within 0.1 dB, also beside a dry branch; what is left there is the filters' phase in the highest octave."""
+    impulse = np.zeros((1, 2 * rate), np.float32)
+    impulse[0, 1000] = 1e-3
+    f = np.fft.rfftfreq(impulse.size, 1 / rate)
+
+    def level(effect: tr.Effect | tr.Parallel) -> np.ndarray:
+        return 20 * np.log10(np.abs(np.fft.rfft(tr.Rack([effect])(impulse, rate)[0].astype(float))) / 1e-3)
+
+    for mix in (0.0, 0.2, 0.5, 0.8, 1.0):
+        heard = (f > 50) & (f < 0.4 * rate)
+        one = tr.Saturation(drive_db=0, oversampling=oversampling, filters=filters, mix=mix, auto_gain=False)
+        assert np.abs(level(one)[heard]).max() < 0.1
+    wet = tr.Saturation(drive_db=0, oversampling=oversampling, filters=filters, auto_gain=False)
+    beside = level(tr.Parallel([[tr.Gain(gain_db=-6.0206)], [tr.Gain(gain_db=-6.0206), wet]]))
+    top = 0.4 if filters == "linear_phase" else 0.2
+    assert np.abs(beside[(f > 60) & (f < top * rate)]).max() < 0.3
+
+
 def test_latency_is_compensated_and_reported():
     rack = tr.Rack([tr.Saturation(oversampling="4")])
     rack.prepare(RATE, 1)
     assert rack.latency_frames == 47
     rack["saturation"].filters = "minimum_phase"
-    assert rack.latency_frames == 0
+    assert rack.latency_frames == 4  # of low frequencies
     rack["saturation"].oversampling = "1"
     assert rack.latency_frames == 0

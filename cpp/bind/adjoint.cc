@@ -3,6 +3,9 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <initializer_list>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -26,6 +29,8 @@ using adjoint::Shape;
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
 
+constexpr py::ssize_t most_numbers = std::numeric_limits<std::int32_t>::max();
+
 void require(bool condition, const char* what) {
   if (!condition) throw py::value_error(what);
 }
@@ -35,6 +40,9 @@ template <class T>
 Shape shape_of(const Array<T>& x, const Array<T>& coefficients, int threads) {
   require(x.ndim() == 3, "x must be (batch, channels, frames)");
   require(coefficients.ndim() >= 2, "coefficients must be (rows, ticks, ...)");
+  require(x.shape(0) > 0 && x.shape(1) > 0 && x.shape(2) > 0, "x must not be empty");
+  require(x.size() <= most_numbers && x.shape(2) <= most_numbers / 64, "x is too large for one sweep");
+  require(threads >= 0 && threads <= 4096, "0 to 4096 threads");
   Shape s{};
   s.channels = static_cast<int>(x.shape(1));
   s.streams = static_cast<int>(x.shape(0) * x.shape(1));
@@ -46,6 +54,17 @@ Shape shape_of(const Array<T>& x, const Array<T>& coefficients, int threads) {
   require(s.ticks == 1 || s.ticks == adjoint::tick_count(s.frames),
           "coefficients must have one tick, or one for every 32 frames");
   return s;
+}
+
+// The memory behind a tensor is walked by the sizes of others: each must have the shape that they say.
+template <class T>
+void expect(const Array<T>& a, std::initializer_list<py::ssize_t> shape, const char* what) {
+  require(a.ndim() == static_cast<py::ssize_t>(shape.size()) && std::equal(shape.begin(), shape.end(), a.shape()),
+          what);
+}
+template <class T>
+void expect_like(const Array<T>& a, const Array<T>& x, const char* what) {
+  require(a.ndim() == x.ndim() && std::equal(x.shape(), x.shape() + x.ndim(), a.shape()), what);
 }
 
 template <class T>
@@ -68,10 +87,18 @@ Array<T> gradient_of(const Array<T>& coefficients, py::ssize_t leading) {
   return zeros<T>(std::move(shape));
 }
 
+// How many filters: coefficients are (rows, ticks, filters, 5).
+template <class T>
+int sections_of(const Array<T>& c) {
+  require(c.ndim() == 4 && c.shape(2) >= 1 && c.shape(2) <= 4096 && c.shape(3) == 5,
+          "coefficients must be (rows, ticks, filters, 5), with 1 to 4096 filters");
+  return static_cast<int>(c.shape(2));
+}
+
 template <class T>
 py::tuple svf_forward(const Array<T>& x, const Array<T>& c, int threads) {
   const Shape s = shape_of(x, c, threads);
-  const int sections = static_cast<int>(c.shape(2));
+  const int sections = sections_of(c);
   Array<T> y = like(x), states({adjoint::svf_state_size(s, sections)});
   const T *xp = x.data(), *cp = c.data();
   T *yp = y.mutable_data(), *sp = states.mutable_data();
@@ -86,7 +113,9 @@ template <class T>
 py::tuple svf_backward(const Array<T>& x, const Array<T>& c, const Array<T>& states, const Array<T>& y_grad,
                        int threads) {
   const Shape s = shape_of(x, c, threads);
-  const int sections = static_cast<int>(c.shape(2));
+  const int sections = sections_of(c);
+  expect(states, {adjoint::svf_state_size(s, sections)}, "states are not those of this series");
+  expect_like(y_grad, x, "the gradient of y has its shape");
   Array<T> x_grad = like(x), c_grad = gradient_of(c, s.streams);
   const T *xp = x.data(), *cp = c.data(), *sp = states.data(), *gp = y_grad.data();
   T *xg = x_grad.mutable_data(), *cg = c_grad.mutable_data();
@@ -100,6 +129,7 @@ py::tuple svf_backward(const Array<T>& x, const Array<T>& c, const Array<T>& sta
 template <class T>
 py::tuple follower_forward(const Array<T>& x, const Array<T>& c, bool decoupled, int threads) {
   const Shape s = shape_of(x, c, threads);
+  require(c.ndim() == 3 && c.shape(2) == 2, "coefficients must be (rows, ticks, 2): rise and fall");
   Array<T> y = like(x), states({adjoint::svf_state_size(s, 1)});
   const T *xp = x.data(), *cp = c.data();
   T *yp = y.mutable_data(), *sp = states.mutable_data();
@@ -114,6 +144,9 @@ template <class T>
 py::tuple follower_backward(const Array<T>& x, const Array<T>& c, const Array<T>& states, const Array<T>& y_grad,
                             bool decoupled, int threads) {
   const Shape s = shape_of(x, c, threads);
+  require(c.ndim() == 3 && c.shape(2) == 2, "coefficients must be (rows, ticks, 2): rise and fall");
+  expect(states, {adjoint::svf_state_size(s, 1)}, "states are not those of this follower");
+  expect_like(y_grad, x, "the gradient of y has its shape");
   Array<T> x_grad = like(x), c_grad = gradient_of(c, s.streams);
   const T *xp = x.data(), *cp = c.data(), *sp = states.data(), *gp = y_grad.data();
   T *xg = x_grad.mutable_data(), *cg = c_grad.mutable_data();
@@ -125,9 +158,17 @@ py::tuple follower_backward(const Array<T>& x, const Array<T>& c, const Array<T>
 }
 
 template <class T>
+void expect_delays(const Array<T>& c, const std::vector<int>& delay, const Shape& s) {
+  require(c.ndim() == 2, "coefficients must be (rows, ticks)");
+  require(delay.size() == static_cast<std::size_t>(s.channels), "one delay for each channel");
+  require(std::all_of(delay.begin(), delay.end(), [](int d) { return d >= 1 && d <= 1 << 26; }),
+          "delays are 1 to 2^26 frames");
+}
+
+template <class T>
 py::tuple allpass_forward(const Array<T>& x, const Array<T>& c, const std::vector<int>& delay, int threads) {
   const Shape s = shape_of(x, c, threads);
-  require(static_cast<int>(delay.size()) == s.channels, "one delay for each channel");
+  expect_delays(c, delay, s);
   Array<T> y = like(x), v = like(x);
   const T *xp = x.data(), *cp = c.data();
   T *yp = y.mutable_data(), *vp = v.mutable_data();
@@ -142,6 +183,9 @@ template <class T>
 py::tuple allpass_backward(const Array<T>& x, const Array<T>& c, const Array<T>& v, const Array<T>& y_grad,
                            const std::vector<int>& delay, int threads) {
   const Shape s = shape_of(x, c, threads);
+  expect_delays(c, delay, s);
+  expect_like(v, x, "v has the shape of x");
+  expect_like(y_grad, x, "the gradient of y has the shape of x");
   Array<T> x_grad = like(x), c_grad = gradient_of(c, s.streams);
   const T *xp = x.data(), *cp = c.data(), *vp = v.data(), *gp = y_grad.data();
   T *xg = x_grad.mutable_data(), *cg = c_grad.mutable_data();
@@ -155,6 +199,12 @@ py::tuple allpass_backward(const Array<T>& x, const Array<T>& c, const Array<T>&
 template <class T>
 FdnShape fdn_shape(const Array<T>& x, const Array<T>& shelf, const Array<T>& turns, const std::vector<int>& lines,
                    int threads) {
+  require(shelf.ndim() == 5 && shelf.shape(2) == 2 && shelf.shape(3) == 5 && shelf.shape(4) == fdn_lines,
+          "shelf must be (rows, ticks, 2, 5, 16)");
+  require(turns.ndim() == 4 && turns.shape(2) == 2 && turns.shape(3) == fdn_lines / 2,
+          "turns must be (rows, knots, 2, 8)");
+  require(std::all_of(lines.begin(), lines.end(), [](int n) { return n >= 2 && n <= 1 << 26; }),
+          "line lengths are 2 to 2^26 frames");
   const FdnShape s{shape_of(x, shelf, threads), static_cast<int>(turns.shape(0)), static_cast<int>(turns.shape(1)),
                    lines.data()};
   require(lines.size() == fdn_lines, "16 line lengths");
@@ -186,6 +236,9 @@ py::tuple fdn_backward(const Array<T>&, const Array<T>& shelf, const Array<T>& t
                        const Array<T>& states, const Array<T>& y_grad, const std::vector<int>& lines, int threads) {
   const FdnShape s = fdn_shape(y_grad, shelf, turns, lines, threads);
   const py::ssize_t batch = y_grad.shape(0);
+  const py::ssize_t frames = y_grad.shape(2), ticks = adjoint::tick_count(s.base.frames);
+  expect(w, {batch, frames, py::ssize_t{fdn_lines}}, "w must be (batch, frames, 16)");
+  expect(states, {batch, ticks, py::ssize_t{4 * fdn_lines}}, "states must be (batch, ticks, 64)");
   Array<T> x_grad = like(y_grad), shelf_grad = gradient_of(shelf, batch), turn_grad = gradient_of(turns, batch);
   const T *fp = shelf.data(), *tp = turns.data(), *wp = w.data(), *sp = states.data(), *gp = y_grad.data();
   T *xg = x_grad.mutable_data(), *fg = shelf_grad.mutable_data(), *tg = turn_grad.mutable_data();
@@ -199,6 +252,8 @@ py::tuple fdn_backward(const Array<T>&, const Array<T>& shelf, const Array<T>& t
 template <class T>
 Array<T> fir(const Array<T>& x, const std::vector<double>& taps, bool backwards, int threads) {
   require(x.ndim() == 3 && !taps.empty(), "x must be (batch, channels, frames), with at least one coefficient");
+  require(x.size() <= most_numbers && taps.size() <= 1 << 26, "x or the filter is too large for one sweep");
+  require(threads >= 0 && threads <= 4096, "0 to 4096 threads");
   Shape s{};
   s.streams = static_cast<int>(x.shape(0) * x.shape(1));
   s.frames = static_cast<int>(x.shape(2));
@@ -245,6 +300,8 @@ py::tuple compressor_backward(const Array<T>& level, const Array<T>& settings, c
                               const Array<T>& gain_grad, const std::vector<bool>& choices, int threads) {
   const Shape s = compressor_shape(level, settings, threads);
   const CompressorChoices which = compressor_choices(choices);
+  expect(states, {adjoint::compressor_state_size(s)}, "states are not those of this compressor");
+  expect_like(gain_grad, level, "the gradient of the gain has the shape of the level");
   Array<T> level_grad = like(level), setting_grad = gradient_of(settings, s.streams);
   const T *xp = level.data(), *cp = settings.data(), *sp = states.data(), *gp = gain_grad.data();
   T *xg = level_grad.mutable_data(), *cg = setting_grad.mutable_data();
@@ -256,15 +313,22 @@ py::tuple compressor_backward(const Array<T>& level, const Array<T>& settings, c
 }
 
 FeedbackChoices choices_of(const std::vector<int>& c) {
-  require(c.size() == 5, "five choices: low cut, rms, on level, decoupled, channel mode");
+  require(c.size() == 5 && c[4] >= 0 && c[4] <= 3,
+          "five choices: low cut, rms, on level, decoupled, channel mode 0 to 3");
   return {c[0] != 0, c[1] != 0, c[2] != 0, c[3] != 0, c[4]};
+}
+
+template <class T>
+void expect_feedback(const Array<T>& c, const Shape& s) {
+  require(s.channels <= max_channels, "at most 16 channels");
+  require(c.ndim() == 3 && c.shape(2) == 10, "settings must be (rows, ticks, 10)");
 }
 
 template <class T>
 py::tuple feedback_forward(const Array<T>& x, const Array<T>& c, const std::vector<int>& choices, int threads) {
   const Shape s = shape_of(x, c, threads);
   const FeedbackChoices f = choices_of(choices);
-  require(s.channels <= max_channels, "at most 16 channels");
+  expect_feedback(c, s);
   Array<T> y = like(x), states({x.shape(0), py::ssize_t{adjoint::tick_count(s.frames)}, x.shape(1), py::ssize_t{7}});
   const T *xp = x.data(), *cp = c.data();
   T *yp = y.mutable_data(), *sp = states.mutable_data();
@@ -280,6 +344,10 @@ py::tuple feedback_backward(const Array<T>& x, const Array<T>& c, const Array<T>
                             const std::vector<int>& choices, int threads) {
   const Shape s = shape_of(x, c, threads);
   const FeedbackChoices f = choices_of(choices);
+  expect_feedback(c, s);
+  expect(states, {x.shape(0), py::ssize_t{adjoint::tick_count(s.frames)}, x.shape(1), py::ssize_t{7}},
+         "states must be (batch, ticks, channels, 7)");
+  expect_like(y_grad, x, "the gradient of y has the shape of x");
   Array<T> x_grad = like(x), c_grad = gradient_of(c, x.shape(0));
   const T *xp = x.data(), *cp = c.data(), *sp = states.data(), *gp = y_grad.data();
   T *xg = x_grad.mutable_data(), *cg = c_grad.mutable_data();
@@ -342,6 +410,9 @@ adjoint::RecurrentLayer<T> layer_of(const Array<T>& x, const Array<T>& weight, c
                                     const Array<T>& inner_bias, const Array<T>& hidden, const Array<T>& cell, bool gru,
                                     int threads) {
   require(x.ndim() == 3 && weight.ndim() == 2, "x must be (batch, frames, inputs), weight (rows, inputs + hidden)");
+  require(x.size() > 0 && x.size() <= most_numbers && hidden.size() >= 1 && hidden.size() <= 4096,
+          "x must not be empty, and the state has 1 to 4096 numbers");
+  require(threads >= 0 && threads <= 4096, "0 to 4096 threads");
   const py::ssize_t h = hidden.size(), rows = (gru ? 3 : 4) * h;
   require(weight.shape(0) == rows && weight.shape(1) == x.shape(2) + h && bias.size() == rows,
           "the weights of a recurrent layer do not fit its state");
@@ -378,6 +449,9 @@ py::tuple recurrent_backward(const Array<T>& x, const Array<T>& weight, const Ar
                              const Array<T>& inner_bias, const Array<T>& hidden, const Array<T>& cell, bool gru,
                              const Array<T>& states, const Array<T>& y_grad, int threads) {
   const auto layer = layer_of(x, weight, bias, inner_bias, hidden, cell, gru, threads);
+  expect(states, {static_cast<py::ssize_t>(adjoint::recurrent_state_size(layer.streams, layer.frames, layer.hidden))},
+         "states are not those of this layer");
+  expect(y_grad, {x.shape(0), x.shape(1), hidden.size()}, "the gradient of y must be (batch, frames, hidden)");
   Array<T> x_grad = like(x);
   Array<T> sums = zeros<T>({static_cast<py::ssize_t>(adjoint::recurrent_sums(layer.inputs, layer.hidden, gru))});
   T *to = x_grad.mutable_data(), *all = sums.mutable_data();

@@ -14,11 +14,16 @@ namespace twinrack {
 
 using Array = pybind11::array_t<float, pybind11::array::c_style>;
 
+// Refuse what memory is measured by.
+void check_format(double sample_rate, int channels);
+void check_first_frame(std::int64_t first_frame);
+int checked_frames(pybind11::ssize_t frames);
+
 // One call to `process` at a time, and the GIL is free meanwhile.
 class Engine {
  public:
   Engine(const Node& root, double sample_rate, int channels, std::int64_t first_frame)
-      : rack_(std::make_shared<Rack>(root, Format{sample_rate, channels}, first_frame)) {}
+      : rack_(make(root, sample_rate, channels, first_frame)) {}
 
   Array process(const Array& x, const std::vector<Array>& keys);
   void automate(std::vector<int> parameters, const Array& curves, std::int64_t first_tick);
@@ -31,6 +36,11 @@ class Engine {
 
  private:
   void expect_alone() const;
+  static std::shared_ptr<Rack> make(const Node& root, double sample_rate, int channels, std::int64_t first_frame) {
+    check_format(sample_rate, channels);
+    check_first_frame(first_frame);
+    return std::make_shared<Rack>(root, Format{sample_rate, channels}, first_frame);
+  }
 
   std::shared_ptr<Rack> rack_;
   std::mutex mutex_;

@@ -1,6 +1,8 @@
 // Live: the mixer, the callbacks whose addresses audio servers are given, and the bridge between two clocks.
 #include <pybind11/stl.h>
 
+#include <cmath>
+
 #include "bind/engine.h"
 #include "live/callback.h"
 
@@ -16,8 +18,10 @@ using live::PortAudioCallback;
 
 std::shared_ptr<Mixer> make_mixer(const std::vector<py::tuple>& lines, int inputs, int outputs, double sample_rate,
                                   std::int64_t first_frame) {
+  check_first_frame(first_frame);
   std::vector<live::Line> made;
   for (const py::tuple& line : lines) {
+    if (line.size() != 4) throw py::value_error("a line is (engine, from, keys, to)");
     made.push_back({line[0].cast<Engine&>().shared(), line[1].cast<std::vector<int>>(),
                     line[2].cast<std::vector<std::vector<int>>>(), line[3].cast<std::vector<int>>()});
   }
@@ -28,10 +32,11 @@ std::shared_ptr<Mixer> make_mixer(const std::vector<py::tuple>& lines, int input
 Array process(Mixer& mixer, const Array& x) {
   if (x.ndim() != 2 || x.shape(0) != mixer.inputs())
     throw py::value_error("the block must be (inputs, frames) float32");
-  const auto frames = static_cast<int>(x.shape(1));
+  const int frames = checked_frames(x.shape(1));
   Array y({static_cast<py::ssize_t>(mixer.outputs()), x.shape(1)});
   std::vector<const float*> in;
   std::vector<float*> out;
+  if (frames == 0) return y;
   for (int c = 0; c < mixer.inputs(); ++c) in.push_back(x.data(c, 0));
   for (int c = 0; c < mixer.outputs(); ++c) out.push_back(y.mutable_data(c, 0));
   const py::gil_scoped_release release;
@@ -109,6 +114,7 @@ void bind_mixer(py::module_& m) {
           "read_record",
           [](Mixer& mixer, int frames) {
             const int width = mixer.inputs() + mixer.outputs();
+            checked_frames(frames);
             Array x({frames, width});
             const int found = mixer.read_record(x.mutable_data(), frames);
             x.resize({found, width});
@@ -124,8 +130,11 @@ void bind_live(py::module_& m) {
   bind_mixer(m);
   py::class_<Bridge, std::shared_ptr<Bridge>>(m, "Bridge")
       .def(py::init([](int channels, double input_rate, double output_rate, int delay) {
-             if (channels < 1 || channels > 64 || delay < 1 || input_rate / output_rate > 4.0) {
-               throw py::value_error("a bridge has 1 to 64 channels, a delay, and at most 4 frames in for one out");
+             check_format(input_rate, 1);
+             check_format(output_rate, 1);
+             if (channels < 1 || channels > 64 || delay < 1 || delay > (1 << 20) || input_rate / output_rate > 4.0) {
+               throw py::value_error(
+                   "a bridge has 1 to 64 channels, a delay of 1 to 2^20 frames, and at most 4 frames in for one out");
              }
              return std::make_shared<Bridge>(channels, input_rate, output_rate, delay);
            }),
@@ -134,13 +143,16 @@ void bind_live(py::module_& m) {
           "write",
           [](Bridge& b, const Array& x, double time) {
             if (x.ndim() != 2 || x.shape(1) != b.channels()) throw py::value_error("(frames, channels) float32");
-            b.write(x.data(), static_cast<int>(x.shape(0)), time);
+            if (!std::isfinite(time)) throw py::value_error("time is NaN or infinity");
+            b.write(x.data(), checked_frames(x.shape(0)), time);
           },
           py::arg("x").noconvert(), py::arg("time"))
       .def(
           "read",
           [](Bridge& b, int frames, double time) {
-            Array y({b.channels(), frames});
+            if (!std::isfinite(time)) throw py::value_error("time is NaN or infinity");
+            Array y({b.channels(), checked_frames(frames)});
+            if (frames == 0) return y;
             std::vector<float*> at;
             for (int c = 0; c < b.channels(); ++c) at.push_back(y.mutable_data(c, 0));
             b.read(at.data(), frames, time);
@@ -154,13 +166,27 @@ void bind_live(py::module_& m) {
       .def_property_readonly("drift_ppm", &Bridge::drift_ppm)
       .def_property_readonly("waiting", &Bridge::waiting);
   py::class_<PortAudioCallback>(m, "PortAudioCallback")
-      .def(py::init<std::shared_ptr<Mixer>, std::shared_ptr<Bridge>>(), py::arg("mixer"), py::arg("bridge") = nullptr)
+      .def(py::init([](std::shared_ptr<Mixer> mixer, std::shared_ptr<Bridge> bridge) {
+             if (mixer == nullptr) throw py::value_error("a callback needs a mixer");
+             if (bridge != nullptr && bridge->channels() != mixer->inputs()) {
+               throw py::value_error("a bridge has as many channels as the mixer has inputs");
+             }
+             return std::make_unique<PortAudioCallback>(std::move(mixer), std::move(bridge));
+           }),
+           py::arg("mixer"), py::arg("bridge") = nullptr)
       .def_static("entry", [] { return address(&PortAudioCallback::entry); })
       .def_static("bridge_entry", [] { return address(&PortAudioCallback::bridge_entry); })
       .def_property_readonly("user", [](PortAudioCallback& c) { return reinterpret_cast<std::uintptr_t>(&c); })
       .def_property_readonly("load", &load_of<PortAudioCallback>);
   py::class_<JackCallback>(m, "JackCallback")
-      .def(py::init<std::shared_ptr<Mixer>, std::uintptr_t, std::vector<std::uintptr_t>, std::vector<std::uintptr_t>>(),
+      .def(py::init([](std::shared_ptr<Mixer> mixer, std::uintptr_t get_buffer, std::vector<std::uintptr_t> in,
+                       std::vector<std::uintptr_t> out) {
+             if (mixer == nullptr || in.size() != static_cast<std::size_t>(mixer->inputs()) ||
+                 out.size() != static_cast<std::size_t>(mixer->outputs())) {
+               throw py::value_error("a callback needs a mixer, and a port for each of its inputs and outputs");
+             }
+             return std::make_unique<JackCallback>(std::move(mixer), get_buffer, std::move(in), std::move(out));
+           }),
            py::arg("mixer"), py::arg("get_buffer"), py::arg("input_ports"), py::arg("output_ports"))
       .def_static("entry", [] { return address(&JackCallback::entry); })
       .def_static("xrun_entry", [] { return address(&JackCallback::xrun); })

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "bind/adjoint.h"
@@ -18,7 +19,10 @@
 namespace py = pybind11;
 
 namespace twinrack {
-namespace {}  // namespace
+namespace {
+constexpr std::int64_t last_frame = std::int64_t{1} << 62;
+constexpr py::ssize_t most_frames = py::ssize_t{1} << 30;
+}  // namespace
 
 Array Engine::process(const Array& x, const std::vector<Array>& keys) {
   const int channels = rack_->format().channels;
@@ -26,7 +30,7 @@ Array Engine::process(const Array& x, const std::vector<Array>& keys) {
     throw py::value_error("the block must be (" + std::to_string(channels) + ", frames) float32");
   }
   if (keys.size() >= max_channels) throw py::value_error("too many sidechain inputs");
-  const auto frames = static_cast<int>(x.shape(1));
+  const int frames = checked_frames(x.shape(1));
   Array y({x.shape(0), x.shape(1)});
   float* channel[max_channels];
   const float* key_channel[max_channels][max_channels];
@@ -56,6 +60,10 @@ void Engine::automate(std::vector<int> parameters, const Array& curves, std::int
   if (curves.ndim() != 2 || curves.shape(0) != static_cast<py::ssize_t>(parameters.size())) {
     throw py::value_error("curves are (parameters, ticks) float32");
   }
+  for (const int parameter : parameters) {
+    if (parameter < 0 || parameter >= rack_->parameter_count()) throw py::index_error("no parameter has this number");
+  }
+  if (first_tick < 0 || first_tick > last_frame) throw py::value_error("first_tick must be 0 or more");
   Automation automation;
   automation.first_tick = first_tick;
   automation.parameter = std::move(parameters);
@@ -99,6 +107,7 @@ void Engine::expect_alone() const {
 namespace {
 
 py::dict layout(double sample_rate) {
+  check_format(sample_rate, 1);
   const FdnLayout l = fdn_layout(sample_rate);
   py::dict d;
   d["line_frames"] = l.line_frames;
@@ -112,7 +121,7 @@ py::dict layout(double sample_rate) {
 
 // The filters of the oversampling, by stage.
 py::dict halfbands() {
-  py::list taps, m, wait, allpasses, latency;
+  py::list taps, m, wait, allpasses, latency, allpass_latency;
   for (int stage = 0; stage < halfband_stages; ++stage) {
     const auto which = static_cast<std::size_t>(stage);
     taps.append(halfband_taps(stage));
@@ -121,13 +130,17 @@ py::dict halfbands() {
     const auto& all = halfband_allpasses[which];
     allpasses.append(std::vector<double>(all.coefficient.begin(), all.coefficient.begin() + all.count));
   }
-  for (int stages = 0; stages <= halfband_stages; ++stages) latency.append(oversampling_delay(stages));
+  for (int stages = 0; stages <= halfband_stages; ++stages) {
+    latency.append(oversampling_delay(stages));
+    allpass_latency.append(allpass_oversampling_delay(stages));
+  }
   py::dict d;
   d["taps"] = taps;
   d["m"] = m;
   d["wait"] = wait;
   d["allpasses"] = allpasses;
   d["latency"] = latency;
+  d["allpass_latency"] = allpass_latency;
   return d;
 }
 
@@ -137,6 +150,10 @@ int effect_latency(const std::string& id, const std::vector<float>& values, doub
   if (type == nullptr || values.size() != static_cast<std::size_t>(type->parameter_count)) {
     throw py::value_error("no such effect, or a wrong number of values");
   }
+  check_format(sample_rate, 1);
+  for (const float value : values) {
+    if (!std::isfinite(value)) throw py::value_error("a value is NaN or infinity");
+  }
   EffectInstance effect(*type);
   effect.prepare({sample_rate, 1});
   effect.tune(values.data());
@@ -144,6 +161,23 @@ int effect_latency(const std::string& id, const std::vector<float>& values, doub
 }
 
 }  // namespace
+
+void check_format(double sample_rate, int channels) {
+  if (!(sample_rate >= min_sample_rate && sample_rate <= max_sample_rate) || channels < 1 || channels > max_channels) {
+    throw py::value_error("8 to 384 kHz and 1 to 16 channels are possible");
+  }
+}
+
+void check_first_frame(std::int64_t first_frame) {
+  if (first_frame >= 0 && first_frame <= last_frame && first_frame % tick_frames == 0) return;
+  throw py::value_error("first_frame = " + std::to_string(first_frame) +
+                        " must be a multiple of 32 from 0 to 2^62, for values move on that grid");
+}
+
+int checked_frames(py::ssize_t frames) {
+  if (frames < 0 || frames > most_frames) throw py::value_error("at most 2^30 frames at once; give shorter blocks");
+  return static_cast<int>(frames);
+}
 
 std::vector<std::vector<float>> rows_of(const Array& array) {
   if (array.ndim() != 2) throw py::value_error("an array must be (rows, numbers) float32");
@@ -222,20 +256,20 @@ Array unpack(const py::buffer& from, int bytes, int channels, int frames) {
 void bind_loudness(py::module_& m) {
   py::class_<LoudnessMeter>(m, "LoudnessMeter")
       .def(py::init([](double sample_rate, int channels) {
-             if (!(sample_rate >= 8000.0 && sample_rate <= 192000.0) || channels < 1 || channels > max_channels) {
-               throw py::value_error("8 to 192 kHz, 1 to 16 channels");
-             }
+             check_format(sample_rate, channels);
              return std::make_unique<LoudnessMeter>(sample_rate, channels);
            }),
            py::arg("sample_rate"), py::arg("channels"))
       .def(
           "process",
           [](LoudnessMeter& meter, const Array& x, int channels) {
-            if (x.ndim() != 2 || x.shape(0) != channels) throw py::value_error("a block must be (channels, frames)");
+            if (channels != meter.channels() || x.ndim() != 2 || x.shape(0) != channels) {
+              throw py::value_error("a block must be (channels, frames)");
+            }
             if (x.shape(1) == 0) return;
             const float* rows[max_channels];
             for (int c = 0; c < channels; ++c) rows[c] = x.data(c, 0);
-            const auto frames = static_cast<int>(x.shape(1));
+            const int frames = checked_frames(x.shape(1));
             const py::gil_scoped_release release;
             meter.process(rows, frames);
           },
@@ -322,7 +356,11 @@ void bind_engine(py::module_& m) {
       .def_property_readonly("swap_frames", [](Engine& e) { return e.rack().swap_frames(); })
       .def("meters", [](Engine& e) { return e.rack().meters(); })
       .def("automate", &Engine::automate, py::arg("parameters"), py::arg("curves"), py::arg("first_tick") = 0)
-      .def("enable_trace", [](Engine& e, std::int64_t ticks) { e.rack().enable_trace(ticks); })
+      .def("enable_trace",
+           [](Engine& e, std::int64_t ticks) {
+             if (ticks < 0 || ticks > most_frames) throw py::value_error("0 to 2^30 ticks can be traced");
+             e.rack().enable_trace(ticks);
+           })
       .def("trace", &Engine::trace)
       .def("save_state", &Engine::save_state)
       .def("load_state", &Engine::load_state, py::arg("state"))

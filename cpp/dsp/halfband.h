@@ -79,4 +79,17 @@ inline constexpr std::array<HalfbandAllpasses, halfband_stages> halfband_allpass
     {2, {0.11030121005434075, 0.5367721239306243}},
 }};
 
+// Frames by which oversampling by 2^stages with all-passes delays low frequencies, to the nearest whole one.
+inline int allpass_oversampling_delay(int stages) noexcept {
+  double frames = 0.0;
+  for (int stage = 0; stage < stages; ++stage) {
+    const HalfbandAllpasses& all = halfband_allpasses[static_cast<std::size_t>(stage)];
+    for (int i = 0; i < all.count; ++i) {
+      const double c = all.coefficient[static_cast<std::size_t>(i)];
+      frames += (1.0 - c) / (1.0 + c) / (1 << stage);
+    }
+  }
+  return static_cast<int>(std::lround(frames));
+}
+
 }  // namespace twinrack

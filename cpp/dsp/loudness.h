@@ -46,6 +46,7 @@ class LoudnessMeter {
 
   // Of every tenth of a second that is full: the mean power of all channels, weighted.
   const std::vector<double>& powers() const noexcept { return powers_; }
+  int channels() const noexcept { return static_cast<int>(channels_.size()); }
   float peak() const noexcept { return largest(&Channel::peak); }
   // Over what lies between samples too; the last few frames are still to come.
   float true_peak() const noexcept { return std::max(largest(&Channel::true_peak), peak()); }

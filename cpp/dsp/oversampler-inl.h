@@ -67,7 +67,9 @@ class Oversampler {
     }
   }
 
-  int latency() const noexcept TR_RT { return minimum_ ? 0 : delay_[static_cast<std::size_t>(stages_)]; }
+  bool minimum_phase() const noexcept TR_RT { return minimum_; }
+  // Exact with linear phase; with minimum phase that of low frequencies, within half a frame.
+  int latency() const noexcept TR_RT { return (minimum_ ? allpass_delay_ : delay_)[static_cast<std::size_t>(stages_)]; }
 
   // True when silence comes out; asked after silence went in for at least 64 frames.
   bool settle() noexcept TR_RT {
@@ -250,6 +252,8 @@ class Oversampler {
   std::array<std::vector<float>, halfband_stages> taps_;
   std::array<int, halfband_stages + 1> delay_{oversampling_delay(0), oversampling_delay(1), oversampling_delay(2),
                                               oversampling_delay(3)};
+  std::array<int, halfband_stages + 1> allpass_delay_{allpass_oversampling_delay(0), allpass_oversampling_delay(1),
+                                                      allpass_oversampling_delay(2), allpass_oversampling_delay(3)};
   std::vector<Channel> channels_;
   int stages_ = 0;
   bool minimum_ = false;

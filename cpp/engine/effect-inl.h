@@ -8,6 +8,7 @@
 
 #include <hwy/highway.h>
 
+#include <span>
 #include <type_traits>
 
 #include "engine/effect.h"
@@ -43,9 +44,9 @@ struct EffectWrapper {
     if constexpr (requires(const E& e) { e.settling(); }) return of(self).settling();
     return false;
   }
-  static const float* decide(void* self) noexcept TR_RT {
+  static std::span<const float> decide(void* self) noexcept TR_RT {
     if constexpr (requires(E& e) { e.decide(); }) return of(self).decide();
-    return nullptr;
+    return {};
   }
   static void rest(void* self, int frames) noexcept TR_RT {
     if constexpr (requires(E& e) { e.rest(0); }) of(self).rest(frames);

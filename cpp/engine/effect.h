@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "rt/block.h"
 #include "rt/card.h"
@@ -34,7 +35,7 @@ struct EffectType {
   bool (*settling)(const void*) noexcept TR_RT;
   // What an effect that drives others says for the tick that begins, a number for each value; null where it drives
   // none.
-  const float* (*decide)(void*) noexcept TR_RT;
+  std::span<const float> (*decide)(void*) noexcept TR_RT;
   void (*state)(void*, StateWalk&);  // null for an effect that does not say what it remembers
 };
 
@@ -72,7 +73,7 @@ class EffectInstance {
     if (type_->rest != nullptr) type_->rest(self_, frames);
   }
   bool settling() const noexcept TR_RT { return type_->settling != nullptr && type_->settling(self_); }
-  const float* decide() noexcept TR_RT { return type_->decide(self_); }
+  std::span<const float> decide() noexcept TR_RT { return type_->decide(self_); }
   void state(StateWalk& walk) { type_->state(self_, walk); }
   float gain_reduction_db() const noexcept TR_RT {
     return type_->gain_reduction_db == nullptr ? 0.0f : type_->gain_reduction_db(self_);

@@ -47,7 +47,7 @@ Program::Program(const Node& root, const Format& format) : format_(format) {
 }
 
 void Program::resolve_drives() {
-  decided_.assign(slots_.size(), nullptr);
+  decided_.assign(slots_.size(), {});
   in_effect_.resize(glides_.size());
   for (std::size_t i = 0; i < glides_.size(); ++i) in_effect_[i] = glides_[i].value();
   for (std::size_t by = 0; by < slots_.size(); ++by) {
@@ -74,7 +74,8 @@ void Program::drive() noexcept TR_RT {
     Slot& slot = slots_[d.slot];
     const Slot& by = slots_[d.by];
     const double there = static_cast<double>(by.presence) / fade_ticks;
-    const double asked = static_cast<double>(decided_[d.by][d.output]);
+    const std::span<const float> decided = decided_[d.by];  // fewer than it drives, where its network is missing
+    const double asked = d.output < decided.size() ? static_cast<double>(decided[d.output]) : 0.0;
     const double said = std::isfinite(asked) ? there * std::clamp(asked, -furthest, furthest) : 0.0;
     const float own = glides_[d.parameter].value();
     const float value = said == 0.0 ? own : drive_value(slot.effect.type().parameters[d.place], own, said);
@@ -99,6 +100,12 @@ int Program::compile_effect(const Node& node, std::size_t buffer, int before) {
   if (node.values.size() != static_cast<std::size_t>(type->parameter_count)) {
     throw std::invalid_argument(node.effect + " has " + std::to_string(type->parameter_count) + " parameters, got " +
                                 std::to_string(node.values.size()));
+  }
+  for (const float value : node.values) {
+    if (!std::isfinite(value)) throw std::invalid_argument("a value of " + node.effect + " is NaN or infinity");
+  }
+  for (const auto& row : node.resource) {
+    if (row.size() != node.resource.front().size()) throw std::invalid_argument("rows of a resource are equally long");
   }
   const int presence = node.bypass ? 0 : fade_ticks;
   if (outside && node.outside->channels() != format_.channels) {
@@ -148,6 +155,7 @@ int Program::compile_effect(const Node& node, std::size_t buffer, int before) {
 
 int Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t free, int before) {
   const std::size_t branches = node.children.size();
+  if (branches == 0) throw std::invalid_argument("a parallel has at least one branch");
   if (branches == 0) throw std::invalid_argument("a Parallel needs at least one branch");
   while (buffers_.size() < free + branches - 1) {
     buffers_.emplace_back(static_cast<std::size_t>(format_.channels), std::vector<float>(max_segment));

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -172,7 +173,7 @@ class Program {
   std::vector<Glide> glides_;
   std::vector<float> in_effect_;  // of all parameters, in this tick
   std::vector<Driven> driven_;
-  std::vector<const float*> decided_;  // by slot
+  std::vector<std::span<const float>> decided_;  // by slot
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
   std::vector<Known> levels_;  // of the buffers

@@ -9,15 +9,20 @@
 namespace twinrack {
 
 namespace {
-int key_count(const Node& node) {
+constexpr int most_depth = 1000;
+
+// How many sidechains there are; also refuses trees that are too deep to walk.
+int count_keys(const Node& node, int depth = 0) {
+  if (node.key < -1 || node.key >= max_channels) throw std::invalid_argument("a sidechain is numbered 0 to 15");
+  if (depth > most_depth) throw std::invalid_argument("chains and parallels are nested more than 1000 deep");
   int count = node.key + 1;
-  for (const Node& child : node.children) count = std::max(count, key_count(child));
+  for (const Node& child : node.children) count = std::max(count, count_keys(child, depth + 1));
   return count;
 }
 }  // namespace
 
 Rack::Rack(const Node& root, const Format& format, std::int64_t first_frame) : format_(format), frame_(first_frame) {
-  keys_.resize(static_cast<std::size_t>(key_count(root)));
+  keys_.resize(static_cast<std::size_t>(count_keys(root)));
   key_blocks_.assign(keys_.size(), SideBlock{nullptr, 0});
   newest_ = program_ = new Program(root, format);
   old_.assign(static_cast<std::size_t>(format.channels), std::vector<float>(max_segment));
@@ -51,6 +56,9 @@ std::uint64_t Rack::set_bypass(int effect, bool bypass) noexcept {
 
 std::uint64_t Rack::swap(const Node& root) {
   collect();
+  if (count_keys(root) > static_cast<int>(keys_.size())) {
+    throw std::invalid_argument("the new structure has more sidechains than the rack was prepared with");
+  }
   auto next = std::make_unique<Program>(root, format_);
   const std::uint64_t id = send({Message::Kind::swap, 0, 0.0f, next.get()});
   if (id != 0) newest_ = next.release();

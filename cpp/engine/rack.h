@@ -76,6 +76,7 @@ class Rack {
   void stay_awake() noexcept { newest_->stay_awake(); }
   const std::vector<float>& trace() const noexcept { return trace_; }
   int parameter_count() const noexcept { return newest_->parameter_count(); }
+  int key_count() const noexcept { return static_cast<int>(keys_.size()); }
 
  private:
   static constexpr int swap_ticks = 32, open_ticks = 8;

@@ -29,7 +29,13 @@ Mixer::Mixer(std::vector<Line> lines, int inputs, int outputs, double sample_rat
   if (inputs < 0 || outputs < 0 || inputs > most_channels || outputs > most_channels || lines.empty()) {
     throw std::invalid_argument("a mixer has lines, and at most 64 inputs and outputs");
   }
+  if (!(sample_rate >= min_sample_rate && sample_rate <= max_sample_rate)) {
+    throw std::invalid_argument("8 to 384 kHz are possible");
+  }
   for (Line& line : lines) {
+    if (line.keys.size() < static_cast<std::size_t>(line.rack->key_count())) {
+      throw std::invalid_argument("a line gives every sidechain of its rack a source");
+    }
     const auto channels = static_cast<std::size_t>(line.rack->format().channels);
     if (line.from.size() != channels || line.to.size() != channels) {
       throw std::invalid_argument("a line maps every channel of its rack");
@@ -63,7 +69,21 @@ std::uint64_t Mixer::ask(Ask what, int index, float value) noexcept {
 
 void Mixer::record_into(int seconds) {
   if (record_ != nullptr) return;  // the audio thread may still write into it
+  if (seconds < 1 || seconds > 3600) throw std::invalid_argument("a recorder keeps 1 to 3600 seconds");
   record_ = std::make_unique<FrameRing>(inputs_ + outputs_, static_cast<int>(seconds * sample_rate_));
+}
+
+void Mixer::play(Player::Recording dry, Player::Recording target) {
+  const auto longest = static_cast<std::size_t>(std::numeric_limits<int>::max() / 2);
+  const std::size_t frames = dry.empty() ? 0 : dry.front().size();
+  if ((!dry.empty() && frames == 0) || frames > longest)
+    throw std::invalid_argument("a recording has 1 to 2^30 frames");
+  for (const auto* recording : {&dry, &target}) {
+    for (const auto& channel : *recording) {
+      if (channel.size() != frames) throw std::invalid_argument("both recordings have channels of the same length");
+    }
+  }
+  player_.load(std::move(dry), std::move(target));
 }
 
 OutputState Mixer::output_state() noexcept {

@@ -79,12 +79,12 @@ class Mixer {
   }
 
   // Recordings that the first line hears instead of its inputs; only before the stream starts.
-  void play(Player::Recording dry, Player::Recording target) { player_.load(std::move(dry), std::move(target)); }
+  void play(Player::Recording dry, Player::Recording target);
 
   // What a recorder reads: all inputs and then all outputs, interleaved, while Ask::record is on. Once, before it
   // starts; a recorder that comes by so late that something is lost is given no more.
   void record_into(int seconds);
-  int read_record(float* to, int frames) noexcept { return record_->read(to, frames); }
+  int read_record(float* to, int frames) noexcept { return record_ == nullptr ? 0 : record_->read(to, frames); }
   std::uint64_t lost_record() const noexcept { return lost_.load(std::memory_order_relaxed); }
 
  private:

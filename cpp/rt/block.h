@@ -6,6 +6,7 @@ namespace twinrack {
 inline constexpr int tick_frames = 32;   // a control tick, on the absolute sample grid
 inline constexpr int max_segment = 512;  // an effect is never asked for more frames at once
 inline constexpr int max_channels = 16;
+inline constexpr double min_sample_rate = 8000.0, max_sample_rate = 384000.0;
 
 struct Block {
   float* const* channel;

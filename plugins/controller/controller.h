@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cmath>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -83,7 +84,7 @@ struct Controller {
   }
 
   // The numbers for the tick that begins.
-  const float* decide() noexcept TR_RT { return outputs_.data(); }
+  std::span<const float> decide() noexcept TR_RT { return outputs_; }
 
   int latency() const noexcept { return 0; }
   void state(StateWalk& walk) {

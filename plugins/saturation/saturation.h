@@ -1,6 +1,9 @@
 // Saturation: a named curve without memory, worked out at a higher sample rate.
 //
 //   in -> drive -> [up] -> + bias -> curve -> [down] -> cut at 5 Hz -> tilt -> level -> mix -> out
+//
+// The dry part of the mix is delayed as the wet one is: with linear phase by as many frames, with minimum phase by the
+// same filters up and down, whose phase then cancels nothing.
 #if defined(TWINRACK_PLUGINS_SATURATION_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_SATURATION_H_
 #undef TWINRACK_PLUGINS_SATURATION_H_
@@ -35,6 +38,7 @@ struct Saturation {
     rate_ = format.sample_rate;
     channels_ = format.channels;
     oversampler_.prepare(channels_);
+    straight_.prepare(channels_);
     filters_.prepare(channels_);
     dry_.prepare(channels_, oversampling_delay(halfband_stages));
     wet_.assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
@@ -55,11 +59,13 @@ struct Saturation {
         design_svf(FilterShape::high_shelf, false, 1000.0, static_cast<double>(v.tone_db), 0.5, rate_)};
     filters_.tune(filters, 2);
     oversampler_.set(static_cast<int>(v.oversampling), v.filters == Card::Filters::minimum_phase);
+    straight_.set(static_cast<int>(v.oversampling), v.filters == Card::Filters::minimum_phase);
     dry_.set(oversampler_.latency());
   }
 
   void reset() noexcept TR_RT {
     oversampler_.reset();
+    straight_.reset();
     filters_.reset();
     dry_.reset();
     curves_[active_] = wanted();
@@ -91,14 +97,15 @@ struct Saturation {
   }
 
   bool settle(int silent_frames) noexcept TR_RT {
-    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.settle() && filters_.settle();
+    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.settle() && straight_.settle() &&
+           filters_.settle();
   }
 
   int latency() const noexcept { return oversampler_.latency(); }
   void state(StateWalk& walk) {
     walk.within(active_, 0, 1);
     for (Curve& curve : curves_) walk.within(curve, Curve::tanh, Curve::fold);
-    walk(turned_, levelled_, settings_, oversampler_, filters_, dry_);
+    walk(turned_, levelled_, settings_, oversampler_, straight_, filters_, dry_);
   }
 
  private:
@@ -147,6 +154,13 @@ struct Saturation {
 
   float* wet(int channel) noexcept TR_RT { return wet_.data() + static_cast<std::size_t>(channel) * max_segment; }
 
+  // The input, delayed as the wet sound is.
+  const float* dry(int channel, float* x, int frames) noexcept TR_RT {
+    if (!straight_.minimum_phase()) return dry_.delayed(channel, x, frames);
+    straight_.process(channel, x, frames, [](V v, int) HWY_ATTR { return v; });
+    return x;
+  }
+
   template <Curve curve>
   void run(Block io) noexcept TR_RT {
     const V steady = settings_.vector(bias, 0), steady_level = shaped<curve>(steady);
@@ -181,7 +195,7 @@ struct Saturation {
     }
     filters_.process({wet_pointers_.data(), channels_, frames});
     for (int c = 0; c < channels_; ++c) {
-      blend(settings_, out, mix, dry_.delayed(c, io.channel[c], frames), wet(c), io.channel[c], frames);
+      blend(settings_, out, mix, dry(c, io.channel[c], frames), wet(c), io.channel[c], frames);
     }
     settings_.pass(frames);
   }
@@ -193,7 +207,7 @@ struct Saturation {
   int active_ = 0, turned_ = 0;  // which of them, and how far it is turned to the second
   int levelled_ = turn_ticks;    // how far the automatic gain is there
   Ramps<ramped_count> settings_;
-  Oversampler oversampler_;
+  Oversampler oversampler_, straight_;  // what is bent, and the dry sound of minimum phase
   SvfCascade<2> filters_;
   Lookahead dry_;
   std::vector<float> wet_;

@@ -23,7 +23,7 @@ POINTS = 16
 
 
 def latency(values: Mapping[str, Value], sample_rate: float) -> int:
-    return 0 if values["filters"] == "minimum_phase" else latency_frames(int(str(values["oversampling"])))
+    return latency_frames(int(str(values["oversampling"])), values["filters"] == "minimum_phase")
 
 
 def shaped(curve: str, x: Tensor) -> Tensor:
@@ -76,5 +76,8 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     level = 10.0 ** ((v.output_db - 0.5 * v.tone_db) / 20.0)
     out = frames(level * sine_level(v.curve, drive, bias) if v.auto_gain else level)
     mix = frames(v.mix)
-    dry = delay(x, latency({"oversampling": v.oversampling, "filters": v.filters}, at.sample_rate))
+    if v.filters == "minimum_phase":  # through the same filters, so that their phase cancels nothing in the mix
+        dry = oversampled(x, factor, True, lambda s: s, at.path)
+    else:
+        dry = delay(x, latency_frames(factor))
     return (1.0 - mix) * dry + mix * (out * wet)

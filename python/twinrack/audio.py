@@ -10,7 +10,7 @@ import numpy.typing as npt
 from . import _engine
 
 Audio = npt.NDArray[np.float32]
-MIN_RATE, MAX_RATE = 8000, 192000
+MIN_RATE, MAX_RATE = 8000, 384000
 LOW_CUT_OFF_HZ = 10.001  # at or below, a low cut that can be switched off is
 HIGH_CUT_OFF_HZ = 19999.0  # at or above, a high cut is
 
@@ -60,7 +60,7 @@ def check_rate(sample_rate: float) -> float:
     """The sample rate as a float.
 
     Raises:
-        ValueError: not between 8 and 192 kHz.
+        ValueError: not between 8 and 384 kHz.
     """
     try:
         rate = float(sample_rate)

@@ -354,7 +354,7 @@ class Rack:
 
         Args:
             x: (channels, frames) or (frames,).
-            sample_rate: Hz, 8000 to 192000.
+            sample_rate: Hz, 8000 to 384000.
             tail: None: as long as the input. "auto": with what still sounds, until below -140 dBFS (at most 120 s).
                 A number: so many seconds longer.
             sidechain: what keyed effects listen to: (channels, frames), or one for each name.
@@ -434,7 +434,7 @@ class Rack:
         """Begin a new stream from silence.
 
         Args:
-            sample_rate: Hz, 8000 to 192000.
+            sample_rate: Hz, 8000 to 384000.
             channels: 1 to 16.
             first_frame: the number of its first frame, a multiple of 32, where it goes on for another one.
         """

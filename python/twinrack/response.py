@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from .audio import Audio, as_planar, check_rate
 from .resource import Resource
 
 LONGEST_S = 30.0
+_PASS, _STOP_DB = 0.92, -120.0  # of the lower Nyquist frequency; attenuation from that frequency itself on
+_RING_FRAMES = 2048  # after which the low-pass filter has died away, in frames of the lower rate
 
 
 class Response(Resource):
@@ -19,7 +23,7 @@ class Response(Resource):
 
     Args:
         samples: (channels, frames) or (frames,); 1 to 16 channels, at most 30 s.
-        sample_rate: Hz, 8000 to 192000.
+        sample_rate: Hz, 8000 to 384000.
         source: where it came from, for people.
 
     Raises:
@@ -82,16 +86,12 @@ class Response(Resource):
         return float(self._samples.shape[1] / self.sample_rate)
 
     def at(self, sample_rate: float) -> Audio:
-        """(channels, frames) float32 at another rate; the gain over frequency stays."""
+        """(channels, frames) float32 at another rate, with the same gain over frequency (see `resampled`)."""
         if sample_rate == self.sample_rate:
             return self._samples
         if sample_rate not in self._at:
-            import soxr
-
-            turned = soxr.resample(self._samples.T.astype(np.float64), self.sample_rate, sample_rate, quality="VHQ")
-            if turned.shape[0] == 0:  # shorter than one frame of the new rate
-                turned = self._samples.sum(1, keepdims=True).T
-            self._at[sample_rate] = np.ascontiguousarray(turned.T * (self.sample_rate / sample_rate), dtype=np.float32)
+            longest = int(LONGEST_S * sample_rate)
+            self._at[sample_rate] = resampled(self._samples, self.sample_rate, sample_rate)[:, :longest].copy()
         return self._at[sample_rate]
 
     def check(self, address: str, sample_rate: float, channels: int | None) -> None:
@@ -129,3 +129,53 @@ class Response(Resource):
 
     def __reduce__(self) -> Any:
         return Response, (np.array(self._samples), self.sample_rate, self.source)
+
+
+def _log_gain(place: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Of the low-pass filter at frequencies that count from the lower Nyquist frequency."""
+    falling = np.clip((place - _PASS) / (1.0 - _PASS), 0.0, 1.0)
+    return np.log(10.0) / 20.0 * _STOP_DB * (0.5 - 0.5 * np.cos(np.pi * falling))
+
+
+@functools.cache
+def _low_pass_phase() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The least phase that a causal filter of that gain can have, in radians, and where: found at 16 times the lower rate, so
+    that the filter is causal between its samples as well."""
+    times, size = 16, 1 << 17
+    place = np.arange(size // 2 + 1) * (2.0 * times / size)
+    cepstrum = np.fft.irfft(_log_gain(place), size)
+    cepstrum[1 : size // 2] *= 2.0
+    cepstrum[size // 2 + 1 :] = 0.0
+    return place, np.fft.rfft(cepstrum).imag
+
+
+def resampled(samples: Audio, from_hz: float, to_hz: float) -> Audio:
+    """A response at another rate: the same gain over frequency up to 0.92 of the lower Nyquist frequency, whatever its length
+    and wherever it begins; nothing rings before its first frame.
+
+    The spectrum is taken over as it is, times a low-pass filter of minimum phase, so that the result is causal without being
+    delayed: low frequencies come at most 4 frames (of the lower rate) later. The phase is that of the logarithmic magnitude's
+    Hilbert transform, by the cepstrum (A. V. Oppenheim, R. W. Schafer, Discrete-Time Signal Processing, ch. 13).
+
+    Args:
+        samples: (channels, frames) float32.
+        from_hz, to_hz: sample rates in Hz.
+
+    Returns:
+        (channels, frames) float32, as long as before plus what the filter rings.
+    """
+    ratio = Fraction(to_hz).limit_denominator(1000) / Fraction(from_hz).limit_denominator(1000)
+    ratio = ratio.limit_denominator(1 << 18)
+    frames, lower_hz = samples.shape[1], min(from_hz, to_hz)
+    seconds = frames / from_hz + 2 * _RING_FRAMES / lower_hz
+    turns = int(np.ceil(seconds * from_hz / ratio.denominator))  # of the shortest time that is whole in both rates
+    size, new_size = turns * ratio.denominator, turns * ratio.numerator
+    place = np.arange(new_size // 2 + 1) * (from_hz / size) / (0.5 * lower_hz)
+    low_pass = np.exp(_log_gain(place) + 1j * np.interp(place, *_low_pass_phase()))
+    image = np.arange(new_size // 2 + 1) % size  # above the old Nyquist frequency the spectrum repeats
+    turned = np.stack(
+        [np.fft.irfft(np.fft.fft(channel.astype(np.float64), size)[image] * low_pass, new_size) for channel in samples]
+    )
+    end = int(np.ceil(frames * ratio))
+    ring = np.flatnonzero(np.abs(turned[:, end : new_size - new_size // 4]).max(0) > 1e-6 * np.abs(turned).max())
+    return np.ascontiguousarray(turned[:, : end + (int(ring[-1]) + 1 if ring.size else 0)], dtype=np.float32)

@@ -8,6 +8,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..audio import MAX_RATE
+
 Time = float | str  # seconds, or "4 beats", "48000 frames", "1:02.5", "1.5 s", "250 ms"
 
 LONGEST_S = 7 * 24 * 3600.0
@@ -47,7 +49,7 @@ def parse(time: Time, what: str = "the time") -> tuple[float, str]:
         raise ValueError(f'{what} is {time!r}; give seconds, "1:02.5", "4 beats", "250 ms" or "48000 frames"')
     else:
         value, unit = float(time), "s"
-    limit = LONGEST_S * (192000 if unit == "frames" else 1)
+    limit = LONGEST_S * (MAX_RATE if unit == "frames" else 1)
     if not math.isfinite(value) or abs(value) > limit:
         raise ValueError(f"{what} is {time!r}, which is beyond a week")
     return value, unit

@@ -18,12 +18,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..audio import Audio
+from ..audio import MAX_RATE, Audio
 from ..files import AudioWriter, atomic, make_broadcast
 from ..render import resampler
 
 BLOCK = 1 << 16
-LONGEST_TAIL = 192000 * 130
+LONGEST_TAIL = MAX_RATE * 130
 
 
 class Files:

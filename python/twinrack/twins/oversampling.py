@@ -23,9 +23,9 @@ def _stages(factor: int) -> range:
     return range(factor.bit_length() - 1)
 
 
-def latency_frames(factor: int) -> int:
-    """Frames by which oversampling with linear phase delays."""
-    frames: int = _design()["latency"][factor.bit_length() - 1]
+def latency_frames(factor: int, minimum_phase: bool = False) -> int:
+    """Frames by which oversampling delays: exact with linear phase, else that of low frequencies within half a frame."""
+    frames: int = _design()["allpass_latency" if minimum_phase else "latency"][factor.bit_length() - 1]
     return frames
 
 
