@@ -134,7 +134,8 @@ class Response(Resource):
 def _log_gain(place: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Of the low-pass filter at frequencies that count from the lower Nyquist frequency."""
     falling = np.clip((place - _PASS) / (1.0 - _PASS), 0.0, 1.0)
-    return np.log(10.0) / 20.0 * _STOP_DB * (0.5 - 0.5 * np.cos(np.pi * falling))
+    gain: npt.NDArray[Any] = np.log(10.0) / 20.0 * _STOP_DB * (0.5 - 0.5 * np.cos(np.pi * falling))
+    return gain
 
 
 @functools.cache
