@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ..files import atomic
@@ -22,8 +23,9 @@ _MOST_CHANNELS = 16
 def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int = 2) -> list[str]:
     """Write the sections `filters` and `pipeline` of a CamillaDSP configuration; its `devices` are the machine's own.
 
-    Each band is a Biquad (steep cuts are several), each gain a Gain; where balance or polarity differ between left (even) and
-    right (odd) channels, one for each side. Bypassed effects are left out.
+    Each band is a Biquad (steep cuts are several), on the first channel for one of the left and on the second for one of the
+    right; each gain a Gain; where balance or polarity differ between left (even) and right (odd) channels, one for each side.
+    Bypassed effects are left out.
 
     Args:
         channels: how many audio channels the pipeline has, 1 to 16.
@@ -49,11 +51,12 @@ def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int 
             steps.append((where, [name]))
 
     everywhere = list(range(channels))
+    places = {"all": everywhere, "left": [0], "right": everywhere[1:2]}
     for item in found:
         number = len(filters) + 1
         if isinstance(item, Section):
-            if item.on:
-                step(everywhere, f"band_{number}", "Biquad", _biquad(item))
+            if item.on and places[item.channel]:
+                step(places[item.channel], f"band_{number}", "Biquad", _biquad(item))
             continue
         sides = [_gain(item, side if channels > 1 else None) for side in (0, 1)]
         if sides[0] == sides[1]:
@@ -76,10 +79,11 @@ def _biquad(section: Section) -> dict[str, Value]:
 
 def _gain(level: Level, side: int | None) -> dict[str, Value]:
     """A gain for the left (0) or right (1) channels, or for a single one, which has no balance."""
-    factor = 1.0 if side is None else min(1.0, 1.0 - level.balance if side == 0 else 1.0 + level.balance)
-    inverted = level.polarity == "invert" or (level.polarity == ("invert_left", "invert_right")[side or 0])
-    gain = level.gain_db + (20.0 * math.log10(factor) if factor > 0 else 0.0)
-    return {"gain": gain, "scale": "dB", "inverted": inverted, "mute": factor <= 0}
+    if side is None:
+        level = replace(level, balance=0.0)
+    factor = level.factor(side or 0)
+    gain = level.gain_db + (20.0 * math.log10(abs(factor)) if factor else 0.0)
+    return {"gain": gain, "scale": "dB", "inverted": math.copysign(1.0, factor) < 0, "mute": not factor}
 
 
 def _yaml(filters: dict[str, tuple[str, dict[str, Value]]], steps: list[tuple[list[int], list[str]]]) -> str:

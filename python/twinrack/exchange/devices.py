@@ -82,7 +82,7 @@ def bands(effect: Effect) -> Iterator[tuple[int, str, int]]:
     """The bands of an equaliser that DAWproject can say: number from 1, type, order."""
     for i in range(1, effect.card.groups[0].count + 1):
         kind = str(effect.get(f"band{i}.type"))
-        if kind in BAND_TYPES:
+        if kind in BAND_TYPES and effect.get(f"band{i}.channel") == "all":
             slope = int(str(effect.get(f"band{i}.slope_db_per_octave")))
             yield i, kind, slope // 6 if kind in CUTS else 2
 
@@ -104,6 +104,11 @@ def losses(effect: Effect | Parallel, where: str) -> list[str]:
             f"{where}.band{i} is left out: DAWproject has no all pass"
             for i in range(1, card.groups[0].count + 1)
             if effect.get(f"band{i}.type") == "all_pass"
+        ]
+        found += [
+            f"{where}.band{i} is left out: DAWproject has no bands for one channel"
+            for i in range(1, card.groups[0].count + 1)
+            if effect.get(f"band{i}.type") in BAND_TYPES and effect.get(f"band{i}.channel") != "all"
         ]
         return found
     said = {field.address for field in DEVICES[card.id].fields}

@@ -16,13 +16,15 @@ from .devices import CUTS, serial
 
 @dataclass(frozen=True)
 class Section:
-    """A filter of the equaliser's bilinear design: `kind` as its bands are called; Hz, dB, Q; `on` is False in a bypass."""
+    """A filter of the equaliser's bilinear design: `kind` and `channel` as its bands have them; Hz, dB, Q; `on` is False in a
+    bypass."""
 
     kind: str
     frequency_hz: float
     gain_db: float
     q: float
     on: bool = True
+    channel: str = "all"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Level:
     gain_db: float
     balance: float = 0.0
     polarity: str = "normal"
+
+    def factor(self, side: int) -> float:
+        """What balance and polarity do to the left (0) or the right (1)."""
+        inverted = self.polarity in ("invert", ("invert_left", "invert_right")[side])
+        return min(1.0, 1.0 - self.balance if side == 0 else 1.0 + self.balance) * (-1.0 if inverted else 1.0)
 
 
 def sections_of(rack: Rack) -> tuple[list[Section | Level], list[str]]:
@@ -66,7 +73,8 @@ def _bands(effect: Effect) -> list[Section]:
             continue
         frequency, gain, q = (float(effect.get(f"band{i}.{name}")) for name in ("frequency_hz", "gain_db", "q"))
         count = int(str(effect.get(f"band{i}.slope_db_per_octave"))) // 12 if kind in CUTS else 1
-        found += [Section(kind, frequency, gain, _section_q(n, count, q), not effect.bypass) for n in range(count)]
+        channel = str(effect.get(f"band{i}.channel"))
+        found += [Section(kind, frequency, gain, _section_q(n, count, q), not effect.bypass, channel) for n in range(count)]
     return found
 
 
