@@ -68,6 +68,8 @@ def carried_session(seed: int, seconds: float = 0.4) -> Session:
                     effect.set(name, p.default)
                 elif effect.get(name) == "all_pass":
                     effect.set(name, "notch")
+                elif name.endswith(".channel"):
+                    effect.set(name, "all")
         channel.rack = tr.Rack(effects)
         for address, points in automation.items():
             try:

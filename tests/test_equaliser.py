@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.signal as ss
 
 import twinrack as tr
 from support import error_db, music
+from twinrack import _engine
 
 RATE = 48000
 TYPES = tr.CARDS["parametric_eq"].addresses["band1.type"].options[1:]
@@ -100,6 +103,132 @@ def test_matched_bands_follow_the_analogue_prototype(capsys):
         assert worst[kind] < 0.4 * bilinear[kind]
     for kind in TYPES:
         assert worst[kind] <= max(bilinear[kind], 0.05)
+
+
+SWEPT_RATES = (8000, 16000, 22050, 44100, 48000, 96000, 192000, 384000)
+
+
+def power_db(coefficients: np.ndarray, f: np.ndarray, rate: float) -> np.ndarray:
+    """Of filters (n, 5), rounded to float32 as the engine has them, at frequencies (m,): dB, (n, m)."""
+    g, k, m0, m1, m2 = coefficients.reshape(-1, 5).astype(np.float32).astype(float).T[..., None]
+    x = np.tan(np.pi * f / rate) / g
+    power = ((m0 * (1 - x * x) + m2) ** 2 + ((m0 * k + m1) * x) ** 2) / ((1 - x * x) ** 2 + (k * x) ** 2)
+    return 10 * np.log10(power + 1e-24)
+
+
+def test_matched_bands_over_the_whole_card(capsys):
+    """112,000 settings over every type, frequency, gain, Q, slope and rate of the card, 5 Hz to 0.9 of Nyquist: within 1 dB of
+    the prototype or nearer to it than the bilinear design; what never cuts, never lifts or only falls there does so here."""
+    rng = np.random.default_rng(0)
+    p = tr.CARDS["parametric_eq"].addresses
+    lowest, highest, least, most = (p[f"band1.{n}"] for n in ("frequency_hz", "frequency_hz", "q", "q"))
+    gain_range = p["band1.gain_db"]
+    table, settings = [], 0
+    for kind in (k for k in TYPES if k != "all_pass"):
+        within, nearer, worst, worst_bilinear = [], [], [], []
+        for rate in SWEPT_RATES:
+            n = 2000
+            f0 = np.exp(rng.uniform(np.log(lowest.min), np.log(highest.max), n))
+            q = np.exp(rng.uniform(np.log(least.min), np.log(most.max), n))
+            q[: n // 4] = 0.5**0.5  # as most are
+            gain = rng.uniform(gain_range.min, gain_range.max, n)
+            stages = rng.integers(1, 5, n) if kind.endswith("cut") else np.ones(n, int)
+            f = np.concatenate([np.geomspace(5, 0.45 * rate, 70), np.linspace(0.02, 0.45, 40) * rate])
+            f.sort()
+            want, matched, bilinear = (np.zeros((n, f.size)) for _ in range(3))
+            for stage in range(4):
+                on = stages > stage
+                if kind.endswith("cut"):
+                    section_q = np.array([_engine.cut_section_q(stage, int(k), v) for k, v in zip(stages, q, strict=True)])
+                else:
+                    section_q = q
+                numbers = [t[on, None] for t in (f0, gain, section_q)]
+                shape = [TYPES.index(kind)]
+                if on.any():
+                    want[on] += analogue(kind, f[None], numbers[0], numbers[1], numbers[2])
+                    matched[on] += power_db(_engine.design_filters(shape, True, *numbers, rate)[0], f, rate)
+                    bilinear[on] += power_db(_engine.design_filters(shape, False, *numbers, rate)[0], f, rate)
+            floor = -80.0  # a null is as deep as the coefficients' rounding lets it be
+            errors = (np.abs(np.maximum(h, floor) - np.maximum(want, floor)) for h in (matched, bilinear))
+            error, error_bilinear = errors
+            settings += n
+            within.append((error <= 1).all(1))
+            nearer.append(error.max(1) <= error_bilinear.max(1) + 0.01)
+            worst.append(error.max(1))
+            worst_bilinear.append(error_bilinear.max(1))
+            slack, flat = 1e-3, q <= 0.5**0.5 + 1e-9  # up to there cuts and shelves are monotonic
+            if kind != "bell" and "shelf" not in kind:
+                raised, lowered = np.zeros(n, bool), flat if kind.endswith("cut") else np.ones(n, bool)
+            else:
+                raised, lowered = ((sign * gain > 0) & ((kind == "bell") | flat) for sign in (1, -1))
+            assert (matched[lowered] <= slack).all()
+            assert (matched[raised] >= -slack).all()
+            rising = {
+                "low_cut": flat,
+                "high_cut": ~flat & flat,
+                "low_shelf": flat & (gain < 0),
+                "high_shelf": flat & (gain > 0),
+            }
+            falling = {
+                "low_cut": ~flat & flat,
+                "high_cut": flat,
+                "low_shelf": flat & (gain > 0),
+                "high_shelf": flat & (gain < 0),
+            }
+            if kind in rising:
+                assert (np.diff(matched[rising[kind]], axis=1) >= -slack).all()
+                assert (np.diff(matched[falling[kind]], axis=1) <= slack).all()
+        within, nearer, worst, worst_bilinear = map(np.concatenate, (within, nearer, worst, worst_bilinear))
+        bad = ~(within | nearer)
+        assert not bad.any(), f"{kind}: {int((~within & ~nearer).sum())} settings are worse than bilinear"
+        table.append(
+            f"| {kind.replace('_', ' ')} | {100 * within.mean():.1f} % ({100 * (worst_bilinear <= 1).mean():.1f} %) "
+            f"| {np.median(worst):.2f} ({np.median(worst_bilinear):.2f}) | {np.quantile(worst, 0.99):.1f} "
+            f"({np.quantile(worst_bilinear, 0.99):.1f}) | {worst.max():.1f} ({worst_bilinear.max():.1f}) |"
+        )
+    assert settings >= 100_000
+    with capsys.disabled():
+        print("\n| band | within 1 dB everywhere | median of the worst dB | 99 % | worst | , matched (bilinear)")
+        print("\n".join(table))
+
+
+@pytest.mark.parametrize("warping", ["matched", "bilinear"])
+def test_bands_that_the_rate_does_not_hold(warping):
+    """Nothing jumps where a frequency passes half the sample rate, and far above it the band does nothing below."""
+    for kind in TYPES:
+        for gain_db, q, edge in itertools.product((12, -12), (0.3, 0.7, 4.0), (0.45, 0.49, 0.5)):
+            levels = []
+            for f0 in (edge * 16000 * (1 - 1e-5), edge * 16000 * (1 + 1e-5)):
+                band = tr.Band(kind, frequency_hz=f0, gain_db=gain_db, q=q)
+                f, h = response_db(tr.Rack([tr.ParametricEQ(warping=warping, bands=[band])]), 16000, 1 << 12)
+                levels.append(np.maximum(h, -60)[(f > 50) & (f < 7000)])
+            assert np.abs(levels[1] - levels[0]).max() < 0.05
+        if kind in ("bell", "notch"):
+            band = tr.Band(kind, frequency_hz=22000, gain_db=12, q=4.0)
+            f, h = response_db(tr.Rack([tr.ParametricEQ(warping=warping, bands=[band])]), 8000)
+            assert np.abs(h[f < 3600]).max() < 0.5
+
+
+@pytest.mark.parametrize("warping", ["matched", "bilinear"])
+def test_bands_of_one_channel(warping):
+    """A band of the left or right is that band in a rack of its own, on that channel only; in mono the right does nothing."""
+    x = music(3, 9600, RATE, 4)
+    bands = {
+        "all": tr.Band("bell", frequency_hz=500, gain_db=4),
+        "left": tr.Band("low_cut", frequency_hz=300, slope_db_per_octave="48", channel="left"),
+        "right": tr.Band("high_shelf", frequency_hz=6000, gain_db=-9, channel="right"),
+    }
+    y = tr.Rack([tr.ParametricEQ(warping=warping, bands=list(bands.values()))])(x, RATE)
+    for index, own in enumerate(("left", "right", None)):
+        alone = [bands["all"]]
+        if own is not None:
+            band = bands[own]
+            alone.append(tr.Band(band.type, frequency_hz=band.frequency_hz, gain_db=band.gain_db,
+                                 slope_db_per_octave=band.slope_db_per_octave))  # fmt: skip
+        want = tr.Rack([tr.ParametricEQ(warping=warping, bands=alone)])(x[index : index + 1], RATE)
+        assert error_db(y[index : index + 1], want) < -120
+    mono = tr.Rack([tr.ParametricEQ(warping=warping, bands=[bands["right"]])])
+    assert np.array_equal(mono(x[:1], RATE), x[:1])
 
 
 @pytest.mark.parametrize("warping", ["matched", "bilinear"])

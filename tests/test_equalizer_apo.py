@@ -533,9 +533,8 @@ def test_hostile_files(tmp_path):
     rng = np.random.default_rng(10)
     words = [
         "Filter 1:", "ON", "PK", "Fc", "1000", "Hz", "Gain", "6", "dB", "Q", "1", "Channel:", "L", "Copy:", "L=R", "If:",
-        "EndIf:", "Else:", "Eval:", "`", "\\`", "Include:", "Device:", "Stage:", "GraphicEQ:", "Preamp:", "\0", "\x85", "\ufeff",
-        "1e308",
-        ",", "Delay:", "ms", "+", "*", "Convolution:", "x=", "(", "\n", "\n", "\n", "BW Oct", "LSC", "preset.txt",
+        "EndIf:", "Else:", "Eval:", "`", "\\`", "Include:", "Device:", "Stage:", "GraphicEQ:", "Preamp:", "\0", "\x85",
+        "\ufeff", "1e308", ",", "Delay:", "ms", "+", "*", "Convolution:", "x=", "(", "\n", "\n", "\n", "BW Oct", "LSC", "preset.txt",
     ]  # fmt: skip
     for _ in range(400):
         text = " ".join(str(w) for w in rng.choice(words, int(rng.integers(1, 60))))

@@ -187,6 +187,10 @@ def test_camilladsp_computes_the_same(tmp_path):
         rack = random_rack(rng)
         rack.effects = (
             *rack.effects,
+            tr.ParametricEQ(
+                warping="bilinear",
+                bands=[tr.Band("bell", gain_db=6, channel="left"), tr.Band("high_cut", frequency_hz=4000, channel="right")],
+            ),
             tr.Gain(balance=float(rng.choice([-1, -0.3, 0.4])), polarity=str(rng.choice(["invert", "invert_right"]))),
         )
         assert not write_camilladsp(rack, tmp_path / "x.yml")

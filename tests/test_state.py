@@ -365,7 +365,8 @@ def test_bytes_that_are_not_its_state_change_nothing(rng):
     for at in range(24):
         refused(engine, state[:at] + bytes([state[at] ^ 255]) + state[at + 1 :])
     assert refused(engine, b"") == refused(engine, rng.bytes(1000)) == "these bytes are not the state of an engine"
-    assert "version 2, this engine reads 1" in refused(engine, state[:4] + b"\2" + state[5:])
+    now = state[4]
+    assert f"version {now + 1}, this engine reads {now}" in refused(engine, state[:4] + bytes([now + 1]) + state[5:])
     assert "it should have" in refused(engine, state + b"x")
     assert np.array_equal(play(engine, x, [], rng, 3001, 6000), play(untouched, x, [], rng, 3001, 6000))
 

@@ -56,6 +56,7 @@ struct Dual {
   friend Dual operator/(double a, const Dual& b) { return b.through(a / b.value, -a / (b.value * b.value)); }
   friend Dual operator/(const Dual& a, double b) { return a.through(a.value / b, 1.0 / b); }
 
+  friend bool operator<(const Dual& a, double b) { return a.value < b; }
   friend Dual min(const Dual& a, const Dual& b) { return b.value < a.value ? b : a; }
   friend Dual max(const Dual& a, const Dual& b) { return a.value < b.value ? b : a; }
   friend Dual abs(const Dual& a) { return a.value < 0.0 ? -a : a; }
@@ -64,14 +65,10 @@ struct Dual {
     return a.through(root, root > 0.0 ? 0.5 / root : 0.0);
   }
   friend Dual exp(const Dual& a) { return a.through(std::exp(a.value), std::exp(a.value)); }
-  friend Dual expm1(const Dual& a) { return a.through(std::expm1(a.value), std::exp(a.value)); }
-  friend Dual sin(const Dual& a) { return a.through(std::sin(a.value), std::cos(a.value)); }
-  friend Dual cos(const Dual& a) { return a.through(std::cos(a.value), -std::sin(a.value)); }
   friend Dual tan(const Dual& a) {
     const double t = std::tan(a.value);
     return a.through(t, 1.0 + t * t);
   }
-  friend Dual chord(const Dual& a) { return a.through(svf_design::chord(a.value), svf_design::chord_slope(a.value)); }
 };
 
 }  // namespace twinrack::adjoint

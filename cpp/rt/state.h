@@ -146,7 +146,7 @@ class StateWalk {
 
 // Around the fields: what they are, how many bytes, and a sum over them, so that others are refused before the walk.
 struct StateSeal {
-  static constexpr std::uint32_t current = 1;  // higher with every change of what is walked
+  static constexpr std::uint32_t current = 2;  // higher with every change of what is walked
   char name[4] = {'t', 'w', 'r', 's'};
   std::uint32_t version = current;
   std::uint64_t count = 0, sum = 0;

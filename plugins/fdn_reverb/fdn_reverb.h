@@ -179,9 +179,7 @@ struct FDNReverb {
   // are the bands' own; where both shelves rise the middle one can be larger, and the whole is scaled down to the ends.
   void tune_lines(const Card::Values& v) noexcept TR_RT {
     const double low_hz = static_cast<double>(v.crossover_low_hz), high_hz = static_cast<double>(v.crossover_high_hz);
-    const double apart = std::pow(std::tan(std::numbers::pi * audible_frequency(low_hz, rate_) / rate_) /
-                                      std::tan(std::numbers::pi * audible_frequency(high_hz, rate_) / rate_),
-                                  4.0);
+    const double apart = std::pow(prewarped(low_hz, rate_) / prewarped(high_hz, rate_), 4.0);
     for (std::size_t i = 0; i < fdn_lines; ++i) {
       const double seconds = layout_.line_frames[i] / rate_;
       const double mid = std::pow(10.0, -3.0 * seconds / static_cast<double>(v.decay_s));

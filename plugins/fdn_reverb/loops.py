@@ -34,8 +34,9 @@ def largest_gain(effect: Effect, seconds: float, sample_rate: float) -> float:
         return float(10.0 ** (-3.0 * seconds / float(effect.get(name))))
 
     def warped(name: str) -> float:
-        frequency = min(float(effect.get(name)), 0.49 * sample_rate)
-        return float(np.tan(np.pi * frequency / sample_rate)) ** 4
+        frequency = float(effect.get(name))
+        held = min(frequency, 0.49 * sample_rate)
+        return float(np.tan(np.pi * held / sample_rate) * frequency / held) ** 4
 
     mid = kept("decay_s")
     low, high = kept("decay_low_s") / mid, kept("decay_high_s") / mid

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from twinrack import _engine
 from twinrack.twins.curves import TICK_FRAMES, delay, numbers_in, ramp, tick_count, together
-from twinrack.twins.filter_design import BUTTERWORTH_Q, audible_frequency, design_svf, monotonous_shelf
+from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf, monotonous_shelf, prewarped
 from twinrack.twins.gain_curve import amplitude
 from twinrack.twins.recursions import allpass, feedback_network, svf_cascade
 from twinrack.twins.values import Context, Values
@@ -109,8 +109,7 @@ def attenuation(v: Values, sample_rate: float, lines: list[int]) -> Tensor:
     if v.freeze:
         low = high = gain = torch.ones_like(mid)
     else:
-        omega = [torch.tan(math.pi * audible_frequency(hz, sample_rate) / sample_rate) for hz in (low_hz, high_hz)]
-        apart = (omega[0] / omega[1]) ** 4
+        apart = (prewarped(low_hz, sample_rate) / prewarped(high_hz, sample_rate)) ** 4
         ends = torch.maximum(torch.ones_like(low), torch.maximum(low * low, high * high))
         middle = (high + low * high * high * apart) / (high + apart / low)
         gain = mid * torch.sqrt(ends / torch.maximum(ends, middle))

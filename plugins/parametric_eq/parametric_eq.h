@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <utility>
 #include <vector>
 
 #include "cards.h"
@@ -40,23 +39,7 @@ struct ParametricEQ {
       filters_[now_].clear();
       faded_ = 0;
     }
-    SvfDesign design[bands * max_stages];
-    int count = 0;
-    const bool match = layout_.warping == Card::Warping::matched;
-    for (int b = 0; b < bands; ++b) {
-      const auto& band = v.bands[static_cast<std::size_t>(b)];
-      const auto [type, stages] = layout_.band[static_cast<std::size_t>(b)];
-      if (type == Card::Type::off) continue;
-      const auto shape = static_cast<FilterShape>(static_cast<int>(type) - 1);
-      const bool cut = is_cut(type);
-      for (int stage = 0; stage < stages; ++stage) {
-        const double q = cut ? cut_section_q(stage, stages, static_cast<double>(band.q)) : static_cast<double>(band.q);
-        design[count] = design_svf(shape, match, static_cast<double>(band.frequency_hz),
-                                   static_cast<double>(band.gain_db), q, rate_);
-        ++count;
-      }
-    }
-    filters_[now_].tune(design, count);
+    filters_[now_].tune(v, layout_, rate_);
   }
 
   // True while a change of the set waits.
@@ -93,23 +76,85 @@ struct ParametricEQ {
   }
 
  private:
-  using Filters = SvfCascade<bands * max_stages>;
+  struct BandLayout {
+    Card::Type type{};
+    int stages = 1;
+    Card::Channel channel{};
+    bool operator==(const BandLayout&) const = default;
+  };
   struct Layout {
     Card::Warping warping{};
-    std::array<std::pair<Card::Type, int>, bands> band{};
+    std::array<BandLayout, bands> band{};
     bool operator==(const Layout&) const = default;
     void state(StateWalk& walk) {
       walk(warping);
-      for (auto& [type, stages] : band) {
-        walk.within(type, Card::Type::off, Card::Type::all_pass);
-        walk.within(stages, 1, max_stages);
+      for (BandLayout& b : band) {
+        walk.within(b.type, Card::Type::off, Card::Type::all_pass);
+        walk.within(b.stages, 1, max_stages);
+        walk.within(b.channel, Card::Channel::all, Card::Channel::right);
       }
     }
   };
 
+  // The bands of all channels in one series, then those of the left and of the right channel alone.
+  class Filters {
+   public:
+    void prepare(int channels) {
+      for (std::size_t part = 0; part < series_.size(); ++part) series_[part].prepare(part == 0 ? channels : 1);
+    }
+    void tune(const Card::Values& v, const Layout& layout, double rate) noexcept TR_RT {
+      SvfDesign design[bands * max_stages];
+      for (int part = 0; part < parts; ++part) {
+        int count = 0;
+        for (std::size_t b = 0; b < bands; ++b) {
+          const auto& band = v.bands[b];
+          const auto [type, stages, channel] = layout.band[b];
+          if (type == Card::Type::off || static_cast<int>(channel) != part) continue;
+          for (int stage = 0; stage < stages; ++stage) {
+            const double user_q = static_cast<double>(band.q);
+            const double q = is_cut(type) ? cut_section_q(stage, stages, user_q) : user_q;
+            design[count] =
+                design_svf(shape_of(type), layout.warping == Card::Warping::matched,
+                           static_cast<double>(band.frequency_hz), static_cast<double>(band.gain_db), q, rate);
+            ++count;
+          }
+        }
+        series_[static_cast<std::size_t>(part)].tune(design, count);
+      }
+    }
+    void process(Block io) noexcept TR_RT {
+      series_[0].process(io);
+      for (int part = 1; part < parts && part <= io.channels; ++part) {
+        series_[static_cast<std::size_t>(part)].process({io.channel + part - 1, 1, io.frames});
+      }
+    }
+    void arrive() noexcept TR_RT {
+      for (Series& series : series_) series.arrive();
+    }
+    void clear() noexcept TR_RT {
+      for (Series& series : series_) series.clear();
+    }
+    void reset() noexcept TR_RT {
+      for (Series& series : series_) series.reset();
+    }
+    bool settle() noexcept TR_RT {
+      bool all = true;
+      for (Series& series : series_) all = series.settle() && all;
+      return all;
+    }
+    void state(StateWalk& walk) { walk(series_); }
+
+   private:
+    using Series = SvfCascade<bands * max_stages>;
+    static constexpr int parts = 3;  // Card::Channel
+    std::array<Series, parts> series_;
+  };
+
+  static FilterShape shape_of(Card::Type type) noexcept TR_RT {
+    return static_cast<FilterShape>(static_cast<int>(type) - 1);
+  }
   static bool is_cut(Card::Type type) noexcept TR_RT {
-    const auto shape = static_cast<FilterShape>(static_cast<int>(type) - 1);
-    return shape == FilterShape::low_cut || shape == FilterShape::high_cut;
+    return shape_of(type) == FilterShape::low_cut || shape_of(type) == FilterShape::high_cut;
   }
 
   static Layout layout_of(const Card::Values& v) noexcept TR_RT {
@@ -117,7 +162,7 @@ struct ParametricEQ {
     for (std::size_t b = 0; b < bands; ++b) {
       const auto& band = v.bands[b];
       const int stages = is_cut(band.type) ? static_cast<int>(band.slope_db_per_octave) + 1 : 1;
-      layout.band[b] = {band.type, stages};
+      layout.band[b] = {band.type, stages, band.channel};
     }
     return layout;
   }

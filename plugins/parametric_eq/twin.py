@@ -13,12 +13,12 @@ from twinrack.twins.values import Context, Values
 WITH_GAIN = ("bell", "low_shelf", "high_shelf")
 
 
-def coefficients(v: Values, at: Context) -> Tensor | None:
-    """Of all filters, first to last, (rows, ticks, filters, 5); None when every band is off."""
+def coefficients(v: Values, at: Context, channel: str = "all") -> Tensor | None:
+    """Of the filters of one `channel` choice, first to last, (rows, ticks, filters, 5); None when it has no band."""
     shapes: list[str] = []
     numbers: list[Tensor] = []
     for band in v.bands:
-        if band.type == "off":
+        if band.type == "off" or band.channel != channel:
             continue
         stages = int(band.slope_db_per_octave) // 12 if band.type in ("low_cut", "high_cut") else 1
         for stage in range(stages):
@@ -33,4 +33,11 @@ def coefficients(v: Values, at: Context) -> Tensor | None:
 
 def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     c = coefficients(v, at)
-    return x if c is None else svf_cascade(x, c, at.path)
+    if c is not None:
+        x = svf_cascade(x, c, at.path)
+    for index, channel in enumerate(("left", "right")):
+        c = coefficients(v, at, channel) if index < x.shape[1] else None
+        if c is not None:
+            alone = svf_cascade(x[:, index : index + 1], c, at.path)
+            x = torch.cat([x[:, :index], alone, x[:, index + 1 :]], 1)
+    return x

@@ -23,9 +23,8 @@ _MOST_CHANNELS = 16
 def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int = 2) -> list[str]:
     """Write the sections `filters` and `pipeline` of a CamillaDSP configuration; its `devices` are the machine's own.
 
-    Each band is a Biquad (steep cuts are several), on the first channel for one of the left and on the second for one of the
-    right; each gain a Gain; where balance or polarity differ between left (even) and right (odd) channels, one for each side.
-    Bypassed effects are left out.
+    Each band is a Biquad (steep cuts are several) on the channels that it acts on, each gain a Gain; where balance or polarity
+    differ between left (even) and right (odd) channels, one for each side. Bypassed effects are left out.
 
     Args:
         channels: how many audio channels the pipeline has, 1 to 16.
@@ -51,12 +50,13 @@ def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int 
             steps.append((where, [name]))
 
     everywhere = list(range(channels))
-    places = {"all": everywhere, "left": [0], "right": everywhere[1:2]}
     for item in found:
         number = len(filters) + 1
         if isinstance(item, Section):
-            if item.on and places[item.channel]:
-                step(places[item.channel], f"band_{number}", "Biquad", _biquad(item))
+            if item.on:
+                place = {"all": everywhere, "left": everywhere[:1], "right": everywhere[1:2]}[item.channel]
+                if place:
+                    step(place, f"band_{number}", "Biquad", _biquad(item))
             continue
         sides = [_gain(item, side if channels > 1 else None) for side in (0, 1)]
         if sides[0] == sides[1]:

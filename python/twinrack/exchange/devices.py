@@ -106,9 +106,9 @@ def losses(effect: Effect | Parallel, where: str) -> list[str]:
             if effect.get(f"band{i}.type") == "all_pass"
         ]
         found += [
-            f"{where}.band{i} is left out: DAWproject has no bands for one channel"
+            f"{where}.band{i} is left out: it acts on the {side} channel only, and DAWproject's bands act on all"
             for i in range(1, card.groups[0].count + 1)
-            if effect.get(f"band{i}.type") in BAND_TYPES and effect.get(f"band{i}.channel") != "all"
+            if effect.get(f"band{i}.type") not in ("off", "all_pass") and (side := effect.get(f"band{i}.channel")) != "all"
         ]
         return found
     said = {field.address for field in DEVICES[card.id].fields}

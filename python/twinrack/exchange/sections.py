@@ -16,8 +16,8 @@ from .devices import CUTS, serial
 
 @dataclass(frozen=True)
 class Section:
-    """A filter of the equaliser's bilinear design: `kind` and `channel` as its bands have them; Hz, dB, Q; `on` is False in a
-    bypass."""
+    """A filter of the equaliser's bilinear design: `kind` as its bands are called; Hz, dB, Q; `on` is False in a bypass.
+    `channel` is "all", "left" (the first) or "right" (the second)."""
 
     kind: str
     frequency_hz: float
@@ -73,8 +73,8 @@ def _bands(effect: Effect) -> list[Section]:
             continue
         frequency, gain, q = (float(effect.get(f"band{i}.{name}")) for name in ("frequency_hz", "gain_db", "q"))
         count = int(str(effect.get(f"band{i}.slope_db_per_octave"))) // 12 if kind in CUTS else 1
-        channel = str(effect.get(f"band{i}.channel"))
-        found += [Section(kind, frequency, gain, _section_q(n, count, q), not effect.bypass, channel) for n in range(count)]
+        on, channel = not effect.bypass, str(effect.get(f"band{i}.channel"))
+        found += [Section(kind, frequency, gain, _section_q(n, count, q), on, channel) for n in range(count)]
     return found
 
 

@@ -1,8 +1,7 @@
 """From frequency, gain and Q to the coefficients of state-variable filters: the twin of `cpp/dsp/svf_design.h`.
 
-All inputs are tensors that broadcast; all results are (…, 5): g, k, m0, m1, m2. bilinear: A. Simper 2013. matched: poles
-mapped exactly, zeros so that the magnitude agrees with the analogue prototype at 0, near the centre and at Nyquist
-(M. Vicanek 2016).
+All inputs are tensors that broadcast; all results are (…, 5): g, k, m0, m1, m2. bilinear: A. Simper 2013. matched: the
+magnitude of the analogue prototype over a frequency axis that stays finite at Nyquist; `svf_design.h` says how.
 """
 
 from __future__ import annotations
@@ -18,8 +17,10 @@ SHAPES = ("bell", "low_shelf", "high_shelf", "low_cut", "high_cut", "notch", "ba
 BUTTERWORTH_Q = math.sqrt(0.5)
 
 
-def audible_frequency(frequency_hz: Tensor, sample_rate: float) -> Tensor:
-    return frequency_hz.clamp(max=0.49 * sample_rate)
+def prewarped(frequency_hz: Tensor, sample_rate: float) -> Tensor:
+    """tan(w / 2) of the bilinear transform; above 0.49 of the sample rate what lies at 0.49 of it keeps its place."""
+    held = frequency_hz.clamp(max=0.49 * sample_rate)
+    return torch.tan(math.pi * held / sample_rate) * (frequency_hz / held)
 
 
 def _prototype(shape: str, gain_db: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -43,62 +44,43 @@ def _prototype(shape: str, gain_db: Tensor, k: Tensor) -> tuple[Tensor, Tensor, 
     return one, k, one, -2.0 * k, zero
 
 
-def _power(p: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], x: Tensor) -> Tensor:
-    """Squared magnitude of a prototype at a frequency relative to its poles."""
-    _, k, m0, m1, m2 = p
-    n1, n0 = m0 * k + m1, m0 + m2
-    real, imaginary, den = n0 - m0 * x * x, n1 * x, 1.0 - x * x
-    return (real * real + imaginary * imaginary) / (den * den + k * k * x * x)
+def _warp(w: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha and delta of W² = alpha t / (1 + delta t), t = tan²(w / 2), for a filter at w radians a frame."""
+    last = 0.9 * math.pi
+    exact = w.clamp(max=last)
+    tangent = torch.tan(0.5 * exact)
+    place = exact / last
+    delta = 0.52 - 0.14 * place * place + 0.12 * (1.0 - last / w).clamp(min=0.0)
+    return exact * exact * (1.0 / (tangent * tangent) + delta), delta
 
 
-def _chord(z: Tensor) -> Tensor:
-    """2 - 2 cos(√z), continued to 2 - 2 cosh(√-z) below 0; smooth at 0."""
-    small = z.abs() < 1e-3
-    size = torch.sqrt(torch.where(small, torch.ones_like(z), z.abs()))
-    exact = torch.where(z > 0, 4.0 * torch.sin(0.5 * size) ** 2, -4.0 * torch.sinh(0.5 * size.clamp(max=600.0)) ** 2)
-    series = z * (1.0 - z / 12.0 * (1.0 - z / 30.0 * (1.0 - z / 56.0)))
-    return torch.where(small, series, exact)
+def _factor(n0: Tensor, n1: Tensor, n2: Tensor, gamma: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+    """The squared magnitude (n0 - n2 W²)² + n1² W² in t is that of s² square + s √line + n0, up to (1 + delta t)²."""
+    d, cross = n0 * delta - n2 * gamma, n1 * n1 * gamma * delta
+    square = torch.sqrt(d * d + cross)
+    falling = d < 0.0
+    total = torch.where(falling, cross / (square + d.abs()), square + d)  # without cancellation
+    return square, n1 * n1 * gamma + 2.0 * n0 * total
 
 
 def _matched(shape: str, p: tuple[Tensor, Tensor, Tensor, Tensor, Tensor], w: Tensor) -> Tensor:
-    shift, damping, m0, _, m2 = p
-    wp = (w * shift).clamp(max=0.98 * math.pi)
-    zeta = 0.5 * damping
-    r = torch.exp(-zeta * wp)
-    chord = r * _chord(wp * wp * (1.0 - zeta * zeta))
-    at_one = torch.expm1(-zeta * wp) ** 2 + chord  # |1 - pole|², and |1 + pole|²
-    at_minus_one = (1.0 + r) ** 2 - chord
-    product = -torch.expm1(-2.0 * zeta * wp)  # 1 - p1 p2
-    g = torch.sqrt(at_one / at_minus_one)
-    k = 2.0 * product / (at_minus_one * g)
+    shift, damping, m0, m1, m2 = p
+    alpha, delta = _warp(w)
+    gamma = alpha / (w * shift) ** 2
+    one = torch.ones_like(gamma)
+    square, line = _factor(one, damping, one, gamma, delta)
+    g, k = 1.0 / torch.sqrt(square), torch.sqrt(line / square)
+    n0, n1, n2 = m0 + m2, m0 * damping + m1, m0
     if shape == "all_pass":
-        return torch.stack(together(g, k, torch.ones_like(k), -2.0 * k, torch.zeros_like(k)), -1)
-    d = 4.0 / at_minus_one
-    if shape == "notch":
-        s2, c2 = torch.sin(0.5 * w) ** 2, torch.cos(0.5 * w) ** 2
-        b_one = at_one
-        b0 = at_one / (4.0 * s2)
-        b_minus_one = 4.0 * b0 * c2
+        mix = (torch.ones_like(k), -2.0 * k, torch.zeros_like(k))
+    elif shape in ("low_cut", "notch"):  # zeros on the circle, or both on the real axis
+        top = (n2 * gamma - n0 * delta) / square
+        mix = (top, -top * k, n0 - top)
     else:
-        wm = w.clamp(max=0.9 * math.pi)
-        phi1 = torch.sin(0.5 * wm) ** 2
-        phi0 = 1.0 - phi1
-        a_middle = at_one**2 * phi0 + at_minus_one**2 * phi1 - 16.0 * (1.0 - product) * phi0 * phi1
-        target = a_middle * _power(p, wm / (w * shift))
-        if shape == "low_cut":
-            b_one = torch.zeros_like(target)
-            b0 = torch.sqrt(target) / (4.0 * phi1)
-            b_minus_one = 4.0 * b0
-        else:
-            b_one = at_one * (m0 + m2).abs()
-            b_minus_one = at_minus_one * torch.sqrt(_power(p, math.pi / (w * shift)))
-            b2 = (target - b_one**2 * phi0 - b_minus_one**2 * phi1) / (4.0 * phi0 * phi1)
-            half = 0.5 * (b_one + b_minus_one)
-            b0 = 0.5 * (half + torch.sqrt(torch.maximum(half * half + b2, 1e-12 * half * half)))
-    n0 = b_minus_one / at_minus_one
-    n2 = b_one / at_one - n0
-    n1 = ((b0 - n0) * d - n2 * g * g) / g
-    return torch.stack(together(g, k, n0, n1, n2), -1)
+        n_square, n_line = _factor(n0, n1, n2, gamma, delta)
+        top = n_square / square
+        mix = (top, torch.sqrt(n_line / square) - top * k, n0 - top)
+    return torch.stack(together(g, k, *mix), -1)
 
 
 def design_svf(shape: str, match: bool, frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float) -> Tensor:
@@ -111,11 +93,10 @@ def design_svf(shape: str, match: bool, frequency_hz: Tensor, gain_db: Tensor, q
     """
     frequency_hz, gain_db, q = together(frequency_hz, gain_db, q)
     p = _prototype(shape, gain_db, 1.0 / q)
-    w = 2.0 * math.pi * audible_frequency(frequency_hz, sample_rate) / sample_rate
     if match:
-        return _matched(shape, p, w)
+        return _matched(shape, p, 2.0 * math.pi * frequency_hz / sample_rate)
     shift, k, m0, m1, m2 = p
-    return torch.stack([torch.tan(0.5 * w) * shift, k, m0, m1, m2], -1)
+    return torch.stack([prewarped(frequency_hz, sample_rate) * shift, k, m0, m1, m2], -1)
 
 
 def magnitude_db(c: Tensor, frequency_hz: Tensor, sample_rate: float) -> Tensor:
@@ -140,7 +121,7 @@ def monotonous_shelf(low: bool, ratio: Tensor, frequency_hz: Tensor, sample_rate
     ratio, frequency_hz = together(ratio, frequency_hz)
     quarter = torch.sqrt(torch.sqrt(ratio))
     root = quarter * quarter
-    w0 = torch.tan(math.pi * audible_frequency(frequency_hz, sample_rate) / sample_rate)
+    w0 = prewarped(frequency_hz, sample_rate)
     k = torch.full_like(ratio, math.sqrt(2.0))
     one = torch.ones_like(ratio)
     if low:
