@@ -13,7 +13,6 @@ import pytest
 import scipy.signal
 
 import twinrack as tr
-from test_presets import off_db
 from twinrack.exchange.apo_expression import UNKNOWN, evaluate, truth
 from twinrack.exchange.curve import gains_at, minimum_phase
 from twinrack.exchange.equalizer_apo import read_equalizer_apo, write_equalizer_apo
@@ -67,6 +66,10 @@ def heard(rack: tr.Rack, rate: float = RATE, channels: int = 2) -> np.ndarray:
         x[i, 0] = 1.0
         found.append(np.fft.rfft(rack(x, rate).astype(np.float64)))
     return np.array(found)
+
+
+def off_db(a: np.ndarray, b: np.ndarray) -> float:
+    return 20 * math.log10(max(np.max(np.abs(a - b)), 1e-9) / np.max(np.abs(b)))
 
 
 def read(tmp_path, text: str | bytes, **options: object) -> tuple[tr.Rack, list[str]]:
@@ -134,6 +137,7 @@ SCOPES = [
     ("Copy: L=R R=L\nCopy: L=R R=L\nChannel: L\nPreamp: -2 dB", (-2, 0), 0),
     ("Channel: L\nGraphicEQ: 20 -3; 20000 -3\nChannel: all\n" + PK % 6, (3, 6), 0),
     ("Channel: R\nDelay: 5 ms\nPreamp: 6 dB", (0, 6), 0),
+    ("Preamp: 0 dB\nChannel: C\nFilter: OFF PK Fc 1000 Hz Gain 6 dB Q 1\nIf: 0\nFilter: OFF None\nEndIf:", (0, 0), 0),
     ("Filter: OFF PK Fc 1000 Hz Gain 6 dB Q 1\n# " + PK % 6 + "\n// " + PK % 6 + "\n;" + PK % 6, (0, 0), 0),
     ("Preamp: 0 dB\nVSTPlugin: Library x.dll\nLoudnessCorrection: State 1\n", (0, 0), 2),
     ("Preamp: 0 dB\nFilter: ON IIR Order 2 Coefficients 1 0 0 1 0 0", (0, 0), 1),
@@ -152,7 +156,7 @@ def test_only_what_holds_is_heard(tmp_path, text, want, sentences):
 def test_device_and_stage_are_chosen(tmp_path):
     text = "Device: Realtek Speakers {1f}\n" + PK % 6 + "\nDevice: Microphone\n" + PK % 1
     assert sides(tmp_path, text, device="Speakers (Realtek Audio) {1f}")[0] == pytest.approx([6, 6], abs=0.01)
-    with pytest.raises(ValueError, match="device="):
+    with pytest.raises(ValueError, match="--device"):
         read(tmp_path, text)
     text = PK % 6 + "\nStage: pre-mix\n" + PK % 1 + "\nStage: capture\n" + PK % 3
     for stage, db in (("post-mix", 6), ("pre-mix", 1), ("capture", 9)):
@@ -175,7 +179,7 @@ def test_included_files_have_their_own_scopes(tmp_path):
     assert len(lost) == 6
     for i in range(18):  # each includes the next twice
         (tmp_path / f"{i}.txt").write_text(f"Include: {i + 1}.txt\n" * 2 + "\n" * 20)
-    (tmp_path / "18.txt").write_text(PK % 1)
+    (tmp_path / "18.txt").write_text("x: y\n" * 10)
     with pytest.raises(ValueError, match="more than 50000 lines"):
         read(tmp_path, "Include: 0.txt")
 
@@ -183,7 +187,7 @@ def test_included_files_have_their_own_scopes(tmp_path):
 def test_random_presets_in_random_dialects(tmp_path):
     """Any filters on any sides, written as any of the programs would, are the cookbook's on those sides."""
     rng = np.random.default_rng(5)
-    for _ in range(60):
+    for _ in range(150):
         rate = float(rng.choice([44100, 48000, 96000]))
         want = np.ones((2, FRAMES // 2 + 1), complex)
         lines = [
@@ -216,17 +220,17 @@ def test_random_presets_in_random_dialects(tmp_path):
         assert len(lost) <= sum(line == "Channel: C" for line in lines), (lines, lost)
         h = heard(rack, rate)
         for side in (0, 1):
-            assert off_db(h[side, side], want[side]) < -75, (lines, side)
+            assert np.max(np.abs(h[side, side] - want[side])) < 2e-4 * max(1.0, np.max(np.abs(want[side]))), (lines, side)
             assert np.max(np.abs(h[side, 1 - side])) < 1e-6
 
 
 def random_filter(rng: np.random.Generator, rate: float) -> tuple[str, str, float, tuple[str, float], float]:
     """Cookbook's type, word of the line, Hz, (Q, BW or S), dB."""
     kind = str(rng.choice(["PK", "LS", "HS", "LP", "HP", "NO", "BP", "AP"]))
-    frequency = round(float(np.exp(rng.uniform(np.log(60), np.log(0.4 * rate)))), 1)
+    frequency = round(float(np.exp(rng.uniform(np.log(60), np.log(min(0.4 * rate, 20000))))), 1)
     gain = round(float(rng.uniform(-12, 12)), 1) if kind in ("PK", "LS", "HS") else 0.0
     if kind in ("LS", "HS") and rng.random() < 0.6:
-        slope = round(float(rng.uniform(4, 11.5)), 1)
+        frequency, slope = round(float(rng.uniform(200, 5000)), 1), round(float(rng.uniform(4, 11.5)), 1)
         return kind, f"{kind}{rng.choice(['', 'C'])} {slope:g}{rng.choice(['', ' '])}dB", frequency, ("S", slope / 12), gain
     if kind not in ("LS", "HS") and rng.random() < 0.5:
         w = 2 * math.pi * frequency / rate
@@ -315,6 +319,8 @@ def test_defaults_of_each_type(tmp_path):
         ("LP Fc 1000 Hz BW Oct 1.9", ("LP", ("BW", 1.9), 0)),
         ("AP Fc 1000 Hz BW Oct 1", ("AP", ("BW", 1), 0)),
         ("PK Fc 16000 Hz Gain 12 dB BW Oct 2", ("PK", ("BW", 2), 12)),
+        ("PK  Fc1000Hz Gain6dB Q1.41", ("PK", ("Q", 1.41), 6)),
+        ("pk fc 1000 hz gain \N{MINUS SIGN}6 db q 1,41", ("PK", ("Q", 1.41), -6)),
     ]:
         rack, lost = read(tmp_path, f"Filter 1: ON {line}")
         kind, width, gain = want
@@ -447,7 +453,7 @@ def test_copies_route_channels(tmp_path):
 def test_a_graphic_equaliser_is_its_curve(tmp_path):
     """Within the documented distance of the curve, at any rate; AutoEq's 127 points, few points, steep ones."""
     rng = np.random.default_rng(8)
-    for n in range(24):
+    for n in range(16):
         rate = float(rng.choice([8000, 44100, 48000, 96000, 192000]))
         points = int(rng.choice([2, 10, 31, 127]))
         hz = np.geomspace(20, 20000, points)
@@ -534,7 +540,8 @@ def test_hostile_files(tmp_path):
     words = [
         "Filter 1:", "ON", "PK", "Fc", "1000", "Hz", "Gain", "6", "dB", "Q", "1", "Channel:", "L", "Copy:", "L=R", "If:",
         "EndIf:", "Else:", "Eval:", "`", "\\`", "Include:", "Device:", "Stage:", "GraphicEQ:", "Preamp:", "\0", "\x85",
-        "\ufeff", "1e308", ",", "Delay:", "ms", "+", "*", "Convolution:", "x=", "(", "\n", "\n", "\n", "BW Oct", "LSC", "preset.txt",
+        "\ufeff", "1e308", ",", "Delay:", "ms", "+", "*", "Convolution:", "x=", "(", "\n", "\n", "\n", "BW Oct", "LSC",
+        "preset.txt",
     ]  # fmt: skip
     for _ in range(400):
         text = " ".join(str(w) for w in rng.choice(words, int(rng.integers(1, 60))))
@@ -554,8 +561,16 @@ def test_hostile_files(tmp_path):
     ):
         with pytest.raises(ValueError, match="can be used"):
             read(tmp_path, text)
-    with pytest.raises(ValueError, match="more than 2000 filters"):
-        read(tmp_path, (PK % 1 + "\n") * 3000)
+    for text in (
+        (PK % 1 + "\n") * 26000,
+        "".join(f"Copy: A{i}=L\n" for i in range(60)) + "Channel: all\n" + "Preamp: 0 dB\n" * 1000,
+        (PK % 1 + "\n") * 1000 + "Copy: L=L+R R=L\n" * 100,
+        "If: 1\n" * 1000,
+        "GraphicEQ: 20 90\n" * 2,
+    ):
+        with pytest.raises(ValueError, match=r"than a rack can have|are open|up to 100 dB"):
+            read(tmp_path, text)
+    assert "up to 64 channels" in read(tmp_path, "Copy: " + " ".join(f"A{i}=L" for i in range(100)))[1][0]
     lost = read(tmp_path, "Preamp: 0 dB\n" + "Filter 1: ON PK\n" * 1000)[1]
     assert len(lost) == 201
     with pytest.raises(ValueError, match="larger than any preset"):

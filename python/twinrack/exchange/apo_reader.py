@@ -24,7 +24,9 @@ STAGES = ("post-mix", "pre-mix", "capture")
 MOST_LINES = 50_000  # of a preset and all that it includes
 DEEPEST = 20  # presets included within one another
 MOST_SENTENCES = 200
-MOST_STEPS = 2000  # filters on all channels
+MOST_STEPS = 50_000  # filters and preamps, on each route of each channel
+MOST_CHANNELS = 64
+MOST_CONDITIONS = 100  # within one another
 SIDES = {"L": "L", "R": "R", "1": "L", "2": "R", "FL": "L", "FR": "R", "LEFT": "L", "RIGHT": "R"}
 ACTING = ("preamp", "graphiceq", "convolution", "multiconvolution", "delay", "copy", "iir", "vstplugin", "loudnesscorrection")
 _BOMS = {
@@ -108,7 +110,7 @@ class Reader:
         self.used = False
         self._order: dict[int, int] = {}
         self._lost: list[str | Excluded] = []
-        self._scope = Scope(["L", "R"], None if stage != "pre-mix" else Excluded("for they are for the stage post-mix"))
+        self._scope = Scope(["L", "R"], None if stage != "pre-mix" else Excluded("which belong to the stage post-mix"))
         self._off: Excluded | None = None  # the device
         self._beyond = Excluded("")  # channels that are neither left nor right
         self._steps = 0
@@ -162,10 +164,11 @@ class Reader:
             command.startswith("filter") and re.match(r"\s*on\b", value, re.IGNORECASE) is not None
         )
         acting = command in ACTING or filtering
+        missed = (acting and not (filtering and re.match(r"\s*off\b", value, re.IGNORECASE))) or command == "include"
         if command == "device":
             self._off = self._device_excludes(value)
         if self._off:
-            if acting or command == "include":
+            if missed:
                 self._leave(self._off, where)
             return
         if command in ("if", "elseif", "else", "endif"):
@@ -173,7 +176,7 @@ class Reader:
             return
         dead = next((b for b in self._scope.branches if not b.live), None)
         if dead:
-            if acting or command == "include":
+            if missed:
                 self._leave(dead.excluded, where)
             if any(b.taken is None for b in self._scope.branches):
                 self._not_known(command, value)
@@ -181,7 +184,7 @@ class Reader:
         if "`" in value and not key.startswith("#"):
             filled = self._filled(value)
             if filled is None:
-                if acting or command in ("include", "channel", "stage"):
+                if missed or command in ("channel", "stage"):
                     self._lost.append(f"{where} is left out, for its expression is not known here")
                 self._not_known(command, value)
                 return
@@ -191,9 +194,11 @@ class Reader:
         elif command == "include":
             self._include(value.strip(), where)
         elif command == "stage":
-            self._scope.stage = None if self.stage in value.lower().split() else Excluded(_stage_reason(value))
+            self._scope.stage = (
+                None if self.stage in value.lower().split() else Excluded(f"which Stage {value.strip()[:60]!r} excludes")
+            )
         elif self._scope.stage:
-            if acting:
+            if missed:
                 self._leave(self._scope.stage, where)
         elif command == "channel":
             self._channel(value, where)
@@ -214,7 +219,7 @@ class Reader:
         if command == "channel":
             self._scope.channels = None
         elif command == "stage":
-            self._scope.stage = Excluded("for their Stage stands under a condition that is not known here")
+            self._scope.stage = Excluded("whose Stage stands under a condition that is not known here")
         elif command == "eval":
             assigned = re.match(r"\s*([A-Za-z_]\w*)\s*[-+*/]?=(?!=)", value)
             if assigned:
@@ -225,12 +230,14 @@ class Reader:
         for words in (part.lower().split() for part in pattern.split(";")):
             if words == ["all"] or (words and self.device and all(word in self.device for word in words)):
                 return None
-        cure = "" if self.device else '; say which one is played on with device="…"'
-        return Excluded(f"for they are for the device {pattern.strip()[:60]!r}{cure}")
+        cure = "" if self.device else "; if that is the one played on, give its name as device (--device)"
+        return Excluded(f"which Device {pattern.strip()[:60]!r} excludes{cure}")
 
     def _condition(self, command: str, expression: str, where: str) -> None:
         branches = self._scope.branches
         if command == "if":
+            if len(branches) >= MOST_CONDITIONS:
+                raise ValueError(f"{where}: more than {MOST_CONDITIONS} If are open")
             within = all(b.live for b in branches)
             holds = truth(evaluate(expression, self._variables)) if within else True
             branches.append(Branch(within, bool(holds) and within, holds, _condition_excludes(expression, holds)))
@@ -247,7 +254,7 @@ class Reader:
         elif now.within:
             now.live = False
             if now.taken:
-                now.excluded = Excluded("for the condition of an earlier branch holds")
+                now.excluded = Excluded("which an earlier branch of their If excludes")
 
     def _filled(self, value: str) -> str | None:
         """The line with what stands between backquotes computed; None where that is not known."""
@@ -295,7 +302,7 @@ class Reader:
             names = ", ".join(beyond)[:60]
             self._lost.append(f"{where}: the channels {names!r} are left out, for a rack has left and right")
         elif not chosen:
-            self._beyond = Excluded(f"for they are for the channels {value.strip()[:60]!r}, and a rack has left and right")
+            self._beyond = Excluded(f"which Channel {value.strip()[:60]!r} excludes: a rack has left and right")
 
     def _act(self, command: str, value: str, where: str) -> None:
         """A line that changes sound on the channels that are chosen now."""
@@ -335,9 +342,7 @@ class Reader:
             self._leave(self._beyond, where)
             return
         self.used = True
-        self._steps += len(steps)
-        if self._steps > MOST_STEPS:
-            raise ValueError(f"{self._files[0]} has more than {MOST_STEPS} filters")
+        self._count([self.channels[name] for name in chosen])
         for name in chosen:
             if name in steps:
                 self._order.setdefault(id(steps[name]), len(self._order))
@@ -358,6 +363,16 @@ class Reader:
         channels = [Response(np.array(c), impulse.sample_rate, impulse) for c in impulse.samples]
         return {channel: channels[i % len(channels)] for i, channel in enumerate(chosen)}
 
+    def _count(self, touched: Sequence[Routes], each: int = 0) -> None:
+        """Keep the work of a hostile file within bounds.
+
+        Raises:
+            ValueError: it asks for too much.
+        """
+        self._steps += sum(1 + each * len(route.steps) for routes in touched for route in routes)
+        if self._steps > MOST_STEPS:
+            raise ValueError(f"{self._files[0]} has more filters and preamps than a rack can have")
+
     def _copy(self, value: str, where: str) -> None:
         """Assignments such as L=0.5*L+0.5*R, all from what the channels were before the line."""
         before = dict(self.channels)
@@ -369,10 +384,13 @@ class Reader:
                 summands = terms.split("+")
                 if len(summands) > MOST_ROUTES:
                     raise LeftOutError(f"a sum has at most {MOST_ROUTES} terms")
+                if len(self.channels) >= MOST_CHANNELS and SIDES.get(target, target) not in self.channels:
+                    raise LeftOutError(f"up to {MOST_CHANNELS} channels are possible")
                 found = added([route for term in summands for route in _term(term, before)])
             except LeftOutError as reason:
                 self._lost.append(f"{where}: {word[:60]!r} is left out: {reason}")
                 continue
+            self._count([found], 1)
             self.channels[SIDES.get(target, target)] = found
             self.used = True
 
@@ -399,9 +417,5 @@ def _term(text: str, channels: dict[str, Routes]) -> Routes:
 
 def _condition_excludes(expression: str, holds: bool | None) -> Excluded:
     if holds is None:
-        return Excluded(f"for their condition {expression[:60]!r} is not known here")
-    return Excluded(f"for their condition {expression[:60]!r} does not hold")
-
-
-def _stage_reason(value: str) -> str:
-    return f"for they are for the stage {value.strip()[:60]!r}"
+        return Excluded(f"whose condition {expression[:60]!r} is not known here")
+    return Excluded(f"which the condition {expression[:60]!r} excludes")

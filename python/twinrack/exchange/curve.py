@@ -13,7 +13,7 @@ import numpy.typing as npt
 SECONDS = 1.4  # of the response at most: four times Equalizer APO's at 48 kHz, so that bends at 20 Hz are as sharp as written
 FADE = 0.25  # of it, at its end
 SILENT = 1e-7  # of its peak, where it ends
-LOWEST_DB = -100.0
+LOWEST_DB, HIGHEST_DB = -100.0, 100.0
 _OVERSIZE = 4  # of the transform, so that what is folded in time does not matter
 Array = npt.NDArray[np.float64]
 
@@ -31,11 +31,16 @@ def minimum_phase(curves: Sequence[Sequence[tuple[float, float]]], sample_rate: 
     Args:
         curves: nodes (Hz, dB), lowest first.
         sample_rate: Hz at which it is used.
+
+    Raises:
+        ValueError: they add up to more than HIGHEST_DB.
     """
     frames = round(SECONDS * sample_rate)
     size = 1 << (_OVERSIZE * frames - 1).bit_length()
     frequencies: Array = np.fft.rfftfreq(size, 1.0 / sample_rate).astype(np.float64)
     db = np.sum([gains_at(nodes, frequencies) for nodes in curves], axis=0)
+    if np.max(db) > HIGHEST_DB:
+        raise ValueError(f"its GraphicEQ lines add up to {np.max(db):.6g} dB; up to {HIGHEST_DB:g} dB can be played")
     cepstrum = np.fft.irfft(np.maximum(db, LOWEST_DB) * (np.log(10.0) / 20.0))
     cepstrum[1 : size // 2] *= 2.0
     cepstrum[size // 2 + 1 :] = 0.0
