@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from ..card import Parameter
 from ..effects import CLASSES
 
 TYPES = {
@@ -21,9 +22,10 @@ WITH_GAIN = ("bell", "low_shelf", "high_shelf")
 SHELVES = ("low_shelf", "high_shelf")
 DEFAULT_Q = {"notch": 30.0, "high_cut": math.sqrt(0.5), "low_cut": math.sqrt(0.5), "band_pass": math.sqrt(0.5)}
 GENTLE = 0.9  # shelf slope S of the cookbook where a line says none
-BELOW_NYQUIST = 0.49  # of the sample rate, where a frequency at Nyquist or above is put
+BELOW_NYQUIST = 0.49  # of the sample rate, up to which the equaliser is what the cookbook is
 LONGEST = 1000  # characters of a filter that are read
 _HIGHEST_HZ = 24000.0  # "31.250 Hz" as thousands would be above it: it is a decimal number
+_SMALL, _LARGE = 1e-3, 1e6  # far outside the equaliser's ranges, and still safe to compute with
 _NUMBER = r"([-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[-+]?\d+)?)"
 _GROUPED = r"([-+]?[.,]?\d[\d.,'’\s]*(?:e[-+]?\d+)?)"
 _TYPE = re.compile(r"\s*(on|off)\b\s*([a-z]*)(\d*)", re.IGNORECASE)
@@ -36,6 +38,7 @@ _WORDS = {
 }
 _LEVEL = re.compile(rf"\s*{_NUMBER}", re.IGNORECASE)
 _TIME = re.compile(rf"\s*{_NUMBER}\s*(ms|samples)\b", re.IGNORECASE)
+_IIR = re.compile(r"\s*ON\s+IIR\b.*?\bOrder\s+(\d+)(.*)", re.IGNORECASE)
 _NODE = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
@@ -72,7 +75,7 @@ def filter_of(text: str, sample_rate: float, notes: list[str]) -> Filter | None:
         return None
     kind = TYPES.get(name)
     if kind is None:
-        raise LeftOutError(f"filter {head[2][:20]} is none of the equaliser's")
+        raise LeftOutError(f"the equaliser has no filter of type {head[2][:20]}")
     if head[3] and name in ("LP", "HP"):
         notes.append(f"{name}{head[3][:3]} is played with 12 dB per octave, as Equalizer APO does; REW's falls by 6")
     found = {word: pattern.search(text[head.end() :]) for word, pattern in _WORDS.items()}
@@ -88,7 +91,9 @@ def filter_of(text: str, sample_rate: float, notes: list[str]) -> Filter | None:
     q = 0.0 if slope else said.get("Q", 0.0)
     if frequency <= 0 or min(width, slope, q) < 0:
         raise LeftOutError("a frequency, Q, bandwidth or slope is above 0")
-    frequency = _below_nyquist(frequency, sample_rate, notes)
+    frequency = _below_nyquist(max(frequency, _SMALL), sample_rate, notes)
+    gain = _held("gain_db", gain, notes)
+    width, slope, q = (min(max(v, _SMALL), _LARGE) if v else 0.0 for v in (width, slope, q))
     if kind in SHELVES:
         frequency, q = _shelf(name, frequency, gain, q, slope / 12.0)
     elif width:
@@ -100,21 +105,25 @@ def filter_of(text: str, sample_rate: float, notes: list[str]) -> Filter | None:
                 f'{name} has no Q and no bandwidth, so that it plays nothing in Equalizer APO either; add "Q 0.70"'
             )
         q = DEFAULT_Q[kind]
-    held = [_held(word, value, notes) for word, value in (("frequency_hz", frequency), ("gain_db", gain), ("q", q))]
-    return Filter(kind, *held)
+    return Filter(kind, _held("frequency_hz", frequency, notes), gain, _held("q", q, notes))
 
 
 def _below_nyquist(frequency: float, sample_rate: float, notes: list[str]) -> float:
-    if frequency < sample_rate / 2:
+    highest = min(BELOW_NYQUIST * sample_rate, _range("frequency_hz").max)
+    if frequency <= highest or BELOW_NYQUIST * sample_rate >= frequency:
         return frequency
-    moved = BELOW_NYQUIST * sample_rate
-    notes.append(f"Fc {frequency:g} Hz is at or above half of the sample rate {sample_rate:g} Hz and is moved to {moved:g} Hz")
-    return moved
+    place = "at or above half" if frequency >= sample_rate / 2 else f"above {BELOW_NYQUIST:g}"
+    notes.append(f"Fc {frequency:g} Hz is {place} of the sample rate {sample_rate:g} Hz and is moved to {highest:g} Hz")
+    return highest
+
+
+def _range(name: str) -> Parameter:
+    return next(p for p in CLASSES["parametric_eq"].card.groups[0].parameters if p.id == name)
 
 
 def _held(name: str, value: float, notes: list[str]) -> float:
     """A value within the range of the equaliser's bands."""
-    p = next(p for p in CLASSES["parametric_eq"].card.groups[0].parameters if p.id == name)
+    p = _range(name)
     within = min(max(value, p.min), p.max)
     if within != value:
         word, unit = {"frequency_hz": ("Fc", " Hz"), "gain_db": ("Gain", " dB"), "q": ("Q", "")}[name]
@@ -195,8 +204,24 @@ def delay_of(text: str, sample_rate: float) -> int:
     found = _TIME.match(text[:LONGEST])
     if not found or plain_number(found[1]) < 0:
         raise LeftOutError('a delay is a time from 0 on; write "Delay: 10 ms" or "Delay: 480 samples"')
-    length = plain_number(found[1])
+    length = min(plain_number(found[1]), _LARGE * _LARGE)
     return int(length * sample_rate / 1000.0 + 0.5 if found[2].lower() == "ms" else length + 0.5)
+
+
+def coefficients_of(text: str) -> tuple[list[float], list[float]] | None:
+    """Numerator and denominator of an IIR filter; None for a line that is none.
+
+    Raises:
+        LeftOutError: their count is not that of the order.
+    """
+    found = _IIR.match(text[:LONGEST])
+    if not found:
+        return None
+    numbers = [plain_number(n) for n in re.findall(_NUMBER, found[2], re.IGNORECASE)]
+    count = int(found[1][:4]) + 1
+    if count < 2 or len(numbers) != 2 * count:
+        raise LeftOutError('write an IIR of order 2 as "ON IIR Order 2 Coefficients b0 b1 b2 a0 a1 a2"')
+    return numbers[:count], numbers[count:]
 
 
 def nodes_of(text: str) -> list[tuple[float, float]]:

@@ -6,6 +6,7 @@ What a scope excludes is never played; what stands under something that is not k
 from __future__ import annotations
 
 import codecs
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ import numpy as np
 
 from ..response import LONGEST_S
 from .apo_expression import UNKNOWN, Value, evaluate, truth, written
-from .apo_line import LeftOutError, delay_of, filter_of, level_of, nodes_of, plain_number
+from .apo_line import LeftOutError, coefficients_of, delay_of, filter_of, level_of, nodes_of, plain_number
 from .apo_routes import MOST_ROUTES, QUIETEST_DB, Curve, Delay, Response, Route, Routes, Step, added, scaled
+from .curve import recursion
 
 LARGEST = 1 << 20  # bytes of a preset
 STAGES = ("post-mix", "pre-mix", "capture")
@@ -27,8 +29,8 @@ MOST_SENTENCES = 200
 MOST_STEPS = 50_000  # filters and preamps, on each route of each channel
 MOST_CHANNELS = 64
 MOST_CONDITIONS = 100  # within one another
-SIDES = {"L": "L", "R": "R", "1": "L", "2": "R", "FL": "L", "FR": "R", "LEFT": "L", "RIGHT": "R"}
-ACTING = ("preamp", "graphiceq", "convolution", "multiconvolution", "delay", "copy", "iir", "vstplugin", "loudnesscorrection")
+SIDES = {"1": "L", "2": "R", "FL": "L", "FR": "R"}
+ACTING = ("preamp", "graphiceq", "convolution", "multiconvolution", "delay", "copy", "vstplugin", "loudnesscorrection")
 _BOMS = {
     codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be",
     codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be",
@@ -73,7 +75,7 @@ class Excluded:
     lines: int = 0
 
     def sentence(self) -> str:
-        return f"{self.first}: {self.lines} {'line is' if self.lines == 1 else 'lines are'} left out, {self.reason}"
+        return f"{self.first}: {self.lines} {'line is' if self.lines == 1 else 'lines are'} left out: {self.reason}"
 
 
 @dataclass
@@ -110,7 +112,7 @@ class Reader:
         self.used = False
         self._order: dict[int, int] = {}
         self._lost: list[str | Excluded] = []
-        self._scope = Scope(["L", "R"], None if stage != "pre-mix" else Excluded("which belong to the stage post-mix"))
+        self._scope = Scope(["L", "R"], None if stage != "pre-mix" else Excluded("only for the stage 'post-mix'"))
         self._off: Excluded | None = None  # the device
         self._beyond = Excluded("")  # channels that are neither left nor right
         self._steps = 0
@@ -185,7 +187,7 @@ class Reader:
             filled = self._filled(value)
             if filled is None:
                 if missed or command in ("channel", "stage"):
-                    self._lost.append(f"{where} is left out, for its expression is not known here")
+                    self._lost.append(f"{where}: 1 line is left out: what stands between its backquotes is not known here")
                 self._not_known(command, value)
                 return
             value = filled
@@ -195,7 +197,7 @@ class Reader:
             self._include(value.strip(), where)
         elif command == "stage":
             self._scope.stage = (
-                None if self.stage in value.lower().split() else Excluded(f"which Stage {value.strip()[:60]!r} excludes")
+                None if self.stage in value.lower().split() else Excluded(f"only for the stage {value.strip()[:60]!r}")
             )
         elif self._scope.stage:
             if missed:
@@ -219,7 +221,7 @@ class Reader:
         if command == "channel":
             self._scope.channels = None
         elif command == "stage":
-            self._scope.stage = Excluded("whose Stage stands under a condition that is not known here")
+            self._scope.stage = Excluded("it is not known here which Stage holds")
         elif command == "eval":
             assigned = re.match(r"\s*([A-Za-z_]\w*)\s*[-+*/]?=(?!=)", value)
             if assigned:
@@ -230,8 +232,8 @@ class Reader:
         for words in (part.lower().split() for part in pattern.split(";")):
             if words == ["all"] or (words and self.device and all(word in self.device for word in words)):
                 return None
-        cure = "" if self.device else "; if that is the one played on, give its name as device (--device)"
-        return Excluded(f"which Device {pattern.strip()[:60]!r} excludes{cure}")
+        cure = "" if self.device else "; where it is the one played on, give its name as device (--device)"
+        return Excluded(f"only for the device {pattern.strip()[:60]!r}{cure}")
 
     def _condition(self, command: str, expression: str, where: str) -> None:
         branches = self._scope.branches
@@ -254,7 +256,7 @@ class Reader:
         elif now.within:
             now.live = False
             if now.taken:
-                now.excluded = Excluded("which an earlier branch of their If excludes")
+                now.excluded = Excluded("an earlier branch of the If holds")
 
     def _filled(self, value: str) -> str | None:
         """The line with what stands between backquotes computed; None where that is not known."""
@@ -272,10 +274,10 @@ class Reader:
             lines = text_lines(path)
             again = any(path.samefile(f) for f in self._files)
         except (OSError, ValueError, RuntimeError):
-            self._lost.append(f"{where}: {name[:60]!r} is left out, for there is no such preset that can be read")
+            self._lost.append(f"{where}: {name[:60]!r} is left out: there is no such preset that can be read")
             return
         if again or len(self._files) >= DEEPEST:
-            self._lost.append(f"{where}: {name[:60]!r} is left out, for it includes itself or is included too deeply")
+            self._lost.append(f"{where}: {name[:60]!r} is left out: it includes itself or is included too deeply")
             return
         self.read(path, lines)
 
@@ -298,11 +300,12 @@ class Reader:
             elif word != "ALL":
                 beyond.append(word)
         self._scope.channels = [name for name in self.channels if name in chosen]
+        beyond = list(itertools.takewhile(lambda word: not word.startswith("#"), beyond))
         if beyond and chosen:
             names = ", ".join(beyond)[:60]
-            self._lost.append(f"{where}: the channels {names!r} are left out, for a rack has left and right")
+            self._lost.append(f"{where}: the channels {names!r} are left out: a rack has left and right")
         elif not chosen:
-            self._beyond = Excluded(f"which Channel {value.strip()[:60]!r} excludes: a rack has left and right")
+            self._beyond = Excluded(f"only for the channels {value.strip()[:60]!r}, and a rack has left and right")
 
     def _act(self, command: str, value: str, where: str) -> None:
         """A line that changes sound on the channels that are chosen now."""
@@ -310,15 +313,16 @@ class Reader:
             self._copy(value, where)
             return
         if self._scope.channels is None:
-            raise LeftOutError("its Channel stands under a condition that is not known here")
-        if command in ("iir", "vstplugin", "loudnesscorrection", "multiconvolution"):
+            raise LeftOutError("it is not known here which Channel holds")
+        if command in ("vstplugin", "loudnesscorrection", "multiconvolution"):
             raise LeftOutError("a rack has no effect that does the same")
         steps: dict[str, Step] = {}
         factor = 1.0
         chosen = self._scope.channels
         if command == "filter":
             notes: list[str] = []
-            band = filter_of(value, self.sample_rate, notes)
+            iir = coefficients_of(value)
+            band = self._recursion(*iir) if iir else filter_of(value, self.sample_rate, notes)
             if band is None:
                 self.used = True
                 return
@@ -348,6 +352,12 @@ class Reader:
                 self._order.setdefault(id(steps[name]), len(self._order))
             more = (steps[name],) if name in steps else ()
             self.channels[name] = [Route(r.source, r.factor * factor, r.steps + more) for r in self.channels[name]]
+
+    def _recursion(self, numerator: list[float], denominator: list[float]) -> Response:
+        try:
+            return Response(recursion(numerator, denominator), self.sample_rate, object())
+        except ValueError as error:
+            raise LeftOutError(str(error)) from None
 
     def _convolution(self, name: str, chosen: list[str]) -> dict[str, Step]:
         """A response for each channel that is chosen: those of the file in turn."""
@@ -417,5 +427,5 @@ def _term(text: str, channels: dict[str, Routes]) -> Routes:
 
 def _condition_excludes(expression: str, holds: bool | None) -> Excluded:
     if holds is None:
-        return Excluded(f"whose condition {expression[:60]!r} is not known here")
-    return Excluded(f"which the condition {expression[:60]!r} excludes")
+        return Excluded(f"it is not known here whether {expression[:60]!r} holds")
+    return Excluded(f"the condition {expression[:60]!r} does not hold")

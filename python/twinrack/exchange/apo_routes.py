@@ -77,11 +77,13 @@ def added(routes: Routes) -> Routes:
     """The same sum with one route for each input and steps.
 
     Raises:
-        LeftOutError: more than MOST_ROUTES are left.
+        LeftOutError: more than MOST_ROUTES are left, or a factor is too large to compute with.
     """
     found: dict[tuple[int, tuple[Step, ...]], float] = {}
     for r in routes:
         found[r.source, r.steps] = found.get((r.source, r.steps), 0.0) + r.factor
+    if not all(math.isfinite(factor) for factor in found.values()):
+        raise LeftOutError("its factors are beyond all bounds")
     if len(found) > MOST_ROUTES:
         raise LeftOutError(f"a channel is the sum of at most {MOST_ROUTES} routes")
     return [Route(source, factor, steps) for (source, steps), factor in found.items() if factor]
@@ -146,7 +148,7 @@ def _level(factor: float) -> float:
         ValueError: more than can be played.
     """
     level = 20.0 * math.log10(factor)
-    if level > LOUDEST_DB:
+    if not level <= LOUDEST_DB:
         raise ValueError(f"its preamps and sums add up to {level:.6g} dB; up to {LOUDEST_DB:g} dB can be played")
     return level
 

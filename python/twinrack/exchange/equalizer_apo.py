@@ -24,6 +24,7 @@ WRITTEN = {
     "bell": "PK", "low_shelf": "LSC", "high_shelf": "HSC", "high_cut": "LPQ", "low_cut": "HPQ", "notch": "NO",
     "band_pass": "BP", "all_pass": "AP",
 }  # fmt: skip
+OTHERWISE = "give a preset of Equalizer APO, REW, AutoEq or Peace"
 CHANNELS = {"all": "all", "left": "L", "right": "R"}
 
 
@@ -37,12 +38,12 @@ def read_equalizer_apo(
     and AP, with Q, a bandwidth in octaves or a slope. Include, If, Eval, Channel, Device, Stage and Copy decide what a line
     acts on; what they exclude is not played. A GraphicEQ becomes a convolution with a response of minimum phase: from 20 Hz to
     0.45 of the sample rate within 0.1 dB of its curve where that has up to 12 dB an octave, within 0.4 dB where it is steeper.
-    Delay and Convolution become convolutions too. The rack is for mono and stereo: where the preamps of left and right differ,
-    a mono sound has the louder; where a Copy mixes channels, it needs stereo.
+    IIR filters, Delay and Convolution become convolutions too. The rack is for mono and stereo: where the preamps of left and
+    right differ, a mono sound has the louder; where a Copy mixes channels, it needs stereo.
 
     Args:
-        sample_rate: Hz for which bandwidths in octaves, GraphicEQ and Delay are exact, 8000 to 192000. A filter at half of it
-            or above is moved to 0.49 of it.
+        sample_rate: Hz for which bandwidths in octaves, GraphicEQ, IIR and Delay are exact, 8000 to 192000. A filter above
+            0.49 of it is moved there.
         device: name of the device that is played on, for Device lines; those for a device are left out where none is given.
         stage: "post-mix", "pre-mix" or "capture", for Stage lines.
 
@@ -66,8 +67,8 @@ def read_equalizer_apo(
         reader.read(path, sliders[0], as_written=False)
     lost = [f"{path}: {sentence}" for sentence in (sliders[1] if sliders else [])] + reader.lost
     if not reader.used:
-        why = lost[0] if lost else f"{path}: give a preset of Equalizer APO, REW, AutoEq or Peace"
-        raise ValueError(f"no Preamp, Filter or GraphicEQ line can be used: {why}")
+        why = lost[0].removeprefix(f"{path}, ").removeprefix(f"{path}: ") if lost else OTHERWISE
+        raise ValueError(f"{path} has no Preamp, Filter or GraphicEQ line that can be used; {why}")
     try:
         rack = rack_of(reader.channels["L"], reader.channels["R"], reader.sample_rate, reader.order, path.stem)
     except ValueError as error:

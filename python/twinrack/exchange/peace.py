@@ -66,7 +66,7 @@ def _sliders(sections: dict[str, dict[str, str]], suffix: str, graphic: bool, lo
         gain, q = gains.get(f"gain{n}", "0"), qualities.get(f"quality{n}", "1.41")
         if kind is None:
             speaker = f" of speaker {suffix}" if suffix else ""
-            lost.append(f"slider {n}{speaker} is left out, for the equaliser has none of its filter type {code[:10]!r}")
+            lost.append(f"slider {n}{speaker} is left out: the equaliser has none of its filter type {code[:10]!r}")
         elif kind in WITHOUT_GAIN:
             found.append(f"Filter: ON {kind} Fc {frequencies[f'frequency{n}']} Hz Q {q}")
         elif gain.strip("0.,-+ "):
