@@ -65,7 +65,7 @@ def recursion(numerator: Sequence[float], denominator: Sequence[float]) -> npt.N
         raise ValueError("its first coefficient a0, or all of its b, are 0")
     with np.errstate(all="ignore"):
         b, a = b / a[0], a / a[0]
-    if not max(np.max(np.abs(b)), np.max(np.abs(a))) < LARGEST_COEFFICIENT:
+    if not (1.0 / LARGEST_COEFFICIENT < np.max(np.abs(b)) < LARGEST_COEFFICIENT and np.max(np.abs(a)) < LARGEST_COEFFICIENT):
         raise ValueError("its coefficients are beyond all bounds")
     slowest = float(np.max(np.abs(np.roots(a)), initial=0.0))
     if slowest >= 1.0 or slowest**LONGEST_FRAMES > SILENT:
