@@ -297,16 +297,21 @@ def demo(
 @app.command()
 def convert(
     source: Annotated[
-        Path, typer.Argument(help="A .rack.json patch, or a preset: ParametricEQ.txt of AutoEq or Equalizer APO.")
+        Path, typer.Argument(help="A .rack.json patch, or a preset (.txt, .peace) of Equalizer APO, REW, AutoEq or Peace.")
     ],
     output: Annotated[Path, typer.Argument(help="A .rack.json patch, a .txt preset, or a .yml pipeline for CamillaDSP.")],
+    rate: Annotated[
+        float, typer.Option(help="Hz for which a preset's bandwidths in octaves, GraphicEQ and delays are exact.")
+    ] = 48000.0,
+    device: Annotated[str, typer.Option(help="Name of the device whose lines of a preset are read.")] = "",
 ) -> None:
     """Turn equaliser presets into racks, and the equalisers of racks into presets; what could not be carried is listed."""
     from .exchange.camilladsp import write_camilladsp
     from .exchange.equalizer_apo import read_equalizer_apo, write_equalizer_apo
     from .patch import load
 
-    rack, left = read_equalizer_apo(source) if source.suffix.lower() == ".txt" else (load(source), [])
+    preset = source.suffix.lower() in (".txt", ".peace")
+    rack, left = read_equalizer_apo(source, sample_rate=rate, device=device) if preset else (load(source), [])
     kind = output.suffix.lower()
     if output.name.endswith(".rack.json"):
         rack.save(output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ..files import atomic
@@ -78,10 +79,11 @@ def _biquad(section: Section) -> dict[str, Value]:
 
 def _gain(level: Level, side: int | None) -> dict[str, Value]:
     """A gain for the left (0) or right (1) channels, or for a single one, which has no balance."""
-    factor = 1.0 if side is None else min(1.0, 1.0 - level.balance if side == 0 else 1.0 + level.balance)
-    inverted = level.polarity == "invert" or (level.polarity == ("invert_left", "invert_right")[side or 0])
-    gain = level.gain_db + (20.0 * math.log10(factor) if factor > 0 else 0.0)
-    return {"gain": gain, "scale": "dB", "inverted": inverted, "mute": factor <= 0}
+    if side is None:
+        level = replace(level, balance=0.0)
+    factor = level.factor(side or 0)
+    gain = level.gain_db + (20.0 * math.log10(abs(factor)) if factor else 0.0)
+    return {"gain": gain, "scale": "dB", "inverted": math.copysign(1.0, factor) < 0, "mute": not factor}
 
 
 def _yaml(filters: dict[str, tuple[str, dict[str, Value]]], steps: list[tuple[list[int], list[str]]]) -> str:

@@ -35,6 +35,11 @@ class Level:
     balance: float = 0.0
     polarity: str = "normal"
 
+    def factor(self, side: int) -> float:
+        """What balance and polarity do to the left (0) or the right (1)."""
+        inverted = self.polarity in ("invert", ("invert_left", "invert_right")[side])
+        return min(1.0, 1.0 - self.balance if side == 0 else 1.0 + self.balance) * (-1.0 if inverted else 1.0)
+
 
 def sections_of(rack: Rack) -> tuple[list[Section | Level], list[str]]:
     """The equalisers and gains of a rack, first to last; and what else is in it, a sentence each."""
