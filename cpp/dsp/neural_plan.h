@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <stdexcept>
 #include <vector>
 
@@ -23,10 +24,13 @@ struct Activation {
     softsign,
     soft_sigmoid,
     hard_swish,
+    fast_tanh,
+    prelu,
     count
   };
   Kind kind = identity;
-  float number[4] = {};  // slopes and limits
+  float number[4] = {};       // slopes and limits
+  std::vector<float> slopes;  // of prelu, one for each channel
 };
 
 // A causal convolution: weight (out, in, kernel), then bias (out) where there is one.
@@ -113,6 +117,7 @@ class PlanReader {
   }
 
  private:
+  static constexpr std::size_t most_lanes = 64;
   static constexpr int most_layers = 1024, widest = 4096, longest = 1 << 20;
 
   float number() {
@@ -133,10 +138,16 @@ class PlanReader {
     return found;
   }
 
-  Activation activation() {
+  // For rows of so many channels.
+  Activation activation(int channels) {
     Activation a;
     a.kind = static_cast<Activation::Kind>(whole(0, Activation::count - 1));
     for (float& n : a.number) n = number();
+    if (a.kind != Activation::prelu) return a;
+    if (a.number[0] != static_cast<float>(channels))
+      throw std::invalid_argument("a PReLU has a slope for each channel");
+    for (int i = 0; i < channels; ++i) a.slopes.push_back(number());
+    a.slopes.resize(a.slopes.size() + most_lanes, 0.0f);  // so that whole vectors can be read
     return a;
   }
   // Its shape; the weights come with `fill`, in their own order.
@@ -155,14 +166,14 @@ class PlanReader {
     Chain found;
     int in = count > 0 ? whole(1, widest) : 1;
     for (int i = 0; i < count; ++i) {
-      found.activations.push_back(activation());
+      found.activations.push_back(activation(in));
       const int out = whole(1, widest);
       Conv c = conv(in, out);
       fill(c, whole(0, 1) == 1);
       found.convs.push_back(c);
       in = out;
     }
-    found.activations.push_back(count > 0 ? activation() : Activation{});
+    found.activations.push_back(count > 0 ? activation(in) : Activation{});
     return found;
   }
 
@@ -199,8 +210,8 @@ class PlanReader {
       layer.gating = static_cast<Gating>(whole(0, 2));
       const int wide = layer.gating == Gating::none ? middle : 2 * middle;
       layer.conv = conv(channels, wide);
-      layer.first = activation();
-      layer.second = activation();
+      layer.first = activation(middle);
+      layer.second = activation(middle);
       layer.mixer = {1, wide, 1, 1, nullptr, nullptr};
       layer.out = {middle, channels, 1, 1, nullptr, nullptr};
       layer.head = {middle, head_in, 1, 1, nullptr, nullptr};

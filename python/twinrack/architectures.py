@@ -30,6 +30,8 @@ ACTIVATIONS: dict[str, tuple[float, ...]] = {
     "softsign": (),
     "soft_sigmoid": (),
     "hard_swish": (),
+    "fast_tanh": (),  # a quotient of polynomials near tanh
+    "prelu": (),  # slopes below 0, one for each channel
 }
 GATINGS = ("none", "multiply", "blend")
 KINDS = ("chain", "wavenet", "lstm", "gru")
@@ -49,10 +51,22 @@ class Activation:
             raise ValueError(f"there is no activation {self.name!r}; there are {', '.join(ACTIVATIONS)}")
         if not self.numbers:
             object.__setattr__(self, "numbers", ACTIVATIONS[self.name])
-        if len(self.numbers) != len(ACTIVATIONS[self.name]) or not all(map(math.isfinite, self.numbers)):
-            raise ValueError(f"{self.name} takes {len(ACTIVATIONS[self.name])} numbers, got {list(self.numbers)}")
+        if not all(map(math.isfinite, self.numbers)):
+            raise ValueError(f"a number of {self.name} is NaN or infinity")
+        if self.name == "prelu":
+            if not 1 <= len(self.numbers) <= 4096:
+                raise ValueError(f"prelu takes a slope for each channel, 1 to 4096, got {len(self.numbers)}")
+        elif len(self.numbers) != len(ACTIVATIONS[self.name]):
+            raise ValueError(f"{self.name} takes {len(ACTIVATIONS[self.name])} numbers, got {len(self.numbers)}")
+
+    def expect(self, channels: int) -> None:
+        """Refuse slopes by channel where there are not so many channels."""
+        if self.name == "prelu" and len(self.numbers) != channels:
+            raise ValueError(f"a PReLU has {len(self.numbers)} slopes for {channels} channels; it needs one for each")
 
     def described(self) -> list[float]:
+        if self.name == "prelu":
+            return [float(list(ACTIVATIONS).index(self.name)), float(len(self.numbers)), 0.0, 0.0, 0.0, *self.numbers]
         padded = [*self.numbers, 0.0, 0.0, 0.0, 0.0][:4]
         return [float(list(ACTIVATIONS).index(self.name)), *padded]
 
@@ -93,6 +107,8 @@ class Chain:
         _positive(inputs=self.inputs)
         if not 1 <= len(self.convolutions) <= 1024:
             raise ValueError(f"a chain has 1 to 1024 convolutions, not {len(self.convolutions)}")
+        for inputs, c in zip([self.inputs, *(c.outputs for c in self.convolutions)], self.convolutions, strict=False):
+            c.before.expect(inputs)
 
     @property
     def receptive_field(self) -> int:
@@ -141,6 +157,7 @@ class LayerArray:
         middle: after the activation.
         head_outputs: what the sum of the middles becomes.
         head_inputs: each middle goes through a 1x1 of so many outputs before it is added; 0 adds it as it is.
+        head_dilation: how many frames apart the `head_kernel` frames lie that make the head's outputs.
         one_by_one: False adds the middle itself to the layer's input (then `middle` is `channels`).
     """
 
@@ -153,9 +170,14 @@ class LayerArray:
     head_kernel: int = 1
     head_bias: bool = True
     one_by_one: bool = True
+    head_dilation: int = 1
 
     def __post_init__(self) -> None:
         _positive(channels=self.channels, middle=self.middle, head_outputs=self.head_outputs, kernel=self.head_kernel)
+        _positive(dilation=self.head_dilation)
+        for layer in self.layers:
+            layer.activation.expect(self.middle)
+            layer.second.expect(self.middle)
         if not 1 <= len(self.layers) <= 1024:
             raise ValueError(f"an array has 1 to 1024 layers, not {len(self.layers)}")
         if isinstance(self.head_inputs, bool) or not isinstance(self.head_inputs, int) or not 0 <= self.head_inputs <= 4096:
@@ -190,7 +212,7 @@ class LayerArray:
         for layer in self.layers:
             found += [GATINGS.index(layer.gating), layer.kernel, layer.dilation]
             found += [*layer.activation.described(), *layer.second.described()]
-        return [*found, self.head_kernel, 1, float(self.head_bias)]
+        return [*found, self.head_kernel, self.head_dilation, float(self.head_bias)]
 
 
 @dataclass(frozen=True)
@@ -204,7 +226,9 @@ class WaveNet:
 
     @property
     def receptive_field(self) -> int:
-        found = 1 + sum(a.head_kernel - 1 + sum((x.kernel - 1) * x.dilation for x in a.layers) for a in self.arrays)
+        found = 1 + sum(
+            (a.head_kernel - 1) * a.head_dilation + sum((x.kernel - 1) * x.dilation for x in a.layers) for a in self.arrays
+        )
         return found + (0 if self.head is None else self.head.receptive_field - 1)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
@@ -287,7 +311,7 @@ def rows_kept(a: Architecture) -> int:
         return sum((64 + (c.kernel - 1) * c.dilation) * (w + 7) for c, w in zip(a.convolutions, widths, strict=False))
     if isinstance(a, WaveNet):
         own = sum((64 + (x.kernel - 1) * x.dilation) * (array.channels + 7) for array in a.arrays for x in array.layers)
-        heads = sum((64 + array.head_kernel) * (array.summed + 7) for array in a.arrays)
+        heads = sum((64 + array.head_kernel * array.head_dilation) * (array.summed + 7) for array in a.arrays)
         return own + heads + (0 if a.head is None else rows_kept(a.head))
     return 64 * a.hidden * a.layers
 

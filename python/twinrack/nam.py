@@ -1,7 +1,9 @@
 """Reading and writing .nam files, the format of Neural Amp Modeler captures (version 0.5 and later).
 
-WaveNet, LSTM, ConvNet and Linear are read, with all activations but PReLU by channel. What the format has for the training
-of several sizes at once (slimmable, packed) and for conditioning (FiLM, a network that conditions) is refused by name.
+WaveNet, LSTM, ConvNet and Linear are read, with all activations; of a container of several sizes (SlimmableContainer) one is
+taken.
+A key that is not known here may change the sound, so the file is refused by its name unless the key is switched off; so are
+conditioning (FiLM, a network that conditions) and convolutions in groups.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from .network import Network
 
 USUAL_RATE = 48000.0  # of files that do not say
 VERSION = "0.7.0"
-# The format's names of activations, and what their numbers are called there.
+# The format's names of activations, and what their numbers are called there. Files differ in capitals.
 NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "Tanh": ("tanh", ()),
     "Sigmoid": ("sigmoid", ()),
@@ -44,11 +46,31 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
     "Softsigmoid": ("soft_sigmoid", ()),
     "Hardswish": ("hard_swish", ()),
     "Identity": ("identity", ()),
+    "Fasttanh": ("fast_tanh", ()),
 }
+_BY_NAME = {name.lower(): entry for name, entry in NAMES.items()} | {"swish": NAMES["SiLU"]}
 _GATINGS = {"none": "none", "gated": "multiply", "blended": "blend"}
+_PAIRS = {"PairMultiply": "gated", "PairBlend": "blended"}
+DEEPEST = 8  # containers in containers
+# What may stand in a config, by what it describes; what says nothing about the sound stands last.
+_KEYS = {
+    "WaveNet": {"layers", "head", "head_scale", "condition_dsp", "in_channels", "input_size", "sample_rate"},
+    "layers": {
+        "input_size", "condition_size", "head", "head_size", "head_bias", "channels", "kernel_size", "kernel_sizes",
+        "dilations", "activation", "bottleneck", "head1x1", "layer1x1", "groups_input", "groups_input_mixin", "gating_mode",
+        "gated", "secondary_activation", "slimmable",
+    },
+    "head of layers": {"out_channels", "kernel_size", "bias", "dilation", "head_dilation"},
+    "head": {"channels", "activation", "out_channels", "kernel_sizes", "in_channels"},
+    "1x1": {"active", "groups", "out_channels"},
+    "LSTM": {"input_size", "hidden_size", "num_layers", "train_burn_in", "train_truncate", "sample_rate"},
+    "Linear": {"receptive_field", "bias", "sample_rate"},
+    "ConvNet": {"channels", "dilations", "batchnorm", "activation", "groups", "sample_rate", "train_burn_in", "train_truncate"},
+    "SlimmableContainer": {"submodels"},
+}  # fmt: skip
 
 
-def read(path: str | os.PathLike[str]) -> Network:
+def read(path: str | os.PathLike[str], size: float | None = None) -> Network:
     """As `Network.read`."""
     path = Path(path)
     try:
@@ -62,29 +84,88 @@ def read(path: str | os.PathLike[str]) -> Network:
     if not isinstance(data, dict) or "architecture" not in data or "weights" not in data or "config" not in data:
         raise ValueError(f"{path} is not a .nam file: architecture, config or weights are missing; export it anew")
     try:
-        weights = np.array(data["weights"], np.float32)
-        made, weights = _architecture(str(data["architecture"]), data["config"], weights)
-        return Network(made, weights, float(data.get("sample_rate") or USUAL_RATE), os.fspath(path))
+        if size is not None and not 0.0 <= size <= 1.0:
+            raise ValueError(f"size = {size:g} is outside 0 to 1")
+        one, rate = _of_size(data, size)
+        weights = np.array(one["weights"], np.float32)
+        if weights.ndim != 1:
+            raise ValueError("its weights are no list of numbers; export it anew")
+        made, weights = _architecture(str(one["architecture"]), one["config"], weights)
+        return Network(made, weights, rate, os.fspath(path))
     except KeyError as error:
         raise ValueError(f"{path}: config has no {error.args[0]!r}; export it anew") from None
     except (AttributeError, IndexError):
         raise ValueError(f"{path} is not a .nam file: its config has another form than the format's; export it anew") from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _of_size(data: dict[str, Any], size: float | None, depth: int = 0) -> tuple[dict[str, Any], float]:
+    """The network that is meant and its rate: of a container the first whose `max_value` is above `size`, or the last."""
+    rate = data.get("sample_rate")
+    if data["architecture"] != "SlimmableContainer":
+        return data, float(rate or USUAL_RATE)
+    config = data["config"]
+    _expect(config, "SlimmableContainer")
+    models = config["submodels"]
+    if not isinstance(models, list) or not models or depth >= DEEPEST:
+        raise ValueError(f"a container holds one or more networks, at most {DEEPEST} deep; export it anew")
+    if len(np.unique([_rate_of(entry["model"], rate) for entry in models])) > 1:
+        raise ValueError("the networks of its container have different sample rates; export it anew")
+    fitting = [entry for entry in models if size is not None and float(entry["max_value"]) > size]
+    one, own = _of_size((fitting or models[-1:])[0]["model"], size, depth + 1)
+    return one, own if one.get("sample_rate") else float(rate or own)
+
+
+def _rate_of(model: dict[str, Any], otherwise: Any) -> float:
+    return float(model.get("sample_rate") or otherwise or USUAL_RATE)
+
+
+def _expect(entry: Any, what: str) -> None:
+    """Refuse keys that are not known and say something."""
+    if not isinstance(entry, dict):
+        raise ValueError(f"its config has another form than the format's: {what} is no object; export it anew")
+    unknown = sorted(
+        key for key, value in entry.items() if key not in _KEYS[what] and not key.endswith("_film") and _says(value)
+    )
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} of {what} is not known here and may change the sound; export it without")
+
+
+def _says(value: Any) -> bool:
+    """False for what switches an option off or leaves it as it always was."""
+    if isinstance(value, dict):
+        return bool(value) and bool(value.get("active", True))
+    return value not in (None, False, 0, 1, "", "none") and value != []
+
+
+def _same_length(count: int, **lists: Any) -> None:
+    for name, given in lists.items():
+        if not isinstance(given, list) or len(given) != count:
+            found = len(given) if isinstance(given, list) else repr(given)[:40]
+            raise ValueError(f"layers with {count} dilations have {found} entries in {name!r}; export it anew")
+
+
 def _architecture(name: str, config: dict[str, Any], weights: Weights) -> tuple[Architecture, Weights]:
+    if name not in ("WaveNet", "LSTM", "Linear", "ConvNet"):
+        raise ValueError(
+            f"the architecture {name[:40]!r} is not known; WaveNet, LSTM, ConvNet, Linear and containers of them are"
+        )
+    _expect(config, name)
+    if config.get("input_size", 1) != 1 or config.get("in_channels", 1) != 1:
+        raise ValueError(
+            f"the network takes {config.get('input_size', config.get('in_channels'))} inputs; only those that hear one channel "
+            "can be used"
+        )
     if name == "WaveNet":
         return _wavenet(config), weights
     if name == "LSTM":
-        if config.get("input_size", 1) != 1:
-            raise ValueError(f"the network takes {config['input_size']} inputs; only those that hear one channel can be used")
         return Recurrent("lstm", config["hidden_size"], config.get("num_layers", 1)), weights
     if name == "Linear":
-        return Chain((Convolution(1, config["receptive_field"], 1, bool(config["bias"])),)), weights
-    if name == "ConvNet":
-        return _conv_net(config, weights)
-    raise ValueError(f"the architecture {name!r} is not known; WaveNet, LSTM, ConvNet and Linear are")
+        taps = config["receptive_field"]  # the first weight is that of the present frame
+        made = Chain((Convolution(1, taps, 1, bool(config["bias"])),))
+        return made, np.concatenate([weights[:taps][::-1], weights[taps:]])
+    return _conv_net(config, weights)
 
 
 def _activation(given: str | dict[str, Any] | None) -> Activation:
@@ -92,15 +173,25 @@ def _activation(given: str | dict[str, Any] | None) -> Activation:
         return Activation()
     if isinstance(given, str):
         given = {"type": given}
+    if not isinstance(given, dict):
+        raise ValueError(f"an activation is a name or an object, not {str(given)[:40]!r}")
     name = given.get("type", given.get("name"))
-    if name not in NAMES or "negative_slopes" in given:
+    if not isinstance(name, str) or name.lower() not in _BY_NAME:
+        raise ValueError(f"the activation {str(name)[:40]!r} is not known; {', '.join(NAMES)} are")
+    ours, keys = _BY_NAME[name.lower()]
+    numbers = {**(given.get("kwargs") or {}), **given}
+    slopes = numbers.pop("negative_slopes", None)
+    unknown = sorted(set(numbers) - {"type", "name", "kwargs", *keys})
+    if unknown and any(_says(numbers[key]) for key in unknown):
         raise ValueError(
-            f"the activation {name!r}{' by channel' if name in NAMES else ''} is not known; {', '.join(NAMES)} are"
+            f"{unknown[0]!r} of the activation {name} is not known here and may change the sound; export it without"
         )
-    ours, keys = NAMES[name]
-    given_numbers = {key: given[key] for key in keys if key in given}
-    defaults = Activation(ours).numbers
-    return Activation(ours, tuple(float(given_numbers.get(k, d)) for k, d in zip(keys, defaults, strict=True)))
+    if slopes is not None:
+        if name.lower() != "prelu" or not isinstance(slopes, list):
+            raise ValueError(f"the activation {name} has no slopes by channel; PReLU has a list of them")
+        return Activation("prelu", tuple(map(float, slopes)))
+    defaults = Activation(ours).numbers if name.lower() != "prelu" else (0.25,)
+    return Activation(ours, tuple(float(numbers.get(k, d)) for k, d in zip(keys, defaults, strict=True)))
 
 
 def _used(entry: Any) -> bool:
@@ -111,18 +202,27 @@ def _used(entry: Any) -> bool:
 def _wavenet(config: dict[str, Any]) -> WaveNet:
     if config.get("condition_dsp"):
         raise ValueError("a network that is conditioned by another one cannot be used")
-    arrays = [_array(entry) for entry in config["layers"]]
+    inputs, arrays = 1, []
+    for number, entry in enumerate(config["layers"], 1):
+        if entry.get("input_size", inputs) != inputs:
+            raise ValueError(f"layers {number} take {entry['input_size']} inputs, but {inputs} come; export it anew")
+        arrays.append(_array(entry))
+        inputs = arrays[-1].channels
     head = config.get("head")
     return WaveNet(tuple(arrays), None if not head else _head(head, arrays[-1].head_outputs))
 
 
 def _head(entry: dict[str, Any], inputs: int) -> Chain:
+    _expect(entry, "head")
+    if entry.get("in_channels", inputs) != inputs:
+        raise ValueError(f"the head takes {entry['in_channels']} inputs, but {inputs} come; export it anew")
     kernels, before = entry["kernel_sizes"], _activation(entry["activation"])
     widths = [entry["channels"]] * (len(kernels) - 1) + [entry["out_channels"]]
     return Chain(tuple(Convolution(w, k, 1, True, before) for w, k in zip(widths, kernels, strict=True)), inputs)
 
 
 def _array(entry: dict[str, Any]) -> LayerArray:
+    _expect(entry, "layers")
     for key, value in entry.items():
         if key.endswith("_film") and _used(value):
             raise ValueError(f"layers with {key} cannot be used")
@@ -130,6 +230,7 @@ def _array(entry: dict[str, Any]) -> LayerArray:
         raise ValueError("layers in groups, or conditioned by more than one channel, cannot be used")
     one, head_one = entry.get("layer1x1", {"active": True}), entry.get("head1x1", {"active": False})
     for part in (one, head_one):
+        _expect(part, "1x1")
         if part.get("groups", 1) != 1 and part.get("active"):
             raise ValueError("layers in groups cannot be used")
     dilations = entry["dilations"]
@@ -138,15 +239,22 @@ def _array(entry: dict[str, Any]) -> LayerArray:
     kernels = kernels if isinstance(kernels, list) else [kernels] * count
     firsts = entry["activation"] if isinstance(entry["activation"], list) else [entry["activation"]] * count
     gatings = entry.get("gating_mode") or ["gated" if entry.get("gated") else "none"] * count
+    gatings = gatings if isinstance(gatings, list) else [gatings] * count
     seconds = entry.get("secondary_activation") or ["Sigmoid" if g == "gated" else None for g in gatings]
+    seconds = seconds if isinstance(seconds, list) else [seconds] * count
+    _same_length(count, kernel_sizes=kernels, activation=firsts, gating_mode=gatings, secondary_activation=seconds)
+    for i, first in enumerate(firsts):  # a pair of activations says by itself how it gates
+        if isinstance(first, dict) and (gating := _PAIRS.get(str(first.get("type", first.get("name"))))):
+            firsts[i], gatings[i], seconds[i] = first["primary"], gating, first["secondary"]
     for gating in gatings:
         if gating not in _GATINGS:
-            raise ValueError(f"the gating {gating!r} is not known; {', '.join(_GATINGS)} are")
+            raise ValueError(f"the gating {str(gating)[:40]!r} is not known; {', '.join(_GATINGS)} are")
     layers = tuple(
         Layer(k, d, _activation(a), _GATINGS[g], _activation(s))  # type: ignore[arg-type]
         for k, d, a, g, s in zip(kernels, dilations, firsts, gatings, seconds, strict=True)
     )
     head = entry.get("head") or {"out_channels": entry["head_size"], "kernel_size": 1, "bias": entry["head_bias"]}
+    _expect(head, "head of layers")
     return LayerArray(
         channels=channels,
         middle=entry.get("bottleneck", channels),
@@ -156,11 +264,14 @@ def _array(entry: dict[str, Any]) -> LayerArray:
         head_kernel=head.get("kernel_size", 1),
         head_bias=bool(head["bias"]),
         one_by_one=bool(one.get("active", True)),
+        head_dilation=head.get("head_dilation", head.get("dilation", 1)),
     )
 
 
 def _conv_net(config: dict[str, Any], weights: Weights) -> tuple[Chain, Weights]:
     """Convolutions of two frames; the batch norm after each is folded into it."""
+    if config.get("groups", 1) != 1:
+        raise ValueError("convolutions in groups cannot be used")
     channels, batch_norm = config["channels"], bool(config["batchnorm"])
     before, inputs, at = Activation(), 1, 0
     convs, pieces = [], []
@@ -227,7 +338,8 @@ def _array_entry(array: LayerArray, inputs: int) -> dict[str, Any]:
     return {
         "input_size": inputs,
         "condition_size": 1,
-        "head": {"out_channels": array.head_outputs, "kernel_size": array.head_kernel, "bias": array.head_bias},
+        "head": {"out_channels": array.head_outputs, "kernel_size": array.head_kernel, "bias": array.head_bias}
+        | ({"head_dilation": array.head_dilation} if array.head_dilation > 1 else {}),
         "channels": array.channels,
         "kernel_sizes": [x.kernel for x in array.layers],
         "dilations": [x.dilation for x in array.layers],
@@ -243,5 +355,7 @@ def _array_entry(array: LayerArray, inputs: int) -> dict[str, Any]:
 
 
 def _named(a: Activation) -> dict[str, Any]:
+    if a.name == "prelu":
+        return {"type": "PReLU", "negative_slopes": list(a.numbers)}
     theirs, keys = next((name, keys) for name, (ours, keys) in NAMES.items() if ours == a.name)
     return {"type": theirs, **dict(zip(keys, a.numbers, strict=True))}

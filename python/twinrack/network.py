@@ -149,15 +149,19 @@ class Network(Resource):
         return cls(Chain(tuple(convs)), None, sample_rate, seed=seed, quiet=quiet)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Network:
+    def read(cls, path: str | os.PathLike[str], *, size: float | None = None) -> Network:
         """From a .nam file.
+
+        Args:
+            size: which of the capture's sizes, where the file holds several (SlimmableContainer): 0 the smallest and quickest,
+                1 or None the largest and best; as in NAM's player the first whose `max_value` is above it.
 
         Raises:
             FileNotFoundError, ValueError: it is not there, not a .nam file, or uses what this engine does not have.
         """
         from .nam import read
 
-        return read(path)
+        return read(path, size)
 
     @classmethod
     def of(cls, given: object) -> Network:
