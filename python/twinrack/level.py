@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -24,9 +25,11 @@ from .renderer import Renderer
 from .tree import Chain
 
 NEAR_LU = 0.05  # of the target, and no more is tried
-OVER_DB = 0.005  # above the limit, and it is written again
+NEAR_DB = 0.005  # of a peak
+AIM_DB = 0.002  # below a limit, for what dither adds
 ROOM_DB = 0.02  # to stay below the limit when coding has gone over it
-WRITES = 6
+UNUSED_DB = 0.1  # below the limit, where the target needs it, and it is tried to come nearer
+WRITES = 7
 TRIES = 14  # of the gain before the limiter, on the samples alone
 MOST_GAIN_DB = 80.0
 STEP_DB = 6.0  # more before the limiter at once, after the first step
@@ -78,7 +81,15 @@ class Level:
         return (self.lufs, self.peak_db, self.true_peak_db) != (None, None, None)
 
 
-def parse_level(normalize: str | None, true_peak: str | None) -> dict[str, float]:
+class LevelSettings(TypedDict, total=False):
+    """Arguments of `render_file` and `render_to`."""
+
+    normalize_lufs: float
+    normalize_peak_db: float
+    true_peak_db: float
+
+
+def parse_level(normalize: str | None, true_peak: str | None) -> LevelSettings:
     """What `--normalize` and `--true-peak` mean: "-16", "-16LUFS", "-16 LUFS" or "-1dBTP"; "-1", "-1dBTP" or "-1 dB".
 
     Returns:
@@ -87,10 +98,13 @@ def parse_level(normalize: str | None, true_peak: str | None) -> dict[str, float
     Raises:
         ValueError: neither.
     """
-    found: dict[str, float] = {}
+    found: LevelSettings = {}
     if normalize is not None:
         value, unit = _parse(normalize, "LUFS|LKFS|dBTP|dBFS|dB", "--normalize", "-16LUFS or -1dBTP")
-        found["normalize_lufs" if unit in ("", "lufs", "lkfs") else "normalize_peak_db"] = value
+        if unit in ("", "lufs", "lkfs"):
+            found["normalize_lufs"] = value
+        else:
+            found["normalize_peak_db"] = value
     if true_peak is not None:
         found["true_peak_db"] = _parse(true_peak, "dBTP|dBFS|dB", "--true-peak", "-1 or -1dBTP")[0]
     Level.of(found.get("normalize_lufs"), found.get("normalize_peak_db"), found.get("true_peak_db"))
@@ -260,16 +274,24 @@ def settle(
     """
     search = (_PlainGain if limiter is None else _IntoLimiter)(level, limiter, quick, fader_db)
     made = Settled()
+    best: tuple[float, float] | None = None  # the last gains with which the peaks were within their limits
     for turn in range(WRITES):
+        last = turn == WRITES - 1
+        if last and best is not None:
+            search.gain, search.trim = best
 
-        def keep(files: list[Loudness], clipped: int, last: bool = turn == WRITES - 1) -> bool:
+        def keep(files: list[Loudness], clipped: int, last: bool = last) -> bool:
+            nonlocal best
             made.files, made.gain_db, made.trim_db = files, search.gain, search.trim
+            if search.over(files) <= 0.0:
+                best = search.gain, search.trim
             search.again = not last and not search.silent and search.correct(files, clipped)
             return not search.again
 
         write(search.gain - search.trim, search.trim + fader_db, keep)
         if not search.again:
             break
+    search.gain, search.trim = made.gain_db, made.trim_db
     made.notes = search.remarks(made.files, what, where)
     return made
 
@@ -282,7 +304,7 @@ class _Search:
         self.again = False
         self.gain = self.trim = 0.0
         if limiter is not None and level.true_peak_db is not None:
-            self.trim = min(0.0, level.true_peak_db - self.promise_db)
+            self.trim = min(0.0, level.true_peak_db - AIM_DB - self.promise_db)
         self.first_trim = self.trim
         self.base = self.measure(0.0)
         self.silent = not math.isfinite(self.base.true_peak_db if level.lufs is None else self.base.integrated)
@@ -301,7 +323,8 @@ class _Search:
         """By how many dB the highest peak is above what it is to stay below."""
         limit = math.inf if self.level.true_peak_db is None else self.level.true_peak_db
         between = self.limiter is None or self.limiter.between_samples
-        return max(max(f.true_peak_db - limit, (f.true_peak_db if between else f.peak_db) - self.promise_db) for f in files)
+        promise = self.promise_db + NEAR_DB
+        return max(max(f.true_peak_db - limit, (f.true_peak_db if between else f.peak_db) - promise) for f in files)
 
     def begin(self) -> None:
         """The first gain, from the samples."""
@@ -328,7 +351,7 @@ class _Search:
             less = self.first_trim - self.trim
             found.append(f"coding lifts peaks above the limiter's ceiling, so {less:.2f} dB were taken off after it")
         over = self.over(files)
-        if over > OVER_DB:
+        if over > NEAR_DB:
             peak = max(f.true_peak_db for f in files)
             found.append(f"the true peak of what was written is {peak:.2f} dBTP, {over:.2f} dB too high")
         return found
@@ -343,25 +366,26 @@ class _PlainGain(_Search):
         if level.lufs is not None:
             self.gain = level.lufs - base.integrated
         elif level.peak_db is not None:
-            self.gain = level.peak_db - base.true_peak_db
+            self.gain = level.peak_db - AIM_DB - base.true_peak_db
         self.would_peak = base.true_peak_db + self.gain
         if level.true_peak_db is not None and self.would_peak > level.true_peak_db:
-            self.held, self.gain = True, level.true_peak_db - base.true_peak_db
+            self.held, self.gain = True, level.true_peak_db - AIM_DB - base.true_peak_db
 
     def correct(self, files: Sequence[Loudness], clipped: int) -> bool:
         level, before = self.level, self.gain
         over = self.over(files)
-        if over > OVER_DB:
+        miss, near = -math.inf, NEAR_DB
+        if level.peak_db is not None:
+            miss = level.peak_db - AIM_DB - max(f.true_peak_db for f in files)
+        if level.lufs is not None:
+            miss, near = level.lufs - files[0].integrated, NEAR_LU
+        if over > 0.0:
             self.held = True
             self.gain -= over + ROOM_DB
-        elif level.lufs is not None or level.peak_db is not None:
-            miss, near = -math.inf, OVER_DB
-            if level.peak_db is not None:
-                miss = level.peak_db - max(f.true_peak_db for f in files)
-            if level.lufs is not None:
-                miss, near = level.lufs - files[0].integrated, NEAR_LU
-            if abs(miss) > near and not (miss > 0 and (self.held or clipped)):  # louder would only clip more
-                self.gain += min(miss, -ROOM_DB - over)
+        elif math.isfinite(miss) and abs(miss) > near and not (miss > 0.0 and clipped):  # louder would only clip more
+            room = math.inf if level.true_peak_db is None else max(-over - ROOM_DB, 0.0)
+            if not self.held or room > UNUSED_DB:
+                self.gain += min(miss, room)
         return abs(self.gain - before) > 1e-3
 
     def missed(self, now: float, miss: float) -> str:
@@ -404,17 +428,16 @@ class _IntoLimiter(_Search):
         self.gain, self.samples = min((x, y) for x, y in tried if abs(target - y) <= near)
 
     def correct(self, files: Sequence[Loudness], clipped: int) -> bool:
-        over, again = self.over(files), False
-        if over > OVER_DB:
+        over, before = self.over(files), (self.gain, self.trim)
+        target, found = self.level.lufs, files[0].integrated
+        if over > 0.0:
             self.trim -= over + ROOM_DB
-            again = True
-        if self.level.lufs is not None:
-            self.coding = files[0].integrated - self.samples
-            if again or (abs(self.level.lufs - files[0].integrated) > NEAR_LU and not self.flat):
-                before = self.gain
-                self.solve()
-                again = again or abs(self.gain - before) > 1e-3
-        return again
+        elif target is not None and target - found > NEAR_LU and -over > UNUSED_DB:
+            self.trim = min(self.first_trim, self.trim - over - ROOM_DB)
+        if target is not None and (self.trim != before[1] or (abs(target - found) > NEAR_LU and not self.flat)):
+            self.coding = found - self.samples
+            self.solve()
+        return max(abs(self.gain - before[0]), abs(self.trim - before[1])) > 1e-3
 
     def missed(self, now: float, miss: float) -> str:
         ceiling = self.promise_db + self.trim

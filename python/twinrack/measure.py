@@ -14,6 +14,8 @@ from typing import Any
 from .files import AudioFile
 from .loudness import Loudness, LoudnessMeter, fault_sentence
 
+SHOWN = 0.005  # half a step of the figures that are shown: what looks equal is within a limit
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -121,7 +123,7 @@ class Limits:
     def outside(self, found: Loudness) -> list[str]:
         """What is outside, in words."""
         sentences = []
-        if self.integrated is not None and not abs(found.integrated - self.integrated[0]) <= self.integrated[1]:
+        if self.integrated is not None and not abs(found.integrated - self.integrated[0]) <= self.integrated[1] + SHOWN:
             sentences.append(f"integrated {found.integrated:.2f} LUFS, not {self.integrated[0]:g} ± {self.integrated[1]:g}")
         for name, value, most, unit in (
             ("max short-term", found.loudest_short_term, self.max_short_term, "LUFS"),
@@ -130,7 +132,7 @@ class Limits:
             ("true peak", found.true_peak_db, self.max_true_peak, "dBTP"),
             ("sample peak", found.peak_db, self.max_sample_peak, "dBFS"),
         ):
-            if most is not None and value > most:
+            if most is not None and value > most + SHOWN:
                 sentences.append(f"{name} {value:.2f} {unit}, above {most:g}")
         return sentences
 
