@@ -16,7 +16,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import __version__
-from .loudness import fault_sentence
 from .session.commands import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session.commands import app as session_app
 from .stage import commands
@@ -179,7 +178,9 @@ def render(
         raise ValueError("name the input files and, last, the output file or folder")
     level = parse_level(normalize, true_peak)
     if rack is None and not (level or limit or rate or ending):
-        raise ValueError("say what is to be done: --rack, or --normalize, --true-peak, --limit, --rate or --format")
+        raise ValueError(
+            "Missing option '--rack'; or say what else is to be done: --normalize, --true-peak, --limit, --rate or --format"
+        )
     loaded = Rack() if rack is None else load(rack)
     pairs = plan(files[:-1], files[-1], None if ending is None else f".{ending.lstrip('.')}")
     bar = _render_bar()
@@ -216,7 +217,7 @@ def render(
                 found = result.loudness
                 notes += f", {result.gain_db:+.1f} dB: {found.integrated:.1f} LUFS, true peak {found.true_peak_db:.1f} dBTP"
             notes += f", {result.clipped} samples clipped" if result.clipped else ""
-            notes += f", {fault_sentence(result.input_faults)}" if result.input_faults else ""
+            notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
             out.print(f"{escape(str(result.path))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
             for sentence in result.notes:
                 out.print(f"  {escape(sentence)}", soft_wrap=True)

@@ -100,7 +100,7 @@ def parse_level(normalize: str | None, true_peak: str | None) -> LevelSettings:
     """
     found: LevelSettings = {}
     if normalize is not None:
-        value, unit = _parse(normalize, "LUFS|LKFS|dBTP|dBFS|dB", "--normalize", "-16LUFS or -1dBTP")
+        value, unit = _parse(normalize, "LUFS|LKFS|dBTP|dBFS|dB", "--normalize", "-14LUFS or -1dBTP")
         if unit in ("", "lufs", "lkfs"):
             found["normalize_lufs"] = value
         else:
@@ -115,7 +115,7 @@ def _parse(text: str, units: str, option: str, example: str) -> tuple[float, str
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
     found = re.fullmatch(rf"([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s*({units})?", plain, re.IGNORECASE)
     if found is None:
-        raise ValueError(f"{option} {text[:40]!r} is not a number such as {example}")
+        raise ValueError(f"{option} {text[:40]!r} is no number such as {example}")
     return float(found[1]), (found[2] or "").lower()
 
 
