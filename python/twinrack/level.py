@@ -29,7 +29,7 @@ NEAR_DB = 0.005  # of a peak
 AIM_DB = 0.002  # below a limit, for what dither adds
 ROOM_DB = 0.02  # to stay below the limit when coding has gone over it
 UNUSED_DB = 0.1  # below the limit, where the target needs it, and it is tried to come nearer
-WRITES = 7
+WRITES = 8
 TRIES = 14  # of the gain before the limiter, on the samples alone
 MOST_GAIN_DB = 80.0
 STEP_DB = 6.0  # more before the limiter at once, after the first step
@@ -274,17 +274,19 @@ def settle(
     """
     search = (_PlainGain if limiter is None else _IntoLimiter)(level, limiter, quick, fader_db)
     made = Settled()
-    best: tuple[float, float] | None = None  # the last gains with which the peaks were within their limits
+    best: tuple[float, float, float] | None = None  # with peaks within their limits: what is missing, gain, trim
     for turn in range(WRITES):
         last = turn == WRITES - 1
         if last and best is not None:
-            search.gain, search.trim = best
+            _, search.gain, search.trim = best
 
         def keep(files: list[Loudness], clipped: int, last: bool = last) -> bool:
             nonlocal best
             made.files, made.gain_db, made.trim_db = files, search.gain, search.trim
-            if search.over(files) <= 0.0:
-                best = search.gain, search.trim
+            over = search.over(files)
+            if over <= 0.0:
+                missing = -over if level.lufs is None else abs(level.lufs - files[0].integrated)
+                best = min(best or (math.inf, 0.0, 0.0), (missing, search.gain, search.trim))
             search.again = not last and not search.silent and search.correct(files, clipped)
             return not search.again
 
@@ -301,7 +303,7 @@ class _Search:
 
     def __init__(self, level: Level, limiter: LastLimiter | None, quick: Quick, fader_db: float) -> None:
         self.level, self.limiter, self.fader_db, self._quick = level, limiter, fader_db, quick
-        self.again = False
+        self.again, self.overs = False, 0
         self.gain = self.trim = 0.0
         if limiter is not None and level.true_peak_db is not None:
             self.trim = min(0.0, level.true_peak_db - AIM_DB - self.promise_db)
@@ -321,10 +323,15 @@ class _Search:
 
     def over(self, files: Sequence[Loudness]) -> float:
         """By how many dB the highest peak is above what it is to stay below."""
-        limit = math.inf if self.level.true_peak_db is None else self.level.true_peak_db
+        limit = min(math.inf if peak is None else peak for peak in (self.level.true_peak_db, self.level.peak_db))
         between = self.limiter is None or self.limiter.between_samples
         promise = self.promise_db + NEAR_DB
         return max(max(f.true_peak_db - limit, (f.true_peak_db if between else f.peak_db) - promise) for f in files)
+
+    def room(self) -> float:
+        """How far below the limit to aim after going over it: further each time, because coding makes other peaks then."""
+        self.overs += 1
+        return ROOM_DB * 2.0 ** (self.overs - 1)
 
     def begin(self) -> None:
         """The first gain, from the samples."""
@@ -372,20 +379,20 @@ class _PlainGain(_Search):
             self.held, self.gain = True, level.true_peak_db - AIM_DB - base.true_peak_db
 
     def correct(self, files: Sequence[Loudness], clipped: int) -> bool:
-        level, before = self.level, self.gain
-        over = self.over(files)
-        miss, near = -math.inf, NEAR_DB
-        if level.peak_db is not None:
-            miss = level.peak_db - AIM_DB - max(f.true_peak_db for f in files)
-        if level.lufs is not None:
-            miss, near = level.lufs - files[0].integrated, NEAR_LU
+        before, over = self.gain, self.over(files)
         if over > 0.0:
             self.held = True
-            self.gain -= over + ROOM_DB
-        elif math.isfinite(miss) and abs(miss) > near and not (miss > 0.0 and clipped):  # louder would only clip more
-            room = math.inf if level.true_peak_db is None else max(-over - ROOM_DB, 0.0)
-            if not self.held or room > UNUSED_DB:
-                self.gain += min(miss, room)
+            self.gain -= over + self.room()
+            return True
+        room = -over - ROOM_DB
+        miss, near = -self.gain, UNUSED_DB  # a limit alone turns nothing up
+        if self.level.lufs is not None:
+            miss, near = self.level.lufs - files[0].integrated, NEAR_LU
+        elif self.level.peak_db is not None:
+            miss, near = room, UNUSED_DB
+        step = min(miss, room)
+        if abs(miss) > near and (step < 0.0 or (not clipped and (step > UNUSED_DB or not self.held))):
+            self.gain += step
         return abs(self.gain - before) > 1e-3
 
     def missed(self, now: float, miss: float) -> str:
@@ -417,7 +424,7 @@ class _IntoLimiter(_Search):
             to = min(max(to, -MOST_GAIN_DB), MOST_GAIN_DB)
             then = self.measure(to).integrated if to != at else now
             slope = min(max((then - now) / (to - at), 0.05), 1.5) if to != at and math.isfinite(then) else 1.0
-            self.flat = target > then and (to == at or then - now < FLAT * (to - at))
+            self.flat = target > then and to >= at and then - now <= FLAT * (to - at)
             at, now = to, then
             tried.append((at, now))
             if self.flat:
@@ -431,8 +438,8 @@ class _IntoLimiter(_Search):
         over, before = self.over(files), (self.gain, self.trim)
         target, found = self.level.lufs, files[0].integrated
         if over > 0.0:
-            self.trim -= over + ROOM_DB
-        elif target is not None and target - found > NEAR_LU and -over > UNUSED_DB:
+            self.trim -= over + self.room()
+        elif -over > UNUSED_DB and self.trim < self.first_trim and (target is None or target - found > NEAR_LU):
             self.trim = min(self.first_trim, self.trim - over - ROOM_DB)
         if target is not None and (self.trim != before[1] or (abs(target - found) > NEAR_LU and not self.flat)):
             self.coding = found - self.samples
