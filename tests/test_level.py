@@ -125,6 +125,11 @@ def test_a_limiter_in_a_chain_is_the_last_one_too(source, tmp_path):
     assert independent(tmp_path / "chain.ogg")[1] <= -3 + 0.01
     for ending in ("wav", "ogg"):
         assert 20 * np.log10(np.max(np.abs(decoded(tmp_path / f"samples.{ending}")[0]))) <= -3 + 0.01
+    rack = tr.Rack([tr.Gain(), tr.Chain([tr.Chain([tr.Saturation(), tr.Limiter(ceiling_db=-3)])])])
+    split = last_limiter(rack)
+    assert list(split.before.addresses()) == ["gain", "saturation"]
+    assert split.ceiling_db == -3
+    assert list(rack.addresses()) == ["gain", "saturation", "limiter"]
     for items in ([tr.Limiter(), tr.Gain()], [tr.Limiter(bypass=True)], [tr.Parallel([tr.Limiter()])], []):
         assert last_limiter(tr.Rack(items)) is None
 
@@ -427,6 +432,12 @@ def test_measure_limits(music_file, tmp_path):
     assert done.returncode == 3
     assert "integrated -20.00 LUFS, not -16 ± 1" in done.stdout
     assert "1 of 2 files is outside the limits" in done.stderr
+    (tmp_path / "empty").mkdir()
+    done = run("measure", tmp_path / "empty", tmp_path / "good.wav", "--max-true-peak", "-1 dBTP")
+    assert done.returncode == 2
+    assert "empty holds no audio file" in done.stderr
+    assert "good.wav" in done.stdout
+    assert "--max-lra 'much' is no number" in run("measure", tmp_path / "good.wav", "--max-lra", "much").stderr
     done = run("measure", tmp_path / "low.wav", "--json", *limits)
     assert done.returncode == 3
     assert json.loads(done.stdout)[0]["outside"] == ["integrated -20.00 LUFS, not -16 ± 1"]

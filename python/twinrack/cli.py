@@ -235,24 +235,37 @@ def measure(
     files: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of the table.")] = False,
     integrated: Annotated[str | None, typer.Option(help="Limit: LUFS with a tolerance in LU, such as -16+-1.")] = None,
-    max_short_term: Annotated[float | None, typer.Option(help="Limit in LUFS.")] = None,
-    max_momentary: Annotated[float | None, typer.Option(help="Limit in LUFS.")] = None,
-    max_lra: Annotated[float | None, typer.Option(help="Limit of the loudness range in LU.")] = None,
-    max_true_peak: Annotated[float | None, typer.Option(help="Limit in dBTP.")] = None,
-    max_sample_peak: Annotated[float | None, typer.Option(help="Limit in dBFS.")] = None,
+    max_short_term: Annotated[str | None, typer.Option(help="Limit in LUFS.")] = None,
+    max_momentary: Annotated[str | None, typer.Option(help="Limit in LUFS.")] = None,
+    max_lra: Annotated[str | None, typer.Option(help="Limit of the loudness range in LU.")] = None,
+    max_true_peak: Annotated[str | None, typer.Option(help="Limit in dBTP.")] = None,
+    max_sample_peak: Annotated[str | None, typer.Option(help="Limit in dBFS.")] = None,
     workers: Annotated[int | None, typer.Option(help="Files at once; the number of cores without it.")] = None,
 ) -> None:
     """Measure loudness and peaks of files (EBU R 128); exit code 3 where one is outside the limits."""
     from .batch import audio_in
+    from .level import parse_number
     from .measure import HEADING, Limits, Measured, measure_files, parse_tolerance
+
+    def most(text: str | None, name: str, units: str) -> float | None:
+        return None if text is None else parse_number(text, units, f"--max-{name}", "-1")[0]
 
     limits = Limits(
         None if integrated is None else parse_tolerance(integrated),
-        max_short_term, max_momentary, max_lra, max_true_peak, max_sample_peak,
+        most(max_short_term, "short-term", "LUFS|LKFS"), most(max_momentary, "momentary", "LUFS|LKFS"),
+        most(max_lra, "lra", "LU"), most(max_true_peak, "true-peak", "dBTP|dB"),
+        most(max_sample_peak, "sample-peak", "dBFS|dB"),
     )  # fmt: skip
-    paths = [path for given in files for path in (audio_in(given) if given.is_dir() else [given])]
     entries: list[dict[str, Any]] = []
     failed = outside = 0
+    paths: list[Path] = []
+    for given in files:
+        try:
+            paths += audio_in(given) if given.is_dir() else [given]
+        except ValueError as error:
+            failed += 1
+            print(f"twinrack: {error}", file=sys.stderr)
+            entries.append({"path": str(given), "error": str(error)})
     if not as_json:
         print(HEADING)
     for found in measure_files(paths, workers):
@@ -269,7 +282,7 @@ def measure(
     if as_json:
         print(json.dumps(entries, indent=1, ensure_ascii=False))
     if failed:
-        _complain(f"{failed} of {len(paths)} files could not be measured")
+        _complain(f"{failed} of {len(entries)} files could not be measured")
     if outside:
         _complain(f"{outside} of {len(paths)} files {'is' if outside == 1 else 'are'} outside the limits", OUTSIDE)
 

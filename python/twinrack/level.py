@@ -22,7 +22,7 @@ from .loudness import Loudness
 from .network import ControlNetwork
 from .rack import Rack
 from .renderer import Renderer
-from .tree import Chain
+from .tree import Chain, Parallel
 
 NEAR_LU = 0.05  # of the target, and no more is tried
 NEAR_DB = 0.005  # of a peak
@@ -100,18 +100,27 @@ def parse_level(normalize: str | None, true_peak: str | None) -> LevelSettings:
     """
     found: LevelSettings = {}
     if normalize is not None:
-        value, unit = _parse(normalize, "LUFS|LKFS|dBTP|dBFS|dB", "--normalize", "-14LUFS or -1dBTP")
+        value, unit = parse_number(normalize, "LUFS|LKFS|dBTP|dBFS|dB", "--normalize", "-14LUFS or -1dBTP")
         if unit in ("", "lufs", "lkfs"):
             found["normalize_lufs"] = value
         else:
             found["normalize_peak_db"] = value
     if true_peak is not None:
-        found["true_peak_db"] = _parse(true_peak, "dBTP|dBFS|dB", "--true-peak", "-1 or -1dBTP")[0]
+        found["true_peak_db"] = parse_number(true_peak, "dBTP|dBFS|dB", "--true-peak", "-1 or -1dBTP")[0]
     Level.of(found.get("normalize_lufs"), found.get("normalize_peak_db"), found.get("true_peak_db"))
     return found
 
 
-def _parse(text: str, units: str, option: str, example: str) -> tuple[float, str]:
+def parse_number(text: str, units: str, option: str, example: str) -> tuple[float, str]:
+    """A number and the unit behind it, in lower case, or "".
+
+    Args:
+        units: that it may have, as "LUFS|dB".
+        option, example: for the sentence.
+
+    Raises:
+        ValueError: another text.
+    """
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
     found = re.fullmatch(rf"([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s*({units})?", plain, re.IGNORECASE)
     if found is None:
@@ -138,19 +147,25 @@ class LastLimiter:
 
 def last_limiter(rack: Rack) -> LastLimiter | None:
     """Where the last effect of a rack is a limiter that nothing drives: the rack in two; otherwise None."""
-    effects = rack.addresses()
-    copied = rack.copy()
-    last: Chain = copied.root
-    while last.items and isinstance(last.items[-1], Chain):
+    place: list[int] = []
+    last: Effect | Chain | Parallel = rack.root
+    while isinstance(last, Chain) and last.items:
+        place.append(len(last.items) - 1)
         last = last.items[-1]
-    found = last.items[-1] if last.items else None
-    driven = [t.partition(".")[0] for e in effects.values() for r in e.resources.values() if isinstance(r, ControlNetwork)
-              for t in r.targets]  # fmt: skip
-    if isinstance(found, Effect) and found.card.id == "limiter" and not found.bypass and found._place not in driven:
-        copied_limiter = found.copy()
-        last.items.pop()
-        return LastLimiter(Rack([item.copy() for item in copied.root.items], name=rack.name), copied_limiter)
-    return None
+    if not isinstance(last, Effect) or last.card.id != "limiter" or last.bypass:
+        return None
+    for effect in rack.addresses().values():
+        for network in effect.resources.values():
+            if isinstance(network, ControlNetwork) and any(t.partition(".")[0] == last._place for t in network.targets):
+                return None
+    copied = rack.copy()
+    chain = copied.root
+    for i in place[:-1]:
+        inner = chain.items[i]
+        assert isinstance(inner, Chain)
+        chain = inner
+    chain.items.pop()
+    return LastLimiter(Rack([item.copy() for item in copied.root.items], name=rack.name), last.copy())
 
 
 def added_limiter(rack: Rack, true_peak_db: float | None) -> LastLimiter:
