@@ -399,7 +399,7 @@ class _PlainGain(_Search):
             self.held = True
             self.gain -= over + self.room()
             return True
-        room = -over - ROOM_DB
+        room = max(-over - ROOM_DB, 0.0)
         miss, near = -self.gain, UNUSED_DB  # a limit alone turns nothing up
         if self.level.lufs is not None:
             miss, near = self.level.lufs - files[0].integrated, NEAR_LU
