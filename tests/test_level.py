@@ -538,6 +538,26 @@ def test_stems_get_the_gain_too(source, tmp_path):
         assert np.max(np.abs(total - mix)) < 1e-4 * np.max(np.abs(mix))
 
 
+def test_what_is_not_finite_counts_as_silence_and_is_told(source, tmp_path):
+    x = dense()
+    x[0, 5000], x[1, 9000:9010] = np.nan, np.inf
+    soundfile.write(tmp_path / "bad.wav", x.T, 48000, subtype="FLOAT")
+    made = render_file(tmp_path / "bad.wav", tmp_path / "a.wav", tr.Rack(), normalize_lufs=-20)
+    assert made.input_faults == 11
+    assert independent(tmp_path / "a.wav")[0] == pytest.approx(-20, abs=0.1)
+    made = one(tmp_path / "bad.wav").render_to(tmp_path / "b.wav", normalize_lufs=-20, manifest=False)
+    assert any("11 samples that are not finite" in note for note in made.notes)
+    assert independent(tmp_path / "b.wav")[0] == pytest.approx(-20, abs=0.1)
+
+
+def test_refused_before_the_work(source, tmp_path):
+    calls: list[int] = []
+    for out, words in (("a.mp3", "MP3 cannot hold 2 channels at 96000 Hz"), ("no/a.wav", "there is no folder")):
+        with pytest.raises((ValueError, OSError), match=words):
+            render_file(source, tmp_path / out, tr.Rack(), normalize_lufs=-16, sample_rate=96000, progress=calls.append)
+    assert calls == []
+
+
 def test_a_cache_does_not_mix_up_masters(source, tmp_path):
     """What is cached with the limiter taken off is not played where it is on."""
     session = one(source, tr.Gain(gain_db=2), tr.Limiter(ceiling_db=-6, input_gain_db=12))

@@ -265,6 +265,14 @@ def test_nan_and_infinity_count_as_silence_and_are_told(bad, where):
     assert found.louder(3).faults == count
 
 
+def test_results_are_values():
+    a, b, c = loudness(sine(2, -20), 48000), loudness(sine(2, -20), 48000), loudness(sine(2, -21), 48000)
+    assert a == b
+    assert a != c
+    assert len({a, b, c}) == 2
+    assert "array" not in repr(a)
+
+
 def test_the_module_is_its_function():
     import pickle
 

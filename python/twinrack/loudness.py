@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from types import ModuleType
@@ -42,7 +42,7 @@ def _db(linear: float) -> float:
     return 20.0 * math.log10(linear) if linear > 0 else -math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loudness:
     """What a meter has heard.
 
@@ -52,10 +52,19 @@ class Loudness:
         faults: samples that were NaN or infinite, and count as silence.
     """
 
-    powers: Numbers
+    powers: Numbers = field(repr=False)
     peak_db: float
     true_peak_db: float
     faults: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Loudness):
+            return NotImplemented
+        same = (self.peak_db, self.true_peak_db, self.faults) == (other.peak_db, other.true_peak_db, other.faults)
+        return same and np.array_equal(self.powers, other.powers)
+
+    def __hash__(self) -> int:
+        return hash((self.powers.tobytes(), self.peak_db, self.true_peak_db, self.faults))
 
     def _windows(self, hundredths: int, step: int = 1) -> Numbers:
         if self.powers.size < hundredths:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from .audio import Audio, check_rate
-from .files import AudioFile, AudioWriter, at_rate, broadcast_chunk, cannot_write, check_writable
+from .files import AudioFile, AudioWriter, at_rate, broadcast_chunk, cannot_write, check_audio, check_writable
 from .level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
 from .loudness import Loudness, LoudnessMeter
 from .measure import file_loudness
@@ -132,6 +132,7 @@ def render_file(
         limiter = None if ending is None else ending.limiter
         found: Loudness | None
         if level.wanted or (lossy and ending is not None):
+            check_audio(path, to_rate, file.channels, bits)
             with Bare(path, file.channels) as bare:
                 bare.fill(Finish(file.sample_rate, to_rate, file.channels), blocks())
                 made = bare.settle(level, ending, to_rate, writer)
