@@ -145,7 +145,7 @@ def test_containers_give_the_size_that_is_asked_for(tmp_path: Path):
         tr.Network.read(path)
     for broken, words in (
         (container([]), "a container holds one or more networks"),
-        (container([{"architecture": "Linear"}]), "config has no 'config'"),
+        (container([{"architecture": "Linear"}]), "config has no 'weights'"),
         (
             container(models) | {"config": {"submodels": [{"model": models[0]}, {"model": models[0]}]}},
             "config has no 'max_value'",

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from ..audio import Audio
-from ..loudness import Loudness, LoudnessMeter
+from ..loudness import Loudness, LoudnessMeter, fault_sentence
 from ..perceptual.masking import Masking
 from .render import bounds, opened
 from .timeline import Time
@@ -281,4 +281,6 @@ def _remarks(report: MixReport) -> list[str]:
     for c in report.channels.values():
         if not math.isfinite(c.loudness.integrated) and c.rms_db == -math.inf:
             found.append(f"{c.name} is silent")
+        if c.loudness.faults:
+            found.append(f"{c.name}: {fault_sentence(c.loudness.faults)}")
     return found
