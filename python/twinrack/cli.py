@@ -200,6 +200,8 @@ def render(
             notes = f", {result.clipped} samples clipped" if result.clipped else ""
             notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
             out.print(f"{escape(str(result.path))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
+            for note in result.notes:
+                out.print(f"  {escape(note)}", soft_wrap=True)
     took = time.monotonic() - began
     if seconds:
         out.print(f"{seconds:.1f} s of audio in {took:.1f} s ({seconds / max(took, 1e-9):.0f} × realtime)")

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from .audio import Audio, check_rate
-from .files import AudioFile, AudioWriter, at_rate, broadcast_chunk, format_of
+from .files import AudioFile, AudioWriter, format_of, tell
 from .rack import Rack
 from .renderer import Renderer
 
@@ -22,7 +22,10 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What came of one file: where, how long, how many samples were beyond full scale; `skipped` where it was there."""
+    """What came of one file: where, how long, how many samples were beyond full scale; `skipped` where it was there.
+
+    `notes` says what is missing from the input, and what it says of itself that had no place in the result.
+    """
 
     source: Path
     path: Path
@@ -30,6 +33,7 @@ class Rendered:
     clipped: int
     input_faults: int
     skipped: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def render_file(
@@ -42,19 +46,21 @@ def render_file(
     tail: str | float | None = "auto",
     sidechain: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    quiet: bool = False,
 ) -> Rendered:
     """Render one file.
 
     Args:
         source: audio file of up to 16 channels.
-        path: where to; the ending chooses WAV, FLAC, OGG, AIFF or MP3. It appears complete or not at all, with the tags and
-            the broadcast chunk of the source.
+        path: where to; the ending chooses WAV, FLAC, OGG, AIFF or MP3. It appears complete or not at all, with the tags,
+            pictures and markers of the source.
         rack: rendered from silence at the file's rate; a running stream is not touched.
         bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
         sample_rate: of the result, if it is to differ from the file's (resampled by soxr, at its highest quality).
         tail: "auto" keeps what still sounds after the end, a number is that many seconds, None ends with the input.
-        sidechain: file that the rack's one sidechain input hears; same rate, at least as long.
+        sidechain: file that the rack's one sidechain input hears; same rate. After its end it is silence.
         progress: called with the number of frames read so far.
+        quiet: leave it to `notes` of the result to say what is missing from the input, and do not warn of it.
 
     Raises:
         OSError, ValueError: one sentence that names the file and the fix.
@@ -67,7 +73,6 @@ def render_file(
         renderer = Renderer(rack, file.sample_rate, file.channels)
         to_rate = file.sample_rate if sample_rate is None else int(check_rate(sample_rate))
         frames = 0
-        broadcast = broadcast_chunk(source)
         with (
             _Key(rack, sidechain, file) as keys,
             AudioWriter(
@@ -75,9 +80,8 @@ def render_file(
                 to_rate,
                 file.channels,
                 bits,
-                tags=file.tags(),
+                metadata=file.metadata().at_rate(file.sample_rate, to_rate),
                 frames=file.frames * to_rate // file.sample_rate,
-                broadcast=None if broadcast is None else at_rate(broadcast, file.sample_rate, to_rate),
             ) as out,
         ):
             resample = resampler(file.sample_rate, to_rate, file.channels)
@@ -99,7 +103,11 @@ def render_file(
             for y in renderer.tail(tail):
                 write(y)
             write(np.zeros((file.channels, 0), np.float32), last=True)
-        return Rendered(source, path, frames / to_rate, out.clipped, renderer.engine.input_faults)
+        missing = [*file.notes, *keys.notes]
+        if not quiet:
+            tell(missing, stacklevel=2)
+        notes = (*missing, *out.notes)
+        return Rendered(source, path, frames / to_rate, out.clipped, renderer.engine.input_faults, notes=notes)
 
 
 class _Key:
@@ -116,8 +124,6 @@ class _Key:
         self._file = AudioFile(path)
         if self._file.sample_rate != file.sample_rate:
             raise ValueError(f"{path} has {self._file.sample_rate} Hz, {file.path} {file.sample_rate} Hz; make them equal")
-        if self._file.frames < file.frames:
-            raise ValueError(f"{path} is shorter than {file.path}; make it as long")
         self._blocks = self._file.blocks(BLOCK)
 
     def __enter__(self) -> Self:
@@ -130,7 +136,12 @@ class _Key:
     def next(self, frames: int) -> list[Audio]:
         if self._file is None:
             return []
-        return [np.ascontiguousarray(next(self._blocks)[:, :frames])]
+        x = next(self._blocks, np.zeros((self._file.channels, 0), np.float32))[:, :frames]
+        return [np.ascontiguousarray(np.pad(x, ((0, 0), (0, frames - x.shape[1]))))]
+
+    @property
+    def notes(self) -> list[str]:
+        return [] if self._file is None else self._file.notes
 
 
 def resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, bool], Audio]:
