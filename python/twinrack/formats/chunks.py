@@ -17,10 +17,12 @@ from .tags import Marker, Metadata, turned
 
 INFO = {
     "INAM": "TITLE", "IART": "ARTIST", "IPRD": "ALBUM", "ICMT": "COMMENT", "ICRD": "DATE", "IGNR": "GENRE", "ICOP": "COPYRIGHT",
-    "ITRK": "TRACKNUMBER", "ISFT": "SOFTWARE", "ILNG": "LANGUAGE", "IENG": "ENGINEER", "ITCH": "ENCODED-BY", "IKEY": "KEYWORDS",
+    "IPRT": "TRACKNUMBER", "ITRK": "TRACKNUMBER", "ISFT": "SOFTWARE",
+    "ILNG": "LANGUAGE", "IENG": "ENGINEER", "ITCH": "ENCODED-BY", "IKEY": "KEYWORDS",
     "ISBJ": "SUBJECT", "ISRC": "SOURCE", "IMED": "MEDIA", "IMUS": "COMPOSER", "IWRI": "LYRICIST", "ICMS": "COMMISSIONED",
 }  # fmt: skip
 IDS = {name: chunk for chunk, name in INFO.items()}
+ISRC = re.compile(r"[A-Z]{2}-?[A-Z0-9]{3}-?\d{2}-?\d{5}")  # some programs put this number where RIFF has the source
 # Chunks whose content stays true, once their frames are turned to another rate.
 KEPT = (b"bext", b"iXML", b"axml", b"chna", b"cart", b"smpl", b"inst", b"acid", b"plst", b"_PMX", b"aXML", b"ubxt", b"umid")
 # Of the old samples, made anew, or only filling.
@@ -94,7 +96,8 @@ def read_wave(path: Path, wave: Wave, sample_rate: int, into: Metadata) -> None:
             order: Literal["little", "big"] = "big" if wave.big else "little"
             if chunk.name == b"LIST" and content[:4] == b"INFO":
                 for name, data in _inside(content, order):
-                    into.add(INFO.get(name, name), _text(data).strip())
+                    text = _text(data).strip()
+                    into.add("ISRC" if name == "ISRC" and ISRC.fullmatch(text) else INFO.get(name, name), text)
             elif chunk.name == b"LIST" and content[:4] == b"adtl":
                 for name, data in _inside(content, order):
                     number = int.from_bytes(data[:4], order)
@@ -162,7 +165,7 @@ def write_wave(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
     out = b"".join(_chunk(name, content) for name, content in metadata.chunks.items())
     info, more = b"", Metadata(pictures=metadata.pictures, frames=metadata.frames)
     for name, texts in metadata.comments.items():
-        chunk = IDS.get(name) or (name if re.fullmatch(r"I[A-Z0-9]{3}", name) else None)
+        chunk = IDS.get(name) or (name if re.fullmatch(r"I(?!SRC|SBN)[A-Z0-9]{3}", name) else None)
         if chunk is not None:
             info += _chunk(chunk.encode("ascii"), texts[0].encode("utf-8", "replace") + b"\0")
         if chunk is None or len(texts) > 1:

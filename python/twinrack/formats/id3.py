@@ -328,9 +328,10 @@ def _chapters(markers: list[Marker], sample_rate: int, version: int) -> bytes:
         return b""
     body = b""
     names = [f"ch{m.id}".encode() + b"\0" for m in markers]
-    for name, m in zip(names, markers, strict=True):
+    for i, (name, m) in enumerate(zip(names, markers, strict=True)):
         start = round(1000 * m.frame / sample_rate)
-        end = round(1000 * (m.frame + m.length) / sample_rate)
+        until = m.frame + m.length if m.length else markers[min(i + 1, len(markers) - 1)].frame
+        end = max(round(1000 * until / sample_rate), start)
         coding, text = _coded(m.label, version)
         title = _frame("TIT2", bytes([coding]) + text, version) if m.label else b""
         body += _frame("CHAP", name + start.to_bytes(4, "big") + end.to_bytes(4, "big") + b"\xff" * 8 + title, version)

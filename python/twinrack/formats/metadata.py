@@ -63,16 +63,18 @@ def write_metadata(path: Path, name: str, kind: str, metadata: Metadata, sample_
     """
     fresh, stale = metadata.without_stale()
     gone = list(metadata.unread)
+    if kind not in ("FLAC", "OGG") and "COMMENT" not in fresh.comments:  # the name that Vorbis comments have for it
+        fresh.comments = {"COMMENT" if n == "DESCRIPTION" else n: t for n, t in fresh.comments.items()}
     if kind in ("WAV", "RF64"):
         gone += [f"chunk {n.decode('latin-1').strip()}" for n in fresh.own] + (["cue sheet"] if fresh.cuesheet else [])
         gone += chunks.write_wave(path, fresh, sample_rate)
     elif kind == "AIFF":
         gone += [f"chunk {n.decode('latin-1').strip()}" for n in fresh.chunks] + (["cue sheet"] if fresh.cuesheet else [])
-        gone += ["lengths of regions"] if any(m.length for m in fresh.markers) else []
+        gone += ["lengths of regions"] if fresh.has_regions() else []
         gone += chunks.write_aiff(path, fresh, sample_rate)
     else:
         gone += [f"chunk {n.decode('latin-1').strip()}" for n in (*fresh.chunks, *fresh.own)]
-        gone += ["lengths of regions"] if kind != "MP3" and any(m.length for m in fresh.markers) else []
+        gone += ["lengths of regions"] if kind != "MP3" and fresh.has_regions() else []
         gone += ["notes of markers"] if any(m.note for m in fresh.markers) else []
         if kind == "MP3":
             gone += ["cue sheet"] if fresh.cuesheet else []

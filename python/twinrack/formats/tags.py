@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 # The names under which a session's `metadata` and `AudioFile.tags` have them.
 NAMES = ("title", "artist", "album", "date", "genre", "comment", "copyright", "tracknumber", "software", "license")
 # What describes the level or the coding of the old sound, and would be wrong of the new one.
-STALE = re.compile(r"REPLAYGAIN_.*|R128_.*|ITUNNORM|ITUNSMPB|ENCODERSETTINGS|WAVEFORMATEXTENSIBLE_CHANNEL_MASK")
+STALE = re.compile(r"REPLAYGAIN_.*|R128_.*|ITUNNORM|ITUNSMPB|WAVEFORMATEXTENSIBLE_CHANNEL_MASK")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,13 @@ class Metadata:
     def without_stale(self) -> tuple[Metadata, list[str]]:
         """Without what was true of the old sound only, and the names of that."""
         gone = [name for name in self.comments if STALE.fullmatch(name)]
-        return replace(self, comments={n: t for n, t in self.comments.items() if n not in gone}), gone
+        kept = {n: t for n, t in self.comments.items() if n not in gone and n != "ENCODERSETTINGS"}
+        return replace(self, comments=kept), gone
+
+    def has_regions(self) -> bool:
+        """Whether a marker has a length that is not simply the way to the next one."""
+        nexts = [m.frame for m in self.markers[1:]]
+        return any(m.length and abs(m.frame + m.length - at) > 1 for m, at in zip(self.markers, nexts, strict=False))
 
 
 def left_out(name: str, kind: str, what: Iterable[str]) -> list[str]:
