@@ -66,18 +66,16 @@ def chunk_at_rate(name: bytes, content: bytes, from_rate: int, to_rate: int) -> 
         turn(338, 8)
     elif name == b"smpl" and len(out) >= 36:
         out[8:12] = round(1e9 / to_rate).to_bytes(4, "little")
-        for i in range(int.from_bytes(out[28:32], "little")):
-            if 36 + 24 * (i + 1) <= len(out):
-                turn(36 + 24 * i + 8)
-                turn(36 + 24 * i + 12)
+        for i in range(min(int.from_bytes(out[28:32], "little"), (len(out) - 36) // 24)):
+            turn(36 + 24 * i + 8)
+            turn(36 + 24 * i + 12)
     elif name == b"cart":
         for at in range(684, 748, 8):
             if any(out[at : at + 4]):
                 turn(at + 4)
     elif name == b"plst":
-        for i in range(int.from_bytes(out[:4], "little")):
-            if 4 + 12 * (i + 1) <= len(out):
-                turn(4 + 12 * i + 4)
+        for i in range(min(int.from_bytes(out[:4], "little"), (len(out) - 4) // 12)):
+            turn(4 + 12 * i + 4)
     elif name == b"iXML":
         return re.sub(rb"(<FILE_SAMPLE_RATE>)\s*\d+\s*(</)", rb"\g<1>%d\g<2>" % to_rate, content)
     return bytes(out)
@@ -203,8 +201,12 @@ def _append(path: Path, out: bytes, write_sizes: Callable[[BinaryIO, int], None]
     return []
 
 
+def _word(value: int) -> int:
+    return min(value, 0xFFFFFFFF)
+
+
 def _cue(markers: list[Marker]) -> bytes:
-    points = (struct.pack("<II4sIII", m.id, m.frame, b"data", 0, 0, min(m.frame, 0xFFFFFFFF)) for m in markers)
+    points = (struct.pack("<II4sIII", m.id, _word(m.frame), b"data", 0, 0, _word(m.frame)) for m in markers)
     return len(markers).to_bytes(4, "little") + b"".join(points)
 
 
@@ -217,7 +219,7 @@ def _adtl(markers: list[Marker]) -> bytes:
         if m.note:
             out += _chunk(b"note", number + m.note.encode("utf-8", "replace") + b"\0")
         if m.length:
-            out += _chunk(b"ltxt", number + m.length.to_bytes(4, "little") + m.purpose[:4].ljust(4) + bytes(8))
+            out += _chunk(b"ltxt", number + _word(m.length).to_bytes(4, "little") + m.purpose[:4].ljust(4) + bytes(8))
     return _chunk(b"LIST", b"adtl" + out) if out else b""
 
 
@@ -278,7 +280,7 @@ def write_aiff(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
         for m in metadata.markers[:0xFFFF]:
             label = m.label.encode("utf-8", "replace")[:255]
             number = min(max(m.id, 1), 0x7FFF)
-            body += struct.pack(">HIB", number, m.frame & 0xFFFFFFFF, len(label)) + label + bytes(1 - len(label) % 2)
+            body += struct.pack(">HIB", number, _word(m.frame), len(label)) + label + bytes(1 - len(label) % 2)
         out += _chunk(b"MARK", body, "big")
     for own, content in metadata.own.items():
         out += _chunk(own, content, "big")

@@ -104,15 +104,16 @@ def find_end(path: Path, stream: Stream) -> Real:
     with path.open("rb") as file:
         end = _without_tags(file, file.seek(0, os.SEEK_END))
         window = WINDOW
-        while True:
+        while stream.first < end:
             start = max(stream.first, end - window)
             file.seek(start)
             found = _last_frame(file.read(end - start), stream)
             if found is not None:
                 return Real(found[0], start + found[1])
             if start == stream.first:
-                return Real(0, stream.first)
+                break
             window *= 4
+    return Real(0, stream.first)
 
 
 def _without_tags(file: BinaryIO, end: int) -> int:

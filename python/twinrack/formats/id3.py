@@ -44,6 +44,7 @@ GENRES = [
     "Rock & Roll", "Hard Rock",
 ]  # fmt: skip
 LARGEST = 1 << 28  # what a tag's size can say
+LAST_MS = 0xFFFFFFFE  # the last place that a chapter can have
 
 
 def safe(size: bytes) -> int:
@@ -329,9 +330,9 @@ def _chapters(markers: list[Marker], sample_rate: int, version: int) -> bytes:
     body = b""
     names = [f"ch{m.id}".encode() + b"\0" for m in markers]
     for i, (name, m) in enumerate(zip(names, markers, strict=True)):
-        start = round(1000 * m.frame / sample_rate)
+        start = min(round(1000 * m.frame / sample_rate), LAST_MS)
         until = m.frame + m.length if m.length else markers[min(i + 1, len(markers) - 1)].frame
-        end = max(round(1000 * until / sample_rate), start)
+        end = max(min(round(1000 * until / sample_rate), LAST_MS), start)
         coding, text = _coded(m.label, version)
         title = _frame("TIT2", bytes([coding]) + text, version) if m.label else b""
         body += _frame("CHAP", name + start.to_bytes(4, "big") + end.to_bytes(4, "big") + b"\xff" * 8 + title, version)

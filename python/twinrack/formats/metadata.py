@@ -92,5 +92,5 @@ def write_metadata(path: Path, name: str, kind: str, metadata: Metadata, sample_
                 gone += vorbis.write_flac(path, fresh, sample_rate)
     sentences = left_out(name, kind, gone)
     if stale:
-        sentences.append(f"{name}: {', '.join(stale)} left out, which describe the sound before")
+        sentences.append(f"{name}: left out, as it is of the sound before: {', '.join(stale)}")
     return sentences

@@ -99,7 +99,7 @@ def read_stream(path: Path) -> Stream | None:
             if here is None or here.sample_rate != head.sample_rate or here.layer != head.layer:
                 if data[at : at + 3] in (b"TAG", b"APE", b"LYR", b"ID3"):
                     break
-                following = _first(data, at)  # something else between frames; the decoder looks for the next one, too
+                following = _first(data, at + 1)  # something else between frames; the decoder looks for the next one, too
                 if following is None:
                     break
                 at = following

@@ -77,6 +77,8 @@ def _riff_chunks(file: BinaryIO, end: int, kind: str) -> Iterator[Chunk]:
         if name == b"data":
             size = _data_size(file, at + 8, size, end, kind)
         yield Chunk(name, at + 8, size)
+        if at + 8 + size >= end:
+            return
         at = _after(file, at + 8 + size, size)
 
 

@@ -215,8 +215,8 @@ def _mpeg(path: Path) -> Sound | None:
     stream = mpeg.read_stream(path)
     if stream is None or stream.frames == 0:
         return None
-    if stream.head.layer != 3 or stream.claimed == stream.frames:
-        sound = LibrarySound(path, [])
+    if stream.head.layer != 3 or stream.claimed == stream.frames:  # without tags, of whose faults the library talks
+        sound = LibrarySound(path, [], lambda: View(path, stream.start, stream.end))
     elif stream.info is not None and stream.claimed is not None:
         changes = mpeg.changed_info(path, stream)
         sound = LibrarySound(path, [], lambda: View(path, stream.start, stream.end, changes=changes))

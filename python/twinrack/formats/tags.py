@@ -116,7 +116,9 @@ class Metadata:
 def left_out(name: str, kind: str, what: Iterable[str]) -> list[str]:
     """The sentence about what has no place in a file."""
     names = list(dict.fromkeys(what))
-    return [f"{name}: {', '.join(names)} left out, which {kind} does not hold here"] if names else []
+    if not names:
+        return []
+    return [f"{name}: left out, as {kind} has no place for it here or its meaning is not known: {', '.join(names)}"]
 
 
 def clock(seconds: float) -> str:

@@ -112,10 +112,16 @@ def make_picture(p: Picture) -> bytes:
 
 
 def cuesheet_at_rate(sheet: bytes, from_rate: int, to_rate: int) -> bytes:
-    """A CUESHEET block whose places are frames at another rate; it is then no CD's any more."""
+    """A CUESHEET block whose places are frames at another rate; it is then no CD's any more.
+
+    Raises:
+        ValueError: it is damaged.
+    """
     out = bytearray(sheet)
 
     def turn(at: int) -> None:
+        if at + 12 > len(sheet):
+            raise ValueError("the cue sheet is damaged")
         out[at : at + 8] = turned(int.from_bytes(out[at : at + 8], "big"), from_rate, to_rate).to_bytes(8, "big")
 
     turn(128)
@@ -159,7 +165,12 @@ def read_flac(path: Path, start: int, sample_rate: int, into: Metadata) -> None:
             elif kind == 4:
                 read_comments(file.read(size), sample_rate, into)
             elif kind == 5:
-                into.cuesheet = file.read(size)
+                sheet = file.read(size)
+                try:
+                    cuesheet_at_rate(sheet, 1, 1)
+                    into.cuesheet = sheet
+                except (ValueError, IndexError):
+                    into.unread.append("a damaged cue sheet")
             elif kind == 6:
                 try:
                     into.pictures.append(read_picture(file.read(size)))
