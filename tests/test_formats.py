@@ -299,6 +299,29 @@ def test_more_than_4_gib_in_a_plain_wav_file(tmp_path):
         assert np.array_equal(file._sound.read(file.frames - 1, 1), [[0.5], [-0.5]])
 
 
+def test_what_stands_behind_the_sound_is_told(tmp_path):
+    """A recorder that ended its header early: the header is believed, and the rest is named."""
+    path = tmp_path / "x.wav"
+    steps = np.rint(SOUND[::-1] * 32767).astype("<i2")
+    whole = riff(fmt(1, 2, 16, 2), chunk(b"data", steps[:1000].tobytes()))
+    path.write_bytes(whole + steps[1000:3000].tobytes())
+    with pytest.warns(RuntimeWarning, match="holds 8000 bytes behind the sound that its header promises"):
+        assert read_audio(path)[0].shape[1] == 1000
+    for rest in (bytes(9000), b"TAG" + bytes(125), chunk(b"LIST", b"INFO" + chunk(b"INAM", b"name\0"))):
+        path.write_bytes(whole + rest)
+        assert all(x.shape[1] == 1000 for x in quiet(path).values())
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
+@pytest.mark.parametrize("endian", ["FILE", "LITTLE"])
+def test_aiff_c(tmp_path, subtype, endian):
+    if endian == "LITTLE" and subtype in ("FLOAT", "DOUBLE", "ULAW"):
+        return
+    path = tmp_path / "x.aifc"
+    soundfile.write(path, SOUND[:5000], RATE, subtype=subtype, format="AIFF", endian=endian)
+    check(path, soundfile.read(path, dtype="float32")[0].T)
+
+
 def test_a_compressed_wav_file(tmp_path):
     for subtype in ("ULAW", "ALAW", "IMA_ADPCM"):
         path = tmp_path / "x.wav"

@@ -183,7 +183,22 @@ def find_samples(path: Path, wave: Wave) -> Found:
                 f"{path.name} has {layout.bits} bits in {layout.bytes} bytes, and its samples do not show whether they lie "
                 "at the top or at the bottom; they were read as at the top, as the format says"
             )
+    over = _behind(path, wave, data)
+    if over:
+        notes.append(f"{path.name} holds {over} bytes behind the sound that its header promises; they were left out")
     return Found(layout, data, there, claimed, notes)
+
+
+def _behind(path: Path, wave: Wave, data: Chunk) -> int:
+    """Bytes behind the samples that are neither chunks nor tags nor filling: perhaps sound that the header misses."""
+    at = data.at + data.size + data.size % 2
+    if wave.kind not in ("RIFF", "RIFX") or wave.end - at < 64:
+        return 0
+    with path.open("rb") as file:
+        file.seek(at)
+        start = file.read(4096)
+        known = _is_name(start[:4]) or _is_name(start[1:5]) or start[:3] in (b"TAG", b"ID3") or not any(start)
+    return 0 if known else wave.end - at
 
 
 def _layout(path: Path, head: bytes, start: int, size: int, big: bool) -> Layout | None:
