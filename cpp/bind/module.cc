@@ -245,6 +245,7 @@ void bind_loudness(py::module_& m) {
                                return py::array_t<double>(static_cast<py::ssize_t>(meter.powers().size()),
                                                           meter.powers().data());
                              })
+      .def_property_readonly("faults", &LoudnessMeter::faults)
       .def_property_readonly("peak", &LoudnessMeter::peak)
       .def_property_readonly("true_peak", &LoudnessMeter::true_peak);
 }

@@ -1,13 +1,16 @@
 // Loudness and peaks of a whole programme: Rec. ITU-R BS.1770-4. Each channel goes through the K weighting (a shelf for
-// the head and a low cut, as biquads in double precision), and the power of every tenth of a second is kept; gates and
-// windows are made of these afterwards. The true peak is looked for between the samples (annex 2).
+// the head and a low cut, as biquads in double precision), and the power of every hundredth of a second is kept; gates
+// and windows are made of these afterwards. The true peak is looked for between the samples (annex 2). NaN and infinity
+// count as silence, as in a rack, and are counted.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <numbers>
+#include <utility>
 #include <vector>
 
 #include "dsp/true_peak.h"
@@ -34,23 +37,34 @@ class LoudnessMeter {
   void process(const float* const* x, int frames) {
     for (int start = 0; start < frames;) {
       const int count = std::min(frames - start, tenth_ - filled_);
-      for (std::size_t c = 0; c < channels_.size(); ++c) sum_ += weight(c) * add(channels_[c], x[c] + start, count);
+      for (std::size_t c = 0; c < channels_.size(); ++c) {
+        take(channels_[c], x[c] + start, count);
+        weigh(channels_[c], weight(c), count);
+        between(channels_[c], count);
+      }
       filled_ += count;
       start += count;
-      if (filled_ < tenth_) continue;
-      powers_.push_back(sum_ / tenth_);
-      filled_ = 0;
-      sum_ = 0.0;
+      for (; full_ < parts && filled_ >= (full_ + 1) * tenth_ / parts; ++full_) {
+        double& sum = sums_[static_cast<std::size_t>(full_)];
+        powers_.push_back(std::exchange(sum, 0.0) * parts / tenth_);
+      }
+      if (filled_ == tenth_) filled_ = full_ = 0;
     }
   }
 
-  // Of every tenth of a second that is full: the mean power of all channels, weighted.
+  // The mean power of all channels, weighted, of every hundredth of a second; those of a full tenth. A hundredth that
+  // is not a whole number of frames is one shorter or longer, so that ten of them always last the tenth that BS.1770
+  // steps by.
   const std::vector<double>& powers() const noexcept { return powers_; }
+  // Samples that were NaN or infinite.
+  std::int64_t faults() const noexcept { return faults_; }
   float peak() const noexcept { return largest(&Channel::peak); }
   // Over what lies between samples too; the last few frames are still to come.
   float true_peak() const noexcept { return std::max(largest(&Channel::true_peak), peak()); }
 
  private:
+  static constexpr int parts = 10, past = true_peak_taps - 1;
+
   struct Biquad {
     double b0, b1, b2, a1, a2;
   };
@@ -74,35 +88,47 @@ class LoudnessMeter {
     return most;
   }
 
-  // The sum of squares after the weighting.
-  double add(Channel& channel, const float* x, int frames) {
-    auto [s0, s1, t0, t1] = channel.state;
-    double sum = 0.0;
-    float peak = channel.peak;
+  // The next frames behind the last ones, into `line_`.
+  void take(Channel& channel, const float* x, int frames) {
+    line_.resize(static_cast<std::size_t>(past + frames));
+    std::copy_n(channel.past.begin(), past, line_.begin());
     for (int n = 0; n < frames; ++n) {
-      const auto in = static_cast<double>(x[n]);
-      peak = std::max(peak, std::abs(x[n]));
-      const double y = shelf_.b0 * in + s0;
-      s0 = shelf_.b1 * in - shelf_.a1 * y + s1;
-      s1 = shelf_.b2 * in - shelf_.a2 * y;
-      const double z = cut_.b0 * y + t0;
-      t0 = cut_.b1 * y - cut_.a1 * z + t1;
-      t1 = cut_.b2 * y - cut_.a2 * z;
-      sum += z * z;
+      const bool sound = std::isfinite(x[n]);
+      line_[static_cast<std::size_t>(past + n)] = sound ? x[n] : 0.0f;
+      faults_ += sound ? 0 : 1;
+    }
+  }
+
+  // Adds the squares after the weighting to the hundredths that they lie in.
+  void weigh(Channel& channel, double weight, int frames) {
+    auto [s0, s1, t0, t1] = channel.state;
+    float peak = channel.peak;
+    const float* x = line_.data() + past;
+    for (int n = 0; n < frames;) {
+      const auto part = static_cast<std::size_t>(((filled_ + n + 1) * parts - 1) / tenth_);
+      const int end = std::min(frames, (static_cast<int>(part) + 1) * tenth_ / parts - filled_);
+      double sum = 0.0;
+      for (; n < end; ++n) {
+        const auto in = static_cast<double>(x[n]);
+        peak = std::max(peak, std::abs(x[n]));
+        const double y = shelf_.b0 * in + s0;
+        s0 = shelf_.b1 * in - shelf_.a1 * y + s1;
+        s1 = shelf_.b2 * in - shelf_.a2 * y;
+        const double z = cut_.b0 * y + t0;
+        t0 = cut_.b1 * y - cut_.a1 * z + t1;
+        t1 = cut_.b2 * y - cut_.a2 * z;
+        sum += z * z;
+      }
+      sums_[part] += weight * sum;
     }
     constexpr double least = 1e-30;  // far below anything that can be heard, and far above numbers that cost time
     for (double* s : {&s0, &s1, &t0, &t1}) *s = std::abs(*s) < least ? 0.0 : *s;
     channel.state = {s0, s1, t0, t1};
     channel.peak = peak;
-    between(channel, x, frames);
-    return sum;
   }
 
-  void between(Channel& channel, const float* x, int frames) {
-    constexpr int past = true_peak_taps - 1, look = 64;
-    line_.resize(static_cast<std::size_t>(past + frames));
-    std::copy_n(channel.past.begin(), past, line_.begin());
-    std::copy_n(x, frames, line_.begin() + past);
+  void between(Channel& channel, int frames) {
+    constexpr int look = 64;
     float most = channel.true_peak;
     for (int n = 0; n < frames; ++n) {
       if (n % look == 0) {  // nothing in between can be larger than this many times what is around it
@@ -131,8 +157,9 @@ class LoudnessMeter {
   }
 
   Biquad shelf_{}, cut_{};
-  int tenth_, filled_ = 0;
-  double sum_ = 0.0;
+  int tenth_, filled_ = 0, full_ = 0;
+  std::array<double, parts> sums_{};  // of the hundredths of the tenth that is not full yet
+  std::int64_t faults_ = 0;
   std::vector<Channel> channels_;
   std::vector<double> powers_;
   std::vector<float> line_;

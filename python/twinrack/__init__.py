@@ -21,6 +21,7 @@ from .tree import Chain, Parallel, dry_wet
 if TYPE_CHECKING:
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
+    from .loudness import loudness
     from .patch import load
     from .session.automation import Point
     from .session.channel import Channel, Send
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 _LAZY = {
     "load": "patch",
+    "loudness": "loudness",
     "live": "stage.stream",
     "devices": "stage.stream",
     "fit": "train.fit",
@@ -61,7 +63,7 @@ _LAZY = {
     "targets": "train.targets",
     "ablate": "explain.ablation",
 }
-_MODULES = ("losses", "priors", "targets")
+_MODULES = ("losses", "loudness", "priors", "targets")
 
 __all__ = [
     "CARDS",
@@ -96,6 +98,7 @@ __all__ = [
     "live",
     "load",
     "losses",
+    "loudness",
     "match",
     "priors",
     "search",

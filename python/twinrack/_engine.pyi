@@ -181,6 +181,9 @@ class LoudnessMeter:
     def process(self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], channels: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
     @property
+    def faults(self) -> int:
+        ...
+    @property
     def peak(self) -> float:
         ...
     @property

@@ -44,16 +44,7 @@ def plan(sources: Sequence[Path], output: Path, ending: str | None = None) -> li
     into_folder = len(sources) > 1 or output.is_dir() or sources[0].is_dir() or output.suffix == ""
     for source in sources:
         if source.is_dir():
-            ours = (
-                output.resolve() if output.resolve() != source.resolve() else None
-            )  # results of an earlier time are no inputs
-            found = sorted(
-                f for f in source.rglob("*")
-                if f.suffix.lower() in FORMATS and not f.name.startswith(".")
-                and not (ours is not None and f.resolve().is_relative_to(ours))
-            )  # fmt: skip
-            if not found:
-                raise ValueError(f"{source} holds no audio file ({', '.join(FORMATS)})")
+            found = audio_in(source, output if output.resolve() != source.resolve() else None)
             pairs += [(f, output / _named(f.relative_to(source), ending)) for f in found]
         elif not source.exists():
             raise FileNotFoundError(f"there is no file {source}")
@@ -65,6 +56,26 @@ def plan(sources: Sequence[Path], output: Path, ending: str | None = None) -> li
             raise ValueError(f"{source} and {taken[path]} would both become {path}; render them one at a time")
         taken[path] = source
     return pairs
+
+
+def audio_in(folder: Path, but_below: Path | None = None) -> list[Path]:
+    """The audio files in a folder and its subfolders, in order.
+
+    Args:
+        but_below: a folder whose files do not count, such as that of results of an earlier time.
+
+    Raises:
+        ValueError: there are none.
+    """
+    ours = None if but_below is None else but_below.resolve()
+    found = sorted(
+        f for f in folder.rglob("*")
+        if f.suffix.lower() in FORMATS and not f.name.startswith(".")
+        and not (ours is not None and f.resolve().is_relative_to(ours))
+    )  # fmt: skip
+    if not found:
+        raise ValueError(f"{folder} holds no audio file ({', '.join(FORMATS)})")
+    return found
 
 
 def _named(name: Path, ending: str | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import sys
@@ -16,8 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from . import __version__
+from .session.commands import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session.commands import app as session_app
-from .session.commands import parse_tail
 from .stage import commands
 
 app = typer.Typer(
@@ -25,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )  # fmt: skip
 out = Console(highlight=False)
+
+OUTSIDE = 3  # exit code of `measure` where a file is outside the limits
 
 RackOption = Annotated[Path, typer.Option("--rack", help="Patch: a .rack.json file.")]
 
@@ -157,7 +160,10 @@ def render(
     files: Annotated[
         list[Path], typer.Argument(help="Input files or folders, and last the output file or folder; - is a pipe.")
     ],
-    rack: RackOption,
+    rack: Annotated[Path | None, typer.Option("--rack", help="Patch: a .rack.json file.")] = None,
+    normalize: Annotated[str | None, typer.Option(help=NORMALIZE_HELP)] = None,
+    true_peak: Annotated[str | None, typer.Option(help=TRUE_PEAK_HELP)] = None,
+    limit: Annotated[bool, typer.Option("--limit", help=LIMIT_HELP)] = False,
     bits: Annotated[int, typer.Option(help="16, 24 (dithered) or 32 (float in WAV, AIFF).")] = 24,
     rate: Annotated[int | None, typer.Option(help="Sample rate of the result in Hz; the input's without it.")] = None,
     tail: Annotated[str, typer.Option(help='"auto", "none", or seconds.')] = "auto",
@@ -167,14 +173,21 @@ def render(
     resume: Annotated[bool, typer.Option("--resume", help="Keep a journal, and leave out what it says is done.")] = False,
     dask: Annotated[str | None, typer.Option(help='Render on a Dask cluster: its address, or "local".')] = None,
 ) -> None:
-    """Render files through a rack: any number at once, in constant memory, with tail and latency compensated."""
+    """Render files through a rack, to a loudness, or both: any number at once, in constant memory, latency compensated."""
     from .batch import Failed, cluster, plan, render_many
+    from .level import parse_level
     from .patch import load
     from .pipes import Pipes
+    from .rack import Rack
 
     if len(files) < 2:
         raise ValueError("name the input files and, last, the output file or folder")
-    loaded = load(rack)
+    level = parse_level(normalize, true_peak)
+    if rack is None and not (level or limit or rate or ending):
+        raise ValueError(
+            "Missing option '--rack'; or say what else is to be done: --normalize, --true-peak, --limit, --rate or --format"
+        )
+    loaded = Rack() if rack is None else load(rack)
     pipes = Pipes(files[:-1], files[-1], sidechain, ending, {"--resume": resume, "--dask": dask is not None})
     bar = _render_bar()
     say = bar.console if pipes.to_standard else out
@@ -195,6 +208,8 @@ def render(
             sample_rate=rate,
             tail=parse_tail(tail),
             sidechain=pipes.sidechain,
+            **level,
+            **({"limit": True} if limit else {}),
         )
         for result in results:
             if isinstance(result, Failed):
@@ -206,7 +221,11 @@ def render(
                 skipped += 1
                 continue
             seconds += result.seconds
-            notes = f", {result.clipped} samples clipped" if result.clipped else ""
+            notes = ""
+            if result.loudness is not None and level:
+                found = result.loudness
+                notes += f", {result.gain_db:+.1f} dB: {found.integrated:.1f} LUFS, true peak {found.true_peak_db:.1f} dBTP"
+            notes += f", {result.clipped} samples clipped" if result.clipped else ""
             notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
             say.print(f"{escape(str(result.path))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
             for note in result.notes:
@@ -218,6 +237,63 @@ def render(
         say.print(f"{skipped} of {len(pairs)} files were done before")
     if failed:
         _complain(f"{failed} of {len(pairs)} files failed" if len(pairs) > 1 else "nothing was rendered")
+
+
+@app.command()
+def measure(
+    files: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of the table.")] = False,
+    integrated: Annotated[str | None, typer.Option(help="Limit: LUFS with a tolerance in LU, such as -16+-1.")] = None,
+    max_short_term: Annotated[str | None, typer.Option(help="Limit in LUFS.")] = None,
+    max_momentary: Annotated[str | None, typer.Option(help="Limit in LUFS.")] = None,
+    max_lra: Annotated[str | None, typer.Option(help="Limit of the loudness range in LU.")] = None,
+    max_true_peak: Annotated[str | None, typer.Option(help="Limit in dBTP.")] = None,
+    max_sample_peak: Annotated[str | None, typer.Option(help="Limit in dBFS.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Files at once; the number of cores without it.")] = None,
+) -> None:
+    """Measure loudness and peaks of files (EBU R 128); exit code 3 where one is outside the limits."""
+    from .batch import audio_in
+    from .level import parse_number
+    from .measure import HEADING, Limits, Measured, measure_files, parse_tolerance
+
+    def most(text: str | None, name: str, units: str) -> float | None:
+        return None if text is None else parse_number(text, units, f"--max-{name}", "-1")[0]
+
+    limits = Limits(
+        None if integrated is None else parse_tolerance(integrated),
+        most(max_short_term, "short-term", "LUFS|LKFS"), most(max_momentary, "momentary", "LUFS|LKFS"),
+        most(max_lra, "lra", "LU"), most(max_true_peak, "true-peak", "dBTP|dB"),
+        most(max_sample_peak, "sample-peak", "dBFS|dB"),
+    )  # fmt: skip
+    entries: list[dict[str, Any]] = []
+    failed = outside = 0
+    paths: list[Path] = []
+    for given in files:
+        try:
+            paths += audio_in(given) if given.is_dir() else [given]
+        except ValueError as error:
+            failed += 1
+            print(f"twinrack: {error}", file=sys.stderr)
+            entries.append({"path": str(given), "error": str(error)})
+    if not as_json:
+        print(HEADING)
+    for found in measure_files(paths, workers):
+        if not isinstance(found, Measured):
+            failed += 1
+            print(f"twinrack: {found[1]}", file=sys.stderr)
+            entries.append({"path": str(found[0]), "error": found[1]})
+            continue
+        sentences = limits.outside(found.loudness)
+        outside += bool(sentences)
+        entries.append({**found.values(), **({"outside": sentences} if limits.given else {})})
+        if not as_json:
+            print("\n".join([found.line(), *(f"    {sentence}" for sentence in sentences)]))
+    if as_json:
+        print(json.dumps(entries, indent=1, ensure_ascii=False))
+    if failed:
+        _complain(f"{failed} of {len(entries)} files could not be measured")
+    if outside:
+        _complain(f"{outside} of {len(paths)} files {'is' if outside == 1 else 'are'} outside the limits", OUTSIDE)
 
 
 def _render_bar() -> Any:

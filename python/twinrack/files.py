@@ -302,6 +302,14 @@ class AudioWriter:
         except (soundfile.SoundFileError, AssertionError, OSError):
             raise self._failed() from None
 
+    def written(self) -> Path:
+        """End the sound, so that it can be read back before the file gets its name, and return where it is until then."""
+        try:
+            self._file.close()
+        except (soundfile.SoundFileError, OSError):
+            raise self._failed() from None
+        return self._beside
+
     def _quantised(self, x: Audio) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Whole steps with triangular dither, in the upper bits of int32, which the library writes as they are."""
         full = 2.0 ** (self._bits - 1)

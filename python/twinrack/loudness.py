@@ -1,14 +1,18 @@
 """Loudness of a programme as broadcasters measure it: integrated, momentary, short-term, range, true peak.
 
-ITU-R BS.1770-4 for the weighting, the gates and the true peak; EBU Tech 3341 for the windows (0.4 s and 3 s, ten times a
-second), EBU Tech 3342 for the range.
+ITU-R BS.1770-4 for the weighting, the gates and the true peak; EBU Tech 3341 for the windows (0.4 s and 3 s, here a hundred
+times a second), EBU Tech 3342 for the range. The module itself can be called: `tr.loudness(x, sample_rate)` is `loudness`.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +22,10 @@ from .audio import Audio, as_planar, check_rate
 
 Numbers = npt.NDArray[np.float64]
 ABSOLUTE_LUFS = -70.0
+UPDATES = 100  # a second
+MOMENTARY, SHORT_TERM = 40, 300  # hundredths of a second
+GATED_EVERY = 10  # hundredths: BS.1770 lets the windows of 0.4 s that it gates overlap by three quarters
+RANGED_EVERY = 100
 
 
 def _lufs(power: Numbers) -> Numbers:
@@ -39,35 +47,38 @@ class Loudness:
     """What a meter has heard.
 
     Attributes:
-        powers: weighted power of every full tenth of a second.
+        powers: weighted power of every full hundredth of a second.
         peak_db, true_peak_db: largest sample, and largest value between samples too, in dBFS (dBTP).
+        faults: samples that were NaN or infinite, and count as silence.
     """
 
     powers: Numbers
     peak_db: float
     true_peak_db: float
+    faults: int = 0
 
-    def _windows(self, tenths: int) -> Numbers:
-        if self.powers.size < tenths:
+    def _windows(self, hundredths: int, step: int = 1) -> Numbers:
+        if self.powers.size < hundredths:
             return np.zeros(0)
-        sums = np.concatenate([[0.0], np.cumsum(self.powers)])
-        found: Numbers = np.maximum(sums[tenths:] - sums[:-tenths], 0.0) / tenths
+        windows = np.lib.stride_tricks.sliding_window_view(self.powers, hundredths)[::step]
+        found: Numbers = windows.mean(axis=-1)
         return found
 
     @cached_property
     def momentary(self) -> Numbers:
-        """LUFS over 0.4 s, ten times a second; the first after 0.4 s."""
-        return _lufs(self._windows(4))
+        """LUFS over 0.4 s, a hundred times a second; the first after 0.4 s."""
+        return _lufs(self._windows(MOMENTARY))
 
     @cached_property
     def short_term(self) -> Numbers:
-        """LUFS over 3 s, ten times a second; the first after 3 s."""
-        return _lufs(self._windows(30))
+        """LUFS over 3 s, a hundred times a second; the first after 3 s."""
+        return _lufs(self._windows(SHORT_TERM))
 
     @cached_property
     def integrated(self) -> float:
-        """LUFS of the whole, without what is below -70 LUFS or 10 LU below the mean of the rest; -inf of silence."""
-        power = self._windows(4)
+        """LUFS of the whole, without what is below -70 LUFS or 10 LU below the mean of the rest; -inf of silence and of less
+        than 0.4 s."""
+        power = self._windows(MOMENTARY, GATED_EVERY)
         power = power[_lufs(power) > ABSOLUTE_LUFS]
         if not power.size:
             return -math.inf
@@ -76,9 +87,10 @@ class Loudness:
 
     @cached_property
     def range(self) -> float:
-        """LU between the tenth and the 95th percentile of short-term loudness each second, without what is below -70 LUFS or
-        20 LU below the mean."""
-        power = self._windows(30)[::10]
+        """Loudness range (LRA) in LU: from the tenth to the 95th percentile of short-term loudness, without what is below
+        -70 LUFS or 20 LU below the mean; 0 of less than 3 s. Taken once a second, as libebur128 does; meters that take it ten
+        times a second (Tech 3342 of 2016) differ on programmes of less than a minute, which no range describes well."""
+        power = self._windows(SHORT_TERM, RANGED_EVERY)
         power = power[_lufs(power) > ABSOLUTE_LUFS]
         if not power.size:
             return 0.0
@@ -89,23 +101,31 @@ class Loudness:
 
     @property
     def loudest_short_term(self) -> float:
-        """The largest short-term loudness in LUFS."""
+        """The largest short-term loudness in LUFS; -inf of less than 3 s."""
         return float(np.max(self.short_term, initial=-math.inf))
 
     @property
     def loudest_momentary(self) -> float:
-        """The largest momentary loudness in LUFS."""
+        """The largest momentary loudness in LUFS; -inf of less than 0.4 s."""
         return float(np.max(self.momentary, initial=-math.inf))
 
     def louder(self, gain_db: float) -> Loudness:
         """The same programme, louder by so many dB."""
-        return Loudness(self.powers * 10.0 ** (gain_db / 10.0), self.peak_db + gain_db, self.true_peak_db + gain_db)
+        power = 10.0 ** (gain_db / 10.0)
+        return Loudness(self.powers * power, self.peak_db + gain_db, self.true_peak_db + gain_db, self.faults)
 
     def __str__(self) -> str:
         return (
-            f"{self.integrated:.1f} LUFS, range {self.range:.1f} LU, short-term to {self.loudest_short_term:.1f}, momentary to "
+            f"{self.integrated:.1f} LUFS, LRA {self.range:.1f} LU, max short-term {self.loudest_short_term:.1f}, max momentary "
             f"{self.loudest_momentary:.1f} LUFS, true peak {self.true_peak_db:.1f} dBTP"
+            f"{f'; {fault_sentence(self.faults)}' if self.faults else ''}"
         )
+
+
+def fault_sentence(faults: int) -> str:
+    """What is said of samples that no meter can measure."""
+    what = "sample was NaN or infinity and counts" if faults == 1 else "samples were NaN or infinity and count"
+    return f"{faults} {what} as silence"
 
 
 class LoudnessMeter:
@@ -122,7 +142,7 @@ class LoudnessMeter:
         self._meter = _engine.LoudnessMeter(check_rate(sample_rate), channels)
 
     def process(self, x: Audio) -> None:
-        """The next block, (channels, frames) float32."""
+        """The next block, (channels, frames) float32. NaN and infinity count as silence, and are counted."""
         self._meter.process(x, self.channels)
 
     def finish(self) -> Loudness:
@@ -132,12 +152,43 @@ class LoudnessMeter:
 
     def result(self) -> Loudness:
         """Of all so far."""
-        return Loudness(self._meter.powers, _db(self._meter.peak), _db(self._meter.true_peak))
+        return Loudness(self._meter.powers, _db(self._meter.peak), _db(self._meter.true_peak), self._meter.faults)
 
 
 def loudness(x: npt.ArrayLike, sample_rate: float) -> Loudness:
-    """The loudness of a whole sound, (channels, frames) or (frames,)."""
+    """Measure a whole sound.
+
+    Args:
+        x: (channels, frames) or (frames,); floats, or integers whose full scale is 1.
+        sample_rate: Hz.
+
+    Returns:
+        The loudness in LUFS (`integrated`, `loudest_short_term`, `loudest_momentary`), its range in LU, peaks in dBFS and dBTP.
+        NaN and infinity count as silence: `faults` says how many there were, and a RuntimeWarning.
+
+    Raises:
+        ValueError: a wrong shape, too many channels, or a rate outside what the engine takes.
+    """
     audio, _ = as_planar(x)
     meter = LoudnessMeter(sample_rate, audio.shape[0])
     meter.process(audio)
-    return meter.finish()
+    found = meter.finish()
+    if found.faults:
+        import warnings
+
+        warnings.warn(fault_sentence(found.faults), RuntimeWarning, stacklevel=2)
+    return found
+
+
+class _Callable(ModuleType):
+    """`twinrack.loudness` is this module and, as `tr.loudness(x, sample_rate)`, its function; both can be pickled."""
+
+    def __call__(self, x: npt.ArrayLike, sample_rate: float) -> Loudness:
+        return loudness(x, sample_rate)
+
+    def __reduce__(self) -> Any:
+        return import_module, (__name__,)
+
+
+_Callable.__call__.__doc__ = loudness.__doc__
+sys.modules[__name__].__class__ = _Callable

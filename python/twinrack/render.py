@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from .audio import Audio, check_rate
-from .files import AudioFile, AudioWriter, format_of, tell
+from .files import AudioFile, AudioWriter, cannot_write, check_writable, tell
+from .level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
+from .loudness import Loudness, LoudnessMeter
+from .measure import file_loudness
 from .rack import Rack
 from .renderer import Renderer
 
@@ -22,9 +27,17 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What came of one file: where, how long, how many samples were beyond full scale; `skipped` where it was there.
+    """What came of one file.
 
-    `notes` says what is missing from the input, and what it says of itself that had no place in the result.
+    Attributes:
+        source, path: what was read and written.
+        seconds: of sound in the result.
+        clipped: samples beyond full scale, in files of whole numbers.
+        input_faults: samples of the input that were NaN or infinite, and count as silence.
+        skipped: it was there already.
+        loudness: of the file as it is read back, where its level was asked for or its coding changes it.
+        gain_db: how much louder it was made for that, before the last limiter where there is one.
+        notes: what is missing from the input, what it says of itself that had no place in the result, and what else to know.
     """
 
     source: Path
@@ -33,6 +46,8 @@ class Rendered:
     clipped: int
     input_faults: int
     skipped: bool = False
+    loudness: Loudness | None = None
+    gain_db: float = 0.0
     notes: tuple[str, ...] = ()
 
 
@@ -45,10 +60,17 @@ def render_file(
     sample_rate: int | None = None,
     tail: str | float | None = "auto",
     sidechain: str | os.PathLike[str] | None = None,
+    normalize_lufs: float | None = None,
+    normalize_peak_db: float | None = None,
+    true_peak_db: float | None = None,
+    limit: bool = False,
     progress: Progress | None = None,
     quiet: bool = False,
 ) -> Rendered:
     """Render one file.
+
+    What is promised of levels holds in the file as it is read back: after resampling, dither and lossy coding. Where the last
+    effect of the rack is a limiter, it runs at the rate of the result, and its ceiling holds there.
 
     Args:
         source: audio file of up to 16 channels.
@@ -59,55 +81,161 @@ def render_file(
         sample_rate: of the result, if it is to differ from the file's (resampled by soxr, at its highest quality).
         tail: "auto" keeps what still sounds after the end, a number is that many seconds, None ends with the input.
         sidechain: file that the rack's one sidechain input hears; same rate. After its end it is silence.
+        normalize_lufs: integrated loudness of the result, -70 to 0 (ITU-R BS.1770-4). The gain comes before the last limiter
+            where the rack ends in one; otherwise it is as high as `true_peak_db` allows, and `notes` says what is missing.
+        normalize_peak_db: instead, the true peak of the result, -60 to 0 dBTP; the gain comes after the rack.
+        true_peak_db: what the true peak of the result stays below, -60 to 0 dBTP.
+        limit: add a limiter behind the rack where it does not end in one, with the ceiling `true_peak_db`, or -1 dBTP.
         progress: called with the number of frames read so far.
         quiet: leave it to `notes` of the result to say what is missing from the input, and do not warn of it.
 
     Raises:
         OSError, ValueError: one sentence that names the file and the fix.
     """
+    level = Level.of(normalize_lufs, normalize_peak_db, true_peak_db)
     source, path = Path(source), Path(path)
-    format_of(path)
+    lossy = is_lossy(path)
     if path.exists() and source.exists() and path.samefile(source):
         raise ValueError(f"{path} is the input itself; give another output")
     with AudioFile(source) as file:
-        renderer = Renderer(rack, file.sample_rate, file.channels)
         to_rate = file.sample_rate if sample_rate is None else int(check_rate(sample_rate))
-        frames = 0
-        with (
-            _Key(rack, sidechain, file) as keys,
-            AudioWriter(
+        ending = last_limiter(rack)
+        if limit and ending is None:
+            ending = added_limiter(rack, true_peak_db)
+        elif not level.wanted and not lossy and to_rate == file.sample_rate:
+            ending = None  # the limiter's own output is what is written
+        if level.peak_db is not None and ending is not None:  # its gain comes after the rack
+            rack, ending = Rack([*(i.copy() for i in ending.before.effects), ending.limiter], name=rack.name), None
+        renderer = Renderer(rack if ending is None else ending.before, file.sample_rate, file.channels)
+        missing = file.notes
+        writers: list[AudioWriter] = []
+
+        def writer() -> AudioWriter:
+            out = AudioWriter(
                 path,
                 to_rate,
                 file.channels,
                 bits,
                 metadata=file.metadata().at_rate(file.sample_rate, to_rate),
                 frames=file.frames * to_rate // file.sample_rate,
-            ) as out,
-        ):
-            resample = resampler(file.sample_rate, to_rate, file.channels)
+            )
+            writers.append(out)
+            return out
+
+        def blocks() -> Iterator[Audio]:
             done = 0
+            with _Key(rack, sidechain, file) as keys:
+                for x in file.blocks(BLOCK):
+                    yield renderer.block(x, keys.next(x.shape[1]))
+                    done += x.shape[1]
+                    if progress is not None:
+                        progress(done)
+                yield renderer.flush()
+                yield from renderer.tail(tail)
+                missing.extend(keys.notes)
 
-            def write(y: Audio, last: bool = False) -> None:
-                nonlocal frames
-                y = resample(y, last)
-                frames += y.shape[1]
-                if y.shape[1]:
-                    out.write(y)
-
-            for x in file.blocks(BLOCK):
-                write(renderer.block(x, keys.next(x.shape[1])))
-                done += x.shape[1]
-                if progress is not None:
-                    progress(done)
-            write(renderer.flush())
-            for y in renderer.tail(tail):
-                write(y)
-            write(np.zeros((file.channels, 0), np.float32), last=True)
-        missing = [*file.notes, *keys.notes]
+        limiter = None if ending is None else ending.limiter
+        found: Loudness | None
+        if level.wanted or (lossy and ending is not None):
+            with Bare(path, file.channels) as bare:
+                bare.fill(Finish(file.sample_rate, to_rate, file.channels), blocks())
+                made = bare.settle(level, ending, to_rate, writer)
+                frames, clipped, notes = bare.frames, bare.clipped, made.notes
+                found, gain = made.files[0], made.gain_db
+        else:
+            with writer() as out:
+                frames = _write(out, Finish(file.sample_rate, to_rate, file.channels, limiter), blocks())
+                clipped, gain = out.clipped, 0.0
+                found = file_loudness(out.written()) if lossy else None
+            notes = [] if found is None else over_full_scale(path, found)
         if not quiet:
             tell(missing, stacklevel=2)
-        notes = (*missing, *out.notes)
-        return Rendered(source, path, frames / to_rate, out.clipped, renderer.engine.input_faults, notes=notes)
+        return Rendered(
+            source, path, frames / to_rate, clipped, renderer.engine.input_faults,
+            loudness=found, gain_db=gain, notes=(*missing, *writers[-1].notes, *notes),
+        )  # fmt: skip
+
+
+def _write(out: AudioWriter, finish: Finish, blocks: Iterator[Audio]) -> int:
+    """How many frames it became."""
+    frames = 0
+    for y in finish.all(blocks):
+        frames += y.shape[1]
+        out.write(y)
+    return frames
+
+
+def over_full_scale(path: Path, found: Loudness) -> list[str]:
+    """What is said of a lossy file that comes out above full scale."""
+    if found.true_peak_db <= 0.0:
+        return []
+    return [
+        f"{path.name} has a true peak of {found.true_peak_db:+.1f} dBTP when it is decoded, which players clip: "
+        "--true-peak -1 (in Python true_peak_db=-1) turns it down"
+    ]
+
+
+class AgainError(Exception):
+    """The file is to be written with another gain."""
+
+
+class Bare:
+    """Float32 frames at the rate of the result in a file without a name beside it, from which it is written as often as needed.
+
+    Args:
+        path: of the result.
+    """
+
+    def __init__(self, path: Path, channels: int) -> None:
+        check_writable(path)
+        self.path, self.channels, self.frames, self.clipped = path, channels, 0, 0
+        self._file = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - closed by __exit__
+
+    def fill(self, finish: Finish, blocks: Iterator[Audio]) -> None:
+        """Keep all that comes."""
+        try:
+            for y in finish.all(blocks):
+                self._file.write(np.ascontiguousarray(y.T).tobytes())
+                self.frames += y.shape[1]
+            self._file.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+
+    def blocks(self) -> Iterator[Audio]:
+        """All of it."""
+        self._file.seek(0)
+        while data := self._file.read(4 * self.channels * BLOCK):
+            yield np.ascontiguousarray(np.frombuffer(data, np.float32).reshape(-1, self.channels).T)
+
+    def settle(
+        self, level: Level, ending: LastLimiter | None, rate: int, writer: Callable[[], AudioWriter], **settings: Any
+    ) -> Settled:
+        """Write the file with the gain that it needs."""
+        limiter = None if ending is None else ending.limiter
+
+        def finish(before_db: float, after_db: float) -> Finish:
+            return Finish(rate, rate, self.channels, limiter, before_db, after_db)
+
+        def quick(before_db: float, after_db: float) -> Loudness:
+            meter = LoudnessMeter(rate, self.channels)
+            for y in finish(before_db, after_db).all(self.blocks()):
+                meter.process(y)
+            return meter.finish()
+
+        def write(before_db: float, after_db: float, keep: Keep) -> None:
+            with suppress(AgainError), writer() as out:
+                _write(out, finish(before_db, after_db), self.blocks())
+                self.clipped = out.clipped
+                if not keep([file_loudness(out.written())], out.clipped):
+                    raise AgainError
+
+        return settle(level, ending, quick, write, **settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
 
 
 class _Key:
@@ -142,17 +270,3 @@ class _Key:
     @property
     def notes(self) -> list[str]:
         return [] if self._file is None else self._file.notes
-
-
-def resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, bool], Audio]:
-    if from_rate == to_rate:
-        return lambda y, last: y
-    import soxr
-
-    stream = soxr.ResampleStream(from_rate, to_rate, channels, dtype="float32", quality="VHQ")
-
-    def resample(y: Audio, last: bool) -> Audio:
-        z: Audio = np.ascontiguousarray(stream.resample_chunk(np.ascontiguousarray(y.T), last=last).T)
-        return z
-
-    return resample

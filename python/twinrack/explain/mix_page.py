@@ -13,6 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from .. import __version__
 from ..files import atomic
+from ..loudness import UPDATES
 
 if TYPE_CHECKING:
     from ..session.measure import MixReport
@@ -72,7 +73,7 @@ def _plots(report: MixReport) -> dict[str, Any]:
     for c in report.channels.values():
         levels = c.loudness.short_term
         thin = max(1, len(levels) // 1500)
-        at = np.arange(len(levels))[::thin] * 0.1 + 3.0
+        at = np.arange(len(levels))[::thin] / UPDATES + 3.0
         time.append({
             "x": _finite(at), "y": _finite(levels[::thin]), "name": c.name, "mode": "lines",
             "visible": True if c.name == "master" or len(report.tracks) <= 12 else "legendonly",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +16,9 @@ app = typer.Typer(help="Whole mixes: render, show, freeze, measure.", no_args_is
 SessionArgument = Annotated[Path, typer.Argument(help="A *.session.json file.")]
 MediaOption = Annotated[list[Path] | None, typer.Option("--media", help="Other folder of recordings; may be repeated.")]
 FromOption = Annotated[str | None, typer.Option("--from", help='Where to begin: seconds, "1:00", "16 beats".')]
+NORMALIZE_HELP = "Integrated loudness to bring it to, such as -16LUFS; or a true peak, such as -1dBTP."
+TRUE_PEAK_HELP = "True peak in dBTP that it stays below, such as -1."
+LIMIT_HELP = "Add a limiter at the end where there is none, with the ceiling of --true-peak, or -1 dBTP."
 ToOption = Annotated[str | None, typer.Option("--to", help="Where to end.")]
 
 
@@ -41,16 +43,6 @@ def parse_tail(text: str) -> str | float | None:
         return value
     except ValueError:
         raise ValueError(f'--tail {text!r} is none of "auto", "none" or a number of seconds') from None
-
-
-def _number(text: str | None, option: str, unit: str) -> float | None:
-    """A number with or without its unit."""
-    if text is None:
-        return None
-    found = re.fullmatch(rf"(-?\d+(?:\.\d+)?)\s*(?:{unit})?", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise ValueError(f"{option} {text!r} is no number such as {'-14LUFS' if unit == 'LUFS' else '-1'}")
-    return float(found[1])
 
 
 def _load(path: Path, media: list[Path] | None) -> Any:
@@ -97,8 +89,9 @@ def render(
     end: ToOption = None,
     tail: Annotated[str, typer.Option(help='"auto", "none", or seconds.')] = "auto",
     channel: Annotated[str, typer.Option(help="Whose sound.")] = "master",
-    normalize: Annotated[str | None, typer.Option(help="Integrated loudness to bring it to, such as -14LUFS.")] = None,
-    true_peak: Annotated[str | None, typer.Option(help="True peak in dBTP above which it is turned down, such as -1.")] = None,
+    normalize: Annotated[str | None, typer.Option(help=NORMALIZE_HELP)] = None,
+    true_peak: Annotated[str | None, typer.Option(help=TRUE_PEAK_HELP)] = None,
+    limit: Annotated[bool, typer.Option("--limit", help=LIMIT_HELP)] = False,
     bits: Annotated[int, typer.Option(help="16, 24 (dithered) or 32 (float in WAV, AIFF).")] = 24,
     rate: Annotated[int | None, typer.Option(help="Sample rate of the files in Hz; the session's without it.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder: channels that did not change are not computed again.")] = None,
@@ -108,6 +101,7 @@ def render(
     media: MediaOption = None,
 ) -> None:
     """Render a session: on all cores, in constant memory, the same bits whatever the threads."""
+    from ..level import parse_level
     from .file import stem_of
     from .output import render_to
 
@@ -115,13 +109,13 @@ def render(
     stem = stem_of(session)
     files = output or [session.with_name(f"{stem}.wav")]
     folder = stems_folder or (files[0].with_name(f"{files[0].stem}.stems") if stems else None)
-    lufs, peak = _number(normalize, "--normalize", "LUFS"), _number(true_peak, "--true-peak", "dBTP|dB")
+    level = parse_level(normalize, true_peak)
     ending = parse_tail(tail)
     loaded.channel(channel)  # is there
     with _Bar(stem) as bar:
         made = render_to(
             loaded, *files, stems=folder, start=start, end=end, tail=ending, channel=channel, bits=bits,
-            sample_rate=rate, normalize_lufs=lufs, true_peak_db=peak, cache=cache, checkpoint=True, resume=resume,
+            sample_rate=rate, limit=limit, **level, cache=cache, checkpoint=True, resume=resume,
             manifest=manifest, threads=threads, progress=bar,
         )  # fmt: skip
     print(made)

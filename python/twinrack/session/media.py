@@ -188,7 +188,7 @@ class Media:
         return self._lengths[clip.path]
 
     def _convert(self, file: AudioFile) -> RawSource:
-        from ..render import resampler
+        from ..level import resampler
 
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="twinrack-", dir=self._folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable
@@ -16,8 +15,12 @@ import numpy as np
 
 from ..audio import Audio, check_rate
 from ..files import check_audio, check_tags, check_writable, sweep
+from ..level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
 from ..loudness import Loudness, LoudnessMeter
+from ..rack import Rack
+from ..render import AgainError, over_full_scale
 from .cache import Cache, CacheEndedError, Recording, Stored
+from .channel import OWN, Channel
 from .fingerprint import Fingerprints, engine_identity, has_python, hash_of
 from .manifest import finite, write_manifest
 from .media import Media
@@ -29,6 +32,7 @@ from .work import Files, Samples
 if TYPE_CHECKING:
     from .session import Session
 
+LEAST_FADER_DB = -60.0  # of a fader that a limiter is heard through
 CHECK_S = 20.0  # of the mix, between two places from which it can go on
 Progress = Callable[[float, float], None]
 
@@ -40,7 +44,8 @@ class RenderedMix:
     Attributes:
         paths: of the mix, in each format; stems: of each channel that goes to the master.
         seconds: of sound; took_s: of time.
-        loudness: of the mix as it was written; gain_db: how much louder it was made for that.
+        loudness: of the first of these files as it is read back; measured: of each.
+        gain_db: how much louder the mix was made for that, before the last limiter where there is one.
         clipped: samples beyond full scale, in files of whole numbers.
         reused: channels that came out of the cache; continued_s: from where it went on after a crash.
         notes: what else to know, a sentence each.
@@ -52,6 +57,7 @@ class RenderedMix:
     seconds: float
     took_s: float
     loudness: Loudness
+    measured: dict[Path, Loudness] = field(default_factory=dict)
     gain_db: float = 0.0
     clipped: int = 0
     reused: list[str] = field(default_factory=list)
@@ -63,8 +69,12 @@ class RenderedMix:
         speed = self.seconds / max(self.took_s, 1e-9)
         lines = [f"{', '.join(map(str, self.paths))}: {self.seconds:.2f} s in {self.took_s:.2f} s ({speed:.0f} × realtime)"]
         lines.append(f"  {self.loudness}")
+        for path, other in self.measured.items():
+            apart = (other.integrated - self.loudness.integrated, other.true_peak_db - self.loudness.true_peak_db)
+            if max(map(abs, apart)) > 0.05:
+                lines.append(f"  {path.name}: {other.integrated:.1f} LUFS, true peak {other.true_peak_db:.1f} dBTP")
         if self.gain_db:
-            lines.append(f"  made {self.gain_db:+.2f} dB louder; it was {self.loudness.integrated - self.gain_db:.1f} LUFS")
+            lines.append(f"  made {self.gain_db:+.2f} dB louder")
         if self.stems:
             lines.append(f"  {len(self.stems)} stems in {next(iter(self.stems.values())).parent}")
         if self.reused:
@@ -88,7 +98,9 @@ def render_to(
     bits: int = 24,
     sample_rate: int | None = None,
     normalize_lufs: float | None = None,
+    normalize_peak_db: float | None = None,
     true_peak_db: float | None = None,
+    limit: bool = False,
     cache: str | os.PathLike[str] | Cache | None = None,
     checkpoint: bool = False,
     resume: bool = False,
@@ -107,8 +119,12 @@ def render_to(
         channel: whose sound instead of the master's.
         bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
         sample_rate: Hz of the files, if it is to differ (soxr, highest quality).
-        normalize_lufs: integrated loudness that the mix is brought to; stems get the same gain.
-        true_peak_db: the mix is turned down so far that its true peak stays below, in dBTP, at most 0.
+        normalize_lufs: integrated loudness of the files, -70 to 0 (ITU-R BS.1770-4). The gain comes before the last limiter
+            where the channel's rack ends in one that stands still, behind which the fader is only a gain; otherwise it is as
+            high as `true_peak_db` allows, and `notes` says what is missing. Stems get the same gain.
+        normalize_peak_db: instead, the true peak of the files, -60 to 0 dBTP; the gain comes after all.
+        true_peak_db: what the true peak of the files stays below, -60 to 0 dBTP.
+        limit: add a limiter behind all where there is none at the end, with the ceiling `true_peak_db`, or -1 dBTP.
         cache: folder of channels rendered before; those that did not change are not computed again.
         checkpoint: keep, each 20 s of sound, what is needed to go on after a crash, in a folder beside the result.
         resume: go on from there; implies `checkpoint`. What was changed meanwhile is noticed, and it begins anew.
@@ -129,19 +145,13 @@ def render_to(
     if len({p.resolve() for p in files}) < len(files):
         raise ValueError("two of the files to render to are the same")
     check_tags(session.metadata)
-    for name, given in (("normalize_lufs", normalize_lufs), ("true_peak_db", true_peak_db)):
-        if isinstance(given, str):
-            raise ValueError(f"{name} = {given!r}; give a number")
-    normalize_lufs, true_peak_db = (None if v is None else float(v) for v in (normalize_lufs, true_peak_db))
-    for name, value, low, high in (("normalize_lufs", normalize_lufs, -70, 0), ("true_peak_db", true_peak_db, -60, 0)):
-        if value is not None and not low <= value <= high:
-            raise ValueError(f"{name} = {value:g} is outside {low} to {high}")
+    level = Level.of(normalize_lufs, normalize_peak_db, true_peak_db)
     folder = None if stems is None else Path(stems)
     if folder is not None and channel != "master":
         raise ValueError("stems are those of the master; leave out channel, or stems")
     job = _Job(
         session, files, folder, stems_through_master, session.channel(channel).name, bits,
-        rate, (start, end, tail), (normalize_lufs, true_peak_db),
+        rate, (start, end, tail), level, limit,
         None if cache is None else cache if isinstance(cache, Cache) else Cache(cache),
         checkpoint or resume, resume, manifest, threads, step, progress,
     )  # fmt: skip
@@ -160,7 +170,8 @@ class _Job:
     bits: int
     to_rate: int
     stretch: tuple[Time | None, Time | None, str | float | None]
-    level: tuple[float | None, float | None]
+    level: Level
+    limit: bool
     cache: Cache | None
     checkpoint: bool
     resume: bool
@@ -174,6 +185,8 @@ class _Job:
         self.date = datetime.now(UTC).isoformat(timespec="seconds")
         needs_hashes = self.cache is not None or self.checkpoint or self.manifest
         self.prints = Fingerprints(self.session) if needs_hashes else None
+        self.lossy = any(is_lossy(path) for path in self.files)
+        self._split()
         made_stems = self.stems is not None and not self.stems.exists()
         if self.stems is not None:
             self.stems.mkdir(parents=True, exist_ok=True)
@@ -184,6 +197,24 @@ class _Job:
                 with suppress(OSError):  # something is in it
                     self.stems.rmdir()
             raise
+
+    def _split(self) -> None:
+        """Take off a last limiter where its input or its rate is another one than the session's: it runs behind the mix."""
+        self.mixed, self.cached, self.fader_db = self.session, self.prints, 0.0
+        self.ending = _last_limiter(self.session.channel(self.channel), self.session)
+        if self.ending is None:
+            if self.limit:
+                self.ending = added_limiter(Rack(), self.level.true_peak_db)
+            return
+        same = self.to_rate == round(self.session.sample_rate) and not self.level.wanted and not self.lossy
+        if same or self.level.peak_db is not None:
+            self.ending = None
+            return
+        self.mixed = self.session.copy()
+        channel = self.mixed.channel(self.channel)
+        self.fader_db, channel.gain_db = channel.gain_db, 0.0
+        channel.rack = self.ending.before
+        self.cached = None if self.cache is None else Fingerprints(self.mixed)
 
     def _until_done(self) -> RenderedMix:
         if self.resume:
@@ -211,7 +242,7 @@ class _Job:
         kept = False
         try:
             mix = Mix(
-                self.session, media, [self.channel], stems=self.stems is not None, dry_stems=not self.through_master,
+                self.mixed, media, [self.channel], stems=self.stems is not None, dry_stems=not self.through_master,
                 reuse=reuse, record=recordings, apart=self.cache is not None,
             )  # fmt: skip
             reused = [name for name in reuse if name in mix.strips]
@@ -258,15 +289,15 @@ class _Job:
 
     def _cached(self, without: set[str]) -> tuple[dict[str, Any], dict[str, Recording]]:
         """Channels that need not be computed, and those whose sound is to be kept."""
-        if self.cache is None or self.prints is None:
+        if self.cache is None or self.cached is None:
             return {}, {}
         reuse: dict[str, Any] = {}
         recordings: dict[str, Recording] = {}
         keys: set[str] = set()  # two channels may sound the same
-        for channel in self.session:
+        for channel in self.mixed:
             if not channel.rack.addresses() or channel.frozen:
                 continue
-            key = self.prints.before[channel.name]
+            key = self.cached.before[channel.name]
             found = None if key in without else self.cache.find(key, self.session.width)
             if found is not None:
                 reuse[channel.name] = found
@@ -280,18 +311,32 @@ class _Job:
     def _paths(self) -> list[list[Path]]:
         return [self.files, *([path] for path in self.stem_files.values())]
 
-    def _writers(self, frames: int) -> Files:
+    def _finish(self, sound: int, before_db: float = 0.0, after_db: float | None = None) -> Finish:
+        """What the mix, or a stem, goes through before it is written."""
+        rate, after = round(self.session.sample_rate), self.fader_db if after_db is None else after_db
+        limiter = None if self.ending is None else self.ending.limiter
+        if sound and not self.through_master:  # neither the master's limiter nor its fader
+            limiter, after = None, after - self.fader_db
+        return Finish(rate, self.to_rate, self.session.width, limiter, before_db, after)
+
+    def _writers(self, frames: int, before_db: float = 0.0, after_db: float | None = None) -> Files:
         session = self.session
         first = 0 if self.stretch[0] is None else session.timeline.frames(self.stretch[0])
         return Files(
             self._paths(), round(session.sample_rate), self.to_rate, session.width, self.bits,
             frames=frames, tags=session.metadata, first_frame=first,
+            finish=lambda sound: self._finish(sound, before_db, after_db),
         )  # fmt: skip
 
     def _to_files(self, mix: Mix, end: End) -> RenderedMix:
-        if not self.checkpoint and self.level == (None, None):
+        if not self.checkpoint and not self._settles:
             return self._directly(mix, end)
         return self._in_two_goes(mix, end)
+
+    @property
+    def _settles(self) -> bool:
+        """Whether the gain depends on what the files become."""
+        return self.level.wanted or (self.ending is not None and self.lossy)
 
     def _tell(self, mix: Mix, end: End) -> None:
         if self.progress is not None:
@@ -299,13 +344,11 @@ class _Job:
             self.progress(max(end.at - end.first, 0) / rate, ((end.last or mix.end) - end.first) / rate)
 
     def _directly(self, mix: Mix, end: End) -> RenderedMix:
-        meter = LoudnessMeter(self.session.sample_rate, self.session.width)
         with self._writers((end.last or mix.end) - end.first) as files:
 
             def give(blocks: list[Audio]) -> bool:
                 ready, more = end.take(blocks)
                 if ready is not None:
-                    meter.process(np.ascontiguousarray(ready[0]))
                     files.write(ready)
                 self._tell(mix, end)
                 return more
@@ -313,7 +356,7 @@ class _Job:
             mix.run(give, threads=self.threads, step=self.step)
             self._reaches(mix, end)
             files.finish()
-        return self._made(files, meter.finish(), 0.0)
+            return self._made(files, files.measured(), 0.0)
 
     def _reaches(self, mix: Mix, end: End) -> None:
         """Refuse stored sounds that were shorter than what was given."""
@@ -339,25 +382,45 @@ class _Job:
             if samples.state is None or not samples.state["meta"]["complete"]:
                 self._mix_into(samples, mix, end)
                 self._reaches(mix, end)
-            meter = LoudnessMeter(rate, self.session.width)
-            for blocks in samples.read():
-                meter.process(blocks[0])
-            loudness = meter.finish()
-            gain_db, note = self._gain(loudness)
-            gain = np.float32(10.0 ** (gain_db / 20.0))
-            with self._writers(samples.frames) as files:
-                for blocks in samples.read():
-                    files.write(blocks if gain_db == 0.0 else [x * gain for x in blocks])
-                files.finish()
+            made = self._from(samples, continued)
         except BaseException as error:
             samples.close()
             if isinstance(error, KeyboardInterrupt | CacheEndedError | _AnewError) or not (folder / "state.npz").exists():
                 samples.remove()
             raise
         samples.remove()
-        made = self._made(files, loudness, continued)
-        made.gain_db, made.loudness = gain_db, loudness.louder(gain_db)
-        made.notes += note
+        return made
+
+    def _from(self, samples: Samples, continued: float) -> RenderedMix:
+        """Write the files, with the gain that they need."""
+        made: RenderedMix | None = None
+
+        def quick(before_db: float, after_db: float) -> Loudness:
+            meter = LoudnessMeter(self.to_rate, self.session.width)
+            for y in self._finish(0, before_db, after_db).all(blocks[0] for blocks in samples.read(sounds=1)):
+                meter.process(np.ascontiguousarray(y))
+            return meter.finish()
+
+        def write(before_db: float, after_db: float | None, keep: Keep) -> None:
+            nonlocal made
+            with suppress(AgainError), self._writers(samples.frames, before_db, after_db) as files:
+                for blocks in samples.read():
+                    files.write(blocks)
+                files.finish()
+                measured = files.measured()
+                if not keep(measured, max(w.clipped for w in files.writers[0])):
+                    raise AgainError
+                made = self._made(files, measured, continued)
+
+        settled = Settled()
+        if self._settles:
+            where = "the master" if self.channel == "master" else self.channel
+            settled = settle(self.level, self.ending, quick, write, fader_db=self.fader_db, what="the mix", where=where)
+        else:
+            write(0.0, None, lambda measured, clipped: True)
+        assert made is not None
+        made.gain_db = settled.gain_db
+        made.notes += settled.notes
         return made
 
     def _mix_into(self, samples: Samples, mix: Mix, end: End) -> None:
@@ -390,32 +453,19 @@ class _Job:
             None if self.prints is None else self.prints.after, self.channel, [end.first, end.last, end.until], mix.stem_names,
             self.through_master, engine_identity(), sorted(mix.strips),
             [[bool(s.replay), s.splits, s.fader is not None, s.lead] for s in mix.all], mix.end,
+            self.mixed is self.session,
         ]  # fmt: skip
         return hash_of(what)
 
-    def _gain(self, loudness: Loudness) -> tuple[float, list[str]]:
-        """How much louder, and what to say about it."""
-        lufs, peak = self.level
-        if not math.isfinite(loudness.true_peak_db) or (lufs is not None and not math.isfinite(loudness.integrated)):
-            return 0.0, [] if self.level == (None, None) else [
-                "the mix is silent, or shorter than the 0.4 s that a loudness takes, so its level stays as it is"
-            ]
-        if lufs is None:
-            return (0.0 if peak is None else min(peak - loudness.true_peak_db, 0.0)), []
-        gain = lufs - loudness.integrated
-        if peak is not None and loudness.true_peak_db + gain > peak:
-            less = peak - loudness.true_peak_db
-            return less, [
-                f"{lufs:g} LUFS would take the true peak to {loudness.true_peak_db + gain:.1f} dBTP; for {peak:g} it became "
-                f"{loudness.integrated + less:.1f} LUFS: a limiter on the master lets it be louder"
-            ]
-        return gain, []
-
-    def _made(self, files: Files, loudness: Loudness, continued: float) -> RenderedMix:
-        return RenderedMix(
-            self.files, self.stem_files, files.frames / self.session.sample_rate, 0.0, loudness,
-            clipped=files.clipped, continued_s=continued,
+    def _made(self, files: Files, measured: list[Loudness], continued: float) -> RenderedMix:
+        made = RenderedMix(
+            self.files, self.stem_files, files.frames / self.session.sample_rate, 0.0, measured[0],
+            dict(zip(self.files, measured, strict=True)), clipped=files.clipped, continued_s=continued,
         )  # fmt: skip
+        for path, found in made.measured.items():
+            if is_lossy(path):
+                made.notes += over_full_scale(path, found)
+        return made
 
     # --- the manifest --------------------------------------------------------------------------------------------------
 
@@ -423,7 +473,8 @@ class _Job:
         assert self.prints is not None
         settings = {
             "start": self.stretch[0], "end": self.stretch[1], "tail": self.stretch[2], "channel": self.channel,
-            "bits": self.bits, "sample_rate": self.to_rate, "normalize_lufs": self.level[0], "true_peak_db": self.level[1],
+            "bits": self.bits, "sample_rate": self.to_rate, "normalize_lufs": self.level.lufs,
+            "normalize_peak_db": self.level.peak_db, "true_peak_db": self.level.true_peak_db, "limit": self.limit,
             "stems_through_master": self.through_master,
         }  # fmt: skip
         result = {
@@ -432,6 +483,20 @@ class _Job:
         }  # fmt: skip
         said = {"date": self.date, "settings": settings, "result": result, "notes": made.notes}
         return write_manifest(self._manifest_file(), self.session, self.prints, said, made.paths, made.stems.values())
+
+
+def _last_limiter(channel: Channel, session: Session) -> LastLimiter | None:
+    """A limiter that a channel's sound ends with: it stands still, and the fader behind it is only a gain."""
+    found = None if channel.frozen is not None else last_limiter(channel.rack)
+    if found is None or channel.gain_db < LEAST_FADER_DB:
+        return None
+    own = channel.rack.addresses().keys() - found.before.addresses().keys()
+    if any(address.partition(".")[0] in (*own, *OWN) for address in channel.automation):
+        return None
+    fader = channel.fader.copy()
+    fader.set("gain_db", 0.0)
+    one = np.eye(session.width, dtype=np.float32)
+    return found if np.array_equal(Rack([fader])(one, session.sample_rate), one) else None
 
 
 class _AnewError(Exception):

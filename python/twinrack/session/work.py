@@ -10,7 +10,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,9 @@ import numpy as np
 
 from ..audio import Audio
 from ..files import AudioWriter, atomic, make_broadcast
-from ..render import resampler
+from ..level import Finish
+from ..loudness import Loudness
+from ..measure import file_loudness
 
 BLOCK = 1 << 16
 LONGEST_TAIL = 192000 * 130
@@ -34,6 +36,7 @@ class Files:
         rate, to_rate: Hz, of what comes and of the files.
         frames: about how many will come.
         first_frame: where they begin on the timeline.
+        finish: makes what each sound, by its number, goes through before it is written.
     """
 
     def __init__(
@@ -47,10 +50,11 @@ class Files:
         frames: int,
         tags: Mapping[str, str],
         first_frame: int,
+        finish: Callable[[int], Finish],
     ) -> None:
         self._stack = ExitStack()
         self.frames = 0
-        self._resamplers = [resampler(rate, to_rate, channels) for _ in paths]
+        self._finishes = [finish(i) for i in range(len(paths))]
         self._channels = channels
         maker = tags.get("artist") or "twinrack"
         # no time of day: the same session gives the same file
@@ -68,8 +72,8 @@ class Files:
 
     def write(self, blocks: Sequence[Audio], last: bool = False) -> None:
         """The next block of every sound."""
-        for x, resample, writers in zip(blocks, self._resamplers, self.writers, strict=True):
-            y = resample(x, last)
+        for x, finish, writers in zip(blocks, self._finishes, self.writers, strict=True):
+            y = finish(x, last)
             if y.shape[1]:
                 for writer in writers:
                     writer.write(y)
@@ -79,6 +83,10 @@ class Files:
         """No more comes."""
         nothing = np.zeros((self._channels, 0), np.float32)
         self.write([nothing] * len(self.writers), last=True)
+
+    def measured(self) -> list[Loudness]:
+        """Of the first sound's files, as they are read back; nothing more can be written."""
+        return [file_loudness(writer.written()) for writer in self.writers[0]]
 
     @property
     def clipped(self) -> int:
@@ -153,8 +161,8 @@ class Samples:
             file.flush()
             os.fsync(file.fileno())
 
-    def read(self, frames: int = BLOCK) -> Any:
-        """All of it, a block of every sound at a time."""
+    def read(self, frames: int = BLOCK, sounds: int | None = None) -> Any:
+        """All of it, a block of every sound at a time, or of the first ones."""
         for file in self._files:
             file.flush()
         for start in range(0, self.frames, frames):
@@ -165,7 +173,7 @@ class Samples:
                     .reshape(-1, self.channels)
                     .T
                 )
-                for p in self.paths
+                for p in self.paths[:sounds]
             ]
 
     def close(self) -> None:
