@@ -134,7 +134,7 @@ def render_many(
 def _one(source: Path, path: Path, rack: Rack, settings: dict[str, Any], told: Any = None) -> Rendered | Failed:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return render_file(source, path, rack.copy(), progress=told, **settings)
+        return render_file(source, path, rack.copy(), progress=told, quiet=True, **settings)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         return Failed(source, str(error) or f"{source}: {type(error).__name__}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -36,6 +37,8 @@ def main() -> None:
     # Training threads that wait would otherwise spin, and slow each other down where something else runs too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be no text
     try:
         app(standalone_mode=False)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
@@ -154,7 +157,9 @@ def certify(
 
 @app.command()
 def render(
-    files: Annotated[list[Path], typer.Argument(help="Input files or folders, and last the output file or folder.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Input files or folders, and last the output file or folder; - is a pipe.")
+    ],
     rack: Annotated[Path | None, typer.Option("--rack", help="Patch: a .rack.json file.")] = None,
     normalize: Annotated[str | None, typer.Option(help=NORMALIZE_HELP)] = None,
     true_peak: Annotated[str | None, typer.Option(help=TRUE_PEAK_HELP)] = None,
@@ -172,6 +177,7 @@ def render(
     from .batch import Failed, cluster, plan, render_many
     from .level import parse_level
     from .patch import load
+    from .pipes import Pipes
     from .rack import Rack
 
     if len(files) < 2:
@@ -182,12 +188,14 @@ def render(
             "Missing option '--rack'; or say what else is to be done: --normalize, --true-peak, --limit, --rate or --format"
         )
     loaded = Rack() if rack is None else load(rack)
-    pairs = plan(files[:-1], files[-1], None if ending is None else f".{ending.lstrip('.')}")
+    pipes = Pipes(files[:-1], files[-1], sidechain, ending, {"--resume": resume, "--dask": dask is not None})
     bar = _render_bar()
+    say = bar.console if pipes.to_standard else out
     began = time.monotonic()
     failed = skipped = 0
     seconds = 0.0
-    with cluster(dask) as client, bar:
+    with pipes, cluster(dask) as client, bar:
+        pairs = plan(pipes.sources, pipes.output, None if ending is None else f".{ending.lstrip('.')}")
         task = bar.add_task("rendering", total=len(pairs), words="")
         results = render_many(
             pairs,
@@ -199,15 +207,16 @@ def render(
             bits=bits,
             sample_rate=rate,
             tail=parse_tail(tail),
-            sidechain=sidechain,
+            sidechain=pipes.sidechain,
             **level,
             **({"limit": True} if limit else {}),
         )
         for result in results:
             if isinstance(result, Failed):
                 failed += 1
-                bar.console.print(f"twinrack: {escape(result.reason)}", soft_wrap=True)
+                bar.console.print(f"twinrack: {escape(pipes.sentence(result.reason))}", soft_wrap=True)
                 continue
+            result = pipes.hand_on(result)
             if result.skipped:
                 skipped += 1
                 continue
@@ -218,14 +227,14 @@ def render(
                 notes += f", {result.gain_db:+.1f} dB: {found.integrated:.1f} LUFS, true peak {found.true_peak_db:.1f} dBTP"
             notes += f", {result.clipped} samples clipped" if result.clipped else ""
             notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
-            out.print(f"{escape(str(result.path))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
-            for sentence in result.notes:
-                out.print(f"  {escape(sentence)}", soft_wrap=True)
+            say.print(f"{escape(str(result.path))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
+            for note in result.notes:
+                say.print(f"  {escape(note)}", soft_wrap=True)
     took = time.monotonic() - began
     if seconds:
-        out.print(f"{seconds:.1f} s of audio in {took:.1f} s ({seconds / max(took, 1e-9):.0f} × realtime)")
+        say.print(f"{seconds:.1f} s of audio in {took:.1f} s ({seconds / max(took, 1e-9):.0f} × realtime)")
     if skipped:
-        out.print(f"{skipped} of {len(pairs)} files were done before")
+        say.print(f"{skipped} of {len(pairs)} files were done before")
     if failed:
         _complain(f"{failed} of {len(pairs)} files failed" if len(pairs) > 1 else "nothing was rendered")
 

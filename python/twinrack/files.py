@@ -9,9 +9,10 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,11 @@ import soundfile
 
 from . import _engine
 from .audio import MAX_RATE, MIN_RATE, Audio
+from .formats.metadata import read_metadata, write_metadata
+from .formats.pcm import Layout
+from .formats.riff import find_samples, read_wave
+from .formats.sound import library_name, open_sound
+from .formats.tags import NAMES, Metadata
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".aiff": "AIFF", ".aif": "AIFF", ".mp3": "MP3"}
 LOSSY = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
@@ -99,8 +105,6 @@ def cannot_write(path: Path, error: OSError) -> OSError:
     return OSError(f"{reason}; {path.name} was not written")
 
 
-# Text that audio files carry about themselves, by soundfile's names.
-TAGS = ("title", "artist", "album", "date", "genre", "comment", "copyright", "tracknumber", "software", "license")
 LARGEST_WAV = 0xFFF00000  # bytes; longer ones are written as RF64 (EBU Tech 3306)
 
 
@@ -109,6 +113,8 @@ class AudioFile:
 
     Raises:
         FileNotFoundError, ValueError: not there, not audio, empty, more channels or another rate than the engine takes.
+
+    `notes` has a sentence about each thing that is missing from the file or had to be guessed.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -117,56 +123,69 @@ class AudioFile:
             raise FileNotFoundError(f"there is no file {self.path}")
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder; give an audio file")
+        if not self.path.is_file():
+            raise ValueError(f"{self.path} is a pipe or a device; `twinrack render` reads those, everything else needs a file")
+        self._sound = open_sound(self.path)
+        self.sample_rate, self.channels = self._sound.sample_rate, self._sound.channels
+        self.frames, self.exact, self.notes = self._sound.frames, self._sound.exact, self._sound.notes
         try:
-            self._file = soundfile.SoundFile(self.path)
-        except (soundfile.SoundFileError, OSError, TypeError) as error:
-            reason = str(error).rpartition(": ")[2].rstrip(".")
-            raise ValueError(f"{self.path} cannot be read as audio ({reason}); give WAV, FLAC, OGG, AIFF or MP3") from None
-        self.sample_rate = int(self._file.samplerate)
-        self.channels = int(self._file.channels)
-        self.frames = int(self._file.frames)
-        try:
-            if self.frames == 0:
-                raise ValueError(f"{self.path} is empty: it holds no audio frames")
             if not 1 <= self.channels <= _engine.MAX_CHANNELS:
                 raise ValueError(f"{self.path} has {self.channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
             if not MIN_RATE <= self.sample_rate <= MAX_RATE:
                 raise ValueError(f"{self.path} has {self.sample_rate} Hz; {MIN_RATE} to {MAX_RATE} are possible")
+            if self.frames <= 0:
+                raise ValueError(f"{self.path} is empty: it holds no audio frames")
         except ValueError:
-            self._file.close()
+            self._sound.close()
             raise
+        self._at = 0
 
     def blocks(self, size: int = 65536) -> Iterator[Audio]:
         """The rest of the file, block by block."""
-        while True:
-            try:
-                part = self._file.read(size, dtype="float32", always_2d=True)
-            except soundfile.SoundFileError as error:
-                raise ValueError(f"{self.path} is damaged at frame {self._file.tell()}: {error}") from None
-            if not len(part):
+        while self._at < self.frames:
+            part = self._sound.read(self._at, size)
+            if not part.shape[1]:
+                there, rate = self._at, self.sample_rate
+                self.notes.append(f"{self.path.name} ends after {there / rate:.2f} of {self.frames / rate:.2f} s")
+                self.frames = there
                 return
-            yield np.ascontiguousarray(part.T)
+            self._at += part.shape[1]
+            yield part
 
     def read(self) -> Audio:
         """All of it, (channels, frames)."""
         parts = list(self.blocks(1 << 20))
+        if not parts:
+            return np.zeros((self.channels, 0), np.float32)
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
+    def metadata(self) -> Metadata:
+        """All that the file says of itself: comments, pictures, markers, chunks."""
+        return read_metadata(self.path, self.sample_rate)
+
     def tags(self) -> dict[str, str]:
-        """What the file says of itself: title, artist, … (see TAGS)."""
-        return {name: text for name in TAGS if (text := getattr(self._file, name, ""))}
+        """What the file says of itself: title, artist, … (see NAMES)."""
+        return self.metadata().simple()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        self._sound.close()
 
 
 def read_audio(path: str | os.PathLike[str]) -> tuple[Audio, int]:
-    """A whole file: (channels, frames) float32 and its sample rate. Raises as `AudioFile`."""
+    """A whole file: (channels, frames) float32 and its sample rate. Warns of what is missing from it; raises as `AudioFile`."""
     with AudioFile(path) as file:
-        return file.read(), file.sample_rate
+        x = file.read()
+        tell(file.notes, stacklevel=2)
+        return x, file.sample_rate
+
+
+def tell(notes: Iterable[str], stacklevel: int) -> None:
+    """Warn the caller of what is known of files: a sentence each."""
+    for sentence in notes:
+        warnings.warn(sentence, RuntimeWarning, stacklevel=stacklevel + 1)
 
 
 def format_of(path: Path) -> str:
@@ -188,8 +207,8 @@ def check_tags(tags: Mapping[str, str]) -> None:
         ValueError: names the tag.
     """
     for name, text in tags.items():
-        if name not in TAGS:
-            raise ValueError(f"metadata {name!r} has no place in audio files; there are {', '.join(TAGS)}")
+        if name not in NAMES:
+            raise ValueError(f"metadata {name!r} has no place in audio files; there are {', '.join(NAMES)}")
         if not isinstance(text, str):
             raise ValueError(f"metadata {name} = {text!r} is no text; put it in quotes")
 
@@ -233,11 +252,13 @@ class AudioWriter:
         path: the ending chooses the format.
         sample_rate: Hz; channels: 1 to 16.
         bits: 16, 24, or 32 (float where the format has it). Integers get triangular dither of one step, from `seed`.
-        tags: text to write into it, by the names in TAGS, as far as the format has them.
+        tags: text to write into it, by the names in NAMES.
+        metadata: all that it is to say of itself, instead of `tags`, with frames at `sample_rate`.
         frames: about how many will come, so that a long WAV becomes an RF64.
         broadcast: content of a `bext` chunk (EBU Tech 3285), for WAV.
 
-    `clipped` counts samples that were beyond full scale in an integer format.
+    `clipped` counts samples that were beyond full scale in an integer format; `notes` says, once it is closed, which metadata
+    had no place in the format.
     """
 
     def __init__(
@@ -249,12 +270,17 @@ class AudioWriter:
         seed: int = 0,
         *,
         tags: Mapping[str, str] | None = None,
+        metadata: Metadata | None = None,
         frames: int = 0,
         broadcast: bytes | None = None,
     ) -> None:
         self.path = path
         kind, subtype, self._bits = _layout_of(path, bits, channels, frames)
-        self._broadcast = broadcast if kind == "WAV" else None
+        self._kind, self._rate = kind, sample_rate
+        self._metadata = metadata or Metadata.of(tags or {})
+        if broadcast is not None and kind in ("WAV", "RF64"):
+            self._metadata = replace(self._metadata, chunks={**self._metadata.chunks, b"bext": broadcast})
+        self.notes: list[str] = []
         self._random = np.random.default_rng(seed)
         self.clipped = 0
         if path.exists() and not os.access(path, os.W_OK):
@@ -262,15 +288,11 @@ class AudioWriter:
         self._atomic = atomic(path)
         self._beside = self._atomic.__enter__()
         try:
-            self._file = soundfile.SoundFile(self._beside, "w", sample_rate, channels, subtype, format=kind)
+            self._file = soundfile.SoundFile(library_name(self._beside), "w", sample_rate, channels, subtype, format=kind)
         except (soundfile.SoundFileError, ValueError) as error:
             failure = ValueError(f"{kind} cannot hold {channels} channels at {sample_rate} Hz ({error}); use another format")
             self._leave(failure)
             raise failure from None
-        for name, text in (tags or {}).items():
-            if name in TAGS:
-                with suppress(soundfile.SoundFileError, RuntimeError):  # a format without this tag
-                    setattr(self._file, name, text)
 
     def write(self, x: Audio) -> None:
         """The next block, (channels, frames)."""
@@ -322,8 +344,14 @@ class AudioWriter:
             error = error or self._failed()
             self._leave(error)
             raise error from None
-        if error is None and self._broadcast is not None:
-            _append_chunk(self._beside, b"bext", self._broadcast)
+        if error is None:
+            try:
+                self.notes += write_metadata(self._beside, self.path.name, self._kind, self._metadata, self._rate)
+            except ValueError as failure:
+                self.notes.append(f"{self.path.name}: all tags left out ({failure})")
+            except OSError as failure:
+                self._leave(failure)
+                raise
         if error is None and self._beside.stat().st_size == 0:
             error = self._failed()
             self._leave(error)
@@ -331,52 +359,25 @@ class AudioWriter:
         self._leave(error)
 
 
-def _chunks(path: Path) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks of a RIFF file: name, place of the content, size."""
-    with path.open("rb") as file:
-        if file.read(4) not in (b"RIFF", b"RF64") or len(file.read(4)) < 4 or file.read(4) != b"WAVE":
-            return
-        while len(head := file.read(8)) == 8:
-            size = int.from_bytes(head[4:], "little")
-            yield head[:4], file.tell(), size
-            file.seek(size + size % 2, os.SEEK_CUR)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where the frames of a WAV file lie: the first byte, and how many bytes a number has (0: a 32-bit float)."""
-
-    start: int
-    bytes: int
-
-
 def wav_layout(path: Path, channels: int, frames: int) -> Layout | None:
-    """How a WAV file holds its frames, where that is plain; None for other files."""
-    kind, bits, there = 0, 0, 0
-    with path.open("rb") as file:
-        for name, at, size in _chunks(path):
-            file.seek(at)
-            if name == b"fmt " and size >= 16:
-                head = file.read(min(size, 40))
-                kind, there = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
-                bits = int.from_bytes(head[14:16], "little")
-                if kind == 0xFFFE and len(head) >= 26:
-                    kind = int.from_bytes(head[24:26], "little")
-            if name == b"data":
-                plain = (kind == 1 and bits in (16, 24, 32)) or (kind == 3 and bits == 32)
-                whole = at + frames * channels * bits // 8 <= path.stat().st_size
-                return Layout(at, 0 if kind == 3 else bits // 8) if plain and there == channels and whole else None
-    return None
+    """How a WAV file holds its frames, where the engine unpacks them by itself; None for other files."""
+    wave = read_wave(path)
+    if wave is None:
+        return None
+    layout = find_samples(path, wave).layout
+    plain = layout is not None and layout.code is not None and layout.channels == channels and layout.frames >= frames
+    return layout if plain else None
 
 
 def broadcast_chunk(path: Path) -> bytes | None:
     """The content of a WAV file's `bext` chunk (EBU Tech 3285), or None."""
-    for name, at, size in _chunks(path):
-        if name == b"bext" and 602 <= size < 1 << 20:
-            with path.open("rb") as file:
-                file.seek(at)
-                return file.read(size)
-    return None
+    wave = read_wave(path)
+    chunk = None if wave is None else wave.find(b"bext")
+    if chunk is None or not 602 <= chunk.size < 1 << 20:
+        return None
+    with path.open("rb") as file:
+        file.seek(chunk.at)
+        return file.read(chunk.size)
 
 
 def make_broadcast(description: str, originator: str, date: str, time: str, first_frame: int) -> bytes:
@@ -389,23 +390,6 @@ def make_broadcast(description: str, originator: str, date: str, time: str, firs
     fields = ((description, 256), (originator, 32), ("", 32), (date, 10), (time, 8))
     text = b"".join(t.encode("ascii", "replace")[:size].ljust(size, b"\0") for t, size in fields)
     return text + first_frame.to_bytes(8, "little") + (1).to_bytes(2, "little") + bytes(64 + 190)
-
-
-def at_rate(broadcast: bytes, from_rate: int, to_rate: int) -> bytes:
-    """A `bext` chunk whose place on the timeline, which is counted in frames, holds at another rate."""
-    first = int.from_bytes(broadcast[338:346], "little") * to_rate // from_rate
-    return broadcast[:338] + first.to_bytes(8, "little") + broadcast[346:]
-
-
-def _append_chunk(path: Path, name: bytes, content: bytes) -> None:
-    with path.open("r+b") as file:
-        file.seek(0, os.SEEK_END)
-        if file.tell() % 2:
-            file.write(b"\0")
-        file.write(name + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2))
-        size = file.tell()
-        file.seek(4)
-        file.write((size - 8).to_bytes(4, "little"))
 
 
 def hash_audio(x: np.ndarray[Any, Any]) -> str:

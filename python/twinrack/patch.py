@@ -24,6 +24,7 @@ from .card import Card, find_card
 from .effect import Effect, unknown
 from .effects import CLASSES
 from .files import atomic
+from .names import below, writable
 from .python_effect import PythonEffect
 from .rack import Rack
 from .resources import TYPES
@@ -177,7 +178,7 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
     data = with_arrays(rack, path, path.name.removesuffix(".json").removesuffix(".rack"))
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(writable(text), encoding="utf-8")
 
 
 def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
@@ -359,7 +360,7 @@ def _read_arrays(path: Path, entry: ArraysEntry) -> dict[str, npt.NDArray[Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
-    beside = path.with_name(entry.file)
+    beside = below(path.parent, entry.file)
     try:
         content = beside.read_bytes()
     except FileNotFoundError:

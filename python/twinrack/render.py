@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from .audio import Audio, check_rate
-from .files import AudioFile, AudioWriter, at_rate, broadcast_chunk, cannot_write, check_audio, check_writable
+from .files import AudioFile, AudioWriter, cannot_write, check_audio, check_writable, tell
 from .level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
 from .loudness import Loudness, LoudnessMeter
 from .measure import file_loudness
@@ -37,7 +37,7 @@ class Rendered:
         skipped: it was there already.
         loudness: of the file as it is read back, where its level was asked for or its coding changes it.
         gain_db: how much louder it was made for that, before the last limiter where there is one.
-        notes: what else to know, a sentence each.
+        notes: what is missing from the input, what it says of itself that had no place in the result, and what else to know.
     """
 
     source: Path
@@ -65,6 +65,7 @@ def render_file(
     true_peak_db: float | None = None,
     limit: bool = False,
     progress: Progress | None = None,
+    quiet: bool = False,
 ) -> Rendered:
     """Render one file.
 
@@ -73,19 +74,20 @@ def render_file(
 
     Args:
         source: audio file of up to 16 channels.
-        path: where to; the ending chooses WAV, FLAC, OGG, AIFF or MP3. It appears complete or not at all, with the tags and
-            the broadcast chunk of the source.
+        path: where to; the ending chooses WAV, FLAC, OGG, AIFF or MP3. It appears complete or not at all, with the tags,
+            pictures and markers of the source.
         rack: rendered from silence at the file's rate; a running stream is not touched.
         bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
         sample_rate: of the result, if it is to differ from the file's (resampled by soxr, at its highest quality).
         tail: "auto" keeps what still sounds after the end, a number is that many seconds, None ends with the input.
-        sidechain: file that the rack's one sidechain input hears; same rate, at least as long.
+        sidechain: file that the rack's one sidechain input hears; same rate. After its end it is silence.
         normalize_lufs: integrated loudness of the result, -70 to 0 (ITU-R BS.1770-4). The gain comes before the last limiter
             where the rack ends in one; otherwise it is as high as `true_peak_db` allows, and `notes` says what is missing.
         normalize_peak_db: instead, the true peak of the result, -60 to 0 dBTP; the gain comes after the rack.
         true_peak_db: what the true peak of the result stays below, -60 to 0 dBTP.
         limit: add a limiter behind the rack where it does not end in one, with the ceiling `true_peak_db`, or -1 dBTP.
         progress: called with the number of frames read so far.
+        quiet: leave it to `notes` of the result to say what is missing from the input, and do not warn of it.
 
     Raises:
         OSError, ValueError: one sentence that names the file and the fix.
@@ -105,18 +107,20 @@ def render_file(
         if level.peak_db is not None and ending is not None:  # its gain comes after the rack
             rack, ending = Rack([*(i.copy() for i in ending.before.effects), ending.limiter], name=rack.name), None
         renderer = Renderer(rack if ending is None else ending.before, file.sample_rate, file.channels)
-        broadcast = broadcast_chunk(source)
+        missing = file.notes
+        writers: list[AudioWriter] = []
 
         def writer() -> AudioWriter:
-            return AudioWriter(
+            out = AudioWriter(
                 path,
                 to_rate,
                 file.channels,
                 bits,
-                tags=file.tags(),
+                metadata=file.metadata().at_rate(file.sample_rate, to_rate),
                 frames=file.frames * to_rate // file.sample_rate,
-                broadcast=None if broadcast is None else at_rate(broadcast, file.sample_rate, to_rate),
             )
+            writers.append(out)
+            return out
 
         def blocks() -> Iterator[Audio]:
             done = 0
@@ -128,6 +132,7 @@ def render_file(
                         progress(done)
                 yield renderer.flush()
                 yield from renderer.tail(tail)
+                missing.extend(keys.notes)
 
         limiter = None if ending is None else ending.limiter
         found: Loudness | None
@@ -144,9 +149,11 @@ def render_file(
                 clipped, gain = out.clipped, 0.0
                 found = file_loudness(out.written()) if lossy else None
             notes = [] if found is None else over_full_scale(path, found)
+        if not quiet:
+            tell(missing, stacklevel=2)
         return Rendered(
             source, path, frames / to_rate, clipped, renderer.engine.input_faults,
-            loudness=found, gain_db=gain, notes=tuple(notes),
+            loudness=found, gain_db=gain, notes=(*missing, *writers[-1].notes, *notes),
         )  # fmt: skip
 
 
@@ -246,8 +253,6 @@ class _Key:
         self._file = AudioFile(path)
         if self._file.sample_rate != file.sample_rate:
             raise ValueError(f"{path} has {self._file.sample_rate} Hz, {file.path} {file.sample_rate} Hz; make them equal")
-        if self._file.frames < file.frames:
-            raise ValueError(f"{path} is shorter than {file.path}; make it as long")
         self._blocks = self._file.blocks(BLOCK)
 
     def __enter__(self) -> Self:
@@ -260,4 +265,9 @@ class _Key:
     def next(self, frames: int) -> list[Audio]:
         if self._file is None:
             return []
-        return [np.ascontiguousarray(next(self._blocks)[:, :frames])]
+        x = next(self._blocks, np.zeros((self._file.channels, 0), np.float32))[:, :frames]
+        return [np.ascontiguousarray(np.pad(x, ((0, 0), (0, frames - x.shape[1]))))]
+
+    @property
+    def notes(self) -> list[str]:
+        return [] if self._file is None else self._file.notes

@@ -13,8 +13,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-import soundfile
-
+from ..files import AudioFile
 from ..session.channel import Channel
 from ..session.clip import GAIN_DB, Clip
 from .scope import Scope, label, number, optional, switch, unit
@@ -246,8 +245,8 @@ class Arranger:
             self.notes.add(f"clips of {channel.name} that play {name[:80]!r} are left out, for it lies outside of the archive")
             return
         path = self.take(name)
-        info = soundfile.info(path)
-        there = info.frames / info.samplerate
+        with AudioFile(path) as recording:
+            there, width = recording.frames / recording.sample_rate, recording.channels
         frame = 1.0 / inside.timeline.rate
         if unwarp is not None:
             offset = unwarp(inside.of(begin))
@@ -256,7 +255,7 @@ class Arranger:
         if offset < 0:
             begin, offset = begin - offset, 0.0
         if around.loop is not None:
-            self._looped(path, there, frame, begin, end, channel, around, info.channels)
+            self._looped(path, there, frame, begin, end, channel, around, width)
             return
         ends = begin + there - offset
         if there - offset < 0.5 * frame or end - begin < 0.5 * frame:
@@ -265,7 +264,7 @@ class Arranger:
         end = min(end, ends)
         fade_in, fade_out = self._fades(begin, end, around, channel, frame)
         self._add(
-            channel, around, path, info.channels, start=round(begin, 9), offset=round(offset, 9),
+            channel, around, path, width, start=round(begin, 9), offset=round(offset, 9),
             duration=None if whole else round(end - begin, 9), fade_in=fade_in, fade_out=fade_out,
         )  # fmt: skip
 

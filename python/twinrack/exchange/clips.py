@@ -11,6 +11,8 @@ import numpy.typing as npt
 import soundfile
 
 from ..audio import Audio
+from ..files import AudioFile
+from ..formats.sound import library_name
 from ..session.clip import Clip, Placed
 from ..session.media import Media
 from .text import plain
@@ -89,7 +91,7 @@ class Carrier:
             return []
         a, b = int(loud[0]), int(loud[-1]) + 1
         path = self._path()
-        soundfile.write(path, x[:, a:b].T, round(self.session.sample_rate), subtype="FLOAT", format="WAV")
+        soundfile.write(library_name(path), x[:, a:b].T, round(self.session.sample_rate), subtype="FLOAT", format="WAV")
         return [Carried(self._recording(path, path, name), name, a, 0, b - a)]
 
     def _path(self) -> Path:
@@ -99,7 +101,7 @@ class Carrier:
         """What a clip gives to the timeline from a frame on, as a file."""
         path = self._path()
         rate, width = round(self.session.sample_rate), self.session.width
-        with soundfile.SoundFile(path, "w", rate, width, "FLOAT", format="WAV") as file:
+        with soundfile.SoundFile(library_name(path), "w", rate, width, "FLOAT", format="WAV") as file:
             for at in range(0, max(frames, 1), BLOCK):
                 x = np.zeros((width, min(BLOCK, max(frames, 1) - at)), np.float32)
                 placed.add_to(x, first + at)
@@ -114,7 +116,7 @@ class Carrier:
         if key not in self.recordings:
             path = self._path()
             rate = round(clip.sample_rate or self.session.sample_rate)
-            soundfile.write(path, array.T, rate, subtype="FLOAT", format="WAV")
+            soundfile.write(library_name(path), array.T, rate, subtype="FLOAT", format="WAV")
             self._recording(key, path, clip.name or "clip")
         return self.recordings[key]
 
@@ -122,10 +124,9 @@ class Carrier:
         if key not in self.recordings:
             if path.parent == self.temporary:
                 _timeless(path)
-            info = soundfile.info(path)
-            self.recordings[key] = Recording(
-                self._free(name, path.suffix), path, info.channels, info.samplerate, info.frames / info.samplerate
-            )
+            with AudioFile(path) as file:
+                channels, rate, frames = file.channels, file.sample_rate, file.frames
+            self.recordings[key] = Recording(self._free(name, path.suffix), path, channels, rate, frames / rate)
         return self.recordings[key]
 
     def _free(self, name: str, ending: str) -> str:

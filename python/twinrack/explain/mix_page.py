@@ -35,7 +35,7 @@ def write_page(report: MixReport, path: Path) -> Path:
         version=__version__,
     )
     with atomic(path) as beside:
-        beside.write_text(page, encoding="utf-8")
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
 

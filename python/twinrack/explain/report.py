@@ -36,7 +36,7 @@ def write_report(result: FitResult, path: Path) -> Path:
     """Write the page; it appears complete or not at all."""
     page = _page(result)
     with atomic(path) as beside:
-        beside.write_text(page, encoding="utf-8")
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
 

@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .. import __version__
 from ..card import CARDS
 from ..files import atomic, check_tags, digest
+from ..formats.sound import library_name
+from ..names import below, writable
 from ..patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
 from ..patch import load as load_rack
 from ..rack import Rack
@@ -181,7 +183,7 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot hold this session: {error}") from None
     with atomic(path) as beside:
-        beside.write_text(lines.put(text), encoding="utf-8")
+        beside.write_text(writable(lines.put(text)), encoding="utf-8")
 
 
 class _OneLine:
@@ -268,7 +270,7 @@ class _Collector:
 
             with atomic(target) as beside:
                 rate = round(clip.sample_rate or self.session.sample_rate)
-                soundfile.write(beside, array.T, rate, subtype="FLOAT", format="WAV")
+                soundfile.write(library_name(beside), array.T, rate, subtype="FLOAT", format="WAV")
             known = [p for p in sorted(self.media.glob("*.wav")) if p != target and digest(p) == digest(target)]
             if known:  # it was collected before
                 target.unlink()
@@ -377,7 +379,7 @@ class _Finder:
         ):
             raise ValueError(f"file {name!r} leaves the session's folder; give a path below it, with /")
         for folder in self.folders:
-            found = folder / pure
+            found = below(folder, name)
             if found.is_file():
                 real = found.resolve()
                 if not any(real.is_relative_to(root) for root in self._roots):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import atomic, digest
+from ..names import below, writable
 from .fingerprint import Fingerprints, engine_identity
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def write_manifest(
         **said,
     }  # fmt: skip
     with atomic(path) as beside:
-        beside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.write_text(writable(json.dumps(data, indent=1, ensure_ascii=False) + "\n"), encoding="utf-8")
     return path
 
 
@@ -96,14 +97,14 @@ def verify(path: str | os.PathLike[str], session: Session | None = None) -> list
             raise ValueError(f"{path}: {part} is missing or broken")
     found = []
     for name, wanted in {**data["files"], **data["stems"]}.items():
-        file = path.parent / name
+        file = below(path.parent, name)
         if not file.is_file():
             found.append(f"{name} is not there")
         elif digest(file) != wanted:
             found.append(f"{name} was changed")
     if session is not None:
         prints = Fingerprints(session)
-        found += _differences("recording", data["recordings"], recordings_of(session))
+        found += _differences("recording", data["recordings"], {writable(n): h for n, h in recordings_of(session).items()})
         channels = {name: str(entry.get("after_fader")) for name, entry in data["channels"].items()}
         found += _differences("channel", channels, prints.after)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import threading
 from collections import OrderedDict
@@ -10,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import soundfile
 
-from .. import _engine
 from ..audio import Audio
-from ..files import AudioFile, Layout, wav_layout
+from ..files import AudioFile, wav_layout
+from ..formats.pcm import Layout, PcmSound
+from ..formats.sound import Sound, open_sound
 
 if TYPE_CHECKING:
     from .clip import Clip
 
 OPEN_FILES = 200
-EXACT = ("WAV", "AIFF", "FLAC", "RF64", "W64", "WAVEX", "AU", "CAF")  # whose frames can be reached one by one
 
 
 class Source(Protocol):
@@ -63,79 +61,52 @@ class FileSource:
         with AudioFile(path) as file:
             self.channels, self.frames = file.channels, file.frames
         self.path, self._pool = path, pool
-        self._at = -1
         self.lock = threading.Lock()
-        self.file: soundfile.SoundFile | None = None
+        self.file: Sound | None = None
+
+    def _open(self) -> Sound:
+        return open_sound(self.path)
 
     def read(self, start: int, count: int) -> Audio:
         self._pool.used(self)
         with self.lock:
             try:
                 if self.file is None:
-                    self.file, self._at = soundfile.SoundFile(self.path), 0
-                if self._at != start:
-                    self.file.seek(start)
-                x = self.file.read(count, dtype="float32", always_2d=True)
-            except (soundfile.SoundFileError, OSError) as error:
-                why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
-                raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
-            self._at = start + len(x)
-        if len(x) != count:
-            raise ValueError(f"{self.path} ends at frame {start + len(x)}, although it says that it has {self.frames}")
-        y: Audio = x.T
-        return y
-
-    def close(self) -> None:
-        with self.lock:
-            if self.file is not None:
-                self.file.close()
-                self.file = None
-
-
-class WavSource:
-    """A plain WAV file, whose bytes are read and unpacked without detours."""
-
-    def __init__(self, path: Path, channels: int, frames: int, layout: Layout, pool: OpenFiles) -> None:
-        self.path, self.channels, self.frames = path, channels, frames
-        self._layout, self._pool = layout, pool
-        self._each = channels * (layout.bytes or 4)
-        self._bytes = bytearray()
-        self.lock = threading.Lock()
-        self.file: io.FileIO | None = None
-
-    def read(self, start: int, count: int) -> Audio:
-        self._pool.used(self)
-        with self.lock:
-            try:
-                if self.file is None:
-                    self.file = io.FileIO(self.path)
-                if len(self._bytes) < count * self._each:
-                    self._bytes = bytearray(count * self._each)
-                self.file.seek(self._layout.start + start * self._each)
-                view = memoryview(self._bytes)[: count * self._each]
-                there = self.file.readinto(view)
+                    self.file = self._open()
+                x = self.file.read(start, count)
             except OSError as error:
-                why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2]
+                why = error.strerror or str(error)
                 raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
-            if there != len(view):
-                raise ValueError(f"{self.path} ends before frame {start + count}, although it says that it has {self.frames}")
-            return _engine.unpack(view, self._layout.bytes, self.channels, count)
+        if x.shape[1] != count:
+            raise ValueError(f"{self.path} ends at frame {start + x.shape[1]}, although it says that it has {self.frames}")
+        return x
 
     def close(self) -> None:
         with self.lock:
             if self.file is not None:
                 self.file.close()
                 self.file = None
+
+
+class WavSource(FileSource):
+    """A WAV file of plain samples, which are unpacked without detours."""
+
+    def __init__(self, path: Path, layout: Layout, pool: OpenFiles) -> None:
+        super().__init__(path, pool)
+        self._layout = layout
+
+    def _open(self) -> Sound:
+        return PcmSound(self.path, self._layout, [])
 
 
 class OpenFiles:
     """Keeps the number of open files below a limit: the one not read for the longest time is closed."""
 
     def __init__(self) -> None:
-        self._used: OrderedDict[int, FileSource | WavSource] = OrderedDict()
+        self._used: OrderedDict[int, FileSource] = OrderedDict()
         self._lock = threading.Lock()
 
-    def used(self, source: FileSource | WavSource) -> None:
+    def used(self, source: FileSource) -> None:
         with self._lock:
             self._used[id(source)] = source
             self._used.move_to_end(id(source))
@@ -171,6 +142,7 @@ class Media:
         self._converted: dict[Path | int, Source] = {}
         self._plain: dict[Path, WavSource] = {}
         self._lengths: dict[Path, int] = {}
+        self.notes: dict[str, None] = {}  # sentences about recordings, in the order in which they were opened
 
     def open(self, clip: Clip) -> Source:
         """Raises FileNotFoundError, ValueError as `AudioFile`."""
@@ -191,15 +163,19 @@ class Media:
         if known is not None:
             return known
         with AudioFile(clip.path) as file:
-            exact = file.sample_rate == self.rate and soundfile.info(clip.path).format in EXACT
-            if not exact:
+            if not file.exact or file.sample_rate != self.rate:
                 self._converted[clip.path] = self._convert(file)
+                self._note(file)
                 return self._converted[clip.path]
+            self._note(file)
             layout = wav_layout(clip.path, file.channels, file.frames)
             if layout is not None:
-                self._plain[clip.path] = WavSource(clip.path, file.channels, file.frames, layout, self._pool)
+                self._plain[clip.path] = WavSource(clip.path, layout, self._pool)
                 return self._plain[clip.path]
         return FileSource(clip.path, self._pool)
+
+    def _note(self, file: AudioFile) -> None:
+        self.notes |= dict.fromkeys(file.notes)
 
     def length(self, clip: Clip) -> int:
         """How many frames a clip's recording has at the session's rate, without converting it."""

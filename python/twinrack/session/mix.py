@@ -261,8 +261,8 @@ class Mix:
             strip.restore(its, arrays, f"{i}")
 
     def faults(self) -> list[str]:
-        """What went wrong in the sound, a sentence each."""
-        found = []
+        """What went wrong in the sound, and what is missing from recordings, a sentence each."""
+        found = list(self.media.notes)
         for strip in self.all:
             found += [
                 f"{label} holds {n} samples that are not finite; they count as silence" for label, n in strip.notes.items()

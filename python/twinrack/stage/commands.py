@@ -189,6 +189,7 @@ def replay(
     import soundfile
 
     from ..files import atomic, check_writable
+    from ..formats.sound import library_name
     from .replay import replay as render
 
     if output is not None:
@@ -197,7 +198,7 @@ def replay(
     print(found)
     if output is not None:
         with atomic(output) as beside:
-            soundfile.write(beside, found.audio.T, int(found.sample_rate), format="RF64", subtype="FLOAT")
+            soundfile.write(library_name(beside), found.audio.T, int(found.sample_rate), format="RF64", subtype="FLOAT")
         print(f"written: {output}")
     if not found.equal:
         raise ValueError("the take is not what was heard; it may be of another version of twinrack")

@@ -21,6 +21,7 @@ import soundfile
 
 from .. import __version__, _engine
 from ..files import atomic
+from ..formats.sound import library_name
 from ..rack import Rack
 from .line import Line
 from .take import DRY, EVENTS, FORMAT, HEAD, PROCESSED, VERSION, digest
@@ -124,7 +125,7 @@ class Recorder:
 
     def _open(self, name: str, rate: int, channels: int) -> soundfile.SoundFile:
         file = soundfile.SoundFile(
-            self.folder / name, "w", samplerate=rate, channels=max(channels, 1), format="RF64", subtype="FLOAT"
+            library_name(self.folder / name), "w", samplerate=rate, channels=max(channels, 1), format="RF64", subtype="FLOAT"
         )
         with suppress(AttributeError):
             soundfile._snd.sf_command(file._file, ALWAYS_VALID, soundfile._ffi.NULL, 1)

@@ -14,6 +14,7 @@ import soundfile
 
 from .. import _engine, patch
 from ..audio import Audio
+from ..formats.sound import library_name
 from .line import Line, Safety, make_mixer, set_up
 from .take import DRY, PROCESSED, read_events, read_head
 
@@ -69,10 +70,10 @@ def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Repla
     if head["exact_from"]:
         mixer.ask(_engine.Ask.fade, 0, 1.0)  # it sounded already
     by_name = {line.name: line for line in lines}
-    there = min(soundfile.info(folder / name).frames for name in (DRY, PROCESSED))
+    there = min(soundfile.info(library_name(folder / name)).frames for name in (DRY, PROCESSED))
     parts, at, count = [], 0, int(head["frames"]) if head["complete"] else there
     events = read_events(folder)
-    with soundfile.SoundFile(folder / DRY) as dry:
+    with soundfile.SoundFile(library_name(folder / DRY)) as dry:
         for event in [*events, {"frame": first + count}]:
             end = min(max(int(event["frame"]) - first, at), count)
             while at < end:
@@ -83,7 +84,7 @@ def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Repla
                 at += x.shape[1]
             _apply(event, mixer, by_name, folder)
     y = np.concatenate(parts, 1) if parts else np.zeros((head["outputs"], 0), np.float32)
-    heard = soundfile.read(folder / PROCESSED, dtype="float32", always_2d=True)[0].T
+    heard = soundfile.read(library_name(folder / PROCESSED), dtype="float32", always_2d=True)[0].T
     begin = int(head["exact_from"]) - first
     a, b = y[:, begin:], heard[:, begin : y.shape[1]]
     equal = a.shape == b.shape and bool(np.array_equal(a, b))

@@ -90,7 +90,7 @@ class SearchResult:
         figure.update_layout(showlegend=False, height=400 + 24 * len(names), title=f"Search: {self.rack.name}")
         page = figure.to_html(include_plotlyjs=True)
         with atomic(Path(path)) as beside:
-            beside.write_text(page, encoding="utf-8")
+            beside.write_text(page, encoding="utf-8", errors="backslashreplace")
         return Path(path)
 
 

@@ -1,0 +1,60 @@
+"""Ogg: whether a stream has its end, and pages that are written anew. Source: RFC 3533."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+LARGEST_PAGE = 65307
+_REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
+
+
+def checksum(page: bytes) -> int:
+    """The checksum of a page whose own place for it is zero: zlib's polynomial, bits the other way round."""
+    found = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{found:032b}"[::-1], 2)
+
+
+def sealed(page: bytes | bytearray) -> bytes:
+    """A page with its checksum."""
+    bare = bytes(page[:22]) + bytes(4) + bytes(page[26:])
+    return bare[:22] + checksum(bare).to_bytes(4, "little") + bare[26:]
+
+
+def page_size(data: bytes, at: int) -> int:
+    """Bytes of the page that begins there; 0 where none does, or its head is not whole."""
+    if data[at : at + 5] != b"OggS\0" or at + 27 > len(data):
+        return 0
+    count = data[at + 26]
+    if at + 27 + count > len(data):
+        return 0
+    return 27 + count + sum(data[at + 27 : at + 27 + count])
+
+
+@dataclass(frozen=True)
+class End:
+    """The last whole page of a file: its place, the byte after it, and whether it ends the stream."""
+
+    at: int
+    end: int
+    ends: bool
+    page: bytes
+
+
+def find_end(path: Path) -> End | None:
+    """The last whole page; None where the end of the file holds none."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = max(size - 3 * LARGEST_PAGE, 0)
+        file.seek(start)
+        data = file.read()
+    at = data.rfind(b"OggS")
+    while at >= 0:
+        long = page_size(data, at)
+        page = data[at : at + long]
+        if long and at + long <= len(data) and sealed(page) == page:
+            return End(start + at, start + at + long, bool(page[5] & 4), page)
+        at = data.rfind(b"OggS", 0, at)
+    return None

@@ -1,0 +1,236 @@
+"""Audio files open for reading: all the sound that is there, whatever the header says of its length, and a sentence about
+what is missing. Uncompressed samples are read here; all else is left to libsndfile, which is shown the file with a header that
+fits where its own does not.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import soundfile
+
+from ..audio import Audio
+from . import aiff, apple, flac, mpeg, ogg, riff
+from .pcm import PcmSound
+from .view import View
+
+EXACT = (
+    "WAV",
+    "AIFF",
+    "FLAC",
+    "RF64",
+    "W64",
+    "WAVEX",
+    "AU",
+    "CAF",
+)  # libsndfile's names of formats whose frames can be reached
+
+
+class Sound(Protocol):
+    """An audio file open for reading.
+
+    Attributes:
+        exact: any frame can be reached at once.
+        notes: sentences about what is missing or had to be guessed.
+    """
+
+    sample_rate: int
+    channels: int
+    frames: int
+    exact: bool
+    notes: list[str]
+
+    def read(self, start: int, count: int) -> Audio:
+        """Frames of it, (channels, at most count) float32.
+
+        Raises:
+            ValueError: damaged or gone.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class LibrarySound:
+    """A file that libsndfile reads.
+
+    Args:
+        path: for messages, and to open where there is no view.
+        view: makes the file as the library is to see it.
+    """
+
+    def __init__(self, path: Path, notes: list[str], view: Callable[[], View] | None = None) -> None:
+        self.path, self.notes = path, notes
+        self._view = None if view is None else view()
+        try:
+            self._file = soundfile.SoundFile(library_name(path) if self._view is None else self._view)
+        except (soundfile.SoundFileError, OSError, TypeError) as error:
+            if self._view is not None:
+                self._view.close()
+            reason = str(error).rpartition(": ")[2].rstrip(".")
+            raise ValueError(f"{path} cannot be read as audio ({reason}); give WAV, FLAC, OGG, AIFF or MP3") from None
+        self.sample_rate, self.channels = int(self._file.samplerate), int(self._file.channels)
+        self.frames = int(self._file.frames)
+        self.exact = self._file.format in EXACT
+        self._at = 0
+        self._lock = threading.Lock()
+
+    def read(self, start: int, count: int) -> Audio:
+        """As in `Sound`."""
+        with self._lock:
+            try:
+                if self._at != start:
+                    self._file.seek(start)
+                x = self._file.read(count, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, OSError) as error:
+                why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2].rstrip(".")
+                raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
+            self._at = start + len(x)
+        return np.ascontiguousarray(x.T)
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
+            if self._view is not None:
+                self._view.close()
+
+
+def library_name(path: Path) -> str | bytes:
+    """A file's name as soundfile takes it: as bytes where a system has names that are no text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
+def open_sound(path: Path) -> Sound:
+    """Open an audio file.
+
+    Raises:
+        ValueError: no audio, or of no certain meaning; one sentence.
+        OSError: it cannot be opened.
+    """
+    for attempt in (_wave, _aiff, _flac, _ogg, _apple, _mpeg):
+        found = attempt(path)
+        if found is not None:
+            return found
+    return LibrarySound(path, [])
+
+
+def _missing(path: Path, there: int, claimed: int, rate: int) -> str:
+    return (
+        f"{path.name} was cut short: it holds {there} of {claimed} frames ({there / rate:.2f} of {claimed / rate:.2f} s); "
+        "the rest is missing from the file"
+    )
+
+
+def _part(path: Path, there: int, claimed: int) -> str:
+    share = 100.0 * there / claimed
+    return f"{path.name} was cut short: it holds {share:.1f} % of the bytes of sound that its header promises"
+
+
+def _wave(path: Path) -> Sound | None:
+    wave = riff.read_wave(path)
+    if wave is None:
+        return None
+    found = riff.find_samples(path, wave)
+    layout, data = found.layout, found.data
+    if layout is not None:
+        claimed = None if found.claimed is None else found.claimed // layout.frame_bytes
+        if claimed is not None and layout.frames < claimed and layout.sample_rate:
+            found.notes.append(_missing(path, layout.frames, claimed, layout.sample_rate))
+        return PcmSound(path, layout, found.notes)
+    if found.claimed is not None and found.there < found.claimed:
+        found.notes.append(_part(path, found.there, found.claimed))
+    with path.open("rb") as file:
+        file.seek(data.at - 4)
+        written = int.from_bytes(file.read(4), "little")
+    if wave.kind != "RIFF" or written == found.there or found.there > 0xFFFF0000:
+        return LibrarySound(path, found.notes)
+    end = data.at + found.there
+    changes = {4: (end - 8).to_bytes(4, "little"), data.at - 4: found.there.to_bytes(4, "little")}
+    return LibrarySound(path, found.notes, lambda: View(path, 0, end, changes=changes))
+
+
+def _aiff(path: Path) -> Sound | None:
+    form = aiff.read_aiff(path)
+    if form is None:
+        return None
+    found = aiff.find_samples(path, form)
+    if found.layout is None:
+        return LibrarySound(path, [])
+    notes = []
+    if found.claimed is not None and found.layout.frames < found.claimed and found.layout.sample_rate:
+        notes.append(_missing(path, found.layout.frames, found.claimed, found.layout.sample_rate))
+    return PcmSound(path, found.layout, notes)
+
+
+def _flac(path: Path) -> Sound | None:
+    stream = flac.read_stream(path)
+    if stream is None or stream.sample_rate == 0:
+        return None
+    real = flac.find_end(path, stream)
+    if real.samples == stream.samples or real.samples == 0:
+        return LibrarySound(path, [])
+    notes = []
+    if real.samples < stream.samples:
+        notes.append(_missing(path, real.samples, stream.samples, stream.sample_rate))
+    elif stream.samples:
+        return LibrarySound(path, [])
+    info = flac.with_samples(path, stream, real.samples)
+    return LibrarySound(path, notes, lambda: View(path, 0, real.end, changes={stream.info: info}))
+
+
+def _ogg(path: Path) -> Sound | None:
+    with path.open("rb") as file:
+        if file.read(4) != b"OggS":
+            return None
+    last = ogg.find_end(path)
+    if last is None or last.ends:
+        return LibrarySound(path, [])
+    page = bytearray(last.page)
+    page[5] |= 4
+    note = f"{path.name} was cut short: the end of its stream is missing from the file"
+    ended = ogg.sealed(page)
+    sound = LibrarySound(path, [], lambda: View(path, 0, last.end, changes={last.at: ended}))
+    sound.notes.append(f"{note}, and {sound.frames / sound.sample_rate:.2f} s are there")
+    return sound
+
+
+def _apple(path: Path) -> Sound | None:
+    data = apple.find_data(path)
+    if data is None or data.there == data.claimed:
+        return None
+    notes = [] if data.claimed is None else [_part(path, data.there, data.claimed)]
+    return LibrarySound(path, notes, lambda: View(path, 0, data.end, changes=data.changes))
+
+
+def _mpeg(path: Path) -> Sound | None:
+    with path.open("rb") as file:
+        head = file.read(4)
+    if path.suffix.lower() not in (".mp3", ".mp2", ".mpga", ".mpeg") and not (head[:3] == b"ID3" or mpeg.read_head(head)):
+        return None
+    stream = mpeg.read_stream(path)
+    if stream is None or stream.frames == 0:
+        return None
+    if stream.head.layer != 3 or stream.claimed == stream.frames:  # without tags, of whose faults the library talks
+        sound = LibrarySound(path, [], lambda: View(path, stream.start, stream.end))
+    elif stream.info is not None and stream.claimed is not None:
+        changes = mpeg.changed_info(path, stream)
+        sound = LibrarySound(path, [], lambda: View(path, stream.start, stream.end, changes=changes))
+    else:
+        first = stream.start if stream.info is None else stream.start + stream.head.size
+        with path.open("rb") as file:
+            file.seek(first)
+            info = mpeg.make_info(file.read(4), stream.frames, stream.end - first)
+        sound = LibrarySound(path, [], lambda: View(path, first, stream.end, info))
+    rate = stream.head.sample_rate
+    there = f"{path.name} was cut short: {sound.frames / rate:.2f} s are there"
+    if stream.claimed is not None and stream.claimed > stream.frames:
+        missing = (stream.claimed - stream.frames) * stream.head.samples / rate
+        sound.notes.append(f"{there}, and {missing:.2f} s are missing from the file")
+    elif stream.cut:
+        sound.notes.append(f"{there}, and it ends within a frame of its coding")
+    return sound

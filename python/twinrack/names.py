@@ -1,0 +1,24 @@
+"""File names that are no text in UTF-8, as old archives have them, inside texts that must be: JSON files.
+
+Python holds a byte that is no text as half a surrogate pair (PEP 383), which UTF-8 cannot. In JSON it is held as a character of
+the private use area instead, U+F780 to U+F7FF.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_OUT = {0xDC80 + i: 0xF780 + i for i in range(128)}
+_BACK = {there: here for here, there in _OUT.items()}
+
+
+def writable(text: str) -> str:
+    """A text that UTF-8 can hold, where it has names of files in it."""
+    return text.translate(_OUT)
+
+
+def below(folder: Path, name: str) -> Path:
+    """The file that a name from such a text means: the one of that name, or else the one whose bytes it stands for."""
+    found = folder / name
+    back = name.translate(_BACK)
+    return found if back == name or found.exists() else folder / back
