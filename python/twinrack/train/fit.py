@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ..card import Value
 from ..effect import unknown
 from ..files import check_writable
 from ..rack import Rack
+from ..signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
 from .conditions import Conditions
@@ -24,6 +25,7 @@ from .losses import Loss, SoundTerm, Term, usual
 from .progress import FitProgress
 from .result import FitResult, ParameterResult, in_units, provenance
 from .run import Learned, Run
+from .settings import FitSettings, MixFitSettings
 from .starts import analysed
 from .structures import ROUNDS, Structure, combinations, open_choices, survivors
 
@@ -35,54 +37,7 @@ if TYPE_CHECKING:
 SHORTEST_WINDOW_S = 0.5
 
 
-@overload
-def fit(rack: Session, dry: Source | None, *, sample_rate: float | None = None, **settings: Any) -> MixResult: ...
-
-
-@overload
-def fit(
-    rack: Rack,
-    dry: Source | Sequence[Source],
-    wet: Source | Sequence[Source],
-    sample_rate: float | None = None,
-    **settings: Any,
-) -> FitResult: ...
-
-
-def fit(
-    rack: Rack | Session,
-    dry: Source | Sequence[Source] | None,
-    wet: Source | Sequence[Source] | None = None,
-    sample_rate: float | None = None,
-    **settings: Any,
-) -> FitResult | MixResult:
-    """Find the values with which `rack` turns `dry` into `wet`, or with which a session's clips become a mix.
-
-    Args:
-        rack: structure and start values; it is not changed. A Rack, or a Session: then `dry` is the mix that is to be reached
-            (or None, with `loss=` of targets), and `wet` is left out.
-        dry, wet, sample_rate: as in `fit_rack`, or `mixdown.fit_mix`.
-        settings: all others of those.
-
-    Returns:
-        Of a rack a `FitResult`, of a session a `MixResult`.
-
-    Raises:
-        FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
-    """
-    from ..session.session import Session
-
-    if isinstance(rack, Session):
-        from .mixdown import fit_mix
-
-        if wet is not None:
-            raise ValueError("a session brings its own recordings; give the mix alone: fit(session, mix)")
-        return fit_mix(rack, dry, sample_rate, **settings)  # type: ignore[arg-type]
-    if wet is None or dry is None:
-        raise ValueError("give the dry and the wet recording: fit(rack, dry, wet)")
-    return fit_rack(rack, dry, wet, sample_rate, **settings)
-
-
+@spelled_out()
 def fit_rack(
     rack: Rack,
     dry: Source | Sequence[Source],
@@ -279,6 +234,64 @@ def fit_rack(
         rows = [[h["step"], h["loss"], h["held_out"]] for h in run.history]
         fitted_rack.arrays = {"history_step_loss_held_out": np.array(rows, np.float32)}
     return result
+
+
+@overload
+def fit(
+    rack: Session, dry: Source | None, *, sample_rate: float | None = None, **settings: Unpack[MixFitSettings]
+) -> MixResult: ...
+
+
+@overload
+def fit(
+    rack: Rack,
+    dry: Source | Sequence[Source],
+    wet: Source | Sequence[Source],
+    sample_rate: float | None = None,
+    **settings: Unpack[FitSettings],
+) -> FitResult: ...
+
+
+@spelled_out(fit_rack)
+def fit(
+    rack: Rack | Session,
+    dry: Source | Sequence[Source] | None,
+    wet: Source | Sequence[Source] | None = None,
+    sample_rate: float | None = None,
+    *,
+    levels: bool | None = None,
+    prune: bool | None = None,
+    **settings: Any,
+) -> FitResult | MixResult:
+    """Find the values with which `rack` turns `dry` into `wet`, or with which a session's clips become a mix.
+
+    Args:
+        rack: structure and start values; it is not changed. A Rack, or a Session: then `dry` is the mix that is to be reached
+            (or None, with `loss=` of targets), and `wet` is left out.
+        dry, wet, sample_rate: as in `fit_rack`, or `mixdown.fit_mix`.
+        levels, prune: of a session only, as in `mixdown.fit_mix`.
+        settings: all others of those: steps, learn, freeze, choices, starts, loss, checkpoint, …
+
+    Returns:
+        Of a rack a `FitResult`, of a session a `MixResult`.
+
+    Raises:
+        FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
+    """
+    from ..session.session import Session
+
+    if isinstance(rack, Session):
+        from .mixdown import fit_mix
+
+        if wet is not None:
+            raise ValueError("a session brings its own recordings; give the mix alone: fit(session, mix)")
+        settings |= {name: value for name, value in (("levels", levels), ("prune", prune)) if value is not None}
+        return fit_mix(rack, dry, sample_rate, **settings)  # type: ignore[arg-type]
+    if wet is None or dry is None:
+        raise ValueError("give the dry and the wet recording: fit(rack, dry, wet)")
+    if levels is not None or prune is not None:
+        raise TypeError("levels and prune are for a session, not for a rack; leave them out")
+    return fit_rack(rack, dry, wet, sample_rate, **settings)
 
 
 def _best_structures(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from ..rack import Rack
+from ..signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from .data import Pair, Source
 from .fit import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
+from .settings import MatchSettings
 from .targets import Decay, Target
 
 
@@ -41,6 +43,10 @@ class MatchResult:
     __repr__ = __str__
 
 
+REFUSED = ("loss", "validation", "align", "choices", "starts", "conditions", "window_s", "polish_steps")
+
+
+@spelled_out(fit_rack, only=MatchSettings.__annotations__, besides=REFUSED)
 def match(
     rack: Rack,
     sound: Source | Sequence[Source],
@@ -48,7 +54,7 @@ def match(
     *,
     target: Loss | Term,
     steps: int = 200,
-    **settings: Any,
+    **settings: Unpack[MatchSettings],
 ) -> MatchResult:
     """Find the values with which `rack` brings a sound to targets.
 
@@ -70,7 +76,7 @@ def match(
     reached = [term for weight, term in wanted.terms if isinstance(term, Target | Decay) and weight > 0]
     if not reached:
         raise ValueError("nothing is to be reached; give a target, such as targets.Loudness(-16)")
-    for name in ("loss", "validation", "align", "choices", "starts", "conditions", "window_s", "polish_steps"):
+    for name in REFUSED:
         if name in settings:
             raise ValueError(f"match takes no {name}")
     result = fit_rack(

@@ -19,6 +19,7 @@ from ..effect import unknown
 from ..files import check_writable, hash_audio, read_audio
 from ..session.session import Session
 from ..session.twin import SessionTwin
+from ..signatures import spelled_out
 from ..twins.speed import keep_memory
 from .data import Pair, Source, find_latency
 from .distances import Distances, distances
@@ -94,6 +95,7 @@ class MixResult:
     __repr__ = __str__
 
 
+@spelled_out()
 def fit_mix(
     session: Session,
     mix: Source | None,

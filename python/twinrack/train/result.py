@@ -14,7 +14,7 @@ import torch
 from .. import __version__
 from ..card import Parameter, Value
 from ..rack import Rack
-from ..twins.constrain import to_value
+from ..twins.constrain import value_at
 from .data import Pair, Split
 from .distances import Distances
 from .structures import Structure
@@ -138,7 +138,7 @@ def in_units(p: Parameter, u: float, error: float) -> tuple[float | None, bool]:
     """A standard error in the constrained domain as one in the parameter's unit, and whether it is small."""
     if not np.isfinite(error):
         return None, False
-    ends = [float(to_value(p, torch.tensor(u + sign * min(error, 0.5), dtype=torch.float64))) for sign in (-1, 1)]
+    ends = [float(value_at(p, torch.tensor(u + sign * min(error, 0.5), dtype=torch.float64))) for sign in (-1, 1)]
     return abs(ends[1] - ends[0]) / 2, error <= 0.1
 
 

@@ -18,7 +18,7 @@ from ..card import Parameter
 from ..files import atomic
 from ..fingerprint import fingerprint
 from ..rack import Rack
-from ..twins.constrain import to_value
+from ..twins.constrain import value_at
 from ..twins.rack_twin import RackTwin
 from . import drift
 from .conditions import Conditions
@@ -393,7 +393,7 @@ class Run:
 
     def present(self) -> dict[str, float]:
         """Trained values in user units."""
-        return {a: float(to_value(self.card(a), u.detach())) for a, u in zip(self.addresses, self.raw, strict=True)}
+        return {a: float(value_at(self.card(a), u.detach())) for a, u in zip(self.addresses, self.raw, strict=True)}
 
     def card(self, address: str) -> Parameter:
         effect, _, name = address.partition(".")
