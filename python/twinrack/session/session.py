@@ -209,7 +209,7 @@ class Session(Guarded):
         for channel in channels.values():
             if channel.output is not None:
                 if channel is self.master:
-                    raise ValueError("the master goes to no other channel; set its output to None")
+                    raise ValueError("the master goes to no other channel; leave its output out (None, null in a file)")
                 hears[there(channel.output, f"output of {channel.name}")].append(channel.name)
             for send in channel.sends:
                 hears[there(send.to, f"a send of {channel.name}")].append(channel.name)
