@@ -288,6 +288,11 @@ class Effect(_Values):
             return self, head
         raise ValueError(unknown(address, list(self.card.addresses), self._place))
 
+    def default(self, address: str) -> Value:
+        """What the card gives an address below the effect, in proportion to others where it follows them."""
+        owner, name = self._target(address)
+        return owner._default(owner._parameters[name])
+
     def get(self, address: str) -> Value:
         """A value by its address below the effect."""
         owner, name = self._target(address)

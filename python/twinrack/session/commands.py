@@ -130,8 +130,10 @@ def render(
 
 @app.command()
 def show(session: SessionArgument, media: MediaOption = None) -> None:
-    """Print a session as a person reads it."""
-    print(_load(session, media))
+    """Print a session as a person reads it: routing, clips, effects, sends, sidechains, automation."""
+    from .describe import describe
+
+    print(describe(_load(session, media)))
 
 
 @app.command()
