@@ -18,8 +18,8 @@ def describe(session: Session) -> str:
         f"{t.bpm:g}{f' from beat {t.beat:g}' if t.beat else ''}{' gliding' if t.ramp else ''}" for t in session.tempo
     )
     lines = [
-        f"Session {session.name!r}, {session.sample_rate:g} Hz, {session.width} audio channel{'s' if session.width > 1 else ''}, "
-        f"{tempo} BPM"
+        f"Session {session.name!r}, {session.sample_rate:g} Hz, {session.width} audio channel{'s' if session.width > 1 else ''}"
+        f", {tempo} BPM"
     ]
     if session.end is not None:
         lines.append(f"ends at {_time(session.end)}")

@@ -148,6 +148,10 @@ class Run:
             trajectory = trajectory_error_db([(x, y, t) for x, (y, t) in zip(dry, pieces, strict=True)], self.rate)
         return Assessment(d, loss, trajectory)
 
+    def pieces(self, rack: Any) -> list[tuple[Audio, Audio]]:
+        """Result and target of each held-out stretch."""
+        return self._held_out(rack)
+
     def _held_out(self, rack: Any) -> list[tuple[Audio, Audio]]:
         """Result and target of each held-out stretch, rendered by the engine from the beginning of each pair."""
         pieces: list[tuple[Audio, Audio]] = []
@@ -263,7 +267,7 @@ class Run:
                 self.without = 0 if better else self.without + 1
                 if checkpoint is not None:
                     self._save(checkpoint, step + 1, optimizer, schedule)
-            bar.step(step + 1, loss, self.present())
+            bar.step(step + 1, loss, self.present(), self.history[-1].get("error_db") if self.history else None)
             if self.skipped_now >= BACK_AFTER:
                 self._go_back(optimizer, schedule)
             if self.without >= self.settings["patience"]:
