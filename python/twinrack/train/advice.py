@@ -17,6 +17,7 @@ STILL_FALLING_DB = 0.5  # in the last quarter of the steps
 NAMED_CHOICES = 3
 SHARE = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
 STANDS_OUT_DB = 0.5  # and by so much the residual must be nearer to the target there than over all
+LEAST_FRAMES = 512  # of a stretch, to say anything of its spectrum
 OF_NO_INTEREST = ("oversampling", "polarity", "law")  # choices that are rarely what is wrong
 
 
@@ -91,7 +92,10 @@ def worst_band(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> tuple[floa
 
     None where none stands out of the whole, or nothing is left.
     """
-    size = 4096
+    shortest = min((y.shape[1] for y, _ in pieces), default=0)
+    if shortest < LEAST_FRAMES:
+        return None
+    size = min(1 << (shortest.bit_length() - 1), 4096)
     window = np.hanning(size)
     left, wanted = np.zeros(size // 2 + 1), np.zeros(size // 2 + 1)
     for y, target in pieces:
