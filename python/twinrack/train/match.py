@@ -35,7 +35,7 @@ class MatchResult:
         lines = [f"match of {len(self.fit.settings['learn'])} parameters in {self.fit.seconds:.0f} s ({self.fit.stopped}):"]
         for name, gap in self.after.items():
             lines.append(f"  {name.removeprefix('reach '):<12}{self.before[name]:8.2f} -> {gap:.2f} {self.units[name]} away")
-        outside = [p.address for p in self.fit.parameters if not p.inside_expected]
+        outside = [f"{p.address} ({p.text})" for p in self.fit.parameters if not p.inside_expected]
         if outside:
             lines.append(f"  outside the expected range: {', '.join(outside)}")
         return "\n".join(lines)
