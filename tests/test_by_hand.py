@@ -216,3 +216,13 @@ def test_hints_for_effects(monkeypatch, capsys):
         code, said = run(monkeypatch, capsys, "effects", name)
         assert code == 2
         assert words in said
+
+
+def test_the_example_of_the_docs_plays(folder: Path):
+    docs = Path(__file__).resolve().parents[1] / "docs" / "sessions.md"
+    example = re.search(r"```json\n(.*?)```", docs.read_text(encoding="utf-8"), re.DOTALL)
+    assert example
+    soundfile.write(folder / "song" / "music.wav", np.full((RATE, 2), 0.1), RATE)
+    session = tr.Session.load(written(folder, json.loads(example[1])))
+    assert session["music"].rack["compressor"].key == "voice"
+    assert np.isfinite(session.render()).all()
