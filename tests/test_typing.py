@@ -140,6 +140,7 @@ def test_types_of_settings_are_those_of_the_function():
             lambda: tr.search(tr.Rack(tr.Gain()), [0.0], [0.0], trails=1),
             "search has no argument 'trails'; did you mean 'trials'?",
         ),
+        (lambda: tr.live(tr.Rack(), blocksize=64), "live has no argument 'blocksize'; did you mean 'block_size'?"),
         (lambda: tr.Session().render(tial=1), "render has no argument 'tial'; did you mean 'tail'?"),
         (lambda: tr.Session().render_to("a.wav", normalise_lufs=1), "did you mean 'normalize_lufs'?"),
         (lambda: tr.Session().add_track("v", clipz=[]), "add_track has no argument 'clipz'; did you mean 'clips'?"),

@@ -18,6 +18,7 @@ from .. import _engine
 from ..audio import Audio, as_planar
 from ..files import read_audio
 from ..rack import Meter, Rack
+from ..signatures import spelled_out
 from . import jack_server, portaudio
 from .device import JACK, Device, choose
 from .levels import Levels, Output
@@ -589,6 +590,7 @@ class LiveStream:
         return self._levels.read(reader)
 
 
+@spelled_out()
 def live(
     rack: Rack | Sequence[Line],
     *,

@@ -54,16 +54,20 @@ class ParameterResult:
         return low - slack <= self.fitted <= high + slack
 
     @property
+    def rounded(self) -> tuple[str, str]:
+        """The value and its standard error without unit, as far as they say something: "449", "310"; no error: an empty text."""
+        error = self.standard_error
+        if not error or error < 0.5e-4:
+            return f"{self.fitted:.4f}" if error else f"{self.fitted:.4g}", ""
+        digits = min(max(1 - math.floor(math.log10(error)), 0), 4)
+        value = f"{self.fitted:.{digits}f}"
+        return "0" if float(value) == 0 else value, f"{error:.{digits}f}"
+
+    @property
     def text(self) -> str:
-        """The value with its standard error and unit, both as far as they say something: "449 ± 310 Hz"."""
-        unit = "" if self.unit == "1" else f" {self.unit}"
-        if not self.standard_error:
-            return f"{self.fitted:.4g}{unit}"
-        digits = min(max(1 - math.floor(math.log10(self.standard_error)), 0), 4)
-        if self.standard_error < 0.5 * 10.0**-digits:
-            return f"{self.fitted:.{digits}f}{unit}"
-        value, error = f"{self.fitted:.{digits}f}", f"{self.standard_error:.{digits}f}"
-        return f"{'0' if float(value) == 0 else value} ± {error}{unit}"
+        """The same in one text: "449 ± 310 Hz"."""
+        value, error = self.rounded
+        return f"{value}{f' ± {error}' if error else ''}{'' if self.unit == '1' else f' {self.unit}'}"
 
 
 @dataclass
