@@ -36,6 +36,17 @@ def test_one_effect_needs_no_list():
     assert np.array_equal(rack(x, RATE), expected)
 
 
+def test_functions_about_racks_take_effects():
+    x = noise(frames=9600)
+    assert tr.ablate(tr.Gain(gain_db=-6), x, RATE)[0].address == "gain"
+    assert tr.certify([tr.Compressor(), tr.Gain()])
+    gain = tr.Gain()
+    found = tr.fit(gain, x, 0.5 * x, RATE, steps=2, polish_steps=2, progress=False)
+    assert found.rack.addresses().keys() == {"gain"}
+    assert gain.gain_db == 0  # the effect that was given is not changed, and may go into a rack
+    tr.Rack([gain])
+
+
 def test_positions():
     rack = tr.Rack([tr.Compressor(), tr.Parallel([[], tr.Gain()]), tr.Limiter(name="last")])
     assert rack[0] is rack["compressor"]
@@ -141,6 +152,17 @@ SESSION, RACK = tr.Session("song", end=0.1), tr.Rack([tr.Compressor()])
         (lambda: RACK.twin(RATE)(noise()[None]), TypeError, "x is a ndarray; a twin takes a tensor (batch, channels, time)"),
         (lambda: tr.Rack().twin(RATE)(noise()[None]), TypeError, "torch.from_numpy(x)[None]"),
         (lambda: RACK.twin(RATE)(torch.zeros(2, 64)), ValueError, "x[None]"),
+        (lambda: RACK.twin(RATE, path="paralel"), ValueError, "the twin has no path 'paralel'; did you mean 'parallel'?"),
+        (lambda: RACK.twin("48k"), ValueError, "sample rate '48k' is no number"),
+        (lambda: RACK.insert("a", tr.Gain()), TypeError, "give a position in the outer chain"),
+        (lambda: tr.certify("a.rack.json"), TypeError, "rack is a str; load the patch"),
+        (lambda: tr.fit(None, noise(), noise(), RATE), TypeError, "rack is a NoneType; give Rack([…])"),
+        (lambda: tr.live("a.rack.json"), TypeError, "rack is a str; load the patch"),
+        (lambda: tr.Compressor(key=5), ValueError, "key = 5 of compressor is no name"),
+        (lambda: tr.Send(5), TypeError, "a send goes to a channel's name, not to int (5)"),
+        (lambda: tr.Channel("a", clips=5), TypeError, "clips are files, Clip or a list of them, not int"),
+        (lambda: tr.Session(5), TypeError, "a session's name is text, not int (5)"),
+        (lambda: tr.dry_wet(tr.Gain(), "half"), ValueError, "mix = half is no number from 0 to 1"),
         (lambda: SESSION[0], TypeError, "asked by a channel's name, not by int"),
         (lambda: SESSION.render(tail=True), ValueError, "tail = 'True'; give"),
     ],

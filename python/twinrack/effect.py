@@ -180,6 +180,8 @@ class Effect(_Values):
         if name is not None and not (isinstance(name, str) and name.isidentifier()):
             raise ValueError(f"name {name!r} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
+        if key is not None and not isinstance(key, str):
+            raise ValueError(f"key = {str(key)[:40]} of {card.id} is no name; give the name of a sidechain input, as text")
         if key is not None and not card.sidechain:
             raise ValueError(f"{card.id} has no sidechain, so it takes no key")
         self._name = name

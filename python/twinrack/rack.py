@@ -276,7 +276,10 @@ class Rack(Addressed):
     def insert(self, index: int, item: Effect | Chain | Parallel) -> None:
         """Insert before position `index` of the outer chain; a running stream crossfades."""
         items = list(self._root.items)
-        items.insert(index, item)
+        try:
+            items.insert(index, item)
+        except TypeError:
+            raise TypeError(f"index is {str(index)[:40]!r}; give a position in the outer chain, such as 0") from None
         self.effects = tuple(items)
 
     def append(self, item: Effect | Chain | Parallel) -> None:
@@ -697,6 +700,22 @@ class Rack(Addressed):
     def __repr__(self) -> str:
         lines = [f"Rack([{'' if self._root.items else '])'}"] + [f"    {item!r}," for item in self._root.items]
         return "\n".join([*lines, "])"] if self._root.items else lines)
+
+
+def as_rack(given: object) -> Rack:
+    """What a function about racks was given, as a rack: a rack as it is, effects in one of their own.
+
+    Raises:
+        TypeError: something else; says how to get a rack.
+    """
+    if isinstance(given, Rack):
+        return given
+    if isinstance(given, Effect | Chain | Parallel):
+        return Rack([given.copy()])
+    if isinstance(given, list | tuple):
+        return Rack([item.copy() if isinstance(item, Effect | Chain | Parallel) else item for item in given])
+    hint = "load the patch: twinrack.load(…)" if isinstance(given, str | os.PathLike) else "give Rack([…])"
+    raise TypeError(f"rack is a {type(given).__name__}; {hint}")
 
 
 def built_resource(effect: Effect, resource: Resource, sample_rate: float, channels: int) -> Audio:

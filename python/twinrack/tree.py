@@ -78,8 +78,9 @@ def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Paral
     """
     from .effects import Gain
 
-    if not 0.0 <= mix <= 1.0:
-        raise ValueError(f"mix = {mix:g} is outside 0 to 1")
+    given: Any = mix
+    if not isinstance(given, int | float) or not 0.0 <= given <= 1.0:
+        raise ValueError(f"mix = {str(mix)[:40]} is no number from 0 to 1")
     least = Gain.card.addresses["gain_db"].min
 
     def level(share: float) -> float:

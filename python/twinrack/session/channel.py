@@ -101,6 +101,8 @@ class Send(Guarded):
 
     @spelled_out(Fader, only=OWN)
     def __init__(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Unpack[SendFader]) -> None:
+        if not isinstance(to, str):
+            raise TypeError(f"a send goes to a channel's name, not to {type(to).__name__} ({str(to)[:40]})")
         self.to = to
         self.tap: Tap = _choice("tap", tap, TAPS)
         self.fader = Fader(gain_db=gain_db, **fader)
@@ -134,6 +136,8 @@ class Send(Guarded):
 def as_clips(clips: Any) -> list[Clip]:
     """Clips as they are, and files as clips; one or several."""
     several = [clips] if isinstance(clips, Clip | str | os.PathLike) else clips
+    if not isinstance(several, Iterable):
+        raise TypeError(f"clips are files, Clip or a list of them, not {type(clips).__name__}")
     return [c if isinstance(c, Clip) else Clip(c) for c in several]
 
 

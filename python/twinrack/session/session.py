@@ -64,6 +64,8 @@ class Session(Guarded):
         end: Time | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"a session's name is text, not {type(name).__name__} ({str(name)[:40]})")
         self.name = name
         self.sample_rate = check_rate(sample_rate)
         if not isinstance(width, int) or not 1 <= width <= _engine.MAX_CHANNELS:

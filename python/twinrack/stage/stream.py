@@ -17,7 +17,7 @@ import numpy.typing as npt
 from .. import _engine
 from ..audio import Audio, as_planar
 from ..files import read_audio
-from ..rack import Meter, Rack
+from ..rack import Meter, Rack, as_rack
 from ..signatures import spelled_out
 from . import jack_server, portaudio
 from .device import JACK, Device, choose
@@ -129,6 +129,8 @@ class LiveStream:
         name: str = "twinrack",
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
+        if not isinstance(rack, Rack) and not (isinstance(rack, Sequence) and all(isinstance(item, Line) for item in rack)):
+            rack = as_rack(rack)
         if block_size is not None and (not isinstance(block_size, int) or not 1 <= block_size <= 8192):
             raise ValueError(f"block_size = {block_size!r} is no whole number from 1 to 8192 frames")
         there = devices()

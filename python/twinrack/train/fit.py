@@ -16,7 +16,7 @@ from ..card import Value
 from ..effect import unknown
 from ..files import check_writable
 from ..idle import idle
-from ..rack import Rack
+from ..rack import Rack, as_rack
 from ..signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
@@ -298,6 +298,7 @@ def fit(
         return fit_mix(rack, dry, sample_rate, **settings)  # type: ignore[arg-type]
     if wet is None or dry is None:
         raise ValueError("give the dry and the wet recording: fit(rack, dry, wet)")
+    rack = as_rack(rack)
     if levels is not None or prune is not None:
         raise TypeError("levels and prune are for a session, not for a rack; leave them out")
     return fit_rack(rack, dry, wet, sample_rate, **settings)

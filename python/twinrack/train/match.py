@@ -9,7 +9,7 @@ from typing import Unpack
 import numpy as np
 import torch
 
-from ..rack import Rack
+from ..rack import Rack, as_rack
 from ..signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from .data import Pair, Source
@@ -72,6 +72,7 @@ def match(
     Raises:
         ValueError: no target, or what `fit` refuses.
     """
+    rack = as_rack(rack)
     wanted = Loss() + target
     reached = [term for weight, term in wanted.terms if isinstance(term, Target | Decay) and weight > 0]
     if not reached:

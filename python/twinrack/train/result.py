@@ -55,7 +55,7 @@ class ParameterResult:
 
     @property
     def rounded(self) -> tuple[str, str]:
-        """The value and its standard error without unit, as far as they say something: "449", "310"; no error: an empty text."""
+        """The value and its standard error without unit, as far as they say something: "449", "310"; no error: empty."""
         error = self.standard_error
         if not error or error < 0.5e-4:
             return f"{self.fitted:.4f}" if error else f"{self.fitted:.4g}", ""

@@ -20,7 +20,7 @@ from ..card import Value
 from ..effect import Effect
 from ..files import atomic, check_writable
 from ..fingerprint import fingerprint
-from ..rack import Rack
+from ..rack import Rack, as_rack
 from ..signatures import spelled_out
 from .data import Source, load_pairs
 from .fit import fit_rack
@@ -138,6 +138,7 @@ def search(
     """
     import optuna
 
+    rack = as_rack(rack)
     if any(not isinstance(item, Effect) for item in rack.effects):
         raise ValueError("search orders a plain chain of effects; take them out of Chain and Parallel")
     effects = rack.addresses()

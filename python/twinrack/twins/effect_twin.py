@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,8 @@ class EffectTwin(nn.Module):
         super().__init__()
         self.card = effect.card
         self.sample_rate = check_rate(sample_rate)
+        if path not in get_args(Path):
+            raise ValueError(unknown(str(path), get_args(Path), "the twin", "path"))
         self.path: Path = path
         self.bypass = effect.bypass
         self.key = effect.key
