@@ -248,5 +248,5 @@ def test_printed_cards(folder):
     assert wrong.returncode == 2
     assert "did you mean 'compressor'" in wrong.stderr
     path, _, _ = folder
-    assert "Compressor(threshold_db=-30" in run("show", path / "r.rack.json").stdout
+    assert "threshold_db          -30 dB * (default -18 dB)" in run("show", path / "r.rack.json").stdout
     assert tr.__version__ in run("--version").stdout

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import effects as _effects
-from .card import CARDS, Card, find_card
+from .card import CARDS, Card, find_card, hint_for
 from .effect import Effect, GroupItem
 from .effects import *  # noqa: F403
 from .network import ControlNetwork, Network
@@ -107,12 +107,18 @@ __all__ = [
 __all__ += _effects.__all__
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from importlib import import_module
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
 
-        module = import_module(f".{_LAZY[name]}", __name__)
-        value = module if name in _MODULES else getattr(module, name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'twinrack' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY:
+            from importlib import import_module
+
+            module = import_module(f".{_LAZY[name]}", __name__)
+            value = module if name in _MODULES else getattr(module, name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module 'twinrack' has no attribute {name!r}{hint_for(name, __all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
     Raises:
         ValueError: wrong shape, no or too many channels, complex or object numbers.
     """
+    if isinstance(x, str | os.PathLike):
+        raise ValueError(
+            f"{what} is the name of a file ({os.fspath(x)[:60]!r}); give the sound: x, rate = soundfile.read(name, "
+            "always_2d=True), then x.T; or render files with `twinrack render`"
+        )
     a: npt.NDArray[Any] = np.asarray(x)
     if a.dtype.kind in "iu":
         if a.dtype.itemsize > 4:

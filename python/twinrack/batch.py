@@ -41,6 +41,10 @@ def plan(sources: Sequence[Path], output: Path, ending: str | None = None) -> li
         FileNotFoundError, ValueError: an input is not there, a folder holds no audio, two inputs have one output.
     """
     pairs: list[tuple[Path, Path]] = []
+    several = len(sources) > 1 or sources[0].is_dir()
+    if several and not output.is_dir() and output.suffix.lower() in FORMATS:
+        what = f"{len(sources)} inputs" if len(sources) > 1 else f"the folder {sources[0]}"
+        raise ValueError(f"{what} cannot be rendered to the one file {output}; give a folder, such as {output.with_suffix('')}")
     into_folder = len(sources) > 1 or output.is_dir() or sources[0].is_dir() or output.suffix == ""
     for source in sources:
         if source.is_dir():

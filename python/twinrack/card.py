@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -58,6 +58,11 @@ class Parameter:
             if value not in (True, False, 0, 1):
                 raise ValueError(f"{name} = {value!r} is a switch: True or False")
             return bool(value)
+        if isinstance(value, str | bytes | bool) or str(getattr(value, "dtype", "")) == "bool":
+            # "-20" and True would pass as numbers, and are mistakes
+            shown = repr(value)[:40] if isinstance(value, str | bytes) else str(value)
+            what = "text" if isinstance(value, str | bytes) else "a switch's"
+            raise ValueError(f"{name} = {shown} is {what}, not a number; {self.range_text()} is allowed")
         try:
             number = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError):
@@ -199,7 +204,54 @@ def find_card(effect: str) -> Card:
     """
     card = CARDS.get(effect)
     if card is None:
-        near = get_close_matches(effect, CARDS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(CARDS)}"
-        raise ValueError(f"no effect is called {effect!r}{hint}")
+        hint = hint_for(effect, list(CARDS)) or f"; there are {', '.join(CARDS)}"
+        raise ValueError(f"no effect is called {str(effect)[:40]!r}{hint}")
     return card
+
+
+# What other programs call an effect, in small letters without spaces and underscores: the cards that do it.
+OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "reverb": ("fdn_reverb", "convolution_reverb"), "plate": ("fdn_reverb",), "hall": ("fdn_reverb",), "room": ("fdn_reverb",),
+    "algorithmicreverb": ("fdn_reverb",), "freeverb": ("fdn_reverb",),
+    "convolution": ("convolution_reverb",), "convolver": ("convolution_reverb",), "impulseresponse": ("convolution_reverb",),
+    "ir": ("convolution_reverb",), "cabinet": ("convolution_reverb",), "cab": ("convolution_reverb",),
+    "eq": ("parametric_eq",), "equalizer": ("parametric_eq",), "equaliser": ("parametric_eq",), "peq": ("parametric_eq",),
+    "filter": ("parametric_eq",), "highpass": ("parametric_eq",), "lowpass": ("parametric_eq",), "lowcut": ("parametric_eq",),
+    "highcut": ("parametric_eq",), "shelf": ("parametric_eq",), "highpassfilter": ("parametric_eq",),
+    "lowpassfilter": ("parametric_eq",), "peakfilter": ("parametric_eq",), "notch": ("parametric_eq",),
+    "comp": ("compressor",), "dynamics": ("compressor", "gate", "limiter"), "ducker": ("compressor",),
+    "ducking": ("compressor",), "sidechain": ("compressor",), "noisegate": ("gate",), "expander": ("gate",),
+    "maximizer": ("limiter",), "maximiser": ("limiter",), "brickwall": ("limiter",),
+    "distortion": ("saturation",), "overdrive": ("saturation",), "drive": ("saturation",), "saturator": ("saturation",),
+    "clipper": ("saturation",), "clipping": ("saturation",), "waveshaper": ("saturation",), "tape": ("saturation",),
+    "exciter": ("saturation",), "fuzz": ("saturation",),
+    "volume": ("gain", "fader"), "level": ("gain",), "trim": ("gain",), "polarity": ("gain",), "balance": ("gain",),
+    "pan": ("fader",), "panner": ("fader",), "width": ("fader",), "mute": ("fader",),
+    "nam": ("adapter",), "amp": ("adapter",), "neural": ("adapter",), "lstm": ("adapter",), "wavenet": ("adapter",),
+    "network": ("adapter",),
+}  # fmt: skip
+# What people look for and does not exist: what comes nearest.
+NOT_HERE = {
+    "deesser": "; there is no de-esser: split the bands with a Parallel of parametric_eq cuts, and compress the upper one",
+    "multibandcompressor": "; there is no multiband compressor: compress the branches of a Parallel of parametric_eq cuts",
+    "multiband": "; there is no multiband compressor: compress the branches of a Parallel of parametric_eq cuts",
+    "delay": "; there is no delay: a convolution_reverb plays any impulse response, echoes too",
+    "echo": "; there is no delay: a convolution_reverb plays any impulse response, echoes too",
+}
+
+
+def hint_for(name: str, names: Sequence[str]) -> str:
+    """The end of a sentence about a name that is not known: what was meant, by other names that effects have, or by spelling.
+
+    Args:
+        name: what was asked for.
+        names: what there is: ids of cards, or names of their classes.
+    """
+    plain = "".join(c for c in str(name).lower() if c not in "_- ")
+    if plain in NOT_HERE:
+        return NOT_HERE[plain]
+    meant = [n for id in OTHER_NAMES.get(plain, ()) for n in (id, CARDS[id].class_name) if id in CARDS and n in names]
+    if not meant:
+        by_plain = {n.lower().replace("_", ""): n for n in names}
+        meant = [by_plain[near] for near in get_close_matches(plain, by_plain, 1)]
+    return f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from . import __version__
 from .session.commands import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
@@ -84,10 +84,9 @@ def effects(effect: Annotated[str | None, typer.Argument(help="An effect's id, f
     if effect is not None:
         _print_card(find_card(effect))
         return
-    table = Table("Effect", "Purpose", box=None, header_style="bold", pad_edge=False)
+    width = max(map(len, CARDS)) + 2
     for card in CARDS.values():
-        table.add_row(card.id, card.purpose)
-    out.print(table)
+        _paragraph(f"{card.id:<{width}}{card.purpose}", width)
     out.print("\n`twinrack effects NAME` prints a card: rationale, parameters with ranges, assumptions, sources.")
 
 
@@ -107,36 +106,35 @@ def _print_card(card: Any) -> None:
 
 
 def _print_parameters(title: str, parameters: Any) -> None:
+    """Each parameter's name on a line that is never cut, so that it can be typed; what it does below."""
+    from .describe import value_text
+
     out.print(f"[bold]{title}[/bold]")
-    table = Table("", "Range", "Default", "Expected", "What it does", box=None, header_style="dim", pad_edge=False)
     for p in parameters:
-        expected = f"{p.expected[0]:g} to {p.expected[1]:g}" if p.kind == "continuous" else ""
-        default = (
-            f"{p.default:g}" if p.kind == "continuous" else ("on" if p.default else "off") if p.kind == "switch" else p.default
-        )
-        table.add_row(f"  {p.id}", p.range_text(), default, expected, f"{p.doc} {p.perceptual}")
-    out.print(table)
+        usual = f", usually {p.expected[0]:g} to {p.expected[1]:g}" if p.kind == "continuous" else ""
+        default = f"default {value_text(p, p.default)}"
+        if p.follows is not None:
+            default = f"default {p.follows[1]:g} × {p.follows[0]}"
+        out.print(f"  [bold]{p.id}[/bold]", soft_wrap=True)
+        _paragraph(f"    {p.range_text()}; {default}{usual}", 4)
+        _paragraph(f"    {p.doc} {p.perceptual}", 4)
     out.print()
+
+
+def _paragraph(text: str, indent: int) -> None:
+    """Text that is broken between words only, however narrow the terminal is."""
+    width = max(out.width, 24)
+    lines = textwrap.wrap(text, width, subsequent_indent=" " * min(indent, width // 3), break_long_words=False)
+    out.print("\n".join(lines), soft_wrap=True, markup=False)
 
 
 @app.command()
 def show(patch: Annotated[Path, typer.Argument(help="A .rack.json file.")]) -> None:
-    """Print a patch as a person reads it: the chain, and where its values came from."""
+    """Print a patch as a person reads it: the chain, every value with its unit, and where the values came from."""
+    from .describe import describe
     from .patch import load
 
-    rack = load(patch)
-    print(rack)
-    held = rack.provenance.get("held_out", {})
-    if held:
-        print(f"\nfitted on {rack.provenance.get('date', 'an unknown date')}; error below the target on held-out audio:")
-        for name, d in held.items():
-            print(f"  {name:<8} {d['error_db']:7.1f} dB")
-    for key, words in (
-        ("not_determined", "not determined by the recording"),
-        ("outside_expected", "outside the expected range"),
-    ):
-        if rack.provenance.get(key):
-            print(f"{words}: {', '.join(rack.provenance[key])}")
+    print(describe(load(patch)))
 
 
 @app.command()

@@ -22,6 +22,7 @@ else:  # run by the build, before there is a package to import
 GENERATED = "Generated from plugins/*/card.toml by codegen.py; edit the cards instead."
 
 
+NUMBERED = 9  # effects of one kind in a rack whose addresses the type checker knows
 RESOURCE_CLASSES = {"response": "Response", "network": "Network", "control": "ControlNetwork"}
 
 
@@ -222,6 +223,17 @@ def stub_class(
     return "\n".join(lines)
 
 
+def addressed_stub(cards: list[Card]) -> str:
+    """`rack["compressor"]` is a Compressor for type checkers and editors, as are `compressor_2` and those after it."""
+    lines = ["class Addressed:"]
+    for card in cards:
+        addresses = [card.id, *(f"{card.id}_{number}" for number in range(2, NUMBERED + 1))]
+        literal = ", ".join(json.dumps(address) for address in addresses)
+        lines += [f"    @overload\n    def __getitem__(self, address: Literal[{literal}]) -> {card.class_}: ..."]
+    lines += ["    @overload\n    def __getitem__(self, address: str | int) -> Any: ...", ""]
+    return "\n".join(lines)
+
+
 def effects_stub(cards: list[Card]) -> str:
     names: list[str] = []
     classes: list[str] = []
@@ -231,11 +243,12 @@ def effects_stub(cards: list[Card]) -> str:
             classes.append(stub_class(group.class_, group.doc, "GroupItem", group.parameter, ()))
         names.append(card.class_)
         classes.append(stub_class(card.class_, card.purpose, "Effect", card.parameter, card.group, card.resource))
-    body = "\n".join(classes)
+    body = "\n".join([*classes, addressed_stub(cards)])
+    public = ", ".join(json.dumps(name) for name in names)
     return f"""# {GENERATED}
 from collections.abc import Sequence
 from os import PathLike
-from typing import Literal
+from typing import Any, Literal, overload
 
 import numpy.typing as npt
 
@@ -247,10 +260,8 @@ ResponseLike = Response | str | PathLike[str] | tuple[npt.ArrayLike, float]
 NetworkLike = Network | str | PathLike[str]
 ControlLike = ControlNetwork
 
-__all__: list[str]
+__all__ = [{public}]
 CLASSES: dict[str, type[Effect]]
-
-def __getattr__(name: str) -> type[Effect]: ...
 
 {body}"""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from .card import Card, Group, Parameter, Value
 from .resource import Resource
@@ -22,11 +22,31 @@ def _text(value: Value) -> str:
     return repr(value) if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else "…"
+
+
 def unknown(name: str, names: Sequence[str], place: str, what: str = "parameter") -> str:
     """One sentence about a name that is not there, with the nearest that is."""
     near = get_close_matches(name, names, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{place} has no {what} {name!r}{hint}"
+
+
+def unknown_address(address: str, there: Mapping[str, Sequence[str]], place: str) -> str:
+    """One sentence about an address whose effect is not there, or that is the name of a value alone.
+
+    Args:
+        there: the addresses of effects, and the names of the values of each.
+    """
+    effect, dot, _ = str(address).partition(".")
+    if dot:
+        return unknown(effect, list(there), place, "effect")
+    alike = [f"{a}.{address}" for a, names in there.items() if address in names]
+    if alike:
+        return f"{place} has no value {address!r}; did you mean {' or '.join(map(repr, alike[:3]))}?"
+    return unknown(effect, list(there), place, "effect")
 
 
 class _Values:
@@ -84,13 +104,23 @@ class _Values:
                 self._values[name] = before
                 raise
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in self._parameters:
-            self._set(name, value)
-        elif name.startswith("_") or isinstance(getattr(type(self), name, None), property):
-            object.__setattr__(self, name, value)
-        else:
-            raise AttributeError(unknown(name, list(self._parameters), self._place))
+    if not TYPE_CHECKING:  # a type checker would let any attribute be set
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name in self._parameters:
+                self._set(name, value)
+            elif name.startswith("_") or isinstance(getattr(type(self), name, None), property):
+                object.__setattr__(self, name, value)
+            else:
+                raise AttributeError(unknown(name, self._settable(), self._place))
+
+        def __getattr__(self, name: str) -> Any:  # reached only where nothing is called so
+            place = self.__dict__.get("_place", type(self).__name__)
+            raise AttributeError(unknown(name, self._settable(), place) if not name.startswith("_") else name)
+
+    def _settable(self) -> list[str]:
+        """Names that a person may mean by an attribute."""
+        return [n for n in dir(type(self)) if not n.startswith("_")]
 
     def _differences(self) -> Iterator[str]:
         for name, p in self._parameters.items():
@@ -138,13 +168,20 @@ class Effect(_Values):
     card: ClassVar[Card]
     _group_classes: ClassVar[dict[str, type[GroupItem]]]
 
-    def __init__(self, *, name: str | None = None, bypass: bool = False, key: str | None = None, **given: Any) -> None:
+    def __init__(
+        self, *positional: Any, name: str | None = None, bypass: bool = False, key: str | None = None, **given: Any
+    ) -> None:
         card = self.card
+        if positional:
+            first = self._meant(positional[0])
+            raise TypeError(f"{card.class_name} takes its values by name: {card.class_name}({first}={_short(positional[0])})")
         lists = {g.id: given.pop(f"{g.id}s", ()) for g in card.groups}
         resources = {r["id"]: given.pop(r["id"], None) for r in card.resources}
         if name is not None and not (isinstance(name, str) and name.isidentifier()):
             raise ValueError(f"name {name!r} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
+        if key is not None and not isinstance(key, str):
+            raise ValueError(f"key = {str(key)[:40]} of {card.id} is no name; give the name of a sidechain input, as text")
         if key is not None and not card.sidechain:
             raise ValueError(f"{card.id} has no sidechain, so it takes no key")
         self._name = name
@@ -157,6 +194,14 @@ class Effect(_Values):
         self._rebuild_listener: Callable[[], None] | None = None
         for group in card.groups:
             self._groups[group.id] = self._items(group, lists[group.id])
+
+    def _meant(self, given: object) -> str:
+        """Which argument something may be that was given without a name."""
+        if isinstance(given, list | tuple | GroupItem) and self.card.groups:
+            return f"{self.card.groups[0].id}s"
+        if not isinstance(given, bool | int | float) and self.card.resources:
+            return str(self.card.resources[0]["id"])
+        return next(iter(self._parameters), "name")
 
     def _items(self, group: Group, given: Sequence[GroupItem]) -> tuple[GroupItem, ...]:
         cls = self._group_classes[group.id]
@@ -244,6 +289,11 @@ class Effect(_Values):
         elif head in self._parameters:
             return self, head
         raise ValueError(unknown(address, list(self.card.addresses), self._place))
+
+    def default(self, address: str) -> Value:
+        """What the card gives an address below the effect, in proportion to others where it follows them."""
+        owner, name = self._target(address)
+        return owner._default(owner._parameters[name])
 
     def get(self, address: str) -> Value:
         """A value by its address below the effect."""

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .card import CARDS
 from .effect import Effect, GroupItem, make_effect_class, make_group_class
 
 CLASSES: dict[str, type[Effect]] = {}
 __all__: list[str] = []
+
+
+class Addressed:
+    """What finds its effects by address: `rack["compressor"]`, or by position: `rack[0]`.
+
+    The stub says, from the cards, of which class the effect at a default address is.
+    """
+
+    def __getitem__(self, address: str | int) -> Any:
+        """The effect at an address, or what stands at a position of the outer chain."""
+        return self._at(address)
+
+    def _at(self, address: str | int) -> Any:
+        raise NotImplementedError
 
 
 def _define() -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,7 +25,7 @@ from . import __version__
 from .card import Card, find_card
 from .effect import Effect, unknown
 from .effects import CLASSES
-from .files import atomic
+from .files import FORMATS, atomic
 from .names import below, writable
 from .python_effect import PythonEffect
 from .rack import Rack
@@ -52,10 +54,11 @@ class ResourceEntry(_Strict):
 
 
 class EffectEntry(_Strict):
-    """One effect: its card's id and version, and its values in user units; unused group items (bands) are left out."""
+    """One effect: its card's id and version (today's where it is left out), and its values in user units; unused group items
+    (bands) are left out."""
 
     effect: str
-    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    version: str | None = Field(default=None, pattern=r"^\d+\.\d+\.\d+$")
     name: str | None = None
     bypass: bool = False
     key: str | None = None
@@ -114,12 +117,15 @@ class Patch(_Strict):
     """The whole file."""
 
     format: Literal["twinrack.rack"]
-    version: int
-    name: str
+    version: int = VERSION
+    name: str = ""
     written_by: str = ""
     rack: list[Entry]
     provenance: Provenance | None = None
     arrays: ArraysEntry | None = None
+
+
+PARTS = (Patch, EffectEntry, ChainEntry, ParallelEntry, ArraysEntry, ResourceEntry)
 
 
 def schema() -> dict[str, Any]:
@@ -222,7 +228,7 @@ def of_today(
     """
     if data.get("format") != form:
         raise ValueError(f"{path} is not a twinrack {what}: its format is {data.get('format')!r}, not {form!r}")
-    version = data.get("version")
+    version = data.get("version", newest)  # a file written by hand may leave it out
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ValueError(f"{path}: version is {version!r}; a whole number from 1 to {newest} was expected")
     if version > newest:
@@ -242,7 +248,7 @@ def from_json(data: dict[str, Any], path: Path) -> Rack:
     try:
         patch = Patch.model_validate(data)
     except ValidationError as error:
-        raise ValueError(f"{path}: {first_complaint(error)}") from None
+        raise ValueError(f"{path}: {first_complaint(error, *PARTS)}") from None
     arrays: dict[str, npt.NDArray[Any]] = {}
     if patch.arrays is not None:
         needed = any(True for entry in patch.rack for _ in _resources(entry))
@@ -253,7 +259,9 @@ def from_json(data: dict[str, Any], path: Path) -> Rack:
                 raise
             warnings.warn(f"{error}; it only holds the history of the fit, so the rack is as it was", stacklevel=2)
     try:
-        rack = Rack([_item(entry, f"rack[{i}]", arrays) for i, entry in enumerate(patch.rack)], name=patch.name)
+        rack = Rack(
+            [_item(entry, f"rack[{i}]", arrays) for i, entry in enumerate(patch.rack)], name=patch.name or name_of(path)
+        )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
     rack.provenance = data.get("provenance") or {}
@@ -279,23 +287,90 @@ def read_json(path: Path, what: str = "patch") -> dict[str, Any]:
         raise ValueError(f"{path} is a folder; give the {what} file in it") from None
     except PermissionError:
         raise PermissionError(f"{path} may not be read; change its permissions") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        kind = "an audio file, " if path.suffix.lower() in FORMATS else ""
+        raise ValueError(
+            f"{path} is {kind}not valid JSON; give a {what}: *.{'session' if what == 'session' else 'rack'}.json"
+        ) from None
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path} is not a twinrack {what}: it holds a JSON {type(data).__name__}, not an object")
     return data
 
 
-def first_complaint(error: ValidationError) -> str:
-    found = error.errors()[0]
+def name_of(path: Path) -> str:
+    """A patch's name where it has none: that of its file, without endings."""
+    return path.name.removesuffix(".json").removesuffix(".rack").removesuffix(".session")
+
+
+KINDS = {
+    "string": "text", "str": "text", "float": "a number", "int": "an integer", "bool": "true or false", "list": "a list […]",
+    "dict": "an object {…}", "model": "an object {…}", "none": "null", "finite": "a finite number",
+}  # fmt: skip
+
+
+def _shown(given: object) -> str:
+    text = json.dumps(given, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _kind_of(complaint: str) -> str:
+    """What was expected, from the library's name of the complaint, such as "float_type"."""
+    return KINDS.get(complaint.partition("_")[0], "something else")
+
+
+def _complaint(found: Any, names: Sequence[str]) -> str:
+    """What is wrong with a field, without the words of the library that checked it."""
+    kind, shown, context = found["type"], _shown(found.get("input")), found.get("ctx", {})
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        near = get_close_matches(str(found["loc"][-1]), names, 1)
+        return f"is not known here; {f'did you mean {near[0]!r}?' if near else 'leave it out'}"
+    if kind == "literal_error":
+        return f"is {shown}; {context['expected']} was expected"
+    if kind == "string_pattern_mismatch":
+        forms = {"safetensors": "the name of a .safetensors file", "0-9a-f": "a SHA-256", "d+": "a version such as 1.0.0"}
+        return (
+            f"is {shown}; {next((w for piece, w in forms.items() if piece in context['pattern']), 'other text')} was expected"
+        )
+    if kind in ("too_short", "string_too_short", "too_long", "string_too_long"):
+        unit = "characters" if kind.startswith("string") else "entries"
+        least, most = context.get("min_length"), context.get("max_length")
+        short = kind.endswith("short")
+        return f"has too {'few' if short else 'many'} {unit}; at {'least' if short else 'most'} {least if short else most}"
+    if kind == "finite_number":
+        return f"is {shown}; a finite number was expected"
+    return f"is {shown}; {_kind_of(kind)} was expected"
+
+
+WAY = re.compile(r"float|int|str|bool|none|constrained-\w+|.*[\[(].*")  # the library's names for the ways to write an entry
+
+
+def first_complaint(error: ValidationError, *models: type[BaseModel]) -> str:
+    """The first thing that is wrong with a file, as a sentence: where, what is there, what is right.
+
+    Args:
+        models: of the file's parts, for the nearest name of a field that is not known.
+    """
+    complaints = error.errors()
+    found = complaints[0]
+    where = found["loc"]
+    if len(where) > 1 and isinstance(where[-1], str) and WAY.fullmatch(where[-1]):  # it may be written in several ways
+        where = where[:-1]
+        kinds = [_kind_of(c["type"]) for c in complaints if c["loc"][:-1] == where]
+        words = f"is {_shown(found['input'])}; {' or '.join(dict.fromkeys(kinds))} was expected"
+    else:
+        words = _complaint(found, [name for model in models for name in model.model_fields])
     place, parent = "", None
-    for part in found["loc"]:
+    for part in where:
         if isinstance(parent, int) and part in ("effect", "chain", "parallel"):
             parent = None  # the kind of entry, not a field
             continue
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
         parent = part
-    return f"{place}: {found['msg']}"
+    return f"{place or 'it'} {words}"
 
 
 def _item(
@@ -339,7 +414,7 @@ def _item(
 
 def _migrated(card: Card, entry: EffectEntry, place: str) -> dict[str, Any]:
     """The entry's values for the card of today; an effect's `migrate.py` brings those of an older major version up."""
-    here, there = (tuple(map(int, text.split("."))) for text in (card.version, entry.version))
+    here, there = (tuple(map(int, text.split("."))) for text in (card.version, entry.version or card.version))
     if there[0] > here[0]:
         raise ValueError(f"{place}: {card.id} {entry.version} is newer than this twinrack's {card.version}; upgrade twinrack")
     values: dict[str, Any] = dict(entry.values)

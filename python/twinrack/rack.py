@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import operator
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,8 @@ import numpy.typing as npt
 from . import _engine
 from .audio import Audio, as_planar, check_rate
 from .card import Parameter, Value
-from .effect import Effect, unknown
+from .effect import Effect, unknown, unknown_address
+from .effects import Addressed
 from .network import ControlNetwork
 from .python_effect import PythonEffect, Work
 from .renderer import Renderer, in_step
@@ -26,7 +28,9 @@ from .tree import Chain, Parallel, effects_of, shape_of
 
 if TYPE_CHECKING:
     from .twins.rack_twin import RackTwin
+    from .twins.recursions import Path
 
+E = TypeVar("E", bound=Effect)
 log = logging.getLogger("twinrack")
 TICK_FRAMES: int = _engine.TICK_FRAMES
 
@@ -53,6 +57,10 @@ def _db(linear: float) -> float:
     return 20.0 * math.log10(linear) if linear > 0 else -math.inf
 
 
+def _shown(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def own_latency(effect: Effect, rate: float) -> int:
     """Frames that an effect holds back at a rate in Hz."""
     if isinstance(effect, PythonEffect):
@@ -63,18 +71,22 @@ def own_latency(effect: Effect, rate: float) -> int:
     return _engine.effect_latency(effect.card.id, [p.to_engine(values[n]) for n, p in effect.card.addresses.items()], rate)
 
 
-class Rack:
+class Rack(Addressed):
     """A chain of effects that renders arrays, streams blocks, and has a trainable twin.
 
     Args:
-        effects: effects, Chain and Parallel, first to last.
+        effects: effects, Chain and Parallel, first to last; one alone needs no list.
         name: appears in the patch and in messages.
 
     Call it to render a whole signal from silence; `prepare` and `process` for a stream. One rack has one stream; several
     racks may run in several threads at once.
     """
 
-    def __init__(self, effects: Iterable[Effect | Chain | Parallel] = (), name: str = "rack") -> None:
+    def __init__(
+        self, effects: Effect | Chain | Parallel | Iterable[Effect | Chain | Parallel] = (), name: str = "rack"
+    ) -> None:
+        if isinstance(effects, Rack):
+            raise TypeError("that is a rack already; rack.copy() is another one like it")
         self.name = name
         self.provenance: dict[str, Any] = {}  # where the values came from: written into the patch, no part of equality
         self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; stand beside the patch
@@ -247,7 +259,7 @@ class Rack:
         return tuple(self._root.items)
 
     @effects.setter
-    def effects(self, items: Iterable[Effect | Chain | Parallel]) -> None:
+    def effects(self, items: Effect | Chain | Parallel | Iterable[Effect | Chain | Parallel]) -> None:
         before, keys = self._root, self._keys
         self._root = Chain(items)
         try:
@@ -264,7 +276,10 @@ class Rack:
     def insert(self, index: int, item: Effect | Chain | Parallel) -> None:
         """Insert before position `index` of the outer chain; a running stream crossfades."""
         items = list(self._root.items)
-        items.insert(index, item)
+        try:
+            items.insert(index, item)
+        except TypeError:
+            raise TypeError(f"index is {str(index)[:40]!r}; give a position in the outer chain, such as 0") from None
         self.effects = tuple(items)
 
     def append(self, item: Effect | Chain | Parallel) -> None:
@@ -297,11 +312,53 @@ class Rack:
         """All effects by address."""
         return dict(self._mapping)
 
-    def __getitem__(self, address: str) -> Any:
-        """The effect at an address. (Typed Any, so that `rack["compressor"].ratio` needs no cast.)"""
-        if address not in self._mapping:
-            raise KeyError(unknown(address, list(self._mapping), f"rack {self.name!r}", "effect"))
-        return self._mapping[address]
+    def _at(self, address: str | int) -> Any:
+        if isinstance(address, str):
+            if address not in self._mapping:
+                raise KeyError(unknown(address, list(self._mapping), f"rack {self.name!r}", "effect"))
+            return self._mapping[address]
+        try:
+            place = operator.index(address)
+        except TypeError:
+            raise TypeError(
+                f"rack {self.name!r} is asked by an effect's address or its position, not by {type(address).__name__}"
+            ) from None
+        items = self._root.items
+        if not -len(items) <= place < len(items):
+            raise IndexError(f"rack {self.name!r} has {len(items)} items in its outer chain, so there is no item {place}")
+        return items[place]
+
+    def effect(self, address: str | int, kind: type[E]) -> E:
+        """The effect at an address or position, known to type checkers and editors by its class.
+
+        `rack["compressor"]` is known to be a Compressor already; this is for effects with names of their own:
+        `rack.effect("voice", tr.Compressor).ratio = 4`.
+
+        Raises:
+            KeyError, IndexError: there is none.
+            TypeError: it is of another class.
+        """
+        found = self._at(address)
+        if not isinstance(found, kind):
+            raise TypeError(f"{address!r} of rack {self.name!r} is a {type(found).__name__}, not a {kind.__name__}")
+        return found
+
+    def __iter__(self) -> Iterator[Effect | Chain | Parallel]:
+        """What is in the rack, first to last."""
+        return iter(self.effects)
+
+    def __len__(self) -> int:
+        return len(self._root.items)
+
+    def __bool__(self) -> bool:
+        return True  # an empty rack is one too: it leaves the sound as it is
+
+    def __contains__(self, item: object) -> bool:
+        """Whether it has an effect at this address, or this very effect anywhere."""
+        return item in self._mapping if isinstance(item, str) else any(item is e for e in self._mapping.values())
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._mapping)
 
     def _index(self, address: str) -> tuple[Parameter, int]:
         """The parameter at an address and its number in the engine.
@@ -322,7 +379,8 @@ class Rack:
     def _split(self, address: str) -> tuple[Effect, str]:
         effect, _, parameter = address.partition(".")
         if effect not in self._mapping:
-            raise ValueError(unknown(effect, list(self._mapping), f"rack {self.name!r}", "effect"))
+            there = {a: list(e.card.addresses) for a, e in self._mapping.items()}
+            raise ValueError(unknown_address(address, there, f"rack {self.name!r}"))
         return self._mapping[effect], parameter
 
     def get(self, address: str) -> Value:
@@ -570,14 +628,19 @@ class Rack:
 
         save(self, path)
 
-    def twin(self, sample_rate: float) -> RackTwin:
-        """The differentiable twin with the present values: a torch.nn.Module on (batch, channels, time)."""
+    def twin(self, sample_rate: float, path: Path = "auto") -> RackTwin:
+        """The differentiable twin with the present values: a torch.nn.Module on (batch, channels, time).
+
+        Args:
+            sample_rate: Hz.
+            path: form of the recursions: "fast", "parallel", "reference", or "auto" (fast where possible, else parallel).
+        """
         from .twins.rack_twin import RackTwin
 
         for address, effect in self._mapping.items():
             if isinstance(effect, PythonEffect):
                 raise ValueError(f"{address} is a Python function, which has no twin; remove it, or make an effect of it")
-        return RackTwin(self, sample_rate)
+        return RackTwin(self, sample_rate, path)
 
     @staticmethod
     def from_twin(twin: RackTwin) -> Rack:
@@ -585,7 +648,12 @@ class Rack:
         return twin.to_rack()
 
     def isclose(self, other: Rack, tolerance: float = 1e-6) -> bool:
-        """True when both have the same structure and every value agrees within `tolerance` of its range."""
+        """True when both have the same structure and every value agrees within `tolerance` of its range.
+
+        `differences` says what differs.
+        """
+        if not isinstance(other, Rack):
+            raise TypeError(f"a rack is compared with another rack, not with {type(other).__name__}; twinrack.load reads one")
         if shape_of(self._root) != shape_of(other._root) or list(self._mapping) != list(other._mapping):
             return False
         for address, effect in self._mapping.items():
@@ -598,6 +666,32 @@ class Rack:
                     return False
         return True
 
+    def differences(self, other: Rack) -> list[str]:
+        """What differs in another rack, a sentence each: "compressor.ratio: 3 here, 4 there"; empty where they are equal.
+
+        Effects are compared by address, values as they are.
+        """
+        if not isinstance(other, Rack):
+            raise TypeError(f"a rack is compared with another rack, not with {type(other).__name__}; twinrack.load reads one")
+        mine, theirs = self._mapping, other._mapping
+        found = [f"{a}: only here" for a in mine if a not in theirs] + [f"{a}: only there" for a in theirs if a not in mine]
+        both = [a for a in mine if a in theirs]
+        for address in both:
+            a, b = mine[address], theirs[address]
+            if type(a) is not type(b):
+                found.append(f"{address}: {type(a).__name__} here, {type(b).__name__} there")
+                continue
+            for name in ("bypass", "key", "resources"):
+                if getattr(a, name) != getattr(b, name):
+                    found.append(f"{address}: {name} {getattr(a, name)!r} here, {getattr(b, name)!r} there")
+            for name, value in a.values().items():
+                there = b.get(name)
+                if value != there:
+                    found.append(f"{address}.{name}: {_shown(value)} here, {_shown(there)} there")
+        if not found and (shape_of(self._root) != shape_of(other._root) or list(mine) != list(theirs)):
+            found.append("the same effects in another order or tree")
+        return found
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rack) and self._root == other._root
 
@@ -606,6 +700,22 @@ class Rack:
     def __repr__(self) -> str:
         lines = [f"Rack([{'' if self._root.items else '])'}"] + [f"    {item!r}," for item in self._root.items]
         return "\n".join([*lines, "])"] if self._root.items else lines)
+
+
+def as_rack(given: object) -> Rack:
+    """What a function about racks was given, as a rack: a rack as it is, effects in one of their own.
+
+    Raises:
+        TypeError: something else; says how to get a rack.
+    """
+    if isinstance(given, Rack):
+        return given
+    if isinstance(given, Effect | Chain | Parallel):
+        return Rack([given.copy()])
+    if isinstance(given, list | tuple):
+        return Rack([item.copy() if isinstance(item, Effect | Chain | Parallel) else item for item in given])
+    hint = "load the patch: twinrack.load(…)" if isinstance(given, str | os.PathLike) else "give Rack([…])"
+    raise TypeError(f"rack is a {type(given).__name__}; {hint}")
 
 
 def built_resource(effect: Effect, resource: Resource, sample_rate: float, channels: int) -> Audio:

@@ -20,6 +20,17 @@ TAIL_LIMIT_S = 120.0
 LONGEST_TAIL_S = 3600.0
 
 
+def check_tail(tail: object) -> None:
+    """Refuse a tail that is none of "auto", a number of seconds, or None.
+
+    Raises:
+        ValueError: True and False are refused too: they would be a second and none.
+    """
+    number = isinstance(tail, int | float | np.number) and not isinstance(tail, bool)
+    if tail is not None and tail != "auto" and not number:
+        raise ValueError(f'tail = {str(tail)[:40]!r}; give "auto", a number of seconds, or None')
+
+
 def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:
     """The engine's next block. What Python does for it is waited for: pieces are so short that its results are there."""
     if not works:
@@ -85,11 +96,10 @@ class Renderer:
 
     def tail(self, tail: str | float | None) -> Iterator[Audio]:
         """Blocks of what still sounds after the input has ended."""
+        check_tail(tail)
         if tail is None:
             return
         if isinstance(tail, str):
-            if tail != "auto":
-                raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
             yield from self._follow()
             return
         seconds = float(tail)
@@ -126,6 +136,7 @@ class Renderer:
         changes: Sequence[tuple[int, str, float]] = (),
     ) -> Audio:
         """All of it at once; `changes` are (frame, address, value)."""
+        check_tail(tail)
         parts, start = [], 0
         for frame, address, value in [*sorted(changes), (x.shape[1], "", 0.0)]:
             end = min(max(frame, start), x.shape[1])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from .card import CARDS, hint_for
 from .effect import Effect
 
 
@@ -14,7 +15,7 @@ class Chain:
 
     serial = True
 
-    def __init__(self, items: Iterable[Effect | Chain | Parallel] = ()) -> None:
+    def __init__(self, items: Effect | Chain | Parallel | Iterable[Effect | Chain | Parallel] = ()) -> None:
         self.items: list[Effect | Chain | Parallel] = checked(items)
 
     def __eq__(self, other: object) -> bool:
@@ -41,7 +42,11 @@ class Parallel:
 
     serial = False
 
-    def __init__(self, branches: Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
+    def __init__(self, branches: Effect | Chain | Parallel | Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
+        if isinstance(branches, Effect | Chain | Parallel):
+            branches = [branches]
+        if isinstance(branches, str) or not isinstance(branches, Iterable):
+            raise TypeError(f"a Parallel takes a list of branches, not {type(branches).__name__}")
         self.branches: list[Chain] = [
             b if isinstance(b, Chain) else Chain(b if isinstance(b, list | tuple) else [b])  # type: ignore[list-item]
             for b in branches
@@ -73,8 +78,9 @@ def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Paral
     """
     from .effects import Gain
 
-    if not 0.0 <= mix <= 1.0:
-        raise ValueError(f"mix = {mix:g} is outside 0 to 1")
+    given: Any = mix
+    if not isinstance(given, int | float) or not 0.0 <= given <= 1.0:
+        raise ValueError(f"mix = {str(mix)[:40]} is no number from 0 to 1")
     least = Gain.card.addresses["gain_db"].min
 
     def level(share: float) -> float:
@@ -84,11 +90,27 @@ def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Paral
     return Parallel([Chain([Gain(gain_db=level(1.0 - mix))]), Chain([*branch, Gain(gain_db=level(mix))])])
 
 
-def checked(items: Iterable[Any]) -> list[Effect | Chain | Parallel]:
-    found = list(items)
+def checked(items: Effect | Chain | Parallel | Iterable[Any]) -> list[Effect | Chain | Parallel]:
+    """Items as a list; one alone is a list of one.
+
+    Raises:
+        TypeError: something that is no effect, Chain or Parallel.
+    """
+    if isinstance(items, Effect | Chain | Parallel):
+        return [items]
+    found: list[Any] = [items] if isinstance(items, str | bytes | type) or not isinstance(items, Iterable) else list(items)
     for item in found:
-        if not isinstance(item, Effect | Chain | Parallel):
-            raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({item!r})")
+        if isinstance(item, Effect | Chain | Parallel):
+            continue
+        if isinstance(item, type) and issubclass(item, Effect):
+            raise TypeError(f"{item.__name__} is a class; make an effect of it: {item.__name__}()")
+        if isinstance(item, str):
+            card = CARDS.get(item)
+            hint = f"{card.class_name}() is that effect" if card else f"a patch is loaded by twinrack.load{hint_for(item, [])}"
+            raise TypeError(f"a rack holds effects, Chain and Parallel, not text ({item[:40]!r}); {hint}")
+        if isinstance(item, list | tuple):
+            raise TypeError("a rack holds effects, Chain and Parallel, not lists; write Chain([…]) or Parallel([…])")
+        raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({str(item)[:40]})")
     return found
 
 

@@ -10,7 +10,7 @@ import torch
 
 from ..audio import as_planar, check_rate
 from ..card import Value
-from ..rack import Rack
+from ..rack import Rack, as_rack
 from ..train.distances import Distances, distances
 from ..train.losses import loudness_contour, masking
 
@@ -49,6 +49,7 @@ def ablate(rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = 
         Effects first, then parameters, each sorted by the energy of the difference.
     """
     sound, rate = as_planar(x, "the sound")[0], check_rate(sample_rate)
+    rack = as_rack(rack)
     whole = rack.copy()(sound, rate)
 
     def loudness(y: npt.NDArray[np.float32]) -> float:

@@ -23,7 +23,7 @@ import numpy as np
 
 from .. import _engine
 from ..effect import Effect
-from ..rack import Rack
+from ..rack import Rack, as_rack
 
 RATES = (8000.0, 44100.0, 48000.0, 88200.0, 96000.0, 192000.0, 384000.0)
 ROUNDING = 1e-6  # what float32 may add to the gain of a loop; a follower's share it can only round within 0 to 1
@@ -88,6 +88,7 @@ def certify(rack: Rack, sample_rates: Sequence[float] = RATES) -> Certificate:
     Raises:
         ValueError: names a loop that cannot be proved, and why; the provenance then has no such entry.
     """
+    rack = as_rack(rack)
     provenance = {k: v for k, v in (rack.provenance or {}).items() if k != "stability"}
     rack.provenance = provenance
     found: dict[str, list[Loop]] = {}

@@ -6,13 +6,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
 from .. import _engine
 from ..card import Parameter, Value
 from ..effect import Effect, unknown
 from ..effects import Fader
 from ..rack import Rack
+from ..signatures import spelled_out
+from ..tree import Chain, Parallel
 from .automation import Point, as_points, check_points
 from .clip import Clip
 from .timeline import Time
@@ -20,6 +22,7 @@ from .timeline import Time
 Kind = Literal["track", "group", "return", "master"]
 Tap = Literal["post", "pre"]
 Polarity = Literal["normal", "invert", "invert_left", "invert_right"]
+Law = Literal["balance", "constant_power_3db", "compromise_4_5db", "linear_6db"]
 TAPS: tuple[str, ...] = get_args(Tap)
 POLARITIES: tuple[str, ...] = get_args(Polarity)
 LONGEST_NAME = 100
@@ -49,11 +52,42 @@ class Guarded:
         """No other attributes from now on."""
         self._known = frozenset(vars(self))
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if self._known and name not in self._known and not name.startswith("_") and not hasattr(type(self), name):
-            there = [n for n in (*self._known, *dir(type(self))) if not n.startswith("_")]
-            raise AttributeError(unknown(name, there, f"a {type(self).__name__}", "attribute"))
-        object.__setattr__(self, name, value)
+    if not TYPE_CHECKING:  # a type checker would let any attribute be set
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if self._known and name not in self._known and not name.startswith("_") and not hasattr(type(self), name):
+                there = [n for n in (*self._known, *dir(type(self))) if not n.startswith("_")]
+                raise AttributeError(unknown(name, there, f"a {type(self).__name__}", "attribute"))
+            object.__setattr__(self, name, value)
+
+
+class SendFader(TypedDict, total=False):
+    """Of a send, besides its level: as of the channel's own fader."""
+
+    pan: float
+    width: float
+    law: Law
+    mute: bool
+
+
+class FaderSettings(SendFader, total=False):
+    """A channel's own fader (see `tr.Fader`)."""
+
+    gain_db: float
+
+
+class ChannelSettings(FaderSettings, total=False):
+    """Arguments of `Channel` by name, which `Session.add_track` and its like hand on."""
+
+    clips: Clip | str | os.PathLike[str] | Iterable[Clip | str | os.PathLike[str]]
+    rack: Rack | Effect | Iterable[Effect | Chain | Parallel]
+    output: str | None
+    solo: bool
+    polarity: Polarity
+    delay: Time
+    keys: Mapping[str, str | tuple[str, Tap]] | None
+    sends: Iterable[Send]
+    automation: Mapping[str, Iterable[Any]] | None
 
 
 class Send(Guarded):
@@ -65,7 +99,10 @@ class Send(Guarded):
         tap: "post": after the channel's fader, so it follows it; "pre": before.
     """
 
-    def __init__(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Any) -> None:
+    @spelled_out(Fader, only=OWN)
+    def __init__(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Unpack[SendFader]) -> None:
+        if not isinstance(to, str):
+            raise TypeError(f"a send goes to a channel's name, not to {type(to).__name__} ({str(to)[:40]})")
         self.to = to
         self.tap: Tap = _choice("tap", tap, TAPS)
         self.fader = Fader(gain_db=gain_db, **fader)
@@ -99,6 +136,8 @@ class Send(Guarded):
 def as_clips(clips: Any) -> list[Clip]:
     """Clips as they are, and files as clips; one or several."""
     several = [clips] if isinstance(clips, Clip | str | os.PathLike) else clips
+    if not isinstance(several, Iterable):
+        raise TypeError(f"clips are files, Clip or a list of them, not {type(clips).__name__}")
     return [c if isinstance(c, Clip) else Clip(c) for c in several]
 
 
@@ -147,13 +186,14 @@ class Channel(Guarded):
         automation: breakpoints by address below the channel.
     """
 
+    @spelled_out(Fader, only=OWN)
     def __init__(
         self,
         name: str,
         kind: Kind = "track",
         *,
         clips: Clip | str | os.PathLike[str] | Iterable[Clip | str | os.PathLike[str]] = (),
-        rack: Rack | Effect | Iterable[Any] = (),
+        rack: Rack | Effect | Iterable[Effect | Chain | Parallel] = (),
         output: str | None = "master",
         solo: bool = False,
         polarity: Polarity = "normal",
@@ -161,11 +201,8 @@ class Channel(Guarded):
         keys: Mapping[str, str | tuple[str, Tap]] | None = None,
         sends: Iterable[Send] = (),
         automation: Mapping[str, Iterable[Any]] | None = None,
-        **fader: Any,
+        **fader: Unpack[FaderSettings],
     ) -> None:
-        for given in fader:
-            if given not in OWN:
-                raise ValueError(unknown(given, [*OWN, "rack", "clips", "output", "solo", "polarity", "delay", "keys"], name))
         self._name = check_name(name)
         self.kind: Kind = _choice("kind", kind, get_args(Kind))
         self.clips: list[Clip] = as_clips(clips)
@@ -212,7 +249,8 @@ class Channel(Guarded):
     law = property(lambda self: self.fader.law, lambda self, v: self.fader.set("law", v), doc="The pan law.")
     mute = property(lambda self: self.fader.mute, lambda self, v: self.fader.set("mute", v), doc="Silence after the fader.")
 
-    def send(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Any) -> Send:
+    @spelled_out(Fader, only=OWN)
+    def send(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Unpack[SendFader]) -> Send:
         """Send a part of the sound to another channel, and return the new Send (see there)."""
         if any(s.to == to for s in self.sends):
             raise ValueError(f"{self.name} already sends to {to!r}; change that send")

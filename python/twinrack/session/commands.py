@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -123,8 +124,10 @@ def render(
 
 @app.command()
 def show(session: SessionArgument, media: MediaOption = None) -> None:
-    """Print a session as a person reads it."""
-    print(_load(session, media))
+    """Print a session as a person reads it: routing, clips, effects, sends, sidechains, automation."""
+    from .describe import describe
+
+    print(describe(_load(session, media)))
 
 
 @app.command()
@@ -194,9 +197,26 @@ def import_(
 ) -> None:
     """Make a session of a DAWproject, a folder of stems or a live take; what could not be carried is listed."""
     from ..files import check_writable
+
+    made_folders = [folder for folder in (session.parent, *session.parent.parents) if not folder.exists()]
+    session.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        check_writable(session)
+        count, left = _imported(source, session)
+    except BaseException:
+        for folder in made_folders:  # empty ones, innermost first
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    print(f"{session}: {count} channels")
+    for sentence in left:
+        print(f"  not carried: {sentence}")
+
+
+def _imported(source: Path, session: Path) -> tuple[int, list[str]]:
+    """The number of channels of the session that was written, and what could not be carried."""
     from .file import stem_of
 
-    check_writable(session)
     stem = stem_of(session)
     if (source / "take.json").exists():
         from .gestures import read_take
@@ -212,9 +232,7 @@ def import_(
 
         made, left = read_dawproject(source, session.with_name(f"{stem}.media"))
     made.save(session, collect=True)
-    print(f"{session}: {len(made) - 1} channels")
-    for sentence in left:
-        print(f"  not carried: {sentence}")
+    return len(made) - 1, left
 
 
 @app.command()

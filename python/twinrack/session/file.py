@@ -24,6 +24,7 @@ from ..card import CARDS
 from ..files import atomic, check_tags, digest
 from ..formats.sound import library_name
 from ..names import below, writable
+from ..patch import FORMAT as PATCH
 from ..patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
 from ..patch import load as load_rack
 from ..rack import Rack
@@ -95,7 +96,8 @@ PointEntry = Annotated[list[float | str | bool], Field(min_length=2, max_length=
 
 
 class ChannelEntry(FaderEntry):
-    """One channel. `rack` is a patch, or the path of one; automation is by address, [time, value, curve] each."""
+    """One channel. `rack` is a patch, the path of one, or a list of effects as a patch's `rack` holds; automation is by
+    address, [time, value, curve] each. `output` is the master where it is left out; the master itself goes nowhere."""
 
     name: Name
     kind: Kind = "track"
@@ -103,7 +105,7 @@ class ChannelEntry(FaderEntry):
     solo: bool = False
     polarity: Polarity = "normal"
     delay: TimeEntry = 0.0
-    rack: dict[str, Any] | str | None = None
+    rack: dict[str, Any] | str | list[Any] | None = None
     keys: dict[str, KeyEntry] = Field(default_factory=dict)
     clips: list[ClipEntry] = Field(default_factory=list)
     sends: list[SendEntry] = Field(default_factory=list)
@@ -123,16 +125,19 @@ class SessionEntry(_Strict):
     """The whole file; the last channel is the master."""
 
     format: Literal["twinrack.session"]
-    version: int
-    name: str
+    version: int = VERSION
+    name: str = ""
     written_by: str = ""
-    sample_rate: float
+    sample_rate: float = 48000.0
     width: int = 2
     tempo: list[TempoEntry] = Field(default_factory=lambda: [TempoEntry(beat=0.0, bpm=120.0)])
     end: TimeEntry | None = None
     metadata: dict[str, str] = Field(default_factory=dict)
     channels: Annotated[list[ChannelEntry], Field(min_length=1, max_length=MAX_CHANNELS)]
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+PARTS = (SessionEntry, ChannelEntry, ClipEntry, SendEntry, KeyEntry, TempoEntry)
 
 
 def schema() -> dict[str, Any]:
@@ -332,7 +337,7 @@ def load(path: str | os.PathLike[str], *, media: Iterable[str | os.PathLike[str]
     try:
         entry = SessionEntry.model_validate(data)
     except ValidationError as error:
-        raise ValueError(f"{path}: {first_complaint(error)}") from None
+        raise ValueError(f"{path}: {first_complaint(error, *PARTS)}") from None
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply for a session") from None
     finder = _Finder(path, [Path(m) for m in media])
@@ -369,15 +374,10 @@ class _Finder:
 
     def find(self, name: str) -> Path:
         pure = Path(name)
-        if (
-            not name
-            or "\0" in name
-            or pure.is_absolute()
-            or ".." in pure.parts
-            or "\\" in name
-            or re.match(r"^[A-Za-z]:", name)
-        ):
+        if not name or "\0" in name or "\\" in name or re.match(r"^[A-Za-z]:", name):
             raise ValueError(f"file {name!r} leaves the session's folder; give a path below it, with /")
+        if pure.is_absolute() or ".." in pure.parts:
+            return self._elsewhere(name, self.path.parent / pure)
         for folder in self.folders:
             found = below(folder, name)
             if found.is_file():
@@ -387,6 +387,18 @@ class _Finder:
                 return found
         self.missing.append(name)
         return self.path.parent / pure
+
+    def _elsewhere(self, name: str, path: Path) -> Path:
+        """A path that may leave the session's folder: it must end in one that was allowed."""
+        real = path.resolve()
+        if not any(real.is_relative_to(root) for root in self._roots):
+            raise ValueError(
+                f"file {name!r} leaves the session's folder; give a path below it, or allow the other folder: "
+                f"--media {real.parent} (media=[…])"
+            )
+        if not real.is_file():
+            self.missing.append(name)
+        return real
 
     def complain(self) -> None:
         names = list(dict.fromkeys(self.missing))
@@ -400,11 +412,13 @@ class _Finder:
 
 def _session(entry: SessionEntry, path: Path, finder: _Finder) -> Session:
     session = Session(
-        entry.name, entry.sample_rate, width=entry.width, end=entry.end, metadata=entry.metadata,
+        entry.name or stem_of(path), entry.sample_rate, width=entry.width, end=entry.end, metadata=entry.metadata,
         tempo=[Tempo(t.beat, t.bpm, t.ramp) for t in entry.tempo],
     )  # fmt: skip
     session.provenance = entry.provenance
     for i, c in enumerate(entry.channels):
+        if c.kind == "master" and c.name != MASTER:
+            raise ValueError(f"channels[{i}] ({c.name}): the master is called {MASTER!r}")
         try:
             channel = _channel(c, path, finder)
         except (ValueError, TypeError) as error:
@@ -429,8 +443,12 @@ def _channel(entry: ChannelEntry, path: Path, finder: _Finder) -> Channel:
         )
         for c in entry.clips
     ]
+    # the last channel needs neither kind nor output, which can only be one
+    master = entry.name == MASTER
+    kind: Kind = "master" if master and "kind" not in entry.model_fields_set else entry.kind
+    output = None if master and "output" not in entry.model_fields_set else entry.output
     channel = Channel(
-        entry.name, entry.kind, clips=clips, rack=_rack(entry, path, finder), output=entry.output, solo=entry.solo,
+        entry.name, kind, clips=clips, rack=_rack(entry, path, finder), output=output, solo=entry.solo,
         polarity=entry.polarity, delay=entry.delay, keys={k: (v.channel, v.tap) for k, v in entry.keys.items()},
         sends=[Send(s.to, tap=s.tap, **{n: getattr(s, n) for n in OWN}) for s in entry.sends],
         **{n: getattr(entry, n) for n in OWN},
@@ -459,4 +477,8 @@ def _rack(entry: ChannelEntry, path: Path, finder: _Finder) -> Rack:
     if isinstance(entry.rack, str):
         found = finder.find(entry.rack)
         return load_rack(found) if found.is_file() else Rack(name=entry.name)
-    return from_json(entry.rack, path)
+    if isinstance(entry.rack, list):
+        return from_json({"format": PATCH, "name": entry.name, "rack": entry.rack}, path)
+    if "rack" not in entry.rack and {"effect", "chain", "parallel"} & entry.rack.keys():  # one effect alone
+        return from_json({"format": PATCH, "name": entry.name, "rack": [entry.rack]}, path)
+    return from_json({"format": PATCH, **entry.rack}, path)

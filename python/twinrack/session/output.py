@@ -89,7 +89,7 @@ class RenderedMix:
 def render_to(
     session: Session,
     *paths: str | os.PathLike[str],
-    stems: str | os.PathLike[str] | None = None,
+    stems: str | os.PathLike[str] | bool | None = None,
     stems_through_master: bool = True,
     start: Time | None = None,
     end: Time | None = None,
@@ -113,7 +113,8 @@ def render_to(
 
     Args:
         paths: of the mix; endings choose WAV, FLAC, OGG, AIFF, MP3. They appear complete or not at all.
-        stems: folder for what each channel that goes to the master adds to the mix, in the first path's format.
+        stems: folder for what each channel that goes to the master adds to the mix, in the first path's format; True for
+            `NAME.stems` beside the first path.
         stems_through_master: through a copy of the master's rack and fader, so that they add up where that is linear.
         start, end, tail: as in `render.render`.
         channel: whose sound instead of the master's.
@@ -146,6 +147,8 @@ def render_to(
         raise ValueError("two of the files to render to are the same")
     check_tags(session.metadata)
     level = Level.of(normalize_lufs, normalize_peak_db, true_peak_db)
+    if isinstance(stems, bool):
+        stems = files[0].with_name(f"{files[0].stem}.stems") if stems else None
     folder = None if stems is None else Path(stems)
     if folder is not None and channel != "master":
         raise ValueError("stems are those of the master; leave out channel, or stems")

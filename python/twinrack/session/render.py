@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import Audio
-from ..renderer import LONGEST_TAIL_S, SILENCE, TAIL_LIMIT_S
+from ..renderer import LONGEST_TAIL_S, SILENCE, TAIL_LIMIT_S, check_tail
 from .clip import Placed
 from .media import Media
 from .mix import Mix
@@ -90,14 +90,13 @@ def bounds(session: Session, mix: Mix, start: Time | None, end: Time | None, tai
     """
     timeline = session.timeline
     first = 0 if start is None else timeline.frames(start, "start")
+    check_tail(tail)
     last: int | None
     if end is not None:
         last = timeline.frames(end, "end")
     elif tail is None:
         last = mix.end
     elif isinstance(tail, str):
-        if tail != "auto":
-            raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
         last = None
     else:
         if not 0 <= float(tail) <= LONGEST_TAIL_S:

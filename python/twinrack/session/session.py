@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import _engine
 from ..audio import Audio, check_rate
 from ..card import Value
 from ..effect import unknown
 from ..files import check_tags
-from .channel import TAPS, Channel, Guarded, Kind, check_name
+from ..signatures import spelled_out
+from .channel import TAPS, Channel, ChannelSettings, Guarded, check_name
 from .timeline import Tempo, Time, Timeline
 
 if TYPE_CHECKING:
+    from .cache import Cache
     from .measure import MixReport
     from .output import RenderedMix
     from .twin import SessionTwin
@@ -62,6 +64,8 @@ class Session(Guarded):
         end: Time | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"a session's name is text, not {type(name).__name__} ({str(name)[:40]})")
         self.name = name
         self.sample_rate = check_rate(sample_rate)
         if not isinstance(width, int) or not 1 <= width <= _engine.MAX_CHANNELS:
@@ -95,20 +99,20 @@ class Session(Guarded):
         self._channels[channel.name] = channel
         return channel
 
-    def _made(self, name: str, kind: Kind, settings: dict[str, Any]) -> Channel:
-        return self.add(Channel(name, kind, **settings))
-
-    def add_track(self, name: str, **settings: Any) -> Channel:
+    @spelled_out(Channel, only=ChannelSettings.__annotations__)
+    def add_track(self, name: str, **settings: Unpack[ChannelSettings]) -> Channel:
         """A channel for clips; `settings` as in `Channel`."""
-        return self._made(name, "track", settings)
+        return self.add(Channel(name, "track", **settings))
 
-    def add_group(self, name: str, **settings: Any) -> Channel:
+    @spelled_out(Channel, only=ChannelSettings.__annotations__)
+    def add_group(self, name: str, **settings: Unpack[ChannelSettings]) -> Channel:
         """A channel that others go into; `settings` as in `Channel`."""
-        return self._made(name, "group", settings)
+        return self.add(Channel(name, "group", **settings))
 
-    def add_return(self, name: str, **settings: Any) -> Channel:
+    @spelled_out(Channel, only=ChannelSettings.__annotations__)
+    def add_return(self, name: str, **settings: Unpack[ChannelSettings]) -> Channel:
         """A channel that others send to, such as a reverb; `settings` as in `Channel`."""
-        return self._made(name, "return", settings)
+        return self.add(Channel(name, "return", **settings))
 
     def remove(self, name: str) -> Channel:
         """Take a channel out, with the sends to it; what went into it goes where it went."""
@@ -162,6 +166,8 @@ class Session(Guarded):
         return found
 
     def __getitem__(self, name: str) -> Channel:
+        if not isinstance(name, str):
+            raise TypeError(f"session {self.name!r} is asked by a channel's name, not by {type(name).__name__}")
         try:
             return self.channel(name)
         except ValueError as error:
@@ -205,7 +211,7 @@ class Session(Guarded):
         for channel in channels.values():
             if channel.output is not None:
                 if channel is self.master:
-                    raise ValueError("the master goes to no other channel; set its output to None")
+                    raise ValueError("the master goes to no other channel; leave its output out (None, null in a file)")
                 hears[there(channel.output, f"output of {channel.name}")].append(channel.name)
             for send in channel.sends:
                 hears[there(send.to, f"a send of {channel.name}")].append(channel.name)
@@ -273,29 +279,86 @@ class Session(Guarded):
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
-    def render(self, **settings: Any) -> Audio:
-        """The mix as an array, (width, frames) float32; `settings` as in `render.render`: threads, tail, start, end, …"""
+    @spelled_out()
+    def render(
+        self,
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        tail: str | float | None = None,
+        channel: str = MASTER,
+        threads: int | None = None,
+        step: int | None = None,
+    ) -> Audio:
+        """The mix as an array, (width, frames) float32; arguments as in `render.render`."""
         from .render import render
 
-        return render(self, **settings)
+        return render(self, start=start, end=end, tail=tail, channel=channel, threads=threads, step=step)
 
-    def render_to(self, *paths: str | os.PathLike[str], **settings: Any) -> RenderedMix:
-        """Render the mix to files; see `output.render_to`."""
+    @spelled_out()
+    def render_to(
+        self,
+        *paths: str | os.PathLike[str],
+        stems: str | os.PathLike[str] | bool | None = None,
+        stems_through_master: bool = True,
+        start: Time | None = None,
+        end: Time | None = None,
+        tail: str | float | None = "auto",
+        channel: str = MASTER,
+        bits: int = 24,
+        sample_rate: int | None = None,
+        normalize_lufs: float | None = None,
+        normalize_peak_db: float | None = None,
+        true_peak_db: float | None = None,
+        limit: bool = False,
+        cache: str | os.PathLike[str] | Cache | None = None,
+        checkpoint: bool = False,
+        resume: bool = False,
+        manifest: bool = True,
+        threads: int | None = None,
+        step: int | None = None,
+        progress: Callable[[float, float], None] | None = None,
+    ) -> RenderedMix:
+        """Render the mix to files; arguments as in `output.render_to`."""
         from .output import render_to
 
-        return render_to(self, *paths, **settings)
+        return render_to(
+            self, *paths, stems=stems, stems_through_master=stems_through_master, start=start, end=end, tail=tail,
+            channel=channel, bits=bits, sample_rate=sample_rate, normalize_lufs=normalize_lufs,
+            normalize_peak_db=normalize_peak_db, true_peak_db=true_peak_db, limit=limit, cache=cache,
+            checkpoint=checkpoint, resume=resume, manifest=manifest, threads=threads, step=step, progress=progress,
+        )  # fmt: skip
 
-    def stems(self, **settings: Any) -> dict[str, Audio]:
-        """What each channel that goes to the master adds to the mix, by name; see `render.stems`."""
+    @spelled_out()
+    def stems(
+        self,
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        tail: str | float | None = None,
+        through_master: bool = True,
+        threads: int | None = None,
+        step: int | None = None,
+    ) -> dict[str, Audio]:
+        """What each channel that goes to the master adds to the mix, by name; arguments as in `render.stems`."""
         from .render import stems
 
-        return stems(self, **settings)
+        return stems(self, start=start, end=end, tail=tail, through_master=through_master, threads=threads, step=step)
 
-    def report(self, path: str | os.PathLike[str] | None = None, **settings: Any) -> MixReport:
-        """Measure the mix and all its channels, and write a page about it; see `measure.measure`."""
+    @spelled_out()
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        tail: float | None = None,
+        threads: int | None = None,
+    ) -> MixReport:
+        """Measure the mix and all its channels, and write a page about it; arguments as in `measure.measure`."""
         from .measure import measure
 
-        found = measure(self, **settings)
+        found = measure(self, start=start, end=end, tail=tail, threads=threads)
         if path is not None:
             found.write(path)
         return found

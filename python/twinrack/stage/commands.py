@@ -17,16 +17,14 @@ RackOption = Annotated[list[Path], typer.Option("--rack", help="Patch: a .rack.j
 
 def devices() -> None:
     """List the audio devices."""
-    from .device import JACK
+    from .device import without_repeats
     from .stream import devices as find
 
-    found = find()
+    found = without_repeats(find())
     if not found:
         print("no audio device; plug one in, or start a server such as JACK")
-    ours = any(device.host_api == JACK for device in found)
     for device in found:
-        if not (ours and device.host_api.startswith("JACK Audio")):  # the same server once more, through PortAudio
-            print(device)
+        print(device)
 
 
 def _numbers(text: str, option: str) -> list[int]:

@@ -31,6 +31,12 @@ class Device:
         return f"{self.index:>3}  {self.name} ({self.host_api}): {self.inputs} in, {self.outputs} out, {self.sample_rate:g} Hz"
 
 
+def without_repeats(there: Sequence[Device]) -> list[Device]:
+    """Devices as a person counts them: a JACK server is there once, not through PortAudio once more."""
+    ours = any(device.host_api == JACK for device in there)
+    return [device for device in there if not (ours and device.host_api.startswith("JACK Audio"))]
+
+
 def choose(there: Sequence[Device], wanted: int | str | None, direction: str) -> Device:
     """The device that is meant: by number, by (part of the) name, or the system's; JACK before others where it runs.
 

@@ -92,10 +92,11 @@ def _no_server() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
+    from .device import without_repeats
     from .stream import devices
 
     try:
-        there = devices()
+        there = without_repeats(devices())
     except OSError as error:
         yield Finding("devices", BAD, str(error))
         return

@@ -17,7 +17,8 @@ import numpy.typing as npt
 from .. import _engine
 from ..audio import Audio, as_planar
 from ..files import read_audio
-from ..rack import Meter, Rack
+from ..rack import Meter, Rack, as_rack
+from ..signatures import spelled_out
 from . import jack_server, portaudio
 from .device import JACK, Device, choose
 from .levels import Levels, Output
@@ -31,6 +32,7 @@ LISTEN = ("rack", "dry", "target")
 BLOCKS = (32, 64, 128, 256, 512, 1024)  # what `block_size=None` tries
 TRIAL_S, TRIAL_LOAD = 0.4, 0.7
 Recording = npt.ArrayLike | str | os.PathLike[str]
+Play = Recording | tuple[Recording] | tuple[Recording, Recording | None]
 Host = jack_server.JackHost | portaudio.PortAudioHost
 log = logging.getLogger("twinrack.live")
 # Streams that hold a device: the server calls into them until they are stopped, whoever else forgets them.
@@ -76,12 +78,13 @@ def _at_host(device: Device) -> Device:
     raise OSError(f"{device.name} is gone; see `twinrack devices`")
 
 
-def _recordings(play: tuple[Recording, Recording | None], rate: float) -> tuple[Audio, Audio]:
-    """Dry and target, (channels, frames); a target that is None has no channels."""
-    if play[0] is None:
-        raise ValueError("play has no dry recording; give (dry, target), the target may be None")
+def _recordings(play: Play, rate: float) -> tuple[Audio, Audio]:
+    """Dry and target, (channels, frames); a target that is None, or left out, has no channels."""
+    two: Sequence[Any] = play if isinstance(play, tuple | list) else (play, None)
+    if not 1 <= len(two) <= 2 or two[0] is None or any(isinstance(given, bool | int | float) for given in two):
+        raise ValueError("play takes a recording, or (dry, target): files, or arrays (channels, frames) at the stream's rate")
     found = []
-    for given, what in zip(play, ("dry", "target"), strict=True):
+    for given, what in zip(two, ("dry", "target"), strict=False):
         if given is None:
             continue
         if isinstance(given, str | os.PathLike):
@@ -121,11 +124,13 @@ class LiveStream:
         sample_rate: float | None = None,
         channels: int | None = None,
         sidechain: Mapping[str, int | Sequence[int]] | None = None,
-        play: tuple[Recording, Recording | None] | None = None,
+        play: Play | None = None,
         safety: Safety | None = None,
         name: str = "twinrack",
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
+        if not isinstance(rack, Rack) and not (isinstance(rack, Sequence) and all(isinstance(item, Line) for item in rack)):
+            rack = as_rack(rack)
         if block_size is not None and (not isinstance(block_size, int) or not 1 <= block_size <= 8192):
             raise ValueError(f"block_size = {block_size!r} is no whole number from 1 to 8192 frames")
         there = devices()
@@ -587,6 +592,7 @@ class LiveStream:
         return self._levels.read(reader)
 
 
+@spelled_out()
 def live(
     rack: Rack | Sequence[Line],
     *,
@@ -596,7 +602,7 @@ def live(
     sample_rate: float | None = None,
     channels: int | None = None,
     sidechain: Mapping[str, int | Sequence[int]] | None = None,
-    play: tuple[Recording, Recording | None] | None = None,
+    play: Play | None = None,
     safety: Safety | None = None,
     name: str = "twinrack",
     on_event: Callable[[Event], None] | None = None,
@@ -611,8 +617,9 @@ def live(
         sample_rate: Hz; without, the output device's.
         channels: 1 to 16; without, 2 or what the output has.
         sidechain: for every sidechain that the rack listens to, the number of the input that it hears, from 1.
-        play: a dry recording that goes through the rack in a loop in place of the input, and the target that it should sound
-            like (or None): files, or (channels, frames) arrays at the stream's rate. `stream.listen` switches between them.
+        play: a dry recording that goes through the rack in a loop in place of the input: a file, or a (channels, frames)
+            array at the stream's rate; or two, (dry, target), the second being what it should sound like. `stream.listen`
+            switches between them.
         safety: what protects ears; all of it is on.
         name: how a JACK server calls it.
         on_event: called with every event (a lost device, a howl), from a thread of its own.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..rack import Rack
-from ..twins.constrain import from_value, to_value
+from ..twins.constrain import from_value, value_at
 from ..twins.rack_twin import RackTwin
 from ..twins.values import Given
 
@@ -75,7 +75,7 @@ class Conditions:
                     torch.tensor([self.given[i][k] - self.middles[k] for i in which], dtype=torch.float64) for k in self.knobs
                 ]
                 moved = sum((slopes[address, k] * turn for k, turn in zip(self.knobs, turns, strict=True)), u)
-                found[address] = to_value(twin[effect].card.addresses[name], moved.clamp(0.0, 1.0))
+                found[address] = value_at(twin[effect].card.addresses[name], moved.clamp(0.0, 1.0))
         return found
 
     def rack_of(self, rack: Rack, pair: int, slopes: Mapping[tuple[str, str], float]) -> Rack:
@@ -100,6 +100,6 @@ def rack_at(
         turn = sum(slopes[address, k] * (position - middles[k]) for k, position in knobs.items())
         if turn:
             u = min(max(from_value(p, float(found.get(address))) + turn, 0.0), 1.0)
-            value = float(to_value(p, torch.tensor(u, dtype=torch.float64)))
+            value = float(value_at(p, torch.tensor(u, dtype=torch.float64)))
             found.set(address, min(max(value, p.min), p.max))
     return found

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 import torch
@@ -15,17 +15,21 @@ import torch
 from ..card import Value
 from ..effect import unknown
 from ..files import check_writable
-from ..rack import Rack
+from ..idle import idle
+from ..rack import Rack, as_rack
+from ..signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
+from .advice import advice
 from .conditions import Conditions
 from .data import Pair, Source, load_pairs
 from .losses import Loss, SoundTerm, Term, usual
 from .progress import FitProgress
 from .result import FitResult, ParameterResult, in_units, provenance
 from .run import Learned, Run
+from .settings import FitSettings, MixFitSettings
 from .starts import analysed
-from .structures import ROUNDS, Structure, combinations, open_choices, survivors
+from .structures import ROUNDS, Structure, combinations, kept_of, open_choices, survivors
 
 if TYPE_CHECKING:
     from ..session.session import Session
@@ -35,54 +39,7 @@ if TYPE_CHECKING:
 SHORTEST_WINDOW_S = 0.5
 
 
-@overload
-def fit(rack: Session, dry: Source | None, *, sample_rate: float | None = None, **settings: Any) -> MixResult: ...
-
-
-@overload
-def fit(
-    rack: Rack,
-    dry: Source | Sequence[Source],
-    wet: Source | Sequence[Source],
-    sample_rate: float | None = None,
-    **settings: Any,
-) -> FitResult: ...
-
-
-def fit(
-    rack: Rack | Session,
-    dry: Source | Sequence[Source] | None,
-    wet: Source | Sequence[Source] | None = None,
-    sample_rate: float | None = None,
-    **settings: Any,
-) -> FitResult | MixResult:
-    """Find the values with which `rack` turns `dry` into `wet`, or with which a session's clips become a mix.
-
-    Args:
-        rack: structure and start values; it is not changed. A Rack, or a Session: then `dry` is the mix that is to be reached
-            (or None, with `loss=` of targets), and `wet` is left out.
-        dry, wet, sample_rate: as in `fit_rack`, or `mixdown.fit_mix`.
-        settings: all others of those.
-
-    Returns:
-        Of a rack a `FitResult`, of a session a `MixResult`.
-
-    Raises:
-        FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
-    """
-    from ..session.session import Session
-
-    if isinstance(rack, Session):
-        from .mixdown import fit_mix
-
-        if wet is not None:
-            raise ValueError("a session brings its own recordings; give the mix alone: fit(session, mix)")
-        return fit_mix(rack, dry, sample_rate, **settings)  # type: ignore[arg-type]
-    if wet is None or dry is None:
-        raise ValueError("give the dry and the wet recording: fit(rack, dry, wet)")
-    return fit_rack(rack, dry, wet, sample_rate, **settings)
-
-
+@spelled_out()
 def fit_rack(
     rack: Rack,
     dry: Source | Sequence[Source],
@@ -122,7 +79,8 @@ def fit_rack(
         sample_rate: Hz; needed for arrays.
         steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
         learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too; an empty list
-            only measures. A response learns when it is named: "convolution_reverb.impulse_response".
+            only measures. What does nothing as the choices stand, such as the gain of a low cut, is left out unless it is
+            named. A response learns when it is named: "convolution_reverb.impulse_response".
         freeze: addresses that keep their start values.
         choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
             each: all combinations are tried in short rounds and the best goes on (see `structures`).
@@ -147,7 +105,7 @@ def fit_rack(
         tensorboard: folder for TensorBoard's events: the loss and its parts, distances, drift and all values.
         live: a stream whose rack follows the training, gliding; it must have the structure of `rack`.
         compares: False where `wet` is no target and the loss says what to reach (see `match`).
-        progress: show a progress bar; without, when the terminal can.
+        progress: False is silent; otherwise a bar on a terminal, and elsewhere a line every 10 s on standard error.
         on_step: called after each step with its number and the loss.
 
     Returns:
@@ -179,6 +137,7 @@ def fit_rack(
         )
     began = time.monotonic()
     pairs, rate = load_pairs(dry, wet, sample_rate, align)
+    channels = pairs[0].dry.shape[0]
     settings: dict[str, Any] = {
         "steps": steps,
         "learning_rate": learning_rate,
@@ -211,7 +170,7 @@ def fit_rack(
         try:
             racks = combinations(rack, opened)
             if starts:
-                which = _chosen(RackTwin(rack, rate), learn, freeze).values
+                which = _chosen(RackTwin(rack, rate), learn, freeze, channels).values
                 racks = [start for r in racks for start in analysed(r, pairs, rate, which, starts)]
             if len(racks) > 1:
                 racks, tried = _best_structures(racks, opened, pairs, rate, settings, lowered, (learn, freeze), bar)
@@ -220,7 +179,7 @@ def fit_rack(
             torch.set_flush_denormal(False)
             raise
         twin = RackTwin(rack, rate)
-        chosen = _chosen(twin, learn, freeze)
+        chosen = _chosen(twin, learn, freeze, channels)
         chosen = Learned([a for a in chosen.values if a not in known.fixed], chosen.resources)
         addresses = chosen.values
         settings |= {"learn": [*addresses, *chosen.resources], "choices": list(opened), "starts": starts}
@@ -274,11 +233,75 @@ def fit_rack(
         held_out_loss=fitted.loss,
         trajectory_db=gains if np.isfinite(gains).all() else None,
     )
+    if compares and loss is None:
+        pieces = run.pieces(fitted_rack)
+        result.advice = advice(fitted_rack, fitted.distances.error_db, run.history, settings, run.stopped, pieces, rate)
+    if run.polished is not None:
+        result.alike = [(addresses[i], addresses[j]) for i, j in run.polished.alike]
     fitted_rack.provenance = provenance(result)
     if run.history:
         rows = [[h["step"], h["loss"], h["held_out"]] for h in run.history]
         fitted_rack.arrays = {"history_step_loss_held_out": np.array(rows, np.float32)}
     return result
+
+
+@overload
+def fit(
+    rack: Session, dry: Source | None, *, sample_rate: float | None = None, **settings: Unpack[MixFitSettings]
+) -> MixResult: ...
+
+
+@overload
+def fit(
+    rack: Rack,
+    dry: Source | Sequence[Source],
+    wet: Source | Sequence[Source],
+    sample_rate: float | None = None,
+    **settings: Unpack[FitSettings],
+) -> FitResult: ...
+
+
+@spelled_out(fit_rack)
+def fit(
+    rack: Rack | Session,
+    dry: Source | Sequence[Source] | None,
+    wet: Source | Sequence[Source] | None = None,
+    sample_rate: float | None = None,
+    *,
+    levels: bool | None = None,
+    prune: bool | None = None,
+    **settings: Any,
+) -> FitResult | MixResult:
+    """Find the values with which `rack` turns `dry` into `wet`, or with which a session's clips become a mix.
+
+    Args:
+        rack: structure and start values; it is not changed. A Rack, or a Session: then `dry` is the mix that is to be reached
+            (or None, with `loss=` of targets), and `wet` is left out.
+        dry, wet, sample_rate: as in `fit_rack`, or `mixdown.fit_mix`.
+        levels, prune: of a session only, as in `mixdown.fit_mix`.
+        settings: all others of those: steps, learn, freeze, choices, starts, loss, checkpoint, …
+
+    Returns:
+        Of a rack a `FitResult`, of a session a `MixResult`.
+
+    Raises:
+        FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
+    """
+    from ..session.session import Session
+
+    if isinstance(rack, Session):
+        from .mixdown import fit_mix
+
+        if wet is not None:
+            raise ValueError("a session brings its own recordings; give the mix alone: fit(session, mix)")
+        settings |= {name: value for name, value in (("levels", levels), ("prune", prune)) if value is not None}
+        return fit_mix(rack, dry, sample_rate, **settings)  # type: ignore[arg-type]
+    if wet is None or dry is None:
+        raise ValueError("give the dry and the wet recording: fit(rack, dry, wet)")
+    rack = as_rack(rack)
+    if levels is not None or prune is not None:
+        raise TypeError("levels and prune are for a session, not for a rack; leave them out")
+    return fit_rack(rack, dry, wet, sample_rate, **settings)
 
 
 def _best_structures(
@@ -293,13 +316,17 @@ def _best_structures(
 ) -> tuple[list[Rack], list[Structure]]:
     """The racks that are left after the rounds, and all that were tried, best first."""
     dropped: list[Structure] = []
+    counts = [len(racks), *(min(len(racks), kept_of(len(racks))) for _ in ROUNDS[1:])]
+    costs = [steps + polish_steps for (steps, polish_steps), count in zip(ROUNDS, counts, strict=True) for _ in range(count)]
+    number = 0
     for steps, polish_steps in ROUNDS:
         found = []
-        for number, candidate in enumerate(racks):
-            bar.trying(number + 1, len(racks))
+        for candidate in racks:
+            bar.trying(number + 1, len(costs), sum(costs[:number]) / sum(costs))
+            number += 1
             short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
             twin = RackTwin(candidate, rate)
-            run = Run(twin, pairs, rate, _chosen(twin, *which), short, loss)
+            run = Run(twin, pairs, rate, _chosen(twin, *which, pairs[0].dry.shape[0]), short, loss)
             run.train(FitProgress(steps, False), None, None)
             run.finish(FitProgress(steps, False), errors=False)
             run.restore_best()
@@ -312,15 +339,22 @@ def _best_structures(
     return racks, [s for s, _ in kept] + sorted(dropped, key=lambda s: s.score)
 
 
-def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) -> Learned:
+def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str], channels: int) -> Learned:
+    """What is trained: what `learn` names without what `freeze` does, and without what does nothing as the choices stand."""
     values, resources = twin.learnable(), twin.resource_addresses()
     there = [*values, *resources]
-    usual = {a for a in there if a in values or twin.resource_at(a).requires_grad}
+    nothing = {f"{a}.{n}" for a in twin.addresses() for n in idle(twin[a].card, twin[a].constants, channels)}
+    usual = {a for a in there if (a in values and a not in nothing) or (a in resources and twin.resource_at(a).requires_grad)}
 
-    def matching(patterns: Iterable[str]) -> set[str]:
+    def matching(patterns: Iterable[str], freezes: bool = False) -> set[str]:
         found: set[str] = set()
         for pattern in [patterns] if isinstance(patterns, str) else patterns:
             hits = [a for a in there if fnmatch(a, pattern) and (a in usual or a == pattern)]
+            still = [a for a in there if fnmatch(a, pattern) and a in nothing]
+            if not hits and still and freezes:
+                continue
+            if not hits and still:
+                raise ValueError(f"{still[0]} does nothing in this rack and with this sound, so there is nothing to learn")
             if not hits:
                 raise ValueError(unknown(pattern, there, "the rack", "learnable parameter"))
             found.update(hits)
@@ -329,7 +363,7 @@ def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) 
     if learn is not None and not list(learn):
         return Learned([], [])  # only measured
     wanted = usual if learn is None else matching(learn)
-    wanted = wanted - matching(freeze)
+    wanted = wanted - matching(freeze, True)
     silent = {a for a in there if twin[a.partition(".")[0]].bypass}
     chosen = [a for a in there if a in wanted and a not in silent]
     if not chosen:

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..card import Parameter, Value
 from ..functional import sosfilt
 from ..perceptual.masking import Masking
-from ..twins.constrain import from_value, to_value
+from ..twins.constrain import from_value, value_at
 from ..twins.rack_twin import RackTwin
 from .distances import stft_loss, waveform_loss
 
@@ -430,7 +430,7 @@ class Sparse(ValueTerm):
     name = "sparse"
 
     def __call__(self, twin: RackTwin, addresses: Sequence[str]) -> Tensor:
-        parts = [to_value(p, u).abs() / 20.0 for _, p, u in _trained(twin, addresses) if p.id == "gain_db"]
+        parts = [value_at(p, u).abs() / 20.0 for _, p, u in _trained(twin, addresses) if p.id == "gain_db"]
         return torch.stack(parts).mean().float() if parts else torch.zeros(())
 
 

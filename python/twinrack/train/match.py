@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 
-from ..rack import Rack
+from ..rack import Rack, as_rack
+from ..signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from .data import Pair, Source
 from .fit import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
+from .settings import MatchSettings
 from .targets import Decay, Target
 
 
@@ -33,7 +35,7 @@ class MatchResult:
         lines = [f"match of {len(self.fit.settings['learn'])} parameters in {self.fit.seconds:.0f} s ({self.fit.stopped}):"]
         for name, gap in self.after.items():
             lines.append(f"  {name.removeprefix('reach '):<12}{self.before[name]:8.2f} -> {gap:.2f} {self.units[name]} away")
-        outside = [p.address for p in self.fit.parameters if not p.inside_expected]
+        outside = [f"{p.address} ({p.text})" for p in self.fit.parameters if not p.inside_expected]
         if outside:
             lines.append(f"  outside the expected range: {', '.join(outside)}")
         return "\n".join(lines)
@@ -41,6 +43,10 @@ class MatchResult:
     __repr__ = __str__
 
 
+REFUSED = ("loss", "validation", "align", "choices", "starts", "conditions", "window_s", "polish_steps")
+
+
+@spelled_out(fit_rack, only=MatchSettings.__annotations__, besides=REFUSED)
 def match(
     rack: Rack,
     sound: Source | Sequence[Source],
@@ -48,7 +54,7 @@ def match(
     *,
     target: Loss | Term,
     steps: int = 200,
-    **settings: Any,
+    **settings: Unpack[MatchSettings],
 ) -> MatchResult:
     """Find the values with which `rack` brings a sound to targets.
 
@@ -66,11 +72,12 @@ def match(
     Raises:
         ValueError: no target, or what `fit` refuses.
     """
+    rack = as_rack(rack)
     wanted = Loss() + target
     reached = [term for weight, term in wanted.terms if isinstance(term, Target | Decay) and weight > 0]
     if not reached:
         raise ValueError("nothing is to be reached; give a target, such as targets.Loudness(-16)")
-    for name in ("loss", "validation", "align", "choices", "starts", "conditions", "window_s", "polish_steps"):
+    for name in REFUSED:
         if name in settings:
             raise ValueError(f"match takes no {name}")
     result = fit_rack(

@@ -17,8 +17,10 @@ from .. import __version__
 from ..audio import Audio, as_planar
 from ..effect import unknown
 from ..files import check_writable, hash_audio, read_audio
+from ..idle import idle
 from ..session.session import Session
 from ..session.twin import SessionTwin
+from ..signatures import spelled_out
 from ..twins.speed import keep_memory
 from .data import Pair, Source, find_latency
 from .distances import Distances, distances
@@ -81,11 +83,11 @@ class MixResult:
             ]  # fmt: skip
         if self.pruned:
             lines.append(f"  does not matter, so it was left out: {', '.join(self.pruned)}")
-        vague = [p.address for p in self.parameters if p.determined is False]
+        vague = [f"{p.address} ({p.text})" for p in self.parameters if p.determined is False]
         if vague:
             more = f" and {len(vague) - 12} more" if len(vague) > 12 else ""
             lines.append(f"  the mix does not determine: {', '.join(vague[:12])}{more}")
-        outside = [p.address for p in self.parameters if not p.inside_expected]
+        outside = [f"{p.address} ({p.text})" for p in self.parameters if not p.inside_expected and p.determined is not False]
         if outside:
             lines.append(f"  outside the expected range: {', '.join(outside[:12])}")
         lines += [f"  warning: {words}" for words in self.warnings]
@@ -94,6 +96,7 @@ class MixResult:
     __repr__ = __str__
 
 
+@spelled_out()
 def fit_mix(
     session: Session,
     mix: Source | None,
@@ -290,7 +293,14 @@ def choose(twin: SessionTwin, learn: Iterable[str] | None, freeze: Iterable[str]
             found.update(hits)
         return found
 
+    nothing = {
+        ".".join(part for part in (channel.name, place, name) if part)
+        for channel in twin.session
+        for place, effect in channel.effects()
+        for name in idle(effect.card, effect.values(), twin.session.width)
+    }
     wanted = set(usual_addresses(twin.session, there)) if learn is None else matching(learn)
+    wanted -= nothing - {learn if isinstance(learn, str) else "", *(learn or ())}
     chosen = [a for a in there if a in wanted - matching(freeze)]
     if not chosen:
         raise ValueError("no value is left to train; name more in learn")

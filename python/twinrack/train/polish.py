@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+ALIKE = 0.98  # correlation of the errors of two values that can stand for each other
+NOTABLE = 0.01  # of the range: below it a value is known well enough, whatever it goes together with
 STEP = 5e-4  # in the constrained domain, where a whole range is 1
 Sound = Callable[[], Tensor]
 
@@ -25,6 +27,7 @@ class Polished:
     after: float
     iterations: int = 0
     standard_errors: list[float] = field(default_factory=list)
+    alike: list[tuple[int, int]] = field(default_factory=list)  # pairs of parameters that can stand for each other
 
 
 @torch.no_grad()
@@ -93,13 +96,16 @@ def polish(
         if gain < 1e-4 or result.after < 1e-6:
             break
     if errors:
-        result.standard_errors = standard_errors(parameters, sound, residual)
+        result.standard_errors, result.alike = uncertainty(parameters, sound, residual)
     return result
 
 
 @torch.no_grad()
-def standard_errors(parameters: Sequence[nn.Parameter], sound: Sound, residual: Tensor) -> list[float]:
-    """Standard error of each parameter in the constrained domain, from the curvature at the present values.
+def uncertainty(
+    parameters: Sequence[nn.Parameter], sound: Sound, residual: Tensor
+) -> tuple[list[float], list[tuple[int, int]]]:
+    """Standard error of each parameter in the constrained domain, from the curvature at the present values; and the pairs whose
+    errors go together, so that one can stand for the other, such as makeup and mix.
 
     The residual counts as noise, at least -90 dB of the signal's size in it; neighbouring samples are not independent, so
     one in thirty-two counts. Infinite where the sound does not depend on the parameter.
@@ -114,10 +120,14 @@ def standard_errors(parameters: Sequence[nn.Parameter], sound: Sound, residual: 
     found = [float("inf")] * len(parameters)
     index = torch.nonzero(alive).flatten()
     if index.numel() == 0:
-        return found
+        return found, []
     scaled = normal[index][:, index] / torch.outer(scale[index], scale[index])
     values, vectors = torch.linalg.eigh(scaled)
     covariance = (vectors / values.clamp(min=1e-12)) @ vectors.T
     for place, i in enumerate(index.tolist()):
         found[i] = float(torch.sqrt(covariance[place, place] * noise) / scale[i])
-    return found
+    spread = torch.sqrt(torch.diagonal(covariance).clamp(min=1e-30))
+    together = (covariance / torch.outer(spread, spread)).abs()
+    pairs = [(a, b) for a in range(len(index)) for b in range(a + 1, len(index)) if float(together[a, b]) > ALIKE]
+    named = [(int(index[a]), int(index[b])) for a, b in pairs]
+    return found, [(i, j) for i, j in named if min(found[i], found[j]) > NOTABLE]

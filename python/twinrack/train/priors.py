@@ -14,7 +14,7 @@ import torch
 
 from ..card import Parameter
 from ..patch import load
-from ..twins.constrain import from_value, to_value
+from ..twins.constrain import from_value, value_at
 from .losses import Near
 
 LEAST_PATCHES = 3
@@ -48,6 +48,6 @@ def learned(folder: str | os.PathLike[str]) -> Near:
     means, spreads = {}, {}
     for address, (p, values) in found.items():
         if len(values) >= LEAST_PATCHES:
-            means[address] = float(to_value(p, torch.tensor(float(np.mean(values)), dtype=torch.float64)))
+            means[address] = float(value_at(p, torch.tensor(float(np.mean(values)), dtype=torch.float64)))
             spreads[address] = max(float(np.std(values, ddof=1)), LEAST_SPREAD)
     return Near(means, spreads)

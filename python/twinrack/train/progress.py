@@ -1,21 +1,35 @@
-"""The progress bar of a fit: the loss, and the parameters that moved most, in user units."""
+"""What a fit says while it runs: a bar where there is a terminal, else a line every ten seconds."""
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
 SHOWN = 3
+EVERY_S = 10.0
 
 
 class FitProgress:
-    """Does nothing where it is not wanted; otherwise a bar by rich on the terminal."""
+    """Says how far a fit is, on standard error.
+
+    Args:
+        steps: of the training.
+        wanted: None and True: a bar by rich on a terminal; elsewhere (a script with its output in a file, a service) a line
+            every ten seconds. False: nothing.
+    """
 
     def __init__(self, steps: int, wanted: bool | None) -> None:
         self._steps = steps
-        self._wanted = sys.stderr.isatty() if wanted is None else wanted
+        terminal = sys.stderr.isatty()
+        self._wanted = terminal and wanted is not False  # the bar
+        self._lines = not terminal and wanted is not False
         self._first: dict[str, float] = {}
+        self._said = self._began = time.monotonic()
+        self._phase = ""
+        self._phase_began, self._phase_from = self._began, 0.0
 
     def __enter__(self) -> Self:
         if self._wanted:
@@ -43,19 +57,45 @@ class FitProgress:
         moved = sorted(values, key=lambda a: -abs(values[a] / (self._first[a] or 1.0) - 1.0))[:SHOWN]
         return "  ".join(f"{a.partition('.')[2]} {values[a]:.3g}" for a in moved)
 
-    def step(self, step: int, loss: float, values: dict[str, float]) -> None:
-        if self._wanted:
-            self._bar.update(self._task, completed=step, words=f"loss {loss:.4f}  {self._words(values)}")
+    def _show(self, phase: str, done: float, total: float, words: str, count: str = "") -> None:
+        """The bar, or a line where it is time for one.
 
-    def trying(self, number: int, of: int) -> None:
+        Args:
+            phase: what is being done; the time left is that of this phase.
+            done, total: of its work.
+            count: how a line names how far it is; "done/total" without.
+        """
+        now = time.monotonic()
+        if phase != self._phase:
+            self._phase, self._phase_began, self._phase_from = phase, now, done
         if self._wanted:
-            self._bar.update(self._task, words=f"trying combination {number} of {of}")
+            self._bar.update(self._task, description=phase, completed=done, total=max(total, 1e-9), words=words)
+        if self._lines and now - self._said >= EVERY_S:
+            self._said = now
+            share = (done - self._phase_from) / max(total - self._phase_from, 1e-9)
+            left = f", about {_duration((now - self._phase_began) * (1.0 - share) / share)} left" if share > 0.02 else ""
+            rest = f"  {words}" if words else ""
+            print(f"fit: {phase} {count or f'{done:.0f}/{total:.0f}'}{left}{rest}", file=sys.stderr, flush=True)
+
+    def step(self, step: int, loss: float, values: dict[str, float], error_db: float | None = None) -> None:
+        """After a step of the training; `error_db` is the last one measured on held-out audio."""
+        error = "" if error_db is None or not math.isfinite(error_db) else f"error {error_db:.1f} dB  "
+        self._show("training", step, self._steps, f"{error}loss {loss:.4f}  {self._words(values)}")
+
+    def trying(self, number: int, of: int, share: float) -> None:
+        """Before a candidate is trained in the rounds: which of how many over all rounds, and the share of the work done."""
+        self._show("trying combinations", share, 1.0, f"number {number} of {of}", f"{number} of {of}")
 
     def searching(self, names: list[str]) -> None:
+        """Before delays are searched."""
         if self._wanted:
             self._bar.update(self._task, words=f"searching where {', '.join(names)} begins")
 
     def polishing(self, step: int, steps: int, residual: float, values: dict[str, float]) -> None:
-        if self._wanted:
-            words = f"residual {residual:.2e}  {self._words(values)}"
-            self._bar.update(self._task, description="polishing", completed=step, total=steps, words=words)
+        """After a second-order step; `residual` is relative to the target."""
+        error = 20.0 * math.log10(max(residual, 1e-12))
+        self._show("polishing", step, steps, f"residual {error:.1f} dB  {self._words(values)}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import torch
 from .. import __version__
 from ..card import Parameter, Value
 from ..rack import Rack
-from ..twins.constrain import to_value
+from ..twins.constrain import value_at
 from .data import Pair, Split
 from .distances import Distances
 from .structures import Structure
@@ -31,7 +32,8 @@ class ParameterResult:
     """One trained value: where it began and ended, in user units, and how well the recording determines it.
 
     `standard_error` is in the parameter's unit (None: not computed); `determined` is False when it is more than a tenth of
-    the card's range, measured in the parameter's own scale.
+    the card's range, measured in the parameter's own scale, or where that is logarithmic (frequencies, times, ratios) when it
+    spans an octave or more.
     """
 
     address: str
@@ -46,7 +48,26 @@ class ParameterResult:
 
     @property
     def inside_expected(self) -> bool:
-        return self.expected[0] <= self.fitted <= self.expected[1]
+        """Whether it lies in what the card expects, by its standard error and a hundredth of what is expected."""
+        low, high = self.expected
+        slack = max(0.01 * (high - low), self.standard_error or 0.0)
+        return low - slack <= self.fitted <= high + slack
+
+    @property
+    def rounded(self) -> tuple[str, str]:
+        """The value and its standard error without unit, as far as they say something: "449", "310"; no error: empty."""
+        error = self.standard_error
+        if not error or error < 0.5e-4:
+            return f"{self.fitted:.4f}" if error else f"{self.fitted:.4g}", ""
+        digits = min(max(1 - math.floor(math.log10(error)), 0), 4)
+        value = f"{self.fitted:.{digits}f}"
+        return "0" if float(value) == 0 else value, f"{error:.{digits}f}"
+
+    @property
+    def text(self) -> str:
+        """The same in one text: "449 ± 310 Hz"."""
+        value, error = self.rounded
+        return f"{value}{f' ± {error}' if error else ''}{'' if self.unit == '1' else f' {self.unit}'}"
 
 
 @dataclass
@@ -76,6 +97,8 @@ class FitResult:
     trajectory_db: tuple[float, float, float] | None = None  # gain over time (see `trajectory`): dry sound, start, fitted
     held_out_loss: float = float("nan")  # what was lowered, of `rack`, without terms on the values
     warnings: list[str] = field(default_factory=list)  # what drifted (see `drift`)
+    alike: list[tuple[str, str]] = field(default_factory=list)  # values that can stand for each other
+    advice: list[str] = field(default_factory=list)  # what to try next (see `advice`)
     slopes: dict[tuple[str, str], float] = field(default_factory=dict)  # of trained values by knob (see `at`)
     middles: dict[str, float] = field(default_factory=dict)  # of the knobs, where `rack` stands
 
@@ -97,12 +120,15 @@ class FitResult:
             lines.append(f"  of {len(self.structures)} combinations and starts, after the rounds that each was in:")
             lines += [f"    {s}" for s in self.structures[:SHOWN]]
         lines += [f"  warning: {words}" for words in self.warnings]
-        vague = [p.address for p in self.parameters if p.determined is False]
+        vague = [f"{p.address} ({p.text})" for p in self.parameters if p.determined is False]
         if vague:
             lines.append(f"  the recording does not determine: {', '.join(vague)}")
-        outside = [p.address for p in self.parameters if not p.inside_expected]
+        outside = [f"{p.address} ({p.text})" for p in self.parameters if not p.inside_expected and p.determined is not False]
         if outside:
             lines.append(f"  outside the expected range: {', '.join(outside)}")
+        for a, b in self.alike[:SHOWN]:
+            lines.append(f"  {a} and {b} can stand for each other: freeze one of them")
+        lines += [f"  next: {words}" for words in self.advice]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -138,8 +164,10 @@ def in_units(p: Parameter, u: float, error: float) -> tuple[float | None, bool]:
     """A standard error in the constrained domain as one in the parameter's unit, and whether it is small."""
     if not np.isfinite(error):
         return None, False
-    ends = [float(to_value(p, torch.tensor(u + sign * min(error, 0.5), dtype=torch.float64))) for sign in (-1, 1)]
-    return abs(ends[1] - ends[0]) / 2, error <= 0.1
+    around = [min(max(u + sign * min(error, 0.5), 0.0), 1.0) for sign in (-1, 1)]
+    ends = [float(value_at(p, torch.tensor(place, dtype=torch.float64))) for place in around]
+    octave = p.scale != "linear" and ends[1] >= 2.0 * ends[0]
+    return abs(ends[1] - ends[0]) / 2, error <= 0.1 and not octave
 
 
 def provenance(r: FitResult) -> dict[str, Any]:
@@ -171,5 +199,7 @@ def provenance(r: FitResult) -> dict[str, Any]:
         "not_determined": [p.address for p in r.parameters if p.determined is False],
         "outside_expected": [p.address for p in r.parameters if not p.inside_expected],
         "warnings": r.warnings,
+        "alike": [list(pair) for pair in r.alike],
+        "advice": r.advice,
         "reviews": [],
     }

@@ -18,7 +18,7 @@ from ..card import Parameter
 from ..files import atomic
 from ..fingerprint import fingerprint
 from ..rack import Rack
-from ..twins.constrain import to_value
+from ..twins.constrain import value_at
 from ..twins.rack_twin import RackTwin
 from . import drift
 from .conditions import Conditions
@@ -148,6 +148,10 @@ class Run:
             trajectory = trajectory_error_db([(x, y, t) for x, (y, t) in zip(dry, pieces, strict=True)], self.rate)
         return Assessment(d, loss, trajectory)
 
+    def pieces(self, rack: Any) -> list[tuple[Audio, Audio]]:
+        """Result and target of each held-out stretch."""
+        return self._held_out(rack)
+
     def _held_out(self, rack: Any) -> list[tuple[Audio, Audio]]:
         """Result and target of each held-out stretch, rendered by the engine from the beginning of each pair."""
         pieces: list[tuple[Audio, Audio]] = []
@@ -263,7 +267,7 @@ class Run:
                 self.without = 0 if better else self.without + 1
                 if checkpoint is not None:
                     self._save(checkpoint, step + 1, optimizer, schedule)
-            bar.step(step + 1, loss, self.present())
+            bar.step(step + 1, loss, self.present(), self.history[-1].get("error_db") if self.history else None)
             if self.skipped_now >= BACK_AFTER:
                 self._go_back(optimizer, schedule)
             if self.without >= self.settings["patience"]:
@@ -393,7 +397,7 @@ class Run:
 
     def present(self) -> dict[str, float]:
         """Trained values in user units."""
-        return {a: float(to_value(self.card(a), u.detach())) for a, u in zip(self.addresses, self.raw, strict=True)}
+        return {a: float(value_at(self.card(a), u.detach())) for a, u in zip(self.addresses, self.raw, strict=True)}
 
     def card(self, address: str) -> Parameter:
         effect, _, name = address.partition(".")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..card import Parameter
-from ..twins.constrain import from_value, to_value
+from ..twins.constrain import from_value, value_at
 
 SENSITIVE = 0.1  # parameters whose learning step is below this are searched
 GRID, REFINEMENTS, POINTS = 384, 3, 9
@@ -40,7 +40,7 @@ def scan(parameters: Sequence[tuple[nn.Parameter, Parameter]], sound: Callable[[
             u.fill_(from_value(p, min(max(value, p.min), p.max)))
             return float(torch.linalg.vector_norm(sound() - target))
 
-        first = float(to_value(p, u))
+        first = float(value_at(p, u))
         before = distance(first)
         spacing = (p.max - p.min) / GRID
         values = [p.min + spacing * i for i in range(GRID + 1)]

@@ -14,17 +14,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ..card import Value
 from ..effect import Effect
 from ..files import atomic, check_writable
 from ..fingerprint import fingerprint
-from ..rack import Rack
+from ..rack import Rack, as_rack
+from ..signatures import spelled_out
 from .data import Source, load_pairs
 from .fit import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
+from .settings import SearchSettings
 from .structures import open_choices
 
 SHOWN = 8
@@ -94,6 +96,7 @@ class SearchResult:
         return Path(path)
 
 
+@spelled_out(fit_rack, only=SearchSettings.__annotations__)
 def search(
     rack: Rack,
     dry: Source | Sequence[Source],
@@ -111,7 +114,7 @@ def search(
     loss: Loss | Term | None = None,
     study: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    **settings: Any,
+    **settings: Unpack[SearchSettings],
 ) -> SearchResult:
     """Find which of a rack's effects are needed, in which order and with which options, to turn `dry` into `wet`.
 
@@ -135,6 +138,7 @@ def search(
     """
     import optuna
 
+    rack = as_rack(rack)
     if any(not isinstance(item, Effect) for item in rack.effects):
         raise ValueError("search orders a plain chain of effects; take them out of Chain and Parallel")
     effects = rack.addresses()
@@ -143,7 +147,7 @@ def search(
         raise ValueError("nothing is left open; allow use or order, or name choices")
     pairs, rate = load_pairs(dry, wet, sample_rate, settings.pop("align", True))
     sounds = ([p.dry for p in pairs], [p.wet for p in pairs], rate)
-    common = {"progress": False, "align": False, "loss": loss, "polish_steps": 0, "seed": seed} | settings
+    common: dict[str, Any] = {"progress": False, "align": False, "loss": loss, "polish_steps": 0, "seed": seed} | settings
     of = [[p.dry_hash, p.wet_hash] for p in pairs]
     terms = [] if loss is None else [(weight, repr(term)) for weight, term in (Loss() + loss).terms]
     asked = [use, order, sorted(opened.items()), price, steps, terms, sorted(settings.items())]

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..audio import Audio
 from ..effect import Effect
 from ..rack import Rack
-from ..twins.constrain import from_value, to_value
+from ..twins.constrain import from_value, value_at
 from ..twins.effect_twin import arithmetic
 from ..twins.filter_design import cut_section_q, design_svf, magnitude_db
 from ..twins.gain_curve import LEAST_KNEE_DB, reduction_db
@@ -90,7 +90,7 @@ def _fitted(
         for step in range(first, last):
             optimizer.param_groups[0]["lr"] = 0.03 * (1.0 - step / steps) + 1e-3
             optimizer.zero_grad()
-            each = loss({name: to_value(p, u[:, i]) for i, (p, name) in enumerate(zip(cards, names, strict=True))})
+            each = loss({name: value_at(p, u[:, i]) for i, (p, name) in enumerate(zip(cards, names, strict=True))})
             outside = (low - u).clamp(min=0.0) + (u - high).clamp(min=0.0)
             each = each + UNEXPECTED * outside.square().sum(1)
             each.sum().backward()  # type: ignore[no-untyped-call]
@@ -100,7 +100,7 @@ def _fitted(
     part = int(FIRST_PART * steps)
     u = run(run(u, 0, part)[: max(starts // FINALISTS, 8)], part, steps)
     with torch.no_grad():
-        values = {name: to_value(p, u[:, i]) for i, (p, name) in enumerate(zip(cards, names, strict=True))}
+        values = {name: value_at(p, u[:, i]) for i, (p, name) in enumerate(zip(cards, names, strict=True))}
         order = loss(values).argsort().tolist()
         kept: list[int] = []
         for i in order:

@@ -92,5 +92,9 @@ def combinations(rack: Rack, choices: dict[str, Sequence[Value]]) -> list[Rack]:
 
 def survivors(structures: Sequence[tuple[Structure, Rack]]) -> list[tuple[Structure, Rack]]:
     """The better ones, which go on."""
-    kept = max(LEAST_KEPT, math.ceil(len(structures) / KEPT))
-    return sorted(structures, key=lambda s: s[0].score)[:kept]
+    return sorted(structures, key=lambda s: s[0].score)[: kept_of(len(structures))]
+
+
+def kept_of(count: int) -> int:
+    """How many of so many go on."""
+    return max(LEAST_KEPT, math.ceil(count / KEPT))

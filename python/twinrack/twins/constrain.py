@@ -1,12 +1,17 @@
-"""The map that keeps a trained parameter inside its range: position = sin²(π u / 2), in the parameter's own scale.
+"""Maps that keep values inside their ranges: `value_at` for trained parameters, `moved` for what a network gives.
 
-It is smooth, reaches both ends exactly, never leaves the range whatever u becomes, and is nearly linear in the middle, so
-one step size suits every parameter. At an end the slope is zero; training starts a little inside (see `train.fit`).
+A trained parameter u stands at position sin²(π u / 2) of its range, in the parameter's own scale. It is smooth, reaches both
+ends exactly, never leaves the range whatever u becomes, and is nearly linear in the middle, so one step size suits every
+parameter. At an end the slope is zero; training starts a little inside (see `train.fit`).
+
+That map is periodic, and its slope at 0 is zero, so it is no end for a network: `moved` is monotone, and 0 leaves the value
+as it is.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch import Tensor
@@ -15,10 +20,26 @@ from ..card import Parameter
 
 
 def to_value(p: Parameter, u: Tensor) -> Tensor:
-    """The parameter's value, in its unit, for any real `u`; same shape.
+    """The parameter's value, in its unit, at sin²(π u / 2) of its range; same shape as `u`.
 
-    A network that drives a parameter can end in this: its outputs then cannot leave the card's range.
+    It is for values that are trained themselves, with u begun inside 0 … 1 (see `from_value`). It is not for the output of
+    a network: it is periodic, and at u = 0, where a new network's last layer often begins, it is the lowest value of the
+    range with a slope of exactly zero, so nothing moves. For networks there is `RackTwin.map`.
+
+    Warns:
+        UserWarning: `u` was computed from something that is trained, as the output of a network is.
     """
+    if u.requires_grad and not u.is_leaf:
+        warnings.warn(
+            "to_value is periodic and has no slope at 0, so a network that ends in it may never move; "
+            'use twin.map("compressor.threshold_db", u)',
+            stacklevel=2,
+        )
+    return value_at(p, u)
+
+
+def value_at(p: Parameter, u: Tensor) -> Tensor:
+    """As `to_value`, for the project's own use."""
     position = torch.sin(u * (math.pi / 2)) ** 2
     if p.scale == "linear":
         return p.min + (p.max - p.min) * position
@@ -29,6 +50,44 @@ def from_value(p: Parameter, value: float) -> float:
     """The `u` in 0 … 1 whose value is `value`."""
     position = min(max(p.position(value), 0.0), 1.0)
     return 2.0 / math.pi * math.asin(math.sqrt(position))
+
+
+PER_UNIT = 0.25  # of its range, by which a value moves with each unit of u at first
+ROOM_AT_LEAST = 0.01  # of the range: a value with less room than that on one side counts as standing at the end
+
+
+def moved(p: Parameter, own: Tensor | float, u: Tensor) -> Tensor:
+    """A value moved by the output of a network, any real `u`: own at u = 0, monotone, never outside the card's range.
+
+    In the parameter's own scale (dB, or octaves and the like) the position is s + room tanh(u / (4 room)), where s is the
+    place of `own` in the range, 0 … 1, and room what is left of it on the side that u points to: the slope at 0 is a
+    quarter of the range for every parameter, on both sides.
+
+    A value that stands at an end of its range stays there for u beyond it; its gradient is then that of a u of the same
+    size on the other side, so that training can bring it back.
+
+    Args:
+        p: the parameter, a continuous one.
+        own: its present value, in its unit; a number, or a tensor that may be trained.
+        u: any shape.
+
+    Returns:
+        The value in its unit, of the shape of `u` (with `own` broadcast); float64 where `u` is, else float32.
+    """
+    x = u.to(torch.float64)
+    base = torch.as_tensor(own, dtype=torch.float64, device=u.device)
+    log = p.scale != "linear"
+    span = math.log(p.max / p.min) if log else p.max - p.min
+    s = ((torch.log(base / p.min) if log else base - p.min) / span).clamp(0.0, 1.0)
+    room = torch.where(x > 0, 1.0 - s, s)
+    free = room > ROOM_AT_LEAST
+    step = room * torch.tanh(PER_UNIT * x / torch.where(free, room, room.clamp(min=1e-9)))
+    back = torch.tanh(PER_UNIT * x)
+    position = s + torch.where(free, step, step.detach() + (back - back.detach()))
+    value = p.min * torch.exp(span * position) if log else p.min + span * position
+    kept = value.detach().clamp(p.min, p.max)
+    value = torch.where(x == 0, base.detach(), kept) + (value - value.detach())  # exactly its own, exactly inside
+    return value if u.dtype == torch.float64 else value.to(torch.float32)
 
 
 FURTHEST = 30.0  # at the end of the range

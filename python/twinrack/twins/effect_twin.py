@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ from ..audio import check_rate
 from ..card import Card, Value, find_card
 from ..effect import Effect, unknown
 from ..resource import Resource
-from .constrain import from_value, to_value
+from .constrain import from_value, moved, value_at
 from .recursions import Path
-from .values import Context, Given, check_ranges, pack
+from .values import Context, Given, check_ranges, check_sound, pack
 
 
 def arithmetic(card: Card) -> Any:
@@ -34,8 +34,7 @@ def _run(
     known: Mapping[str, Resource],
     first_tick: float | Tensor = 0.0,
 ) -> Tensor:
-    if x.dim() != 3:
-        raise ValueError(f"audio has shape {tuple(x.shape)}; give (batch, channels, time)")
+    check_sound(x, "x")
     if x.shape[-1] == 0:
         return x
     values = pack(card, given, x)
@@ -106,6 +105,8 @@ class EffectTwin(nn.Module):
         super().__init__()
         self.card = effect.card
         self.sample_rate = check_rate(sample_rate)
+        if path not in get_args(Path):
+            raise ValueError(unknown(str(path), get_args(Path), "the twin", "path"))
         self.path: Path = path
         self.bypass = effect.bypass
         self.key = effect.key
@@ -139,7 +140,7 @@ class EffectTwin(nn.Module):
         given: dict[str, Given] = dict(self.constants)
         for name, u in self.raw.items():
             address = name.replace("__", ".")
-            given[address] = to_value(self.card.addresses[address], u)
+            given[address] = value_at(self.card.addresses[address], u)
         return given
 
     def values(self) -> dict[str, Value]:
@@ -149,8 +150,22 @@ class EffectTwin(nn.Module):
             address = name.replace("__", ".")
             if float(u.detach()) != self._began[name]:
                 p = self.card.addresses[address]
-                found[address] = min(max(float(to_value(p, u.detach())), p.min), p.max)
+                found[address] = min(max(float(value_at(p, u.detach())), p.min), p.max)
         return found
+
+    def map(self, address: str, u: Tensor) -> Tensor:
+        """The value at an address below the effect, moved by any real `u`; see `RackTwin.map`."""
+        p = self.card.addresses.get(address)
+        if p is None:
+            raise ValueError(unknown(address, list(self.card.addresses), self.card.id))
+        if p.kind != "continuous":
+            raise ValueError(
+                f"{self.card.id}.{address} is a {p.kind}, which nothing can move gradually; choose one of its options"
+            )
+        if address == self.card.latency:
+            raise ValueError(f"{self.card.id}.{address} sets the latency; set it in the rack and make another twin")
+        own = self.tensors()[address]
+        return moved(p, own if isinstance(own, Tensor) else float(own), torch.as_tensor(u))
 
     @property
     def latency(self) -> int:

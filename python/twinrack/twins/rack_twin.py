@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..effect import Effect, unknown
+from ..audio import check_rate
+from ..effect import Effect, unknown, unknown_address
 from .constrain import driven
 from .curves import TICK_FRAMES, delay, tick_count
 from .effect_twin import EffectTwin
 from .recursions import Path
-from .values import Given
+from .values import Given, check_sound
 
 if TYPE_CHECKING:
     from ..rack import Rack
@@ -56,7 +57,7 @@ class RackTwin(nn.Module):
     def __init__(self, rack: Rack, sample_rate: float, path: Path = "auto") -> None:
         super().__init__()
         self._rack = rack.copy()
-        self.sample_rate = float(sample_rate)
+        self.sample_rate = check_rate(sample_rate)
         twins = {address: EffectTwin(e, sample_rate, path) for address, e in self._rack.addresses().items()}
         self.effects = nn.ModuleDict({PREFIX + address: twin for address, twin in twins.items()})
         self._tree = _plan(self._rack.root, iter(twins))
@@ -91,6 +92,46 @@ class RackTwin(nn.Module):
         effect, _, name = address.partition(".")
         return self[effect].raw_of(name)
 
+    @overload
+    def map(self, address: str, u: Tensor) -> Tensor: ...
+
+    @overload
+    def map(self, address: Mapping[str, Tensor]) -> dict[str, Tensor]: ...
+
+    def map(self, address: str | Mapping[str, Tensor], u: Tensor | None = None) -> Tensor | dict[str, Tensor]:
+        """Values for `forward(values=…)` from what a network gives: any real number becomes a value inside the card's range.
+
+            y = twin(x, values=twin.map({"compressor.threshold_db": head(x), "compressor.ratio": other(x)}))
+
+        u = 0 gives the twin's present value, so a last layer that begins at zero begins with the sound as it is set. The map
+        is monotone, bends like a sigmoid towards both ends of the range, in the parameter's own scale, and has a slope of a
+        quarter of the range at 0 whatever the value (see `constrain.moved`). A value set to the very end of its range can
+        move away only; set it further inside where that is not wanted.
+
+        Args:
+            address: such as "compressor.threshold_db"; or a mapping of addresses to what moves each.
+            u: any shape that `forward` takes: a number, (batch,) or (batch, ticks).
+
+        Returns:
+            The value in its unit, of the shape of `u`; of a mapping, one for each address.
+
+        Raises:
+            ValueError: nothing is there, or it is a choice, a switch, or what sets the latency.
+        """
+        if isinstance(address, Mapping):
+            if u is not None:
+                raise TypeError("give either an address and u, or one mapping of addresses to u")
+            return {name: self.map(name, each) for name, each in address.items()}
+        if u is None:
+            raise TypeError(f"give what moves {address}: twin.map({address!r}, u)")
+        effect, _, name = address.partition(".")
+        if effect not in self.addresses():
+            raise ValueError(self._unknown(address))
+        return self[effect].map(name, u)
+
+    def _unknown(self, address: str) -> str:
+        return unknown_address(address, {a: list(self[a].card.addresses) for a in self.addresses()}, "the twin")
+
     @property
     def latency(self) -> int:
         """Frames that `forward` compensates."""
@@ -120,6 +161,7 @@ class RackTwin(nn.Module):
             first_frame: where on the timeline x begins, one number or (batch,), for what moves by itself, such as a reverb's
                 modulation.
         """
+        check_sound(x, "x")
         latency = self.latency
         tick = (
             first_frame.double().reshape(-1, 1) / TICK_FRAMES if isinstance(first_frame, Tensor) else first_frame / TICK_FRAMES
@@ -129,7 +171,7 @@ class RackTwin(nn.Module):
         for address, value in (values or {}).items():
             effect, _, name = address.partition(".")
             if effect not in self.addresses():
-                raise ValueError(unknown(effect, self.addresses(), "the twin", "effect"))
+                raise ValueError(self._unknown(address))
             given.setdefault(effect, {})[name] = _lengthened(value, x.shape[-1], latency)
         if latency:
             x = nn.functional.pad(x, (0, latency))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,6 +89,20 @@ def _value(p: Parameter, given: Given, name: str, x: Tensor) -> Tensor | Value:
         f"{name} has shape {tuple(given.shape)}; give a number, ({batch},) for the batch, or ({batch}, {ticks}): one value "
         "for each tick of 32 frames"
     )
+
+
+def check_sound(x: object, what: str) -> None:
+    """Refuse a sound that is no tensor (batch, channels, time).
+
+    Raises:
+        TypeError, ValueError: says how to make one.
+    """
+    if not isinstance(x, Tensor):
+        hint = f"torch.from_numpy({what})[None]" if isinstance(x, np.ndarray) else f"torch.as_tensor({what})"
+        raise TypeError(f"{what} is a {type(x).__name__}; a twin takes a tensor (batch, channels, time): {hint}")
+    if x.dim() != 3:
+        hint = {1: "[None, None]", 2: "[None]"}.get(x.dim(), "")
+        raise ValueError(f"audio has shape {tuple(x.shape)}; give (batch, channels, time){f': {what}{hint}' if hint else ''}")
 
 
 def check_ranges(card: Any, given: Mapping[str, Given]) -> None:

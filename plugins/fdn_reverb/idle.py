@@ -1,0 +1,9 @@
+"""One channel has no width."""
+
+from collections.abc import Mapping
+
+from twinrack.card import Value
+
+
+def idle(values: Mapping[str, Value], channels: int | None) -> set[str]:
+    return {"width"} if channels == 1 else set()

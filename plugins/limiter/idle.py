@@ -1,0 +1,9 @@
+"""One channel has nothing to link."""
+
+from collections.abc import Mapping
+
+from twinrack.card import Value
+
+
+def idle(values: Mapping[str, Value], channels: int | None) -> set[str]:
+    return {"link_percent"} if channels == 1 else set()

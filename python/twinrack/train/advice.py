@@ -1,0 +1,116 @@
+"""What to do next, in words, from what a fit left: more steps, options to try, where the structure does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..audio import Audio
+from ..idle import idle
+from ..rack import Rack
+from .starts import ANALYSES
+
+REACHED_DB = -60.0  # a residual below this is as good as found
+STILL_FALLING_DB = 0.5  # in the last quarter of the steps
+NAMED_CHOICES = 3
+SHARE = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
+STANDS_OUT_DB = 0.5  # and by so much the residual must be nearer to the target there than over all
+LEAST_FRAMES = 512  # of a stretch, to say anything of its spectrum
+OF_NO_INTEREST = ("oversampling", "polarity", "law")  # choices that are rarely what is wrong
+
+
+def advice(
+    rack: Rack,
+    error_db: float,
+    history: Sequence[dict[str, float]],
+    settings: dict[str, Any],
+    stopped: str,
+    pieces: Sequence[tuple[Audio, Audio]],
+    rate: float,
+) -> list[str]:
+    """Sentences, the most useful first; none where the target is reached.
+
+    Args:
+        rack: fitted.
+        error_db: its residual on held-out audio, relative to the target.
+        history: one row for each check, with "step" and "error_db".
+        settings: of the fit.
+        stopped: why it ended.
+        pieces: result and target of each held-out stretch.
+        rate: Hz.
+    """
+    if error_db < REACHED_DB or not settings["learn"]:
+        return []
+    found = []
+    falling = _falling(history, int(settings["steps"]))
+    if falling > STILL_FALLING_DB and stopped.startswith("all steps"):
+        more = 2 * int(settings["steps"])
+        found.append(f"the error was still falling, by {falling:.1f} dB in the last quarter: more steps, such as steps={more}")
+    closed = _closed_choices(rack, settings["choices"], pieces[0][0].shape[0] if pieces else None)
+    if closed:
+        words = ", ".join(f'"{a}"' for a in closed[:NAMED_CHOICES])
+        more_words = f" (or others of {len(closed)})" if len(closed) > NAMED_CHOICES else ""
+        found.append(f"options were not tried: choices=[{words}]{more_words}")
+    if not settings.get("starts") and any(e.card.id in ANALYSES and not e.bypass for e in rack.addresses().values()):
+        found.append("start values were the rack's own: starts=3 reads them from the recordings")
+    worst = worst_band(pieces, rate)
+    if worst is not None:
+        found.append(
+            f"the structure fits worst around {worst[0]:.0f} Hz, where the residual is {worst[1]:.1f} dB re the target: "
+            "a band or block for it may be missing"
+        )
+    return found
+
+
+def _falling(history: Sequence[dict[str, float]], steps: int) -> float:
+    """By how many dB the error fell in the last quarter of the steps."""
+    errors = [(row["step"], row["error_db"]) for row in history if row["step"] <= steps and "error_db" in row]
+    early = [e for step, e in errors if step <= 0.75 * steps]
+    late = [e for step, e in errors if step > 0.75 * steps]
+    return min(early) - min(late) if early and late else 0.0
+
+
+def _closed_choices(rack: Rack, opened: Sequence[str], channels: int | None) -> list[str]:
+    """Choices that change the sound and were left as they are; those of group items, such as types of bands, are many."""
+    found = []
+    for address, effect in rack.addresses().items():
+        if effect.bypass or not any(p.learnable for p in effect.card.parameters):
+            continue
+        nothing = idle(effect.card, effect.values(), channels)
+        found += [
+            f"{address}.{p.id}"
+            for p in effect.card.parameters
+            if p.kind == "choice" and p.id not in nothing and p.id not in OF_NO_INTEREST and f"{address}.{p.id}" not in opened
+        ]
+    return found
+
+
+def worst_band(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> tuple[float, float] | None:
+    """The third of an octave that holds most of the residual: its centre in Hz, and the residual in dB re the target there.
+
+    None where none stands out of the whole, or nothing is left.
+    """
+    shortest = min((y.shape[1] for y, _ in pieces), default=0)
+    if shortest < LEAST_FRAMES:
+        return None
+    size = min(1 << (shortest.bit_length() - 1), 4096)
+    window = np.hanning(size)
+    left, wanted = np.zeros(size // 2 + 1), np.zeros(size // 2 + 1)
+    for y, target in pieces:
+        for start in range(0, y.shape[1] - size + 1, size // 2):
+            part = slice(start, start + size)
+            left += np.sum(np.abs(np.fft.rfft(window * (y[:, part] - target[:, part]))) ** 2, axis=0)
+            wanted += np.sum(np.abs(np.fft.rfft(window * target[:, part])) ** 2, axis=0)
+    if not left.sum() or not wanted.sum():
+        return None
+    hertz = np.fft.rfftfreq(size, 1.0 / rate)
+    centres = 1000.0 * 2.0 ** (np.arange(-14, 14) / 3.0)
+    bands = [(hertz >= c * 2 ** (-1 / 6)) & (hertz < c * 2 ** (1 / 6)) for c in centres]
+    energy = np.array([left[band].sum() for band in bands])
+    worst = int(np.argmax(energy))
+    over_all = 10.0 * np.log10(left.sum() / wanted.sum())
+    here = 10.0 * np.log10(left[bands[worst]].sum() / max(float(wanted[bands[worst]].sum()), 1e-30))
+    stands_out = here > over_all + STANDS_OUT_DB and energy[worst] > SHARE * left.sum()
+    return (float(centres[worst]), float(here)) if stands_out else None
