@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from . import __version__
+from . import __version__, interrupt
 from .session.commands import app as session_app
 from .session.commands import parse_tail
 from .stage import commands
+from .terminal import Terminal, plain_streams
+from .words import visible
 
 app = typer.Typer(
     help="Real-time audio effects that can be trained and understood.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_enable=False,
 )  # fmt: skip
-out = Console(highlight=False)
+out = Terminal(highlight=False)
 
 RackOption = Annotated[Path, typer.Option("--rack", help="Patch: a .rack.json file.")]
 
@@ -32,14 +33,28 @@ def main() -> None:
     """Run the command."""
     # Training threads that wait would otherwise spin, and slow each other down where something else runs too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, _terminated)
+    interrupt.install()
+    with plain_streams():
+        try:
+            _run()
+        except BaseException:
+            if not interrupt.asked():
+                raise
+        if interrupt.asked():
+            with suppress(Exception):
+                sys.stdout.flush()
+            interrupt.leave(interrupt.asked())
+
+
+def _run() -> None:
     try:
-        app(standalone_mode=False)
+        app(standalone_mode=False)  # which returns 130 where Ctrl-C was pressed
+    except BrokenPipeError:  # who read our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        _complain(str(error) or type(error).__name__)
+        _complain(_sentence(error))
     except typer.Abort:
-        _complain("interrupted", 130)
-    except KeyboardInterrupt:
         _complain("interrupted", 130)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's errors about the command line itself
@@ -47,14 +62,15 @@ def main() -> None:
         raise
 
 
-def _terminated(number: int, frame: Any) -> None:
-    """Asked to end: as at Ctrl-C, so that nothing is left half-written."""
-    raise KeyboardInterrupt
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and str(error).startswith("[Errno"):  # the system's own
+        return f"{error.filename or error.errno}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _complain(sentence: str, code: int = 2) -> None:
     sys.stdout.flush()
-    print(f"twinrack: {sentence}", file=sys.stderr)
+    print(f"twinrack: {visible(sentence, lines=False)}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -217,7 +233,7 @@ def _render_bar() -> Any:
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Terminal(stderr=True),
     )
 
 
@@ -249,23 +265,30 @@ def fit(
     from .patch import load
 
     _train_extra()
+    from .train.fit import InterruptedFitError
     from .train.fit import fit_rack as run
 
     for path in (output, report):
         if path is not None:
             check_writable(path)
-    result = run(
-        load(rack),
-        dry,
-        wet,
-        steps=steps,
-        learn=learn,
-        freeze=freeze or (),
-        choices=choices or (),
-        starts=starts,
-        seed=seed,
-        checkpoint=checkpoint,
-    )
+    try:
+        result = run(
+            load(rack),
+            dry,
+            wet,
+            steps=steps,
+            learn=learn,
+            freeze=freeze or (),
+            choices=choices or (),
+            starts=starts,
+            seed=seed,
+            checkpoint=checkpoint,
+        )
+    except InterruptedFitError as error:
+        if error.rack is not None:
+            error.rack.save(output)
+            interrupt.add(f"the best values so far are in {output}")
+        raise
     print(result)
     result.rack.save(output)
     print(f"patch: {output}")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from . import _engine
 from .audio import Audio
+from .interrupt import check
 
 if TYPE_CHECKING:
     from .python_effect import Work
@@ -68,6 +69,7 @@ class Renderer:
 
     def block(self, x: Audio, keys: list[Audio]) -> Audio:
         """The next block; at the start it is shorter by what the latency holds back."""
+        check()
         y = in_step(self.engine, self._works, x, keys)
         if self._skip:
             dropped = min(self._skip, y.shape[1])

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-
+from ..terminal import Terminal
 from .timeline import parse
 
 app = typer.Typer(help="Whole mixes: render, show, freeze, measure.", no_args_is_help=True)
@@ -67,7 +66,7 @@ class _Bar:
 
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"), TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Terminal(stderr=True),
         )  # fmt: skip
         self._task = self._bar.add_task(what, total=None, words="")
         self._began = time.monotonic()

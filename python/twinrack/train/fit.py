@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import torch
 
+from .. import interrupt
 from ..card import Value
 from ..effect import unknown
 from ..files import check_writable
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
     from .mixdown import MixResult
 
 SHORTEST_WINDOW_S = 0.5
+INTERRUPTED = "interrupted"
+
+
+class InterruptedFitError(KeyboardInterrupt):
+    """The command that runs a fit was asked to end; `rack` has the best values so far, or is None before any were found."""
+
+    def __init__(self, rack: Rack | None) -> None:
+        super().__init__()
+        self.rack = rack
 
 
 @overload
@@ -203,7 +213,7 @@ def fit_rack(
     settings["loss"] = str(lowered)
     opened = open_choices(rack, choices)
     learn, freeze = list(learn) if learn is not None and not isinstance(learn, str) else learn, list(freeze)
-    given, tried = rack, list[Structure]()
+    given, tried, cut_short = rack, list[Structure](), False
     bar = FitProgress(steps, progress)
     keep_memory()
     torch.set_flush_denormal(True)  # decaying tails would cost many times the rest
@@ -214,7 +224,7 @@ def fit_rack(
                 which = _chosen(RackTwin(rack, rate), learn, freeze).values
                 racks = [start for r in racks for start in analysed(r, pairs, rate, which, starts)]
             if len(racks) > 1:
-                racks, tried = _best_structures(racks, opened, pairs, rate, settings, lowered, (learn, freeze), bar)
+                racks, tried, cut_short = _best_structures(racks, opened, pairs, rate, settings, lowered, (learn, freeze), bar)
             rack = racks[0]
         except BaseException:
             torch.set_flush_denormal(False)
@@ -232,10 +242,15 @@ def fit_rack(
             run.follower = Follower(live, rack, rate)
         start = run.assess(given)
         try:
+            if cut_short:
+                raise KeyboardInterrupt
             run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
             run.finish(bar)
-        except KeyboardInterrupt:
-            run.stopped = "interrupted"
+        except KeyboardInterrupt as error:
+            run.stopped = INTERRUPTED
+            if interrupt.asked():  # the command ends now, and has no time to measure
+                run.restore_best()
+                raise InterruptedFitError(twin.to_rack() if run.history else None) from error
         finally:
             torch.set_flush_denormal(False)
             if writer is not None:
@@ -290,26 +305,40 @@ def _best_structures(
     loss: Loss,
     which: tuple[Iterable[str] | None, Iterable[str]],
     bar: FitProgress,
-) -> tuple[list[Rack], list[Structure]]:
-    """The racks that are left after the rounds, and all that were tried, best first."""
+) -> tuple[list[Rack], list[Structure], bool]:
+    """The racks that are left after the rounds, all that were tried, best first, and whether Ctrl-C ended the rounds.
+
+    Raises:
+        KeyboardInterrupt: it came before one was tried.
+    """
     dropped: list[Structure] = []
     for steps, polish_steps in ROUNDS:
-        found = []
-        for number, candidate in enumerate(racks):
-            bar.trying(number + 1, len(racks))
-            short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
-            twin = RackTwin(candidate, rate)
-            run = Run(twin, pairs, rate, _chosen(twin, *which), short, loss)
-            run.train(FitProgress(steps, False), None, None)
-            run.finish(FitProgress(steps, False), errors=False)
-            run.restore_best()
-            after = twin.to_rack()
-            options = {address: after.get(address) for address in opened}
-            found.append((Structure(options, run.measure(after), run.best[0], steps), after))
+        found = list[tuple[Structure, Rack]]()
+        cut_short = False
+        try:
+            for number, candidate in enumerate(racks):
+                bar.trying(number + 1, len(racks))
+                short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
+                twin = RackTwin(candidate, rate)
+                run = Run(twin, pairs, rate, _chosen(twin, *which), short, loss)
+                run.train(FitProgress(steps, False), None, None)
+                run.finish(FitProgress(steps, False), errors=False)
+                run.restore_best()
+                after = twin.to_rack()
+                options = {address: after.get(address) for address in opened}
+                found.append((Structure(options, run.measure(after), run.best[0], steps), after))
+        except KeyboardInterrupt:
+            if not found:
+                if not dropped:
+                    raise
+                return racks, sorted(dropped, key=lambda s: s.score), True
+            cut_short = True
         kept = survivors(found)
         dropped += [s for s, _ in found if s not in [k for k, _ in kept]]
         racks = [r for _, r in kept]
-    return racks, [s for s, _ in kept] + sorted(dropped, key=lambda s: s.score)
+        if cut_short:
+            break
+    return racks, [s for s, _ in kept] + sorted(dropped, key=lambda s: s.score), cut_short
 
 
 def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str]) -> Learned:

@@ -22,7 +22,7 @@ from ..session.twin import SessionTwin
 from ..twins.speed import keep_memory
 from .data import Pair, Source, find_latency
 from .distances import Distances, distances
-from .fit import SHORTEST_WINDOW_S, _writer
+from .fit import INTERRUPTED, SHORTEST_WINDOW_S, _writer
 from .levels import levelled
 from .losses import Loss, SoundTerm, Term, usual
 from .mix_run import MixRun, Stacked
@@ -190,7 +190,7 @@ def fit_mix(
                 run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
                 run.finish(bar)
             except KeyboardInterrupt:
-                run.stopped = "interrupted"
+                run.stopped = INTERRUPTED
             run.restore_best()
         finally:
             torch.set_flush_denormal(False)
@@ -204,8 +204,11 @@ def fit_mix(
     after = _gaps(run, lowered) if not compares else {}
     nothing = distances(run._held_out(None), session.sample_rate) if compares else start.distances
     pruned: dict[str, float] = {}
-    if prune and compares:
-        fitted_session, pruned, fitted = _pruned(run, fitted_session, fitted)
+    if prune and compares and not run.stopped.startswith(INTERRUPTED):
+        try:
+            fitted_session, pruned, fitted = _pruned(run, fitted_session, fitted)
+        except KeyboardInterrupt:
+            run.stopped = f"{INTERRUPTED} before anything was left out"
     result = MixResult(
         fitted_session, session.copy(), session.sample_rate, nothing, start.distances, fitted.distances,
         _parameters(session, fitted_session, chosen, run), settings, run.stopped, time.monotonic() - began, run.history,
