@@ -7,6 +7,7 @@ process that was killed left is known by its lock being free, and is taken away 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
@@ -15,13 +16,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from .words import brief
+from .words import brief, visible
 
+fcntl: Any
 try:
     import fcntl
 except ImportError:  # Windows, where an open file cannot be taken away
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 LARGEST_JSON = 64 << 20  # bytes
 SLOTS = 64  # processes that write the same file at once
@@ -65,8 +68,7 @@ def path_of(given: str | os.PathLike[str]) -> Path:
 
 
 def special_kind(path: Path) -> str:
-    """What a path leads to where it is neither a regular file nor a folder: "a pipe (FIFO)", "a device", "a socket"; "" elsewhere,
-    also where nothing is."""
+    """What a path leads to where it is neither a regular file nor a folder: "a pipe (FIFO)", "a device", "a socket"."""
     try:
         return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "")
     except OSError:
@@ -99,14 +101,44 @@ def read_whole(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON
             kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
             raise ValueError(f"{path} is {kind}; give a regular {what} file")
         if found.st_size > most:
-            raise ValueError(f"{path} has {found.st_size / 1e6:.0f} MB; a {what} has at most {most >> 20} MB")
+            raise ValueError(f"{path} has more than {most >> 20} MB, which no {what} has")
         try:
             content = file.read(most + 1)
         except OSError as error:
             raise cannot_read(path, what, error) from None
     if len(content) > most:  # such as in /proc, where sizes are 0
-        raise ValueError(f"{path} is larger than a {what} may be, {most >> 20} MB")
+        raise ValueError(f"{path} has more than {most >> 20} MB, which no {what} has")
     return content
+
+
+def read_json(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        FileNotFoundError, PermissionError, ValueError: as `read_whole`, or it is not JSON; one sentence with the path.
+    """
+    content = read_whole(path, what, most)
+    try:
+        return json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        reason = f"it is not UTF-8 text (byte {error.start} is 0x{content[error.start]:02x})"
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError as error:  # json's own, or a number of thousands of digits
+        reason = visible(str(error), lines=False).partition(";")[0]
+    raise ValueError(f"{path} is not valid JSON: {reason}")
+
+
+def watch_over(path: Path) -> None:
+    """Let a file or folder go if this process is ended before `let_go` is called."""
+    with _changing:
+        _unfinished[path] = os.getpid()
+
+
+def let_go(path: Path) -> None:
+    """A file or folder is complete, or gone."""
+    with _changing:
+        _unfinished.pop(path, None)
 
 
 def cannot_read(path: Path, what: str, error: OSError) -> OSError | ValueError:
@@ -187,8 +219,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         _forget(beside)
         raise
     finally:
-        with _changing:
-            _unfinished.pop(beside, None)
+        let_go(beside)
         if number >= 0:
             os.close(number)
 
@@ -217,8 +248,7 @@ def _begin(target: Path, before: os.stat_result | None) -> tuple[Path, int]:
             raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to; create it first") from None
         except OSError as error:
             raise cannot_write(target, error) from None
-        with _changing:
-            _unfinished[beside] = os.getpid()
+        watch_over(beside)
         if _over.is_set():
             _forget(beside)
         if _lock(number) and _still(beside, number):
@@ -317,8 +347,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     target, before = target_of(path)
     beside, number = _begin(target, before)
     _forget(beside)
-    with _changing:
-        _unfinished.pop(beside, None)
+    let_go(beside)
     os.close(number)
 
 
@@ -345,13 +374,11 @@ def scratch(folder: Path | None = None) -> Iterator[Path]:
     """A folder for what is needed only meanwhile."""
     with tempfile.TemporaryDirectory(prefix="twinrack-", dir=folder, ignore_cleanup_errors=True) as name:
         made = Path(name)
-        with _changing:
-            _unfinished[made] = os.getpid()
+        watch_over(made)
         try:
             yield made
         finally:
-            with _changing:
-                _unfinished.pop(made, None)
+            let_go(made)
 
 
 def abandon() -> None:

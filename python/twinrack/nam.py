@@ -25,7 +25,7 @@ from .architectures import (
     WaveNet,
     Weights,
 )
-from .files import atomic
+from .disk import atomic, path_of, read_json
 from .network import Network
 
 USUAL_RATE = 48000.0  # of files that do not say
@@ -50,27 +50,40 @@ _GATINGS = {"none": "none", "gated": "multiply", "blended": "blend"}
 
 def read(path: str | os.PathLike[str]) -> Network:
     """As `Network.read`."""
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no network {path}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; give the .nam file in it") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a .nam file: {error}") from None
+    path = path_of(path)
+    data = read_json(path, "network")
     if not isinstance(data, dict) or "architecture" not in data or "weights" not in data or "config" not in data:
         raise ValueError(f"{path} is not a .nam file: architecture, config or weights are missing; export it anew")
     try:
-        weights = np.array(data["weights"], np.float32)
+        weights = _weights(data["weights"])
         made, weights = _architecture(str(data["architecture"]), data["config"], weights)
-        return Network(made, weights, float(data.get("sample_rate") or USUAL_RATE), os.fspath(path))
+        return Network(made, weights, data.get("sample_rate") or USUAL_RATE, os.fspath(path))
     except KeyError as error:
         raise ValueError(f"{path}: config has no {error.args[0]!r}; export it anew") from None
     except (AttributeError, IndexError):
         raise ValueError(f"{path} is not a .nam file: its config has another form than the format's; export it anew") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def _weights(given: Any) -> Weights:
+    """The weights of a file, as single precision.
+
+    Raises:
+        ValueError: they are no flat list of numbers, or one is beyond what single precision holds.
+    """
+    if not isinstance(given, list):
+        raise ValueError("weights is no list of numbers; export it anew")
+    try:
+        weights = np.array(given, np.float64)
+    except OverflowError:
+        raise ValueError("a weight is too large for a 32-bit float; train or export it anew") from None
+    except (ValueError, TypeError):
+        weights = np.zeros((0, 0))
+    if weights.ndim != 1:
+        raise ValueError("weights is no flat list of numbers; export it anew")
+    with np.errstate(over="ignore"):  # infinity is refused with the rest
+        return weights.astype(np.float32)
 
 
 def _architecture(name: str, config: dict[str, Any], weights: Weights) -> tuple[Architecture, Weights]:

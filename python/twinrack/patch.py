@@ -19,15 +19,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from . import __version__
+from . import __version__, disk
 from .card import Card, find_card
+from .disk import atomic
 from .effect import Effect, unknown
 from .effects import CLASSES
-from .files import atomic
 from .python_effect import PythonEffect
 from .rack import Rack
 from .resources import TYPES
+from .safetensors_header import LARGEST_ARRAYS, check_header
 from .tree import Chain, Parallel
+from .words import brief, is_integer
 
 FORMAT = "twinrack.rack"
 VERSION = 1
@@ -220,14 +222,14 @@ def of_today(
         ValueError: it is of another format, or of a newer version.
     """
     if data.get("format") != form:
-        raise ValueError(f"{path} is not a twinrack {what}: its format is {data.get('format')!r}, not {form!r}")
+        raise ValueError(f"{path} is not a twinrack {what}: its format is {brief(data.get('format'))}, not {form!r}")
     version = data.get("version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"{path}: version is {version!r}; a whole number from 1 to {newest} was expected")
+    if not is_integer(version) or version < 1:
+        raise ValueError(f"{path}: version is {brief(version)}; an integer from 1 to {newest} was expected")
     if version > newest:
         raise ValueError(
-            f"{path} is {what} version {version}, written by a newer twinrack ({data.get('written_by', 'unknown')}); "
-            f"this one reads up to {newest}: upgrade twinrack"
+            f"{path} is {what} version {brief(version)}, written by a newer twinrack "
+            f"({brief(data.get('written_by', 'unknown'))}); this one reads up to {newest}: upgrade twinrack"
         )
     while version < newest:
         data = migrations[version](data)
@@ -246,7 +248,7 @@ def from_json(data: dict[str, Any], path: Path) -> Rack:
     if patch.arrays is not None:
         needed = any(True for entry in patch.rack for _ in _resources(entry))
         try:
-            arrays = _read_arrays(path, patch.arrays)
+            arrays = _read_arrays(path, patch)
         except FileNotFoundError as error:
             if needed:
                 raise
@@ -270,16 +272,8 @@ def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[Reso
 
 
 def read_json(path: Path, what: str = "patch") -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no {what} {path}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; give the {what} file in it") from None
-    except PermissionError:
-        raise PermissionError(f"{path} may not be read; change its permissions") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    """A patch's or session's JSON object. Raises as `disk.read_json`, and ValueError for JSON that is no object."""
+    data = disk.read_json(path, what)
     if not isinstance(data, dict):
         raise ValueError(f"{path} is not a twinrack {what}: it holds a JSON {type(data).__name__}, not an object")
     return data
@@ -355,13 +349,18 @@ def _migrated(card: Card, entry: EffectEntry, place: str) -> dict[str, Any]:
     return migrated
 
 
-def _read_arrays(path: Path, entry: ArraysEntry) -> dict[str, npt.NDArray[Any]]:
+def _read_arrays(path: Path, patch: Patch) -> dict[str, npt.NDArray[Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
+    assert patch.arrays is not None
+    entry, used = patch.arrays, {r.array for item in patch.rack for r in _resources(item)}
     beside = path.with_name(entry.file)
+    if not os.path.lexists(beside) and path.is_symlink():
+        beside = Path(os.path.realpath(path)).with_name(entry.file)
     try:
-        content = beside.read_bytes()
+        check_header(beside, used)
+        content = disk.read_whole(beside, "safetensors file", LARGEST_ARRAYS)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} needs {entry.file} beside it, which is not there; copy both together") from None
     if hashlib.sha256(content).hexdigest() != entry.sha256:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,7 +23,8 @@ from .network import ControlNetwork
 from .python_effect import PythonEffect, Work
 from .renderer import Renderer, in_step
 from .resource import Resource
-from .tree import Chain, Parallel, effects_of, shape_of
+from .tree import Chain, Parallel, check_depth, effects_of, shape_of
+from .words import brief, whole_number
 
 if TYPE_CHECKING:
     from .twins.rack_twin import RackTwin
@@ -93,6 +95,7 @@ class Rack:
 
     def _adopt(self) -> None:
         """Give every effect its address and listen to it."""
+        check_depth(self._root)
         effects = list(effects_of(self._root))
         if len({id(e) for e in effects}) < len(effects):
             raise ValueError("the same effect object is in the rack twice; use effect.copy() for the second")
@@ -103,17 +106,20 @@ class Rack:
         for old in self._mapping.values():
             old._detach()
         self._mapping = {}
-        named = [e.name for e in effects if e.name is not None]
-        for name in named:
-            if named.count(name) > 1:
-                raise ValueError(f"two effects are called {name!r}; names in a rack differ")
-        first = 0
+        named = Counter(e.name for e in effects if e.name is not None)
+        for name, times in named.items():
+            if times > 1:
+                raise ValueError(f"two effects are called {brief(name)}; names in a rack differ")
+        first, counts = 0, Counter[str]()  # effects of each card so far
         self._first: dict[str, int] = {}
         for index, effect in enumerate(effects):
-            address, count = effect.name or effect.card.id, 1
-            while effect.name is None and (address in self._mapping or address in named):
-                count += 1
-                address = f"{effect.card.id}_{count}"
+            address = effect.name or effect.card.id
+            while effect.name is None:
+                counts[effect.card.id] += 1
+                count = counts[effect.card.id]
+                address = effect.card.id if count == 1 else f"{effect.card.id}_{count}"
+                if address not in self._mapping and address not in named:
+                    break
             self._mapping[address] = effect
             self._first[address] = first
             first += len(effect.card.addresses)
@@ -440,8 +446,7 @@ class Rack:
         """
         self._not_live("prepare")
         rate = check_rate(sample_rate)
-        if not isinstance(channels, int) or not 1 <= channels <= _engine.MAX_CHANNELS:
-            raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
+        channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
         self._engine, self._works = self._new_engine(rate, channels, first_frame)
         self._format = (rate, channels)
         self._stale = False

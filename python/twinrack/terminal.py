@@ -1,4 +1,4 @@
-"""What the command prints: names and paths of others never steer the terminal, and no character is too much for its encoding."""
+"""What the command prints: names and paths never steer the terminal, and every character fits its encoding."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def plain_streams() -> Iterator[None]:
         with suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stdout, sys.stderr = (
-        s if s is None or isinstance(s, Plain) else Plain(s)  # type: ignore[assignment]
+        s if s is None or isinstance(s, Plain) else Plain(s)
         for s in before
     )
     try:

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from .effect import Effect
+from .words import brief, real_number
+
+DEEPEST = 64  # Chains inside each other, a Parallel's branches among them
 
 
 class Chain:
@@ -16,6 +19,7 @@ class Chain:
 
     def __init__(self, items: Iterable[Effect | Chain | Parallel] = ()) -> None:
         self.items: list[Effect | Chain | Parallel] = checked(items)
+        check_depth(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Chain) and self.items == other.items
@@ -48,6 +52,7 @@ class Parallel:
         ]
         if not self.branches:
             raise ValueError("a Parallel needs at least one branch; an empty list is the dry signal")
+        check_depth(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Parallel) and self.branches == other.branches
@@ -73,8 +78,7 @@ def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Paral
     """
     from .effects import Gain
 
-    if not 0.0 <= mix <= 1.0:
-        raise ValueError(f"mix = {mix:g} is outside 0 to 1")
+    mix = real_number(mix, "mix", 0.0, 1.0)
     least = Gain.card.addresses["gain_db"].min
 
     def level(share: float) -> float:
@@ -88,8 +92,23 @@ def checked(items: Iterable[Any]) -> list[Effect | Chain | Parallel]:
     found = list(items)
     for item in found:
         if not isinstance(item, Effect | Chain | Parallel):
-            raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({item!r})")
+            raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({brief(item)})")
     return found
+
+
+def check_depth(item: Effect | Chain | Parallel) -> None:
+    """Refuse a tree that is nested so deeply that it could be neither saved nor played.
+
+    Raises:
+        ValueError: a Chain or Parallel inside more than DEEPEST others, or inside itself.
+    """
+    level: list[Any] = [item]
+    for _ in range(DEEPEST):
+        below = [child for node in level for child in node.children() if not isinstance(child, Effect)]
+        level = list({id(child): child for child in below}.values())
+        if not level:
+            return
+    raise ValueError(f"Chains and Parallels are nested more than {DEEPEST} deep; put effects in a row into one Chain")
 
 
 def effects_of(item: Effect | Chain | Parallel) -> Iterator[Effect]:

@@ -14,8 +14,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..disk import atomic, read_whole
 from ..effects import Band, Gain, ParametricEQ
-from ..files import atomic
 from ..rack import Rack
 from .sections import Level, Section, sections_of
 
@@ -97,7 +97,7 @@ def _text(path: Path) -> str:
         raise FileNotFoundError(f"there is no file {path}")
     if path.is_dir() or path.stat().st_size > LARGEST:
         raise ValueError(f"{path} is a folder, or larger than any preset; give a text file such as ParametricEQ.txt")
-    data = path.read_bytes()
+    data = read_whole(path, "preset", LARGEST)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

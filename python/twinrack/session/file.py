@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
 from ..card import CARDS
+from ..disk import path_of
 from ..files import atomic, check_tags, digest
 from ..patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
 from ..patch import load as load_rack
@@ -32,7 +33,6 @@ from .session import MASTER, MAX_CHANNELS, Session
 from .timeline import Tempo
 
 FORMAT, VERSION = "twinrack.session", 1
-LARGEST = 64 << 20  # bytes of a session file
 # From a version of the format to the next: takes and returns the JSON object.
 MIGRATIONS: dict[int, Migration] = {}
 FADER = CARDS["fader"].addresses
@@ -319,12 +319,7 @@ def load(path: str | os.PathLike[str], *, media: Iterable[str | os.PathLike[str]
         FileNotFoundError: the file, or recordings, are not there; all that are missing are named.
         ValueError: no session, of a newer version, a wrong field, a circle, a path that leaves the folder.
     """
-    path = Path(path)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"{path} has more than {LARGEST >> 20} MB, which no session has; give a *.session.json")
-    except OSError:
-        pass  # said below
+    path = path_of(path)
     data = read_json(path, "session")
     data = of_today(data, path, "session", FORMAT, VERSION, MIGRATIONS)
     try:

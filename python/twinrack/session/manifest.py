@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic, digest
+from ..disk import atomic, path_of, read_json
+from ..files import digest
 from .fingerprint import Fingerprints, engine_identity
 
 if TYPE_CHECKING:
@@ -80,13 +81,8 @@ def verify(path: str | os.PathLike[str], session: Session | None = None) -> list
     Raises:
         FileNotFoundError, ValueError: there is no manifest, or it is broken.
     """
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no manifest {path}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    path = path_of(path)
+    data = read_json(path, "manifest")
     if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
         raise ValueError(f"{path} is not a manifest of this twinrack")
     parts = {"files": str, "stems": str, "recordings": str, "channels": dict}

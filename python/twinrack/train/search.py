@@ -313,7 +313,7 @@ def _pruned(
     tolerance: float,
     best: Trial,
 ) -> tuple[Rack, bool]:
-    """One effect after the other is left out for as long as the rest, fitted again, stays as good; False where Ctrl-C ended it."""
+    """One effect after the other is left out while the rest, fitted again, stays as good; False where Ctrl-C ended it."""
     kept, limit = result.rack, result.held_out_loss + tolerance
     chain = list(best.effects)
     while len(chain) > 1:
