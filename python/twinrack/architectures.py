@@ -14,6 +14,8 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .words import brief, is_integer
+
 Weights = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
@@ -59,10 +61,10 @@ class Activation:
 
 def _positive(**numbers: int) -> None:
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise ValueError(f"{name} = {number!r} is no whole number")
+        if not is_integer(number):
+            raise ValueError(f"{name} = {brief(number)} is no whole number")
         if not 1 <= number <= (1 << 20 if name in ("kernel", "dilation") else 4096):
-            raise ValueError(f"{name} = {number} is out of range")
+            raise ValueError(f"{name} = {brief(number)} is out of range")
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,8 @@ class LayerArray:
         _positive(channels=self.channels, middle=self.middle, head_outputs=self.head_outputs, kernel=self.head_kernel)
         if not 1 <= len(self.layers) <= 1024:
             raise ValueError(f"an array has 1 to 1024 layers, not {len(self.layers)}")
-        if isinstance(self.head_inputs, bool) or not isinstance(self.head_inputs, int) or not 0 <= self.head_inputs <= 4096:
-            raise ValueError(f"head_inputs = {self.head_inputs!r} is out of range")
+        if not is_integer(self.head_inputs) or not 0 <= self.head_inputs <= 4096:
+            raise ValueError(f"head_inputs = {brief(self.head_inputs)} is out of range")
         if not self.one_by_one and self.middle != self.channels:
             raise ValueError("without a 1x1 the middle is as wide as the layer")
 

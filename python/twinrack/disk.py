@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .words import brief, visible
 
 fcntl: Any
@@ -93,13 +95,14 @@ def read_whole(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON
         number = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
         raise cannot_read(path, what, error) from None
-    with os.fdopen(number, "rb") as file:
-        found = os.fstat(file.fileno())
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(number)
         if stat.S_ISDIR(found.st_mode):
             raise ValueError(f"{path} is a folder; give the {what} file in it")
-        if not stat.S_ISREG(found.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
-            raise ValueError(f"{path} is {kind}; give a regular {what} file")
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
+        raise ValueError(f"{path} is {kind}; give a regular {what} file")
+    with os.fdopen(number, "rb") as file:
         if found.st_size > most:
             raise ValueError(f"{path} has more than {most >> 20} MB, which no {what} has")
         try:
@@ -127,6 +130,35 @@ def read_json(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON)
     except ValueError as error:  # json's own, or a number of thousands of digits
         reason = visible(str(error), lines=False).partition(";")[0]
     raise ValueError(f"{path} is not valid JSON: {reason}")
+
+
+def json_bytes(data: Any, path: Path, what: str, indent: int | None = 1) -> bytes:
+    """Data as JSON in UTF-8, NumPy's numbers among it, with a line break at the end.
+
+    Raises:
+        ValueError: it holds NaN, infinity, half a surrogate pair, or what JSON does not have; one sentence with the path.
+    """
+    try:
+        text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+    except RecursionError:
+        raise ValueError(f"{path} cannot hold what is nested so deeply") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} cannot hold this {what}: {error}") from None
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        around = brief(text[max(error.start - 20, 0) : error.end + 20].strip())
+        raise ValueError(f"{path} cannot hold half a surrogate pair, as in {around}; write that text anew") from None
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{brief(value)} is a {type(value).__name__}, which JSON does not have")
 
 
 def watch_over(path: Path) -> None:

@@ -31,6 +31,7 @@ from .architectures import (
 )
 from .audio import check_rate
 from .resource import Resource
+from .words import is_integer
 
 MOST_WEIGHTS = 4_000_000
 LONGEST = 1 << 20  # frames that it may hear
@@ -74,7 +75,8 @@ class Network(Resource):
         frames = rows_kept(architecture)
         if frames > MOST_NUMBERS or frames // 8 * count > MOST_WORK:
             raise ValueError(
-                f"the network hears {architecture.receptive_field} frames in wide layers, which is too much to keep"
+                f"the network keeps {frames} numbers of its past and has {count} weights, which is too much to keep; "
+                "use one with fewer channels, hidden units or layers"
             )
         if count > MOST_WEIGHTS:
             raise ValueError(f"the network has {count} weights; up to {MOST_WEIGHTS} are possible")
@@ -361,7 +363,7 @@ class ControlNetwork(Resource):
         if (
             not (isinstance(targets, list) and isinstance(hidden, list))
             or not all(isinstance(t, str) for t in targets)
-            or not all(isinstance(h, int) and h > 0 for h in hidden)
+            or not all(is_integer(h) and h > 0 for h in hidden)
         ):
             raise ValueError("architecture names no targets and hidden widths")
         return cls(targets, hidden, numbers, source=entry.get("source", ""))

@@ -7,7 +7,6 @@ ranges, hashes) before an effect is made, and says what is wrong in one sentence
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +28,7 @@ from .rack import Rack
 from .resources import TYPES
 from .safetensors_header import LARGEST_ARRAYS, check_header
 from .tree import Chain, Parallel
-from .words import brief, is_integer
+from .words import brief, is_integer, visible
 
 FORMAT = "twinrack.rack"
 VERSION = 1
@@ -93,7 +92,7 @@ Entry = Annotated[
 class ArraysEntry(_Strict):
     """A safetensors file beside the patch, and the SHA-256 of its bytes."""
 
-    file: str = Field(pattern=r"^[^/\\]+\.safetensors$")
+    file: str = Field(pattern=r"^[^/\\\x00-\x1f]+\.safetensors$", max_length=255)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -175,11 +174,11 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: the folder is missing, read-only or full; names the path.
     """
-    path = Path(path)
-    data = with_arrays(rack, path, path.name.removesuffix(".json").removesuffix(".rack"))
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    path = disk.path_of(path)
+    data = with_arrays(rack, disk.target_of(path)[0], path.name.removesuffix(".json").removesuffix(".rack"))
+    text = disk.json_bytes(data, path, "patch")
     with atomic(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(text)
 
 
 def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
@@ -195,7 +194,11 @@ def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
         content = to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()})
         digest = hashlib.sha256(content).hexdigest()
         data["arrays"] = {"file": f"{stem}.{digest[:12]}.safetensors", "sha256": digest}
-    json.dumps(data, allow_nan=False)  # what cannot be written is found before anything is
+    # what could not be written, or not be read again, is found before anything is written
+    try:
+        Patch.model_validate_json(disk.json_bytes(data, path, "patch", None))
+    except ValidationError as error:
+        raise ValueError(f"{path} cannot hold this rack: {first_complaint(error)}") from None
     if content:
         with atomic(path.with_name(data["arrays"]["file"])) as beside:
             beside.write_bytes(content)
@@ -209,7 +212,7 @@ def load(path: str | os.PathLike[str]) -> Rack:
         FileNotFoundError: the patch or its arrays are not there.
         ValueError: not a patch, of a newer version, an unknown effect or parameter, a value out of range, a wrong hash.
     """
-    path = Path(path)
+    path = disk.path_of(path)
     return from_json(read_json(path), path)
 
 
@@ -229,7 +232,7 @@ def of_today(
     if version > newest:
         raise ValueError(
             f"{path} is {what} version {brief(version)}, written by a newer twinrack "
-            f"({brief(data.get('written_by', 'unknown'))}); this one reads up to {newest}: upgrade twinrack"
+            f"({visible(str(data.get('written_by', 'unknown'))[:60], lines=False)}); this one reads up to {newest}: upgrade twinrack"
         )
     while version < newest:
         data = migrations[version](data)
@@ -288,7 +291,7 @@ def first_complaint(error: ValidationError) -> str:
             continue
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
         parent = part
-    return f"{place}: {found['msg']}"
+    return visible(f"{place[:120]}: {found['msg'][:160]}", lines=False)
 
 
 def _item(
@@ -307,9 +310,9 @@ def _item(
     resources, types = {}, {r["id"]: r["type"] for r in card.resources}
     for id, r in entry.resources.items():
         if id not in types:
-            raise ValueError(f"{place}: {card.id} takes no {id!r}")
+            raise ValueError(f"{place}: {card.id} takes no {brief(id)}")
         if r.array not in arrays:
-            raise ValueError(f"{place}: resources.{id}: there is no array {r.array!r} beside the patch")
+            raise ValueError(f"{place}: resources.{id}: there is no array {brief(r.array)} beside the patch")
         try:
             resources[id] = TYPES[types[id]].from_patch(r.model_dump(exclude={"array"}), arrays[r.array])
         except ValueError as error:
@@ -322,7 +325,7 @@ def _item(
         right = {"choice": str, "switch": bool}.get(p.kind, float)
         if not isinstance(value, right) or (right is float and isinstance(value, bool)):
             wanted = {"choice": "a text", "switch": "true or false"}.get(p.kind, "a number")
-            raise ValueError(f"{place}: {card.id}.{address} is {value!r}; {wanted} was expected ({p.range_text()})")
+            raise ValueError(f"{place}: {card.id}.{address} is {brief(value)}; {wanted} was expected ({p.range_text()})")
         try:
             effect.set(address, value)
         except ValueError as error:

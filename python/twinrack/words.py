@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import re
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 SHOWN = 60  # characters of a value that a message repeats
 
@@ -55,15 +58,15 @@ def whole_number(value: object, name: str, least: int, most: int | None = None) 
     Raises:
         ValueError: it is no integer in that range; one sentence that begins with `name`.
     """
-    wanted = f"an integer of at least {least}" if most is None else f"an integer from {least} to {most}"
+    wanted = f"from {least} on" if most is None else f"from {least} to {most}"
     try:
         if isinstance(value, bool | np.bool_) or (isinstance(value, np.ndarray) and value.ndim):
             raise TypeError
         number = operator.index(value)  # type: ignore[arg-type]
     except Exception:  # an object of somebody else may raise anything there
-        raise ValueError(f"{name} = {brief(value)} must be {wanted}") from None
+        raise ValueError(f"{name} = {brief(value)} is no whole number {wanted}") from None
     if number < least or (most is not None and number > most):
-        raise ValueError(f"{name} = {brief(number)} must be {wanted}")
+        raise ValueError(f"{name} = {brief(number)} is no whole number {wanted}")
     return number
 
 
@@ -97,11 +100,11 @@ def to_float(value: object) -> float | None:
         return None
 
 
-def is_integer(value: Any) -> TypeGuard[int]:
+def is_integer(value: Any) -> TypeIs[int]:
     """Whether a value is an integer, Python's or NumPy's; True and False are none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeIs[float]:
     """Whether a value is a real number, Python's or NumPy's; True and False are none."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

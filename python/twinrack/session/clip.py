@@ -12,12 +12,17 @@ import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
 from ..files import AudioFile
+from ..words import brief, is_integer, to_float
 from .media import Media, Source
 from .timeline import Time, Timeline
 
 Fade = Literal["linear", "equal_power", "smooth", "exponential"]
 FADES: tuple[str, ...] = get_args(Fade)
 GAIN_DB = (-150.0, 60.0)
+
+
+def _are_channels(given: object) -> bool:
+    return isinstance(given, tuple | list) and len(given) > 0 and all(is_integer(n) and 0 <= n < 1 << 16 for n in given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +76,19 @@ class Clip:
             object.__setattr__(self, "source", array)
         if self.sample_rate is not None:
             check_rate(self.sample_rate)
-        if not isinstance(self.gain_db, int | float | np.number) or not GAIN_DB[0] <= float(self.gain_db) <= GAIN_DB[1]:
+        gain = to_float(self.gain_db)
+        if gain is None or not GAIN_DB[0] <= gain <= GAIN_DB[1]:
             raise ValueError(
-                f"gain_db = {self.gain_db!r} of clip {self.label!r} is outside {GAIN_DB[0]:g} to {GAIN_DB[1]:g} dB"
+                f"gain_db = {brief(self.gain_db)} of clip {brief(self.label)} is outside {GAIN_DB[0]:g} to {GAIN_DB[1]:g} dB"
             )
+        object.__setattr__(self, "gain_db", gain)
         for curve in (self.fade_in_curve, self.fade_out_curve):
             if curve not in FADES:
                 raise ValueError(f"fade curve {curve!r} of clip {self.label!r} is none of {', '.join(FADES)}")
-        if self.channels is not None and (not self.channels or min(self.channels) < 0):
-            raise ValueError(f"channels = {self.channels!r} of clip {self.label!r}; give numbers from 0 on, or leave them out")
+        if self.channels is not None and not _are_channels(self.channels):
+            raise ValueError(
+                f"channels = {brief(self.channels)} of clip {brief(self.label)}; give numbers from 0 on, or leave them out"
+            )
 
     @property
     def path(self) -> Path | None:

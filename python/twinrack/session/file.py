@@ -8,7 +8,6 @@ all at once.
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
 from ..card import CARDS
-from ..disk import path_of
+from ..disk import json_bytes, path_of
 from ..files import atomic, check_tags, digest
 from ..patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
 from ..patch import load as load_rack
@@ -157,13 +156,13 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
         ValueError: recordings that do not lie in the folder, without `collect`.
         OSError: the folder is missing, read-only or full.
     """
-    path = Path(path)
+    path = path_of(path)
     session.order()
     stem = stem_of(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; create it first")
     check_tags(session.metadata)
-    collector, lines = _Collector(session, path.parent, stem, collect), _OneLine()
+    collector, lines = _Collector(session, path.parent, stem, collect), _OneLine(path)
     data: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "name": session.name, "written_by": f"twinrack {__version__}",
         "sample_rate": session.sample_rate, "width": session.width,
@@ -176,23 +175,25 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
     data["channels"] = [_channel_entry(c, path, stem, collector, lines) for c in session]
     if session.provenance:
         data["provenance"] = session.provenance
+    text = lines.put(json_bytes(data, path, "session").decode())
     try:
-        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot hold this session: {error}") from None
+        SessionEntry.model_validate_json(text)  # what could not be read again is not written
+    except ValidationError as error:
+        raise ValueError(f"{path} cannot hold this session: {first_complaint(error)}") from None
     with atomic(path) as beside:
-        beside.write_text(lines.put(text), encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
 
 
 class _OneLine:
     """Breakpoints, which stand on one line each in the file: first as marks that no text holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._mark = uuid.uuid4().hex
         self._points: list[str] = []
 
     def add(self, point: list[Any]) -> str:
-        self._points.append(json.dumps(point, ensure_ascii=False, allow_nan=False))
+        self._points.append(json_bytes(point, self._path, "session", None).decode().rstrip())
         return f"{self._mark}{len(self._points) - 1}"
 
     def put(self, text: str) -> str:

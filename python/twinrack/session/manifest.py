@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..disk import atomic, path_of, read_json
+from ..disk import atomic, json_bytes, path_of, read_json
 from ..files import digest
 from .fingerprint import Fingerprints, engine_identity
 
@@ -43,7 +42,7 @@ def write_manifest(
         **said,
     }  # fmt: skip
     with atomic(path) as beside:
-        beside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.write_bytes(json_bytes(data, path, "manifest"))
     return path
 
 

@@ -20,6 +20,7 @@ from ..memory import keep_memory
 from ..rack import Rack
 from ..tree import Chain as Serial
 from ..tree import Parallel
+from ..words import whole_number
 from .automation import Lane
 from .channel import Channel, Send
 from .clip import Clip, Placed, end_of
@@ -234,9 +235,8 @@ class Mix:
             threads: how many; one for each core when not given.
             step: frames at once, the first time.
         """
-        for name, number in (("threads", threads), ("step", step)):
-            if number is not None and (not isinstance(number, int) or number < 1):
-                raise ValueError(f"{name} = {number!r} is no whole number from 1 on")
+        threads = None if threads is None else whole_number(threads, "threads", 1)
+        step = None if step is None else whole_number(step, "step", 1)
         if step is not None and self.given == 0:
             self.step = step
         keep_memory()

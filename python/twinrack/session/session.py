@@ -12,6 +12,7 @@ from ..audio import Audio, check_rate
 from ..card import Value
 from ..effect import unknown
 from ..files import check_tags
+from ..words import is_number, whole_number
 from .channel import TAPS, Channel, Guarded, Kind, check_name
 from .timeline import Tempo, Time, Timeline
 
@@ -64,10 +65,8 @@ class Session(Guarded):
     ) -> None:
         self.name = name
         self.sample_rate = check_rate(sample_rate)
-        if not isinstance(width, int) or not 1 <= width <= _engine.MAX_CHANNELS:
-            raise ValueError(f"width = {width!r}; a whole number from 1 to {_engine.MAX_CHANNELS} audio channels is possible")
-        self.width = width
-        points: Any = [(0.0, tempo)] if isinstance(tempo, int | float) else tempo
+        self.width = whole_number(width, "width", 1, _engine.MAX_CHANNELS)
+        points: Any = [(0.0, tempo)] if is_number(tempo) else tempo
         self.tempo = tuple(as_tempo(t) for t in points)
         self.end = end
         self.metadata = dict(metadata or {})

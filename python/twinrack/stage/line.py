@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .. import _engine
 from ..rack import Rack
+from ..words import brief, is_integer
 
 LOWEST_DB, HIGHEST_DB = -100.0, 24.0
 
@@ -64,7 +65,7 @@ class Line:
     def keys(self) -> list[list[int]]:
         """Inputs of the sidechains in the rack's order, from 1."""
         found = [self.sidechain[name] for name in self.rack.sidechains]
-        return [[k] if isinstance(k, int) else list(k) for k in found]
+        return [[k] if is_integer(k) else list(k) for k in found]
 
     def fill_in(self, channels: int, device_inputs: int, device_outputs: int) -> None:
         """Channels that were not given, and a refusal of those that the devices lack."""
@@ -79,11 +80,11 @@ class Line:
                 f"1 to {_engine.MAX_CHANNELS}"
             )
         for n in [*self.inputs, *(k for key in self.keys for k in key)]:
-            if not isinstance(n, int) or not 0 <= n <= device_inputs:
-                raise ValueError(f"line {self.name!r} hears input {n!r}; the device has inputs 1 to {device_inputs}")
+            if not is_integer(n) or not 0 <= n <= device_inputs:
+                raise ValueError(f"line {self.name!r} hears input {brief(n)}; the device has inputs 1 to {device_inputs}")
         for n in self.outputs:
-            if not isinstance(n, int) or not 0 <= n <= device_outputs:
-                raise ValueError(f"line {self.name!r} goes to output {n!r}; the device has outputs 1 to {device_outputs}")
+            if not is_integer(n) or not 0 <= n <= device_outputs:
+                raise ValueError(f"line {self.name!r} goes to output {brief(n)}; the device has outputs 1 to {device_outputs}")
 
 
 @dataclass

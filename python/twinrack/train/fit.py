@@ -19,6 +19,7 @@ from ..files import check_writable
 from ..rack import Rack
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
+from ..words import whole_number
 from .conditions import Conditions
 from .data import Pair, Source, load_pairs
 from .losses import Loss, SoundTerm, Term, usual
@@ -177,8 +178,7 @@ def fit_rack(
         ("patience", patience, 1),
         ("starts", starts, 0),
     ):
-        if not isinstance(number, int) or number < least:
-            raise ValueError(f"{name} = {number!r} is no whole number from {least} on")
+        whole_number(number, name, least)
     if not window_s >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:

@@ -24,6 +24,7 @@ from ..functional import sosfilt
 from ..perceptual.masking import Masking
 from ..twins.constrain import from_value, to_value
 from ..twins.rack_twin import RackTwin
+from ..words import is_number, real_number
 from .distances import stft_loss, waveform_loss
 
 FLOOR = 1e-10
@@ -61,9 +62,7 @@ class ValueTerm(Term):
 
 
 def _weight(weight: object) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
-        raise ValueError(f"the weight of a loss is {weight!r}; give a number from 0 on")
-    return float(weight)
+    return real_number(weight, "the weight of a loss", 0.0)
 
 
 @dataclass(frozen=True)
@@ -419,7 +418,7 @@ class Near(ValueTerm):
         parts = []
         for address, p, u in _trained(twin, addresses):
             value = self._values.get(address)
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if is_number(value):
                 parts.append(((u - from_value(p, float(value))) / max(self._spread.get(address, 0.1), 1e-3)) ** 2)
         return torch.stack(parts).mean().float() if parts else torch.zeros(())
 

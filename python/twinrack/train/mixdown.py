@@ -20,6 +20,7 @@ from ..files import check_writable, hash_audio, read_audio
 from ..session.session import Session
 from ..session.twin import SessionTwin
 from ..twins.speed import keep_memory
+from ..words import whole_number
 from .data import Pair, Source, find_latency
 from .distances import Distances, distances
 from .fit import INTERRUPTED, SHORTEST_WINDOW_S, _writer
@@ -153,8 +154,7 @@ def fit_mix(
         ("patience", patience, 1),
         ("batch", batch, 1),
     ):
-        if not isinstance(number, int) or number < least:
-            raise ValueError(f"{name} = {number!r} is no whole number from {least} on")
+        whole_number(number, name, least)
     if not window_s >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:

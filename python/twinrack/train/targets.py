@@ -21,6 +21,7 @@ from ..audio import as_planar, check_rate
 from ..files import read_audio
 from ..perceptual.masking import Masking
 from ..twins.rack_twin import RackTwin
+from ..words import is_number
 from .losses import FLOOR, SoundTerm, ValueTerm, loudness_contour, third_octaves
 
 Reference = str | os.PathLike[str] | tuple[npt.ArrayLike, float]
@@ -125,7 +126,7 @@ class Dynamics(Target):
     name, unit, scale = "reach dynamics", "LU", 10.0
 
     def __init__(self, wanted: float | Reference) -> None:
-        if isinstance(wanted, int | float):
+        if is_number(wanted):
             self.range_lu = float(wanted)
             if not 0.0 <= self.range_lu <= 60.0:
                 raise ValueError(f"a range of {self.range_lu:g} LU is outside 0 to 60")
