@@ -57,9 +57,7 @@ def test_a_search_stops_with_what_it_has_and_goes_on_later(pair, tmp_path, at):
 def test_a_search_that_is_cut_in_its_last_fit_keeps_the_trials(pair):
     calls = list[int]()
     rack = tr.Rack([tr.Compressor(), tr.Gain()])
-    found = tr.search(
-        rack, *pair, RATE, trials=3, steps=8, final_steps=30, on_step=interrupting(3 * 8 + 12, calls)
-    )
+    found = tr.search(rack, *pair, RATE, trials=3, steps=8, final_steps=30, on_step=interrupting(3 * 8 + 12, calls))
     assert len(found.trials) == 3
     assert "longer" in found.stopped
     assert len(calls) == 3 * 8 + 12

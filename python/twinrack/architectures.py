@@ -48,7 +48,7 @@ class Activation:
 
     def __post_init__(self) -> None:
         if self.name not in ACTIVATIONS:
-            raise ValueError(f"there is no activation {self.name!r}; there are {', '.join(ACTIVATIONS)}")
+            raise ValueError(f"there is no activation {brief(self.name)}; there are {', '.join(ACTIVATIONS)}")
         if not self.numbers:
             object.__setattr__(self, "numbers", ACTIVATIONS[self.name])
         if len(self.numbers) != len(ACTIVATIONS[self.name]) or not all(map(math.isfinite, self.numbers)):

@@ -77,6 +77,11 @@ def special_kind(path: Path) -> str:
         return ""
 
 
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as messages name it: whole, on one line."""
+    return visible(os.fsdecode(path), lines=False)
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------------
 
 
@@ -99,28 +104,28 @@ def read_whole(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON
     if not stat.S_ISREG(found.st_mode):
         os.close(number)
         if stat.S_ISDIR(found.st_mode):
-            raise ValueError(f"{path} is a folder; give the {what} file in it")
+            raise ValueError(f"{shown(path)} is a folder; give the {what} file in it")
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
-        raise ValueError(f"{path} is {kind}; give a regular {what} file")
+        raise ValueError(f"{shown(path)} is {kind}; give a regular {what} file")
     with os.fdopen(number, "rb") as file:
         if found.st_size > most:
-            raise ValueError(f"{path} has more than {most >> 20} MB, which no {what} has")
+            raise ValueError(f"{shown(path)} has more than {most >> 20} MB, which no {what} has")
         try:
             content = file.read(most + 1)
         except OSError as error:
             raise cannot_read(path, what, error) from None
     if len(content) > most:  # such as in /proc, where sizes are 0
-        raise ValueError(f"{path} has more than {most >> 20} MB, which no {what} has")
+        raise ValueError(f"{shown(path)} has more than {most >> 20} MB, which no {what} has")
     return content
 
 
-def read_json(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON) -> Any:
-    """What a JSON file holds.
+def read_json(path: str | os.PathLike[str], what: str, form: str = "valid JSON") -> Any:
+    """What a JSON file holds; `form` is how it is called in a message that it is none.
 
     Raises:
         FileNotFoundError, PermissionError, ValueError: as `read_whole`, or it is not JSON; one sentence with the path.
     """
-    content = read_whole(path, what, most)
+    content = read_whole(path, what)
     try:
         return json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -129,7 +134,7 @@ def read_json(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON)
         reason = "it is nested too deeply"
     except ValueError as error:  # json's own, or a number of thousands of digits
         reason = visible(str(error), lines=False).partition(";")[0]
-    raise ValueError(f"{path} is not valid JSON: {reason}")
+    raise ValueError(f"{shown(path)} is not {form}: {reason}")
 
 
 def json_bytes(data: Any, path: Path, what: str, indent: int | None = 1) -> bytes:
@@ -141,14 +146,14 @@ def json_bytes(data: Any, path: Path, what: str, indent: int | None = 1) -> byte
     try:
         text = json.dumps(data, indent=indent, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
     except RecursionError:
-        raise ValueError(f"{path} cannot hold what is nested so deeply") from None
+        raise ValueError(f"{shown(path)} cannot hold what is nested so deeply") from None
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot hold this {what}: {error}") from None
+        raise ValueError(f"{shown(path)} cannot hold this {what}: {error}") from None
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         around = brief(text[max(error.start - 20, 0) : error.end + 20].strip())
-        raise ValueError(f"{path} cannot hold half a surrogate pair, as in {around}; write that text anew") from None
+        raise ValueError(f"{shown(path)} cannot hold half a surrogate pair, as in {around}; write that text anew") from None
 
 
 def _plain(value: object) -> Any:
@@ -176,18 +181,18 @@ def let_go(path: Path) -> None:
 def cannot_read(path: Path, what: str, error: OSError) -> OSError | ValueError:
     """The sentence for a file that could not be opened."""
     if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"there is no {what} {path}")
+        return FileNotFoundError(f"there is no {what} {shown(path)}")
     if isinstance(error, NotADirectoryError):
-        return FileNotFoundError(f"there is no {what} {path}: {path.parent} is not a folder")
+        return FileNotFoundError(f"there is no {what} {shown(path)}: {shown(path.parent)} is not a folder")
     if isinstance(error, IsADirectoryError) or path.is_dir():
-        return ValueError(f"{path} is a folder; give the {what} file in it")
+        return ValueError(f"{shown(path)} is a folder; give the {what} file in it")
     if isinstance(error, PermissionError):
-        return PermissionError(f"{path} may not be read; change its permissions")
+        return PermissionError(f"{shown(path)} may not be read; change its permissions")
     if error.errno == errno.ELOOP:
-        return ValueError(f"{path} is a link that leads back to itself; name the {what} itself")
+        return ValueError(f"{shown(path)} is a link that leads back to itself; name the {what} itself")
     if error.errno == errno.ENXIO:
-        return ValueError(f"{path} is a socket or a device; give a regular {what} file")
-    return OSError(f"{path} cannot be read: {error.strerror or error}")
+        return ValueError(f"{shown(path)} is a socket or a device; give a regular {what} file")
+    return OSError(f"{shown(path)} cannot be read: {error.strerror or error}")
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------------
@@ -206,20 +211,20 @@ def target_of(path: str | os.PathLike[str]) -> tuple[Path, os.stat_result | None
         found = None
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(f"{path} is a link that leads back to itself; give another name") from None
+            raise OSError(f"{shown(path)} is a link that leads back to itself; give another name") from None
         raise cannot_write(path, error) from None
     if found is None:
         return (Path(os.path.realpath(path)) if path.is_symlink() else path), None
     if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it")
+        raise IsADirectoryError(f"{shown(path)} is a folder; give the name of a file in it")
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
-        raise ValueError(f"{path} is {kind}; give the name of a regular file")
+        raise ValueError(f"{shown(path)} is {kind}; give the name of a regular file")
     if not found.st_mode & 0o222 or not os.access(path, os.W_OK):  # root may write anywhere, and still should not
-        raise PermissionError(f"{path} may not be overwritten; choose another name or change its permissions")
+        raise PermissionError(f"{shown(path)} may not be overwritten; choose another name or change its permissions")
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     if target is not path and not (target.exists() and os.path.samestat(target.stat(), found)):
-        raise ValueError(f"{path} leads to a file that has no name any more; give the name of a regular file")
+        raise ValueError(f"{shown(path)} leads to a file that has no name any more; give the name of a regular file")
     return target, found
 
 
@@ -277,7 +282,9 @@ def _begin(target: Path, before: os.stat_result | None) -> tuple[Path, int]:
         except FileExistsError:
             continue
         except FileNotFoundError:
-            raise FileNotFoundError(f"there is no folder {target.parent} to write {target.name} to; create it first") from None
+            raise FileNotFoundError(
+                f"there is no folder {shown(target.parent)} to write {shown(target.name)} to; create it first"
+            ) from None
         except OSError as error:
             raise cannot_write(target, error) from None
         watch_over(beside)
@@ -286,7 +293,7 @@ def _begin(target: Path, before: os.stat_result | None) -> tuple[Path, int]:
         if _lock(number) and _still(beside, number):
             return beside, number
         os.close(number)  # between making and locking it, another one took it for a rest
-    raise OSError(f"{target} is being written by {SLOTS} others; try again when they are done")
+    raise OSError(f"{shown(target)} is being written by {SLOTS} others; try again when they are done")
 
 
 def _lock(number: int) -> bool:
@@ -386,25 +393,25 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def cannot_write(path: Path, error: OSError) -> OSError:
     """The sentence for a file that could not be written."""
     reasons = {
-        errno.EACCES: f"{path.parent} may not be written to",
-        errno.EPERM: f"{path.parent} may not be written to",
-        errno.EROFS: f"{path.parent} is on a read-only disk",
-        errno.ENOSPC: f"the disk of {path.parent} is full",
-        errno.EDQUOT: f"the disk quota of {path.parent} is used up",
-        errno.EFBIG: f"{path} grew beyond the largest file allowed here",
-        errno.ENOTDIR: f"{path.parent} is not a folder",
-        errno.ENOENT: f"there is no folder {path.parent}",
+        errno.EACCES: f"{shown(path.parent)} may not be written to",
+        errno.EPERM: f"{shown(path.parent)} may not be written to",
+        errno.EROFS: f"{shown(path.parent)} is on a read-only disk",
+        errno.ENOSPC: f"the disk of {shown(path.parent)} is full",
+        errno.EDQUOT: f"the disk quota of {shown(path.parent)} is used up",
+        errno.EFBIG: f"{shown(path)} grew beyond the largest file allowed here",
+        errno.ENOTDIR: f"{shown(path.parent)} is not a folder",
+        errno.ENOENT: f"there is no folder {shown(path.parent)}",
         errno.ENAMETOOLONG: f"the name {brief(path.name)} is too long for this disk",
         errno.EMFILE: "too many files are open",
     }
-    reason = reasons.get(error.errno or 0, f"{path} cannot be written: {error.strerror or error}")
-    return OSError(f"{reason}; {path.name if len(path.name) <= 60 else brief(path.name)} was not written")
+    reason = reasons.get(error.errno or 0, f"{shown(path)} cannot be written: {error.strerror or error}")
+    return OSError(f"{reason}; {shown(path.name) if len(path.name) <= 60 else brief(path.name)} was not written")
 
 
 @contextmanager
 def scratch(folder: Path | None = None) -> Iterator[Path]:
     """A folder for what is needed only meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="twinrack-", dir=folder, ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(prefix=".twinrack-", dir=folder, ignore_cleanup_errors=True) as name:
         made = Path(name)
         watch_over(made)
         try:

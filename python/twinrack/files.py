@@ -22,9 +22,10 @@ from .audio import MAX_RATE, MIN_RATE, Audio
 from .disk import atomic as atomic
 from .disk import cannot_write as cannot_write
 from .disk import check_writable as check_writable
-from .disk import path_of
+from .disk import path_of, shown
 from .disk import sweep as sweep
 from .interrupt import check
+from .words import brief
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".aiff": "AIFF", ".aif": "AIFF", ".mp3": "MP3"}
 LOSSY = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
@@ -45,7 +46,7 @@ class AudioFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = path_of(path)
         if not self.path.exists():
-            raise FileNotFoundError(f"there is no file {self.path}")
+            raise FileNotFoundError(f"there is no file {shown(self.path)}")
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder; give an audio file")
         try:
@@ -120,9 +121,9 @@ def check_tags(tags: Mapping[str, str]) -> None:
     """
     for name, text in tags.items():
         if name not in TAGS:
-            raise ValueError(f"metadata {name!r} has no place in audio files; there are {', '.join(TAGS)}")
+            raise ValueError(f"metadata {brief(name)} has no place in audio files; there are {', '.join(TAGS)}")
         if not isinstance(text, str):
-            raise ValueError(f"metadata {name} = {text!r} is no text; put it in quotes")
+            raise ValueError(f"metadata {name} = {brief(text)} is no text; put it in quotes")
 
 
 def _layout_of(path: Path, bits: int, channels: int, frames: int) -> tuple[str, str, int]:

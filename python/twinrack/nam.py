@@ -6,9 +6,7 @@ of several sizes at once (slimmable, packed) and for conditioning (FiLM, a netwo
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from .architectures import (
     WaveNet,
     Weights,
 )
-from .disk import atomic, path_of, read_json
+from .disk import atomic, json_bytes, path_of, read_json
 from .network import Network
 
 USUAL_RATE = 48000.0  # of files that do not say
@@ -51,7 +49,7 @@ _GATINGS = {"none": "none", "gated": "multiply", "blended": "blend"}
 def read(path: str | os.PathLike[str]) -> Network:
     """As `Network.read`."""
     path = path_of(path)
-    data = read_json(path, "network")
+    data = read_json(path, "network", "a .nam file")
     if not isinstance(data, dict) or "architecture" not in data or "weights" not in data or "config" not in data:
         raise ValueError(f"{path} is not a .nam file: architecture, config or weights are missing; export it anew")
     try:
@@ -207,8 +205,9 @@ def write(network: Network, path: str | os.PathLike[str]) -> None:
         "weights": [float(w) for w in network.weights],
         "sample_rate": network.sample_rate or USUAL_RATE,
     }
-    with atomic(Path(path)) as beside:
-        beside.write_text(json.dumps(data, allow_nan=False), encoding="utf-8")
+    content = json_bytes(data, path_of(path), "network", None)
+    with atomic(path) as beside:
+        beside.write_bytes(content)
 
 
 def _config(a: Architecture, weights: Weights) -> dict[str, Any]:

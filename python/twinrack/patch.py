@@ -175,10 +175,10 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
         OSError: the folder is missing, read-only or full; names the path.
     """
     path = disk.path_of(path)
-    data = with_arrays(rack, disk.target_of(path)[0], path.name.removesuffix(".json").removesuffix(".rack"))
-    text = disk.json_bytes(data, path, "patch")
-    with atomic(path) as beside:
-        beside.write_bytes(text)
+    target = disk.target_of(path)[0]
+    with atomic(path) as beside:  # first, so that arrays are not written for a patch that cannot be
+        data = with_arrays(rack, target, path.name.removesuffix(".json").removesuffix(".rack"))
+        beside.write_bytes(disk.json_bytes(data, path, "patch"))
 
 
 def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
@@ -232,7 +232,8 @@ def of_today(
     if version > newest:
         raise ValueError(
             f"{path} is {what} version {brief(version)}, written by a newer twinrack "
-            f"({visible(str(data.get('written_by', 'unknown'))[:60], lines=False)}); this one reads up to {newest}: upgrade twinrack"
+            f"({visible(str(data.get('written_by', 'unknown'))[:60], lines=False)}); "
+            f"this one reads up to {newest}: upgrade twinrack"
         )
     while version < newest:
         data = migrations[version](data)

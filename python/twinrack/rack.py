@@ -77,6 +77,8 @@ class Rack:
     """
 
     def __init__(self, effects: Iterable[Effect | Chain | Parallel] = (), name: str = "rack") -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a rack is {brief(name)}; give a text")
         self.name = name
         self.provenance: dict[str, Any] = {}  # where the values came from: written into the patch, no part of equality
         self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; stand beside the patch
@@ -102,7 +104,7 @@ class Rack:
         for e in effects:
             owner = None if e._owner is None else e._owner()
             if owner is not None and owner is not self:
-                raise ValueError(f"the {e.card.id} is already in rack {owner.name!r}; use effect.copy() for a second one")
+                raise ValueError(f"the {e.card.id} is already in rack {brief(owner.name)}; use effect.copy() for a second one")
         for old in self._mapping.values():
             old._detach()
         self._mapping = {}
@@ -270,7 +272,7 @@ class Rack:
     def insert(self, index: int, item: Effect | Chain | Parallel) -> None:
         """Insert before position `index` of the outer chain; a running stream crossfades."""
         items = list(self._root.items)
-        items.insert(index, item)
+        items.insert(whole_number(index, "index", -(1 << 31), 1 << 31), item)
         self.effects = tuple(items)
 
     def append(self, item: Effect | Chain | Parallel) -> None:
@@ -447,6 +449,7 @@ class Rack:
         self._not_live("prepare")
         rate = check_rate(sample_rate)
         channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
+        first_frame = whole_number(first_frame, "first_frame", 0, 1 << 53)
         self._engine, self._works = self._new_engine(rate, channels, first_frame)
         self._format = (rate, channels)
         self._stale = False

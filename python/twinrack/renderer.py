@@ -11,6 +11,7 @@ import numpy.typing as npt
 from . import _engine
 from .audio import Audio
 from .interrupt import check
+from .words import brief, numbers_of, to_float
 
 if TYPE_CHECKING:
     from .python_effect import Work
@@ -56,7 +57,7 @@ class Renderer:
             p, index = self.rack._index(address)
             if p.kind != "continuous":
                 raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
-            row = np.asarray(curve, dtype=np.float32).reshape(-1)
+            row = numbers_of(curve, f"the automation of {address}").reshape(-1)
             if row.size == 0:
                 raise ValueError(f"the automation of {address} is empty")
             for value in (row.min(), row.max()):
@@ -89,14 +90,14 @@ class Renderer:
         """Blocks of what still sounds after the input has ended."""
         if tail is None:
             return
-        if isinstance(tail, str):
-            if tail != "auto":
-                raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
+        if isinstance(tail, str) and tail == "auto":
             yield from self._follow()
             return
-        seconds = float(tail)
+        seconds = to_float(tail)
+        if seconds is None:
+            raise ValueError(f'tail = {brief(tail)}; give "auto", a number of seconds, or None')
         if not 0 <= seconds <= LONGEST_TAIL_S:
-            raise ValueError(f"tail = {tail:g} s is outside 0 to {LONGEST_TAIL_S:g}")
+            raise ValueError(f"tail = {seconds:g} s is outside 0 to {LONGEST_TAIL_S:g}")
         frames = round(seconds * self.rate)
         while frames > 0:
             step = min(frames, 4096)

@@ -49,10 +49,7 @@ def plain_streams() -> Iterator[None]:
     for stream in before:
         with suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.stdout, sys.stderr = (
-        s if s is None or isinstance(s, Plain) else Plain(s)
-        for s in before
-    )
+    sys.stdout, sys.stderr = (s if s is None or isinstance(s, Plain) else Plain(s) for s in before)
     try:
         yield
     finally:

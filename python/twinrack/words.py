@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -40,7 +41,7 @@ def brief(value: object, most: int = SHOWN) -> str:
         value = value[:most]
     elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
         return f"an integer of {int(value.bit_length() * math.log10(2)) + 1} digits"
-    elif isinstance(value, np.ndarray) and value.size != 1:
+    elif isinstance(value, np.ndarray) and (value.size != 1 or isinstance(value, np.ma.MaskedArray)):
         return f"an array of shape {value.shape}"
     elif isinstance(value, list | tuple | dict | set | frozenset) and len(value) > most:
         return f"a {type(value).__name__} of {len(value)}"
@@ -88,6 +89,19 @@ def real_number(value: object, name: str, least: float | None = None, most: floa
     if (least is not None and number < least) or (most is not None and number > most):
         raise ValueError(f"{name} = {number:g} must be {wanted}")
     return number
+
+
+def numbers_of(value: object, name: str) -> npt.NDArray[np.float32]:
+    """Numbers that somebody gave, in single precision; what is too large becomes infinity.
+
+    Raises:
+        ValueError: they are no numbers, or lists of different lengths; one sentence that begins with `name`.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.array(value, np.float32)
+    except Exception:  # an object of somebody else may raise anything there
+        raise ValueError(f"{name} = {brief(value)} must be numbers that fit, in lists of the same lengths") from None
 
 
 def to_float(value: object) -> float | None:

@@ -13,6 +13,7 @@ from ..card import Parameter, Value
 from ..effect import Effect, unknown
 from ..effects import Fader
 from ..rack import Rack
+from ..words import brief
 from .automation import Point, as_points, check_points
 from .clip import Clip
 from .timeline import Time
@@ -36,7 +37,9 @@ def check_name(name: str) -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
         raise ValueError(f"{str(name)[:40]!r} is no channel name; give 1 to {LONGEST_NAME} characters")
     if re.search(r'[./\\:*?"<>|\x00-\x1f]', name) or name != name.strip():
-        raise ValueError(f"channel name {name!r} holds a dot, slash or another sign that file names may not have; leave it out")
+        raise ValueError(
+            f"channel name {brief(name)} holds a dot, slash or another sign that file names may not have; leave it out"
+        )
     return name
 
 
@@ -93,7 +96,7 @@ class Send(Guarded):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Send({self.to!r}, tap={self.tap!r}, fader={self.fader!r})"
+        return f"Send({brief(self.to)}, tap={brief(self.tap)}, fader={brief(self.fader)})"
 
 
 def as_clips(clips: Any) -> list[Clip]:
@@ -121,7 +124,7 @@ def stands_still(effect: Effect, name: str) -> str:
 
 def _choice(name: str, value: str, options: Sequence[str]) -> Any:
     if value not in options:
-        raise ValueError(f"{name} = {value!r} is none of {', '.join(options)}")
+        raise ValueError(f"{name} = {brief(value)} is none of {', '.join(options)}")
     return value
 
 
@@ -201,7 +204,9 @@ class Channel(Guarded):
     def rack(self, rack: Rack) -> None:
         for address in rack.addresses():
             if address in (SENDS, *OWN):
-                raise ValueError(f"an effect called {address!r} would hide the channel's own {address}; give it another name")
+                raise ValueError(
+                    f"an effect called {brief(address)} would hide the channel's own {address}; give it another name"
+                )
         self._rack = rack
 
     gain_db = property(
@@ -215,7 +220,7 @@ class Channel(Guarded):
     def send(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Any) -> Send:
         """Send a part of the sound to another channel, and return the new Send (see there)."""
         if any(s.to == to for s in self.sends):
-            raise ValueError(f"{self.name} already sends to {to!r}; change that send")
+            raise ValueError(f"{self.name} already sends to {brief(to)}; change that send")
         self.sends.append(Send(to, gain_db, tap=tap, **fader))
         return self.sends[-1]
 
@@ -234,7 +239,7 @@ class Channel(Guarded):
         for clip in self.clips:
             for what in ("start", "duration"):
                 if isinstance(getattr(clip, what), str):
-                    raise ValueError(f"{what} of clip {clip.label!r} is {getattr(clip, what)!r}; crossfade needs seconds")
+                    raise ValueError(f"{what} of clip {brief(clip.label)} is {getattr(clip, what)!r}; crossfade needs seconds")
         clips = sorted(self.clips, key=lambda c: float(c.start))
         for i, (a, b) in enumerate(pairwise(clips)):
             over = float(a.start) + a.seconds() - float(b.start)
@@ -327,4 +332,4 @@ class Channel(Guarded):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<{self.kind} {self.name!r}: {len(self.clips)} clips, {len(self._rack.addresses())} effects, to {self.output}>"
+        return f"<{self.kind} {brief(self.name)}: {len(self.clips)} clips, {len(self._rack.addresses())} effects, to {self.output}>"

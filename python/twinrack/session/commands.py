@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
 from ..terminal import Terminal
+from ..words import brief
 from .timeline import parse
 
 app = typer.Typer(help="Whole mixes: render, show, freeze, measure.", no_args_is_help=True)
@@ -39,7 +41,7 @@ def parse_tail(text: str) -> str | float | None:
             raise ValueError
         return value
     except ValueError:
-        raise ValueError(f'--tail {text!r} is none of "auto", "none" or a number of seconds') from None
+        raise ValueError(f'--tail {brief(text)} is none of "auto", "none" or a number of seconds') from None
 
 
 def _number(text: str | None, option: str, unit: str) -> float | None:
@@ -48,7 +50,7 @@ def _number(text: str | None, option: str, unit: str) -> float | None:
         return None
     found = re.fullmatch(rf"(-?\d+(?:\.\d+)?)\s*(?:{unit})?", text.strip(), re.IGNORECASE)
     if found is None:
-        raise ValueError(f"{option} {text!r} is no number such as {'-14LUFS' if unit == 'LUFS' else '-1'}")
+        raise ValueError(f"{option} {brief(text)} is no number such as {'-14LUFS' if unit == 'LUFS' else '-1'}")
     return float(found[1])
 
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from ..files import atomic, check_tags, digest
 from ..patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
 from ..patch import load as load_rack
 from ..rack import Rack
+from ..words import brief
 from .automation import Curve, Lane, Point
 from .channel import OWN, Channel, Kind, Polarity, Send, Tap
 from .clip import Clip, Fade, check_times
@@ -163,6 +165,14 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; create it first")
     check_tags(session.metadata)
     collector, lines = _Collector(session, path.parent, stem, collect), _OneLine(path)
+    try:
+        _write(session, path, stem, collector, lines)
+    except BaseException:
+        collector.undo()
+        raise
+
+
+def _write(session: Session, path: Path, stem: str, collector: _Collector, lines: _OneLine) -> None:
     data: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "name": session.name, "written_by": f"twinrack {__version__}",
         "sample_rate": session.sample_rate, "width": session.width,
@@ -252,19 +262,22 @@ class _Collector:
     def __init__(self, session: Session, folder: Path, stem: str, collect: bool) -> None:
         self.session, self.folder, self.collect = session, folder, collect
         self.media = folder / f"{stem}.media"
+        self._made_media = False
+        self._new: list[Path] = []  # files that were not there before
         self._written: dict[int, str] = {}
         self._copied: dict[Path, str] = {}
 
     def file_of(self, clip: Clip) -> str:
         if clip.path is not None:
-            return self.place(clip.path, f"clip {clip.label!r}")
+            return self.place(clip.path, f"clip {brief(clip.label)}")
         if not self.collect:
             raise ValueError(
-                f"clip {clip.label!r} is an array, not a file; save with collect=True to write it beside the session"
+                f"clip {brief(clip.label)} is an array, not a file; save with collect=True to write it beside the session"
             )
         array: Any = clip.source
         if id(array) not in self._written:
-            target = self._free(re.sub(r"[^\w -]", "_", clip.name or "clip") + ".wav")
+            target = self._free(re.sub(r"[^\w -]", "_", clip.name or "clip")[:100] + ".wav")
+            self._new.append(target)
             import soundfile
 
             with atomic(target) as beside:
@@ -292,13 +305,24 @@ class _Collector:
             known = [p for p in sorted(self.media.glob(f"{glob.escape(path.stem)}*{path.suffix}")) if digest(p) == digest(path)]
             target = known[0] if known else self._free(path.name)
             if not known:
+                self._new.append(target)
                 with atomic(target) as beside:
                     shutil.copyfile(path, beside)
             self._copied[inside] = target.relative_to(self.folder).as_posix()
         return self._copied[inside]
 
+    def undo(self) -> None:
+        """Take away what was collected for a session that was not written."""
+        for path in self._new:
+            path.unlink(missing_ok=True)
+        if self._made_media:
+            with suppress(OSError):  # something of others is in it
+                self.media.rmdir()
+
     def _free(self, name: str) -> Path:
-        self.media.mkdir(exist_ok=True)
+        if not self.media.is_dir():
+            self.media.mkdir()
+            self._made_media = True
         target, n = self.media / name, 1
         while target.exists():
             n += 1
@@ -371,13 +395,15 @@ class _Finder:
             or "\\" in name
             or re.match(r"^[A-Za-z]:", name)
         ):
-            raise ValueError(f"file {name!r} leaves the session's folder; give a path below it, with /")
+            raise ValueError(f"file {brief(name)} leaves the session's folder; give a path below it, with /")
         for folder in self.folders:
             found = folder / pure
             if found.is_file():
                 real = found.resolve()
                 if not any(real.is_relative_to(root) for root in self._roots):
-                    raise ValueError(f"file {name!r} is a link that leaves the session's folder; allow its folder with media=")
+                    raise ValueError(
+                        f"file {brief(name)} is a link that leaves the session's folder; allow its folder with media="
+                    )
                 return found
         self.missing.append(name)
         return self.path.parent / pure
@@ -431,7 +457,7 @@ def _channel(entry: ChannelEntry, path: Path, finder: _Finder) -> Channel:
     )  # fmt: skip
     for send in entry.sends:
         if sum(s.to == send.to for s in entry.sends) > 1:
-            raise ValueError(f"there are two sends to {send.to!r}; a channel sends once to another")
+            raise ValueError(f"there are two sends to {brief(send.to)}; a channel sends once to another")
     for address, points in entry.automation.items():
         channel.automate(address, [_point(p, address) for p in points])
     if entry.frozen is not None:
@@ -442,7 +468,9 @@ def _channel(entry: ChannelEntry, path: Path, finder: _Finder) -> Channel:
 def _point(entry: list[Any], address: str) -> Point:
     time, value, curve = (*entry, "linear")[:3]
     if isinstance(time, bool) or not isinstance(curve, str):
-        raise ValueError(f"a point of the automation of {address} is {entry!r}; give [time, value] or [time, value, curve]")
+        raise ValueError(
+            f"a point of the automation of {address} is {brief(entry)}; give [time, value] or [time, value, curve]"
+        )
     kind: Curve = curve  # type: ignore[assignment]
     return Point(time, value, kind)
 

@@ -14,6 +14,7 @@ import soundfile
 
 from .. import _engine
 from ..audio import Audio
+from ..disk import let_go, watch_over
 from ..files import AudioFile, Layout, wav_layout
 
 if TYPE_CHECKING:
@@ -216,6 +217,7 @@ class Media:
 
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="twinrack-", dir=self._folder)
+            watch_over(Path(self._temporary.name))
         path = Path(self._temporary.name) / f"{len(self._converted)}.f32"
         resample = resampler(file.sample_rate, round(self.rate), file.channels)
         with path.open("wb") as out:
@@ -235,3 +237,4 @@ class Media:
         self._pool.close()
         if self._temporary is not None:
             self._temporary.cleanup()
+            let_go(Path(self._temporary.name))

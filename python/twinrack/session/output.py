@@ -17,6 +17,7 @@ import numpy as np
 from ..audio import Audio, check_rate
 from ..files import check_audio, check_tags, check_writable, sweep
 from ..loudness import Loudness, LoudnessMeter
+from ..words import brief
 from .cache import Cache, CacheEndedError, Recording, Stored
 from .fingerprint import Fingerprints, engine_identity, has_python, hash_of
 from .manifest import finite, write_manifest
@@ -131,7 +132,7 @@ def render_to(
     check_tags(session.metadata)
     for name, given in (("normalize_lufs", normalize_lufs), ("true_peak_db", true_peak_db)):
         if isinstance(given, str):
-            raise ValueError(f"{name} = {given!r}; give a number")
+            raise ValueError(f"{name} = {brief(given)}; give a number")
     normalize_lufs, true_peak_db = (None if v is None else float(v) for v in (normalize_lufs, true_peak_db))
     for name, value, low, high in (("normalize_lufs", normalize_lufs, -70, 0), ("true_peak_db", true_peak_db, -60, 0)):
         if value is not None and not low <= value <= high:

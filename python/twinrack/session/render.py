@@ -10,6 +10,7 @@ import numpy as np
 
 from ..audio import Audio
 from ..renderer import LONGEST_TAIL_S, SILENCE, TAIL_LIMIT_S
+from ..words import brief
 from .clip import Placed
 from .media import Media
 from .mix import Mix
@@ -97,7 +98,7 @@ def bounds(session: Session, mix: Mix, start: Time | None, end: Time | None, tai
         last = mix.end
     elif isinstance(tail, str):
         if tail != "auto":
-            raise ValueError(f'tail = {tail!r}; give "auto", a number of seconds, or None')
+            raise ValueError(f'tail = {brief(tail)}; give "auto", a number of seconds, or None')
         last = None
     else:
         if not 0 <= float(tail) <= LONGEST_TAIL_S:

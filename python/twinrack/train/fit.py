@@ -175,6 +175,7 @@ def fit_rack(
         ("steps", steps, 0),
         ("polish_steps", polish_steps, 0),
         ("batch", batch, 1),
+        ("seed", seed, 0),
         ("patience", patience, 1),
         ("starts", starts, 0),
     ):

@@ -24,7 +24,7 @@ from ..functional import sosfilt
 from ..perceptual.masking import Masking
 from ..twins.constrain import from_value, to_value
 from ..twins.rack_twin import RackTwin
-from ..words import is_number, real_number
+from ..words import brief, is_number, real_number
 from .distances import stft_loss, waveform_loss
 
 FLOOR = 1e-10
@@ -373,7 +373,9 @@ class Custom(SoundTerm):
     def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
         found = self._function(y, target)
         if not isinstance(found, Tensor) or found.dim() > 0:
-            raise ValueError(f"the loss {self.name!r} gave {type(found).__name__}; it must give a tensor without dimensions")
+            raise ValueError(
+                f"the loss {brief(self.name)} gave {type(found).__name__}; it must give a tensor without dimensions"
+            )
         return found
 
 

@@ -153,6 +153,7 @@ def fit_mix(
         ("polish_steps", polish_steps, 0),
         ("patience", patience, 1),
         ("batch", batch, 1),
+        ("seed", seed, 0),
     ):
         whole_number(number, name, least)
     if not window_s >= SHORTEST_WINDOW_S:
