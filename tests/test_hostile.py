@@ -55,6 +55,9 @@ HOSTILE: dict[str, Any] = {
 }  # fmt: skip
 
 
+FEW = ("huge", "int64", "nan", "inf", "long", "surrogate", "many", "failing", "object", "minus one", "np int", "ragged")
+
+
 def noise(frames: int = 2000, channels: int = 1) -> np.ndarray[Any, Any]:
     return (np.random.default_rng(0).standard_normal((channels, frames)) * 0.1).astype(np.float32)
 
@@ -226,6 +229,8 @@ def test_one_short_sentence_or_nothing(name, tmp_path, monkeypatch):
     wrong = []
     for argument in fine:
         for kind, value in HOSTILE.items():
+            if name in ("fit", "match", "search", "ablate") and kind not in FEW:
+                continue  # each takes a whole training
             try:
                 call(**(fine | {argument: value}))
             except FINE as error:
@@ -306,7 +311,7 @@ def test_what_can_be_built_can_be_saved_and_loaded(wrap, tmp_path):
         assert repr(r)
         r(noise(), RATE)
         s = tr.Session("s", sample_rate=RATE)
-        s.add_track("a", rack=[*r.copy().effects])
+        s.add_track("a", rack=[item.copy() for item in r.effects])
         s.save(tmp_path / "s.session.json")
         tr.Session.load(tmp_path / "s.session.json")
 

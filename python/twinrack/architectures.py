@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,7 @@ class Activation:
     numbers: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        _plain(self)
         if self.name not in ACTIVATIONS:
             raise ValueError(f"there is no activation {brief(self.name)}; there are {', '.join(ACTIVATIONS)}")
         if not self.numbers:
@@ -57,6 +58,13 @@ class Activation:
     def described(self) -> list[float]:
         padded = [*self.numbers, 0.0, 0.0, 0.0, 0.0][:4]
         return [float(list(ACTIVATIONS).index(self.name)), *padded]
+
+
+def _plain(part: Any) -> None:
+    """NumPy's integers, which overflow, as Python's."""
+    for name, value in vars(part).items():
+        if isinstance(value, np.integer):
+            object.__setattr__(part, name, int(value))
 
 
 def _positive(**numbers: int) -> None:
@@ -79,6 +87,7 @@ class Convolution:
     before: Activation = field(default_factory=Activation)
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(outputs=self.outputs, kernel=self.kernel, dilation=self.dilation)
 
 
@@ -92,6 +101,7 @@ class Chain:
     kind: Literal["chain"] = "chain"
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(inputs=self.inputs)
         if not 1 <= len(self.convolutions) <= 1024:
             raise ValueError(f"a chain has 1 to 1024 convolutions, not {len(self.convolutions)}")
@@ -131,6 +141,7 @@ class Layer:
     second: Activation = field(default_factory=Activation)
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(kernel=self.kernel, dilation=self.dilation)
 
 
@@ -157,6 +168,7 @@ class LayerArray:
     one_by_one: bool = True
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(channels=self.channels, middle=self.middle, head_outputs=self.head_outputs, kernel=self.head_kernel)
         if not 1 <= len(self.layers) <= 1024:
             raise ValueError(f"an array has 1 to 1024 layers, not {len(self.layers)}")
@@ -249,6 +261,7 @@ class Recurrent:
     layers: int = 1
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(hidden=self.hidden, layers=self.layers)
 
     @property

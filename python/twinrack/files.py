@@ -25,7 +25,7 @@ from .disk import check_writable as check_writable
 from .disk import path_of, shown
 from .disk import sweep as sweep
 from .interrupt import check
-from .words import brief
+from .words import brief, is_integer
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".aiff": "AIFF", ".aif": "AIFF", ".mp3": "MP3"}
 LOSSY = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
@@ -109,7 +109,7 @@ def format_of(path: Path) -> str:
     """
     found = FORMATS.get(path.suffix.lower())
     if found is None:
-        raise ValueError(f"{path.name} has no audio ending that can be written; use one of {', '.join(FORMATS)}")
+        raise ValueError(f"{brief(path.name)[1:-1]} has no audio ending that can be written; use one of {', '.join(FORMATS)}")
     return found
 
 
@@ -133,8 +133,8 @@ def _layout_of(path: Path, bits: int, channels: int, frames: int) -> tuple[str, 
         ValueError: another number of bits, or an ending that is none of FORMATS.
     """
     kind = format_of(path)
-    if bits not in (16, 24, 32):
-        raise ValueError(f"{bits} bits cannot be written; use 16, 24 or 32")
+    if not is_integer(bits) or bits not in (16, 24, 32):
+        raise ValueError(f"{brief(bits)} bits cannot be written; use 16, 24 or 32")
     if kind in LOSSY:
         return kind, LOSSY[kind], 0
     whole = 0 if bits == 32 and kind in FLOAT_FORMATS else min(bits, 24)

@@ -312,7 +312,9 @@ class ControlNetwork(Resource):
         self.architecture = Chain(convs, self.inputs)
         self.source = source
         count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
-        array = drawn(self.architecture, seed, True) if weights is None else numbers_of(weights, "weights")
+        array = (
+            drawn(self.architecture, whole_number(seed, "seed", 0), True) if weights is None else numbers_of(weights, "weights")
+        )
         if array.shape != (count,) or not np.isfinite(array).all():
             raise ValueError(f"the control network has {count} finite weights; {array.size} were given, or some are not finite")
         self._weights: Weights = array

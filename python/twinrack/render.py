@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from .audio import Audio, check_rate
+from .disk import path_of
 from .files import AudioFile, AudioWriter, at_rate, broadcast_chunk, format_of
 from .rack import Rack
 from .renderer import Renderer
@@ -59,7 +60,7 @@ def render_file(
     Raises:
         OSError, ValueError: one sentence that names the file and the fix.
     """
-    source, path = Path(source), Path(path)
+    source, path = path_of(source), path_of(path)
     format_of(path)
     if path.exists() and source.exists() and path.samefile(source):
         raise ValueError(f"{path} is the input itself; give another output")

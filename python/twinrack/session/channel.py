@@ -35,11 +35,9 @@ def check_name(name: str) -> str:
         ValueError: empty, too long, or with characters that have a meaning there.
     """
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
-        raise ValueError(f"{str(name)[:40]!r} is no channel name; give 1 to {LONGEST_NAME} characters")
+        raise ValueError(f"{brief(name)} is no channel name; give 1 to {LONGEST_NAME} characters")
     if re.search(r'[./\\:*?"<>|\x00-\x1f]', name) or name != name.strip():
-        raise ValueError(
-            f"channel name {brief(name)} holds a dot, slash or another sign that file names may not have; leave it out"
-        )
+        raise ValueError(f"channel name {name!r} holds a dot, slash or another sign that file names may not have; leave it out")
     return name
 
 
@@ -204,9 +202,7 @@ class Channel(Guarded):
     def rack(self, rack: Rack) -> None:
         for address in rack.addresses():
             if address in (SENDS, *OWN):
-                raise ValueError(
-                    f"an effect called {brief(address)} would hide the channel's own {address}; give it another name"
-                )
+                raise ValueError(f"an effect called {address!r} would hide the channel's own {address}; give it another name")
         self._rack = rack
 
     gain_db = property(
@@ -332,4 +328,4 @@ class Channel(Guarded):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<{self.kind} {brief(self.name)}: {len(self.clips)} clips, {len(self._rack.addresses())} effects, to {self.output}>"
+        return f"<{self.kind} {self.name!r}: {len(self.clips)} clips, {len(self._rack.addresses())} effects, to {self.output}>"

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import Audio, check_rate
+from ..disk import path_of
 from ..files import check_audio, check_tags, check_writable, sweep
 from ..loudness import Loudness, LoudnessMeter
-from ..words import brief
+from ..words import brief, to_float
 from .cache import Cache, CacheEndedError, Recording, Stored
 from .fingerprint import Fingerprints, engine_identity, has_python, hash_of
 from .manifest import finite, write_manifest
@@ -120,7 +121,7 @@ def render_to(
     Raises:
         OSError, ValueError: one sentence that names the file and the fix. Nothing half-written is left.
     """
-    files = [Path(p) for p in paths]
+    files = [path_of(p) for p in paths]
     if not files:
         raise ValueError("name the file to render to")
     rate = int(check_rate(sample_rate or session.sample_rate))
@@ -131,7 +132,7 @@ def render_to(
         raise ValueError("two of the files to render to are the same")
     check_tags(session.metadata)
     for name, given in (("normalize_lufs", normalize_lufs), ("true_peak_db", true_peak_db)):
-        if isinstance(given, str):
+        if given is not None and to_float(given) is None:
             raise ValueError(f"{name} = {brief(given)}; give a number")
     normalize_lufs, true_peak_db = (None if v is None else float(v) for v in (normalize_lufs, true_peak_db))
     for name, value, low, high in (("normalize_lufs", normalize_lufs, -70, 0), ("true_peak_db", true_peak_db, -60, 0)):

@@ -63,6 +63,8 @@ class Session(Guarded):
         end: Time | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a session is {brief(name)}; give a text")
         self.name = name
         self.sample_rate = check_rate(sample_rate)
         self.width = whole_number(width, "width", 1, _engine.MAX_CHANNELS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .. import _engine
 from ..rack import Rack
-from ..words import brief, is_integer
+from ..words import brief, is_integer, to_float
 
 LOWEST_DB, HIGHEST_DB = -100.0, 24.0
 
@@ -108,8 +108,9 @@ class Safety:
     howl_duck: bool = True
 
     def __post_init__(self) -> None:
-        if not -40.0 <= self.ceiling_db <= 0.0:
-            raise ValueError(f"ceiling_db = {self.ceiling_db:g} is outside -40 to 0 dBFS")
+        ceiling = to_float(self.ceiling_db)
+        if ceiling is None or not -40.0 <= ceiling <= 0.0:
+            raise ValueError(f"ceiling_db = {brief(self.ceiling_db)} is outside -40 to 0 dBFS")
 
     def requests(self) -> Iterable[tuple[_engine.Ask, float]]:
         ask = _engine.Ask

@@ -19,7 +19,7 @@ from ..files import check_writable
 from ..rack import Rack
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
-from ..words import whole_number
+from ..words import real_number, whole_number
 from .conditions import Conditions
 from .data import Pair, Source, load_pairs
 from .losses import Loss, SoundTerm, Term, usual
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 SHORTEST_WINDOW_S = 0.5
 INTERRUPTED = "interrupted"
+MOST = 10_000_000  # steps, windows at once
 
 
 class InterruptedFitError(KeyboardInterrupt):
@@ -179,7 +180,8 @@ def fit_rack(
         ("patience", patience, 1),
         ("starts", starts, 0),
     ):
-        whole_number(number, name, least)
+        whole_number(number, name, least, MOST)
+    window_s = real_number(window_s, "window_s", 0.0, 1e6)
     if not window_s >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:

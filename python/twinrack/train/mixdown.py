@@ -20,10 +20,10 @@ from ..files import check_writable, hash_audio, read_audio
 from ..session.session import Session
 from ..session.twin import SessionTwin
 from ..twins.speed import keep_memory
-from ..words import whole_number
+from ..words import real_number, whole_number
 from .data import Pair, Source, find_latency
 from .distances import Distances, distances
-from .fit import INTERRUPTED, SHORTEST_WINDOW_S, _writer
+from .fit import INTERRUPTED, MOST, SHORTEST_WINDOW_S, _writer
 from .levels import levelled
 from .losses import Loss, SoundTerm, Term, usual
 from .mix_run import MixRun, Stacked
@@ -155,7 +155,8 @@ def fit_mix(
         ("batch", batch, 1),
         ("seed", seed, 0),
     ):
-        whole_number(number, name, least)
+        whole_number(number, name, least, MOST)
+    window_s = real_number(window_s, "window_s", 0.0, 1e6)
     if not window_s >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:

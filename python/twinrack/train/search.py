@@ -21,8 +21,9 @@ from ..effect import Effect
 from ..files import atomic, check_writable
 from ..fingerprint import fingerprint
 from ..rack import Rack
+from ..words import real_number, whole_number
 from .data import Source, load_pairs
-from .fit import INTERRUPTED, fit_rack
+from .fit import INTERRUPTED, MOST, fit_rack
 from .losses import Loss, Term
 from .result import FitResult
 from .structures import open_choices
@@ -141,6 +142,10 @@ def search(
     """
     import optuna
 
+    trials = whole_number(trials, "trials", 1, 1_000_000)
+    steps, final_steps = whole_number(steps, "steps", 0, MOST), whole_number(final_steps, "final_steps", 0, MOST)
+    seed = whole_number(seed, "seed", 0, (1 << 32) - 1)
+    price, tolerance = real_number(price, "price"), real_number(tolerance, "tolerance")
     if any(not isinstance(item, Effect) for item in rack.effects):
         raise ValueError("search orders a plain chain of effects; take them out of Chain and Parallel")
     effects = rack.addresses()
