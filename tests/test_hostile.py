@@ -1,4 +1,4 @@
-"""Whatever is given to whatever is public is taken, or refused in one short sentence: no raw error, no hang, no flood of text."""
+"""Whatever is given to whatever is public is taken, or refused in one short sentence: no raw error, no hang, no flood."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class Failing:
 HOSTILE: dict[str, Any] = {
     "huge": 10**400, "minus huge": -(10**400), "int64": 2**63, "large": 1e308, "nan": math.nan, "inf": math.inf,
     "minus inf": -math.inf, "true": True, "zero": 0, "minus one": -1, "half": 0.5, "complex": 1j, "none": None,
-    "np int": np.int64(-7), "np float": np.float32(np.nan), "np bool": np.bool_(True), "0-d": np.array(3.0), "empty array": np.zeros(0),
+    "np int": np.int64(-7), "np float": np.float32(np.nan), "np bool": np.bool_(True), "0-d": np.array(3.0),
+    "empty array": np.zeros(0),
     "two": np.array([1.0, 2.0]), "objects": np.array([None, "a"], object), "strings": np.array(["a", "b"]),
     "3-d": np.zeros((2, 2, 2)), "masked": np.ma.masked_array(np.ones((1, 4)), mask=True),
     "empty": "", "nul": "\0", "long": "a" * 10**5, "surrogate": "\ud800", "escape": "\x1b[2J\r\n\u202eabc", "number": "12",
@@ -302,7 +303,11 @@ def test_what_can_be_built_can_be_saved_and_loaded(wrap, tmp_path):
                 tree = wrap(tree)
             r = tr.Rack([tree])
         except ValueError as error:
-            assert "nested more than 64 deep" in str(error)
+            refused = str(error)
+        else:
+            refused = ""
+        if refused:
+            assert "nested more than 64 deep" in refused
             assert depth > 25
             continue
         r.save(tmp_path / "n.rack.json")
@@ -321,14 +326,12 @@ def test_files_that_are_nested_too_deeply(tmp_path):
     for depth in (60, 65, 300, 5000):
         text = '{"chain": [' * depth + entry + "]}" * depth
         (tmp_path / "d.rack.json").write_text('{"format":"twinrack.rack","version":1,"name":"x","rack":[' + text + "]}")
-        try:
+        if depth == 60:
             tr.load(tmp_path / "d.rack.json").save(tmp_path / "e.rack.json")
-        except ValueError as error:
-            assert depth > 60
-            assert len(str(error)) < 300
-            assert "d.rack.json" in str(error)
-        else:
-            assert depth == 60
+            continue
+        with pytest.raises(ValueError, match=r"d\.rack\.json") as caught:
+            tr.load(tmp_path / "d.rack.json")
+        assert len(str(caught.value)) < 300
 
 
 def test_a_chain_inside_itself():

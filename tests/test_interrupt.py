@@ -237,11 +237,12 @@ def test_keyboard_interrupt_in_a_function_comes_out_and_tidies_up(what, things, 
         if calls == 3:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        if what == "render":
-            from twinrack.render import render_file
+    from twinrack.render import render_file
 
-            render_file(things / "long.wav", tmp_path / "o.wav", tr.Rack([tr.FDNReverb()]), progress=progress)
-        else:
-            tr.Session.load(things / "s.session.json").render_to(tmp_path / "o.wav", progress=progress)
+    works = {
+        "render": lambda: render_file(things / "long.wav", tmp_path / "o.wav", tr.Rack([tr.FDNReverb()]), progress=progress),
+        "session": lambda: tr.Session.load(things / "s.session.json").render_to(tmp_path / "o.wav", progress=progress),
+    }
+    with pytest.raises(KeyboardInterrupt):
+        works[what]()
     assert list(tmp_path.iterdir()) == []

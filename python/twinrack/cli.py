@@ -207,7 +207,7 @@ def render(
         for result in results:
             if isinstance(result, Failed):
                 failed += 1
-                bar.console.print(f"twinrack: {escape(result.reason)}", soft_wrap=True)
+                bar.console.print(f"twinrack: {escape(visible(result.reason, lines=False))}", soft_wrap=True)
                 continue
             if result.skipped:
                 skipped += 1
@@ -215,7 +215,7 @@ def render(
             seconds += result.seconds
             notes = f", {result.clipped} samples clipped" if result.clipped else ""
             notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
-            out.print(f"{escape(str(result.path))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
+            out.print(f"{escape(visible(str(result.path), lines=False))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
     took = time.monotonic() - began
     if seconds:
         out.print(f"{seconds:.1f} s of audio in {took:.1f} s ({seconds / max(took, 1e-9):.0f} × realtime)")

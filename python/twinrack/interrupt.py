@@ -32,6 +32,8 @@ class _State:
     asked = 0  # the signal that came
     patient = False  # the command ends by itself, in its own time
     words = "interrupted"
+    deferring = False  # Ctrl-C raises at the next `check`
+    pressed = False  # and it was pressed
 
 
 class StoppedError(Exception):
@@ -54,10 +56,42 @@ def check() -> None:
 
     Raises:
         StoppedError: the event of `stopping_at` is set.
+        KeyboardInterrupt: Ctrl-C was pressed within `deferred`.
     """
+    if _State.pressed and threading.current_thread() is threading.main_thread():
+        _State.pressed = False
+        raise KeyboardInterrupt
     event = getattr(_local, "event", None)
     if event is not None and event.is_set():
         raise StoppedError
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt at the next `check`: torch calls Python from C++, which ends the process when an
+    exception comes out there. Pressed twice, it raises at once. Nothing changes where the program answers Ctrl-C in a way of its own."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+    if _State.deferring or before not in (signal.default_int_handler, _asked):
+        yield
+        return
+
+    def later(number: int, frame: FrameType | None) -> None:
+        if _State.pressed:
+            _State.pressed = False
+            raise KeyboardInterrupt
+        _State.pressed = True
+
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, later)
+    _State.deferring = True
+    try:
+        yield
+        check()
+    finally:
+        _State.deferring = _State.pressed = False
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
 
 
 def install() -> None:
@@ -99,6 +133,9 @@ def _asked(number: int, frame: FrameType | None) -> None:
     if _State.asked:  # it ends already
         return
     _State.asked = number
+    if _State.deferring:
+        _State.pressed = True
+        return
     raise KeyboardInterrupt
 
 

@@ -247,8 +247,9 @@ def fit_rack(
         try:
             if cut_short:
                 raise KeyboardInterrupt
-            run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
-            run.finish(bar)
+            with interrupt.deferred():
+                run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+                run.finish(bar)
         except KeyboardInterrupt as error:
             run.stopped = INTERRUPTED
             if interrupt.asked():  # the command ends now, and has no time to measure
@@ -324,8 +325,9 @@ def _best_structures(
                 short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
                 twin = RackTwin(candidate, rate)
                 run = Run(twin, pairs, rate, _chosen(twin, *which), short, loss)
-                run.train(FitProgress(steps, False), None, None)
-                run.finish(FitProgress(steps, False), errors=False)
+                with interrupt.deferred():
+                    run.train(FitProgress(steps, False), None, None)
+                    run.finish(FitProgress(steps, False), errors=False)
                 run.restore_best()
                 after = twin.to_rack()
                 options = {address: after.get(address) for address in opened}

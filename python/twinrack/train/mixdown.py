@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import __version__
+from .. import __version__, interrupt
 from ..audio import Audio, as_planar
 from ..effect import unknown
 from ..files import check_writable, hash_audio, read_audio
@@ -189,8 +189,9 @@ def fit_mix(
             start = run.assess(Stacked(session))
             gaps = _gaps(run, lowered) if not compares else {}
             try:
-                run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
-                run.finish(bar)
+                with interrupt.deferred():
+                    run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+                    run.finish(bar)
             except KeyboardInterrupt:
                 run.stopped = INTERRUPTED
             run.restore_best()
