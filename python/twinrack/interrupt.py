@@ -68,8 +68,11 @@ def check() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt at the next `check`: torch calls Python from C++, which ends the process when an
-    exception comes out there. Pressed twice, it raises at once. Nothing changes where the program answers Ctrl-C in a way of its own."""
+    """Let Ctrl-C raise KeyboardInterrupt at the next `check`, or at once when it is pressed twice.
+
+    torch calls Python from C++, which ends the process when an exception comes out there. Nothing changes where the program
+    answers Ctrl-C in a way of its own.
+    """
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT) if main else None
     if _State.deferring or before not in (signal.default_int_handler, _asked):
