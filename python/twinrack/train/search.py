@@ -158,7 +158,7 @@ def search(
     of = [[p.dry_hash, p.wet_hash] for p in pairs]
     terms = [] if loss is None else [(weight, repr(term)) for weight, term in (Loss() + loss).terms]
     heard = sorted((name, value) for name, value in settings.items() if name not in WATCHING)
-    asked = [use, order, sorted(opened.items()), price, steps, terms, heard]
+    asked = [bool(use), bool(order), sorted(opened.items()), price, steps, terms, heard]
     identity = hashlib.sha256(json.dumps([of, fingerprint(rack), repr(asked)]).encode()).hexdigest()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would warn of the trial that Ctrl-C cuts short
     storage = None
