@@ -182,10 +182,13 @@ def fit_rack(
     ):
         whole_number(number, name, least, MOST)
     window_s = real_number(window_s, "window_s", 0.0, 1e6)
+    learning_rate = real_number(learning_rate, "learning_rate")
+    if not isinstance(align, bool | np.bool_):
+        align = whole_number(align, "align", -(1 << 31), 1 << 31)
     if not window_s >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:
-        check_writable(Path(checkpoint))
+        check_writable(checkpoint)
     if rack.sidechains:
         raise ValueError(
             f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it"

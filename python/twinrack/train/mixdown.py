@@ -157,10 +157,13 @@ def fit_mix(
     ):
         whole_number(number, name, least, MOST)
     window_s = real_number(window_s, "window_s", 0.0, 1e6)
+    learning_rate = real_number(learning_rate, "learning_rate")
+    if not isinstance(align, bool | np.bool_):
+        align = whole_number(align, "align", -(1 << 31), 1 << 31)
     if not window_s >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:
-        check_writable(Path(checkpoint))
+        check_writable(checkpoint)
     compares = mix is not None
     lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
     if compares and not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
