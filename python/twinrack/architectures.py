@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from .words import brief, is_integer
 
 Weights = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -47,8 +49,9 @@ class Activation:
     numbers: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        _plain(self)
         if self.name not in ACTIVATIONS:
-            raise ValueError(f"there is no activation {self.name!r}; there are {', '.join(ACTIVATIONS)}")
+            raise ValueError(f"there is no activation {brief(self.name)}; there are {', '.join(ACTIVATIONS)}")
         if not self.numbers:
             object.__setattr__(self, "numbers", ACTIVATIONS[self.name])
         if not all(map(math.isfinite, self.numbers)):
@@ -71,12 +74,19 @@ class Activation:
         return [float(list(ACTIVATIONS).index(self.name)), *padded]
 
 
+def _plain(part: Any) -> None:
+    """NumPy's integers, which overflow, as Python's."""
+    for name, value in vars(part).items():
+        if isinstance(value, np.integer):
+            object.__setattr__(part, name, int(value))
+
+
 def _positive(**numbers: int) -> None:
     for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise ValueError(f"{name} = {number!r} is no whole number")
+        if not is_integer(number):
+            raise ValueError(f"{name} = {brief(number)} is no whole number")
         if not 1 <= number <= (1 << 20 if name in ("kernel", "dilation") else 4096):
-            raise ValueError(f"{name} = {number} is out of range")
+            raise ValueError(f"{name} = {brief(number)} is out of range")
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,7 @@ class Convolution:
     before: Activation = field(default_factory=Activation)
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(outputs=self.outputs, kernel=self.kernel, dilation=self.dilation)
 
 
@@ -104,6 +115,7 @@ class Chain:
     kind: Literal["chain"] = "chain"
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(inputs=self.inputs)
         if not 1 <= len(self.convolutions) <= 1024:
             raise ValueError(f"a chain has 1 to 1024 convolutions, not {len(self.convolutions)}")
@@ -145,6 +157,7 @@ class Layer:
     second: Activation = field(default_factory=Activation)
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(kernel=self.kernel, dilation=self.dilation)
 
 
@@ -173,6 +186,7 @@ class LayerArray:
     head_dilation: int = 1
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(channels=self.channels, middle=self.middle, head_outputs=self.head_outputs, kernel=self.head_kernel)
         _positive(dilation=self.head_dilation)
         for layer in self.layers:
@@ -180,8 +194,8 @@ class LayerArray:
             layer.second.expect(self.middle)
         if not 1 <= len(self.layers) <= 1024:
             raise ValueError(f"an array has 1 to 1024 layers, not {len(self.layers)}")
-        if isinstance(self.head_inputs, bool) or not isinstance(self.head_inputs, int) or not 0 <= self.head_inputs <= 4096:
-            raise ValueError(f"head_inputs = {self.head_inputs!r} is out of range")
+        if not is_integer(self.head_inputs) or not 0 <= self.head_inputs <= 4096:
+            raise ValueError(f"head_inputs = {brief(self.head_inputs)} is out of range")
         if not self.one_by_one and self.middle != self.channels:
             raise ValueError("without a 1x1 the middle is as wide as the layer")
 
@@ -271,6 +285,7 @@ class Recurrent:
     layers: int = 1
 
     def __post_init__(self) -> None:
+        _plain(self)
         _positive(hidden=self.hidden, layers=self.layers)
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
+from .words import brief, to_float
 
 Audio = npt.NDArray[np.float32]
 MIN_RATE, MAX_RATE = 8000, 384000
@@ -31,10 +32,10 @@ def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
     """
     if isinstance(x, str | os.PathLike):
         raise ValueError(
-            f"{what} is the name of a file ({os.fspath(x)[:60]!r}); give the sound: x, rate = soundfile.read(name, "
+            f"{what} is the name of a file ({brief(os.fspath(x))}); give the sound: x, rate = soundfile.read(name, "
             "always_2d=True), then x.T; or render files with `twinrack render`"
         )
-    a: npt.NDArray[Any] = np.asarray(x)
+    a: npt.NDArray[Any] = _as_array(x, what)
     if a.dtype.kind in "iu":
         if a.dtype.itemsize > 4:
             raise ValueError(f"{what} is {a.dtype}; give int8, int16, int32 or floats, whose full scale is known")
@@ -57,6 +58,20 @@ def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
         return np.ascontiguousarray(a, dtype=np.float32), flat
 
 
+def _as_array(x: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
+    """What was given as an array.
+
+    Raises:
+        ValueError: it has no regular shape, or masked samples, which are no sound.
+    """
+    if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
+        raise ValueError(f"{what} has {int(np.ma.getmaskarray(x).sum())} masked samples; fill them first: x.filled(0.0)")
+    try:
+        return np.asarray(x)
+    except Exception:  # lists of different lengths, or what an object of somebody else raises
+        raise ValueError(f"{what} is no array of numbers; give (channels, frames) or one dimension") from None
+
+
 def whole_frames(ms: float, sample_rate: float) -> int:
     """Milliseconds as whole frames, rounded as the engine does, which keeps float32."""
     return int(float(np.float32(ms)) * 1e-3 * sample_rate + 0.5)
@@ -68,10 +83,9 @@ def check_rate(sample_rate: float) -> float:
     Raises:
         ValueError: not between 8 and 384 kHz.
     """
-    try:
-        rate = float(sample_rate)
-    except (TypeError, ValueError):
-        raise ValueError(f"sample rate {sample_rate!r} is no number; give Hz, such as 48000") from None
+    rate = to_float(sample_rate)
+    if rate is None or isinstance(sample_rate, bool | np.bool_):
+        raise ValueError(f"sample rate {brief(sample_rate)} is no number that fits; give Hz, such as 48000")
     if not MIN_RATE <= rate <= MAX_RATE:
         raise ValueError(f"sample rate {rate:g} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
     return rate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from typing import Any
 from . import __version__, _engine
 from .files import FORMATS, AudioFile, digest, sweep
 from .fingerprint import fingerprint
+from .interrupt import stopping_at
 from .rack import Rack
 from .render import Rendered, render_file
+from .words import whole_number
 
 JOURNAL = ".twinrack-render.jsonl"
 
@@ -164,14 +167,19 @@ def _on_cores(
         progress(1.0 - said)
         return found
 
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        futures = [pool.submit(one, *pair) for pair in pairs]
+    stop = threading.Event()
+
+    def until_stopped(source: Path, path: Path) -> Rendered | Failed:
+        with stopping_at(stop):
+            return one(source, path)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1 if workers is None else whole_number(workers, "workers", 1)) as pool:
         try:
-            for future in as_completed(futures):
+            for future in as_completed([pool.submit(until_stopped, *pair) for pair in pairs]):
                 yield future.result()
-        except BaseException:
+        finally:  # also where nobody wants the rest
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _on_cluster(

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from . import _engine
+from .words import SHOWN, brief, to_float
 
 Value = float | str | bool
 
@@ -48,25 +49,24 @@ class Parameter:
         """
         name = f"{place}.{self.id}"
         if self.kind == "choice":
-            text = str(value)
+            text = value if isinstance(value, str) else brief(value)
             if text not in self.options:
-                near = get_close_matches(text, self.options, 1)
+                near = get_close_matches(text[:SHOWN], self.options, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"{name} = {value!r} is none of {', '.join(self.options)}{hint}")
-            return text
+                raise ValueError(f"{name} = {brief(value)} is none of {', '.join(self.options)}{hint}")
+            return str(text)
         if self.kind == "switch":
-            if value not in (True, False, 0, 1):
-                raise ValueError(f"{name} = {value!r} is a switch: True or False")
-            return bool(value)
+            number = to_float(value)
+            if number not in (0.0, 1.0):
+                raise ValueError(f"{name} = {brief(value)} is a switch: True or False")
+            return bool(number)
         if isinstance(value, str | bytes | bool) or str(getattr(value, "dtype", "")) == "bool":
             # "-20" and True would pass as numbers, and are mistakes
-            shown = repr(value)[:40] if isinstance(value, str | bytes) else str(value)
             what = "text" if isinstance(value, str | bytes) else "a switch's"
-            raise ValueError(f"{name} = {shown} is {what}, not a number; {self.range_text()} is allowed")
-        try:
-            number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"{name} = {str(value)[:40]} is not a number that fits; {self.range_text()} is allowed") from None
+            raise ValueError(f"{name} = {brief(value)} is {what}, not a number; {self.range_text()} is allowed")
+        number = to_float(value)
+        if number is None:
+            raise ValueError(f"{name} = {brief(value)} is not a number that fits; {self.range_text()} is allowed")
         if math.isnan(number):
             raise ValueError(f"{name} is NaN; give a number between {self.min:g} and {self.max:g} {self.unit}")
         if number < self.min:
@@ -202,10 +202,10 @@ def find_card(effect: str) -> Card:
     Raises:
         ValueError: no such effect; names the nearest one.
     """
-    card = CARDS.get(effect)
+    card = CARDS.get(effect) if isinstance(effect, str) else None
     if card is None:
         hint = hint_for(effect, list(CARDS)) or f"; there are {', '.join(CARDS)}"
-        raise ValueError(f"no effect is called {str(effect)[:40]!r}{hint}")
+        raise ValueError(f"no effect is called {brief(effect)}{hint}")
     return card
 
 

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import signal
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from . import __version__
+from . import __version__, interrupt
 from .session.commands import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session.commands import app as session_app
 from .stage import commands
+from .terminal import Terminal, plain_streams
+from .words import visible
 
 app = typer.Typer(
     help="Real-time audio effects that can be trained and understood.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_enable=False,
 )  # fmt: skip
-out = Console(highlight=False)
+out = Terminal(highlight=False)
 
 OUTSIDE = 3  # exit code of `measure` where a file is outside the limits
 
@@ -36,16 +36,28 @@ def main() -> None:
     """Run the command."""
     # Training threads that wait would otherwise spin, and slow each other down where something else runs too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, _terminated)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files can be no text
+    interrupt.install()
+    with plain_streams():
+        try:
+            _run()
+        except BaseException:
+            if not interrupt.asked():
+                raise
+        if interrupt.asked():
+            with suppress(Exception):
+                sys.stdout.flush()
+            interrupt.leave(interrupt.asked())
+
+
+def _run() -> None:
     try:
-        app(standalone_mode=False)
+        app(standalone_mode=False)  # which returns 130 where Ctrl-C was pressed
+    except BrokenPipeError:  # who read our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        _complain(str(error) or type(error).__name__)
+        _complain(_sentence(error))
     except typer.Abort:
-        _complain("interrupted", 130)
-    except KeyboardInterrupt:
         _complain("interrupted", 130)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's errors about the command line itself
@@ -53,14 +65,15 @@ def main() -> None:
         raise
 
 
-def _terminated(number: int, frame: Any) -> None:
-    """Asked to end: as at Ctrl-C, so that nothing is left half-written."""
-    raise KeyboardInterrupt
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None and str(error).startswith("[Errno"):  # the system's own
+        return f"{error.filename or error.errno}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 def _complain(sentence: str, code: int = 2) -> None:
     sys.stdout.flush()
-    print(f"twinrack: {sentence}", file=sys.stderr)
+    print(f"twinrack: {visible(sentence, lines=False)}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -212,7 +225,7 @@ def render(
         for result in results:
             if isinstance(result, Failed):
                 failed += 1
-                bar.console.print(f"twinrack: {escape(pipes.sentence(result.reason))}", soft_wrap=True)
+                bar.console.print(f"twinrack: {escape(visible(pipes.sentence(result.reason), lines=False))}", soft_wrap=True)
                 continue
             result = pipes.hand_on(result)
             if result.skipped:
@@ -225,9 +238,9 @@ def render(
                 notes += f", {result.gain_db:+.1f} dB: {found.integrated:.1f} LUFS, true peak {found.true_peak_db:.1f} dBTP"
             notes += f", {result.clipped} samples clipped" if result.clipped else ""
             notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
-            say.print(f"{escape(str(result.path))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
+            say.print(f"{escape(visible(str(result.path), lines=False))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
             for note in result.notes:
-                say.print(f"  {escape(note)}", soft_wrap=True)
+                say.print(f"  {escape(visible(note, lines=False))}", soft_wrap=True)
     took = time.monotonic() - began
     if seconds:
         say.print(f"{seconds:.1f} s of audio in {took:.1f} s ({seconds / max(took, 1e-9):.0f} × realtime)")
@@ -302,7 +315,7 @@ def _render_bar() -> Any:
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Terminal(stderr=True),
     )
 
 
@@ -334,23 +347,30 @@ def fit(
     from .patch import load
 
     _train_extra()
+    from .train.fit import InterruptedFitError
     from .train.fit import fit_rack as run
 
     for path in (output, report):
         if path is not None:
             check_writable(path)
-    result = run(
-        load(rack),
-        dry,
-        wet,
-        steps=steps,
-        learn=learn,
-        freeze=freeze or (),
-        choices=choices or (),
-        starts=starts,
-        seed=seed,
-        checkpoint=checkpoint,
-    )
+    try:
+        result = run(
+            load(rack),
+            dry,
+            wet,
+            steps=steps,
+            learn=learn,
+            freeze=freeze or (),
+            choices=choices or (),
+            starts=starts,
+            seed=seed,
+            checkpoint=checkpoint,
+        )
+    except InterruptedFitError as error:
+        if error.rack is not None:
+            error.rack.save(output)
+            interrupt.add(f"the best values so far are in {output}")
+        raise
     print(result)
     result.rack.save(output)
     print(f"patch: {output}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from .card import Card, Group, Parameter, Value
 from .resource import Resource
 from .resources import TYPES
+from .words import SHOWN, brief
 
 Listener = Callable[[str, Value], None]
 
@@ -29,9 +30,9 @@ def _short(value: object) -> str:
 
 def unknown(name: str, names: Sequence[str], place: str, what: str = "parameter") -> str:
     """One sentence about a name that is not there, with the nearest that is."""
-    near = get_close_matches(name, names, 1)
+    near = get_close_matches(name[:SHOWN], names, 1) if isinstance(name, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{place} has no {what} {name!r}{hint}"
+    return f"{place} has no {what} {brief(name)}{hint}"
 
 
 def unknown_address(address: str, there: Mapping[str, Sequence[str]], place: str) -> str:
@@ -178,7 +179,7 @@ class Effect(_Values):
         lists = {g.id: given.pop(f"{g.id}s", ()) for g in card.groups}
         resources = {r["id"]: given.pop(r["id"], None) for r in card.resources}
         if name is not None and not (isinstance(name, str) and name.isidentifier()):
-            raise ValueError(f"name {name!r} cannot be addressed; use a text of letters, digits and underscores")
+            raise ValueError(f"name {brief(name)} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
         if key is not None and not isinstance(key, str):
             raise ValueError(f"key = {str(key)[:40]} of {card.id} is no name; give the name of a sidechain input, as text")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import io
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -22,88 +19,22 @@ import soundfile
 
 from . import _engine
 from .audio import MAX_RATE, MIN_RATE, Audio
+from .disk import atomic as atomic
+from .disk import cannot_write as cannot_write
+from .disk import check_writable as check_writable
+from .disk import path_of, shown
+from .disk import sweep as sweep
 from .formats.metadata import read_metadata, write_metadata
 from .formats.pcm import Layout
 from .formats.riff import find_samples, read_wave
 from .formats.sound import library_name, open_sound
 from .formats.tags import NAMES, Metadata
+from .interrupt import check
+from .words import brief, is_integer
 
 FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".aiff": "AIFF", ".aif": "AIFF", ".mp3": "MP3"}
 LOSSY = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
 FLOAT_FORMATS = ("WAV", "AIFF")
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, which becomes `path` when the block ends well and vanishes when it does not.
-
-    Raises:
-        OSError: the folder is missing, read-only or full; one sentence with the path.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give the name of a file in it")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=path.parent)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; create it first") from None
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    os.close(handle)
-    beside = Path(name)
-    try:
-        yield beside
-        beside.chmod(0o666 & ~UMASK)
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise (error if error.errno is None else cannot_write(path, error)) from None
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def sweep(path: Path) -> None:
-    """Take away what a process that was killed left of a file; only where no other one writes it."""
-    for part in path.parent.glob(f"{glob.escape(f'.{path.name[:60]}.')}*.part"):
-        part.unlink(missing_ok=True)
-
-
-def _read_umask() -> int:
-    """The permissions that new files do not get; reading them means setting them, so it is done once, before threads."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-UMASK = _read_umask()
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a path that could not be written, before the work whose result it is to hold.
-
-    Raises:
-        OSError: as `atomic`.
-    """
-
-    class EnoughError(Exception):
-        pass
-
-    with suppress(EnoughError), atomic(path):
-        raise EnoughError
-
-
-def cannot_write(path: Path, error: OSError) -> OSError:
-    reasons = {
-        errno.EACCES: f"{path.parent} may not be written to",
-        errno.EROFS: f"{path.parent} is on a read-only disk",
-        errno.ENOSPC: f"the disk of {path.parent} is full",
-        errno.EDQUOT: f"the disk quota of {path.parent} is used up",
-        errno.EFBIG: f"{path} grew beyond the largest file allowed here",
-        errno.ENOTDIR: f"{path.parent} is not a folder",
-    }
-    reason = reasons.get(error.errno or 0, f"{path} cannot be written: {error.strerror or error}")
-    return OSError(f"{reason}; {path.name} was not written")
-
 
 LARGEST_WAV = 0xFFF00000  # bytes; longer ones are written as RF64 (EBU Tech 3306)
 
@@ -118,9 +49,9 @@ class AudioFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = path_of(path)
         if not self.path.exists():
-            raise FileNotFoundError(f"there is no file {self.path}")
+            raise FileNotFoundError(f"there is no file {shown(self.path)}")
         if self.path.is_dir():
             raise ValueError(f"{self.path} is a folder; give an audio file")
         if not self.path.is_file():
@@ -196,7 +127,7 @@ def format_of(path: Path) -> str:
     """
     found = FORMATS.get(path.suffix.lower())
     if found is None:
-        raise ValueError(f"{path.name} has no audio ending that can be written; use one of {', '.join(FORMATS)}")
+        raise ValueError(f"{brief(path.name)[1:-1]} has no audio ending that can be written; use one of {', '.join(FORMATS)}")
     return found
 
 
@@ -208,9 +139,9 @@ def check_tags(tags: Mapping[str, str]) -> None:
     """
     for name, text in tags.items():
         if name not in NAMES:
-            raise ValueError(f"metadata {name!r} has no place in audio files; there are {', '.join(NAMES)}")
+            raise ValueError(f"metadata {brief(name)} has no place in audio files; there are {', '.join(NAMES)}")
         if not isinstance(text, str):
-            raise ValueError(f"metadata {name} = {text!r} is no text; put it in quotes")
+            raise ValueError(f"metadata {name} = {brief(text)} is no text; put it in quotes")
 
 
 def _layout_of(path: Path, bits: int, channels: int, frames: int) -> tuple[str, str, int]:
@@ -220,8 +151,8 @@ def _layout_of(path: Path, bits: int, channels: int, frames: int) -> tuple[str, 
         ValueError: another number of bits, or an ending that is none of FORMATS.
     """
     kind = format_of(path)
-    if bits not in (16, 24, 32):
-        raise ValueError(f"{bits} bits cannot be written; use 16, 24 or 32")
+    if not is_integer(bits) or bits not in (16, 24, 32):
+        raise ValueError(f"{brief(bits)} bits cannot be written; use 16, 24 or 32")
     if kind in LOSSY:
         return kind, LOSSY[kind], 0
     whole = 0 if bits == 32 and kind in FLOAT_FORMATS else min(bits, 24)
@@ -283,8 +214,6 @@ class AudioWriter:
         self.notes: list[str] = []
         self._random = np.random.default_rng(seed)
         self.clipped = 0
-        if path.exists() and not os.access(path, os.W_OK):
-            raise PermissionError(f"{path} may not be overwritten; choose another name or change its permissions")
         self._atomic = atomic(path)
         self._beside = self._atomic.__enter__()
         try:
@@ -296,6 +225,7 @@ class AudioWriter:
 
     def write(self, x: Audio) -> None:
         """The next block, (channels, frames)."""
+        check()
         y = x.T if self._bits == 0 else self._quantised(x)
         try:
             self._file.write(y)

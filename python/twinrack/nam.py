@@ -8,9 +8,7 @@ conditioning (FiLM, a network that conditions) and convolutions in groups.
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +25,7 @@ from .architectures import (
     WaveNet,
     Weights,
 )
-from .files import atomic
+from .disk import atomic, json_bytes, path_of, read_json
 from .network import Network
 
 USUAL_RATE = 48000.0  # of files that do not say
@@ -72,24 +70,15 @@ _KEYS = {
 
 def read(path: str | os.PathLike[str], size: float | None = None) -> Network:
     """As `Network.read`."""
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no network {path}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; give the .nam file in it") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not a .nam file: {error}") from None
+    path = path_of(path)
+    data = read_json(path, "network", "a .nam file")
     if not isinstance(data, dict) or "architecture" not in data or "weights" not in data or "config" not in data:
         raise ValueError(f"{path} is not a .nam file: architecture, config or weights are missing; export it anew")
     try:
         if size is not None and not 0.0 <= size <= 1.0:
             raise ValueError(f"size = {size:g} is outside 0 to 1")
         one, rate = _of_size(data, size)
-        weights = np.array(one["weights"], np.float32)
-        if weights.ndim != 1:
-            raise ValueError("its weights are no list of numbers; export it anew")
+        weights = _weights(one["weights"])
         made, weights = _architecture(str(one["architecture"]), one["config"], weights)
         return Network(made, weights, rate, os.fspath(path))
     except KeyError as error:
@@ -100,11 +89,11 @@ def read(path: str | os.PathLike[str], size: float | None = None) -> Network:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _of_size(data: dict[str, Any], size: float | None, depth: int = 0) -> tuple[dict[str, Any], float]:
+def _of_size(data: dict[str, Any], size: float | None, depth: int = 0) -> tuple[dict[str, Any], Any]:
     """The network that is meant and its rate: of a container the first whose `max_value` is above `size`, or the last."""
     rate = data.get("sample_rate")
     if data["architecture"] != "SlimmableContainer":
-        return data, float(rate or USUAL_RATE)
+        return data, rate or USUAL_RATE
     config = data["config"]
     _expect(config, "SlimmableContainer")
     models = config["submodels"]
@@ -114,7 +103,7 @@ def _of_size(data: dict[str, Any], size: float | None, depth: int = 0) -> tuple[
         raise ValueError("the networks of its container have different sample rates; export it anew")
     fitting = [entry for entry in models if size is not None and float(entry["max_value"]) > size]
     one, own = _of_size((fitting or models[-1:])[0]["model"], size, depth + 1)
-    return one, own if one.get("sample_rate") else float(rate or own)
+    return one, own if one.get("sample_rate") else rate or own
 
 
 def _rate_of(model: dict[str, Any], otherwise: Any) -> float:
@@ -144,6 +133,26 @@ def _same_length(count: int, **lists: Any) -> None:
         if not isinstance(given, list) or len(given) != count:
             found = len(given) if isinstance(given, list) else repr(given)[:40]
             raise ValueError(f"layers with {count} dilations have {found} entries in {name!r}; export it anew")
+
+
+def _weights(given: Any) -> Weights:
+    """The weights of a file, as single precision.
+
+    Raises:
+        ValueError: they are no flat list of numbers, or one is beyond what single precision holds.
+    """
+    if not isinstance(given, list):
+        raise ValueError("weights is no list of numbers; export it anew")
+    try:
+        weights = np.array(given, np.float64)
+    except OverflowError:
+        raise ValueError("a weight is too large for a 32-bit float; train or export it anew") from None
+    except (ValueError, TypeError):
+        weights = np.zeros((0, 0))
+    if weights.ndim != 1:
+        raise ValueError("weights is no flat list of numbers; export it anew")
+    with np.errstate(over="ignore"):  # infinity is refused with the rest
+        return weights.astype(np.float32)
 
 
 def _architecture(name: str, config: dict[str, Any], weights: Weights) -> tuple[Architecture, Weights]:
@@ -305,8 +314,9 @@ def write(network: Network, path: str | os.PathLike[str]) -> None:
         "weights": [float(w) for w in network.weights],
         "sample_rate": network.sample_rate or USUAL_RATE,
     }
-    with atomic(Path(path)) as beside:
-        beside.write_text(json.dumps(data, allow_nan=False), encoding="utf-8")
+    content = json_bytes(data, path_of(path), "network", None)
+    with atomic(path) as beside:
+        beside.write_bytes(content)
 
 
 def _config(a: Architecture, weights: Weights) -> dict[str, Any]:

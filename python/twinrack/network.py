@@ -31,6 +31,7 @@ from .architectures import (
 )
 from .audio import check_rate
 from .resource import Resource
+from .words import is_integer, numbers_of, whole_number
 
 MOST_WEIGHTS = 4_000_000
 LONGEST = 1 << 20  # frames that it may hear
@@ -74,11 +75,12 @@ class Network(Resource):
         frames = rows_kept(architecture)
         if frames > MOST_NUMBERS or frames // 8 * count > MOST_WORK:
             raise ValueError(
-                f"the network hears {architecture.receptive_field} frames in wide layers, which is too much to keep"
+                f"the network keeps {frames} numbers of its past and has {count} weights, which is too much to keep; "
+                "use one with fewer channels, hidden units or layers"
             )
         if count > MOST_WEIGHTS:
             raise ValueError(f"the network has {count} weights; up to {MOST_WEIGHTS} are possible")
-        array = drawn(architecture, seed, quiet) if weights is None else np.array(weights, np.float32)
+        array = drawn(architecture, whole_number(seed, "seed", 0), quiet) if weights is None else numbers_of(weights, "weights")
         if array.shape != (count,):
             raise ValueError(f"the network has {count} weights, {array.size if array.ndim == 1 else array.shape} were given")
         if not np.isfinite(array).all():
@@ -113,6 +115,7 @@ class Network(Resource):
         """
         gating: Literal["none", "multiply"] = "multiply" if gated else "none"
         layers = tuple(Layer(kernel, d, Activation(activation), gating, Activation("sigmoid")) for d in dilations)
+        channels = tuple(channels)
         following = [*channels[1:], 1]
         arrays = [LayerArray(c, c, n, layers, head_bias=n == 1) for c, n in zip(channels, following, strict=True)]
         return cls(WaveNet(tuple(arrays)), None, sample_rate, seed=seed, quiet=quiet)
@@ -313,7 +316,9 @@ class ControlNetwork(Resource):
         self.architecture = Chain(convs, self.inputs)
         self.source = source
         count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
-        array = drawn(self.architecture, seed, True) if weights is None else np.array(weights, np.float32)
+        array = (
+            drawn(self.architecture, whole_number(seed, "seed", 0), True) if weights is None else numbers_of(weights, "weights")
+        )
         if array.shape != (count,) or not np.isfinite(array).all():
             raise ValueError(f"the control network has {count} finite weights; {array.size} were given, or some are not finite")
         self._weights: Weights = array
@@ -365,7 +370,7 @@ class ControlNetwork(Resource):
         if (
             not (isinstance(targets, list) and isinstance(hidden, list))
             or not all(isinstance(t, str) for t in targets)
-            or not all(isinstance(h, int) and h > 0 for h in hidden)
+            or not all(is_integer(h) and h > 0 for h in hidden)
         ):
             raise ValueError("architecture names no targets and hidden widths")
         return cls(targets, hidden, numbers, source=entry.get("source", ""))

@@ -21,16 +21,18 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
-from . import __version__
+from . import __version__, disk
 from .card import Card, find_card
+from .disk import atomic
 from .effect import Effect, unknown
 from .effects import CLASSES
-from .files import FORMATS, atomic
-from .names import below, writable
+from .names import below
 from .python_effect import PythonEffect
 from .rack import Rack
 from .resources import TYPES
+from .safetensors_header import LARGEST_ARRAYS, check_header
 from .tree import Chain, Parallel
+from .words import brief, is_integer, visible
 
 FORMAT = "twinrack.rack"
 VERSION = 1
@@ -95,7 +97,7 @@ Entry = Annotated[
 class ArraysEntry(_Strict):
     """A safetensors file beside the patch, and the SHA-256 of its bytes."""
 
-    file: str = Field(pattern=r"^[^/\\]+\.safetensors$")
+    file: str = Field(pattern=r"^[^/\\\x00-\x1f]+\.safetensors$", max_length=255)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -180,11 +182,11 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: the folder is missing, read-only or full; names the path.
     """
-    path = Path(path)
-    data = with_arrays(rack, path, path.name.removesuffix(".json").removesuffix(".rack"))
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomic(path) as beside:
-        beside.write_text(writable(text), encoding="utf-8")
+    path = disk.path_of(path)
+    target = disk.target_of(path)[0]
+    with atomic(path) as beside:  # first, so that arrays are not written for a patch that cannot be
+        data = with_arrays(rack, target, path.name.removesuffix(".json").removesuffix(".rack"))
+        beside.write_bytes(disk.json_bytes(data, path, "patch"))
 
 
 def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
@@ -200,7 +202,11 @@ def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
         content = to_bytes({name: np.ascontiguousarray(a) for name, a in arrays.items()})
         digest = hashlib.sha256(content).hexdigest()
         data["arrays"] = {"file": f"{stem}.{digest[:12]}.safetensors", "sha256": digest}
-    json.dumps(data, allow_nan=False)  # what cannot be written is found before anything is
+    # what could not be written, or not be read again, is found before anything is written
+    try:
+        Patch.model_validate_json(disk.json_bytes(data, path, "patch", None))
+    except ValidationError as error:
+        raise ValueError(f"{path} cannot hold this rack: {first_complaint(error)}") from None
     if content:
         with atomic(path.with_name(data["arrays"]["file"])) as beside:
             beside.write_bytes(content)
@@ -214,7 +220,7 @@ def load(path: str | os.PathLike[str]) -> Rack:
         FileNotFoundError: the patch or its arrays are not there.
         ValueError: not a patch, of a newer version, an unknown effect or parameter, a value out of range, a wrong hash.
     """
-    path = Path(path)
+    path = disk.path_of(path)
     return from_json(read_json(path), path)
 
 
@@ -227,13 +233,14 @@ def of_today(
         ValueError: it is of another format, or of a newer version.
     """
     if data.get("format") != form:
-        raise ValueError(f"{path} is not a twinrack {what}: its format is {data.get('format')!r}, not {form!r}")
+        raise ValueError(f"{path} is not a twinrack {what}: its format is {brief(data.get('format'))}, not {form!r}")
     version = data.get("version", newest)  # a file written by hand may leave it out
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"{path}: version is {version!r}; a whole number from 1 to {newest} was expected")
+    if not is_integer(version) or version < 1:
+        raise ValueError(f"{path}: version is {brief(version)}; an integer from 1 to {newest} was expected")
     if version > newest:
         raise ValueError(
-            f"{path} is {what} version {version}, written by a newer twinrack ({data.get('written_by', 'unknown')}); "
+            f"{path} is {what} version {brief(version)}, written by a newer twinrack "
+            f"({visible(str(data.get('written_by', 'unknown'))[:60], lines=False)}); "
             f"this one reads up to {newest}: upgrade twinrack"
         )
     while version < newest:
@@ -253,7 +260,7 @@ def from_json(data: dict[str, Any], path: Path) -> Rack:
     if patch.arrays is not None:
         needed = any(True for entry in patch.rack for _ in _resources(entry))
         try:
-            arrays = _read_arrays(path, patch.arrays)
+            arrays = _read_arrays(path, patch)
         except FileNotFoundError as error:
             if needed:
                 raise
@@ -279,21 +286,8 @@ def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[Reso
 
 
 def read_json(path: Path, what: str = "patch") -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no {what} {path}") from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder; give the {what} file in it") from None
-    except PermissionError:
-        raise PermissionError(f"{path} may not be read; change its permissions") from None
-    except UnicodeDecodeError:
-        kind = "an audio file, " if path.suffix.lower() in FORMATS else ""
-        raise ValueError(
-            f"{path} is {kind}not valid JSON; give a {what}: *.{'session' if what == 'session' else 'rack'}.json"
-        ) from None
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    """A patch's or session's JSON object. Raises as `disk.read_json`, and ValueError for JSON that is no object."""
+    data = disk.read_json(path, what)
     if not isinstance(data, dict):
         raise ValueError(f"{path} is not a twinrack {what}: it holds a JSON {type(data).__name__}, not an object")
     return data
@@ -370,7 +364,7 @@ def first_complaint(error: ValidationError, *models: type[BaseModel]) -> str:
             continue
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
         parent = part
-    return f"{place or 'it'} {words}"
+    return visible(f"{(place or 'it')[:120]} {words[:160]}", lines=False)
 
 
 def _item(
@@ -389,9 +383,9 @@ def _item(
     resources, types = {}, {r["id"]: r["type"] for r in card.resources}
     for id, r in entry.resources.items():
         if id not in types:
-            raise ValueError(f"{place}: {card.id} takes no {id!r}")
+            raise ValueError(f"{place}: {card.id} takes no {brief(id)}")
         if r.array not in arrays:
-            raise ValueError(f"{place}: resources.{id}: there is no array {r.array!r} beside the patch")
+            raise ValueError(f"{place}: resources.{id}: there is no array {brief(r.array)} beside the patch")
         try:
             resources[id] = TYPES[types[id]].from_patch(r.model_dump(exclude={"array"}), arrays[r.array])
         except ValueError as error:
@@ -404,7 +398,7 @@ def _item(
         right = {"choice": str, "switch": bool}.get(p.kind, float)
         if not isinstance(value, right) or (right is float and isinstance(value, bool)):
             wanted = {"choice": "a text", "switch": "true or false"}.get(p.kind, "a number")
-            raise ValueError(f"{place}: {card.id}.{address} is {value!r}; {wanted} was expected ({p.range_text()})")
+            raise ValueError(f"{place}: {card.id}.{address} is {brief(value)}; {wanted} was expected ({p.range_text()})")
         try:
             effect.set(address, value)
         except ValueError as error:
@@ -431,13 +425,18 @@ def _migrated(card: Card, entry: EffectEntry, place: str) -> dict[str, Any]:
     return migrated
 
 
-def _read_arrays(path: Path, entry: ArraysEntry) -> dict[str, npt.NDArray[Any]]:
+def _read_arrays(path: Path, patch: Patch) -> dict[str, npt.NDArray[Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load as from_bytes
 
+    assert patch.arrays is not None
+    entry, used = patch.arrays, {r.array for item in patch.rack for r in _resources(item)}
     beside = below(path.parent, entry.file)
+    if not os.path.lexists(beside) and path.is_symlink():
+        beside = below(Path(os.path.realpath(path)).parent, entry.file)
     try:
-        content = beside.read_bytes()
+        check_header(beside, used)
+        content = disk.read_whole(beside, "safetensors file", LARGEST_ARRAYS)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} needs {entry.file} beside it, which is not there; copy both together") from None
     if hashlib.sha256(content).hexdigest() != entry.sha256:

@@ -18,6 +18,7 @@ from . import _engine
 from .audio import Audio
 from .card import Card
 from .effect import Effect, GroupItem
+from .words import whole_number
 
 log = logging.getLogger("twinrack.live")
 Function = Callable[[Audio, float], Any]
@@ -64,10 +65,8 @@ class PythonEffect(Effect):
     ) -> None:
         if not callable(function):
             raise TypeError(f"function is a {type(function).__name__}; give one that is called with (x, sample_rate)")
-        if not isinstance(block_frames, int) or not 32 <= block_frames <= 65536:
-            raise ValueError(f"block_frames = {block_frames!r} is no whole number from 32 to 65536")
-        if not isinstance(blocks, int) or not 2 <= blocks <= 64:
-            raise ValueError(f"blocks = {blocks!r} is no whole number from 2 to 64")
+        block_frames = whole_number(block_frames, "block_frames", 32, 65536)
+        blocks = whole_number(blocks, "blocks", 2, 64)
         super().__init__(name=name, bypass=bypass)
         self._function, self._block_frames, self._blocks = function, block_frames, blocks
         self._complaint = ""

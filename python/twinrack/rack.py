@@ -7,6 +7,7 @@ import math
 import operator
 import os
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,7 +25,8 @@ from .network import ControlNetwork
 from .python_effect import PythonEffect, Work
 from .renderer import Renderer, in_step
 from .resource import Resource
-from .tree import Chain, Parallel, effects_of, shape_of
+from .tree import Chain, Parallel, check_depth, effects_of, shape_of
+from .words import brief, whole_number
 
 if TYPE_CHECKING:
     from .twins.rack_twin import RackTwin
@@ -87,6 +89,8 @@ class Rack(Addressed):
     ) -> None:
         if isinstance(effects, Rack):
             raise TypeError("that is a rack already; rack.copy() is another one like it")
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a rack is {brief(name)}; give a text")
         self.name = name
         self.provenance: dict[str, Any] = {}  # where the values came from: written into the patch, no part of equality
         self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; stand beside the patch
@@ -105,27 +109,31 @@ class Rack(Addressed):
 
     def _adopt(self) -> None:
         """Give every effect its address and listen to it."""
+        check_depth(self._root)
         effects = list(effects_of(self._root))
         if len({id(e) for e in effects}) < len(effects):
             raise ValueError("the same effect object is in the rack twice; use effect.copy() for the second")
         for e in effects:
             owner = None if e._owner is None else e._owner()
             if owner is not None and owner is not self:
-                raise ValueError(f"the {e.card.id} is already in rack {owner.name!r}; use effect.copy() for a second one")
+                raise ValueError(f"the {e.card.id} is already in rack {brief(owner.name)}; use effect.copy() for a second one")
         for old in self._mapping.values():
             old._detach()
         self._mapping = {}
-        named = [e.name for e in effects if e.name is not None]
-        for name in named:
-            if named.count(name) > 1:
-                raise ValueError(f"two effects are called {name!r}; names in a rack differ")
-        first = 0
+        named = Counter(e.name for e in effects if e.name is not None)
+        for name, times in named.items():
+            if times > 1:
+                raise ValueError(f"two effects are called {brief(name)}; names in a rack differ")
+        first, counts = 0, Counter[str]()  # effects of each card so far
         self._first: dict[str, int] = {}
         for index, effect in enumerate(effects):
-            address, count = effect.name or effect.card.id, 1
-            while effect.name is None and (address in self._mapping or address in named):
-                count += 1
-                address = f"{effect.card.id}_{count}"
+            address = effect.name or effect.card.id
+            while effect.name is None:
+                counts[effect.card.id] += 1
+                count = counts[effect.card.id]
+                address = effect.card.id if count == 1 else f"{effect.card.id}_{count}"
+                if address not in self._mapping and address not in named:
+                    break
             self._mapping[address] = effect
             self._first[address] = first
             first += len(effect.card.addresses)
@@ -276,10 +284,7 @@ class Rack(Addressed):
     def insert(self, index: int, item: Effect | Chain | Parallel) -> None:
         """Insert before position `index` of the outer chain; a running stream crossfades."""
         items = list(self._root.items)
-        try:
-            items.insert(index, item)
-        except TypeError:
-            raise TypeError(f"index is {str(index)[:40]!r}; give a position in the outer chain, such as 0") from None
+        items.insert(whole_number(index, "index", -(1 << 31), 1 << 31), item)
         self.effects = tuple(items)
 
     def append(self, item: Effect | Chain | Parallel) -> None:
@@ -498,8 +503,8 @@ class Rack(Addressed):
         """
         self._not_live("prepare")
         rate = check_rate(sample_rate)
-        if not isinstance(channels, int) or not 1 <= channels <= _engine.MAX_CHANNELS:
-            raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
+        channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
+        first_frame = whole_number(first_frame, "first_frame", 0, 1 << 53)
         self._engine, self._works = self._new_engine(rate, channels, first_frame)
         self._format = (rate, channels)
         self._stale = False

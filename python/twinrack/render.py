@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from .audio import Audio, check_rate
+from .disk import path_of
 from .files import AudioFile, AudioWriter, cannot_write, check_audio, check_writable, tell
 from .level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
 from .loudness import Loudness, LoudnessMeter
@@ -93,7 +94,7 @@ def render_file(
         OSError, ValueError: one sentence that names the file and the fix.
     """
     level = Level.of(normalize_lufs, normalize_peak_db, true_peak_db)
-    source, path = Path(source), Path(path)
+    source, path = path_of(source), path_of(path)
     lossy = is_lossy(path)
     if path.exists() and source.exists() and path.samefile(source):
         raise ValueError(f"{path} is the input itself; give another output")

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from . import _engine
 from .audio import Audio
+from .interrupt import check
+from .words import brief, numbers_of, to_float
 
 if TYPE_CHECKING:
     from .python_effect import Work
@@ -66,7 +68,7 @@ class Renderer:
             p, index = self.rack._index(address)
             if p.kind != "continuous":
                 raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
-            row = np.asarray(curve, dtype=np.float32).reshape(-1)
+            row = numbers_of(curve, f"the automation of {address}").reshape(-1)
             if row.size == 0:
                 raise ValueError(f"the automation of {address} is empty")
             for value in (row.min(), row.max()):
@@ -79,6 +81,7 @@ class Renderer:
 
     def block(self, x: Audio, keys: list[Audio]) -> Audio:
         """The next block; at the start it is shorter by what the latency holds back."""
+        check()
         y = in_step(self.engine, self._works, x, keys)
         if self._skip:
             dropped = min(self._skip, y.shape[1])
@@ -102,9 +105,11 @@ class Renderer:
         if isinstance(tail, str):
             yield from self._follow()
             return
-        seconds = float(tail)
+        seconds = to_float(tail)
+        if seconds is None:
+            raise ValueError(f'tail = {brief(tail)}; give "auto", a number of seconds, or None')
         if not 0 <= seconds <= LONGEST_TAIL_S:
-            raise ValueError(f"tail = {tail:g} s is outside 0 to {LONGEST_TAIL_S:g}")
+            raise ValueError(f"tail = {seconds:g} s is outside 0 to {LONGEST_TAIL_S:g}")
         frames = round(seconds * self.rate)
         while frames > 0:
             step = min(frames, 4096)

@@ -69,7 +69,7 @@ class Response(Resource):
         if isinstance(given, (str, os.PathLike)):
             return cls.read(given)
         if isinstance(given, tuple) and len(given) == 2 and np.ndim(given[1]) == 0:
-            return cls(given[0], float(given[1]))
+            return cls(given[0], given[1])
         raise TypeError("an impulse response is a path, (samples, sample_rate), or a tr.Response")
 
     @property
@@ -87,6 +87,7 @@ class Response(Resource):
 
     def at(self, sample_rate: float) -> Audio:
         """(channels, frames) float32 at another rate, with the same gain over frequency (see `resampled`)."""
+        sample_rate = check_rate(sample_rate)
         if sample_rate == self.sample_rate:
             return self._samples
         if sample_rate not in self._at:

@@ -8,6 +8,9 @@ from typing import Any
 
 from .card import CARDS, hint_for
 from .effect import Effect
+from .words import brief, real_number
+
+DEEPEST = 64  # Chains inside each other, a Parallel's branches among them
 
 
 class Chain:
@@ -17,6 +20,7 @@ class Chain:
 
     def __init__(self, items: Effect | Chain | Parallel | Iterable[Effect | Chain | Parallel] = ()) -> None:
         self.items: list[Effect | Chain | Parallel] = checked(items)
+        check_depth(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Chain) and self.items == other.items
@@ -53,6 +57,7 @@ class Parallel:
         ]
         if not self.branches:
             raise ValueError("a Parallel needs at least one branch; an empty list is the dry signal")
+        check_depth(self)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Parallel) and self.branches == other.branches
@@ -78,9 +83,7 @@ def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Paral
     """
     from .effects import Gain
 
-    given: Any = mix
-    if not isinstance(given, int | float) or not 0.0 <= given <= 1.0:
-        raise ValueError(f"mix = {str(mix)[:40]} is no number from 0 to 1")
+    mix = real_number(mix, "mix", 0.0, 1.0)
     least = Gain.card.addresses["gain_db"].min
 
     def level(share: float) -> float:
@@ -107,11 +110,26 @@ def checked(items: Effect | Chain | Parallel | Iterable[Any]) -> list[Effect | C
         if isinstance(item, str):
             card = CARDS.get(item)
             hint = f"{card.class_name}() is that effect" if card else f"a patch is loaded by twinrack.load{hint_for(item, [])}"
-            raise TypeError(f"a rack holds effects, Chain and Parallel, not text ({item[:40]!r}); {hint}")
+            raise TypeError(f"a rack holds effects, Chain and Parallel, not text ({brief(item)}); {hint}")
         if isinstance(item, list | tuple):
             raise TypeError("a rack holds effects, Chain and Parallel, not lists; write Chain([…]) or Parallel([…])")
-        raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({str(item)[:40]})")
+        raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({brief(item)})")
     return found
+
+
+def check_depth(item: Effect | Chain | Parallel) -> None:
+    """Refuse a tree that is nested so deeply that it could be neither saved nor played.
+
+    Raises:
+        ValueError: a Chain or Parallel inside more than DEEPEST others, or inside itself.
+    """
+    level: list[Any] = [item]
+    for _ in range(DEEPEST):
+        below = [child for node in level for child in node.children() if not isinstance(child, Effect)]
+        level = list({id(child): child for child in below}.values())
+        if not level:
+            return
+    raise ValueError(f"Chains and Parallels are nested more than {DEEPEST} deep; put effects in a row into one Chain")
 
 
 def effects_of(item: Effect | Chain | Parallel) -> Iterator[Effect]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 from xml.parsers import expat
 
+from ..disk import special_kind
 from ..files import AudioFile, atomic
 
 MOST_ENTRIES = 20_000
@@ -43,6 +44,8 @@ class Archive:
             raise FileNotFoundError(f"there is no file {path}")
         if path.is_dir():
             raise ValueError(f"{path} is a folder; give a file")
+        if kind := special_kind(path):
+            raise ValueError(f"{path} is {kind}; give a regular file")
         self.written: list[Path] = []
         self._taken: dict[str, Path] = {}
         self._zip: zipfile.ZipFile | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..files import atomic
 from ..rack import Rack
+from ..words import whole_number
 from .sections import Level, Section, sections_of
 
 TYPES = {
@@ -36,8 +37,7 @@ def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int 
         ValueError: a number of channels that is none.
         OSError: the folder is missing, read-only or full.
     """
-    if not isinstance(channels, int) or not 1 <= channels <= _MOST_CHANNELS:
-        raise ValueError(f"channels = {channels!r}; a whole number from 1 to {_MOST_CHANNELS} is possible")
+    channels = whole_number(channels, "channels", 1, _MOST_CHANNELS)
     found, lost = sections_of(rack)
     filters: dict[str, tuple[str, dict[str, Value]]] = {}
     steps: list[tuple[list[int], list[str]]] = []

@@ -7,7 +7,6 @@ follow the published schema; whatever the format or the session cannot say is a 
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import soundfile
 
 from ..audio import check_rate
-from ..files import atomic
+from ..disk import atomic, scratch
 from ..session.media import Media
 from .archive import Archive
 from .bounce import Prepared
@@ -58,10 +57,10 @@ def write_dawproject(session: Session, path: str | os.PathLike[str], *, bounce: 
     session.order()
     with (
         atomic(path) as beside,
-        tempfile.TemporaryDirectory(prefix=".twinrack-", dir=path.parent) as temporary,
-        Media(session.sample_rate, Path(temporary)) as media,
+        scratch(path.parent) as temporary,
+        Media(session.sample_rate, temporary) as media,
     ):
-        folder = Path(temporary) / "rendered"
+        folder = temporary / "rendered"
         folder.mkdir()
         carrier = Carrier(session, media, folder)
         prepared = Prepared(session, carrier, bounce)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..card import Parameter, Value
+from ..words import brief
 from .timeline import Time, Timeline
 
 TICK_FRAMES: int = _engine.TICK_FRAMES
@@ -37,7 +38,7 @@ def as_points(points: Iterable[Point | Sequence[Any]], curve: Curve = "linear") 
     found = []
     for given in points:
         if not isinstance(given, Point) and not 2 <= len(given) <= 3:
-            raise ValueError(f"{given!r} is no breakpoint; give (time, value) or (time, value, curve)")
+            raise ValueError(f"{brief(given)} is no breakpoint; give (time, value) or (time, value, curve)")
         found.append(given if isinstance(given, Point) else Point(*(*given, curve)[:3]))
     return tuple(found)
 
@@ -54,10 +55,10 @@ def check_points(address: str, p: Parameter, points: Sequence[Point]) -> list[fl
     values = [p.to_engine(p.check(point.value, place)) for point in points]
     for i, point in enumerate(points):
         if point.curve not in CURVES:
-            raise ValueError(f"the automation of {address}: curve {point.curve!r} is none of {', '.join(CURVES)}")
+            raise ValueError(f"the automation of {address}: curve {brief(point.curve)} is none of {', '.join(CURVES)}")
         last = i + 1 == len(points)
         if p.kind != "continuous" and point.curve != "hold" and not last:
-            raise ValueError(f'{address} is a {p.kind}, so its automation can only hold; say "hold" at {point.time!r}')
+            raise ValueError(f'{address} is a {p.kind}, so its automation can only hold; say "hold" at {brief(point.time)}')
         if point.curve == "exponential" and not last and min(values[i], values[i + 1]) <= 0:
             raise ValueError(
                 f"the automation of {address} is exponential from {values[i]:g} to {values[i + 1]:g}, which needs values "
@@ -81,7 +82,7 @@ class Lane:
         ticks = [round(seconds * timeline.rate / TICK_FRAMES, 6) for seconds in self._seconds]
         for point, a, b in zip(points, ticks, ticks[1:], strict=False):
             if b < a:
-                raise ValueError(f"the automation of {address} goes back in time after {point.time!r}; sort its points")
+                raise ValueError(f"the automation of {address} goes back in time after {brief(point.time)}; sort its points")
         self._ticks = np.array(ticks)
         self._values = np.array(values, np.float64)
         self._curves = [point.curve for point in points]

@@ -7,13 +7,12 @@ where more of it is asked for, it is computed anew.
 from __future__ import annotations
 
 import os
-import uuid
 from pathlib import Path
 
 import numpy as np
 
 from ..audio import Audio
-from ..files import cannot_write
+from ..disk import atomic, cannot_write, take_if_left
 
 LIMIT_BYTES = 16 << 30
 
@@ -57,9 +56,9 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._beside = path.with_suffix(f".{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+        self._atomic = atomic(path)
         self._frames = 0
-        self._file = self._beside.open("wb")
+        self._file = self._atomic.__enter__().open("wb")
 
     def __call__(self, x: Audio) -> None:
         self._frames += x.shape[1]
@@ -71,9 +70,10 @@ class Recording:
     def close(self, keep: bool) -> None:
         self._file.close()
         if keep and self._frames:
-            os.replace(self._beside, self.path)
+            self._atomic.__exit__(None, None, None)
         else:
-            self._beside.unlink(missing_ok=True)
+            nothing = ValueError("it is not kept")
+            self._atomic.__exit__(ValueError, nothing, None)
 
 
 class Cache:
@@ -108,9 +108,7 @@ class Cache:
     def tidy(self) -> None:
         """Keep within the limit, and take away what processes left that are no more."""
         for part in self.folder.glob("*.part"):
-            owner = part.name.split(".")[1]
-            if not (owner.isdigit() and Path(f"/proc/{owner}").exists()) and Path("/proc/self").exists():
-                part.unlink(missing_ok=True)
+            take_if_left(part)
         there = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob("*.f32"))
         total = sum(size for _, size, _ in there)
         for _, size, path in there:

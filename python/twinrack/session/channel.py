@@ -15,6 +15,7 @@ from ..effects import Fader
 from ..rack import Rack
 from ..signatures import spelled_out
 from ..tree import Chain, Parallel
+from ..words import brief
 from .automation import Point, as_points, check_points
 from .clip import Clip
 from .timeline import Time
@@ -37,7 +38,7 @@ def check_name(name: str) -> str:
         ValueError: empty, too long, or with characters that have a meaning there.
     """
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
-        raise ValueError(f"{str(name)[:40]!r} is no channel name; give 1 to {LONGEST_NAME} characters")
+        raise ValueError(f"{brief(name)} is no channel name; give 1 to {LONGEST_NAME} characters")
     if re.search(r'[./\\:*?"<>|\x00-\x1f]', name) or name != name.strip():
         raise ValueError(f"channel name {name!r} holds a dot, slash or another sign that file names may not have; leave it out")
     return name
@@ -130,7 +131,7 @@ class Send(Guarded):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Send({self.to!r}, tap={self.tap!r}, fader={self.fader!r})"
+        return f"Send({brief(self.to)}, tap={brief(self.tap)}, fader={brief(self.fader)})"
 
 
 def as_clips(clips: Any) -> list[Clip]:
@@ -160,7 +161,7 @@ def stands_still(effect: Effect, name: str) -> str:
 
 def _choice(name: str, value: str, options: Sequence[str]) -> Any:
     if value not in options:
-        raise ValueError(f"{name} = {value!r} is none of {', '.join(options)}")
+        raise ValueError(f"{name} = {brief(value)} is none of {', '.join(options)}")
     return value
 
 
@@ -253,7 +254,7 @@ class Channel(Guarded):
     def send(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Unpack[SendFader]) -> Send:
         """Send a part of the sound to another channel, and return the new Send (see there)."""
         if any(s.to == to for s in self.sends):
-            raise ValueError(f"{self.name} already sends to {to!r}; change that send")
+            raise ValueError(f"{self.name} already sends to {brief(to)}; change that send")
         self.sends.append(Send(to, gain_db, tap=tap, **fader))
         return self.sends[-1]
 
@@ -272,7 +273,7 @@ class Channel(Guarded):
         for clip in self.clips:
             for what in ("start", "duration"):
                 if isinstance(getattr(clip, what), str):
-                    raise ValueError(f"{what} of clip {clip.label!r} is {getattr(clip, what)!r}; crossfade needs seconds")
+                    raise ValueError(f"{what} of clip {brief(clip.label)} is {getattr(clip, what)!r}; crossfade needs seconds")
         clips = sorted(self.clips, key=lambda c: float(c.start))
         for i, (a, b) in enumerate(pairwise(clips)):
             over = float(a.start) + a.seconds() - float(b.start)

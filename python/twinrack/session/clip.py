@@ -11,13 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
+from ..disk import path_of
 from ..files import AudioFile
+from ..words import brief, is_integer, to_float
 from .media import Media, Source
 from .timeline import Time, Timeline
 
 Fade = Literal["linear", "equal_power", "smooth", "exponential"]
 FADES: tuple[str, ...] = get_args(Fade)
 GAIN_DB = (-150.0, 60.0)
+
+
+def _are_channels(given: object) -> bool:
+    return isinstance(given, tuple | list) and len(given) > 0 and all(is_integer(n) and 0 <= n < 1 << 16 for n in given)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,23 +69,27 @@ class Clip:
 
     def __post_init__(self) -> None:
         if isinstance(self.source, str | os.PathLike):
-            object.__setattr__(self, "source", Path(self.source))
+            object.__setattr__(self, "source", path_of(self.source))
         else:
-            array = as_planar(self.source, f"the source of clip {self.name!r}")[0]
+            array = as_planar(self.source, f"the source of clip {brief(self.name)}")[0]
             if array.shape[1] == 0:
-                raise ValueError(f"the source of clip {self.name!r} has no frames")
+                raise ValueError(f"the source of clip {brief(self.name)} has no frames")
             object.__setattr__(self, "source", array)
         if self.sample_rate is not None:
             check_rate(self.sample_rate)
-        if not isinstance(self.gain_db, int | float | np.number) or not GAIN_DB[0] <= float(self.gain_db) <= GAIN_DB[1]:
+        gain = to_float(self.gain_db)
+        if gain is None or not GAIN_DB[0] <= gain <= GAIN_DB[1]:
             raise ValueError(
-                f"gain_db = {self.gain_db!r} of clip {self.label!r} is outside {GAIN_DB[0]:g} to {GAIN_DB[1]:g} dB"
+                f"gain_db = {brief(self.gain_db)} of clip {brief(self.label)} is outside {GAIN_DB[0]:g} to {GAIN_DB[1]:g} dB"
             )
+        object.__setattr__(self, "gain_db", gain)
         for curve in (self.fade_in_curve, self.fade_out_curve):
             if curve not in FADES:
-                raise ValueError(f"fade curve {curve!r} of clip {self.label!r} is none of {', '.join(FADES)}")
-        if self.channels is not None and (not self.channels or min(self.channels) < 0):
-            raise ValueError(f"channels = {self.channels!r} of clip {self.label!r}; give numbers from 0 on, or leave them out")
+                raise ValueError(f"fade curve {brief(curve)} of clip {brief(self.label)} is none of {', '.join(FADES)}")
+        if self.channels is not None and not _are_channels(self.channels):
+            raise ValueError(
+                f"channels = {brief(self.channels)} of clip {brief(self.label)}; give numbers from 0 on, or leave them out"
+            )
 
     @property
     def path(self) -> Path | None:
@@ -102,7 +112,7 @@ class Clip:
             with AudioFile(self.path) as file:
                 return file.frames / file.sample_rate - float(self.offset)
         if self.sample_rate is None:
-            raise ValueError(f"clip {self.label!r} has no duration, so its end is not known; give it one")
+            raise ValueError(f"clip {brief(self.label)} has no duration, so its end is not known; give it one")
         array: Any = self.source
         return float(array.shape[1] / self.sample_rate - float(self.offset))
 
@@ -127,22 +137,22 @@ def check_times(clip: Clip, timeline: Timeline, channel: str) -> None:
     Raises:
         ValueError: names the channel, the clip and the field.
     """
-    name = f"clip {clip.label!r} of channel {channel!r}"
+    name = f"clip {brief(clip.label)} of channel {brief(channel)}"
     start = timeline.frames(clip.start, f"start of {name}")
     for what in ("offset", "duration", "fade_in", "fade_out", "loop_length"):
         time = getattr(clip, what)
         if time is not None and timeline.span(start, time, f"{what} of {name}") < 0:
-            raise ValueError(f"{what} of {name} is {time!r}; it cannot be below 0")
+            raise ValueError(f"{what} of {name} is {brief(time)}; it cannot be below 0")
     if clip.loop and clip.duration is None:
         raise ValueError(f"{name} is a loop without an end; give its duration")
 
 
 def end_of(clip: Clip, timeline: Timeline, media: Media) -> int:
     """The frame of the timeline at which a clip ends."""
-    start = timeline.frames(clip.start, f"start of clip {clip.label!r}")
+    start = timeline.frames(clip.start, f"start of clip {brief(clip.label)}")
     if clip.duration is not None:
-        return start + timeline.span(start, clip.duration, f"duration of clip {clip.label!r}")
-    return start + media.length(clip) - timeline.span(start, clip.offset, f"offset of clip {clip.label!r}")
+        return start + timeline.span(start, clip.duration, f"duration of clip {brief(clip.label)}")
+    return start + media.length(clip) - timeline.span(start, clip.offset, f"offset of clip {brief(clip.label)}")
 
 
 class Placed:
@@ -158,23 +168,23 @@ class Placed:
     def __init__(self, clip: Clip, timeline: Timeline, channels: int, media: Media, until: int | None = None) -> None:
         self.clip, self._until = clip, until
         self.source: Source = media.open(clip)
-        name = f"clip {clip.label!r}"
+        name = f"clip {brief(clip.label)}"
         self.start = timeline.frames(clip.start, f"start of {name}")
 
         def span(time: Time, what: str) -> int:
             found = timeline.span(self.start, time, f"{what} of {name}")
             if found < 0:
-                raise ValueError(f"{what} of {name} is {time!r}; it cannot be below 0")
+                raise ValueError(f"{what} of {name} is {brief(time)}; it cannot be below 0")
             return found
 
         self.offset = span(clip.offset, "offset")
         there = self.source.frames - self.offset
         if there <= 0:
             seconds = self.source.frames / timeline.rate
-            raise ValueError(f"offset of {name} is {clip.offset!r}, but the recording lasts only {seconds:.3f} s")
+            raise ValueError(f"offset of {name} is {brief(clip.offset)}, but the recording lasts only {seconds:.3f} s")
         self.region = there if clip.loop_length is None else span(clip.loop_length, "loop_length")
         if not 0 < self.region <= there:
-            raise ValueError(f"loop_length of {name} is {clip.loop_length!r}, which is not within the recording")
+            raise ValueError(f"loop_length of {name} is {brief(clip.loop_length)}, which is not within the recording")
         if clip.duration is None:
             if clip.loop:
                 raise ValueError(f"{name} is a loop without an end; give its duration")
@@ -183,7 +193,7 @@ class Placed:
             self.frames = span(clip.duration, "duration")
             if not clip.loop and self.frames > there:
                 raise ValueError(
-                    f"duration of {name} is {clip.duration!r}, but from its offset on the recording lasts only "
+                    f"duration of {name} is {brief(clip.duration)}, but from its offset on the recording lasts only "
                     f"{there / timeline.rate:.3f} s; shorten it, or let it loop"
                 )
         if not clip.loop:

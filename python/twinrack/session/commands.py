@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from ..terminal import Terminal
+from ..words import brief
 from .timeline import parse
 
 app = typer.Typer(help="Whole mixes: render, show, freeze, measure.", no_args_is_help=True)
@@ -43,7 +44,7 @@ def parse_tail(text: str) -> str | float | None:
             raise ValueError
         return value
     except ValueError:
-        raise ValueError(f'--tail {text!r} is none of "auto", "none" or a number of seconds') from None
+        raise ValueError(f'--tail {brief(text)} is none of "auto", "none" or a number of seconds') from None
 
 
 def _load(path: Path, media: list[Path] | None) -> Any:
@@ -60,7 +61,7 @@ class _Bar:
 
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"), TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Terminal(stderr=True),
         )  # fmt: skip
         self._task = self._bar.add_task(what, total=None, words="")
         self._began = time.monotonic()

@@ -8,12 +8,12 @@ all at once.
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,13 +21,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .. import __version__
 from ..card import CARDS
+from ..disk import json_bytes, path_of
 from ..files import atomic, check_tags, digest
 from ..formats.sound import library_name
-from ..names import below, writable
+from ..names import below
 from ..patch import FORMAT as PATCH
 from ..patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
 from ..patch import load as load_rack
 from ..rack import Rack
+from ..words import brief
 from .automation import Curve, Lane, Point
 from .channel import OWN, Channel, Kind, Polarity, Send, Tap
 from .clip import Clip, Fade, check_times
@@ -35,7 +37,6 @@ from .session import MASTER, MAX_CHANNELS, Session
 from .timeline import Tempo
 
 FORMAT, VERSION = "twinrack.session", 1
-LARGEST = 64 << 20  # bytes of a session file
 # From a version of the format to the next: takes and returns the JSON object.
 MIGRATIONS: dict[int, Migration] = {}
 FADER = CARDS["fader"].addresses
@@ -164,13 +165,21 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
         ValueError: recordings that do not lie in the folder, without `collect`.
         OSError: the folder is missing, read-only or full.
     """
-    path = Path(path)
+    path = path_of(path)
     session.order()
     stem = stem_of(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to; create it first")
     check_tags(session.metadata)
-    collector, lines = _Collector(session, path.parent, stem, collect), _OneLine()
+    collector, lines = _Collector(session, path.parent, stem, collect), _OneLine(path)
+    try:
+        _write(session, path, stem, collector, lines)
+    except BaseException:
+        collector.undo()
+        raise
+
+
+def _write(session: Session, path: Path, stem: str, collector: _Collector, lines: _OneLine) -> None:
     data: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "name": session.name, "written_by": f"twinrack {__version__}",
         "sample_rate": session.sample_rate, "width": session.width,
@@ -183,23 +192,25 @@ def save(session: Session, path: str | os.PathLike[str], *, collect: bool = Fals
     data["channels"] = [_channel_entry(c, path, stem, collector, lines) for c in session]
     if session.provenance:
         data["provenance"] = session.provenance
+    text = lines.put(json_bytes(data, path, "session").decode())
     try:
-        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot hold this session: {error}") from None
+        SessionEntry.model_validate_json(text)  # what could not be read again is not written
+    except ValidationError as error:
+        raise ValueError(f"{path} cannot hold this session: {first_complaint(error)}") from None
     with atomic(path) as beside:
-        beside.write_text(writable(lines.put(text)), encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
 
 
 class _OneLine:
     """Breakpoints, which stand on one line each in the file: first as marks that no text holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._mark = uuid.uuid4().hex
         self._points: list[str] = []
 
     def add(self, point: list[Any]) -> str:
-        self._points.append(json.dumps(point, ensure_ascii=False, allow_nan=False))
+        self._points.append(json_bytes(point, self._path, "session", None).decode().rstrip())
         return f"{self._mark}{len(self._points) - 1}"
 
     def put(self, text: str) -> str:
@@ -258,19 +269,22 @@ class _Collector:
     def __init__(self, session: Session, folder: Path, stem: str, collect: bool) -> None:
         self.session, self.folder, self.collect = session, folder, collect
         self.media = folder / f"{stem}.media"
+        self._made_media = False
+        self._new: list[Path] = []  # files that were not there before
         self._written: dict[int, str] = {}
         self._copied: dict[Path, str] = {}
 
     def file_of(self, clip: Clip) -> str:
         if clip.path is not None:
-            return self.place(clip.path, f"clip {clip.label!r}")
+            return self.place(clip.path, f"clip {brief(clip.label)}")
         if not self.collect:
             raise ValueError(
-                f"clip {clip.label!r} is an array, not a file; save with collect=True to write it beside the session"
+                f"clip {brief(clip.label)} is an array, not a file; save with collect=True to write it beside the session"
             )
         array: Any = clip.source
         if id(array) not in self._written:
-            target = self._free(re.sub(r"[^\w -]", "_", clip.name or "clip") + ".wav")
+            target = self._free(re.sub(r"[^\w -]", "_", clip.name or "clip")[:100] + ".wav")
+            self._new.append(target)
             import soundfile
 
             with atomic(target) as beside:
@@ -298,13 +312,24 @@ class _Collector:
             known = [p for p in sorted(self.media.glob(f"{glob.escape(path.stem)}*{path.suffix}")) if digest(p) == digest(path)]
             target = known[0] if known else self._free(path.name)
             if not known:
+                self._new.append(target)
                 with atomic(target) as beside:
                     shutil.copyfile(path, beside)
             self._copied[inside] = target.relative_to(self.folder).as_posix()
         return self._copied[inside]
 
+    def undo(self) -> None:
+        """Take away what was collected for a session that was not written."""
+        for path in self._new:
+            path.unlink(missing_ok=True)
+        if self._made_media:
+            with suppress(OSError):  # something of others is in it
+                self.media.rmdir()
+
     def _free(self, name: str) -> Path:
-        self.media.mkdir(exist_ok=True)
+        if not self.media.is_dir():
+            self.media.mkdir()
+            self._made_media = True
         target, n = self.media / name, 1
         while target.exists():
             n += 1
@@ -326,12 +351,7 @@ def load(path: str | os.PathLike[str], *, media: Iterable[str | os.PathLike[str]
         FileNotFoundError: the file, or recordings, are not there; all that are missing are named.
         ValueError: no session, of a newer version, a wrong field, a circle, a path that leaves the folder.
     """
-    path = Path(path)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError(f"{path} has more than {LARGEST >> 20} MB, which no session has; give a *.session.json")
-    except OSError:
-        pass  # said below
+    path = path_of(path)
     data = read_json(path, "session")
     data = of_today(data, path, "session", FORMAT, VERSION, MIGRATIONS)
     try:
@@ -375,7 +395,7 @@ class _Finder:
     def find(self, name: str) -> Path:
         pure = Path(name)
         if not name or "\0" in name or "\\" in name or re.match(r"^[A-Za-z]:", name):
-            raise ValueError(f"file {name!r} leaves the session's folder; give a path below it, with /")
+            raise ValueError(f"file {brief(name)} leaves the session's folder; give a path below it, with /")
         if pure.is_absolute() or ".." in pure.parts:
             return self._elsewhere(name, self.path.parent / pure)
         for folder in self.folders:
@@ -383,7 +403,9 @@ class _Finder:
             if found.is_file():
                 real = found.resolve()
                 if not any(real.is_relative_to(root) for root in self._roots):
-                    raise ValueError(f"file {name!r} is a link that leaves the session's folder; allow its folder with media=")
+                    raise ValueError(
+                        f"file {brief(name)} is a link that leaves the session's folder; allow its folder with media="
+                    )
                 return found
         self.missing.append(name)
         return self.path.parent / pure
@@ -455,7 +477,7 @@ def _channel(entry: ChannelEntry, path: Path, finder: _Finder) -> Channel:
     )  # fmt: skip
     for send in entry.sends:
         if sum(s.to == send.to for s in entry.sends) > 1:
-            raise ValueError(f"there are two sends to {send.to!r}; a channel sends once to another")
+            raise ValueError(f"there are two sends to {brief(send.to)}; a channel sends once to another")
     for address, points in entry.automation.items():
         channel.automate(address, [_point(p, address) for p in points])
     if entry.frozen is not None:
@@ -466,7 +488,9 @@ def _channel(entry: ChannelEntry, path: Path, finder: _Finder) -> Channel:
 def _point(entry: list[Any], address: str) -> Point:
     time, value, curve = (*entry, "linear")[:3]
     if isinstance(time, bool) or not isinstance(curve, str):
-        raise ValueError(f"a point of the automation of {address} is {entry!r}; give [time, value] or [time, value, curve]")
+        raise ValueError(
+            f"a point of the automation of {address} is {brief(entry)}; give [time, value] or [time, value, curve]"
+        )
     kind: Curve = curve  # type: ignore[assignment]
     return Point(time, value, kind)
 

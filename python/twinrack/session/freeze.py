@@ -11,6 +11,7 @@ from ..audio import Audio
 from ..effects import Fader
 from ..files import AudioWriter
 from ..rack import Rack
+from ..words import brief
 from .channel import Channel
 from .clip import Clip
 from .fingerprint import Fingerprints, has_python
@@ -40,7 +41,7 @@ def freeze(session: Session, name: str, folder: str | os.PathLike[str]) -> Path:
     if channel is session.master:
         raise ValueError("the master cannot be frozen; render it")
     if has_python(channel):
-        raise ValueError(f"{name!r} has a Python effect, whose changes nobody would notice; bounce it instead")
+        raise ValueError(f"{brief(name)} has a Python effect, whose changes nobody would notice; bounce it instead")
     channel.frozen = None
     key = Fingerprints(session, solo=False).before[name]
     folder = Path(folder)
@@ -78,7 +79,7 @@ def unfreeze(session: Session, name: str) -> None:
     """Compute a channel again from now on. The file stays."""
     channel = session.channel(name)
     if channel.frozen is None:
-        raise ValueError(f"channel {name!r} is not frozen")
+        raise ValueError(f"channel {brief(name)} is not frozen")
     channel.frozen = None
 
 
@@ -104,7 +105,7 @@ def bounce(session: Session, name: str, path: str | os.PathLike[str]) -> Session
     before = [s.to for s in channel.sends if s.tap == "pre"]
     before += [c.name for c in session for source, tap in session.listens_to(c).values() if source == name and tap == "pre"]
     if before:
-        raise ValueError(f"{before[0]} hears {name!r} before its fader, which a bounce does not have; freeze it instead")
+        raise ValueError(f"{before[0]} hears {brief(name)} before its fader, which a bounce does not have; freeze it instead")
     _write(path, session, name)
     made = session.copy()
     track = Channel(name, "track", clips=[Clip(path)], output=channel.output, sends=[s.copy() for s in channel.sends])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic, digest
+from ..disk import atomic, json_bytes, path_of, read_json
+from ..files import digest
 from ..names import below, writable
 from .fingerprint import Fingerprints, engine_identity
 
@@ -43,7 +43,7 @@ def write_manifest(
         **said,
     }  # fmt: skip
     with atomic(path) as beside:
-        beside.write_text(writable(json.dumps(data, indent=1, ensure_ascii=False) + "\n"), encoding="utf-8")
+        beside.write_bytes(json_bytes(data, path, "manifest"))
     return path
 
 
@@ -81,13 +81,8 @@ def verify(path: str | os.PathLike[str], session: Session | None = None) -> list
     Raises:
         FileNotFoundError, ValueError: there is no manifest, or it is broken.
     """
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no manifest {path}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    path = path_of(path)
+    data = read_json(path, "manifest")
     if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
         raise ValueError(f"{path} is not a manifest of this twinrack")
     parts = {"files": str, "stems": str, "recordings": str, "channels": dict}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..audio import Audio
+from ..disk import let_go, watch_over
 from ..files import AudioFile, wav_layout
 from ..formats.pcm import Layout, PcmSound
 from ..formats.sound import Sound, open_sound
@@ -192,6 +193,7 @@ class Media:
 
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="twinrack-", dir=self._folder)
+            watch_over(Path(self._temporary.name))
         path = Path(self._temporary.name) / f"{len(self._converted)}.f32"
         resample = resampler(file.sample_rate, round(self.rate), file.channels)
         with path.open("wb") as out:
@@ -211,3 +213,4 @@ class Media:
         self._pool.close()
         if self._temporary is not None:
             self._temporary.cleanup()
+            let_go(Path(self._temporary.name))

@@ -20,6 +20,7 @@ from ..memory import keep_memory
 from ..rack import Rack
 from ..tree import Chain as Serial
 from ..tree import Parallel
+from ..words import brief, whole_number
 from .automation import Lane
 from .channel import Channel, Send
 from .clip import Clip, Placed, end_of
@@ -86,7 +87,7 @@ class Mix:
                 self._into[send.to].append((c, send))
         self._cut = None if session.end is None else self.timeline.frames(session.end, "the session's end")
         if self._cut is not None and self._cut <= 0:
-            raise ValueError(f"the session's end is {session.end!r}; it must come after its beginning")
+            raise ValueError(f"the session's end is {brief(session.end)}; it must come after its beginning")
         self.strips: dict[str, Strip] = {}
         for channel in order:
             self.strips[channel.name] = self._strip(channel)
@@ -107,7 +108,7 @@ class Mix:
         self.end = self._cut if self._cut is not None else self._last_frame()
         if self.end <= 0:
             raise ValueError(
-                f"no clip of session {session.name!r} is heard at the {self.outputs[0].name}; add clips, or say its end"
+                f"no clip of session {brief(session.name)} is heard at the {self.outputs[0].name}; add clips, or say its end"
             )
 
     # --- building ----------------------------------------------------------------------------------------------------
@@ -138,7 +139,7 @@ class Mix:
         try:
             return Chain(rack, self.rate, self.channels, lanes)
         except ValueError as error:
-            raise ValueError(f"channel {what!r}: {error}") from None
+            raise ValueError(f"channel {brief(what)}: {error}") from None
 
     def _strip(self, channel: Channel, source: list[Way] | None = None, clips: bool = True) -> Strip:
         """A strip for a channel; `source`: hears that alone, and not its clips without `clips`."""
@@ -171,7 +172,7 @@ class Mix:
         try:
             return Placed(clip, self.timeline, self.channels, self.media, until)
         except ValueError as error:
-            raise ValueError(f"channel {name!r}: {error}") from None
+            raise ValueError(f"channel {brief(name)}: {error}") from None
 
     def _ways_into(self, name: str) -> list[Way]:
         """How the sound of others comes to a channel, in the session's order."""
@@ -234,9 +235,8 @@ class Mix:
             threads: how many; one for each core when not given.
             step: frames at once, the first time.
         """
-        for name, number in (("threads", threads), ("step", step)):
-            if number is not None and (not isinstance(number, int) or number < 1):
-                raise ValueError(f"{name} = {number!r} is no whole number from 1 on")
+        threads = None if threads is None else whole_number(threads, "threads", 1)
+        step = None if step is None else whole_number(step, "step", 1)
         if step is not None and self.given == 0:
             self.step = step
         keep_memory()
@@ -294,7 +294,7 @@ class Frozen:
 
     def __init__(self, name: str, path: str, key: str, session: Session, media: Media) -> None:
         if Path(path).stem.rpartition(".")[2] != key[:FROZEN_DIGITS]:
-            raise ValueError(f"channel {name!r} was changed since it was frozen; freeze it again, or unfreeze it")
+            raise ValueError(f"channel {brief(name)} was changed since it was frozen; freeze it again, or unfreeze it")
         self.clip = Placed(Clip(path), session.timeline, session.width, media)
         self.width = session.width
 

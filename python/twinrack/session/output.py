@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import Audio, check_rate
+from ..disk import path_of
 from ..files import check_audio, check_tags, check_writable, sweep
 from ..level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
 from ..loudness import Loudness, LoudnessMeter
@@ -136,7 +137,7 @@ def render_to(
     Raises:
         OSError, ValueError: one sentence that names the file and the fix. Nothing half-written is left.
     """
-    files = [Path(p) for p in paths]
+    files = [path_of(p) for p in paths]
     if not files:
         raise ValueError("name the file to render to")
     rate = int(check_rate(sample_rate or session.sample_rate))

@@ -13,6 +13,7 @@ from ..card import Value
 from ..effect import unknown
 from ..files import check_tags
 from ..signatures import spelled_out
+from ..words import brief, is_number, whole_number
 from .channel import TAPS, Channel, ChannelSettings, Guarded, check_name
 from .timeline import Tempo, Time, Timeline
 
@@ -30,11 +31,11 @@ def as_tempo(given: Tempo | tuple[float, ...]) -> Tempo:
     """A point of the tempo map as it is, or as (beat, beats a minute)."""
     if not isinstance(given, Tempo):
         if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
-            raise ValueError(f"{given!r} is no point of a tempo map; give (beat, beats a minute)")
+            raise ValueError(f"{brief(given)} is no point of a tempo map; give (beat, beats a minute)")
         beat, bpm, ramp = (*given, False)[:3]
         given = Tempo(beat, bpm, ramp)  # type: ignore[arg-type]
     if not isinstance(given.ramp, bool):
-        raise ValueError(f"ramp of the tempo's point at beat {given.beat} is {given.ramp!r}; give True or False")
+        raise ValueError(f"ramp of the tempo's point at beat {given.beat} is {brief(given.ramp)}; give True or False")
     return given
 
 
@@ -65,13 +66,11 @@ class Session(Guarded):
         metadata: Mapping[str, str] | None = None,
     ) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"a session's name is text, not {type(name).__name__} ({str(name)[:40]})")
+            raise TypeError(f"a session's name is text, not {type(name).__name__} ({brief(name)})")
         self.name = name
         self.sample_rate = check_rate(sample_rate)
-        if not isinstance(width, int) or not 1 <= width <= _engine.MAX_CHANNELS:
-            raise ValueError(f"width = {width!r}; a whole number from 1 to {_engine.MAX_CHANNELS} audio channels is possible")
-        self.width = width
-        points: Any = [(0.0, tempo)] if isinstance(tempo, int | float) else tempo
+        self.width = whole_number(width, "width", 1, _engine.MAX_CHANNELS)
+        points: Any = [(0.0, tempo)] if is_number(tempo) else tempo
         self.tempo = tuple(as_tempo(t) for t in points)
         self.end = end
         self.metadata = dict(metadata or {})
@@ -93,7 +92,7 @@ class Session(Guarded):
     def add(self, channel: Channel) -> Channel:
         """Add a channel that was made apart."""
         if channel.name == MASTER or channel.name in self._channels:
-            raise ValueError(f"there is already a channel {channel.name!r}; names in a session differ")
+            raise ValueError(f"there is already a channel {brief(channel.name)}; names in a session differ")
         if len(self._channels) >= MAX_CHANNELS:
             raise ValueError(f"a session has at most {MAX_CHANNELS} channels")
         self._channels[channel.name] = channel
@@ -132,7 +131,7 @@ class Session(Guarded):
         """Give a channel another name, everywhere."""
         channel = self[name]
         if channel is self.master or to in self.channels:
-            raise ValueError(f"{name!r} cannot be called {to!r}: the master keeps its name, and names differ")
+            raise ValueError(f"{brief(name)} cannot be called {brief(to)}: the master keeps its name, and names differ")
         check_name(to)
         self._channels = {to if n == name else n: c for n, c in self._channels.items()}
         channel._name = to
@@ -162,7 +161,7 @@ class Session(Guarded):
         """
         found = self.channels.get(name)
         if found is None:
-            raise ValueError(unknown(name, list(self.channels), f"session {self.name!r}", "channel"))
+            raise ValueError(unknown(name, list(self.channels), f"session {brief(self.name)}", "channel"))
         return found
 
     def __getitem__(self, name: str) -> Channel:
@@ -190,7 +189,9 @@ class Session(Guarded):
             given: Any = channel.keys.get(key, key)
             source, tap = (given, "post") if isinstance(given, str) else tuple(given)
             if tap not in TAPS:
-                raise ValueError(f"sidechain {key!r} of {channel.name} listens {tap!r}; {' or '.join(TAPS)} is possible")
+                raise ValueError(
+                    f"sidechain {brief(key)} of {channel.name} listens {brief(tap)}; {' or '.join(TAPS)} is possible"
+                )
             found[key] = (str(source), str(tap))
         return found
 
@@ -216,7 +217,7 @@ class Session(Guarded):
             for send in channel.sends:
                 hears[there(send.to, f"a send of {channel.name}")].append(channel.name)
             for key, (source, _) in self.listens_to(channel).items():
-                hears[channel.name].append(there(source, f"sidechain {key!r} of {channel.name}"))
+                hears[channel.name].append(there(source, f"sidechain {brief(key)} of {channel.name}"))
         return [channels[name] for name in _in_order(hears)]
 
     def audible(self) -> set[tuple[str, str]]:
@@ -409,7 +410,7 @@ class Session(Guarded):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        lines = [f"Session {self.name!r}, {self.sample_rate:g} Hz, {self.width} audio channels"]
+        lines = [f"Session {brief(self.name)}, {self.sample_rate:g} Hz, {self.width} audio channels"]
         for c in self:
             sends = "".join(f", {s.gain_db:+.1f} dB to {s.to}" for s in c.sends)
             effects = ", ".join(c.rack.addresses()) or "no effects"

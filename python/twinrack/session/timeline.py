@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..audio import MAX_RATE
+from ..words import brief, is_number, to_float
 
 Time = float | str  # seconds, or "4 beats", "48000 frames", "1:02.5", "1.5 s", "250 ms"
 
 LONGEST_S = 7 * 24 * 3600.0
 MIN_BPM, MAX_BPM = 1.0, 2000.0
+
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*(s|ms|beats?|frames?|)", re.IGNORECASE)
 
@@ -44,14 +46,15 @@ def parse(time: Time, what: str = "the time") -> tuple[float, str]:
             value, unit = (value / 1000.0, "s") if unit == "ms" else (value, unit)
             unit = {"beat": "beats", "frame": "frames"}.get(unit, unit)
         else:
-            raise ValueError(f'{what} is {time!r}; give seconds, "1:02.5", "4 beats", "250 ms" or "48000 frames"')
-    elif isinstance(time, bool) or not isinstance(time, int | float):
-        raise ValueError(f'{what} is {time!r}; give seconds, "1:02.5", "4 beats", "250 ms" or "48000 frames"')
+            raise ValueError(f'{what} is {brief(time)}; give seconds, "1:02.5", "4 beats", "250 ms" or "48000 frames"')
     else:
-        value, unit = float(time), "s"
+        plain = to_float(time)
+        if plain is None or isinstance(time, bool):
+            raise ValueError(f'{what} is {brief(time)}; give seconds, "1:02.5", "4 beats", "250 ms" or "48000 frames"')
+        value, unit = plain, "s"
     limit = LONGEST_S * (MAX_RATE if unit == "frames" else 1)
     if not math.isfinite(value) or abs(value) > limit:
-        raise ValueError(f"{what} is {time!r}, which is beyond a week")
+        raise ValueError(f"{what} is {brief(time)}, which is beyond a week")
     return value, unit
 
 
@@ -67,8 +70,8 @@ class Timeline:
         self.rate = float(sample_rate)
         self.tempo = tuple(tempo)
         for point in self.tempo:
-            if any(isinstance(v, bool) or not isinstance(v, int | float) for v in (point.beat, point.bpm)):
-                raise ValueError(f"the tempo map holds {point!r}; give numbers: (beat, beats a minute)")
+            if not all(is_number(v) and to_float(v) is not None for v in (point.beat, point.bpm)):
+                raise ValueError(f"the tempo map holds {brief(point)}; give numbers: (beat, beats a minute)")
         if not self.tempo or self.tempo[0].beat != 0.0:
             raise ValueError("the tempo map has no point at beat 0; give one, such as Tempo(0, 120)")
         for a, b in zip(self.tempo, self.tempo[1:], strict=False):

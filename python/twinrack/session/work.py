@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..audio import MAX_RATE, Audio
+from ..disk import let_go, watch_over
 from ..files import AudioWriter, atomic, make_broadcast
 from ..level import Finish
 from ..loudness import Loudness
@@ -121,6 +122,7 @@ class Samples:
             folder.mkdir()
         else:
             self.frames = int(self.state["meta"]["samples"])
+        watch_over(folder)
         self.paths = [folder / f"{i}.f32" for i in range(count)]
         self._files = [path.open("r+b" if self.state is not None else "wb") for path in self.paths]
         for file in self._files:
@@ -177,6 +179,8 @@ class Samples:
             ]
 
     def close(self) -> None:
+        """Nothing more is written; it can be continued."""
+        let_go(self.folder)
         for file in self._files:
             file.close()
 
@@ -184,3 +188,4 @@ class Samples:
         """It is not needed any more."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        let_go(self.folder)

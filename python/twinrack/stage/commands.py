@@ -12,6 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import interrupt
+from ..terminal import begin_line
+
 RackOption = Annotated[list[Path], typer.Option("--rack", help="Patch: a .rack.json file; once for every line.")]
 
 
@@ -111,7 +114,7 @@ def live(
         raise ValueError(f"--sidechain {key}: no rack listens to a sidechain of that name")
     if racks is not None and not racks.is_dir():
         raise FileNotFoundError(f"there is no folder {racks}; --racks wants one of presets")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a take is completed then too
+    interrupt.be_patient()  # a take is completed first
     stream = LiveStream(
         lines,
         input=source,
@@ -148,7 +151,8 @@ def live(
             _introduce(stream)
             _watch(stream, seconds)
     except KeyboardInterrupt:
-        pass
+        if interrupt.asked() == signal.SIGINT:  # the usual way to end it
+            interrupt.answered()
     finally:
         stream.stop()
     seconds_played = stream.frames / stream.sample_rate
@@ -213,8 +217,9 @@ def _introduce(stream: Any) -> None:
 
 
 def _say(words: str) -> None:
-    start = "\r\x1b[K" if sys.stdout.isatty() else ""
-    print(f"{start}{words}", flush=True)
+    if sys.stdout.isatty():
+        begin_line()
+    print(words, flush=True)
 
 
 def _watch(stream: Any, seconds: float | None) -> None:
@@ -228,4 +233,5 @@ def _watch(stream: Any, seconds: float | None) -> None:
             reduction = f" -{m.gain_reduction_db:.1f}" if m.gain_reduction_db > 0.05 else ""
             parts.append(f"{address} {m.peak_out_db:.0f} dB{reduction}")
         line = f"{'  '.join(parts)}  xruns {stream.xruns}"
-        print(f"\r\x1b[K{line[: os.get_terminal_size().columns - 1]}", end="", flush=True)
+        begin_line()
+        print(line[: os.get_terminal_size().columns - 1], end="", flush=True)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from ..words import brief, is_integer
+
 JACK = "JACK"
 NONE_THERE = "there is no audio device; plug one in, or start a server such as JACK (jackd -d dummy needs no hardware)"
 
@@ -47,22 +49,22 @@ def choose(there: Sequence[Device], wanted: int | str | None, direction: str) ->
         raise OSError(NONE_THERE)
     count = "inputs" if direction == "input" else "outputs"
     fitting = [d for d in there if getattr(d, count) > 0]
-    if isinstance(wanted, int) or (isinstance(wanted, str) and wanted.isdigit()):
+    if is_integer(wanted) or (isinstance(wanted, str) and wanted.isdigit()):
         for device in there:
             if device.index == int(wanted):
                 if device not in fitting:
                     raise OSError(f"device {device.index} ({device.name}) has no {count}; see `twinrack devices`")
                 return device
-        raise OSError(f"there is no device {wanted}; there are {', '.join(str(d.index) for d in there)}")
+        raise OSError(f"there is no device {brief(wanted)}; there are {', '.join(str(d.index) for d in there)}")
     if wanted is not None and not isinstance(wanted, str):
-        raise ValueError(f"{direction} = {wanted!r} is neither a device's number nor a part of its name")
+        raise ValueError(f"{direction} = {brief(wanted)} is neither a device's number nor a part of its name")
     if wanted is not None:
         matches = [d for d in fitting if wanted.lower() in f"{d.name} ({d.host_api})".lower()]
         if matches:
             return matches[0]
         near = get_close_matches(wanted, [d.name for d in fitting], 1, 0.4)
         hint = f"; did you mean {near[0]!r}?" if near else "; see `twinrack devices`"
-        raise OSError(f"no {direction} device is called {wanted!r}{hint}")
+        raise OSError(f"no {direction} device is called {brief(wanted)}{hint}")
     for fits in (lambda d: d.host_api == JACK, lambda d: d.default, lambda d: True):
         for device in fitting:
             if fits(device):

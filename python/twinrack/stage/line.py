@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .. import _engine
 from ..rack import Rack
+from ..words import brief, is_integer, to_float
 
 LOWEST_DB, HIGHEST_DB = -100.0, 24.0
 
@@ -38,22 +39,24 @@ class Line:
         if not self.name:
             self.name = self.rack.name if self.rack.name.isidentifier() else "rack"
         if not self.name.isidentifier():
-            raise ValueError(f"line name {self.name!r} cannot be addressed; use letters, digits and underscores")
+            raise ValueError(f"line name {brief(self.name)} cannot be addressed; use letters, digits and underscores")
         self.check_level(self.level_db)
         for name in self.sidechain:
             if name not in self.rack.sidechains:
                 heard = ", ".join(self.rack.sidechains) or "none"
-                raise ValueError(f"line {self.name!r}: the rack listens to no sidechain {name!r}; it listens to: {heard}")
+                raise ValueError(
+                    f"line {brief(self.name)}: the rack listens to no sidechain {brief(name)}; it listens to: {heard}"
+                )
         for name in self.rack.sidechains:
             if name not in self.sidechain:
                 raise ValueError(
-                    f"line {self.name!r}: the rack listens to sidechain {name!r}; say which input that is: "
-                    f"sidechain={{{name!r}: 2}}"
+                    f"line {brief(self.name)}: the rack listens to sidechain {brief(name)}; say which input that is: "
+                    f"sidechain={{{brief(name)}: 2}}"
                 )
 
     def check_level(self, level_db: float) -> None:
         if not LOWEST_DB <= level_db <= HIGHEST_DB:
-            raise ValueError(f"level_db = {level_db:g} of line {self.name!r} is outside {LOWEST_DB:g} to {HIGHEST_DB:g}")
+            raise ValueError(f"level_db = {level_db:g} of line {brief(self.name)} is outside {LOWEST_DB:g} to {HIGHEST_DB:g}")
 
     @property
     def gain(self) -> float:
@@ -64,7 +67,7 @@ class Line:
     def keys(self) -> list[list[int]]:
         """Inputs of the sidechains in the rack's order, from 1."""
         found = [self.sidechain[name] for name in self.rack.sidechains]
-        return [[k] if isinstance(k, int) else list(k) for k in found]
+        return [[k] if is_integer(k) else list(k) for k in found]
 
     def fill_in(self, channels: int, device_inputs: int, device_outputs: int) -> None:
         """Channels that were not given, and a refusal of those that the devices lack."""
@@ -75,15 +78,17 @@ class Line:
             self.outputs = [c + 1 if c < device_outputs else 0 for c in range(len(self.inputs))]
         if not 1 <= len(self.inputs) <= _engine.MAX_CHANNELS or len(self.inputs) != len(self.outputs):
             raise ValueError(
-                f"line {self.name!r} has {len(self.inputs)} inputs and {len(self.outputs)} outputs; give equally many, "
+                f"line {brief(self.name)} has {len(self.inputs)} inputs and {len(self.outputs)} outputs; give equally many, "
                 f"1 to {_engine.MAX_CHANNELS}"
             )
         for n in [*self.inputs, *(k for key in self.keys for k in key)]:
-            if not isinstance(n, int) or not 0 <= n <= device_inputs:
-                raise ValueError(f"line {self.name!r} hears input {n!r}; the device has inputs 1 to {device_inputs}")
+            if not is_integer(n) or not 0 <= n <= device_inputs:
+                raise ValueError(f"line {brief(self.name)} hears input {brief(n)}; the device has inputs 1 to {device_inputs}")
         for n in self.outputs:
-            if not isinstance(n, int) or not 0 <= n <= device_outputs:
-                raise ValueError(f"line {self.name!r} goes to output {n!r}; the device has outputs 1 to {device_outputs}")
+            if not is_integer(n) or not 0 <= n <= device_outputs:
+                raise ValueError(
+                    f"line {brief(self.name)} goes to output {brief(n)}; the device has outputs 1 to {device_outputs}"
+                )
 
 
 @dataclass
@@ -103,8 +108,9 @@ class Safety:
     howl_duck: bool = True
 
     def __post_init__(self) -> None:
-        if not -40.0 <= self.ceiling_db <= 0.0:
-            raise ValueError(f"ceiling_db = {self.ceiling_db:g} is outside -40 to 0 dBFS")
+        ceiling = to_float(self.ceiling_db)
+        if ceiling is None or not -40.0 <= ceiling <= 0.0:
+            raise ValueError(f"ceiling_db = {brief(self.ceiling_db)} is outside -40 to 0 dBFS")
 
     def requests(self) -> Iterable[tuple[_engine.Ask, float]]:
         ask = _engine.Ask

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..files import atomic
+from ..disk import atomic, read_json
 from .desk import Desk
 from .portaudio import quiet
 
@@ -208,7 +208,7 @@ class Midi:
 
     def _read(self, file: Path) -> None:
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
+            data = read_json(file, "list of MIDI controls")
             if data["format"] != FORMAT or data["version"] != VERSION:
                 raise ValueError("its format is another one")
             rows = {(int(r["channel"]), int(r["control"])): str(r["address"]) for r in data["controls"]}

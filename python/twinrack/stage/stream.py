@@ -19,6 +19,7 @@ from ..audio import Audio, as_planar
 from ..files import read_audio
 from ..rack import Meter, Rack, as_rack
 from ..signatures import spelled_out
+from ..words import whole_number
 from . import jack_server, portaudio
 from .device import JACK, Device, choose
 from .levels import Levels, Output
@@ -131,15 +132,14 @@ class LiveStream:
     ) -> None:
         if not isinstance(rack, Rack) and not (isinstance(rack, Sequence) and all(isinstance(item, Line) for item in rack)):
             rack = as_rack(rack)
-        if block_size is not None and (not isinstance(block_size, int) or not 1 <= block_size <= 8192):
-            raise ValueError(f"block_size = {block_size!r} is no whole number from 1 to 8192 frames")
+        if block_size is not None:
+            block_size = whole_number(block_size, "block_size", 1, 8192)
         there = devices()
         self.input = choose(there, input, "input")
         self.output = choose(there, output, "output")
         if channels is None:
             channels = max(1, min(self.output.outputs, 2))
-        if not isinstance(channels, int) or not 1 <= channels <= _engine.MAX_CHANNELS:
-            raise ValueError(f"{channels!r} channels; a whole number from 1 to {_engine.MAX_CHANNELS} is possible")
+        channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
         lines = [Line(rack, sidechain=sidechain or {})] if isinstance(rack, Rack) else list(rack)
         if not lines:
             raise ValueError("a live stream needs a rack, or at least one line")

@@ -13,8 +13,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..disk import read_json, read_whole
+from ..words import brief
+
 FORMAT, VERSION = "twinrack.take", 1
 DRY, PROCESSED, HEAD, EVENTS = "dry.wav", "processed.wav", "take.json", "events.jsonl"
+LARGEST_EVENTS = 1 << 30  # bytes: days of a controller that never rests
 
 
 def digest(path: Path) -> str:
@@ -24,25 +28,24 @@ def digest(path: Path) -> str:
 
 def read_head(folder: Path) -> dict[str, Any]:
     path = folder / HEAD
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; give the folder of a take")
     try:
-        head = json.loads(path.read_text(encoding="utf-8"))
+        head = read_json(path, "take")
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no take in {folder}: {path.name} is missing") from None
-    except NotADirectoryError:
-        raise ValueError(f"{folder} is a file; give the folder of a take") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise ValueError(f"{path} is not a twinrack take")
     if head.get("version") != VERSION:
-        raise ValueError(f"{path} is take version {head.get('version')!r}; this twinrack reads {VERSION}: upgrade twinrack")
+        version = brief(head.get("version"))
+        raise ValueError(f"{path} is take version {version}; this twinrack reads {VERSION}: upgrade twinrack")
     missing = {"sample_rate", "first_frame", "exact_from", "frames", "lines", "complete", "sha256", "safety"} - set(head)
     if missing:
         raise ValueError(f"{path}: {sorted(missing)[0]} is missing")
     for name, wanted in head["sha256"].items():
         if name not in (DRY, PROCESSED, EVENTS) and (not name.endswith(".rack.json") or "/" in name):
             raise ValueError(f"{path}: sha256 names {name!r}, which is no part of a take")
-        if not (folder / name).exists():
+        if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}; a take consists of {DRY}, {PROCESSED}, {EVENTS} and {HEAD}")
         if digest(folder / name) != wanted:
             raise ValueError(f"{path}: sha256 does not fit {name}: the file was changed")
@@ -50,10 +53,17 @@ def read_head(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _lines(path: Path) -> list[str]:
+    try:
+        return read_whole(path, "list of events", LARGEST_EVENTS).decode("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text") from None
+
+
 def read_events(folder: Path) -> list[dict[str, Any]]:
     """What was changed, in order. The last line of a take that was cut off may be a part of one."""
     found = []
-    for number, line in enumerate((folder / EVENTS).read_text(encoding="utf-8").splitlines()):
+    for number, line in enumerate(_lines(folder / EVENTS)):
         try:
             event = json.loads(line)
             int(event["frame"])

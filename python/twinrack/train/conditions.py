@@ -6,7 +6,6 @@ constrained domain, about its middle position: u = u0 + slope (knob - middle).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -16,6 +15,7 @@ from ..rack import Rack
 from ..twins.constrain import from_value, value_at
 from ..twins.rack_twin import RackTwin
 from ..twins.values import Given
+from ..words import real_number
 
 
 class Conditions:
@@ -41,8 +41,7 @@ class Conditions:
                     f"condition {number} names {', '.join(sorted(c))}, the first {', '.join(names)}; make them equal"
                 )
             for name, value in c.items():
-                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                    raise ValueError(f"condition {number}: {name} is {value!r}; give a number")
+                real_number(value, f"condition {number}: {name}")
         self.fixed = [name for name in names if "." in name]
         self.knobs = [name for name in names if "." not in name]
         for address in self.fixed:

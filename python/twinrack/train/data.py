@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
+from ..disk import path_of
 from ..files import FORMATS, hash_audio, read_audio
 
 Source = npt.ArrayLike | str | os.PathLike[str]
@@ -54,10 +55,10 @@ def load_pairs(
     """
     if isinstance(align, float):
         raise ValueError(f"align = {align:g} is neither True, False nor a whole number of frames")
-    if isinstance(dry, str | os.PathLike) and Path(dry).is_dir():
+    if isinstance(dry, str | os.PathLike) and path_of(dry).is_dir():
         if not isinstance(wet, str | os.PathLike):
             raise ValueError(f"{dry} is a folder; give the folder of the wet files too")
-        sources = _match_folders(Path(dry), Path(wet))
+        sources = _match_folders(path_of(dry), path_of(wet))
     elif isinstance(dry, list | tuple) and not np.isscalar(dry[0] if len(dry) else 0):
         if not isinstance(wet, list | tuple) or len(dry) != len(wet):
             raise ValueError(f"dry is a list of {len(dry)}; give wet as a list of as many, in the same order")

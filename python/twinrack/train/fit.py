@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import numpy as np
 import torch
 
+from .. import interrupt
 from ..card import Value
 from ..effect import unknown
 from ..files import check_writable
@@ -20,6 +21,7 @@ from ..rack import Rack, as_rack
 from ..signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
+from ..words import real_number, whole_number
 from .advice import advice
 from .conditions import Conditions
 from .data import Pair, Source, load_pairs
@@ -37,6 +39,16 @@ if TYPE_CHECKING:
     from .mixdown import MixResult
 
 SHORTEST_WINDOW_S = 0.5
+INTERRUPTED = "interrupted"
+MOST = 10_000_000  # steps, windows at once
+
+
+class InterruptedFitError(KeyboardInterrupt):
+    """The command that runs a fit was asked to end; `rack` has the best values so far, or is None before any were found."""
+
+    def __init__(self, rack: Rack | None) -> None:
+        super().__init__()
+        self.rack = rack
 
 
 @spelled_out()
@@ -122,15 +134,19 @@ def fit_rack(
         ("steps", steps, 0),
         ("polish_steps", polish_steps, 0),
         ("batch", batch, 1),
+        ("seed", seed, 0),
         ("patience", patience, 1),
         ("starts", starts, 0),
     ):
-        if not isinstance(number, int) or number < least:
-            raise ValueError(f"{name} = {number!r} is no whole number from {least} on")
+        whole_number(number, name, least, MOST)
+    window_s = real_number(window_s, "window_s", 0.0, 1e6)
+    learning_rate = real_number(learning_rate, "learning_rate")
+    if not isinstance(align, bool | np.bool_):
+        align = whole_number(align, "align", -(1 << 31), 1 << 31)
     if not window_s >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:
-        check_writable(Path(checkpoint))
+        check_writable(checkpoint)
     if rack.sidechains:
         raise ValueError(
             f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it"
@@ -162,7 +178,7 @@ def fit_rack(
     settings["loss"] = str(lowered)
     opened = open_choices(rack, choices)
     learn, freeze = list(learn) if learn is not None and not isinstance(learn, str) else learn, list(freeze)
-    given, tried = rack, list[Structure]()
+    given, tried, cut_short = rack, list[Structure](), False
     bar = FitProgress(steps, progress)
     keep_memory()
     torch.set_flush_denormal(True)  # decaying tails would cost many times the rest
@@ -173,7 +189,7 @@ def fit_rack(
                 which = _chosen(RackTwin(rack, rate), learn, freeze, channels).values
                 racks = [start for r in racks for start in analysed(r, pairs, rate, which, starts)]
             if len(racks) > 1:
-                racks, tried = _best_structures(racks, opened, pairs, rate, settings, lowered, (learn, freeze), bar)
+                racks, tried, cut_short = _best_structures(racks, opened, pairs, rate, settings, lowered, (learn, freeze), bar)
             rack = racks[0]
         except BaseException:
             torch.set_flush_denormal(False)
@@ -191,10 +207,16 @@ def fit_rack(
             run.follower = Follower(live, rack, rate)
         start = run.assess(given)
         try:
-            run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
-            run.finish(bar)
-        except KeyboardInterrupt:
-            run.stopped = "interrupted"
+            if cut_short:
+                raise KeyboardInterrupt
+            with interrupt.deferred():
+                run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+                run.finish(bar)
+        except KeyboardInterrupt as error:
+            run.stopped = INTERRUPTED
+            if interrupt.asked():  # the command ends now, and has no time to measure
+                run.restore_best()
+                raise InterruptedFitError(twin.to_rack() if run.history else None) from error
         finally:
             torch.set_flush_denormal(False)
             if writer is not None:
@@ -313,30 +335,45 @@ def _best_structures(
     loss: Loss,
     which: tuple[Iterable[str] | None, Iterable[str]],
     bar: FitProgress,
-) -> tuple[list[Rack], list[Structure]]:
-    """The racks that are left after the rounds, and all that were tried, best first."""
+) -> tuple[list[Rack], list[Structure], bool]:
+    """The racks that are left after the rounds, all that were tried, best first, and whether Ctrl-C ended the rounds.
+
+    Raises:
+        KeyboardInterrupt: it came before one was tried.
+    """
     dropped: list[Structure] = []
     counts = [len(racks), *(min(len(racks), kept_of(len(racks))) for _ in ROUNDS[1:])]
     costs = [steps + polish_steps for (steps, polish_steps), count in zip(ROUNDS, counts, strict=True) for _ in range(count)]
     number = 0
     for steps, polish_steps in ROUNDS:
-        found = []
-        for candidate in racks:
-            bar.trying(number + 1, len(costs), sum(costs[:number]) / sum(costs))
-            number += 1
-            short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
-            twin = RackTwin(candidate, rate)
-            run = Run(twin, pairs, rate, _chosen(twin, *which, pairs[0].dry.shape[0]), short, loss)
-            run.train(FitProgress(steps, False), None, None)
-            run.finish(FitProgress(steps, False), errors=False)
-            run.restore_best()
-            after = twin.to_rack()
-            options = {address: after.get(address) for address in opened}
-            found.append((Structure(options, run.measure(after), run.best[0], steps), after))
+        found = list[tuple[Structure, Rack]]()
+        cut_short = False
+        try:
+            for candidate in racks:
+                bar.trying(number + 1, len(costs), sum(costs[:number]) / sum(costs))
+                number += 1
+                short = settings | {"steps": steps, "polish_steps": polish_steps, "window_s": min(settings["window_s"], 4.0)}
+                twin = RackTwin(candidate, rate)
+                run = Run(twin, pairs, rate, _chosen(twin, *which, pairs[0].dry.shape[0]), short, loss)
+                with interrupt.deferred():
+                    run.train(FitProgress(steps, False), None, None)
+                    run.finish(FitProgress(steps, False), errors=False)
+                run.restore_best()
+                after = twin.to_rack()
+                options = {address: after.get(address) for address in opened}
+                found.append((Structure(options, run.measure(after), run.best[0], steps), after))
+        except KeyboardInterrupt:
+            if not found:
+                if not dropped:
+                    raise
+                return racks, sorted(dropped, key=lambda s: s.score), True
+            cut_short = True
         kept = survivors(found)
         dropped += [s for s, _ in found if s not in [k for k, _ in kept]]
         racks = [r for _, r in kept]
-    return racks, [s for s, _ in kept] + sorted(dropped, key=lambda s: s.score)
+        if cut_short:
+            break
+    return racks, [s for s, _ in kept] + sorted(dropped, key=lambda s: s.score), cut_short
 
 
 def _chosen(twin: RackTwin, learn: Iterable[str] | None, freeze: Iterable[str], channels: int) -> Learned:

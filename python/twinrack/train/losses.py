@@ -24,6 +24,7 @@ from ..functional import sosfilt
 from ..perceptual.masking import Masking
 from ..twins.constrain import from_value, value_at
 from ..twins.rack_twin import RackTwin
+from ..words import brief, is_number, real_number
 from .distances import stft_loss, waveform_loss
 
 FLOOR = 1e-10
@@ -61,9 +62,7 @@ class ValueTerm(Term):
 
 
 def _weight(weight: object) -> float:
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
-        raise ValueError(f"the weight of a loss is {weight!r}; give a number from 0 on")
-    return float(weight)
+    return real_number(weight, "the weight of a loss", 0.0)
 
 
 @dataclass(frozen=True)
@@ -374,7 +373,9 @@ class Custom(SoundTerm):
     def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
         found = self._function(y, target)
         if not isinstance(found, Tensor) or found.dim() > 0:
-            raise ValueError(f"the loss {self.name!r} gave {type(found).__name__}; it must give a tensor without dimensions")
+            raise ValueError(
+                f"the loss {brief(self.name)} gave {type(found).__name__}; it must give a tensor without dimensions"
+            )
         return found
 
 
@@ -419,7 +420,7 @@ class Near(ValueTerm):
         parts = []
         for address, p, u in _trained(twin, addresses):
             value = self._values.get(address)
-            if isinstance(value, int | float) and not isinstance(value, bool):
+            if is_number(value):
                 parts.append(((u - from_value(p, float(value))) / max(self._spread.get(address, 0.1), 1e-3)) ** 2)
         return torch.stack(parts).mean().float() if parts else torch.zeros(())
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import __version__
+from .. import __version__, interrupt
 from ..audio import Audio, as_planar
 from ..effect import unknown
 from ..files import check_writable, hash_audio, read_audio
@@ -22,9 +22,10 @@ from ..session.session import Session
 from ..session.twin import SessionTwin
 from ..signatures import spelled_out
 from ..twins.speed import keep_memory
+from ..words import real_number, whole_number
 from .data import Pair, Source, find_latency
 from .distances import Distances, distances
-from .fit import SHORTEST_WINDOW_S, _writer
+from .fit import INTERRUPTED, MOST, SHORTEST_WINDOW_S, _writer
 from .levels import levelled
 from .losses import Loss, SoundTerm, Term, usual
 from .mix_run import MixRun, Stacked
@@ -155,13 +156,17 @@ def fit_mix(
         ("polish_steps", polish_steps, 0),
         ("patience", patience, 1),
         ("batch", batch, 1),
+        ("seed", seed, 0),
     ):
-        if not isinstance(number, int) or number < least:
-            raise ValueError(f"{name} = {number!r} is no whole number from {least} on")
+        whole_number(number, name, least, MOST)
+    window_s = real_number(window_s, "window_s", 0.0, 1e6)
+    learning_rate = real_number(learning_rate, "learning_rate")
+    if not isinstance(align, bool | np.bool_):
+        align = whole_number(align, "align", -(1 << 31), 1 << 31)
     if not window_s >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:
-        check_writable(Path(checkpoint))
+        check_writable(checkpoint)
     compares = mix is not None
     lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
     if compares and not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
@@ -190,10 +195,11 @@ def fit_mix(
             start = run.assess(Stacked(session))
             gaps = _gaps(run, lowered) if not compares else {}
             try:
-                run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
-                run.finish(bar)
+                with interrupt.deferred():
+                    run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+                    run.finish(bar)
             except KeyboardInterrupt:
-                run.stopped = "interrupted"
+                run.stopped = INTERRUPTED
             run.restore_best()
         finally:
             torch.set_flush_denormal(False)
@@ -207,8 +213,11 @@ def fit_mix(
     after = _gaps(run, lowered) if not compares else {}
     nothing = distances(run._held_out(None), session.sample_rate) if compares else start.distances
     pruned: dict[str, float] = {}
-    if prune and compares:
-        fitted_session, pruned, fitted = _pruned(run, fitted_session, fitted)
+    if prune and compares and not run.stopped.startswith(INTERRUPTED):
+        try:
+            fitted_session, pruned, fitted = _pruned(run, fitted_session, fitted)
+        except KeyboardInterrupt:
+            run.stopped = f"{INTERRUPTED} before anything was left out"
     result = MixResult(
         fitted_session, session.copy(), session.sample_rate, nothing, start.distances, fitted.distances,
         _parameters(session, fitted_session, chosen, run), settings, run.stopped, time.monotonic() - began, run.history,

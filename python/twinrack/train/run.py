@@ -17,6 +17,7 @@ from ..audio import Audio
 from ..card import Parameter
 from ..files import atomic
 from ..fingerprint import fingerprint
+from ..interrupt import check
 from ..rack import Rack
 from ..twins.constrain import value_at
 from ..twins.rack_twin import RackTwin
@@ -275,6 +276,7 @@ class Run:
                 return
 
     def _step(self, optimizer: torch.optim.Optimizer) -> float:
+        check()
         optimizer.zero_grad()
         dry, wet, parts, which = self._windows()
         loss = self._loss(self._render(dry, which), wet, parts)
@@ -313,6 +315,7 @@ class Run:
 
     def _check(self, step: int, loss: float) -> bool:
         """Measure on held-out audio; True when it is the best so far."""
+        check()
         pieces = self._held_out(self.made())
         d = distances(pieces, self.rate)
         held_out = self._score(d, pieces) + self._value_score()
@@ -366,6 +369,7 @@ class Run:
         target = torch.cat([wet[i, :, a:b].reshape(-1) for i, a, b in stretches])
 
         def sound() -> Tensor:
+            check()
             with torch.no_grad():
                 y = self._render(dry, which)
             return torch.cat([y[i, :, a:b].reshape(-1) for i, a, b in stretches])

@@ -22,14 +22,16 @@ from ..files import atomic, check_writable
 from ..fingerprint import fingerprint
 from ..rack import Rack, as_rack
 from ..signatures import spelled_out
+from ..words import real_number, whole_number
 from .data import Source, load_pairs
-from .fit import fit_rack
+from .fit import INTERRUPTED, MOST, fit_rack
 from .losses import Loss, Term
 from .result import FitResult
 from .settings import SearchSettings
 from .structures import open_choices
 
 SHOWN = 8
+WATCHING = ("on_step", "progress", "tensorboard", "live")  # settings of which the result does not depend
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class SearchResult:
         helps: by decision ("compressor used", "saturation before compressor", "compressor.detector rms"): how much worse the
             best rack without it is than the best one with it.
         fit: of `rack`.
+        stopped: what Ctrl-C cut short; empty where nothing did.
     """
 
     rack: Rack
@@ -66,15 +69,16 @@ class SearchResult:
     trials: list[Trial]
     helps: dict[str, float]
     fit: FitResult
+    stopped: str = ""
 
     def __str__(self) -> str:
         lines = [f"search of {len(self.trials)} racks; score, error and STFT distance on held-out audio:"]
         lines += [f"  {t}" for t in self.trials[:SHOWN]]
         lines.append("what helps (score without less score with):")
         lines += [f"  {worth:+8.4f}  {what}" for what, worth in list(self.helps.items())[:SHOWN]]
-        lines.append(f"fitted for longer: {self.fit.fitted}")
+        lines.append(f"{'the best one' if self.stopped else 'fitted for longer'}: {self.fit.fitted}")
         kept = " → ".join(self.pruned.addresses()) or "nothing"
-        lines.append(f"as good with: {kept}")
+        lines.append(self.stopped if self.stopped else f"as good with: {kept}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -135,10 +139,17 @@ def search(
 
     Raises:
         ValueError: a nested rack, nothing left open, or a study of something else.
+
+    Ctrl-C ends it with the racks that were tried so far, and `stopped` says so; before the first was, it raises. The rack
+    that was being tried does not count, and a study that is continued tries it again.
     """
     import optuna
 
     rack = as_rack(rack)
+    trials = whole_number(trials, "trials", 1, 1_000_000)
+    steps, final_steps = whole_number(steps, "steps", 0, MOST), whole_number(final_steps, "final_steps", 0, MOST)
+    seed = whole_number(seed, "seed", 0, (1 << 32) - 1)
+    price, tolerance = real_number(price, "price"), real_number(tolerance, "tolerance")
     if any(not isinstance(item, Effect) for item in rack.effects):
         raise ValueError("search orders a plain chain of effects; take them out of Chain and Parallel")
     effects = rack.addresses()
@@ -150,9 +161,10 @@ def search(
     common: dict[str, Any] = {"progress": False, "align": False, "loss": loss, "polish_steps": 0, "seed": seed} | settings
     of = [[p.dry_hash, p.wet_hash] for p in pairs]
     terms = [] if loss is None else [(weight, repr(term)) for weight, term in (Loss() + loss).terms]
-    asked = [use, order, sorted(opened.items()), price, steps, terms, sorted(settings.items())]
+    heard = sorted((name, value) for name, value in settings.items() if name not in WATCHING)
+    asked = [bool(use), bool(order), sorted(opened.items()), price, steps, terms, heard]
     identity = hashlib.sha256(json.dumps([of, fingerprint(rack), repr(asked)]).encode()).hexdigest()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would warn of the trial that Ctrl-C cuts short
     storage = None
     if study is not None:
         check_writable(Path(study))
@@ -178,7 +190,10 @@ def search(
 
     fitted: dict[int, Rack] = {}  # with what a study does not keep: weights of networks
 
+    tried = list[int]()
+
     def objective(trial: Any) -> float:
+        tried.append(trial.number)
         candidate, options = made(trial)
         try:
             candidate.copy().prepare(rate, pairs[0].dry.shape[0])
@@ -194,6 +209,8 @@ def search(
                     fitted[trial.number] = fitted[before.number]
                 return float(before.value)
         result = _fitted(candidate, sounds, steps, common)
+        if result.stopped.startswith(INTERRUPTED):
+            raise KeyboardInterrupt  # cut short, its score says nothing
         fitted[trial.number] = result.rack
         trial.set_user_attr("effects", chain)
         trial.set_user_attr("choices", there)
@@ -201,17 +218,37 @@ def search(
         trial.set_user_attr("distances", [result.fitted.error_db, result.fitted.stft])
         return result.held_out_loss + price * len(chain)
 
-    done = [t for t in kept.trials if t.state.is_finished()]
+    done = [t for t in kept.trials if t.state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)]
+    stopped = ""
     if len(done) < trials:
-        kept.optimize(objective, n_trials=trials - len(done))
+        try:
+            kept.optimize(objective, n_trials=trials - len(done))
+        except KeyboardInterrupt:
+            cut = kept.trials[tried[-1]] if tried else None
+            if cut is not None and cut.state == optuna.trial.TrialState.RUNNING:
+                kept.tell(cut.number, state=optuna.trial.TrialState.FAIL)
+            if cut is not None and cut.value is None and cut.params:
+                kept.enqueue_trial(cut.params)  # a study that is continued tries it again
+            if not any(t.value is not None for t in kept.trials):
+                raise
+            stopped = f"{INTERRUPTED} after {sum(t.value is not None for t in kept.trials)} of {trials} racks"
     done = sorted((t for t in kept.trials if t.value is not None), key=lambda t: float(t.value or 0.0))
     if not done:
         raise ValueError("no rack could be tried: an effect drives what is not there in any of them; allow more trials")
     found = [_trial(t) for t in done]
     best = _rack(fitted.get(done[0].number, rack), found[0].effects, found[0].choices, found[0].values)
-    result = _fitted(best, sounds, final_steps, common | {"polish_steps": 30})
-    pruned = _pruned(result, sounds, final_steps, common, tolerance, found[0])
-    return SearchResult(result.rack, pruned, found, _helps(found), result)
+    if stopped:  # only measured
+        result = _fitted(best, sounds, 0, common | {"learn": []})
+    else:
+        result = _fitted(best, sounds, final_steps, common | {"polish_steps": 30})
+        if result.stopped.startswith(INTERRUPTED):
+            stopped = f"{INTERRUPTED} while the best rack was fitted for longer"
+    pruned = result.rack
+    if not stopped:
+        pruned, whole = _pruned(result, sounds, final_steps, common, tolerance, found[0])
+        if not whole:
+            stopped = f"{INTERRUPTED} while effects were left out"
+    return SearchResult(result.rack, pruned, found, _helps(found), result, stopped)
 
 
 def _rack(whole: Rack, chain: Sequence[str], choices: Mapping[str, Value], values: Mapping[str, Value] | None = None) -> Rack:
@@ -284,8 +321,8 @@ def _pruned(
     common: dict[str, Any],
     tolerance: float,
     best: Trial,
-) -> Rack:
-    """One effect after the other is left out for as long as the rest, fitted again, stays as good."""
+) -> tuple[Rack, bool]:
+    """One effect after the other is left out while the rest, fitted again, stays as good; False where Ctrl-C ended it."""
     kept, limit = result.rack, result.held_out_loss + tolerance
     chain = list(best.effects)
     while len(chain) > 1:
@@ -295,9 +332,11 @@ def _pruned(
             choices = {a: v for a, v in best.choices.items() if a.partition(".")[0] in rest}
             values = {a: v for a, v in kept.values().items() if a.partition(".")[0] in rest}
             again = _fitted(_rack(kept, rest, choices, values), sounds, max(steps // 3, 1), common)
+            if again.stopped.startswith(INTERRUPTED):
+                return kept, False
             tried.append((again.held_out_loss, rest, again.rack))
         loss, rest, smaller = min(tried, key=lambda t: t[0])
         if loss > limit:
             break
         chain, kept = rest, smaller
-    return kept
+    return kept, True

@@ -21,6 +21,7 @@ from ..audio import as_planar, check_rate
 from ..files import read_audio
 from ..perceptual.masking import Masking
 from ..twins.rack_twin import RackTwin
+from ..words import brief, is_number
 from .losses import FLOOR, SoundTerm, ValueTerm, loudness_contour, third_octaves
 
 Reference = str | os.PathLike[str] | tuple[npt.ArrayLike, float]
@@ -96,7 +97,7 @@ class Loudness(Target):
         self.lufs = np.atleast_1d(np.asarray(lufs, np.float64))
         self.seconds = None if seconds is None else np.asarray(seconds, np.float64)
         if not np.isfinite(self.lufs).all() or (self.lufs > 0).any():
-            raise ValueError(f"lufs = {lufs!r}; give loudness in LUFS, below 0")
+            raise ValueError(f"lufs = {brief(lufs)}; give loudness in LUFS, below 0")
         if self.lufs.size != (1 if self.seconds is None else self.seconds.size):
             raise ValueError(f"lufs has {self.lufs.size} numbers; give as many seconds, or one number")
 
@@ -125,7 +126,7 @@ class Dynamics(Target):
     name, unit, scale = "reach dynamics", "LU", 10.0
 
     def __init__(self, wanted: float | Reference) -> None:
-        if isinstance(wanted, int | float):
+        if is_number(wanted):
             self.range_lu = float(wanted)
             if not 0.0 <= self.range_lu <= 60.0:
                 raise ValueError(f"a range of {self.range_lu:g} LU is outside 0 to 60")
@@ -170,7 +171,7 @@ class Heard(ValueTerm):
         """How much is missing, in dB."""
         heard = getattr(twin, "heard", {})
         if self.channel not in heard:
-            raise ValueError(f"there is no channel {self.channel!r} to be heard; this target is for sessions, in fit_mix")
+            raise ValueError(f"there is no channel {brief(self.channel)} to be heard; this target is for sessions, in fit_mix")
         if self._masking is None or self._masking.bands.sample_rate != twin.sample_rate:
             self._masking = Masking(twin.sample_rate)
         mine, mix = heard[self.channel], heard["master"]

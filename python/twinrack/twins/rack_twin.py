@@ -57,7 +57,7 @@ class RackTwin(nn.Module):
     def __init__(self, rack: Rack, sample_rate: float, path: Path = "auto") -> None:
         super().__init__()
         self._rack = rack.copy()
-        self.sample_rate = check_rate(sample_rate)
+        self.sample_rate = sample_rate = check_rate(sample_rate)
         twins = {address: EffectTwin(e, sample_rate, path) for address, e in self._rack.addresses().items()}
         self.effects = nn.ModuleDict({PREFIX + address: twin for address, twin in twins.items()})
         self._tree = _plan(self._rack.root, iter(twins))
