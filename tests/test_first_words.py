@@ -162,7 +162,7 @@ SESSION, RACK = tr.Session("song", end=0.1), tr.Rack([tr.Compressor()])
         (lambda: tr.Send(5), TypeError, "a send goes to a channel's name, not to int (5)"),
         (lambda: tr.Channel("a", clips=5), TypeError, "clips are files, Clip or a list of them, not int"),
         (lambda: tr.Session(5), TypeError, "a session's name is text, not int (5)"),
-        (lambda: tr.dry_wet(tr.Gain(), "half"), ValueError, "mix = half is no number from 0 to 1"),
+        (lambda: tr.dry_wet(tr.Gain(), "half"), ValueError, "mix = 'half' must be a number from 0 to 1"),
         (lambda: SESSION[0], TypeError, "asked by a channel's name, not by int"),
         (lambda: SESSION.render(tail=True), ValueError, "tail = 'True'; give"),
     ],

@@ -77,8 +77,8 @@ def effect(data, index=0):
         (lambda d: d.update(version="one"), "version is 'one'"),
         (lambda d: d.pop("rack"), "rack is missing"),
         (lambda d: effect(d).update(effect="parametric_qe"), "did you mean 'parametric_eq'"),
-        (lambda d: effect(d).update(version="2.0.0"), "newer than this twinrack's 1.0.0"),
-        (lambda d: effect(d).update(version="0.3.0"), "older than this twinrack's 1.0.0"),
+        (lambda d: effect(d).update(version="2.0.0"), "newer than this twinrack's 1.1.0"),
+        (lambda d: effect(d).update(version="0.3.0"), "older than this twinrack's 1.1.0"),
         (
             lambda d: effect(d)["values"].update({"band1.gain": 3}),
             "no parameter 'band1.gain'; did you mean 'band1.gain_db'",

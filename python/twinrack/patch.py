@@ -26,6 +26,7 @@ from .card import Card, find_card
 from .disk import atomic
 from .effect import Effect, unknown
 from .effects import CLASSES
+from .files import FORMATS
 from .names import below
 from .python_effect import PythonEffect
 from .rack import Rack
@@ -287,7 +288,13 @@ def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[Reso
 
 def read_json(path: Path, what: str = "patch") -> dict[str, Any]:
     """A patch's or session's JSON object. Raises as `disk.read_json`, and ValueError for JSON that is no object."""
-    data = disk.read_json(path, what)
+    try:
+        data = disk.read_json(path, what)
+    except ValueError:
+        if path.suffix.lower() not in FORMATS or not path.is_file():
+            raise
+        ending = "session" if what == "session" else "rack"
+        raise ValueError(f"{path} is an audio file, not valid JSON; give a {what}: *.{ending}.json") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path} is not a twinrack {what}: it holds a JSON {type(data).__name__}, not an object")
     return data

@@ -26,7 +26,7 @@ from .python_effect import PythonEffect, Work
 from .renderer import Renderer, in_step
 from .resource import Resource
 from .tree import Chain, Parallel, check_depth, effects_of, shape_of
-from .words import brief, whole_number
+from .words import brief, is_integer, whole_number
 
 if TYPE_CHECKING:
     from .twins.rack_twin import RackTwin
@@ -284,7 +284,9 @@ class Rack(Addressed):
     def insert(self, index: int, item: Effect | Chain | Parallel) -> None:
         """Insert before position `index` of the outer chain; a running stream crossfades."""
         items = list(self._root.items)
-        items.insert(whole_number(index, "index", -(1 << 31), 1 << 31), item)
+        if not is_integer(index):
+            raise TypeError(f"index is {brief(index)}; give a position in the outer chain, such as 0")
+        items.insert(int(index), item)
         self.effects = tuple(items)
 
     def append(self, item: Effect | Chain | Parallel) -> None:
