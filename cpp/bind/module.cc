@@ -316,7 +316,9 @@ void bind_engine(py::module_& m) {
       .def("history",
            [](Engine& e) {
              py::list found;
-             for (Applied a{}; e.rack().pop_history(a);) found.append(py::make_tuple(a.id, a.frame));
+             for (Applied a{}; e.rack().pop_history(a);) {
+               for (std::uint64_t id = a.id; id <= a.last; ++id) found.append(py::make_tuple(id, a.frame));
+             }
              return found;
            })
       .def_property_readonly("swap_frames", [](Engine& e) { return e.rack().swap_frames(); })

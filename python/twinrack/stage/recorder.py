@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 BUFFER_S = 20
 WRITE_S = 0.05
 WAIT_S = 2.0
+MOST_APPLIED = 1000
 SETTLED_S = 1.5  # after so long, what the limiter and the ducking did before no longer matters
 ALWAYS_VALID = 0x1061  # libsndfile's SFC_SET_UPDATE_HEADER_AUTO: the header fits what is written, also after a crash
 
@@ -112,8 +113,10 @@ class Recorder:
         if stream._running:
             first = exact = self._frame_of(("", number))
             for name, line in stream.lines.items():
-                line.rack._swap()
-                exact = max(exact, self._swapped(name))
+                with line.rack._changing():
+                    line.rack._swap()
+                    asked = max(number for source, number in list(self._sent) if source == name)
+                exact = max(exact, self._swapped((name, asked)))
             if limited.limiter_gain < 1.0 or limited.duck_gain < 1.0:
                 exact = max(exact, first + round(SETTLED_S * rate))
         self._head |= {"first_frame": first, "exact_from": exact}
@@ -156,16 +159,16 @@ class Recorder:
         self._mixer.keep_history(True)
         self._mixer.history()
         for name, line in stream.lines.items():
-            engine, listeners = line.rack._engine, line.rack._listeners
+            engine, witnesses = line.rack._engine, line.rack._witnesses
             assert engine is not None
             engine.keep_history(True)
             engine.history()
-            listener = self._listener(name)
-            listeners.append(listener)  # the list moves on with the stream when another rack takes over
-            self._forget.append(partial(listeners.remove, listener))
+            witness = self._witness(name)
+            witnesses.append(witness)  # the list moves on with the stream when another rack takes over
+            self._forget.append(partial(witnesses.remove, witness))
         self._engines = {name: line.rack._engine for name, line in stream.lines.items()}
 
-    def _listener(self, name: str) -> Callable[[int, dict[str, Any]], None]:
+    def _witness(self, name: str) -> Callable[[int, dict[str, Any]], None]:
         def changed(number: int, change: dict[str, Any]) -> None:
             if "rack" in change:
                 change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
@@ -177,21 +180,20 @@ class Recorder:
         self._sent["", number] = {"ask": what.name, "index": index, "value": value}
 
     def _frame_of(self, key: tuple[str, int]) -> int:
-        """When something that was sent took effect."""
+        """When something that was sent took effect, or what took its place."""
         end = time.monotonic() + WAIT_S
         while time.monotonic() < end:
             with self._lock:
                 self._take_history()
-            if key in self._applied:
-                return self._applied[key]
+                found = [frame for (name, number), frame in self._applied.items() if name == key[0] and number >= key[1]]
+            if found:
+                return min(found)
             time.sleep(0.002)
         raise RuntimeError("the device does not call; a take cannot begin")
 
-    def _swapped(self, name: str) -> int:
+    def _swapped(self, key: tuple[str, int]) -> int:
         """The frame from which on only the fresh program of a line is heard."""
-        sent = dict(self._sent)
-        key = max((k for k in sent if k[0] == name and "rack" in sent[k]), key=lambda k: k[1])
-        engine = self._engines[name]
+        engine = self._engines[key[0]]
         assert engine is not None
         return self._frame_of(key) + int(engine.swap_frames)
 
@@ -276,9 +278,11 @@ class Recorder:
             if source is not None:
                 self._unsaid += [((name, number), frame) for number, frame in source.history()]
         waiting, self._unsaid = self._unsaid, []
+        newest: dict[str, int] = {}
         for key, frame in waiting:
             self._applied[key] = frame
-            sent = self._sent.get(key)
+            newest[key[0]] = max(newest.get(key[0], 0), key[1])
+            sent = self._sent.pop(key, None)
             if sent is None:
                 self._unsaid.append((key, frame))
                 continue
@@ -289,6 +293,11 @@ class Recorder:
                     sent = {**sent, "rack": None, "why": str(error)}
             self._history.write(json.dumps({"frame": frame, **sent}, allow_nan=False) + "\n")
             self._history.flush()
+        unsaid = {key for key, _ in self._unsaid}
+        for key in [k for k in self._sent if k[1] < newest.get(k[0], 0) and k not in unsaid]:
+            self._sent.pop(key, None)  # a newer structure took its place before it sounded
+        for key in list(self._applied)[:-MOST_APPLIED]:
+            del self._applied[key]
 
     def _write(self) -> None:
         """What waits in the ring. Raises OSError when it cannot be written."""
