@@ -251,7 +251,7 @@ def test_what_others_do_is_seen(page, stream):
     until(lambda: stream._recorder is not None and stream._recorder.running, page=page)
     page.wait_for_selector("#record[aria-pressed=true]")
     page.get_by_role("button", name="Record").click()
-    until(lambda: not stream._recorder.running, page=page)
+    until(lambda: stream._recorder is None, page=page)
 
 
 def test_by_keyboard_and_for_screen_readers(page):

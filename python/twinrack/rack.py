@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from .addresses import Addresses
 from .audio import Audio, as_planar, check_rate
 from .card import Parameter, Value
 from .effect import Effect, unknown
+from .forking import is_mine, lock
 from .network import ControlNetwork
 from .python_effect import PythonEffect, Work
 from .renderer import Renderer, in_step
@@ -93,7 +93,7 @@ class Rack:
         self._listeners: list[Listener] = []
         self._untold: list[tuple[int, dict[str, Any]]] = []
         self._works: list[Work] = []  # of the Python effects in the stream
-        self._lock, self._depth = threading.RLock(), 0
+        self._lock = lock()
         self._now = Addresses(Chain(), name)  # put in place as a whole, so who reads sees one structure or the other
         self.effects = tuple(effects)
 
@@ -104,13 +104,12 @@ class Rack:
         """One change at a time, from whatever thread: the structure and what the engine is sent stay in step."""
         untold: list[tuple[int, dict[str, Any]]] = []
         try:
+            outermost = not is_mine(self._lock)
             with self._lock:
-                self._depth += 1
                 try:
                     yield
                 finally:
-                    self._depth -= 1
-                    if not self._depth:
+                    if outermost:
                         untold, self._untold = self._untold, []
         finally:
             for number, change in untold:
@@ -204,9 +203,10 @@ class Rack:
         """Let the engine crossfade to the structure `now`, or to the present one made anew."""
         now = now or self._now
         assert self._format is not None
-        self._check(*self._format, now)
+        rate, channels = self._format
+        self._check(rate, channels, now)
         works: list[Work] = []
-        node = self._node(now.root, *self._format, works, now)
+        node = self._node(now.root, rate, channels, works, now)
         if self._live:
             for work in works:
                 work.run()

@@ -219,7 +219,7 @@ int main(int argc, char** argv) {
       rack.set_parameter(std::uniform_int_distribution<>(0, parameters - 1)(r), value);
       rack.set_bypass(std::uniform_int_distribution<>(0, 4)(r), n % 2 == 0);
       if (++n % 200 == 0) rack.swap(random_rack(r));
-      if (n % 1000 == 0) {  // most of these only wait, and take in what is set meanwhile
+      if (n % 400 == 0) {  // most of these only wait, and take in what is set meanwhile
         for (int i = 0; i < 8; ++i) {
           rack.swap(random_rack(r));
           rack.set_parameter(0, value);

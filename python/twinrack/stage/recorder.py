@@ -22,6 +22,7 @@ import soundfile
 from .. import __version__, _engine
 from ..files import atomic
 from ..rack import Rack
+from .beside import every, weakly
 from .line import Line
 from .take import DRY, EVENTS, FORMAT, HEAD, PROCESSED, VERSION, digest
 
@@ -121,8 +122,7 @@ class Recorder:
                 exact = max(exact, first + round(SETTLED_S * rate))
         self._head |= {"first_frame": first, "exact_from": exact}
         self._write_head()
-        self._thread = threading.Thread(target=self._run, name="twinrack-record", daemon=True)
-        self._thread.start()
+        self._thread = every(WRITE_S, self._done, self._turn, "twinrack-record")
         stream.tell("record", f"recording into {self.folder}")
 
     def _open(self, name: str, rate: int, channels: int) -> soundfile.SoundFile:
@@ -169,12 +169,12 @@ class Recorder:
         self._engines = {name: line.rack._engine for name, line in stream.lines.items()}
 
     def _witness(self, name: str) -> Callable[[int, dict[str, Any]], None]:
-        def changed(number: int, change: dict[str, Any]) -> None:
-            if "rack" in change:
-                change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
-            self._sent[name, number] = {"line": name, **change}
+        return partial(weakly(self._note), name)
 
-        return changed
+    def _note(self, name: str, number: int, change: dict[str, Any]) -> None:
+        if "rack" in change:
+            change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
+        self._sent[name, number] = {"line": name, **change}
 
     def _asked(self, number: int, what: _engine.Ask, index: int, value: float) -> None:
         self._sent["", number] = {"ask": what.name, "index": index, "value": value}
@@ -205,7 +205,7 @@ class Recorder:
         with suppress(RuntimeError):
             self._frame_of(("", number))
         self._finish()
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(10.0)
 
     def _mixer_gone(self) -> None:
@@ -216,6 +216,8 @@ class Recorder:
             if self._done.is_set():
                 return
             self._done.set()
+            if self._stream._recorder is self:
+                self._stream._recorder = None  # so that neither holds the other
             try:
                 self._take_history()
                 self._write()
@@ -253,23 +255,22 @@ class Recorder:
 
     # --- meanwhile ---------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while not self._done.wait(WRITE_S):
-            why = ""
-            with self._lock:
-                if self._done.is_set():
-                    return
-                try:
-                    self._take_history()
-                    self._write()
-                except OSError as error:
-                    why = f"the disk refuses: {error}"
-                if self._mixer.lost_record > self._lost:
-                    why = f"the disk is too slow: {BUFFER_S} s of buffer did not suffice"
-            if why:
-                with suppress(RuntimeError):
-                    self._stream.ask(_engine.Ask.record, 0, 0.0)
-                self._finish(why)
+    def _turn(self) -> None:
+        why = ""
+        with self._lock:
+            if self._done.is_set():
+                return
+            try:
+                self._take_history()
+                self._write()
+            except OSError as error:
+                why = f"the disk refuses: {error}"
+            if self._mixer.lost_record > self._lost:
+                why = f"the disk is too slow: {BUFFER_S} s of buffer did not suffice"
+        if why:
+            with suppress(RuntimeError):
+                self._stream.ask(_engine.Ask.record, 0, 0.0)
+            self._finish(why)
 
     def _take_history(self) -> None:
         """Note what took effect. What is not described yet, because its sender is just about to, waits."""
