@@ -684,35 +684,35 @@ def test_osc(desk, stream):
         osc.close()
 
 
-def bytes_for(osc, request: str, client: tuple[str, int]) -> int:
-    """How many bytes a request of a program on another machine is answered with."""
-    sent: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(osc, "_transmit", lambda packet, to: sent.append(len(packet)) if to == client else None)
-        osc._receive(client, request)
-    return sum(sent)
-
-
-def test_osc_answers_other_machines_only_when_they_subscribed_and_not_without_end(desk):
+def test_osc_answers_other_machines_only_when_they_subscribed_and_not_without_end(desk, monkeypatch):
     pytest.importorskip("pythonosc", reason="python-osc is not installed")
     from twinrack.stage import osc as module
 
     osc = module.Osc(desk, port=0)
+    monkeypatch.setattr(desk.stream, "meters", lambda reader: {})
+    sent: list[int] = []
+    monkeypatch.setattr(osc, "_transmit", lambda packet, client: sent.append(len(packet)))
+
+    def bytes_for(request: str, client: tuple[str, int]) -> int:
+        sent.clear()
+        osc._receive(client, request)
+        return sum(sent)
+
     try:
         far = ("192.0.2.7", 9000)
         for request in ("/twinrack/addresses", "/gain/gain_db", "/nothing", "/twinrack/nothing", "/meter"):
-            assert bytes_for(osc, request, far) == 0
-        assert 0 < bytes_for(osc, "/twinrack/subscribe", far) < 100
-        assert bytes_for(osc, "/twinrack/addresses", far) > 1000
+            assert bytes_for(request, far) == 0
+        assert 0 < bytes_for("/twinrack/subscribe", far) < 100
+        assert bytes_for("/twinrack/addresses", far) > 1000
         for _ in range(100):
-            bytes_for(osc, "/twinrack/subscribe", far)  # asking again gives no more
-        assert sum(bytes_for(osc, "/twinrack/addresses", far) for _ in range(100)) <= 2 * module.MOST_BYTES
+            bytes_for("/twinrack/subscribe", far)  # asking again gives no more
+        assert sum(bytes_for("/twinrack/addresses", far) for _ in range(100)) <= 2 * module.MOST_BYTES
         osc._subscribers[far].until = 0.0
         osc._end_leases()
-        assert bytes_for(osc, "/twinrack/addresses", far) == 0
+        assert bytes_for("/twinrack/addresses", far) == 0
         near = ("127.0.0.1", 1)
-        before = sum(bytes_for(osc, "/gain/gain_db", near) > 0 for _ in range(3 * module.MOST_MESSAGES))
-        assert before <= 2 * module.MOST_MESSAGES
+        answered = sum(bytes_for("/gain/gain_db", near) > 0 for _ in range(3 * module.MOST_MESSAGES))
+        assert answered <= 2 * module.MOST_MESSAGES
     finally:
         osc.close()
 
