@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import soundfile
@@ -73,6 +73,9 @@ class Recorder:
             self._let_go()
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a take cannot be copied or pickled: it is being recorded; its folder can be copied")
 
     @property
     def running(self) -> bool:
