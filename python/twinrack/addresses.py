@@ -14,7 +14,6 @@ class Addresses:
 
     Args:
         root: the tree.
-        rack: name of the rack, for messages.
 
     Attributes:
         effects: the effects by address.
@@ -26,9 +25,8 @@ class Addresses:
         ValueError: an effect is there twice, or two have the same name.
     """
 
-    def __init__(self, root: Chain, rack: str) -> None:
+    def __init__(self, root: Chain) -> None:
         self.root = root
-        self.rack = rack
         effects = list(effects_of(root))
         if len({id(e) for e in effects}) < len(effects):
             raise ValueError("the same effect object is in the rack twice; use effect.copy() for the second")
@@ -53,24 +51,24 @@ class Addresses:
             first += len(effect.card.addresses)
         self.keys = sorted({e.key for e in effects if e.key is not None})
 
-    def split(self, address: str) -> tuple[Effect, str]:
-        """The effect, and what follows its address.
+    def split(self, address: str, rack: str) -> tuple[Effect, str]:
+        """The effect, and what follows its address; `rack` is what messages call the rack.
 
         Raises:
             ValueError: there is no such effect; the nearest is named.
         """
         effect, _, parameter = address.partition(".")
         if effect not in self.effects:
-            raise ValueError(unknown(effect, list(self.effects), f"rack {self.rack!r}", "effect"))
+            raise ValueError(unknown(effect, list(self.effects), f"rack {rack!r}", "effect"))
         return self.effects[effect], parameter
 
-    def index(self, address: str) -> tuple[Parameter, int]:
+    def index(self, address: str, rack: str) -> tuple[Parameter, int]:
         """The parameter at an address and its number in the engine.
 
         Raises:
             ValueError: no such effect or parameter; or it sets the latency, which cannot move while the sound runs.
         """
-        effect, name = self.split(address)
+        effect, name = self.split(address, rack)
         where = address.partition(".")[0]
         if name not in effect.card.addresses:
             raise ValueError(unknown(name, list(effect.card.addresses), where))

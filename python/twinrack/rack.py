@@ -94,7 +94,7 @@ class Rack:
         self._untold: list[tuple[int, dict[str, Any]]] = []
         self._works: list[Work] = []  # of the Python effects in the stream
         self._lock = lock()
-        self._now = Addresses(Chain(), name)  # put in place as a whole, so who reads sees one structure or the other
+        self._now = Addresses(Chain())  # put in place as a whole, so who reads sees one structure or the other
         self.effects = tuple(effects)
 
     # --- structure -------------------------------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class Rack:
             node.key = -1 if item.key is None else now.keys.index(item.key)
             for resource in item.resources.values():
                 node.set_resource(built_resource(item, resource, sample_rate, channels))
-                node.drives = _driven_by(item, resource, now)
+                node.drives = _driven_by(item, resource, now, self.name)
             return node
         node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
         node.children = [self._node(child, sample_rate, channels, works, now) for child in item.children()]
@@ -255,7 +255,7 @@ class Rack:
     @effects.setter
     def effects(self, items: Iterable[Effect | Chain | Parallel]) -> None:
         with self._changing():
-            now, before = Addresses(Chain(items), self.name), self._now
+            now, before = Addresses(Chain(items)), self._now
             if self._engine is not None and now.keys != before.keys:
                 raise ValueError("sidechain inputs cannot change while a stream runs; call prepare again")
             new = [e for e in now.effects.values() if id(e) not in before.places]
@@ -321,11 +321,11 @@ class Rack:
 
     def _index(self, address: str) -> tuple[Parameter, int]:
         """See `Addresses.index`."""
-        return self._now.index(address)
+        return self._now.index(address, self.name)
 
     def _split(self, address: str) -> tuple[Effect, str]:
         """See `Addresses.split`."""
-        return self._now.split(address)
+        return self._now.split(address, self.name)
 
     def get(self, address: str) -> Value:
         """The value at an address such as "compressor.ratio" or "parametric_eq.band2.gain_db"."""
@@ -616,7 +616,7 @@ class Rack:
         return "\n".join([*lines, "])"] if items else lines)
 
 
-def _driven_by(effect: Effect, resource: Resource, now: Addresses) -> list[int]:
+def _driven_by(effect: Effect, resource: Resource, now: Addresses, rack: str) -> list[int]:
     """Numbers of the parameters that a controller drives.
 
     Raises:
@@ -629,7 +629,7 @@ def _driven_by(effect: Effect, resource: Resource, now: Addresses) -> list[int]:
     found = []
     for target in resource.targets:
         try:
-            p, index = now.index(target)
+            p, index = now.index(target, rack)
         except ValueError as error:
             raise ValueError(f"{own} drives {target!r}: {error}") from None
         if p.kind != "continuous":

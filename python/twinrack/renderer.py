@@ -53,7 +53,7 @@ class Renderer:
         """Curves by address, one value a tick; shorter ones hold their last value."""
         indices, rows = [], []
         for address, curve in automation.items():
-            p, index = self.addresses.index(address)
+            p, index = self.addresses.index(address, self.rack.name)
             if p.kind != "continuous":
                 raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
             row = np.asarray(curve, dtype=np.float32).reshape(-1)
@@ -136,7 +136,7 @@ class Renderer:
                 )
             start = end
             if address:
-                p, index = self.addresses.index(address)
+                p, index = self.addresses.index(address, self.rack.name)
                 self.engine.set_parameter(index, p.to_engine(p.check(value, address.rpartition(".")[0])))
         parts.append(self.flush())
         parts += self.tail(tail)

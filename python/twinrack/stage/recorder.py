@@ -10,6 +10,7 @@ import os
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -48,7 +49,7 @@ class Recorder:
         self.folder = Path(folder)
         self._done = threading.Event()
         self._done.set()
-        self._stream = stream
+        self._held = weakref.ref(stream)  # a take keeps no stream alive: one that nobody holds ends, and the take with it
         self._mixer = stream._mixer
         self._frames = 0
         self._sent: dict[tuple[str, int], dict[str, Any]] = {}
@@ -73,6 +74,13 @@ class Recorder:
             self._let_go()
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    @property
+    def _stream(self) -> LiveStream:
+        found = self._held()
+        if found is None:
+            raise RuntimeError("the stream of this take is gone")
+        return found
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a take cannot be copied or pickled: it is being recorded; its folder can be copied")
