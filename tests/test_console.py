@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -25,6 +29,7 @@ connect = pytest.importorskip("websockets.sync.client").connect
 
 from websockets.exceptions import WebSocketException  # noqa: E402
 
+from twinrack.stage.console import server as module  # noqa: E402
 from twinrack.stage.console.server import Console  # noqa: E402
 from twinrack.stage.desk import Desk  # noqa: E402
 from twinrack.stage.midi import Midi  # noqa: E402
@@ -103,7 +108,8 @@ def url(console: Console, path: str = "") -> str:
 
 def get(address: str, **headers: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=5) as answer:
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with opener.open(urllib.request.Request(address, headers=headers), timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -142,6 +148,211 @@ def test_only_who_knows_the_token_comes_in(console):
     for token, origin in (("wrong", None), ("", None), (None, "http://evil.example"), (None, "null"), (None, "")):
         with pytest.raises((WebSocketException, OSError, EOFError)), talk(console, token, origin) as socket:
             socket.recv(timeout=3)
+
+
+def raw(console: Console, *lines: str, wait: float = 5.0) -> bytes:
+    """What is answered to lines of HTTP, until the connection ends."""
+    with socket.create_connection(("127.0.0.1", console.port), timeout=wait) as found:
+        found.sendall("\r\n".join(lines).encode("latin-1"))
+        answer = b""
+        with contextlib.suppress(TimeoutError, ConnectionResetError):
+            while part := found.recv(65536):
+                answer += part
+                head, _, body = answer.partition(b"\r\n\r\n")
+                length = re.search(rb"content-length: (\d+)", head)
+                if length and len(body) >= int(length[1]):
+                    break
+        return answer
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ")[1]) if answer else 0
+
+
+HOSTS = [
+    "[", "]", "[]", "[::1", "a]b", "[::1]x", "127.0.0.1:x", "127.0.0.1:999999", "a b", "http://127.0.0.1", "a/b", "a@127.0.0.1",
+    "\xff", "x" * 300, "%00", "127.0.0.1, evil.example", "?", "#", "<script>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/", "/static/style.css"])
+def test_a_host_that_is_none_is_a_bad_request(console, path):
+    for host in HOSTS:
+        assert status(raw(console, f"GET {path} HTTP/1.1", f"Host: {host}", "", "")) == 400, host
+    for head in (["GET / HTTP/1.0"], ["GET / HTTP/1.1"], ["GET / HTTP/1.1", "Host: a", "Host: b"]):
+        assert status(raw(console, *head, "", "")) == 400
+    for host in ("evil.example", "127.0.0.1.evil.example", "169.254.169.254", "localhost.evil", f"evil:{console.port}"):
+        assert status(raw(console, f"GET {path} HTTP/1.1", f"Host: {host}", "", "")) == 421
+    expected = 403 if path == "/" else 200
+    for host in ("localhost", f"LOCALHOST:{console.port}", "127.0.0.1", f"[::1]:{console.port}", "[::1]", "127.1.2.3:80"):
+        assert status(raw(console, f"GET {path} HTTP/1.1", f"Host: {host}", "", "")) == expected
+
+
+def test_a_socket_of_another_host_or_origin_is_refused(console):
+    key = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + "A" * 22 + "=="]
+    here = f"127.0.0.1:{console.port}"
+    right = f"GET /live?token={console.token} HTTP/1.1"
+    assert status(raw(console, right, f"Host: {here}", f"Origin: http://{here}", *key, "", "", wait=1.0)) == 101
+    for host in HOSTS:
+        assert status(raw(console, right, f"Host: {host}", f"Origin: http://{host}", *key, "", "")) in (400, 403), host
+    for origin in (
+        "http://[",
+        "null",
+        "http://evil.example",
+        f"http://{here}.evil",
+        f"http://{here}/",
+        f"http://a@{here}",
+        "http://",
+    ):
+        assert status(raw(console, right, f"Host: {here}", f"Origin: {origin}", *key, "", "")) == 403, origin
+    assert status(raw(console, right, f"Host: {here}", *key, "", "")) == 403
+
+
+def test_the_token_leaves_the_address(console):
+    """A cookie takes its place: no script reads it, no other site sends it, another console knows it not."""
+    here = f"Host: 127.0.0.1:{console.port}"
+    answer = raw(console, f"GET /?token={console.token} HTTP/1.1", here, "", "").decode()
+    head = {k.lower(): v for k, v in (line.split(": ", 1) for line in answer.split("\r\n\r\n")[0].split("\r\n")[1:])}
+    assert status(answer.encode()) == 303
+    assert head["location"] == "/"
+    cookie, *rules = head["set-cookie"].split("; ")
+    assert {"httponly", "samesite=lax", "path=/"} <= {rule.lower() for rule in rules}
+    assert console.token not in answer
+    assert (head["referrer-policy"], head["cache-control"]) == ("no-referrer", "no-store")
+    page = raw(console, "GET / HTTP/1.1", here, f"Cookie: {cookie}", "", "").decode()
+    assert status(page.encode()) == 200
+    policy = re.search(r"content-security-policy: (.*)\r\n", page)[1]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["connect-src"] == f"'self' ws://127.0.0.1:{console.port} wss://127.0.0.1:{console.port}"
+    name = cookie.split("=")[0]
+    for wrong in (
+        "",
+        f"{name}=",
+        f"{name}={console.token}",
+        f"{name}=x",
+        cookie[:-1],
+        f"{name}=\xff",
+        f"other={cookie.split('=')[1]}",
+    ):
+        assert status(raw(console, "GET / HTTP/1.1", here, f"Cookie: {wrong}", "", "")) == 403
+    with connect(
+        f"ws://127.0.0.1:{console.port}/live", origin=url(console), additional_headers={"Cookie": cookie}, max_size=None
+    ) as found:
+        words(found, "state")
+    other = Console(console.desk, port=0)
+    try:
+        assert status(raw(other, "GET / HTTP/1.1", f"Host: 127.0.0.1:{other.port}", f"Cookie: {cookie}", "", "")) == 403
+    finally:
+        other.close()
+
+
+def test_connections_that_do_nothing_end(console, monkeypatch):
+    """Silent ones, slow headers, bodies without end, readers that do not read: each ends in time, and the page is served."""
+    monkeypatch.setattr(module, "PATIENCE_S", 1.0)
+    here = f"Host: 127.0.0.1:{console.port}\r\n"
+    begins = [
+        b"", b"G", b"GET / HTTP/1.1\r\n", f"GET / HTTP/1.1\r\n{here}".encode(),
+        f"POST / HTTP/1.1\r\n{here}Content-Length: 99999999999\r\n\r\n".encode(),
+        f"POST / HTTP/1.1\r\n{here}Transfer-Encoding: chunked\r\n\r\n".encode(),
+        f"GET /static/console.js HTTP/1.1\r\n{here}\r\n".encode(),
+    ]  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(socket.create_connection(("127.0.0.1", console.port))) for _ in begins for _ in range(8)]
+        for i, one in enumerate(found):
+            one.sendall(begins[i % len(begins)])
+        for _ in range(12):
+            time.sleep(0.1)
+            for one in found[2::7]:
+                with contextlib.suppress(OSError):
+                    one.sendall(b"x: y\r\n")  # a header now and then
+        until(lambda: not console._site._server.server_state.connections)
+        assert get(console.url)[0] == 200
+    many = [socket.create_connection(("127.0.0.1", console.port)) for _ in range(module.MOST_CONNECTIONS + 50)]
+    until(lambda: len(console._site._server.server_state.connections) <= module.MOST_CONNECTIONS)
+    time.sleep(1.2)
+    assert get(console.url)[0] == 200
+    for one in many:
+        one.close()
+
+
+def test_headers_and_bodies_have_a_bound(console):
+    here = f"Host: 127.0.0.1:{console.port}"
+    for head in ("GET /" + "a" * 100_000 + " HTTP/1.1", "GET / HTTP/1.1\r\nx: " + "a" * 100_000):
+        assert status(raw(console, head, here, "", "")) in (0, 400, 431)
+    assert status(raw(console, "GET / HTTP/1.1", here, *[f"x{i}: {'y' * 50}" for i in range(2000)], "", "")) in (0, 400, 431)
+    for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE"):
+        assert status(raw(console, f"{method} / HTTP/1.1", here, "Content-Length: 5", "", "hello")) == 405
+    for junk in ("\x16\x03\x01\x02\x00\x01", "GET", "\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "A" * 70_000):
+        assert status(raw(console, junk, wait=1.0)) in (0, 400, 404)
+    assert get(console.url)[0] == 200
+
+
+def test_a_page_that_floods_or_does_not_read_hurts_nobody(console, stream, monkeypatch):
+    monkeypatch.setattr(module, "MOST_MESSAGES", 50)
+    monkeypatch.setattr(module, "MOST_WAITING", 200_000)
+    with talk(console) as flood, talk(console) as other:
+        words(flood, "state"), words(other, "state")
+        began = time.monotonic()
+        for i in range(150):
+            flood.send(f'{{"do":"set","address":"gain.gain_db","to":{-i / 10}}}')
+        while stream.rack["gain"].gain_db != -14.9:  # nothing is lost, it only waits
+            assert time.monotonic() - began < 20.0
+            time.sleep(0.01)
+        assert time.monotonic() - began > 1.0
+        while words(other, "set")["to"] != -14.9:
+            pass
+    until(lambda: not console._site._pages)
+    with talk(console) as deaf:
+        words(deaf, "state")
+        (page,) = console._site._pages
+        console._site._loop.call_soon_threadsafe(
+            lambda: [page.say({"type": "event", "words": "x" * 1000}) for _ in range(5000)]
+        )
+        until(lambda: not console._site._pages)
+
+
+def test_a_console_that_nobody_holds_ends(stream):
+    desk = Desk(stream)
+    before = len(desk._listeners)
+    for _ in range(3):  # a cell of a notebook that is run again
+        found = Console(desk, port=0)
+        port = found.port
+        del found
+        gc.collect()
+        assert len(desk._listeners) == before
+        assert stream.on_event is None
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    until(lambda: not [t for t in threading.enumerate() if t.name.startswith(("twinrack-console", "twinrack-curves"))])
+    first, second = Console(desk, port=0), Console(desk, port=0)
+    first.close()
+    with talk(second) as found:  # still told of events, though the first one is gone
+        words(found, "state")
+        stream.tell("midi", "hello")
+        assert words(found, "event")["words"] == "hello"
+    second.close()
+    desk.close()
+
+
+def test_what_midi_learned_is_listed_and_changed(console):
+    with talk(console) as found:
+        assert words(found, "state")["midi"] == []
+        found.send('{"do":"learn","address":"gain.bypass"}')
+        words(found, "event")
+        console.midi._moved("note", 9, 36, 100, 127)
+        listed = words(found, "state")["midi"]
+        while not listed:
+            listed = words(found, "state")["midi"]
+        assert (listed[0]["words"], listed[0]["address"], listed[0]["mode"]) == ("note 36, channel 10", "gain.bypass", "toggle")
+        found.send(json.dumps({**listed[0], "do": "mode", "mode": "momentary"}))
+        while words(found, "state")["midi"][0]["mode"] != "momentary":
+            pass
+        found.send(json.dumps({**listed[0], "do": "mode", "mode": "velocity", "address": "gain.nothing"}))
+        words(found, "error")
+        found.send('{"do":"forget","address":"gain.bypass"}')
+        while words(found, "state")["midi"]:
+            pass
 
 
 def test_garbage_is_answered_in_one_sentence(console, stream):
@@ -220,7 +431,7 @@ def test_a_control_moves_the_sound_and_the_meters_show_it(server, page, stream):
         probe.close()
 
 
-def test_what_others_do_is_seen(page, stream):
+def test_what_others_do_is_seen(page, console, stream):
     """Python moves it: the page follows; structure, A and B, undo, snapshots, presets."""
     stream.rack["gain"].gain_db = -33.0
     number = page.get_by_role("article", name="Gain gain").get_by_role("spinbutton", name="gain, as a number")
@@ -247,11 +458,22 @@ def test_what_others_do_is_seen(page, stream):
     stream.rack["gain"].gain_db = -1.0
     page.get_by_role("button", name="Load").click()
     until(lambda: stream.rack["gain"].gain_db == -33.0, page=page)
+    assert "token" not in page.url
+    page.reload()  # by the cookie
+    page.wait_for_selector(".effect")
+    page.get_by_role("button", name="Learn a MIDI control for gain, on or off").click()
+    until(lambda: console.midi.learning == "gain.bypass", page=page)
+    console.midi._moved("note", 9, 36, 100, 127)
+    page.get_by_text("MIDI controls").click()
+    page.get_by_label("How note 36, channel 10 is read").select_option("momentary")
+    until(lambda: console.midi.controls["note", 9, 36].mode == "momentary", page=page)
+    page.get_by_role("button", name="Forget note 36, channel 10").click()
+    until(lambda: not console.midi.controls, page=page)
     page.get_by_role("button", name="Record").click()
     until(lambda: stream._recorder is not None and stream._recorder.running, page=page)
     page.wait_for_selector("#record[aria-pressed=true]")
     page.get_by_role("button", name="Record").click()
-    until(lambda: not stream._recorder.running, page=page)
+    until(lambda: stream._recorder is None, page=page)
 
 
 def test_by_keyboard_and_for_screen_readers(page):

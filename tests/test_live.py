@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import gc
 import os
+import pickle
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -134,22 +138,113 @@ def test_reports_and_refusals(server):
         assert 0 <= stream.cpu_load < 1
 
 
-def test_a_forgotten_stream_plays_on_and_a_second_look_leaves_it_alone(server):
-    rack = tr.Rack([tr.Gain()])
+def clients(server: str) -> list[str]:
+    ports = subprocess.run(["jack_lsp", "-s", server], capture_output=True, text=True, check=True).stdout.split()
+    return sorted({port.split(":")[0] for port in ports if port.startswith("twinrack")})
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_stream_that_nobody_holds_ends(server, started):
+    """As a cell of a notebook that is run again: at any time one client plays, and the racks are free."""
+    for _ in range(3):
+        rack = tr.Rack([tr.Gain()])
+        stream = tr.live(rack, block_size=BLOCK)
+        if started:
+            stream.start()
+        assert len(clients(server)) == 1
+        mixer = stream._mixer
+    del stream
+    assert not clients(server)
+    assert not live_stream._open
+    before = mixer.frame
+    time.sleep(0.1)
+    assert mixer.frame == before
+    rack.prepare(RATE, 2)
+
+
+def test_a_stream_that_is_held_only_by_what_it_does_ends(server, tmp_path):
+    """A take, a desk that was not closed, a watched file and a morph hold nothing."""
+    rack = tr.Rack([tr.Gain()], name="held")
+    rack.save(tmp_path / "held.rack.json")
     stream = tr.live(rack, block_size=BLOCK)
     stream.start()
-    mixer = stream._mixer
-    del stream
-    gc.collect()
-    before = mixer.frame
-    tr.devices()
-    other = tr.live(tr.Rack([tr.Gain()]), block_size=BLOCK)
+    desk = Desk(stream, tmp_path)
+    desk.follow(tmp_path / "held.rack.json")
+    desk.snapshot("a")
+    desk.set("gain.gain_db", -20.0)
+    desk.recall("a", seconds=60.0)
+    take = stream.record(tmp_path / "take")
     time.sleep(0.2)
-    assert mixer.frame > before
-    other.stop()
-    (still,) = live_stream._open
-    still.stop()
-    still.stop()  # twice does nothing
+    del stream, desk
+    assert not clients(server)
+    assert not take.running
+    assert not rack._listeners
+    assert not rack._witnesses
+    assert replay(tmp_path / "take").equal
+    names = [thread.name for thread in threading.enumerate() if thread.name in ("twinrack-watch", "twinrack-record")]
+    assert not names
+
+
+def test_looking_for_devices_leaves_a_stream_alone(server):
+    with tr.live(tr.Rack([tr.Gain()]), block_size=BLOCK) as stream:
+        before = stream._mixer.frame
+        tr.devices()
+        other = tr.live(tr.Rack([tr.Gain()]), block_size=BLOCK)
+        time.sleep(0.2)
+        assert stream._mixer.frame > before
+        other.stop()
+        other.stop()  # twice does nothing
+        with pytest.raises(RuntimeError, match="the stream was stopped"):
+            other.start()
+
+
+@pytest.mark.parametrize("how", ["end", "exit", "error", "with"])
+def test_a_program_that_ends_leaves_the_server(server, how):
+    script = (
+        "import sys, time, twinrack as tr\n"
+        f"s = tr.live(tr.Rack([tr.Gain()]), block_size={BLOCK}); s.start(); time.sleep(0.1)\n"
+        + {"end": "", "exit": "sys.exit(3)", "error": "1 / 0", "with": "\nwith s: raise KeyError('x')"}[how]
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert done.returncode == {"end": 0, "exit": 3, "error": 1, "with": 1}[how]
+    assert ("Traceback" in done.stderr) == (how in ("error", "with"))
+    assert not clients(server)
+
+
+def test_a_forked_process_leaves_the_parents_stream_alone(server):
+    rack = tr.Rack([tr.Gain(), tr.Compressor()])
+    with tr.live(rack, block_size=BLOCK) as stream:
+        desk = Desk(stream)
+        for ending in (lambda: os._exit(0), lambda: sys.exit(0)):
+            child = os.fork()
+            if child == 0:
+                try:
+                    stream.stop()
+                    desk.set("gain.gain_db", -3.0)
+                    rack.append(tr.Gain())
+                    rack.prepare(RATE, 1)
+                    rack.process(np.zeros(64, np.float32))
+                    del stream, desk
+                    gc.collect()
+                except BaseException:
+                    os._exit(1)
+                with contextlib.suppress(SystemExit):
+                    ending()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        before = stream.frames
+        time.sleep(0.2)
+        assert stream.frames > before
+        assert stream.active
+        assert desk.get("gain.gain_db") == 0.0
+
+
+def test_what_holds_a_device_refuses_to_be_copied(server):
+    with tr.live(tr.Rack([tr.Gain()]), block_size=BLOCK) as stream:
+        for thing in (stream, Desk(stream)):
+            for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError, match="cannot be copied or pickled"):
+                    attempt(thing)
 
 
 def test_a_live_rack_cannot_be_taken_for_something_else(server):

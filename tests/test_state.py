@@ -82,7 +82,7 @@ def random_events(rack: tr.Rack, rng: np.random.Generator, rate: float, frames: 
         flat = [[q.to_engine(v[n]) for n, q in effect.card.addresses.items()] for v in (effect.values(), changed)]
         if p.rebuilds or len({_engine.effect_latency(effect.card.id, f, rate) for f in flat}) > 1:
             continue
-        index = rack._first[address] + list(effect.card.addresses).index(name)
+        index = rack._now.first[address] + list(effect.card.addresses).index(name)
         made.append((frame, "set_parameter", index, p.to_engine(value)))
     return made
 

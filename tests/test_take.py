@@ -204,6 +204,7 @@ def test_what_cannot_be_recorded_leaves_nothing_behind(server, tmp_path):
             stream.record(tmp_path / "take")
         assert not (tmp_path / "take").exists()
         assert not rack._listeners
+        assert not rack._witnesses
         stream.rack = tr.Rack([tr.Gain()])
         recorder = stream.record(tmp_path / "take")
         stream.rack.insert(0, tr.PythonEffect(lambda x, rate: x))

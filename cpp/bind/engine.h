@@ -19,11 +19,18 @@ void check_format(double sample_rate, int channels);
 void check_first_frame(std::int64_t first_frame);
 int checked_frames(pybind11::ssize_t frames);
 
-// One call to `process` at a time, and the GIL is free meanwhile.
+// One call to `process` at a time, and the GIL is free meanwhile. Made and destroyed with the GIL.
 class Engine {
  public:
-  Engine(const Node& root, double sample_rate, int channels, std::int64_t first_frame)
-      : rack_(make(root, sample_rate, channels, first_frame)) {}
+  Engine(const Node& root, double sample_rate, int channels, std::int64_t first_frame);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Around a fork, with the GIL. Engines that other threads are in are waited for, for half a second; the child finds
+  // them whole, and those that took longer torn: it refuses to go on with them.
+  static void before_fork();
+  static void after_fork(bool in_child);
 
   Array process(const Array& x, const std::vector<Array>& keys);
   void automate(std::vector<int> parameters, const Array& curves, std::int64_t first_tick);
@@ -36,14 +43,11 @@ class Engine {
 
  private:
   void expect_alone() const;
-  static std::shared_ptr<Rack> make(const Node& root, double sample_rate, int channels, std::int64_t first_frame) {
-    check_format(sample_rate, channels);
-    check_first_frame(first_frame);
-    return std::make_shared<Rack>(root, Format{sample_rate, channels}, first_frame);
-  }
+  void expect_whole() const;
 
   std::shared_ptr<Rack> rack_;
-  std::mutex mutex_;
+  std::unique_ptr<std::timed_mutex> mutex_ = std::make_unique<std::timed_mutex>();
+  bool held_ = false, torn_ = false;
 };
 
 std::vector<std::vector<float>> rows_of(const Array& array);

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <unordered_set>
 
 #include "bind/adjoint.h"
 #include "bind/engine.h"
@@ -22,7 +24,49 @@ namespace twinrack {
 namespace {
 constexpr std::int64_t last_frame = std::int64_t{1} << 62;
 constexpr py::ssize_t most_frames = py::ssize_t{1} << 30;
+
+std::unordered_set<Engine*>& engines() {
+  static std::unordered_set<Engine*> all;
+  return all;
+}
+
+std::shared_ptr<Rack> make_rack(const Node& root, double sample_rate, int channels, std::int64_t first_frame) {
+  check_format(sample_rate, channels);
+  check_first_frame(first_frame);
+  return std::make_shared<Rack>(root, Format{sample_rate, channels}, first_frame);
+}
 }  // namespace
+
+Engine::Engine(const Node& root, double sample_rate, int channels, std::int64_t first_frame)
+    : rack_(make_rack(root, sample_rate, channels, first_frame)) {
+  engines().insert(this);
+}
+
+Engine::~Engine() { engines().erase(this); }
+
+void Engine::before_fork() {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+  for (Engine* engine : engines()) engine->held_ = engine->mutex_->try_lock_until(end);
+}
+
+void Engine::after_fork(bool in_child) {
+  for (Engine* engine : engines()) {
+    if (engine->held_) {
+      engine->mutex_->unlock();
+    } else if (in_child) {
+      engine->torn_ = true;
+      static_cast<void>(engine->mutex_.release());  // whoever holds it is not here
+      engine->mutex_ = std::make_unique<std::timed_mutex>();
+    }
+    engine->held_ = false;
+  }
+}
+
+void Engine::expect_whole() const {
+  if (!torn_) return;
+  throw std::runtime_error(
+      "another thread was inside the stream when this process was forked; call prepare again in this process");
+}
 
 Array Engine::process(const Array& x, const std::vector<Array>& keys) {
   const int channels = rack_->format().channels;
@@ -49,7 +93,8 @@ Array Engine::process(const Array& x, const std::vector<Array>& keys) {
   const auto bytes = static_cast<std::size_t>(x.nbytes());
   {
     const py::gil_scoped_release release;
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(*mutex_);
+    expect_whole();
     if (bytes > 0) std::memcpy(to, from, bytes);
     if (frames > 0) rack_->process(channel, keys.empty() ? nullptr : key, frames);
   }
@@ -85,7 +130,8 @@ py::bytes Engine::save_state() {
   std::string state;
   {
     const py::gil_scoped_release release;
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(*mutex_);
+    expect_whole();
     expect_alone();
     state = rack_->save_state();
   }
@@ -95,7 +141,8 @@ py::bytes Engine::save_state() {
 void Engine::load_state(const py::bytes& state) {
   const std::string_view bytes = state;
   const py::gil_scoped_release release;
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(*mutex_);
+  expect_whole();
   expect_alone();
   rack_->load_state(bytes);
 }
@@ -351,7 +398,9 @@ void bind_engine(py::module_& m) {
       .def("history",
            [](Engine& e) {
              py::list found;
-             for (Applied a{}; e.rack().pop_history(a);) found.append(py::make_tuple(a.id, a.frame));
+             for (Applied a{}; e.rack().pop_history(a);) {
+               for (std::uint64_t id = a.id; id <= a.last; ++id) found.append(py::make_tuple(id, a.frame));
+             }
              return found;
            })
       .def_property_readonly("swap_frames", [](Engine& e) { return e.rack().swap_frames(); })
@@ -384,6 +433,8 @@ PYBIND11_MODULE(_engine, m) {
     for (const char* card : cards::json) all.emplace_back(card);
     return all;
   });
+  m.def("before_fork", &Engine::before_fork);
+  m.def("after_fork", &Engine::after_fork, py::arg("in_child"));
   m.def("simd_target", [] { return std::string(all_effects()[0]->target); });
   m.def("fdn_layout", &layout, py::arg("sample_rate"));
   m.def("halfbands", &halfbands);

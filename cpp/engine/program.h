@@ -45,6 +45,11 @@ class Program {
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
+  // The numbers of what asked for it, and of the last value that it took in while it waited.
+  struct {
+    std::uint64_t id = 0, last = 0;
+  } asked;
+
   int latency() const noexcept { return latency_; }
   int parameter_count() const noexcept { return static_cast<int>(glides_.size()); }
   int effect_count() const noexcept { return static_cast<int>(slots_.size()); }

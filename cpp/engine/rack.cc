@@ -31,27 +31,37 @@ Rack::Rack(const Node& root, const Format& format, std::int64_t first_frame) : f
 
 Rack::~Rack() {
   collect();
-  Message message{};
-  if (has_waiting_ && waiting_.kind == Message::Kind::swap) delete waiting_.program;
-  while (inbox_.pop(message)) {
-    if (message.kind == Message::Kind::swap) delete message.program;
-  }
+  delete next_.load();
   delete leaving_;
   delete program_;
 }
 
+void Rack::apply(const Message& message, Program& program, bool jump) noexcept TR_RT {
+  if (message.kind == Message::Kind::parameter) {
+    program.set_parameter(message.index, message.value, jump);
+  } else {
+    program.set_bypass(message.index, message.value > 0.5f, jump);
+  }
+}
+
 std::uint64_t Rack::send(Message message) noexcept {
   message.id = sent_ + 1;
-  if (!inbox_.push(message)) return 0;
+  if (Program* next = next_.exchange(nullptr, std::memory_order_acquire); next != nullptr) {
+    apply(message, *next, true);
+    next->asked.last = message.id;
+    next_.store(next, std::memory_order_release);
+  } else if (!inbox_.push(message)) {
+    return 0;
+  }
   return ++sent_;
 }
 
 std::uint64_t Rack::set_parameter(int parameter, float value) noexcept {
-  return send({Message::Kind::parameter, parameter, value, nullptr});
+  return send({Message::Kind::parameter, parameter, value});
 }
 
 std::uint64_t Rack::set_bypass(int effect, bool bypass) noexcept {
-  return send({Message::Kind::bypass, effect, bypass ? 1.0f : 0.0f, nullptr});
+  return send({Message::Kind::bypass, effect, bypass ? 1.0f : 0.0f});
 }
 
 std::uint64_t Rack::swap(const Node& root) {
@@ -60,9 +70,10 @@ std::uint64_t Rack::swap(const Node& root) {
     throw std::invalid_argument("the new structure has more sidechains than the rack was prepared with");
   }
   auto next = std::make_unique<Program>(root, format_);
-  const std::uint64_t id = send({Message::Kind::swap, 0, 0.0f, next.get()});
-  if (id != 0) newest_ = next.release();
-  return id;
+  next->asked = {sent_ + 1, sent_ + 1};
+  newest_ = next.get();
+  delete next_.exchange(next.release(), std::memory_order_acq_rel);
+  return ++sent_;
 }
 
 int Rack::swap_frames() const noexcept {
@@ -105,7 +116,7 @@ void Rack::load_state(std::string_view bytes) {
 }
 
 void Rack::expect_nothing_waits() const {
-  if (leaving_ == nullptr && !has_waiting_ && inbox_.empty()) return;
+  if (leaving_ == nullptr && next_.load() == nullptr && !has_waiting_ && inbox_.empty()) return;
   throw std::runtime_error("a change is still under way; process some more frames, then save or load the state");
 }
 
@@ -150,19 +161,23 @@ void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_R
   }
 }
 
-void Rack::apply(const Message& message) noexcept TR_RT {
-  const bool first = !begun_;
-  if (keeps_history_.load(std::memory_order_relaxed)) history_.push({message.id, frame_});
-  if (message.kind == Message::Kind::parameter) {
-    program_->set_parameter(message.index, message.value, first);
-  } else if (message.kind == Message::Kind::bypass) {
-    program_->set_bypass(message.index, message.value > 0.5f, first);
-  } else {
-    leaving_ = program_;
-    program_ = message.program;
-    program_->tick(true, true);
-    swap_tick_ = 0;
-    swap_waits_ = open_ticks + (program_->latency() + tick_frames - 1) / tick_frames;
+void Rack::begin_swap(Program* next) noexcept TR_RT {
+  if (keeps_history_.load(std::memory_order_relaxed)) history_.push({next->asked.id, frame_, next->asked.last});
+  leaving_ = program_;
+  program_ = next;
+  program_->tick(true, true);
+  swap_tick_ = 0;
+  swap_waits_ = open_ticks + (program_->latency() + tick_frames - 1) / tick_frames;
+}
+
+// Of what was said, all that is for the program that sounds. What is said after the next one was taken waits for the
+// next tick: at this one nothing may depend on which of two threads was quicker, or a take would not render the same.
+void Rack::take_messages(const Program* next) noexcept TR_RT {
+  while (has_waiting_ || inbox_.pop(waiting_)) {
+    has_waiting_ = next != nullptr && waiting_.id > next->asked.id;
+    if (has_waiting_) return;
+    if (keeps_history_.load(std::memory_order_relaxed)) history_.push({waiting_.id, frame_, waiting_.id});
+    apply(waiting_, *program_, !begun_);
   }
 }
 
@@ -170,13 +185,10 @@ void Rack::at_tick() noexcept TR_RT {
   if (leaving_ != nullptr && swap_tick_ == swap_waits_ + swap_ticks) {
     if (retired_.push(leaving_)) leaving_ = nullptr;
   }
-  // In order; a second swap, and all that was said after it, waits until the first has faded in.
-  while (has_waiting_ || inbox_.pop(waiting_)) {
-    has_waiting_ = true;
-    if (waiting_.kind == Message::Kind::swap && leaving_ != nullptr) break;
-    has_waiting_ = false;
-    apply(waiting_);
-  }
+  // A second swap waits until the first has faded in.
+  Program* next = leaving_ == nullptr ? next_.exchange(nullptr, std::memory_order_acquire) : nullptr;
+  take_messages(next);
+  if (next != nullptr) begin_swap(next);
   const std::int64_t tick = frame_ / tick_frames - automation_.first_tick;
   const bool grid = frame_ % max_segment == 0;
   for (std::size_t row = 0; row < automation_.parameter.size(); ++row) {
@@ -209,7 +221,8 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
     const int in_tick = static_cast<int>(frame_ % tick_frames);
     if (in_tick == 0) at_tick();
     int length = std::min(frames - start, max_segment - static_cast<int>(frame_ % max_segment));
-    const bool busy = program_->moving() || leaving_ != nullptr || has_waiting_ || !automation_.parameter.empty() ||
+    const bool busy = program_->moving() || leaving_ != nullptr || has_waiting_ ||
+                      next_.load(std::memory_order_relaxed) != nullptr || !automation_.parameter.empty() ||
                       traced_ < trace_.size();
     if (busy) length = std::min(length, tick_frames - in_tick);
     for (int c = 0; c < format_.channels; ++c) at[c] = channel[c] + start;

@@ -25,10 +25,12 @@ struct Automation {
   std::int64_t first_tick = 0;
 };
 
-// What was asked, by its number, and from which frame on it holds.
+// What was asked, by its number, and from which frame on it holds; with it the numbers that follow, up to `last`:
+// values that went into a program while it waited.
 struct Applied {
   std::uint64_t id;
   std::int64_t frame;
+  std::uint64_t last = id;
 };
 
 class Rack {
@@ -49,7 +51,8 @@ class Rack {
   // The number of what is asked, from 1; 0 when the queue is full: the audio thread has not run for long.
   std::uint64_t set_parameter(int parameter, float value) noexcept;
   std::uint64_t set_bypass(int effect, bool bypass) noexcept;
-  // Prepares a program here, crossfades to it on the audio thread, and frees the old one here, later.
+  // Prepares a program here, crossfades to it on the audio thread, and frees the old one here, later. It takes the
+  // place of one that only waits, and takes in what is set while it waits itself, so that never more than one waits.
   std::uint64_t swap(const Node& root);
   void collect() noexcept;
 
@@ -82,10 +85,9 @@ class Rack {
   static constexpr int swap_ticks = 32, open_ticks = 8;
 
   struct Message {
-    enum class Kind { parameter, bypass, swap } kind;
+    enum class Kind { parameter, bypass } kind;
     int index;
     float value;
-    Program* program;
     std::uint64_t id = 0;
   };
 
@@ -93,7 +95,9 @@ class Rack {
   void state(StateWalk& walk);
   void expect_nothing_waits() const;
   void at_tick() noexcept TR_RT;
-  void apply(const Message& message) noexcept TR_RT;
+  void take_messages(const Program* next) noexcept TR_RT;
+  void begin_swap(Program* next) noexcept TR_RT;
+  static void apply(const Message& message, Program& program, bool jump) noexcept TR_RT;
   void crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
   void sanitise(float* x, int frames) noexcept TR_RT;
   void take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT;
@@ -105,9 +109,10 @@ class Rack {
 
   const Kernels& kernels_ = kernels();
   Format format_;
-  Program* program_ = nullptr;  // heard; the audio thread's
-  Program* leaving_ = nullptr;  // fading out
-  Program* newest_ = nullptr;   // the controlling thread's view
+  Program* program_ = nullptr;           // heard; the audio thread's
+  Program* leaving_ = nullptr;           // fading out
+  Program* newest_ = nullptr;            // the controlling thread's view
+  std::atomic<Program*> next_{nullptr};  // waits until nothing fades; whoever takes it out owns it
   int swap_tick_ = 0, swap_waits_ = 0;
   std::int64_t frame_;
   bool begun_ = false;

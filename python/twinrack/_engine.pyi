@@ -8,7 +8,7 @@ import numpy
 import numpy.typing
 import typing
 import typing_extensions
-__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'Outside', 'PortAudioCallback', 'TICK_FRAMES', 'allpass_backward', 'allpass_forward', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'unpack', 'use_thread_team']
+__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'Outside', 'PortAudioCallback', 'TICK_FRAMES', 'after_fork', 'allpass_backward', 'allpass_forward', 'before_fork', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'unpack', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -364,6 +364,8 @@ class JackCallback:
     @property
     def user(self) -> int:
         ...
+def after_fork(in_child: bool) -> None:
+    ...
 @typing.overload
 def allpass_backward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float32], arg4: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg5: typing.SupportsInt | typing.SupportsIndex) -> tuple:
     ...
@@ -375,6 +377,8 @@ def allpass_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float32
     ...
 @typing.overload
 def allpass_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], arg3: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+def before_fork() -> None:
     ...
 def cards() -> list[str]:
     ...

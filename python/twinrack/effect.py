@@ -230,9 +230,13 @@ class Effect(_Values):
 
     @bypass.setter
     def bypass(self, on: bool) -> None:
+        before, self._bypass = self._bypass, bool(on)
         if self._bypass_listener is not None:
-            self._bypass_listener(bool(on))
-        self._bypass = bool(on)
+            try:
+                self._bypass_listener(self._bypass)
+            except BaseException:
+                self._bypass = before
+                raise
 
     @property
     def name(self) -> str | None:
@@ -314,21 +318,27 @@ class Effect(_Values):
         made._explicit.intersection_update(self._explicit)
         return made
 
+    def __copy__(self) -> Self:
+        return self.copy()
+
     def __deepcopy__(self, memo: object) -> Self:
         return self.copy()
 
     def __reduce__(self) -> Any:
         return _rebuild_effect, (self.card.id, self._name, self._bypass, self._key, self.values(), self._resources)
 
-    def _attach(self, address: str, changed: Listener, bypassed: Callable[[bool], None], rebuild: Callable[[], None]) -> None:
+    def _move(self, address: str) -> None:
+        """Be addressed so from now on."""
         self._place = address
+        for group, index, prefix in self.card.groups_of():
+            self._groups[group.id][index - 1]._place = f"{address}.{prefix}"
+
+    def _attach(self, changed: Listener, bypassed: Callable[[bool], None], rebuild: Callable[[], None]) -> None:
         self._rebuild_listener = rebuild
         self._listener = changed
         self._bypass_listener = bypassed
         for group, index, prefix in self.card.groups_of():
-            item = self._groups[group.id][index - 1]
-            item._place = f"{address}.{prefix}"
-            item._listener = _prefixed(prefix, changed)
+            self._groups[group.id][index - 1]._listener = _prefixed(prefix, changed)
 
     def _detach(self) -> None:
         self._listener = self._bypass_listener = self._rebuild_listener = self._owner = None

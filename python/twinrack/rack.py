@@ -7,8 +7,8 @@ import math
 import operator
 import os
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,15 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
+from .addresses import Addresses
 from .audio import Audio, as_planar, check_rate
 from .card import Parameter, Value
-from .effect import Effect, unknown, unknown_address
+from .effect import Effect, unknown
 from .effects import Addressed
+from .forking import is_mine, lock
 from .network import ControlNetwork
 from .python_effect import PythonEffect, Work
 from .renderer import Renderer, in_step
 from .resource import Resource
-from .tree import Chain, Parallel, check_depth, effects_of, shape_of
+from .tree import Chain, Parallel, shape_of
 from .words import brief, is_integer, whole_number
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ E = TypeVar("E", bound=Effect)
 log = logging.getLogger("twinrack")
 TICK_FRAMES: int = _engine.TICK_FRAMES
 
+Listener = Callable[[int, dict[str, Any]], None]
 Sidechain = npt.ArrayLike | Mapping[str, npt.ArrayLike] | None
 
 
@@ -81,7 +84,7 @@ class Rack(Addressed):
         name: appears in the patch and in messages.
 
     Call it to render a whole signal from silence; `prepare` and `process` for a stream. One rack has one stream; several
-    racks may run in several threads at once.
+    racks may run in several threads at once, and any thread may change or read a rack while another one does.
     """
 
     def __init__(
@@ -94,81 +97,104 @@ class Rack(Addressed):
         self.name = name
         self.provenance: dict[str, Any] = {}  # where the values came from: written into the patch, no part of equality
         self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; stand beside the patch
-        self._root = Chain(effects)
         self._engine: _engine.Engine | None = None
         self._format: tuple[float, int] | None = None
         self._latencies: dict[str, int] = {}
         self._live = False  # a live stream runs this rack's engine
         self._paused = self._stale = False  # nothing runs the engine for now; it lacks what was changed meanwhile
-        self._listeners: list[Callable[[int, dict[str, Any]], None]] = []  # told what the engine is sent, by its number
+        # Both are told what the engine is sent, by its number: witnesses before anything else can be sent, and listeners
+        # once nothing is held, so that they may do what they like.
+        self._witnesses: list[Listener] = []
+        self._listeners: list[Listener] = []
+        self._untold: list[tuple[int, dict[str, Any]]] = []
         self._works: list[Work] = []  # of the Python effects in the stream
-        self._mapping: dict[str, Effect] = {}
-        self._adopt()
+        self._lock = lock()
+        self._now = Addresses(Chain())  # put in place as a whole, so who reads sees one structure or the other
+        self.effects = effects
 
     # --- structure -------------------------------------------------------------------------------------------------
 
-    def _adopt(self) -> None:
-        """Give every effect its address and listen to it."""
-        check_depth(self._root)
-        effects = list(effects_of(self._root))
-        if len({id(e) for e in effects}) < len(effects):
-            raise ValueError("the same effect object is in the rack twice; use effect.copy() for the second")
-        for e in effects:
-            owner = None if e._owner is None else e._owner()
-            if owner is not None and owner is not self:
-                raise ValueError(f"the {e.card.id} is already in rack {brief(owner.name)}; use effect.copy() for a second one")
-        for old in self._mapping.values():
-            old._detach()
-        self._mapping = {}
-        named = Counter(e.name for e in effects if e.name is not None)
-        for name, times in named.items():
-            if times > 1:
-                raise ValueError(f"two effects are called {brief(name)}; names in a rack differ")
-        first, counts = 0, Counter[str]()  # effects of each card so far
-        self._first: dict[str, int] = {}
-        for index, effect in enumerate(effects):
-            address = effect.name or effect.card.id
-            while effect.name is None:
-                counts[effect.card.id] += 1
-                count = counts[effect.card.id]
-                address = effect.card.id if count == 1 else f"{effect.card.id}_{count}"
-                if address not in self._mapping and address not in named:
-                    break
-            self._mapping[address] = effect
-            self._first[address] = first
-            first += len(effect.card.addresses)
-            effect._owner = weakref.ref(self)
-            effect._attach(address, self._on_change(address, effect), self._on_bypass(address, index), self._on_rebuild)
-        self._keys = sorted({e.key for e in effects if e.key is not None})
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One change at a time, from whatever thread: the structure and what the engine is sent stay in step."""
+        untold: list[tuple[int, dict[str, Any]]] = []
+        try:
+            outermost = not is_mine(self._lock)
+            with self._lock:
+                try:
+                    yield
+                finally:
+                    if outermost:
+                        untold, self._untold = self._untold, []
+        finally:
+            for number, change in untold:
+                for listener in tuple(self._listeners):
+                    self._tell(listener, number, change)
 
-    def _on_change(self, address: str, effect: Effect) -> Any:
+    def _tell(self, listener: Listener, number: int, change: dict[str, Any]) -> None:
+        try:
+            listener(number, change)
+        except Exception:  # the engine has the change already, so nothing may undo it here alone
+            log.exception("a listener of rack %r failed", self.name)
+
+    def _take_in(self, effects: Iterable[Effect]) -> None:
+        """Listen to effects, from before the engine is given their values."""
+        for effect in effects:
+            owner = None if effect._owner is None else effect._owner()
+            if owner is not None and owner is not self:
+                raise ValueError(
+                    f"the {effect.card.id} is already in rack {brief(owner.name)}; use effect.copy() for a second one"
+                )
+        for effect in effects:
+            effect._owner = weakref.ref(self)
+            effect._attach(self._on_change(effect), self._on_bypass(effect), self._on_rebuild)
+
+    def _put(self, now: Addresses) -> None:
+        """From here on this is the structure."""
+        before, self._now = self._now, now
+        for address, effect in now.effects.items():
+            if before.places.get(id(effect), ("",))[0] != address:
+                effect._move(address)
+        for effect in before.effects.values():
+            if id(effect) not in now.places:
+                effect._detach()
+
+    def _on_change(self, effect: Effect) -> Any:
         order = {name: i for i, name in enumerate(effect.card.addresses)}
 
         def changed(name: str, value: Value) -> None:
             if self._engine is None:
                 return  # what sounds is told of by what is sent
-            p = effect.card.addresses[name]
-            if p.rebuilds or self._latency_of(effect) != self._latencies.get(address, 0):
-                self._swap()  # with the latency the delays beside change
-            else:
-                index = self._first[address] + order[name]
-                self._send(lambda e: e.set_parameter(index, p.to_engine(value)), {"set": f"{address}.{name}", "to": value})
+            with self._changing():
+                address, _ = self._now.places.get(id(effect), ("", 0))
+                if self._engine is None or not address:
+                    return
+                p = effect.card.addresses[name]
+                if p.rebuilds or self._latency_of(effect) != self._latencies.get(address, 0):
+                    self._swap()  # with the latency the delays beside change
+                else:
+                    index = self._now.first[address] + order[name]
+                    change = {"set": f"{address}.{name}", "to": value}
+                    self._send(lambda e: e.set_parameter(index, p.to_engine(value)), change)
 
         return changed
 
     def _on_rebuild(self) -> None:
-        if self._engine is not None:
-            self._swap()
-
-    def _on_bypass(self, address: str, index: int) -> Any:
-        def bypassed(on: bool) -> None:
+        with self._changing():
             if self._engine is not None:
-                self._send(lambda e: e.set_bypass(index, on), {"bypass": address, "to": on})
+                self._swap()
+
+    def _on_bypass(self, effect: Effect) -> Any:
+        def bypassed(on: bool) -> None:
+            with self._changing():
+                address, index = self._now.places.get(id(effect), ("", 0))
+                if self._engine is not None and address:
+                    self._send(lambda e: e.set_bypass(index, on), {"bypass": address, "to": on})
 
         return bypassed
 
-    def _send(self, message: Any, change: dict[str, Any]) -> None:
-        """Hand a message to the audio thread; a full queue is emptied by running the stream on."""
+    def _send(self, message: Any, change: dict[str, Any], now: Addresses | None = None) -> None:
+        """Hand a message to the audio thread; with it comes the structure `now`."""
         engine = self._engine
         if engine is None:
             return
@@ -178,11 +204,11 @@ class Rack(Addressed):
             raise RuntimeError(
                 "16384 changes wait because the stream has not run since; process blocks, or change less between them"
             )
-        for listener in tuple(self._listeners):
-            try:
-                listener(number, change)
-            except Exception:  # the engine has the change already, so nothing may undo it here alone
-                log.exception("a listener of rack %r failed", self.name)
+        if now is not None and now is not self._now:
+            self._put(now)
+        for witness in tuple(self._witnesses):
+            self._tell(witness, number, change)
+        self._untold.append((number, change))
 
     def _latency_of(self, effect: Effect) -> int:
         """Frames that an effect holds back at the stream's rate."""
@@ -190,19 +216,24 @@ class Rack(Addressed):
             return 0
         return own_latency(effect, self._format[0] if self._format is not None else 0.0)
 
-    def _swap(self) -> None:
+    def _swap(self, now: Addresses | None = None) -> None:
+        """Let the engine crossfade to the structure `now`, or to the present one made anew."""
+        now = now or self._now
         assert self._format is not None
-        self._check(*self._format)
+        rate, channels = self._format
+        self._check(rate, channels, now)
         works: list[Work] = []
-        node = self._node(self._root, *self._format, works)
+        node = self._node(now.root, rate, channels, works, now)
         if self._live:
             for work in works:
                 work.run()
         self._works = [*(w for w in self._works if not w.outside.closed), *works]
-        self._send(lambda e: e.swap(node), {"rack": self})
-        self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
+        self._send(lambda e: e.swap(node), {"rack": self}, now)
+        self._latencies = {address: self._latency_of(effect) for address, effect in now.effects.items()}
 
-    def _node(self, item: Effect | Chain | Parallel, sample_rate: float, channels: int, works: list[Work]) -> _engine.Node:
+    def _node(
+        self, item: Effect | Chain | Parallel, sample_rate: float, channels: int, works: list[Work], now: Addresses
+    ) -> _engine.Node:
         """What the engine is given; the works of Python effects are added to `works`."""
         node = _engine.Node()
         if isinstance(item, PythonEffect):
@@ -214,123 +245,105 @@ class Rack(Addressed):
             values = item.values()
             node.values = [p.to_engine(values[name]) for name, p in item.card.addresses.items()]
             node.bypass = item.bypass
-            node.key = -1 if item.key is None else self._keys.index(item.key)
+            node.key = -1 if item.key is None else now.keys.index(item.key)
             for resource in item.resources.values():
                 node.set_resource(built_resource(item, resource, sample_rate, channels))
-                node.drives = self._driven_by(item, resource)
+                node.drives = _driven_by(item, resource, now, self.name)
             return node
         node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
-        node.children = [self._node(child, sample_rate, channels, works) for child in item.children()]
+        node.children = [self._node(child, sample_rate, channels, works, now) for child in item.children()]
         return node
-
-    def _driven_by(self, effect: Effect, resource: Resource) -> list[int]:
-        """Numbers of the parameters that a controller drives.
-
-        Raises:
-            ValueError: a target that is not there, cannot move, or stands before the controller.
-        """
-        if not isinstance(resource, ControlNetwork):
-            return []
-        own = effect._place
-        order = list(self._mapping)
-        found = []
-        for target in resource.targets:
-            try:
-                p, index = self._index(target)
-            except ValueError as error:
-                raise ValueError(f"{own} drives {target!r}: {error}") from None
-            if p.kind != "continuous":
-                raise ValueError(f"{own} drives {target!r}, which is a {p.kind}; only numbers can be driven")
-            if order.index(target.partition(".")[0]) <= order.index(own):
-                raise ValueError(f"{own} drives {target!r}, which stands before it; put {own} before all that it drives")
-            found.append(index)
-        networks = [r for e in self._mapping.values() for r in e.resources.values() if isinstance(r, ControlNetwork)]
-        driven = [target for network in networks for target in network.targets]
-        for target in resource.targets:
-            if driven.count(target) > 1:
-                raise ValueError(f"{target!r} is driven by two controllers; let one of them drive it")
-        return found
 
     @property
     def root(self) -> Chain:
         """The outer chain."""
-        return self._root
+        return self._now.root
 
     @property
     def sidechains(self) -> tuple[str, ...]:
         """Names of the sidechain inputs that effects listen to."""
-        return tuple(self._keys)
+        return tuple(self._now.keys)
 
     @property
     def effects(self) -> tuple[Effect | Chain | Parallel, ...]:
         """What is in the rack, first to last. Assign to change the structure: a running stream crossfades."""
-        return tuple(self._root.items)
+        return tuple(self._now.root.items)
 
     @effects.setter
     def effects(self, items: Effect | Chain | Parallel | Iterable[Effect | Chain | Parallel]) -> None:
-        before, keys = self._root, self._keys
-        self._root = Chain(items)
-        try:
-            self._adopt()
-            if self._engine is not None and self._keys != keys:
+        with self._changing():
+            now, before = Addresses(Chain(items)), self._now
+            if self._engine is not None and now.keys != before.keys:
                 raise ValueError("sidechain inputs cannot change while a stream runs; call prepare again")
-            if self._engine is not None:
-                self._swap()
-        except (ValueError, RuntimeError):
-            self._root = before
-            self._adopt()
-            raise
+            new = [e for e in now.effects.values() if id(e) not in before.places]
+            self._take_in(new)
+            try:
+                if self._engine is not None:
+                    self._swap(now)
+                else:
+                    self._put(now)
+            except BaseException:
+                for effect in new if self._now is before else ():
+                    effect._detach()
+                raise
 
     def insert(self, index: int, item: Effect | Chain | Parallel) -> None:
         """Insert before position `index` of the outer chain; a running stream crossfades."""
-        items = list(self._root.items)
         if not is_integer(index):
             raise TypeError(f"index is {brief(index)}; give a position in the outer chain, such as 0")
-        items.insert(int(index), item)
-        self.effects = tuple(items)
+        with self._changing():
+            items = list(self.effects)
+            items.insert(int(index), item)
+            self.effects = tuple(items)
 
     def append(self, item: Effect | Chain | Parallel) -> None:
         """Add at the end; a running stream crossfades."""
-        self.effects = (*self._root.items, item)
+        with self._changing():
+            self.effects = (*self.effects, item)
 
     def remove(self, address: str) -> Effect:
         """Take an effect out of the outer chain by its address, and return it; a running stream crossfades."""
-        effect: Effect = self[address]
-        if not any(item is effect for item in self._root.items):
-            raise ValueError(f"{address!r} is inside a Chain or Parallel; assign rack.effects instead")
-        self.effects = tuple(item for item in self._root.items if item is not effect)
-        return effect
+        with self._changing():
+            effect: Effect = self[address]
+            if not any(item is effect for item in self.effects):
+                raise ValueError(f"{address!r} is inside a Chain or Parallel; assign rack.effects instead")
+            self.effects = tuple(item for item in self.effects if item is not effect)
+            return effect
 
     def copy(self) -> Rack:
         """The same effects with the same values and provenance, and no stream."""
-        made = Rack((item.copy() for item in self._root.items), name=self.name)
+        made = Rack((item.copy() for item in self.effects), name=self.name)
         made.provenance, made.arrays = dict(self.provenance), dict(self.arrays)
         return made
+
+    def __copy__(self) -> Rack:
+        return self.copy()  # an effect is in one rack only
 
     def __deepcopy__(self, memo: object) -> Rack:
         return self.copy()
 
     def __reduce__(self) -> Any:
-        return _rebuild_rack, (list(self._root.items), self.name, self.provenance, self.arrays)
+        return _rebuild_rack, (list(self.effects), self.name, self.provenance, self.arrays)
 
     # --- parameters ------------------------------------------------------------------------------------------------
 
     def addresses(self) -> dict[str, Effect]:
         """All effects by address."""
-        return dict(self._mapping)
+        return dict(self._now.effects)
 
     def _at(self, address: str | int) -> Any:
         if isinstance(address, str):
-            if address not in self._mapping:
-                raise KeyError(unknown(address, list(self._mapping), f"rack {self.name!r}", "effect"))
-            return self._mapping[address]
+            effects = self._now.effects
+            if address not in effects:
+                raise KeyError(unknown(address, list(effects), f"rack {self.name!r}", "effect"))
+            return effects[address]
         try:
             place = operator.index(address)
         except TypeError:
             raise TypeError(
                 f"rack {self.name!r} is asked by an effect's address or its position, not by {type(address).__name__}"
             ) from None
-        items = self._root.items
+        items = self._now.root.items
         if not -len(items) <= place < len(items):
             raise IndexError(f"rack {self.name!r} has {len(items)} items in its outer chain, so there is no item {place}")
         return items[place]
@@ -355,40 +368,26 @@ class Rack(Addressed):
         return iter(self.effects)
 
     def __len__(self) -> int:
-        return len(self._root.items)
+        return len(self._now.root.items)
 
     def __bool__(self) -> bool:
         return True  # an empty rack is one too: it leaves the sound as it is
 
     def __contains__(self, item: object) -> bool:
         """Whether it has an effect at this address, or this very effect anywhere."""
-        return item in self._mapping if isinstance(item, str) else any(item is e for e in self._mapping.values())
+        effects = self._now.effects
+        return item in effects if isinstance(item, str) else any(item is e for e in effects.values())
 
     def _ipython_key_completions_(self) -> list[str]:
-        return list(self._mapping)
+        return list(self._now.effects)
 
     def _index(self, address: str) -> tuple[Parameter, int]:
-        """The parameter at an address and its number in the engine.
-
-        Raises:
-            ValueError: no such effect or parameter; or it sets the latency, which cannot move while the sound runs.
-        """
-        effect, name = self._split(address)
-        where = address.partition(".")[0]
-        if name not in effect.card.addresses:
-            raise ValueError(unknown(name, list(effect.card.addresses), where))
-        if effect.card.addresses[name].rebuilds:
-            raise ValueError(f"{address} changes what the effect is built from, so it has no curve; set it before")
-        if name == effect.card.latency:
-            raise ValueError(f"{address} sets the latency, so it cannot move while the sound runs; set it before")
-        return effect.card.addresses[name], self._first[where] + list(effect.card.addresses).index(name)
+        """See `Addresses.index`."""
+        return self._now.index(address, self.name)
 
     def _split(self, address: str) -> tuple[Effect, str]:
-        effect, _, parameter = address.partition(".")
-        if effect not in self._mapping:
-            there = {a: list(e.card.addresses) for a, e in self._mapping.items()}
-            raise ValueError(unknown_address(address, there, f"rack {self.name!r}"))
-        return self._mapping[effect], parameter
+        """See `Addresses.split`."""
+        return self._now.split(address, self.name)
 
     def get(self, address: str) -> Value:
         """The value at an address such as "compressor.ratio" or "parametric_eq.band2.gain_db"."""
@@ -402,7 +401,7 @@ class Rack(Addressed):
 
     def values(self) -> dict[str, Value]:
         """All values of all effects by address, in the engine's order."""
-        return {f"{a}.{name}": value for a, effect in self._mapping.items() for name, value in effect.values().items()}
+        return {f"{a}.{name}": value for a, effect in self._now.effects.items() for name, value in effect.values().items()}
 
     # --- sound -----------------------------------------------------------------------------------------------------
 
@@ -463,30 +462,28 @@ class Rack(Addressed):
         renderer.engine.enable_trace(ticks)
         y = renderer.whole(audio, self._key_arrays(sidechain, audio.shape[1]), None, changes)
         rows = renderer.engine.trace()
-        names = [f"{a}.{n}" for a, effect in self._mapping.items() for n in effect.card.addresses]
-        parameters = [p for effect in self._mapping.values() for p in effect.card.addresses.values()]
+        effects = renderer.addresses.effects
+        names = [f"{a}.{n}" for a, effect in effects.items() for n in effect.card.addresses]
+        parameters = [p for effect in effects.values() for p in effect.card.addresses.values()]
         moving = [p.kind == "continuous" and not p.rebuilds for p in parameters]
         curves = {n: rows[:, i].copy() for i, (n, moves) in enumerate(zip(names, moving, strict=True)) if moves}
         return (y[0] if flat else y), curves
 
     def _key_arrays(self, sidechain: Sidechain, frames: int) -> list[Audio]:
+        wanted = self._now.keys
         if sidechain is None:
-            if self._keys:
-                raise ValueError(
-                    f"the rack listens to sidechain {self._keys[0]!r}; pass sidechain={{{self._keys[0]!r}: array}}"
-                )
+            if wanted:
+                raise ValueError(f"the rack listens to sidechain {wanted[0]!r}; pass sidechain={{{wanted[0]!r}: array}}")
             return []
         if not isinstance(sidechain, Mapping):
-            if len(self._keys) != 1:
-                raise ValueError(
-                    f"the rack has {len(self._keys)} sidechain inputs ({', '.join(self._keys)}); pass a dict by name"
-                )
-            sidechain = {self._keys[0]: sidechain}
+            if len(wanted) != 1:
+                raise ValueError(f"the rack has {len(wanted)} sidechain inputs ({', '.join(wanted)}); pass a dict by name")
+            sidechain = {wanted[0]: sidechain}
         for name in sidechain:
-            if name not in self._keys:
-                raise ValueError(unknown(name, self._keys, f"rack {self.name!r}", "sidechain"))
+            if name not in wanted:
+                raise ValueError(unknown(name, wanted, f"rack {self.name!r}", "sidechain"))
         found = []
-        for name in self._keys:
+        for name in wanted:
             if name not in sidechain:
                 raise ValueError(f"sidechain {name!r} is missing")
             key, _ = as_planar(sidechain[name], f"sidechain {name!r}")
@@ -503,40 +500,46 @@ class Rack(Addressed):
             channels: 1 to 16.
             first_frame: the number of its first frame, a multiple of 32, where it goes on for another one.
         """
-        self._not_live("prepare")
         rate = check_rate(sample_rate)
         channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
-        first_frame = whole_number(first_frame, "first_frame", 0, 1 << 53)
-        self._engine, self._works = self._new_engine(rate, channels, first_frame)
-        self._format = (rate, channels)
-        self._stale = False
-        self._latencies = {address: self._latency_of(effect) for address, effect in self._mapping.items()}
+        first_frame = whole_number(first_frame, "first_frame", -(1 << 63), (1 << 63) - 1)  # the engine says which it takes
+        with self._changing():
+            self._not_live("prepare")
+            self._engine, self._works = self._new_engine(rate, channels, first_frame)
+            self._format = (rate, channels)
+            self._stale = False
+            self._latencies = {address: self._latency_of(effect) for address, effect in self._now.effects.items()}
 
     def _not_live(self, what: str) -> None:
         if self._live:
             raise RuntimeError(f"rack {self.name!r} plays live, so {what} is not possible; stop the live stream, or use a copy")
 
-    def _check(self, sample_rate: float, channels: int) -> None:
+    def _check(self, sample_rate: float, channels: int, now: Addresses | None = None) -> None:
         """Refuse a format that an effect, or what it was given, is not for."""
-        for address, effect in self._mapping.items():
+        for address, effect in (now or self._now).effects.items():
             wanted = {"mono": 1, "stereo": 2}.get(effect.card.channels, channels)
             if channels != wanted:
                 raise ValueError(f"{address} is a {effect.card.channels} effect; the sound has {channels} channels")
             for resource in effect.resources.values():
                 resource.check(address, sample_rate, channels)
 
-    def _new_engine(self, sample_rate: float, channels: int, first_frame: int = 0) -> tuple[_engine.Engine, list[Work]]:
-        self._check(sample_rate, channels)
+    def _new_engine(
+        self, sample_rate: float, channels: int, first_frame: int = 0, now: Addresses | None = None
+    ) -> tuple[_engine.Engine, list[Work]]:
+        now = now or self._now
+        self._check(sample_rate, channels, now)
         works: list[Work] = []
-        node = self._node(self._root, sample_rate, channels, works)
+        node = self._node(now.root, sample_rate, channels, works, now)
         return _engine.Engine(node, sample_rate, channels, first_frame), works
 
     def _end_stream(self) -> None:
         """The live stream is over: the engine goes, and with it the threads of Python effects."""
-        for work in self._works:
+        with self._changing():
+            works, self._works = self._works, []
+            self._engine = self._format = None
+            self._live = self._paused = self._stale = False
+        for work in works:
             work.stop()
-        self._engine, self._format, self._works = None, None, []
-        self._live = self._paused = self._stale = False
 
     def _run_works(self) -> None:
         """Let the functions of Python effects work on threads of their own, as a live stream needs."""
@@ -553,79 +556,79 @@ class Rack(Addressed):
         Raises:
             RuntimeError: `prepare` was not called.
         """
-        if self._engine is None or self._format is None:
+        engine, form = self._engine, self._format
+        if engine is None or form is None:
             raise RuntimeError("call rack.prepare(sample_rate, channels) before rack.process(block)")
         if self._live:
             self._not_live("process")
-        if isinstance(block, np.ndarray) and self._as_it_is(block) and sidechain is None:
-            return self._engine.process(block)  # the usual case, without ceremony
+        if isinstance(block, np.ndarray) and self._as_it_is(block, form[1]) and sidechain is None:
+            return engine.process(block)  # the usual case, without ceremony
         audio, flat = as_planar(block, "block")
-        if audio.shape[0] != self._format[1]:
-            raise ValueError(
-                f"block has {audio.shape[0]} channels, the stream {self._format[1]}; call prepare for another format"
-            )
-        y = in_step(self._engine, self._works, audio, self._key_arrays(sidechain, audio.shape[1]))
+        if audio.shape[0] != form[1]:
+            raise ValueError(f"block has {audio.shape[0]} channels, the stream {form[1]}; call prepare for another format")
+        y = in_step(engine, self._works, audio, self._key_arrays(sidechain, audio.shape[1]))
         return y[0] if flat else y
 
-    def _as_it_is(self, block: npt.NDArray[Any]) -> bool:
-        assert self._format is not None
+    def _as_it_is(self, block: npt.NDArray[Any], channels: int) -> bool:
         right = block.dtype == np.float32 and block.ndim == 2 and block.flags.c_contiguous
-        return bool(right and block.shape[0] == self._format[1] and not self._keys and not self._works)
+        return bool(right and block.shape[0] == channels and not self._now.keys and not self._works)
 
     def _hand_over(self, other: Rack) -> None:
         """Let another rack sound in this one's stream: a crossfade, and the stream is the other's."""
         if other is self or self._engine is None or self._format is None:
             return
-        other._not_live("taking over a live stream")
-        if other._keys != self._keys:
-            raise ValueError(
-                f"rack {other.name!r} listens to other sidechains ({', '.join(other._keys) or 'none'}) than the one that "
-                f"sounds ({', '.join(self._keys) or 'none'}); open the stream with it"
-            )
-        before = other._engine, other._format, other._listeners
-        other._engine, other._format, other._listeners = self._engine, self._format, self._listeners
-        other._live = self._live
-        try:
-            other._swap()
-        except (ValueError, RuntimeError):
-            other._engine, other._format, other._listeners = before
-            other._live = False
-            raise
-        self._live = False
-        other._paused, self._paused = self._paused, False
-        other._works = [*(w for w in self._works if not w.outside.closed), *other._works]
-        self._engine, self._listeners, self._works = None, [], []
+        with self._changing(), other._changing():
+            other._not_live("taking over a live stream")
+            if other._now.keys != self._now.keys:
+                raise ValueError(
+                    f"rack {other.name!r} listens to other sidechains ({', '.join(other._now.keys) or 'none'}) than the one "
+                    f"that sounds ({', '.join(self._now.keys) or 'none'}); open the stream with it"
+                )
+            before = other._engine, other._format, other._listeners, other._witnesses
+            other._engine, other._format, other._live = self._engine, self._format, self._live
+            other._listeners, other._witnesses = self._listeners, self._witnesses
+            try:
+                other._swap()
+            except BaseException:
+                other._engine, other._format, other._listeners, other._witnesses = before
+                other._live = False
+                raise
+            self._live = False
+            other._paused, self._paused = self._paused, False
+            other._works = [*(w for w in self._works if not w.outside.closed), *other._works]
+            self._engine, self._listeners, self._witnesses, self._works = None, [], [], []
 
     def _pause(self, on: bool) -> None:
         """While the device of a live stream is lost, changes are kept here; afterwards the engine is given all at once."""
-        self._paused = on
-        if not on and self._stale:
-            self._stale = False
-            self._swap()
+        with self._changing():
+            self._paused = on
+            if not on and self._stale:
+                self._stale = False
+                self._swap()
 
     @property
     def latency_frames(self) -> int:
         """Delay of the stream in frames; 0 before `prepare`."""
-        return 0 if self._engine is None else self._engine.latency
+        engine = self._engine
+        return 0 if engine is None else engine.latency
 
     def meters(self) -> dict[str, Meter]:
         """Levels of every effect since the last call, by address; empty before `prepare`."""
-        if self._engine is None:
-            return {}
-        self._engine.collect()
-        found, mapping, meters = {}, self._mapping, self._engine.meters()
-        if len(mapping) != len(meters):
-            return {}  # another thread is just changing the structure
-        for address, m in zip(mapping, meters, strict=True):
-            found[address] = Meter(
-                _db(m.peak_in), _db(m.peak_out), _db(m.rms_in), _db(m.rms_out), m.gain_reduction_db, m.faults
-            )
-        return found
+        with self._lock:  # so that structure and levels belong together
+            if self._engine is None:
+                return {}
+            self._engine.collect()
+            levels = zip(self._now.effects, self._engine.meters(), strict=True)
+        return {
+            address: Meter(_db(m.peak_in), _db(m.peak_out), _db(m.rms_in), _db(m.rms_out), m.gain_reduction_db, m.faults)
+            for address, m in levels
+        }
 
     @property
     def input_faults(self) -> int:
         """Samples of the stream's input that were not finite and counted as silence."""
-        return 0 if self._engine is None else self._engine.input_faults
+        engine = self._engine
+        return 0 if engine is None else engine.input_faults
 
     # --- patch and twin ----------------------------------------------------------------------------------------------
 
@@ -644,7 +647,7 @@ class Rack(Addressed):
         """
         from .twins.rack_twin import RackTwin
 
-        for address, effect in self._mapping.items():
+        for address, effect in self._now.effects.items():
             if isinstance(effect, PythonEffect):
                 raise ValueError(f"{address} is a Python function, which has no twin; remove it, or make an effect of it")
         return RackTwin(self, sample_rate, path)
@@ -661,10 +664,11 @@ class Rack(Addressed):
         """
         if not isinstance(other, Rack):
             raise TypeError(f"a rack is compared with another rack, not with {type(other).__name__}; twinrack.load reads one")
-        if shape_of(self._root) != shape_of(other._root) or list(self._mapping) != list(other._mapping):
+        here, there = self._now, other._now
+        if shape_of(here.root) != shape_of(there.root) or list(here.effects) != list(there.effects):
             return False
-        for address, effect in self._mapping.items():
-            mine, theirs = effect.values(), other._mapping[address].values()
+        for address, effect in here.effects.items():
+            mine, theirs = effect.values(), there.effects[address].values()
             for name, p in effect.card.addresses.items():
                 if p.kind != "continuous":
                     if mine[name] != theirs[name]:
@@ -680,7 +684,8 @@ class Rack(Addressed):
         """
         if not isinstance(other, Rack):
             raise TypeError(f"a rack is compared with another rack, not with {type(other).__name__}; twinrack.load reads one")
-        mine, theirs = self._mapping, other._mapping
+        now, then = self._now, other._now
+        mine, theirs = now.effects, then.effects
         found = [f"{a}: only here" for a in mine if a not in theirs] + [f"{a}: only there" for a in theirs if a not in mine]
         both = [a for a in mine if a in theirs]
         for address in both:
@@ -695,18 +700,48 @@ class Rack(Addressed):
                 there = b.get(name)
                 if value != there:
                     found.append(f"{address}.{name}: {_shown(value)} here, {_shown(there)} there")
-        if not found and (shape_of(self._root) != shape_of(other._root) or list(mine) != list(theirs)):
+        if not found and (shape_of(now.root) != shape_of(then.root) or list(mine) != list(theirs)):
             found.append("the same effects in another order or tree")
         return found
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rack) and self._root == other._root
+        return isinstance(other, Rack) and self._now.root == other._now.root
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        lines = [f"Rack([{'' if self._root.items else '])'}"] + [f"    {item!r}," for item in self._root.items]
-        return "\n".join([*lines, "])"] if self._root.items else lines)
+        items = self.effects
+        lines = [f"Rack([{'' if items else '])'}"] + [f"    {item!r}," for item in items]
+        return "\n".join([*lines, "])"] if items else lines)
+
+
+def _driven_by(effect: Effect, resource: Resource, now: Addresses, rack: str) -> list[int]:
+    """Numbers of the parameters that a controller drives.
+
+    Raises:
+        ValueError: a target that is not there, cannot move, or stands before the controller.
+    """
+    if not isinstance(resource, ControlNetwork):
+        return []
+    own = now.places[id(effect)][0]
+    order = list(now.effects)
+    found = []
+    for target in resource.targets:
+        try:
+            p, index = now.index(target, rack)
+        except ValueError as error:
+            raise ValueError(f"{own} drives {target!r}: {error}") from None
+        if p.kind != "continuous":
+            raise ValueError(f"{own} drives {target!r}, which is a {p.kind}; only numbers can be driven")
+        if order.index(target.partition(".")[0]) <= order.index(own):
+            raise ValueError(f"{own} drives {target!r}, which stands before it; put {own} before all that it drives")
+        found.append(index)
+    networks = [r for e in now.effects.values() for r in e.resources.values() if isinstance(r, ControlNetwork)]
+    driven = [target for network in networks for target in network.targets]
+    for target in resource.targets:
+        if driven.count(target) > 1:
+            raise ValueError(f"{target!r} is driven by two controllers; let one of them drive it")
+    return found
 
 
 def as_rack(given: object) -> Rack:

@@ -57,7 +57,8 @@ class Renderer:
         self.rack = rack
         self.rate = sample_rate
         self.channels = channels
-        self.engine, self._works = rack._new_engine(sample_rate, channels)
+        self.addresses = rack._now  # another thread may give the rack another structure meanwhile
+        self.engine, self._works = rack._new_engine(sample_rate, channels, now=self.addresses)
         self.latency = self.engine.latency
         self._skip = self.latency
 
@@ -65,7 +66,7 @@ class Renderer:
         """Curves by address, one value a tick; shorter ones hold their last value."""
         indices, rows = [], []
         for address, curve in automation.items():
-            p, index = self.rack._index(address)
+            p, index = self.addresses.index(address, self.rack.name)
             if p.kind != "continuous":
                 raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
             row = numbers_of(curve, f"the automation of {address}").reshape(-1)
@@ -95,7 +96,7 @@ class Renderer:
 
     def _silence(self, frames: int) -> tuple[Audio, list[Audio]]:
         zeros = np.zeros((self.channels, frames), np.float32)
-        return zeros, [zeros] * len(self.rack._keys)
+        return zeros, [zeros] * len(self.addresses.keys)
 
     def tail(self, tail: str | float | None) -> Iterator[Audio]:
         """Blocks of what still sounds after the input has ended."""
@@ -151,7 +152,7 @@ class Renderer:
                 )
             start = end
             if address:
-                p, index = self.rack._index(address)
+                p, index = self.addresses.index(address, self.rack.name)
                 self.engine.set_parameter(index, p.to_engine(p.check(value, address.rpartition(".")[0])))
         parts.append(self.flush())
         parts += self.tail(tail)

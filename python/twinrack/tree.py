@@ -36,6 +36,8 @@ class Chain:
     def copy(self) -> Chain:
         return Chain(item.copy() for item in self.items)
 
+    __copy__ = copy  # an effect is in one rack only, so a copy has effects of its own
+
 
 class Parallel:
     """Branches that hear the same input and are added, each delayed to the slowest.
@@ -72,6 +74,8 @@ class Parallel:
 
     def copy(self) -> Parallel:
         return Parallel(branch.copy() for branch in self.branches)
+
+    __copy__ = copy
 
 
 def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Parallel:

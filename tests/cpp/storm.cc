@@ -219,6 +219,13 @@ int main(int argc, char** argv) {
       rack.set_parameter(std::uniform_int_distribution<>(0, parameters - 1)(r), value);
       rack.set_bypass(std::uniform_int_distribution<>(0, 4)(r), n % 2 == 0);
       if (++n % 200 == 0) rack.swap(random_rack(r));
+      if (n % 400 == 0) {  // most of these only wait, and take in what is set meanwhile
+        for (int i = 0; i < 8; ++i) {
+          rack.swap(random_rack(r));
+          rack.set_parameter(0, value);
+          rack.set_bypass(1, i % 2 == 0);
+        }
+      }
       const auto what = static_cast<twinrack::live::Ask>(std::uniform_int_distribution<>(0, 8)(r));
       mixer.ask(what, std::uniform_int_distribution<>(0, 1)(r), std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
       twinrack::Applied applied{};

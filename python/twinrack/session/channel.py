@@ -123,6 +123,8 @@ class Send(Guarded):
         made.fader = self.fader.copy()
         return made
 
+    __copy__ = copy
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Send):
             return NotImplemented
@@ -356,6 +358,8 @@ class Channel(Guarded):
         made.fader = self.fader.copy()
         made.automation, made.frozen = dict(self.automation), self.frozen
         return made
+
+    __copy__ = copy
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Channel):

@@ -400,6 +400,8 @@ class Session(Guarded):
         made.master, made.path, made.provenance = self.master.copy(), self.path, dict(self.provenance)
         return made
 
+    __copy__ = copy  # channels and racks are one session's own
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Session):
             return NotImplemented

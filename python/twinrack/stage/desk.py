@@ -9,18 +9,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from .. import patch
+from .. import forking, patch
 from ..card import Parameter, Value
 from ..effect import Effect, unknown
 from ..effects import CLASSES
 from ..rack import Rack
 from ..tree import Chain, Parallel
+from .beside import every, weakly
 from .line import HIGHEST_DB, LOWEST_DB, Line
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("twinrack.live")
 GESTURE_S = 1.0  # changes of one address that follow each other so closely are one step of undo
 MOST_UNDO = 200
+MOST_SNAPSHOTS, LONGEST_NAME = 200, 100
 MORPH_STEP_S = 0.02
 RELOAD_S = 0.2
 Listener = Callable[[dict[str, Any]], None]
@@ -111,13 +115,17 @@ class Desk:
         self._undo: list[tuple[str, float, State]] = []
         self._redo: list[State] = []
         self._listeners: list[Listener] = []
-        self._source: Source = ""
-        self._lock = threading.RLock()
+        self._source = threading.local()  # who makes the changes of a thread
+        self._lock = forking.lock()
         self._morph: threading.Event | None = None
         self._watching: dict[Path, threading.Event] = {}
         self._stamps: dict[Path, tuple[int, int] | None] = {}  # of watched files, when they were heard last
+        self._ends: list[Callable[[], None]] = []  # of what the racks tell
         for name, line in stream.lines.items():
-            line.rack._listeners.append(self._listen(name))
+            listeners, listener = line.rack._listeners, partial(weakly(self._hear_of), name)
+            listeners.append(listener)  # the list moves on with the stream when another rack takes over
+            self._ends.append(partial(_remove, listeners, listener))
+        weakref.finalize(self, _end, self._ends, self._watching).atexit = False
 
     # --- who is told -------------------------------------------------------------------------------------------------
 
@@ -135,30 +143,28 @@ class Desk:
     def _tell(self, change: dict[str, Any]) -> None:
         for listener in tuple(self._listeners):
             try:
-                listener({**change, "source": self._source})
+                listener({**change, "source": getattr(self._source, "name", "")})
             except Exception:
                 log.exception("a listener failed")
 
-    def _listen(self, line: str) -> Callable[[int, dict[str, Any]], None]:
-        def changed(number: int, change: dict[str, Any]) -> None:
-            if "set" in change:
-                self._tell({"set": self.address(line, change["set"]), "to": change["to"]})
-            elif "bypass" in change:
-                self._tell({"set": self.address(line, f"{change['bypass']}.bypass"), "to": change["to"]})
-            else:
-                self._tell({"structure": line})
-
-        return changed
+    def _hear_of(self, line: str, number: int, change: dict[str, Any]) -> None:
+        """What the rack of a line tells."""
+        if "set" in change:
+            self._tell({"set": self.address(line, change["set"]), "to": change["to"]})
+        elif "bypass" in change:
+            self._tell({"set": self.address(line, f"{change['bypass']}.bypass"), "to": change["to"]})
+        else:
+            self._tell({"structure": line})
 
     @contextmanager
     def by(self, source: Source) -> Iterator[None]:
         """Changes in this block are marked as made by `source`, so that it can leave out its own when it is told."""
         with self._lock:
-            before, self._source = self._source, source
+            before, self._source.name = getattr(self._source, "name", ""), source
             try:
                 yield
             finally:
-                self._source = before
+                self._source.name = before
 
     # --- addresses ---------------------------------------------------------------------------------------------------
 
@@ -359,19 +365,41 @@ class Desk:
                 raise ValueError("there is nothing to redo")
             state = self._redo.pop()
             self._undo.append(("redo", time.monotonic(), self._state()))
+            del self._undo[:-MOST_UNDO]
             self._come_to(state)
 
     def snapshot(self, name: str) -> None:
-        """Keep everything as it is now under a name."""
-        if not name.strip():
-            raise ValueError("a snapshot needs a name")
+        """Keep everything as it is now under a name, in place of what had that name.
+
+        Raises:
+            ValueError: the name is empty or longer than 100 characters, or there are 200 snapshots already.
+        """
+        if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+            raise ValueError(f"a snapshot needs a name of 1 to {LONGEST_NAME} printable characters")
         with self._lock:
+            if name not in self.snapshots and len(self.snapshots) >= MOST_SNAPSHOTS:
+                raise ValueError(
+                    f"there are {MOST_SNAPSHOTS} snapshots already; forget one (Desk.forget, /twinrack/forget), or use its name"
+                )
             self.snapshots[name] = self._state()
+            self._tell({"snapshots": list(self.snapshots)})
+
+    def forget(self, name: str) -> None:
+        """Let go of a snapshot.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        with self._lock:
+            self._snapshot(name)
+            del self.snapshots[name]
             self._tell({"snapshots": list(self.snapshots)})
 
     def _snapshot(self, name: str) -> State:
         if name not in self.snapshots:
-            raise ValueError(f"there is no snapshot {name!r}; there are: {', '.join(self.snapshots) or 'none'}")
+            there = ", ".join(list(self.snapshots)[:10]) or "none"
+            more = f" and {len(self.snapshots) - 10} more" if len(self.snapshots) > 10 else ""
+            raise ValueError(f"there is no snapshot {name[:LONGEST_NAME]!r}; there are: {there}{more}")
         return self.snapshots[name]
 
     def recall(self, name: str, seconds: float = 0.0) -> None:
@@ -424,22 +452,19 @@ class Desk:
         """A morph that goes on beside, until another state is asked for."""
         self._end_morph()
         self._morph = end = threading.Event()
-        began = time.monotonic()
+        every(MORPH_STEP_S, end, self._morph_on, "twinrack-morph", one, other, time.monotonic(), seconds, end)
 
-        def run() -> None:
-            while not end.wait(MORPH_STEP_S):
-                share = min(1.0, (time.monotonic() - began) / seconds)
-                with self._lock:
-                    if end.is_set():
-                        return
-                    try:
-                        self._between(one, other, share)
-                    except (ValueError, KeyError, RuntimeError):
-                        return  # the structure is another one by now
-                if share == 1.0:
-                    return
-
-        threading.Thread(target=run, name="twinrack-morph", daemon=True).start()
+    def _morph_on(self, one: State, other: State, began: float, seconds: float, end: threading.Event) -> bool:
+        """One step of it; whether more follow."""
+        share = min(1.0, (time.monotonic() - began) / seconds)
+        with self._lock:
+            if end.is_set():
+                return False
+            try:
+                self._between(one, other, share)
+            except (ValueError, KeyError, RuntimeError):
+                return False  # the structure is another one by now
+        return share < 1.0
 
     def switch(self, side: str | None = None) -> str:
         """Hear the other of two racks, A and B; each keeps what was changed while it was heard. B begins as A. Which it is."""
@@ -497,7 +522,8 @@ class Desk:
             if path.exists() and not replace:
                 raise FileExistsError(f"there is a preset {name!r} already; take another name, or replace it")
             found.rack.save(path)
-            self._stamps[path.resolve()] = _stamp(path)  # what is heard already need not be heard anew
+            if path.resolve() in self._watching:
+                self._stamps[path.resolve()] = _stamp(path)  # what is heard already need not be heard anew
             self._tell({"presets": self.presets()})
 
     def program(self, number: int) -> str:
@@ -519,30 +545,45 @@ class Desk:
             raise FileNotFoundError(f"there is no patch {path} to follow")
         path = path.resolve()
         end = threading.Event()
+        if path in self._watching:
+            self._watching[path].set()
         self._watching[path] = end
-
         self._stamps[path] = _stamp(path)
 
-        def run() -> None:
-            while not end.wait(RELOAD_S):
-                now = _stamp(path)
-                if now == self._stamps[path] or now is None:
-                    continue
-                time.sleep(0.05)  # an editor may still be writing
-                if _stamp(path) != now:
-                    continue
-                self._stamps[path] = now
-                try:
-                    self._hear(patch.load(path), f"reload {path.name}", name)
-                except Exception as error:
-                    self.stream.tell("reload", f"{path.name} is refused, the sound goes on: {error}")
-                else:
-                    self.stream.tell("reload", f"{path.name} was changed and is heard")
+        every(RELOAD_S, end, self._reread, "twinrack-reload", path, name)
 
-        threading.Thread(target=run, name="twinrack-reload", daemon=True).start()
+    def _reread(self, path: Path, line: str) -> None:
+        """Hear a watched file anew where it changed."""
+        now = _stamp(path)
+        if now == self._stamps[path] or now is None:
+            return
+        time.sleep(0.05)  # an editor may still be writing
+        if _stamp(path) != now:
+            return
+        self._stamps[path] = now
+        try:
+            self._hear(patch.load(path), f"reload {path.name}", line)
+        except Exception as error:
+            self.stream.tell("reload", f"{path.name} is refused, the sound goes on: {error}")
+        else:
+            self.stream.tell("reload", f"{path.name} was changed and is heard")
 
     def close(self) -> None:
-        """End what runs beside: morphs and watched files."""
-        for end in self._watching.values():
-            end.set()
+        """End what runs beside, morphs and watched files, and hear of nothing more. The sound goes on."""
+        _end(self._ends, self._watching)
         self._end_morph()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a desk cannot be copied or pickled: it moves a live stream; make another one on the stream")
+
+
+def _remove(listeners: list[Any], listener: Any) -> None:
+    with suppress(ValueError):
+        listeners.remove(listener)
+
+
+def _end(ends: list[Callable[[], None]], watching: dict[Path, threading.Event]) -> None:
+    for end in ends:
+        end()
+    for watch in watching.values():
+        watch.set()

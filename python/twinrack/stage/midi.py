@@ -1,4 +1,4 @@
-"""MIDI controllers: any control moves any address of the desk, learned by moving it; presets by program change.
+"""MIDI controllers: any control, key or pad moves any address of the desk, learned by moving it; presets by program change.
 
 A controller that was moved, or a preset that was loaded, leaves both apart; so that nothing jumps, a control takes hold of a
 value only when it comes by where the value is ("pickup"). Ports are those of ALSA, or of JACK where a server runs (mido and
@@ -9,18 +9,40 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
-from collections.abc import Iterator
+import time
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from .. import forking
 from ..disk import atomic, read_json
-from .desk import Desk
+from .beside import weakly
+from .desk import Desk, Place
+from .midi_control import (
+    ABSOLUTE,
+    AUTO,
+    CONTROL,
+    FINE,
+    MOMENTARY,
+    NOTE,
+    NRPN,
+    ON,
+    PAIR_S,
+    RELATIVE,
+    TOGGLE,
+    TRIGGER,
+    VELOCITY,
+    Control,
+)
 from .portaudio import quiet
 
 log = logging.getLogger("twinrack.live")
-FORMAT, VERSION = "twinrack.midi", 1
+FORMAT, VERSION = "twinrack.midi", 2
+Key = tuple[str, int, int]  # kind, channel, number
+NRPN_HIGH, NRPN_LOW, DATA = 99, 98, 6
+SELECTS = (98, 99, 100, 101)
 TAKEOVERS = ("pickup", "jump")
 NEAR = 1.5 / 127.0  # so close counts as there
 APIS = ("LINUX_ALSA", "UNIX_JACK", "MACOSX_CORE", "WINDOWS_MM")
@@ -71,7 +93,7 @@ class Midi:
         takeover: "pickup" takes hold only where the value is; "jump" at once.
 
     Attributes:
-        map: addresses by (channel 0 to 15, controller 0 to 127).
+        controls: what was learned, by (kind, channel 0 to 15, number); see `midi_control.Control`.
     """
 
     def __init__(self, desk: Desk, file: Path | None = None, takeover: str = "pickup") -> None:
@@ -80,15 +102,21 @@ class Midi:
         self.desk = desk
         self.file = file
         self.takeover = takeover
-        self.map: dict[tuple[int, int], str] = {}
+        self.controls: dict[Key, Control] = {}
         self._ports: list[Any] = []
-        self._learning: str | None = None
-        self._holds: dict[tuple[int, int], bool] = {}
-        self._last: dict[tuple[int, int], float] = {}
-        self._lock = threading.RLock()
-        self._end = desk.subscribe(self._changed)
+        self._learning: tuple[str, str] | None = None
+        self._halves: dict[tuple[int, int], int] = {}  # by channel and controller: the last values of what comes in two
+        self._msb: dict[int, tuple[int, float]] = {}  # by channel: the last controller below 32, and when
+        self._lock = forking.lock()
+        self._end = desk.subscribe(weakly(self._changed))
+        weakref.finalize(self, _close, self._end, self._ports).atexit = False
         if file is not None and file.exists():
             self._read(file)
+
+    @property
+    def map(self) -> dict[tuple[int, int], str]:
+        """Addresses by (channel 0 to 15, controller 0 to 127)."""
+        return {(c.channel, c.number): c.address for c in tuple(self.controls.values()) if c.kind == CONTROL}
 
     def open(self, name: str | None = None, *, virtual: bool = False) -> str:
         """Listen to the first input whose name contains `name`, or to a new one of that name that others connect to.
@@ -104,51 +132,66 @@ class Midi:
             with quiet():
                 names = backend.get_input_names()
                 if virtual:
-                    port = backend.open_input(name or "twinrack", virtual=True, callback=self.receive)
+                    port = backend.open_input(name or "twinrack", virtual=True, callback=weakly(self.receive))
                     self._ports.append(port)
                     return f"{name or 'twinrack'} ({api})"
             there += names
             for candidate in names:
                 if name is None or name.lower() in candidate.lower():
                     with quiet():
-                        self._ports.append(backend.open_input(candidate, callback=self.receive))
+                        self._ports.append(backend.open_input(candidate, callback=weakly(self.receive)))
                     return str(candidate)
         if not there:
             raise OSError("there is no MIDI input; plug a controller in, or load the module snd-seq")
         raise OSError(f"no MIDI input is called {name!r}; there are: {', '.join(there)}")
 
-    def learn(self, address: str) -> None:
-        """The next control that is moved moves this address from then on."""
-        self.desk.find(address)
+    def learn(self, address: str, mode: str = AUTO) -> None:
+        """The next control that is moved, or key or pad that is hit, moves this address from then on.
+
+        Args:
+            mode: how its values are read. "auto": a control that has ends, an encoder without ends (turn it to the right
+                first) or a button, as it turns out; a key or pad toggles a switch, goes on to the next choice, and sets a
+                number by its velocity. Or one of `midi_control.MODES`.
+        """
+        place = self.desk.find(address)
+        if mode != AUTO:
+            _check_mode(mode, place, address)
         with self._lock:
-            self._learning = address
+            self._learning = (address, mode)
 
     @property
     def learning(self) -> str | None:
         """The address that waits for a control."""
-        return self._learning
+        return None if self._learning is None else self._learning[0]
 
     def forget(self, address: str) -> None:
         """No control moves this address any more."""
         with self._lock:
-            for key in [k for k, a in self.map.items() if a == address]:
-                del self.map[key]
+            for key in [k for k, c in self.controls.items() if c.address == address]:
+                del self.controls[key]
+            if self.learning == address:
+                self._learning = None
             self._write()
 
-    def bind(self, channel: int, control: int, address: str) -> None:
+    def bind(self, channel: int, control: int, address: str, mode: str = ABSOLUTE, kind: str = CONTROL) -> None:
         """A control moves an address.
 
         Args:
             channel: 0 to 15.
-            control: controller number, 0 to 127.
+            control: number of the controller or note, 0 to 127; of an NRPN, 0 to 16383.
+            address: what it moves.
+            mode: "absolute" (a control with ends), "absolute_14" (controllers 0 to 31 whose fine half comes 32 above),
+                "relative_twos", "relative_offset", "relative_sign" (encoders without ends), "toggle" and "momentary" (buttons
+                and notes), "trigger" and "velocity" (notes), or "auto" (controllers).
+            kind: "control", "note" or "nrpn".
+
+        Raises:
+            ValueError: there is no such address, control or mode, or the mode is not for this parameter.
         """
-        if not (0 <= channel <= 15 and 0 <= control <= 127):
-            raise ValueError(f"channel {channel}, control {control}: channels are 0 to 15, controls 0 to 127")
-        self.desk.find(address)
+        found = Control(kind, channel, control, address, mode)
+        _check_mode(mode, self.desk.find(address), address)
         with self._lock:
-            self.map[channel, control] = address
-            self._holds.pop((channel, control), None)
-            self._last.pop((channel, control), None)
+            self.controls[kind, channel, control] = found
             self._write()
 
     def receive(self, message: Any) -> None:
@@ -158,70 +201,178 @@ class Midi:
                 name = self.desk.program(message.program)
                 self.desk.stream.tell("midi", f"program {message.program}: {name}")
             elif message.type == "control_change":
-                self._control(message.channel, message.control, message.value / 127.0)
+                self._control_change(message.channel, message.control, message.value)
+            elif message.type in ("note_on", "note_off"):
+                pressed = message.type == "note_on" and message.velocity > 0
+                self._moved(NOTE, message.channel, message.note, message.velocity if pressed else 0, 127)
         except (ValueError, OSError, RuntimeError) as error:
             self.desk.stream.tell("midi", str(error))
         except Exception:
             log.exception("a MIDI message failed")
 
-    def _control(self, channel: int, control: int, position: float) -> None:
-        key = (channel, control)
+    def _control_change(self, channel: int, control: int, value: int) -> None:
+        """One controller's value, as what it is a part of."""
         with self._lock:
-            if self._learning is not None:
-                address, self._learning = self._learning, None
-                self.bind(channel, control, address)
-                self.desk.stream.tell("midi", f"control {control} of channel {channel + 1} moves {address}")
-            bound = self.map.get(key)
+            self._halves[channel, control] = value
+            if (CONTROL, channel, control) in self.controls:
+                self._moved(CONTROL, channel, control, value, 127)
+            elif control in SELECTS:
+                return  # the number of an NRPN; its value follows
+            elif control in (DATA, DATA + 32) and (number := self._nrpn(channel)) is not None:
+                coarse, fine = (self._halves.get((channel, c), 0) for c in (DATA, DATA + 32))
+                self._moved(NRPN, channel, number, 128 * coarse + (fine if control != DATA else 0), 16383)
+            elif 32 <= control < 64 and self._is_fine(channel, control - 32):
+                coarse = self._halves.get((channel, control - 32), 0)
+                self._moved(CONTROL, channel, control - 32, 128 * coarse + value, 16383)
+            else:
+                self._moved(CONTROL, channel, control, value, 127)
+            if control < 32:
+                self._msb[channel] = (control, time.monotonic())
+
+    def _nrpn(self, channel: int) -> int | None:
+        """The NRPN that was selected; None where none was."""
+        high, low = (self._halves.get((channel, c)) for c in (NRPN_HIGH, NRPN_LOW))
+        return None if high is None or low is None or high == low == 127 else 128 * high + low
+
+    def _is_fine(self, channel: int, coarse: int) -> bool:
+        """Whether a controller's other half was learned; while it is not known, halves that follow at once tell."""
+        bound = self.controls.get((CONTROL, channel, coarse))
+        if bound is not None and bound.mode in (AUTO, ABSOLUTE) and not bound.settled:
+            last, at = self._msb.get(channel, (-1, 0.0))
+            if last == coarse and time.monotonic() - at < PAIR_S:
+                bound.mode, bound.settled = FINE, True
+                self._write()
+        return bound is not None and bound.mode == FINE
+
+    def _moved(self, kind: str, channel: int, number: int, value: int, top: int) -> None:
+        """A control gave a value from 0 to `top`."""
+        with self._lock:
+            if self._learning is not None and not (kind == NOTE and value == 0):
+                self._learn_from(kind, channel, number)
+            bound = self.controls.get((kind, channel, number))
             if bound is None:
                 return
-            place = self.desk.find(bound)
-            if place.parameter.kind == "continuous" and not self._has_hold(key, self.desk.position(bound), position):
-                return
+            place, position = self.desk.find(bound.address), value / top
+            is_button = place.parameter.kind != "continuous"
+            if bound.mode == AUTO:
+                self._look(bound, value, is_button)
+            last, bound.last = bound.last, value
+            if bound.mode == FINE and top == 127:
+                return  # the other half follows
             with self.desk.by("midi"):
-                self.desk.set(bound, place.parameter.at(position))
+                if bound.mode in RELATIVE:
+                    self._step(place, bound.address, bound.steps(value))
+                elif bound.mode in (TOGGLE, TRIGGER):
+                    pressed = value >= ON or (kind == NOTE and value > 0)
+                    if pressed and (kind == NOTE or last is None or last < ON or last == value):
+                        self._press(place, bound.address, bound.mode)
+                elif bound.mode == MOMENTARY:
+                    self.desk.set(bound.address, value >= ON or (kind == NOTE and value > 0))
+                elif bound.mode == VELOCITY:
+                    if value > 0:
+                        self.desk.set(bound.address, place.parameter.at(position))
+                elif is_button or self._has_hold(bound, last, self.desk.position(bound.address), position, top):
+                    self.desk.set(bound.address, place.parameter.at(position))
 
-    def _has_hold(self, key: tuple[int, int], value: float, position: float) -> bool:
+    def _learn_from(self, kind: str, channel: int, number: int) -> None:
+        """What waits for a control has found one."""
+        assert self._learning is not None
+        (address, mode), self._learning = self._learning, None
+        if mode == AUTO and kind != CONTROL:
+            continuous = self.desk.find(address).parameter.kind == "continuous"
+            mode = ABSOLUTE if kind == NRPN else VELOCITY if continuous else TOGGLE
+        self.bind(channel, number, address, mode, kind)
+        bound = self.controls[kind, channel, number]
+        bound.settled = mode != AUTO
+        self.desk.stream.tell("midi", f"{bound} moves {address} ({mode})")
+
+    def _look(self, bound: Control, value: int, is_button: bool) -> None:
+        bound.look(value, is_button)
+        if bound.mode != AUTO:
+            self.desk.stream.tell("midi", f"{bound} is {bound.mode}")
+            self._write()
+
+    def _step(self, place: Place, address: str, steps: int) -> None:
+        """Go some steps on: a fader's 127th for each, one choice for each, right is on."""
+        if not steps:
+            return
+        p = place.parameter
+        if p.kind == "continuous":
+            value: object = p.at(min(max(self.desk.position(address) + steps / 127.0, 0.0), 1.0))
+        elif p.kind == "choice":
+            at = p.options.index(str(self.desk.get(address))) + steps
+            value = p.options[min(max(at, 0), len(p.options) - 1)]
+        else:
+            value = steps > 0
+        self.desk.set(address, value)
+
+    def _press(self, place: Place, address: str, mode: str) -> None:
+        p, now = place.parameter, self.desk.get(address)
+        if p.kind == "choice":
+            self.desk.set(address, p.options[(p.options.index(str(now)) + 1) % len(p.options)])
+        else:
+            self.desk.set(address, mode == TRIGGER or not now)
+
+    def _has_hold(self, bound: Control, last: int | None, value: float, position: float, top: int) -> bool:
         """Whether a control moves its value: it does since it came by."""
-        last, self._last[key] = self._last.get(key), position
-        if self.takeover == "jump" or self._holds.get(key):
+        if self.takeover == "jump" or bound.holds:
             return True
-        passed = last is not None and (last - value) * (position - value) <= 0.0
-        self._holds[key] = passed or abs(position - value) <= NEAR
-        return self._holds[key]
+        passed = last is not None and (last / top - value) * (position - value) <= 0.0
+        bound.holds = passed or abs(position - value) <= NEAR
+        return bound.holds
 
     def _changed(self, change: dict[str, Any]) -> None:
         """A value that somebody else moved slips out of the control's hold."""
-        if "structure" in change:
-            self._holds.clear()
-        if change.get("source") == "midi" or "set" not in change:
-            return
-        for key, address in list(self.map.items()):
-            if address == change["set"]:
-                self._holds[key] = False
+        for bound in tuple(self.controls.values()):
+            if "structure" in change or (change.get("source") != "midi" and change.get("set") == bound.address):
+                bound.holds = False
 
     def _write(self) -> None:
+        self.desk._tell({"midi": len(self.controls)})
         if self.file is None:
             return
-        rows = [{"channel": c, "control": n, "address": a} for (c, n), a in sorted(self.map.items())]
+        rows = [
+            {"kind": c.kind, "channel": c.channel, "number": c.number, "address": c.address, "mode": c.mode}
+            for _, c in sorted(self.controls.items())
+        ]
         with atomic(self.file) as beside:
             beside.write_text(json.dumps({"format": FORMAT, "version": VERSION, "controls": rows}, indent=1) + "\n")
 
     def _read(self, file: Path) -> None:
         try:
             data = read_json(file, "list of MIDI controls")
-            if data["format"] != FORMAT or data["version"] != VERSION:
+            if data["format"] != FORMAT or data["version"] not in (1, VERSION):
                 raise ValueError("its format is another one")
-            rows = {(int(r["channel"]), int(r["control"])): str(r["address"]) for r in data["controls"]}
-        except (ValueError, KeyError, TypeError) as error:
+            rows = data["controls"]
+            if data["version"] == 1:  # controllers only, and all of them absolute
+                rows = [{**r, "kind": CONTROL, "number": r["control"], "mode": ABSOLUTE} for r in rows]
+            found = [Control(r["kind"], r["channel"], r["number"], str(r["address"]), r["mode"]) for r in rows]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{file} holds no learned MIDI controls: {error}; remove it, or give another file") from None
-        self.map = rows  # of another rack, they wait until there is such an address
+        for control in found:  # of another rack, they wait until there is such an address
+            control.settled = control.mode != AUTO
+            self.controls[control.kind, control.channel, control.number] = control
 
     def close(self) -> None:
         """Let go of the ports."""
-        self._end()
-        for port in self._ports:
-            port.close()
-        self._ports = []
+        _close(self._end, self._ports)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Midi cannot be copied or pickled: it holds ports; make another one on the desk")
+
+
+def _close(end: Callable[[], None], ports: list[Any]) -> None:
+    end()
+    while ports:
+        ports.pop().close()
+
+
+def _check_mode(mode: str, place: Place, address: str) -> None:
+    kind = place.parameter.kind
+    if mode in (TOGGLE, TRIGGER) and kind == "continuous":
+        raise ValueError(f"{address} is a number, which a {mode} cannot move; use absolute, a relative mode, or velocity")
+    if mode == MOMENTARY and kind != "switch":
+        raise ValueError(f"{address} is no switch, which alone can be momentary; use toggle for a choice")
 
 
 @contextmanager

@@ -6,22 +6,37 @@
 /voice/compressor/bypass 1          with several lines, after the line's name
 /twinrack/addresses                 answers, for each address, with its value, lowest, highest, unit and what it does
 /twinrack/subscribe                 from now on every change and the meters go to who asked; /twinrack/unsubscribe
-/twinrack/undo   redo   switch   snapshot NAME   recall NAME [SECONDS]   program NUMBER
+/twinrack/undo   redo   switch   snapshot NAME   forget NAME   recall NAME [SECONDS]   program NUMBER
+
+A program on another machine is answered only once it has subscribed, for a minute after its last subscription (ask again, as a
+mixing console's remote does), and at no more than 64 kB a second: UDP names any sender, and must not be turned on others.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import threading
-from typing import Any
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
+from .beside import every, weakly
 from .desk import Desk
+from .flow import Flow
 
 log = logging.getLogger("twinrack.live")
 MISSING = "OSC needs python-osc: pip install 'twinrack[live]'"
-METERS_S = 0.05
+METERS_S, SERVE_S = 0.05, 0.1
 FLOOR_DB = -140.0
 MOST_SUBSCRIBERS = 32
+LEASE_S = 60.0  # how long a program on another machine is told, after it asked
+MOST_BYTES = 65536  # a second, to each of those
+MOST_MESSAGES = 1000  # a second, that are worked on
+LONGEST_ERROR = 300
 
 
 def path_of(address: str) -> str:
@@ -51,9 +66,12 @@ class Osc:
                 log.debug("an OSC packet of %s failed", client_address, exc_info=True)
 
         self.desk = desk
-        self._subscribers: set[tuple[str, int]] = set() if to is None else {to}
+        self._subscribers: dict[tuple[str, int], _Subscriber] = {}
+        if to is not None:
+            self._subscribers[to] = _Subscriber(None)
+        self._messages = Flow(MOST_MESSAGES)
         dispatcher = Dispatcher(strict_timing=False)  # a time tag makes nobody wait
-        dispatcher.set_default_handler(self._receive, needs_reply_address=True)
+        dispatcher.set_default_handler(weakly(self._receive), needs_reply_address=True)
         try:
             self._server = Server((host, port), dispatcher)
         except OverflowError:
@@ -63,14 +81,18 @@ class Osc:
             raise OSError(f"OSC port {port} on {host} cannot be opened: {why}; take another with --osc") from None
         self._paths: dict[str, str] = {}
         self.port = int(self._server.server_address[1])
-        self._end = desk.subscribe(self._changed)
+        self._end = desk.subscribe(weakly(self._changed))
         self._stop = threading.Event()
-        for work in (self._server.serve_forever, self._send_meters):
-            threading.Thread(target=work, name="twinrack-osc", daemon=True).start()
+        self._thread = threading.Thread(target=_serve, args=(self._server, self._stop), name="twinrack-osc", daemon=True)
+        self._thread.start()
+        every(METERS_S, self._stop, self._send_meters, "twinrack-osc-meters")
+        weakref.finalize(self, _close, self._end, self._stop).atexit = False
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def _receive(self, client: tuple[str, int], path: str, *arguments: Any) -> None:
+        if not self._messages.take(1.0):
+            return
         try:
             if path.startswith("/twinrack/"):
                 self._command(client, path.removeprefix("/twinrack/"), arguments)
@@ -81,8 +103,8 @@ class Osc:
                 return
             with self.desk.by(f"osc {client}"):
                 self.desk.set(address, self._value(address, arguments[0]))
-        except (ValueError, OSError, RuntimeError, TypeError, IndexError) as error:
-            self._send(client, "/twinrack/error", f"{path}: {error}")
+        except (ValueError, OSError, RuntimeError, TypeError, IndexError, KeyError, OverflowError) as error:
+            self._send(client, "/twinrack/error", f"{path[:LONGEST_ERROR]}: {error}"[:LONGEST_ERROR])
 
     def _address(self, path: str) -> str:
         if path not in self._paths:
@@ -106,12 +128,15 @@ class Osc:
                 self._send(client, "/twinrack/address", path_of(address), desk.get(address), *ends, p.unit, p.doc)
             self._send(client, "/twinrack/addresses", len(desk.addresses()))
         elif command == "subscribe":
-            if len(self._subscribers) >= MOST_SUBSCRIBERS:
+            self._end_leases()
+            if client not in self._subscribers and len(self._subscribers) >= MOST_SUBSCRIBERS:
                 raise ValueError(f"{MOST_SUBSCRIBERS} are told already")
-            self._subscribers.add(client)
+            near = _is_here(client)
+            flow = None if near else self._subscribers.get(client, _Subscriber(Flow(MOST_BYTES))).flow
+            self._subscribers[client] = _Subscriber(flow, None if near else time.monotonic() + LEASE_S)
             self._send(client, "/twinrack/subscribed", len(self._subscribers))
         elif command == "unsubscribe":
-            self._subscribers.discard(client)
+            self._subscribers.pop(client, None)
         elif command == "undo":
             desk.undo()
         elif command == "redo":
@@ -120,6 +145,8 @@ class Osc:
             desk.switch(str(arguments[0]) if arguments else None)
         elif command == "snapshot":
             desk.snapshot(str(arguments[0]))
+        elif command == "forget":
+            desk.forget(str(arguments[0]))
         elif command == "recall":
             desk.recall(str(arguments[0]), float(arguments[1]) if len(arguments) > 1 else 0.0)
         elif command == "program":
@@ -129,16 +156,34 @@ class Osc:
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    def _send(self, client: tuple[str, int], path: str, *arguments: Any) -> None:
-        from pythonosc.osc_message_builder import OscMessageBuilder
+    def _end_leases(self) -> None:
+        now = time.monotonic()
+        for client, known in list(self._subscribers.items()):
+            if known.until is not None and known.until < now:
+                self._subscribers.pop(client, None)
 
+    def _send(self, client: tuple[str, int], path: str, *arguments: Any) -> None:
+        from pythonosc.osc_message_builder import BuildError, OscMessageBuilder
+
+        known = self._subscribers.get(client)
+        if known is None and not _is_here(client):
+            return
         builder = OscMessageBuilder(path)
-        for argument in arguments:
-            builder.add_arg(int(argument) if isinstance(argument, bool) else argument)
         try:
-            self._server.socket.sendto(builder.build().dgram, client)
+            for argument in arguments:
+                builder.add_arg(int(argument) if isinstance(argument, bool) else argument)
+            packet = builder.build().dgram
+        except (BuildError, ValueError):  # text or a number that OSC cannot carry
+            return
+        if known is not None and known.flow is not None and not known.flow.take(len(packet)):
+            return
+        try:
+            self._transmit(packet, client)
         except OSError:
-            self._subscribers.discard(client)
+            self._subscribers.pop(client, None)
+
+    def _transmit(self, packet: bytes, client: tuple[str, int]) -> None:
+        self._server.socket.sendto(packet, client)
 
     def _changed(self, change: dict[str, Any]) -> None:
         for client in tuple(self._subscribers):
@@ -148,23 +193,52 @@ class Osc:
                 self._send(client, "/twinrack/structure", change["structure"])
 
     def _send_meters(self) -> None:
-        while not self._stop.wait(METERS_S):
-            clients = tuple(self._subscribers)
-            if not clients:
-                continue
-            try:
-                meters = self.desk.stream.meters("osc")
-            except Exception:
-                log.exception("the levels for OSC failed")
-                continue
-            for address, m in meters.items():
-                row = (max(m.peak_in_db, FLOOR_DB), max(m.peak_out_db, FLOOR_DB), float(m.gain_reduction_db))
-                for client in clients:
-                    self._send(client, f"/meter/{address}", *row)
+        self._end_leases()
+        clients = tuple(self._subscribers)
+        if not clients:
+            return
+        try:
+            meters = self.desk.stream.meters("osc")
+        except Exception:
+            log.exception("the levels for OSC failed")
+            return
+        for address, m in meters.items():
+            row = (max(m.peak_in_db, FLOOR_DB), max(m.peak_out_db, FLOOR_DB), float(m.gain_reduction_db))
+            for client in clients:
+                self._send(client, f"/meter/{address}", *row)
 
     def close(self) -> None:
         """Close the port."""
-        self._end()
-        self._stop.set()
-        self._server.shutdown()
-        self._server.server_close()
+        _close(self._end, self._stop)
+        if self._thread is not threading.current_thread():
+            self._thread.join(2.0)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an Osc cannot be copied or pickled: it holds a port; make another one on the desk")
+
+
+@dataclass
+class _Subscriber:
+    """Who is told: how much it may be sent (None without a bound), and until when (None for always)."""
+
+    flow: Flow | None
+    until: float | None = None
+
+
+def _is_here(client: tuple[str, int]) -> bool:
+    """Whether a program runs on this machine."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(client[0].partition("%")[0]).is_loopback
+    return False
+
+
+def _serve(server: Any, stop: threading.Event) -> None:
+    server.timeout = SERVE_S
+    with server:
+        while not stop.is_set():
+            server.handle_request()
+
+
+def _close(end: Callable[[], None], stop: threading.Event) -> None:
+    end()
+    stop.set()

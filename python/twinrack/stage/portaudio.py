@@ -69,7 +69,11 @@ def within(seconds: float, work: Callable[[], object]) -> bool:
             failed.append(error)
 
     thread = threading.Thread(target=run, name="twinrack-patience", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter ends, and starts no threads any more
+        work()
+        return True
     thread.join(seconds)
     if failed:
         raise failed[0]

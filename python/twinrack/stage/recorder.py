@@ -10,11 +10,12 @@ import os
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import soundfile
@@ -23,6 +24,7 @@ from .. import __version__, _engine
 from ..files import atomic
 from ..formats.sound import library_name
 from ..rack import Rack
+from .beside import every, weakly
 from .line import Line
 from .take import DRY, EVENTS, FORMAT, HEAD, PROCESSED, VERSION, digest
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 BUFFER_S = 20
 WRITE_S = 0.05
 WAIT_S = 2.0
+MOST_APPLIED = 1000
 SETTLED_S = 1.5  # after so long, what the limiter and the ducking did before no longer matters
 ALWAYS_VALID = 0x1061  # libsndfile's SFC_SET_UPDATE_HEADER_AUTO: the header fits what is written, also after a crash
 
@@ -47,7 +50,7 @@ class Recorder:
         self.folder = Path(folder)
         self._done = threading.Event()
         self._done.set()
-        self._stream = stream
+        self._held = weakref.ref(stream)  # a take keeps no stream alive: one that nobody holds ends, and the take with it
         self._mixer = stream._mixer
         self._frames = 0
         self._sent: dict[tuple[str, int], dict[str, Any]] = {}
@@ -72,6 +75,16 @@ class Recorder:
             self._let_go()
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    @property
+    def _stream(self) -> LiveStream:
+        found = self._held()
+        if found is None:
+            raise RuntimeError("the stream of this take is gone")
+        return found
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a take cannot be copied or pickled: it is being recorded; its folder can be copied")
 
     @property
     def running(self) -> bool:
@@ -113,14 +126,15 @@ class Recorder:
         if stream._running:
             first = exact = self._frame_of(("", number))
             for name, line in stream.lines.items():
-                line.rack._swap()
-                exact = max(exact, self._swapped(name))
+                with line.rack._changing():
+                    line.rack._swap()
+                    asked = max(number for source, number in list(self._sent) if source == name)
+                exact = max(exact, self._swapped((name, asked)))
             if limited.limiter_gain < 1.0 or limited.duck_gain < 1.0:
                 exact = max(exact, first + round(SETTLED_S * rate))
         self._head |= {"first_frame": first, "exact_from": exact}
         self._write_head()
-        self._thread = threading.Thread(target=self._run, name="twinrack-record", daemon=True)
-        self._thread.start()
+        self._thread = every(WRITE_S, self._done, self._turn, "twinrack-record")
         stream.tell("record", f"recording into {self.folder}")
 
     def _open(self, name: str, rate: int, channels: int) -> soundfile.SoundFile:
@@ -157,42 +171,41 @@ class Recorder:
         self._mixer.keep_history(True)
         self._mixer.history()
         for name, line in stream.lines.items():
-            engine, listeners = line.rack._engine, line.rack._listeners
+            engine, witnesses = line.rack._engine, line.rack._witnesses
             assert engine is not None
             engine.keep_history(True)
             engine.history()
-            listener = self._listener(name)
-            listeners.append(listener)  # the list moves on with the stream when another rack takes over
-            self._forget.append(partial(listeners.remove, listener))
+            witness = self._witness(name)
+            witnesses.append(witness)  # the list moves on with the stream when another rack takes over
+            self._forget.append(partial(witnesses.remove, witness))
         self._engines = {name: line.rack._engine for name, line in stream.lines.items()}
 
-    def _listener(self, name: str) -> Callable[[int, dict[str, Any]], None]:
-        def changed(number: int, change: dict[str, Any]) -> None:
-            if "rack" in change:
-                change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
-            self._sent[name, number] = {"line": name, **change}
+    def _witness(self, name: str) -> Callable[[int, dict[str, Any]], None]:
+        return partial(weakly(self._note), name)
 
-        return changed
+    def _note(self, name: str, number: int, change: dict[str, Any]) -> None:
+        if "rack" in change:
+            change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
+        self._sent[name, number] = {"line": name, **change}
 
     def _asked(self, number: int, what: _engine.Ask, index: int, value: float) -> None:
         self._sent["", number] = {"ask": what.name, "index": index, "value": value}
 
     def _frame_of(self, key: tuple[str, int]) -> int:
-        """When something that was sent took effect."""
+        """When something that was sent took effect, or what took its place."""
         end = time.monotonic() + WAIT_S
         while time.monotonic() < end:
             with self._lock:
                 self._take_history()
-            if key in self._applied:
-                return self._applied[key]
+                found = [frame for (name, number), frame in self._applied.items() if name == key[0] and number >= key[1]]
+            if found:
+                return min(found)
             time.sleep(0.002)
         raise RuntimeError("the device does not call; a take cannot begin")
 
-    def _swapped(self, name: str) -> int:
+    def _swapped(self, key: tuple[str, int]) -> int:
         """The frame from which on only the fresh program of a line is heard."""
-        sent = dict(self._sent)
-        key = max((k for k in sent if k[0] == name and "rack" in sent[k]), key=lambda k: k[1])
-        engine = self._engines[name]
+        engine = self._engines[key[0]]
         assert engine is not None
         return self._frame_of(key) + int(engine.swap_frames)
 
@@ -204,7 +217,7 @@ class Recorder:
         with suppress(RuntimeError):
             self._frame_of(("", number))
         self._finish()
-        if self._thread is not None:
+        if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(10.0)
 
     def _mixer_gone(self) -> None:
@@ -215,6 +228,8 @@ class Recorder:
             if self._done.is_set():
                 return
             self._done.set()
+            if self._stream._recorder is self:
+                self._stream._recorder = None  # so that neither holds the other
             try:
                 self._take_history()
                 self._write()
@@ -252,23 +267,22 @@ class Recorder:
 
     # --- meanwhile ---------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        while not self._done.wait(WRITE_S):
-            why = ""
-            with self._lock:
-                if self._done.is_set():
-                    return
-                try:
-                    self._take_history()
-                    self._write()
-                except OSError as error:
-                    why = f"the disk refuses: {error}"
-                if self._mixer.lost_record > self._lost:
-                    why = f"the disk is too slow: {BUFFER_S} s of buffer did not suffice"
-            if why:
-                with suppress(RuntimeError):
-                    self._stream.ask(_engine.Ask.record, 0, 0.0)
-                self._finish(why)
+    def _turn(self) -> None:
+        why = ""
+        with self._lock:
+            if self._done.is_set():
+                return
+            try:
+                self._take_history()
+                self._write()
+            except OSError as error:
+                why = f"the disk refuses: {error}"
+            if self._mixer.lost_record > self._lost:
+                why = f"the disk is too slow: {BUFFER_S} s of buffer did not suffice"
+        if why:
+            with suppress(RuntimeError):
+                self._stream.ask(_engine.Ask.record, 0, 0.0)
+            self._finish(why)
 
     def _take_history(self) -> None:
         """Note what took effect. What is not described yet, because its sender is just about to, waits."""
@@ -277,9 +291,11 @@ class Recorder:
             if source is not None:
                 self._unsaid += [((name, number), frame) for number, frame in source.history()]
         waiting, self._unsaid = self._unsaid, []
+        newest: dict[str, int] = {}
         for key, frame in waiting:
             self._applied[key] = frame
-            sent = self._sent.get(key)
+            newest[key[0]] = max(newest.get(key[0], 0), key[1])
+            sent = self._sent.pop(key, None)
             if sent is None:
                 self._unsaid.append((key, frame))
                 continue
@@ -290,6 +306,11 @@ class Recorder:
                     sent = {**sent, "rack": None, "why": str(error)}
             self._history.write(json.dumps({"frame": frame, **sent}, allow_nan=False) + "\n")
             self._history.flush()
+        unsaid = {key for key, _ in self._unsaid}
+        for key in [k for k in self._sent if k[1] < newest.get(k[0], 0) and k not in unsaid]:
+            self._sent.pop(key, None)  # a newer structure took its place before it sounded
+        for key in list(self._applied)[:-MOST_APPLIED]:
+            del self._applied[key]
 
     def _write(self) -> None:
         """What waits in the ring. Raises OSError when it cannot be written."""

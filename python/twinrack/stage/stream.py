@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
 import logging
 import os
 import threading
@@ -9,18 +11,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _engine
+from .. import _engine, forking
 from ..audio import Audio, as_planar
 from ..files import read_audio
 from ..rack import Meter, Rack, as_rack
 from ..signatures import spelled_out
 from ..words import whole_number
 from . import jack_server, portaudio
+from .beside import every, weakly
 from .device import JACK, Device, choose
 from .levels import Levels, Output
 from .line import Line, Safety, make_mixer, set_up
@@ -36,8 +40,8 @@ Recording = npt.ArrayLike | str | os.PathLike[str]
 Play = Recording | tuple[Recording] | tuple[Recording, Recording | None]
 Host = jack_server.JackHost | portaudio.PortAudioHost
 log = logging.getLogger("twinrack.live")
-# Streams that hold a device: the server calls into them until they are stopped, whoever else forgets them.
-_open: set[LiveStream] = set()
+# Streams that hold a device. One that nobody else holds any more stops.
+_open: WeakSet[LiveStream] = WeakSet()
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,16 @@ class Event:
     at_s: float
     kind: str
     words: str
+
+
+@dataclass
+class _Loss:
+    """A device that is waited for: the rate it had, whether it is JACK's, and whether it calls no more for certain."""
+
+    rate: float
+    jack: bool
+    left: bool
+    said: str = ""
 
 
 def devices() -> list[Device]:
@@ -105,7 +119,7 @@ def _recordings(play: Play, rate: float) -> tuple[Audio, Audio]:
 
 
 class LiveStream:
-    """Racks that sound. Use it in a `with` block, or call `start` and `stop`.
+    """Racks that sound. Use it in a `with` block, or call `start` and `stop`. One that nobody holds any more stops.
 
     Attributes:
         lines: the racks with their inputs and outputs, by name.
@@ -114,6 +128,8 @@ class LiveStream:
         events: what happened to it, oldest first; `on_event` is called with each.
         notes: sentences about what could be better here (priority, locked memory).
     """
+
+    _held = False  # the device, and with it the racks
 
     def __init__(
         self,
@@ -160,18 +176,20 @@ class LiveStream:
         self.notes: list[str] = []
         self.on_event = on_event
         self._name, self._wanted_rate, self._wanted_block = name, sample_rate, block_size
-        self._lock = threading.RLock()
+        self._lock = forking.lock()
         self._changed: list[Callable[[], None]] = []  # told when the mixer is another one
         self._asked: list[Callable[[int, _engine.Ask, int, float], None]] = []  # told what the mixer is asked
         self._recorder: Recorder | None = None
-        self._levels = Levels(self._read_meters, lambda: self._mixer)
+        self._levels = Levels(weakly(self._read_meters), weakly(self._sounding))
         self._began = time.monotonic()
         self._running = self._lost = False
+        self._loss: _Loss | None = None
         self._kept = False  # the present host's counts are in `_past`
         self._end = threading.Event()
         self._listen, self._plays, self._play = "rack", play is not None, play
         self._targets = False
         self._take_host()
+        self._held = True
         self._past = {"callbacks": 0, "frames": 0, "late": 0, "flagged": 0}
         for line in lines:
             line.rack._live = True
@@ -255,7 +273,7 @@ class LiveStream:
         """
         if self._running:
             return
-        if self not in _open:
+        if not self._held:
             raise RuntimeError("the stream was stopped; open a new one with tr.live")
         refused = lock_memory()
         self.notes = [refused] if refused else []
@@ -272,8 +290,7 @@ class LiveStream:
                 "in /etc/security/limits.d/audio.conf and a new login, or rtkit)"
             )
         self._running = True
-        self._watcher = threading.Thread(target=self._watch, name="twinrack-watch", daemon=True)
-        self._watcher.start()
+        self._watcher = every(WATCH_S, self._end, self._watch, "twinrack-watch")
 
     def _settle(self) -> None:
         """The smallest block that runs without a late callback, tried in silence. A server that others use keeps its own."""
@@ -305,12 +322,15 @@ class LiveStream:
 
     def stop(self) -> None:
         """Fade out, end the stream and free the device. Never hangs, also when the device is gone."""
-        if self not in _open:
+        if not self._is_open():
             return
         self._end.set()
         if self._running and threading.current_thread() is not self._watcher:
             self._watcher.join(FADE_LIMIT_S)
         with self._lock:
+            if not self._is_open():
+                return  # another thread was quicker
+            self._held = False
             if self._running and self._host.lost is None:
                 self.ask(_engine.Ask.fade, 0, 0.0)
                 before, end = self._mixer.frame, time.monotonic() + FADE_LIMIT_S
@@ -328,6 +348,18 @@ class LiveStream:
             _open.discard(self)
             if not _open:
                 unlock_memory()
+
+    def _is_open(self) -> bool:
+        return self._held
+
+    def __del__(self) -> None:
+        try:
+            self.stop()
+        except Exception:
+            log.exception("a stream that nobody holds could not be stopped")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a live stream cannot be copied or pickled: it holds a device; copy its racks")
 
     def __enter__(self) -> Self:
         try:
@@ -355,15 +387,17 @@ class LiveStream:
                 log.exception("what is called with events failed")
 
     def _watch(self) -> None:
-        while not self._end.wait(WATCH_S):
-            try:
-                lost = self._host.lost
-                if lost is not None:
-                    self._recover(lost)
-                else:
-                    self._notice()
-            except Exception:  # whatever it is, a lost device must still be noticed
-                log.exception("watching the stream failed")
+        try:
+            if self._loss is not None:
+                self._retake(self._loss)
+                return
+            lost = self._host.lost
+            if lost is not None:
+                self._lose(lost)
+            else:
+                self._notice()
+        except Exception:  # whatever it is, a lost device must still be noticed
+            log.exception("watching the stream failed")
 
     def _notice(self) -> None:
         """Howls and faults, which the audio thread has counted."""
@@ -385,12 +419,13 @@ class LiveStream:
             self._past[key] += load[key]
         self._kept = True
 
-    def _recover(self, lost: str) -> None:
-        """Wait for the device's return; what the racks hold is kept, and where the rate is the same also what they do."""
+    def _lose(self, lost: str) -> None:
+        """From now on its return is waited for; what the racks hold is kept, and where the rate is the same also what they
+        do."""
         self.tell("lost", f"{lost}; waiting for its return")
-        rate = self._host.sample_rate
         jack = isinstance(self._host, jack_server.JackHost)
         with self._lock:
+            rate = self._host.sample_rate
             self._keep_count()
             left = self._host.close()  # else its thread may still be in the mixer, which then is its own
             self._pause(True)
@@ -398,35 +433,37 @@ class LiveStream:
             self._wanted_rate = None
             if not jack_server.is_pipewire():
                 self._wanted_block = None  # whatever it returns with
-        said = ""
-        while not self._end.wait(WATCH_S):
-            try:
-                if jack:
-                    jack_server.await_start()
-                with self._lock:
-                    if self._end.is_set():
-                        return
-                    host = self._open_host()
-                    try:
-                        if host.sample_rate != rate or not left:
-                            self._make_mixer(host.sample_rate)
-                            rate, left = host.sample_rate, True
-                        host.attach(self._mixer, self._inputs, self._outputs)
-                        host.start()
-                    except BaseException:
-                        host.close()
-                        raise
-                    self._host, self._kept = host, False
-                    self._pause(False)
-                    self.ask(_engine.Ask.fade, 0, 1.0)
-            except Exception as error:  # whatever it is, the next attempt may do better
-                if not isinstance(error, OSError) and str(error) != said:
-                    said = str(error)
+        self._loss = _Loss(rate, jack, left)
+
+    def _retake(self, loss: _Loss) -> None:
+        """One attempt to take the device again."""
+        try:
+            if loss.jack:
+                jack_server.await_start()
+            with self._lock:
+                if self._end.is_set():
+                    return
+                host = self._open_host()
+                try:
+                    if host.sample_rate != loss.rate or not loss.left:
+                        self._make_mixer(host.sample_rate)
+                        loss.rate, loss.left = host.sample_rate, True
+                    host.attach(self._mixer, self._inputs, self._outputs)
+                    host.start()
+                except BaseException:
+                    host.close()
+                    raise
+                self._host, self._kept, self._loss = host, False, None
+                self._pause(False)
+                self.ask(_engine.Ask.fade, 0, 1.0)
+        except Exception as error:  # whatever it is, the next attempt may do better
+            if not isinstance(error, OSError):
+                if str(error) != loss.said:
+                    loss.said = str(error)
                     self.tell("lost", f"the device is back, but cannot be taken: {error}; waiting")
-                self._end.wait(0.0 if isinstance(error, OSError) else 0.5)
-                continue
-            self.tell("returned", f"{self.output.name} is back: {self.sample_rate:g} Hz, blocks of {self.block_size} frames")
+                self._end.wait(0.5)
             return
+        self.tell("returned", f"{self.output.name} is back: {self.sample_rate:g} Hz, blocks of {self.block_size} frames")
 
     def _pause(self, on: bool) -> None:
         """While the device is lost, nothing is sent where nobody reads; afterwards everything is."""
@@ -583,6 +620,9 @@ class LiveStream:
                 return self.rack.meters()
             return {f"{name}/{a}": m for name, line in self.lines.items() for a, m in line.rack.meters().items()}
 
+    def _sounding(self) -> _engine.Mixer:
+        return self._mixer
+
     def meters(self, reader: str = "") -> dict[str, Meter]:
         """Levels of every effect since this reader's last call, by address; with several lines after "line/"."""
         return self._levels.read(reader)[0]
@@ -590,6 +630,24 @@ class LiveStream:
     def levels(self, reader: str = "") -> tuple[dict[str, Meter], Output]:
         """The same, and the levels of the outputs."""
         return self._levels.read(reader)
+
+
+@atexit.register
+def _stop_all() -> None:
+    for stream in tuple(_open):
+        stream.stop()
+
+
+@forking.in_child
+def _leave_to_parent() -> None:
+    """The streams are the parent's: this process neither hears them nor may tell the server that they end."""
+    for stream in tuple(_open):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream._host))  # its end would end the parent's
+        stream._held = stream._running = False
+        stream._end.set()
+        for line in stream.lines.values():
+            line.rack._end_stream()
+    _open.clear()
 
 
 @spelled_out()

@@ -1,7 +1,8 @@
 """The page's server: Starlette on uvicorn, on a thread of its own, on this machine only unless asked otherwise.
 
 Who comes needs the token, a page of the same origin, and reaches nothing but the desk: there is no path to a file but the
-page's own and, by name, the presets of the racks folder.
+page's own and, by name, the presets of the racks folder. The address with the token answers with a cookie that scripts cannot
+read and leads on to the address without. Time, headers, messages and what waits for a connection all have bounds.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ import hmac
 import ipaddress
 import json
 import logging
+import re
 import secrets
 import socket
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NoReturn
+from urllib.parse import quote
 
 from ..desk import Desk
+from ..flow import Flow
 from ..midi import Midi
 from ..stream import Event
 from . import state
@@ -34,12 +39,23 @@ CROWD = 4  # from so many pages on, each is told less often
 CURVE_S = 0.15  # an effect that is being moved is measured so often
 MOST_PAGES = 50
 MOST_BYTES = 65536
+MOST_CONNECTIONS = 256
+MOST_MESSAGES = 500  # a second, of one page; more wait
+MOST_WAITING = 8 << 20  # bytes of words for a page that does not read; then it must come anew
+HEADER_BYTES = 16384
+PATIENCE_S = 10.0  # for everything but the page's own connection
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 KINDS = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css"}
-PAGE_RULES = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+# Older browsers do not count a socket of the same origin as 'self'.
+PAGE_RULES = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self' ws://{host} wss://{host}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+SAFE = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
 class Console:
-    """A page that shows and changes what a desk does.
+    """A page that shows and changes what a desk does. One that nobody holds any more ends.
 
     Args:
         desk: what it changes.
@@ -51,6 +67,7 @@ class Console:
 
     Attributes:
         url: where the page is, with the token.
+        port: where it listens.
     """
 
     def __init__(
@@ -62,6 +79,23 @@ class Console:
         midi: Midi | None = None,
         takes: Path | None = None,
     ) -> None:
+        self._site = _Site(desk, port, host, token, midi, takes)
+        self.desk, self.midi, self.takes = desk, midi, takes
+        self.port, self.token, self.url = self._site.port, self._site.token, self._site.url
+        weakref.finalize(self, self._site.close).atexit = False
+
+    def close(self) -> None:
+        """End the server; the sound goes on."""
+        self._site.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a console cannot be copied or pickled: it holds a port; make another one on the desk")
+
+
+class _Site:
+    """What serves a console; its threads hold it, and not the console."""
+
+    def __init__(self, desk: Desk, port: int, host: str, token: str | None, midi: Midi | None, takes: Path | None) -> None:
         try:
             import uvicorn
             import websockets  # noqa: F401
@@ -73,13 +107,15 @@ class Console:
         self.midi = midi
         self.takes = takes
         self.token = token or secrets.token_urlsafe(16)
+        self._pass = secrets.token_urlsafe(32)  # what the cookie of who knew the token holds
         self._frames = state.Frames(desk)
         self._pages: set[Page] = set()
         self._host = host
         self._socket = self._listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/?token={self.token}"
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/?token={quote(self.token)}"
+        self._cookie = f"twinrack_{self.port}"  # cookies do not tell ports apart
         routes = [
             Route("/", self._index),
             Route("/static/{name}", self._static),
@@ -87,8 +123,10 @@ class Console:
         ]
         app = Starlette(routes=routes, lifespan=self._life)
         config = uvicorn.Config(
-            app, log_level="critical", access_log=False, ws="websockets-sansio", ws_max_size=MOST_BYTES, ws_max_queue=32,
-            lifespan="on", timeout_graceful_shutdown=1,
+            _bounded(app), log_level="critical", access_log=False, ws="websockets-sansio", ws_max_size=MOST_BYTES,
+            ws_max_queue=32, lifespan="on", timeout_graceful_shutdown=1,
+            http=_protocol(), h11_max_incomplete_event_size=HEADER_BYTES,
+            proxy_headers=False, server_header=False,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -130,23 +168,28 @@ class Console:
         beat.cancel()
 
     def close(self) -> None:
-        """End the server; the sound goes on."""
         for end in self._ends:
             end()
-        self.desk.stream.on_event = self._before
+        if self.desk.stream.on_event == self._happened:
+            self.desk.stream.on_event = self._before
         self._curves.close()
         self._server.should_exit = True
-        self._thread.join(3.0)
+        if self._thread is not threading.current_thread():
+            self._thread.join(3.0)
         self.desk.stream._levels.leave("console")
 
     # --- who comes in ------------------------------------------------------------------------------------------------
 
     def _knows(self, token: str | None) -> bool:
-        return token is not None and hmac.compare_digest(token.encode(), self.token.encode())
+        return token is not None and hmac.compare_digest(token.encode(errors="replace"), self.token.encode())
 
-    def _is_ours(self, host: str | None) -> bool:
+    def _has_pass(self, cookies: dict[str, str]) -> bool:
+        given = cookies.get(self._cookie, "")
+        return hmac.compare_digest(given.encode(errors="replace"), self._pass.encode())
+
+    def _is_ours(self, host: str) -> bool:
         """Whether a request was meant for this server: a name that somebody pointed here is refused (DNS rebinding)."""
-        name = urlsplit(f"//{host or ''}").hostname or ""
+        name = re.sub(r":[0-9]+$", "", host).strip("[]").lower()
         if name == "localhost":
             return True
         try:
@@ -155,29 +198,48 @@ class Console:
             return name == self._host
         return address.is_loopback or self._host in ("0.0.0.0", "::") or name == self._host
 
-    async def _index(self, request: Any) -> Any:
-        if not self._is_ours(request.headers.get("host")):
+    def _refusal(self, host: str | None) -> Any:
+        """The answer to a request that names no host, or another one; None where all is well."""
+        if host is None or len(host) > 255 or not HOST.fullmatch(host):
+            return _answer("The Host header is neither a name nor an address.", 400)
+        if not self._is_ours(host):
             return _answer("This is not the address of this console.", 421)
-        if not self._knows(request.query_params.get("token")):
-            return _answer("The token is missing or wrong; open the address that twinrack printed.", 403)
-        return _file("index.html")
+        return None
+
+    async def _index(self, request: Any) -> Any:
+        host = request.headers.get("host")
+        refusal = self._refusal(host)
+        if refusal is not None:
+            return refusal
+        token = request.query_params.get("token")
+        if token is not None and self._knows(token):
+            return self._let_in()
+        if token is None and self._has_pass(request.cookies):
+            return _file("index.html", host)
+        return _answer("The token is missing or wrong; open the address that twinrack printed.", 403)
+
+    def _let_in(self) -> Any:
+        """The token leaves the address: a cookie takes its place, which other sites cannot use and scripts cannot read."""
+        from starlette.responses import RedirectResponse
+
+        answer = RedirectResponse("/", 303, headers=SAFE)
+        answer.set_cookie(self._cookie, self._pass, httponly=True, samesite="lax", path="/")
+        return answer
 
     async def _static(self, request: Any) -> Any:
-        if not self._is_ours(request.headers.get("host")):
-            return _answer("This is not the address of this console.", 421)
-        return _file(request.path_params["name"])
+        host = request.headers.get("host")
+        return self._refusal(host) or _file(request.path_params["name"], host)
 
     async def _meet(self, socket: Any) -> None:
         from starlette.websockets import WebSocketDisconnect
 
-        headers = socket.headers
-        origin = urlsplit(headers.get("origin") or "")
-        same = origin.netloc == headers.get("host") and origin.scheme in ("http", "https")
-        if not (same and self._is_ours(headers.get("host"))):
+        host, origin = socket.headers.get("host"), socket.headers.get("origin") or ""
+        same = origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
+        if not same or self._refusal(host) is not None:
             await socket.close(4403)
             return
         await socket.accept()  # a page learns why only once it is open
-        if not self._knows(socket.query_params.get("token")):
+        if not (self._has_pass(socket.cookies) or self._knows(socket.query_params.get("token"))):
             await socket.close(4403)
             return
         if len(self._pages) >= MOST_PAGES:
@@ -228,7 +290,7 @@ class Console:
         for attempt in range(5):
             try:
                 with self.desk._lock:
-                    message = state.whole(self.desk)
+                    message = {**state.whole(self.desk), "midi": state.midi(self.midi)}
                     if self._loop is not None:
                         self._loop.call_soon_threadsafe(self._tell if page is None else page.say, message)
                 return
@@ -274,10 +336,13 @@ class Console:
 class Page:
     """One page that looks: what it is still to be told, and what it asks for."""
 
-    def __init__(self, console: Console, socket: Any) -> None:
+    def __init__(self, console: _Site, socket: Any) -> None:
         self._console = console
         self._socket = socket
-        self._words: asyncio.Queue[str] = asyncio.Queue(2000)
+        self._words: deque[str] = deque()
+        self._waiting = 0  # bytes of them
+        self._full = False
+        self._flow = Flow(MOST_MESSAGES)
         self._frame: bytes | None = None
         self._news = asyncio.Event()
         self._name = f"page {id(self):x}"
@@ -286,8 +351,13 @@ class Page:
     def say(self, message: dict[str, Any]) -> None:
         if message.get("source") == self._name and message.get("address") == self._own:
             return  # it knows; what follows from it, it does not
-        with contextlib.suppress(asyncio.QueueFull):  # a page that does not read misses something, and nobody else
-            self._words.put_nowait(json.dumps(message))
+        text = json.dumps(message)
+        if self._full or self._waiting + len(text) > MOST_WAITING:
+            self._full = True  # it does not read: it ends, and is told everything when it comes anew
+            self._words.clear()
+        else:
+            self._words.append(text)
+            self._waiting += len(text)
         self._news.set()
 
     def show(self, frame: bytes) -> None:
@@ -297,19 +367,25 @@ class Page:
 
     async def write(self) -> None:
         with contextlib.suppress(Exception):
-            while True:
+            while not self._full:
                 await self._news.wait()
                 self._news.clear()
-                while not self._words.empty():
-                    await self._socket.send_text(self._words.get_nowait())
+                while self._words:
+                    text = self._words.popleft()
+                    self._waiting -= len(text)
+                    await self._socket.send_text(text)
                 frame, self._frame = self._frame, None
                 if frame is not None:
                     await self._socket.send_bytes(frame)
+            await self._socket.close(1013)
 
     async def hear(self, received: dict[str, Any]) -> None:
         """One message; what is wrong with it is answered in one sentence."""
         if received["type"] == "websocket.disconnect":
             raise RuntimeError("gone")
+        wait = self._flow.wait_s(1.0)
+        if wait:
+            await asyncio.sleep(wait)
         try:
             message = json.loads(received.get("text") or "")
             if not isinstance(message, dict):
@@ -356,7 +432,17 @@ class Page:
                 if midi is None:
                     raise ValueError("no MIDI input is open; start with --midi")
                 midi.learn(_text(message, "address"))
-                self.say({"type": "event", "at": 0, "kind": "midi", "words": "move a control of the controller"})
+                said = "move a control of the controller (an encoder without ends: to the right), or hit a key or pad"
+                self.say({"type": "event", "at": 0, "kind": "midi", "words": said})
+            elif what in ("forget", "mode"):
+                if midi is None:
+                    raise ValueError("no MIDI input is open; start with --midi")
+                address = _text(message, "address")
+                if what == "forget":
+                    midi.forget(address)
+                else:
+                    control = int(message["channel"]), int(message["number"])
+                    midi.bind(*control, address, _text(message, "mode"), _text(message, "kind"))
             elif what == "protect":
                 desk.stream.protect(**{_text(message, "part"): bool(message["on"])})
                 self._console._changed({"structure": ""})
@@ -381,7 +467,7 @@ class Page:
 class _Curves:
     """Measures the curves of effects that were changed, on a thread of its own, and not too often."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: _Site) -> None:
         self._console = console
         self._wanted: set[str] = set()
         self._known: dict[str, dict[str, Any]] = {}
@@ -440,13 +526,54 @@ def _sentence(error: BaseException) -> str:
     return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)[:300]
 
 
+def _bounded(app: Any) -> Any:
+    """Refuses requests with longer headers: those that come in one piece, uvicorn takes."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        parts = [
+            scope.get("raw_path", b""),
+            scope.get("query_string", b""),
+            *(x for row in scope.get("headers", ()) for x in row),
+        ]
+        if sum(map(len, parts)) <= HEADER_BYTES:
+            await app(scope, receive, send)
+        elif scope["type"] == "http":
+            await _answer("The request's headers are too long.", 431)(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1009})
+
+    return call
+
+
+def _protocol() -> Any:
+    """Uvicorn's HTTP on h11, with an end to the patience for connections that are no page's own."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Patient(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._end = self.loop.call_later(PATIENCE_S, self._give_up)
+            if len(self.connections) > MOST_CONNECTIONS:
+                transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._end.cancel()
+            super().connection_lost(exc)
+
+        def _give_up(self) -> None:
+            if self.transport.get_protocol() is self:
+                self.transport.abort()
+
+    return Patient
+
+
 def _answer(words: str, status: int) -> Any:
     from starlette.responses import PlainTextResponse
 
-    return PlainTextResponse(words, status)
+    return PlainTextResponse(words, status, headers=SAFE)
 
 
-def _file(name: str) -> Any:
+def _file(name: str, host: str) -> Any:
     """One of the page's own files; no other name leads anywhere."""
     from starlette.responses import Response
 
@@ -455,10 +582,5 @@ def _file(name: str) -> Any:
     there = {entry.name for entry in folder.iterdir()}
     if kind is None or name not in there:
         return _answer("There is no such page.", 404)
-    headers = {
-        "Content-Security-Policy": PAGE_RULES,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }
+    headers = {**SAFE, "Content-Security-Policy": PAGE_RULES.format(host=host)}
     return Response((folder / name).read_bytes(), media_type=kind, headers=headers)

@@ -14,6 +14,8 @@ from ...effect import Effect
 from ...explain.curves import curves
 from ...tree import Chain, Parallel
 from ..desk import LEVEL, MUTE, Desk
+from ..midi import Midi
+from ..midi_control import MODES
 
 BANDS, LOWEST_HZ, HIGHEST_HZ = 120, 20.0, 20000.0
 WINDOW = 4096
@@ -91,6 +93,24 @@ def whole(desk: Desk) -> dict[str, Any]:
         "recording": bool(stream._recorder is not None and stream._recorder.running),
         "events": [[round(e.at_s, 1), e.kind, e.words] for e in stream.events[-20:]],
     }
+
+
+def midi(controls: Midi | None) -> list[dict[str, Any]]:
+    """What was learned, and how each control may be read."""
+    if controls is None:
+        return []
+    return [
+        {
+            "words": str(c),
+            "kind": c.kind,
+            "channel": c.channel,
+            "number": c.number,
+            "address": c.address,
+            "mode": c.mode,
+            "modes": list(MODES[c.kind]),
+        }
+        for _, c in sorted(tuple(controls.controls.items()))
+    ]
 
 
 def effect_addresses(desk: Desk) -> list[str]:

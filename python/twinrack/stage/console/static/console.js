@@ -1,7 +1,7 @@
 // The page: what twinrack tells is shown, what a person does is sent. Built anew when the structure changes; values, levels
 // and curves change in place.
 
-import { control, element, words } from "./controls.js";
+import { control, element, learning, words } from "./controls.js";
 import { Plot, bar, readColours, reduction } from "./draw.js";
 import { Link } from "./link.js";
 
@@ -90,6 +90,7 @@ function rebuild(message) {
   outputs = Array.from({ length: state.outputs }, (_, i) => meter(`Output ${i + 1}`));
   $("outputs").replaceChildren(...outputs.map((o) => o.bar));
   $("lines").replaceChildren(...state.lines.map(line));
+  controllers();
   for (const [address, found] of curves) effects.get(address)?.plot.set(found);
   for (const d of document.querySelectorAll("details")) if (open.has(d.dataset.group)) d.open = true;
   $("events").replaceChildren();
@@ -97,6 +98,21 @@ function rebuild(message) {
   if (unanswered) news("");
   unanswered = false;
   if (focus) document.querySelector(`[data-address="${CSS.escape(focus)}"] input, [data-address="${CSS.escape(focus)}"] select`)?.focus();
+}
+
+// What was learned: how each control is read, and a way to forget it. The button beside a value names its control.
+function controllers() {
+  $("midi").hidden = !state.midi.length;
+  $("controls").replaceChildren(...state.midi.map((c) => {
+    const mode = element("select", { onchange: () => send({ ...c, do: "mode", mode: mode.value }) }, ...c.modes.map((m) => element("option", { value: m }, m.replaceAll("_", " "))));
+    mode.value = c.mode;
+    mode.setAttribute("aria-label", `How ${c.words} is read`);
+    const forget = element("button", { type: "button", onclick: () => send({ do: "forget", address: c.address }) }, "Forget");
+    forget.setAttribute("aria-label", `Forget ${c.words}`);
+    const button = document.querySelector(`[data-learns="${CSS.escape(c.address)}"]`);
+    if (button) button.textContent = c.words.split(",")[0];
+    return element("li", {}, `${c.words} → ${c.address} `, mode, " ", forget);
+  }));
 }
 
 function meter(label, className = "meter") {
@@ -135,7 +151,8 @@ function tree(item, l, index, count) {
 function effect(item, l, index, count) {
   const card = state.cards[item.card], address = item.effect;
   const bypass = element("button", { type: "button", onclick: () => change(`${address}.bypass`, !state.values[`${address}.bypass`]) }, "Bypass");
-  const top = element("div", { className: "bar" }, element("h3", {}, address.split("/").pop().replaceAll("_", " ")), bypass);
+  const top = element("div", { className: "bar" }, element("h3", {}, address.split("/").pop().replaceAll("_", " ")), bypass,
+    learning(`${address}, on or off`, `${address}.bypass`, () => send({ do: "learn", address: `${address}.bypass` })));
   if (index >= 0) {
     const step = (by, sign, label) => {
       const b = element("button", { type: "button", disabled: index + by < 0 || index + by >= count, onclick: () => send({ do: "move", address, index: index + by }) }, sign);

@@ -32,6 +32,14 @@ export function text(p, value) {
 
 let count = 0;
 
+// What a person presses before a control of the controller is moved.
+export function learning(name, address, learn) {
+  const button = element("button", { title: `Learn a MIDI control for ${address}`, type: "button", onclick: learn, className: "midi" }, "MIDI");
+  button.setAttribute("aria-label", `Learn a MIDI control for ${name}`);
+  button.dataset.learns = address;
+  return button;
+}
+
 // `change(value)` is called when a person moves it; `show(value)` of what is returned when something else did.
 export function control(p, address, value, change, learn) {
   const id = `control-${++count}`;
@@ -39,13 +47,11 @@ export function control(p, address, value, change, learn) {
   if (p.kind === "switch") {
     const box = element("input", { type: "checkbox", id, checked: value });
     box.onchange = () => change(box.checked);
-    const node = element("div", { className: "switch", title: `${p.doc} ${p.perceptual}` }, box, element("label", { for: id }, name));
+    const node = element("div", { className: "switch", title: `${p.doc} ${p.perceptual}` }, box, element("label", { for: id }, name), learning(name, address, learn));
     return { node, show: (v) => { box.checked = v; } };
   }
   const label = element("label", { for: id }, p.unit && p.unit !== "1" ? `${name} in ${p.unit}` : name);
-  const button = element("button", { title: `Learn a MIDI control for ${address}`, type: "button" }, "MIDI");
-  button.setAttribute("aria-label", `Learn a MIDI control for ${name}`);
-  button.onclick = learn;
+  const button = learning(name, address, learn);
   const node = element("div", { className: "control", title: `${p.doc} ${p.perceptual}` }, label);
   node.dataset.address = address;
   if (p.kind === "choice") {

@@ -9,9 +9,8 @@ export class Link {
   }
 
   open() {
-    const token = new URLSearchParams(location.search).get("token") ?? "";
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/live?token=${encodeURIComponent(token)}`);
+    this.socket = new WebSocket(`${scheme}://${location.host}/live`);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = (event) => {
       if (typeof event.data === "string") {
