@@ -18,7 +18,7 @@ from twinrack import _engine
 
 # Addresses by nature: whoever calls these gives a pointer.
 POINTERS = {"use_thread_team": "the address of a function", "JackCallback": "the address of a function, and of ports"}
-WITHOUT_ARGUMENTS = {"cards", "simd_target", "halfbands", "true_peak_phases"}
+WITHOUT_ARGUMENTS = {"cards", "simd_target", "halfbands", "true_peak_phases", "before_fork"}
 
 CALLS = """
 import numpy as np
@@ -167,6 +167,7 @@ CALLS = {
     "gate_open": (e.gate_open, (np.zeros((2, 2, 70), np.uint8), np.zeros((2, 2, 70), np.uint8), np.zeros((2, 70), np.int32))),
     "design_filters": (e.design_filters, ([0, 1], True, f64(3, 2), f64(3, 2), f64(3, 2), 48000.0)),
     "cut_section_q": (e.cut_section_q, (0, 4, 0.7)),
+    "after_fork": (e.after_fork, (False,)),
 }
 
 SMALL = [-1, 0, 1, 3, 17, 33]
@@ -241,7 +242,7 @@ NAMES = [
     "PortAudioCallback", "fdn_layout", "effect_latency", "mix", "unpack", "svf_forward", "svf_backward", "follower_forward",
     "follower_backward", "allpass_forward", "allpass_backward", "fdn_forward", "fdn_backward", "fir", "compressor_forward",
     "compressor_backward", "feedback_forward", "feedback_backward", "recurrent_forward", "recurrent_backward", "gate_open",
-    "design_filters", "cut_section_q",
+    "design_filters", "cut_section_q", "after_fork",
 ]  # fmt: skip
 
 

@@ -132,8 +132,8 @@ SESSION, RACK = tr.Session("song", end=0.1), tr.Rack([tr.Compressor()])
         (lambda: tr.Compressor(ratio=np.bool_(True)), ValueError, "is a switch's, not a number"),
         (lambda: RACK("in.wav", RATE), ValueError, "audio is the name of a file ('in.wav')"),
         (lambda: RACK(Path("in.wav"), RATE), ValueError, "audio is the name of a file"),
-        (lambda: RACK(noise(), RATE, tail=True), ValueError, "tail = 'True'; give"),
-        (lambda: RACK(noise(), RATE, tail=[1]), ValueError, "tail = '[1]'; give"),
+        (lambda: RACK(noise(), RATE, tail=True), ValueError, "tail = True; give"),
+        (lambda: RACK(noise(), RATE, tail=[1]), ValueError, "tail = [1]; give"),
         (lambda: RACK(noise(), RATE, automation={"threshold_db": [-3.0]}), ValueError, "mean 'compressor.threshold_db'"),
         (lambda: RACK[3], IndexError, "rack 'rack' has 1 items"),
         (lambda: RACK[0.5], TypeError, "by an effect's address or its position, not by float"),
@@ -164,7 +164,7 @@ SESSION, RACK = tr.Session("song", end=0.1), tr.Rack([tr.Compressor()])
         (lambda: tr.Session(5), TypeError, "a session's name is text, not int (5)"),
         (lambda: tr.dry_wet(tr.Gain(), "half"), ValueError, "mix = 'half' must be a number from 0 to 1"),
         (lambda: SESSION[0], TypeError, "asked by a channel's name, not by int"),
-        (lambda: SESSION.render(tail=True), ValueError, "tail = 'True'; give"),
+        (lambda: SESSION.render(tail=True), ValueError, "tail = True; give"),
     ],
 )  # fmt: skip
 def test_one_sentence(call: Callable[[], Any], kind: type[Exception], sentence: str):

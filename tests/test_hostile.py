@@ -18,7 +18,7 @@ from twinrack.render import render_file
 from twinrack.words import brief, visible, whole_number
 
 RATE = 22050
-FINE = (ValueError, TypeError, OSError, RuntimeError, KeyError, AttributeError)
+FINE = (ValueError, TypeError, OSError, RuntimeError, KeyError, IndexError, AttributeError)
 
 
 class Failing:

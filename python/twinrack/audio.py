@@ -32,7 +32,7 @@ def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
     """
     if isinstance(x, str | os.PathLike):
         raise ValueError(
-            f"{what} is the name of a file ({brief(os.fspath(x))}); give the sound: x, rate = soundfile.read(name, "
+            f"{what} is the name of a file ({brief(x)}); give the sound: x, rate = soundfile.read(name, "
             "always_2d=True), then x.T; or render files with `twinrack render`"
         )
     a: npt.NDArray[Any] = _as_array(x, what)

@@ -204,7 +204,7 @@ def find_card(effect: str) -> Card:
     """
     card = CARDS.get(effect) if isinstance(effect, str) else None
     if card is None:
-        hint = hint_for(effect, list(CARDS)) or f"; there are {', '.join(CARDS)}"
+        hint = (hint_for(effect[:SHOWN], list(CARDS)) if isinstance(effect, str) else "") or f"; there are {', '.join(CARDS)}"
         raise ValueError(f"no effect is called {brief(effect)}{hint}")
     return card
 

@@ -182,7 +182,7 @@ class Effect(_Values):
             raise ValueError(f"name {brief(name)} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
         if key is not None and not isinstance(key, str):
-            raise ValueError(f"key = {str(key)[:40]} of {card.id} is no name; give the name of a sidechain input, as text")
+            raise ValueError(f"key = {brief(key)} of {card.id} is no name; give the name of a sidechain input, as text")
         if key is not None and not card.sidechain:
             raise ValueError(f"{card.id} has no sidechain, so it takes no key")
         self._name = name

@@ -23,6 +23,7 @@ from .network import ControlNetwork
 from .rack import Rack
 from .renderer import Renderer
 from .tree import Chain, Parallel
+from .words import brief, to_float
 
 NEAR_LU = 0.05  # of the target, and no more is tried
 NEAR_DB = 0.005  # of a peak
@@ -66,11 +67,12 @@ class Level:
         )  # fmt: skip
         values: list[float | None] = []
         for name, value, least in given:
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float | np.number)):
-                raise ValueError(f"{name} = {value!r}; give a number")
-            if value is not None and not least <= float(value) <= 0.0:
-                raise ValueError(f"{name} = {float(value):g} is outside {least:g} to 0")
-            values.append(None if value is None else float(value))
+            number = None if isinstance(value, str | bool) else to_float(value)
+            if value is not None and number is None:
+                raise ValueError(f"{name} = {brief(value)}; give a number")
+            if number is not None and not least <= number <= 0.0:
+                raise ValueError(f"{name} = {number:g} is outside {least:g} to 0")
+            values.append(number)
         if values[0] is not None and values[1] is not None:
             raise ValueError("normalize_lufs and normalize_peak_db are both given; give the one that it is brought to")
         return Level(*values)
@@ -124,7 +126,7 @@ def parse_number(text: str, units: str, option: str, example: str) -> tuple[floa
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
     found = re.fullmatch(rf"([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s*({units})?", plain, re.IGNORECASE)
     if found is None:
-        raise ValueError(f"{option} {text[:40]!r} is no number such as {example}")
+        raise ValueError(f"{option} {brief(text)} is no number such as {example}")
     return float(found[1]), (found[2] or "").lower()
 
 

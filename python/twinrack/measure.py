@@ -13,6 +13,7 @@ from typing import Any
 
 from .files import AudioFile
 from .loudness import Loudness, LoudnessMeter, fault_sentence
+from .words import brief
 
 SHOWN = 0.005  # half a step of the figures that are shown: what looks equal is within a limit
 
@@ -149,5 +150,5 @@ def parse_tolerance(text: str) -> tuple[float, float]:
         rf"([-+]?{number})\s*(?:LUFS|LKFS)?\s*(?:(?:\+-|\+/-|±)\s*{number}\s*(?:LU|dB)?)?", plain, re.IGNORECASE
     )
     if found is None:
-        raise ValueError(f"--integrated {text[:40]!r} is not a loudness with a tolerance, such as -16+-1")
+        raise ValueError(f"--integrated {brief(text)} is not a loudness with a tolerance, such as -16+-1")
     return float(found[1]), 0.1 if found[3] is None else float(found[3])

@@ -27,6 +27,7 @@ from .architectures import (
 )
 from .disk import atomic, json_bytes, path_of, read_json
 from .network import Network
+from .words import brief
 
 USUAL_RATE = 48000.0  # of files that do not say
 VERSION = "0.7.0"
@@ -131,7 +132,7 @@ def _says(value: Any) -> bool:
 def _same_length(count: int, **lists: Any) -> None:
     for name, given in lists.items():
         if not isinstance(given, list) or len(given) != count:
-            found = len(given) if isinstance(given, list) else repr(given)[:40]
+            found = len(given) if isinstance(given, list) else brief(given)
             raise ValueError(f"layers with {count} dilations have {found} entries in {name!r}; export it anew")
 
 
@@ -158,7 +159,7 @@ def _weights(given: Any) -> Weights:
 def _architecture(name: str, config: dict[str, Any], weights: Weights) -> tuple[Architecture, Weights]:
     if name not in ("WaveNet", "LSTM", "Linear", "ConvNet"):
         raise ValueError(
-            f"the architecture {name[:40]!r} is not known; WaveNet, LSTM, ConvNet, Linear and containers of them are"
+            f"the architecture {brief(name)} is not known; WaveNet, LSTM, ConvNet, Linear and containers of them are"
         )
     _expect(config, name)
     if config.get("input_size", 1) != 1 or config.get("in_channels", 1) != 1:
@@ -183,10 +184,10 @@ def _activation(given: str | dict[str, Any] | None) -> Activation:
     if isinstance(given, str):
         given = {"type": given}
     if not isinstance(given, dict):
-        raise ValueError(f"an activation is a name or an object, not {str(given)[:40]!r}")
+        raise ValueError(f"an activation is a name or an object, not {brief(given)}")
     name = given.get("type", given.get("name"))
     if not isinstance(name, str) or name.lower() not in _BY_NAME:
-        raise ValueError(f"the activation {str(name)[:40]!r} is not known; {', '.join(NAMES)} are")
+        raise ValueError(f"the activation {brief(name)} is not known; {', '.join(NAMES)} are")
     ours, keys = _BY_NAME[name.lower()]
     numbers = {**(given.get("kwargs") or {}), **given}
     slopes = numbers.pop("negative_slopes", None)
@@ -257,7 +258,7 @@ def _array(entry: dict[str, Any]) -> LayerArray:
             firsts[i], gatings[i], seconds[i] = first["primary"], gating, first["secondary"]
     for gating in gatings:
         if gating not in _GATINGS:
-            raise ValueError(f"the gating {str(gating)[:40]!r} is not known; {', '.join(_GATINGS)} are")
+            raise ValueError(f"the gating {brief(gating)} is not known; {', '.join(_GATINGS)} are")
     layers = tuple(
         Layer(k, d, _activation(a), _GATINGS[g], _activation(s))  # type: ignore[arg-type]
         for k, d, a, g, s in zip(kernels, dilations, firsts, gatings, seconds, strict=True)

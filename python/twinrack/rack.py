@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import operator
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -293,7 +292,7 @@ class Rack(Addressed):
             raise TypeError(f"index is {brief(index)}; give a position in the outer chain, such as 0")
         with self._changing():
             items = list(self.effects)
-            items.insert(int(index), item)
+            items.insert(max(-len(items), min(int(index), len(items))), item)
             self.effects = tuple(items)
 
     def append(self, item: Effect | Chain | Parallel) -> None:
@@ -337,15 +336,16 @@ class Rack(Addressed):
             if address not in effects:
                 raise KeyError(unknown(address, list(effects), f"rack {self.name!r}", "effect"))
             return effects[address]
-        try:
-            place = operator.index(address)
-        except TypeError:
+        if not is_integer(address):
             raise TypeError(
-                f"rack {self.name!r} is asked by an effect's address or its position, not by {type(address).__name__}"
-            ) from None
+                f"rack {brief(self.name)} is asked by an effect's address or its position, not by {type(address).__name__}"
+            )
+        place = int(address)
         items = self._now.root.items
         if not -len(items) <= place < len(items):
-            raise IndexError(f"rack {self.name!r} has {len(items)} items in its outer chain, so there is no item {place}")
+            raise IndexError(
+                f"rack {self.name!r} has {len(items)} items in its outer chain, so there is no item {brief(place)}"
+            )
         return items[place]
 
     def effect(self, address: str | int, kind: type[E]) -> E:

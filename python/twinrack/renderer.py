@@ -28,9 +28,10 @@ def check_tail(tail: object) -> None:
     Raises:
         ValueError: True and False are refused too: they would be a second and none.
     """
-    number = isinstance(tail, int | float | np.number) and not isinstance(tail, bool)
-    if tail is not None and tail != "auto" and not number:
-        raise ValueError(f'tail = {str(tail)[:40]!r}; give "auto", a number of seconds, or None')
+    text = isinstance(tail, str)
+    number = not text and not isinstance(tail, bool) and to_float(tail) is not None
+    if tail is not None and not (text and tail == "auto") and not number:
+        raise ValueError(f'tail = {brief(tail)}; give "auto", a number of seconds, or None')
 
 
 def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:

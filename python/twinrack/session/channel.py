@@ -103,7 +103,7 @@ class Send(Guarded):
     @spelled_out(Fader, only=OWN)
     def __init__(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Unpack[SendFader]) -> None:
         if not isinstance(to, str):
-            raise TypeError(f"a send goes to a channel's name, not to {type(to).__name__} ({str(to)[:40]})")
+            raise TypeError(f"a send goes to a channel's name, not to {type(to).__name__} ({brief(to)})")
         self.to = to
         self.tap: Tap = _choice("tap", tap, TAPS)
         self.fader = Fader(gain_db=gain_db, **fader)
