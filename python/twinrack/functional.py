@@ -1,7 +1,8 @@
 """The recursions as functions, with torch's conventions: exact in the time domain, differentiable in everything.
 
-Sounds are (…, time), float32 or float64. On the CPU they run as C++ sweeps forwards and backwards, elsewhere in plain torch.
-They work under `torch.vmap`, `torch.func` and `torch.compile`; second derivatives need `path="reference"`.
+Sounds are (…, time), float32 or float64; half precision is taken as float32 and given back as it came, also under
+`torch.autocast`. On the CPU they run as C++ sweeps forwards and backwards, elsewhere in plain torch. They work under
+`torch.vmap`, `torch.func` and `torch.compile`; second derivatives need `path="reference"`.
 
     import torch
     from twinrack.functional import sosfilt
@@ -17,6 +18,7 @@ from torch import Tensor
 from .twins import recursions
 from .twins.curves import numbers_in, together
 from .twins.dynamics import share_per_frame
+from .twins.precision import full_precision
 from .twins.recursions import Path
 
 __all__ = ["envelope_follower", "sosfilt", "svf_cascade"]
@@ -28,6 +30,7 @@ def _as_batch(x: Tensor, name: str) -> Tensor:
     return x.reshape(-1, 1, x.shape[-1]) if x.dim() < 3 else x.reshape(-1, *x.shape[-2:])
 
 
+@full_precision()
 def sosfilt(x: Tensor, sos: Tensor, path: Path = "auto") -> Tensor:
     """Filter along time with second-order sections in series; it begins at rest.
 
@@ -67,6 +70,7 @@ def sosfilt(x: Tensor, sos: Tensor, path: Path = "auto") -> Tensor:
     return svf_cascade(x, c if sos.dim() == 3 else c.unsqueeze(0), path)
 
 
+@full_precision()
 def svf_cascade(x: Tensor, c: Tensor, path: Path = "auto") -> Tensor:
     """Trapezoidal state-variable filters in series (A. Simper, 2013), stable for any g > 0 and k > 0, also while they move.
 
@@ -95,6 +99,7 @@ def _by_rows(batched: Tensor, x: Tensor, rows: int) -> Tensor:
     return x.reshape(rows, -1, x.shape[-1])
 
 
+@full_precision()
 def envelope_follower(
     x: Tensor,
     attack_ms: Tensor | float,

@@ -18,6 +18,7 @@ from ..card import Parameter, Value
 from ..effect import unknown
 from ..twins.curves import TICK_FRAMES, tick_count
 from ..twins.effect_twin import EffectTwin
+from ..twins.precision import full_precision
 from ..twins.rack_twin import PREFIX, RackTwin
 from ..twins.recursions import Path
 from ..twins.values import Given, check_ranges
@@ -233,6 +234,7 @@ class SessionTwin(nn.Module):
 
         return sources(self.session, frames)
 
+    @full_precision()
     def forward(
         self,
         stems: Mapping[str, Tensor] | Tensor,

@@ -14,6 +14,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from ..card import Parameter, Value
 from ..functional import sosfilt
 from ..perceptual.masking import Masking
 from ..twins.constrain import from_value, value_at
+from ..twins.precision import full_precision
 from ..twins.rack_twin import RackTwin
 from ..words import brief, is_number, real_number
 from .distances import stft_loss, waveform_loss
@@ -49,6 +51,11 @@ class SoundTerm(Term):
     """A term on the sound; `whole` is True where it must see all stretches of a step at once."""
 
     whole = False
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "__call__" in cls.__dict__:  # measured in float32 at least, also under autocast
+            cls.__call__ = full_precision(like_sound=False)(cls.__call__)  # type: ignore[method-assign]
 
     def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
         raise NotImplementedError

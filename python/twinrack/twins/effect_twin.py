@@ -14,6 +14,7 @@ from ..card import Card, Value, find_card
 from ..effect import Effect, unknown
 from ..resource import Resource
 from .constrain import from_value, moved, value_at
+from .precision import full, full_precision
 from .recursions import Path
 from .values import Context, Given, check_ranges, check_sound, pack
 
@@ -43,6 +44,7 @@ def _run(
     return y
 
 
+@full_precision()
 def apply(
     effect: str,
     x: Tensor,
@@ -58,7 +60,8 @@ def apply(
 
     Args:
         effect: the card's id, such as "compressor".
-        x: (batch, channels, time), float32 or float64.
+        x: (batch, channels, time), float32 or float64. Half precision is taken as float32 and given back as it came, also under
+            `torch.autocast`.
         sample_rate: Hz.
         values: by address below the effect ("ratio", "band2.gain_db"), in user units: a number, a (batch,) tensor, or a
             (batch, ticks) curve with one value for each 32 frames. What is missing has the card's default.
@@ -140,7 +143,7 @@ class EffectTwin(nn.Module):
         given: dict[str, Given] = dict(self.constants)
         for name, u in self.raw.items():
             address = name.replace("__", ".")
-            given[address] = value_at(self.card.addresses[address], u)
+            given[address] = value_at(self.card.addresses[address], full(u))
         return given
 
     def values(self) -> dict[str, Value]:
@@ -173,6 +176,7 @@ class EffectTwin(nn.Module):
         find = getattr(arithmetic(self.card), "latency", None)
         return 0 if find is None else int(find(self.constants, self.sample_rate))
 
+    @full_precision()
     def forward(
         self,
         x: Tensor,
@@ -197,14 +201,14 @@ class EffectTwin(nn.Module):
             given[address] = value
         if values and check:
             check_ranges(self.card, values)
-        return _run(self.card, x, given, self.sample_rate, key, self.path, dict(self.resources), self.known, first_tick)
+        return _run(self.card, x, given, self.sample_rate, key, self.path, full(dict(self.resources)), self.known, first_tick)
 
     def controls(self, x: Tensor, key: Tensor | None, values: Mapping[str, Given] | None) -> dict[str, Tensor]:
         """What this effect adds to values of others, by their address in the rack: (batch, ticks); nothing for most."""
         find = getattr(arithmetic(self.card), "controls", None)
         if find is None or not self.resources:
             return {}
-        context = Context(self.sample_rate, x.shape[1], x.shape[-1], self.path, dict(self.resources), self.known)
+        context = Context(self.sample_rate, x.shape[1], x.shape[-1], self.path, full(dict(self.resources)), self.known)
         found: dict[str, Tensor] = find(x, pack(self.card, self.tensors() | dict(values or {}), x), context, key)
         return found
 

@@ -15,6 +15,7 @@ from ..effect import Effect, unknown, unknown_address
 from .constrain import driven
 from .curves import TICK_FRAMES, delay, tick_count
 from .effect_twin import EffectTwin
+from .precision import full_precision
 from .recursions import Path
 from .values import Given, check_sound
 
@@ -143,6 +144,7 @@ class RackTwin(nn.Module):
         children = [self._latency(child) for child in item.children]
         return sum(children) if item.serial else max(children, default=0)
 
+    @full_precision()
     def forward(
         self,
         x: Tensor,
@@ -154,7 +156,8 @@ class RackTwin(nn.Module):
         """Process from silence; latency is compensated, the length stays.
 
         Args:
-            x: (batch, channels, time), float32 or float64.
+            x: (batch, channels, time), float32 or float64. Half precision is taken as float32 and given back as it came, also
+                under `torch.autocast`.
             sidechain: what keyed effects hear: (batch, channels, time), or one for each name.
             values: replaces values by address ("compressor.ratio"): a number, a (batch,) tensor, or a (batch, ticks) curve;
                 this is how a network drives the rack.
