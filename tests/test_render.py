@@ -250,3 +250,32 @@ def test_printed_cards(folder):
     path, _, _ = folder
     assert "threshold_db          -30 dB * (default -18 dB)" in run("show", path / "r.rack.json").stdout
     assert tr.__version__ in run("--version").stdout
+
+
+@pytest.mark.parametrize("channels", ["stereo", "mono", None])
+def test_channels_of_the_result(tmp_path, channels):
+    """A mono voice into a stereo reverb, and back: rack, file and command agree, and a file of more channels is refused."""
+    rack = tr.Rack([tr.FDNReverb(mix=0.5)])
+    mono, stereo = music(1, 4800, 48000, 1), music(2, 4800, 48000, 2)
+    wide = {"stereo": np.repeat(mono, 2, 0), "mono": mono, None: mono}[channels]
+    narrow = {"stereo": stereo, "mono": stereo.mean(0, keepdims=True), None: stereo}[channels]
+    for given, want in ((mono, wide), (mono[0], wide if channels == "stereo" else wide[0]), (stereo, narrow)):
+        assert np.allclose(rack(given, 48000, channels=channels), rack(want, 48000), atol=1e-7)
+    if channels == "stereo":
+        y = rack(mono, 48000, channels=channels)
+        assert error_db(y[0], y[1]) > -20  # a reverb whose sides differ
+    rack.save(tmp_path / "r.rack.json")
+    for name, x, want in (("m", mono, wide), ("s", stereo, narrow)):
+        soundfile.write(tmp_path / f"{name}.wav", x.T, 48000, subtype="FLOAT")
+        render_file(tmp_path / f"{name}.wav", tmp_path / "o.wav", rack, bits=32, tail=None, channels=channels)
+        y = soundfile.read(tmp_path / "o.wav", dtype="float32", always_2d=True)[0].T
+        assert np.allclose(y, rack(want, 48000), atol=1e-6)
+        line = [sys.executable, "-m", "twinrack", "render", f"{name}.wav", "c.wav", "--rack", "r.rack.json", "--bits", "32"]
+        line += ["--tail", "none", *(["--channels", channels] if channels else [])]
+        assert subprocess.run(line, cwd=tmp_path, check=False, capture_output=True).returncode == 0
+        assert np.array_equal(soundfile.read(tmp_path / "c.wav", dtype="float32", always_2d=True)[0].T, y)
+    if channels:
+        with pytest.raises(ValueError, match=f"the sound has 3 channels; only mono and stereo can be brought to {channels}"):
+            rack(np.zeros((3, 100), np.float32), 48000, channels=channels)
+    with pytest.raises(ValueError, match="channels = 'quad'; give"):
+        rack(mono, 48000, channels="quad")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,36 @@ def _as_array(x: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
         return np.asarray(x)
     except Exception:  # lists of different lengths, or what an object of somebody else raises
         raise ValueError(f"{what} is no array of numbers; give (channels, frames) or one dimension") from None
+
+
+Layout = Literal["mono", "stereo"]
+
+
+def channels_of(layout: Layout | None, channels: int) -> int:
+    """How many channels a sound of so many has when it is brought to a layout; None leaves it.
+
+    Raises:
+        ValueError: no such layout, or a sound of more than two channels.
+    """
+    if layout is None:
+        return channels
+    if layout not in ("mono", "stereo"):
+        raise ValueError(f'channels = {brief(layout)}; give "mono", "stereo", or None for those of the sound')
+    if channels > 2:
+        raise ValueError(f"the sound has {channels} channels; only mono and stereo can be brought to {layout}")
+    return 1 if layout == "mono" else 2
+
+
+def in_layout(x: Audio, layout: Layout | None) -> Audio:
+    """A sound, (channels, frames), in a layout: mono on both sides of stereo, or the mean of both sides as mono.
+
+    Raises:
+        ValueError: as `channels_of`.
+    """
+    wanted = channels_of(layout, x.shape[0])
+    if wanted == x.shape[0]:
+        return x
+    return np.repeat(x, 2, axis=0) if wanted == 2 else np.ascontiguousarray(x.mean(0, keepdims=True, dtype=np.float32))
 
 
 def whole_frames(ms: float, sample_rate: float) -> int:

@@ -178,6 +178,9 @@ def render(
     bits: Annotated[int, typer.Option(help="16, 24 (dithered) or 32 (float in WAV, AIFF).")] = 24,
     rate: Annotated[int | None, typer.Option(help="Sample rate of the result in Hz; the input's without it.")] = None,
     tail: Annotated[str, typer.Option(help='"auto", "none", or seconds.')] = "auto",
+    channels: Annotated[
+        str | None, typer.Option(help="stereo: mono files to both sides, as a stereo reverb needs it; mono: the mean of both.")
+    ] = None,
     sidechain: Annotated[Path | None, typer.Option(help="File for the rack's sidechain input.")] = None,
     ending: Annotated[str | None, typer.Option("--format", help="wav, flac, ogg, aiff, mp3: of files in a folder.")] = None,
     workers: Annotated[int | None, typer.Option(help="Files at once; the number of cores without it.")] = None,
@@ -194,9 +197,10 @@ def render(
     if len(files) < 2:
         raise ValueError("name the input files and, last, the output file or folder")
     level = parse_level(normalize, true_peak)
-    if rack is None and not (level or limit or rate or ending):
+    if rack is None and not (level or limit or rate or ending or channels):
         raise ValueError(
-            "Missing option '--rack'; or say what else is to be done: --normalize, --true-peak, --limit, --rate or --format"
+            "Missing option '--rack'; or say what else is to be done: --normalize, --true-peak, --limit, --rate, --format or "
+            "--channels"
         )
     loaded = Rack() if rack is None else load(rack)
     pipes = Pipes(files[:-1], files[-1], sidechain, ending, {"--resume": resume, "--dask": dask is not None})
@@ -218,6 +222,7 @@ def render(
             bits=bits,
             sample_rate=rate,
             tail=parse_tail(tail),
+            channels=channels,
             sidechain=pipes.sidechain,
             **level,
             **({"limit": True} if limit else {}),

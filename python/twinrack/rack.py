@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from . import _engine
 from .addresses import Addresses
-from .audio import Audio, as_planar, check_rate
+from .audio import Audio, Layout, as_planar, check_rate, in_layout
 from .card import Parameter, Value
 from .effect import Effect, unknown
 from .effects import Addressed
@@ -411,6 +411,7 @@ class Rack(Addressed):
         sample_rate: float,
         *,
         tail: str | float | None = None,
+        channels: Layout | None = None,
         sidechain: Sidechain = None,
         automation: Mapping[str, npt.ArrayLike] | None = None,
     ) -> Audio:
@@ -421,13 +422,17 @@ class Rack(Addressed):
             sample_rate: Hz, 8000 to 384000.
             tail: None: as long as the input. "auto": with what still sounds, until below -140 dBFS (at most 120 s).
                 A number: so many seconds longer.
+            channels: "stereo" gives mono to both sides, so that a mono voice comes out of a reverb in stereo; "mono" takes the
+                mean of both sides. None: as many as `x` has.
             sidechain: what keyed effects listen to: (channels, frames), or one for each name.
             automation: curves by address, one value for each tick of 32 frames; the last value holds.
 
         Returns:
-            float32, as many dimensions as `x`; latency is compensated.
+            float32, as many dimensions as `x`, or two where `channels` makes it stereo; latency is compensated.
         """
         audio, flat = as_planar(x)
+        audio = in_layout(audio, channels)
+        flat = flat and audio.shape[0] == 1
         rate = check_rate(sample_rate)
         renderer = Renderer(self, rate, audio.shape[0])
         if automation:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from .audio import Audio, check_rate
+from .audio import Audio, Layout, channels_of, check_rate, in_layout
 from .disk import path_of
 from .files import AudioFile, AudioWriter, cannot_write, check_audio, check_writable, tell
 from .level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
@@ -60,6 +60,7 @@ def render_file(
     bits: int = 24,
     sample_rate: int | None = None,
     tail: str | float | None = "auto",
+    channels: Layout | None = None,
     sidechain: str | os.PathLike[str] | None = None,
     normalize_lufs: float | None = None,
     normalize_peak_db: float | None = None,
@@ -81,6 +82,7 @@ def render_file(
         bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
         sample_rate: of the result, if it is to differ from the file's (resampled by soxr, at its highest quality).
         tail: "auto" keeps what still sounds after the end, a number is that many seconds, None ends with the input.
+        channels: "stereo" gives a mono file to both sides, "mono" takes the mean of both sides; None: as many as the file has.
         sidechain: file that the rack's one sidechain input hears; same rate. After its end it is silence.
         normalize_lufs: integrated loudness of the result, -70 to 0 (ITU-R BS.1770-4). The gain comes before the last limiter
             where the rack ends in one; otherwise it is as high as `true_peak_db` allows, and `notes` says what is missing.
@@ -99,6 +101,7 @@ def render_file(
     if path.exists() and source.exists() and path.samefile(source):
         raise ValueError(f"{path} is the input itself; give another output")
     with AudioFile(source) as file:
+        width = channels_of(channels, file.channels)
         to_rate = file.sample_rate if sample_rate is None else int(check_rate(sample_rate))
         ending = last_limiter(rack)
         if limit and ending is None:
@@ -107,7 +110,7 @@ def render_file(
             ending = None  # the limiter's own output is what is written
         if level.peak_db is not None and ending is not None:  # its gain comes after the rack
             rack, ending = Rack([*(i.copy() for i in ending.before.effects), ending.limiter], name=rack.name), None
-        renderer = Renderer(rack if ending is None else ending.before, file.sample_rate, file.channels)
+        renderer = Renderer(rack if ending is None else ending.before, file.sample_rate, width)
         missing = file.notes
         writers: list[AudioWriter] = []
 
@@ -115,7 +118,7 @@ def render_file(
             out = AudioWriter(
                 path,
                 to_rate,
-                file.channels,
+                width,
                 bits,
                 metadata=file.metadata().at_rate(file.sample_rate, to_rate),
                 frames=file.frames * to_rate // file.sample_rate,
@@ -127,7 +130,7 @@ def render_file(
             done = 0
             with _Key(rack, sidechain, file) as keys:
                 for x in file.blocks(BLOCK):
-                    yield renderer.block(x, keys.next(x.shape[1]))
+                    yield renderer.block(in_layout(x, channels), keys.next(x.shape[1]))
                     done += x.shape[1]
                     if progress is not None:
                         progress(done)
@@ -138,15 +141,15 @@ def render_file(
         limiter = None if ending is None else ending.limiter
         found: Loudness | None
         if level.wanted or (lossy and ending is not None):
-            check_audio(path, to_rate, file.channels, bits)
-            with Bare(path, file.channels) as bare:
-                bare.fill(Finish(file.sample_rate, to_rate, file.channels), blocks())
+            check_audio(path, to_rate, width, bits)
+            with Bare(path, width) as bare:
+                bare.fill(Finish(file.sample_rate, to_rate, width), blocks())
                 made = bare.settle(level, ending, to_rate, writer)
                 frames, clipped, notes = bare.frames, bare.clipped, made.notes
                 found, gain = made.files[0], made.gain_db
         else:
             with writer() as out:
-                frames = _write(out, Finish(file.sample_rate, to_rate, file.channels, limiter), blocks())
+                frames = _write(out, Finish(file.sample_rate, to_rate, width, limiter), blocks())
                 clipped, gain = out.clipped, 0.0
                 found = file_loudness(out.written()) if lossy else None
             notes = [] if found is None else over_full_scale(path, found)
