@@ -51,6 +51,9 @@ class SearchSettings(TypedDict, total=False):
     patience: int
     align: bool | int
     progress: bool | None
+    on_step: Callable[[int, float], None] | None
+    tensorboard: str | os.PathLike[str] | None
+    live: LiveStream | None
 
 
 class MixFitSettings(Common, total=False):
