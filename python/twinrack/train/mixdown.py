@@ -20,7 +20,7 @@ from ..files import check_writable, hash_audio, read_audio
 from ..session.session import Session
 from ..session.twin import SessionTwin
 from ..twins.speed import keep_memory
-from .data import Pair, Source, find_latency
+from .data import Explained, Pair, Source, aligned
 from .distances import Distances, distances
 from .fit import SHORTEST_WINDOW_S, _writer
 from .levels import levelled
