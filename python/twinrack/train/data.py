@@ -106,9 +106,7 @@ def load_pairs(
         sources = [(dry, wet)]  # type: ignore[list-item]
     pairs, rates = [], []
     for number, (a, b) in enumerate(sources):
-        pair, rate = _load(
-            a, b, sample_rate, align, f"pair {number + 1}" if len(sources) > 1 else "the recording", explained
-        )
+        pair, rate = _load(a, b, sample_rate, align, f"pair {number + 1}" if len(sources) > 1 else "the recording", explained)
         pairs.append(pair)
         rates.append(rate)
     if not pairs:
@@ -218,17 +216,17 @@ def aligned(
             b = recordings.advanced(b, fraction)
             found = replace(found, delay_frames=latency + fraction)
             notes.append(
-                f"{wet_name} is {latency + fraction:.2f} frames later than {dry_name}; the whole frames were cut off and the rest was "
-                "removed by resampling, so the rack plays it without this delay"
+                f"{wet_name} is {latency + fraction:.2f} frames later than {dry_name}; it was cut and resampled, so the rack "
+                "plays it without this delay"
             )
         found = replace(found, polarity=tuple(recordings.polarity(t, fraction) for t in transfers))
         if align is True and not latency:
             notes += _of_delay(a, b, rate, dry_name, wet_name)
-        ppm = recordings.clock_ppm(a, b, rate)
+        ppm = recordings.clock_ppm(a, b)
         if ppm:
             notes.append(
-                f"{wet_name} runs {abs(ppm):.0f} ppm {'slower' if ppm > 0 else 'faster'} than {dry_name} (another clock): "
-                f"{1e3 * abs(ppm) * 1e-6 * frames / rate:.2f} ms over the recording; resample it to {1 + ppm * 1e-6:.6f} times its rate"
+                f"{wet_name} runs {abs(ppm):.0f} ppm {'slower' if ppm > 0 else 'faster'} than {dry_name}, as from another "
+                f"clock ({1e-3 * abs(ppm) * frames / rate:.2f} ms over the recording), which no rack explains; resample {wet_name}"
             )
         notes += _of_level(a, b, rate, explained, wet_name)
     return replace(found, dry=np.ascontiguousarray(a), wet=np.ascontiguousarray(b), notes=tuple(notes))
@@ -242,7 +240,9 @@ def _without_offset(
     of_wet = [recordings.offset(c, OFFSET_OF_GAINS_DB if explained.gains else recordings.OFFSET_DB) for c in b]
     if explained.distorts and any(of_dry):  # a curve hears it, and turns it into something else
         size = max(of_dry, key=abs)
-        notes.append(f"{dry_name} has a DC offset of {size:+.4f} ({_db(size)} dBFS), which the rack's distortion hears; remove it")
+        notes.append(
+            f"{dry_name} has a DC offset of {size:+.4f} ({_db(size)} dBFS), which the rack's distortion hears; remove it"
+        )
         return a, b
     if explained.distorts and any(of_wet) and not _stays(a, b, of_wet):
         return a, b
@@ -279,8 +279,8 @@ def _of_delay(a: Audio, b: Audio, rate: float, dry_name: str, wet_name: str) -> 
         return []
     which = "later" if far > 0 else "earlier"
     return [
-        f"{wet_name} seems to be {abs(far) / rate:.2f} s {which} than {dry_name}, and up to {LONGEST_LATENCY_S:g} s is searched; "
-        f"give align={far}, or cut it"
+        f"{wet_name} seems to be {abs(far) / rate:.2f} s {which} than {dry_name}, and up to {LONGEST_LATENCY_S:g} s is "
+        f"searched; give align={far}, or cut it"
     ]
 
 
@@ -293,16 +293,17 @@ def _of_level(a: Audio, b: Audio, rate: float, explained: Explained, wet_name: s
     for c in np.flatnonzero((peaks < SILENCE) & (np.abs(a).max(1) >= SILENCE)):
         notes.append(f"the {_channel(int(c), len(peaks))} channel of {wet_name} is silent")
     runs, frames, height = recordings.clipped(a, b)
-    if runs and (not explained.distorts or height >= 0.998):
+    if runs and (not (explained.distorts or explained.gains) or height >= 0.998):
         notes.append(
-            f"{wet_name} is clipped at {_db(height)} dBFS: {runs} times, {1e3 * frames / rate:.1f} ms in all; no rack explains these "
-            "peaks, so record it with a lower level"
+            f"{wet_name} is clipped at {_db(height)} dBFS: {runs} times, {1e3 * frames / rate:.1f} ms in all; no rack explains "
+            "these peaks, so record it with a lower level"
         )
     floor = recordings.noise_floor(a, b, rate, explained.tails)
     if floor is not None:
         noise, whole = floor
         notes.append(
-            f"{wet_name} has noise at {noise:.0f} dBFS where dry is silent; the error cannot fall much below {noise - whole:.0f} dB"
+            f"{wet_name} has noise at {noise:.0f} dBFS where dry is silent; the error cannot fall much below "
+            f"{noise - whole:.0f} dB"
         )
     return notes
 
@@ -319,8 +320,8 @@ def find_latency(dry: Audio, wet: Audio, rate: float) -> int:
     """Frames by which wet is later than dry, by phase-transform cross-correlation (Knapp and Carter, 1976).
 
     What a filter holds back is no latency: the phase that belongs to its gain is taken out first (see `recordings`). A reverb
-    spreads the correlation without moving its start, so a delay counts only when it stands out clearly above what is found at no
-    delay and elsewhere; else the answer is 0, as for a sound of few frequencies, which looks the same after every period.
+    spreads the correlation without moving its start, so a delay counts only when it stands out clearly above what is found at
+    no delay and elsewhere; else the answer is 0, as for a sound of few frequencies, which looks the same after every period.
     """
     delay = _find_delay(dry, wet)
     return delay if abs(delay) <= LONGEST_LATENCY_S * rate else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -13,13 +14,20 @@ from ..rack import Rack
 from . import recordings
 from .data import Pair
 
-OPTIONS = {(1, 1): "normal", (-1, -1): "invert", (-1, 1): "invert_left", (1, -1): "invert_right"}  # of left and right
+Polarity = Literal["normal", "invert", "invert_left", "invert_right"]
+OPTIONS: dict[tuple[int, int], Polarity] = {
+    (1, 1): "normal",
+    (-1, -1): "invert",
+    (-1, 1): "invert_left",
+    (1, -1): "invert_right",
+}  # of left and right
+SIGNS: dict[str, tuple[int, int]] = {option: signs for signs, option in OPTIONS.items()}
 CHANNELS = {"invert": "", "invert_left": " in the left channel", "invert_right": " in the right channel"}
 
 
 @dataclass(frozen=True)
 class Polarized:
-    """What is fitted: the rack with its polarity set, the pairs, what is to be said, and the address of a Gain that was added."""
+    """What is fitted: the rack with its polarity set, the pairs, what is to be said, the address of a Gain that was added."""
 
     rack: Rack
     pairs: list[Pair]
@@ -39,13 +47,13 @@ def polarized(rack: Rack, pairs: Sequence[Pair], rate: float, opened: Collection
     if folds or any(a.endswith(".curve") or a.endswith(".polarity") for a in opened):
         return Polarized(rack, list(pairs), [])
     pairs, notes = _agreeing(pairs)
-    sides = _sides(pairs)
+    sides = sides_of(pairs)
     gains = [e for e in rack.effects if isinstance(e, Gain) and not e.bypass]
     gain = gains[-1] if gains else None
     inverts = any(e.get("polarity") != "normal" for e in gains)
     if sides is None or (-1 not in sides and not inverts):
         return Polarized(rack, pairs, notes)
-    own = _sides([replace(p, polarity=_polarity(p.dry, rack.copy()(p.dry, rate))) for p in pairs[:1]]) or (1, 1)
+    own = sides_of([replace(p, polarity=polarities(p.dry, rack.copy()(p.dry, rate))) for p in pairs[:1]]) or (1, 1)
     turn = (sides[0] * own[0], sides[1] * own[1])
     if turn == (1, 1):
         return Polarized(rack, pairs, notes)
@@ -57,7 +65,7 @@ def polarized(rack: Rack, pairs: Sequence[Pair], rate: float, opened: Collection
     if gain is not None:
         made = rack.copy()
         address = next(a for a, e in rack.addresses().items() if e is gain)
-        before = next(s for s, name in OPTIONS.items() if name == gain.get("polarity"))
+        before = SIGNS[str(gain.get("polarity"))]
         now = OPTIONS[(before[0] * turn[0], before[1] * turn[1])]
         made.set(f"{address}.polarity", now)
         return Polarized(made, pairs, [*notes, f"{words}; {address}.polarity was set to {now}"])
@@ -69,10 +77,13 @@ def polarized(rack: Rack, pairs: Sequence[Pair], rate: float, opened: Collection
     made = rack.copy()
     made.append(Gain(polarity=what))
     address = next(a for a, e in made.addresses().items() if e is made.effects[-1])
-    return Polarized(made, pairs, [*notes, f"{words}; {address} with polarity {what} was added at the end of the rack"], address)
+    return Polarized(
+        made, pairs, [*notes, f"{words}; {address} with polarity {what} was added at the end of the rack"], address
+    )
 
 
-def _polarity(dry: Audio, played: Audio) -> tuple[int, ...]:
+def polarities(dry: Audio, played: Audio) -> tuple[int, ...]:
+    """1, -1 or 0 for each channel (see `recordings.polarity`)."""
     return tuple(recordings.polarity(recordings.transfer(d, y)) for d, y in zip(dry, played, strict=True))
 
 
@@ -95,7 +106,7 @@ def _agreeing(pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
     return found, [f"wet of {', '.join(turned)} has inverted polarity, unlike the others; it was turned for the fit"]
 
 
-def _sides(pairs: Sequence[Pair]) -> tuple[int, int] | None:
+def sides_of(pairs: Sequence[Pair]) -> tuple[int, int] | None:
     """Polarity of the left (even) and right (odd) channels; a side that cannot be told is taken as the other, and where neither
     can be told or channels of a side differ, it is None."""
     found = []

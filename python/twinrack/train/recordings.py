@@ -25,6 +25,7 @@ BANDS = 6  # third octaves at least, for a claim about polarity
 FAR = 4.0  # frames by which the delay may differ from the whole frames that correlation found
 MINIMUM_PHASE_FFT = 1 << 15
 CUT, STEEPEST = 1.4, 8.3  # slopes in nepers an octave, 12 and 72 dB
+SHORTEST_PART = 4096  # frames, for a delay of its own
 FEWEST = 24  # bins
 DENSE = 0.3  # of the bins between the lowest and the highest that are heard: fewer are a tone, which repeats itself
 OFFSET_DBFS, OFFSET_DB = -60.0, -50.0  # what an offset must exceed, and relative to the sound's RMS level
@@ -124,7 +125,9 @@ def transfer(dry: npt.NDArray[np.float32], wet: npt.NDArray[np.float32]) -> Tran
         return None
     omega, h = s.omega[heard], s.cross[heard] / s.dry[heard]
     turn, share = h / np.abs(h), np.count_nonzero(heard) / np.count_nonzero(s.heard)
-    return Transfer(omega, turn, turn * np.exp(-1j * minimum_phase(omega, np.log(np.abs(h)), omega)), third_octave(omega), share)
+    return Transfer(
+        omega, turn, turn * np.exp(-1j * minimum_phase(omega, np.log(np.abs(h)), omega)), third_octave(omega), share
+    )
 
 
 def minimum_phase(omega: Numbers, log_gain: Numbers, wanted: Numbers) -> Numbers:
@@ -160,13 +163,17 @@ def polarity(t: Transfer | None, delay: float = 0.0) -> int:
     mean = float(np.sum(weight * towards))
     sign = 1 if mean > 0 else -1
     third = max(len(bands) // 4, 1)
-    clear = abs(mean) > 0.6 and np.mean(sign * each > 0.5) > 0.75 and min(sign * each[:third].mean(), sign * each[-third:].mean()) > 0.5
+    clear = (
+        abs(mean) > 0.6
+        and np.mean(sign * each > 0.5) > 0.75
+        and min(sign * each[:third].mean(), sign * each[-third:].mean()) > 0.5
+    )
     return sign if clear else 0
 
 
 @dataclass(frozen=True)
 class Line:
-    """How well a straight line explains the turn: the delay in frames, and the agreement with it and without a delay, 0 to 1."""
+    """How well a straight line explains the turn: the delay in frames, the agreement with it and without a delay, 0 to 1."""
 
     delay: float
     agreement: float
@@ -201,7 +208,11 @@ def nearer(dry: Audio, wet: Audio, latency: int) -> bool:
     left = []
     for shift in (latency, 0):
         a, b = dry[:, max(0, -shift) :], wet[:, max(0, shift) :]
-        known = [t for t in (transfer(d, w) for d, w in zip(a, b, strict=True)) if t is not None and t.bands >= BANDS and t.share > 0.3]
+        known = [
+            t
+            for t in (transfer(d, w) for d, w in zip(a, b, strict=True))
+            if t is not None and t.bands >= BANDS and t.share > 0.3
+        ]
         bins = sum(len(t.omega) for t in known)
         left.append((1.0 - max(line(known, w).agreement for w in (True, False)) if known else 1.0, bins))
     (with_it, bins), (without, others) = left
@@ -243,8 +254,8 @@ def advanced(x: Audio, frames: float) -> Audio:
 
 
 def offset(x: npt.NDArray[np.float32], least_db: float = OFFSET_DB) -> float:
-    """The constant part of one channel; 0 where it is less than `least_db` relative to the RMS level, or does not stand out from
-    the lowest frequencies."""
+    """The constant part of one channel; 0 where it is less than `least_db` relative to the RMS level, or does not stand out
+    from the lowest frequencies."""
     window = blackman_harris(len(x))
     windowed = x * (window / window.sum())
     turns = np.exp(-2j * np.pi * np.arange(len(x)) / len(x))
@@ -355,12 +366,12 @@ def swapped(dry: Audio, wet: Audio, longest: int) -> bool:
     return min(peak(0, 1), peak(1, 0)) > 2.0 * max(peak(0, 0), peak(1, 1))
 
 
-def clock_ppm(dry: Audio, wet: Audio, rate: float) -> float:
+def clock_ppm(dry: Audio, wet: Audio) -> float:
     """By how many millionths wet runs slower than dry; 0 where their delay stays the same, or is not clear."""
     frames = min(dry.shape[1], wet.shape[1])
     parts = 6
     length = frames // parts
-    if length < 0.2 * rate:
+    if length < SHORTEST_PART:
         return 0.0
     window = np.hanning(length)
     size = 1 << (2 * length - 1).bit_length()
