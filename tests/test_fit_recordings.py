@@ -1,5 +1,5 @@
-"""What recordings have beside the processing: polarity, delay, DC offset, swapped channels, clipping, noise, another clock. Each
-is found where it was put in, said, and undone where it can be; nothing is said of racks that only do what racks do."""
+"""What recordings have beside the processing: polarity, delay, DC offset, swapped channels, clipping, noise, another clock.
+Each is found where it was put in, said, and undone where it can be; nothing is said of racks that only do what racks do."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def aligned(
         if ppm:
             notes.append(
                 f"{wet_name} runs {abs(ppm):.0f} ppm {'slower' if ppm > 0 else 'faster'} than {dry_name}, as from another "
-                f"clock ({1e-3 * abs(ppm) * frames / rate:.2f} ms over the recording), which no rack explains; resample {wet_name}"
+                f"clock ({1e-3 * abs(ppm) * frames / rate:.2f} ms over the recording), which no rack explains; resample it"
             )
         notes += _of_level(a, b, rate, explained, wet_name)
     return replace(found, dry=np.ascontiguousarray(a), wet=np.ascontiguousarray(b), notes=tuple(notes))
