@@ -200,7 +200,8 @@ def aligned(
                 f"left and right of {wet_name} are swapped against {dry_name}; the fit is of {wet_name} with its channels put "
                 "back, so swap them in the recording"
             )
-    latency = find_latency(a, b, rate) if align is True else int(align)
+    far = _find_delay(a, b) if align is True else 0
+    latency = _within(far, rate) if align is True else int(align)
     frames = min(a.shape[1], b.shape[1] - latency) if latency >= 0 else min(a.shape[1] + latency, b.shape[1])
     if frames < 0.2 * rate:
         raise ValueError(f"{pair.name} has {max(frames, 0) / rate:.2f} s to train on; give at least 0.2 s")
@@ -220,9 +221,16 @@ def aligned(
                 "plays it without this delay"
             )
         found = replace(found, polarity=tuple(recordings.polarity(t, fraction) for t in transfers))
-        if align is True and not latency:
-            notes += _of_delay(a, b, rate, dry_name, wet_name)
+        if far and not latency:
+            notes.append(
+                f"{wet_name} seems to be {abs(far) / rate:.2f} s {'later' if far > 0 else 'earlier'} than {dry_name}, and up "
+                f"to {LONGEST_LATENCY_S:g} s is searched; give align={far}, or cut it"
+            )
         ppm = recordings.clock_ppm(a, b)
+        if not (far or ppm or explained.tails or explained.gains) and recordings.unrelated(a, b):
+            notes.append(
+                f"{wet_name} has next to nothing in common with {dry_name}; check that both are the same take at the same rate"
+            )
         if ppm:
             notes.append(
                 f"{wet_name} runs {abs(ppm):.0f} ppm {'slower' if ppm > 0 else 'faster'} than {dry_name}, as from another "
@@ -272,18 +280,6 @@ def _of_lengths(a: Audio, b: Audio, latency: int, rate: float, dry_name: str, we
     return [f"{first} ends {abs(shorter):.2f} s before {second}; what is beyond was left out"]
 
 
-def _of_delay(a: Audio, b: Audio, rate: float, dry_name: str, wet_name: str) -> list[str]:
-    """A delay that is longer than what is searched; it stays in the pair."""
-    far = _find_delay(a, b)
-    if abs(far) <= LONGEST_LATENCY_S * rate:
-        return []
-    which = "later" if far > 0 else "earlier"
-    return [
-        f"{wet_name} seems to be {abs(far) / rate:.2f} s {which} than {dry_name}, and up to {LONGEST_LATENCY_S:g} s is "
-        f"searched; give align={far}, or cut it"
-    ]
-
-
 def _of_level(a: Audio, b: Audio, rate: float, explained: Explained, wet_name: str) -> list[str]:
     """Clipping, noise, channels without sound, and recordings that hardly hold any."""
     notes = []
@@ -323,7 +319,11 @@ def find_latency(dry: Audio, wet: Audio, rate: float) -> int:
     spreads the correlation without moving its start, so a delay counts only when it stands out clearly above what is found at
     no delay and elsewhere; else the answer is 0, as for a sound of few frequencies, which looks the same after every period.
     """
-    delay = _find_delay(dry, wet)
+    return _within(_find_delay(dry, wet), rate)
+
+
+def _within(delay: int, rate: float) -> int:
+    """0 for a delay that is too long to be a latency."""
     return delay if abs(delay) <= LONGEST_LATENCY_S * rate else 0
 
 
@@ -347,7 +347,7 @@ def _find_delay(dry: Audio, wet: Audio) -> int:
     heights = correlation[lags]
     best = int(lags[np.argmax(heights)])
     at_once = float(np.max(correlation[[-3, -2, -1, 0, 1, 2, 3]]))
-    clear = abs(best) > 3 and float(heights.max()) > max(2.0 * at_once, STANDS_OUT * typical)
+    clear = abs(best) > 3 and float(heights.max()) > max(1.7 * at_once, STANDS_OUT * typical)
     return best if clear and recordings.nearer(dry, wet, best) else 0
 
 

@@ -25,8 +25,10 @@ BANDS = 6  # third octaves at least, for a claim about polarity
 FAR = 4.0  # frames by which the delay may differ from the whole frames that correlation found
 MINIMUM_PHASE_FFT = 1 << 15
 CUT, STEEPEST = 1.4, 8.3  # slopes in nepers an octave, 12 and 72 dB
+UNRELATED = 0.05  # of the frequencies
+LONG_ENOUGH = 1 << 19  # frames, where all of a recording says no more
 SHORTEST_PART = 4096  # frames, for a delay of its own
-FEWEST = 24  # bins
+FEWEST, MANY = 24, 64  # bins
 DENSE = 0.3  # of the bins between the lowest and the highest that are heard: fewer are a tone, which repeats itself
 OFFSET_DBFS, OFFSET_DB = -60.0, -50.0  # what an offset must exceed, and relative to the sound's RMS level
 CLIPPED_FRAMES = 4
@@ -75,6 +77,10 @@ class Spectra:
         return np.asarray(2.0 * np.pi * np.arange(self.size // 2 + 1) / self.size)
 
     @property
+    def coherent(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(np.abs(self.cross) ** 2 > COHERENT * self.dry * self.wet)
+
+    @property
     def wide(self) -> bool:
         """Whether a delay can be told."""
         heard = np.flatnonzero(self.heard)
@@ -115,12 +121,19 @@ def phase_of_gain(dry: npt.NDArray[np.float32], wet: npt.NDArray[np.float32], om
     return minimum_phase(s.omega[s.heard], 0.5 * np.log(s.wet[s.heard] / s.dry[s.heard]), omega)
 
 
+def unrelated(dry: Audio, wet: Audio) -> bool:
+    """Whether wet follows dry at next to no frequency, though both have many."""
+    found = [spectra(d, w) for d, w in zip(dry, wet, strict=True)]
+    wide = [s for s in found if s is not None and s.wide]
+    return len(wide) == len(found) and all(np.mean(s.coherent[s.heard]) < UNRELATED for s in wide)
+
+
 def transfer(dry: npt.NDArray[np.float32], wet: npt.NDArray[np.float32]) -> Transfer | None:
     """The transfer function of one channel, (frames,); None where nothing coherent is heard."""
     s = spectra(dry, wet)
     if s is None:
         return None
-    heard = s.heard & (np.abs(s.cross) ** 2 > COHERENT * s.dry * s.wet)
+    heard = s.heard & s.coherent
     if np.count_nonzero(heard) < 3:
         return None
     omega, h = s.omega[heard], s.cross[heard] / s.dry[heard]
@@ -214,9 +227,11 @@ def nearer(dry: Audio, wet: Audio, latency: int) -> bool:
             if t is not None and t.bands >= BANDS and t.share > 0.3
         ]
         bins = sum(len(t.omega) for t in known)
-        left.append((1.0 - max(line(known, w).agreement for w in (True, False)) if known else 1.0, bins))
-    (with_it, bins), (without, others) = left
-    return with_it < 0.5 * without and bins >= 0.8 * others
+        both = [line(known, w).agreement for w in (True, False)] if known else [0.0, 0.0]
+        left.append((1.0 - max(both), bins, both[0]))
+    (with_it, bins, with_phase), (without, others, _) = left
+    # what little a steep filter leaves tells little about its phase
+    return with_it < 0.5 * without and bins >= 0.8 * others and (bins >= MANY * len(dry) or with_phase > 0.6)
 
 
 def delay_of(transfers: list[Transfer | None], exact: bool) -> float:
@@ -256,9 +271,11 @@ def advanced(x: Audio, frames: float) -> Audio:
 def offset(x: npt.NDArray[np.float32], least_db: float = OFFSET_DB) -> float:
     """The constant part of one channel; 0 where it is less than `least_db` relative to the RMS level, or does not stand out
     from the lowest frequencies."""
-    window = blackman_harris(len(x))
-    windowed = x * (window / window.sum())
-    turns = np.exp(-2j * np.pi * np.arange(len(x)) / len(x))
+    size = max(len(x) // 4096, 1)  # blocks add up to the same sums at the lowest frequencies
+    means = x[: len(x) // size * size].reshape(-1, size).mean(1, dtype=np.float64)
+    window = blackman_harris(len(means))
+    windowed = means * (window / window.sum())
+    turns = np.exp(-2j * np.pi * np.arange(len(means)) / len(means))
     constant, turn = float(windowed.sum()), turns**4
     beside = 0.0
     for _ in range(5, 15):
@@ -353,7 +370,9 @@ def swapped(dry: Audio, wet: Audio, longest: int) -> bool:
     """Whether left of wet is of right of dry, and the other way round."""
     if dry.shape[0] != 2:
         return False
-    frames = min(dry.shape[1], wet.shape[1])
+    frames = min(dry.shape[1], wet.shape[1], LONG_ENOUGH)
+    start = max(0, min(int(np.abs(dry).max(0).argmax()) - frames // 2, min(dry.shape[1], wet.shape[1]) - frames))
+    dry, wet = dry[:, start:], wet[:, start:]
     size = 1 << (2 * frames - 1).bit_length()
     d, w = (np.fft.rfft(x[:, :frames], size) for x in (dry, wet))
 
@@ -370,19 +389,19 @@ def clock_ppm(dry: Audio, wet: Audio) -> float:
     """By how many millionths wet runs slower than dry; 0 where their delay stays the same, or is not clear."""
     frames = min(dry.shape[1], wet.shape[1])
     parts = 6
-    length = frames // parts
+    length, hop = min(frames // parts, LONG_ENOUGH // 4), frames // parts
     if length < SHORTEST_PART:
         return 0.0
     window = np.hanning(length)
     size = 1 << (2 * length - 1).bit_length()
     spectra = []
     for i in range(parts):
-        d, w = (np.fft.rfft(x[:, i * length : (i + 1) * length] * window, size) for x in (dry, wet))
+        d, w = (np.fft.rfft(x[:, i * hop : i * hop + length] * window, size) for x in (dry, wet))
         spectra.append((d, w))
     level = np.min([np.abs(d).sum(0) / max(float(np.abs(d).max()), 1e-30) for d, _ in spectra], axis=0)
-    heard = level > 1e-3
+    heard = level > 3e-5
     heard[:2] = False
-    if np.count_nonzero(heard) < 0.2 * len(heard):
+    if np.count_nonzero(heard) < 0.05 * len(heard):
         return 0.0
     delays = []
     far = max(8, int(1e-3 * frames))
@@ -397,8 +416,8 @@ def clock_ppm(dry: Audio, wet: Audio) -> float:
         if heights[best] < 2.0 * float(heights[rest].max()):
             return 0.0
         delays.append(lags[best] / 8)
-    at = np.arange(parts) * float(length)
+    at = np.arange(parts) * float(hop)
     slope, start = np.polyfit(at, delays, 1)
     off = float(np.std(np.asarray(delays) - start - slope * at))
-    moved = abs(slope) * (parts - 1) * length
+    moved = abs(slope) * (parts - 1) * hop
     return float(slope * 1e6) if moved > 0.75 and moved > 8.0 * off else 0.0
