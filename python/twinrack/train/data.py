@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +13,27 @@ import numpy.typing as npt
 from ..audio import Audio, as_planar, check_rate
 from ..disk import path_of
 from ..files import FORMATS, hash_audio, read_audio
+from ..rack import Rack
+from . import recordings
 
 Source = npt.ArrayLike | str | os.PathLike[str]
 LONGEST_LATENCY_S = 0.25
 SILENCE = 1e-5  # -100 dBFS: a recording that never gets louder is taken as silent
 HELD_OUT_EVERY = 5
 LENGTHS_MAY_DIFFER_S = 0.5
+LENGTHS_DIFFER_S = 0.1  # more than this is said
+OFFSET_OF_GAINS_DB = -30.0  # relative to the RMS level: a compressor makes less
+STANDS_OUT = 6.0  # times the correlation's RMS, which no lag reaches by chance
+FAINT = 10 ** (-84 / 20)  # two steps of 16 bits
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One dry and one wet recording of the same length, (channels, frames), aligned."""
+    """One dry and one wet recording of the same length, (channels, frames), aligned.
+
+    `latency_frames` were cut off, and `delay_frames` is the same with the fraction by which `wet` was moved besides; `polarity`
+    is 1, -1 (inverted) or 0 (cannot be told) for each channel; `notes` say what else the recordings have beside the processing.
+    """
 
     name: str
     dry: Audio
@@ -31,14 +41,43 @@ class Pair:
     latency_frames: int
     dry_hash: str
     wet_hash: str
+    delay_frames: float = 0.0
+    polarity: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
         return int(self.dry.shape[1])
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What is known of the rack that is to explain a recording.
+
+    `distorts`: it may make an offset of its own, and stay at an extreme; `gains`: it may change its gain within a period, which
+    makes a small offset; `tails`: it may sound on after its input has ended.
+    """
+
+    distorts: bool = False
+    gains: bool = False
+    tails: bool = False
+
+
+def explained_by(rack: Rack) -> Explained:
+    """What a rack can explain, by its effects that are switched on."""
+    effects = [e for e in rack.addresses().values() if not e.bypass]
+    reverbs, gains = {"fdn_reverb", "convolution_reverb"}, {"compressor", "gate", "limiter", "controller"}
+    kinds = {e.card.id for e in effects}
+    other = bool(kinds - reverbs - gains - {"parametric_eq", "gain", "fader"})
+    return Explained(other, bool(kinds & gains), bool(kinds & reverbs) or other)
+
+
 def load_pairs(
-    dry: Source | Sequence[Source], wet: Source | Sequence[Source], sample_rate: float | None, align: bool | int
+    dry: Source | Sequence[Source],
+    wet: Source | Sequence[Source],
+    sample_rate: float | None,
+    align: bool | int,
+    explained: Explained | None = None,
 ) -> tuple[list[Pair], float]:
     """Read pairs from arrays, files, lists of either, or two folders whose files have the same names.
 
@@ -46,6 +85,7 @@ def load_pairs(
         dry, wet: (channels, frames) arrays or (frames,), file paths, folders, or lists; both the same kind.
         sample_rate: Hz; needed for arrays, taken from files.
         align: True finds the latency of wet and removes it, False leaves it, a number is the latency in frames.
+        explained: what the rack can explain; then what else the recordings have beside the processing is found too.
 
     Returns:
         The pairs and their common rate.
@@ -67,7 +107,7 @@ def load_pairs(
         sources = [(dry, wet)]  # type: ignore[list-item]
     pairs, rates = [], []
     for number, (a, b) in enumerate(sources):
-        pair, rate = _load(a, b, sample_rate, align, f"pair {number + 1}" if len(sources) > 1 else "the recording")
+        pair, rate = _load(a, b, sample_rate, align, f"pair {number + 1}" if len(sources) > 1 else "the recording", explained)
         pairs.append(pair)
         rates.append(rate)
     if not pairs:
@@ -109,7 +149,9 @@ def _read(source: Source, sample_rate: float | None, what: str) -> tuple[Audio, 
     return as_planar(source, what)[0], check_rate(sample_rate), what
 
 
-def _load(dry: Source, wet: Source, sample_rate: float | None, align: bool | int, name: str) -> tuple[Pair, float]:
+def _load(
+    dry: Source, wet: Source, sample_rate: float | None, align: bool | int, name: str, explained: Explained | None
+) -> tuple[Pair, float]:
     a, rate, dry_name = _read(dry, sample_rate, f"dry of {name}")
     b, wet_rate, wet_name = _read(wet, sample_rate, f"wet of {name}")
     if rate != wet_rate:
@@ -130,36 +172,184 @@ def _load(dry: Source, wet: Source, sample_rate: float | None, align: bool | int
             )
         if x.size == 0 or float(np.max(np.abs(x))) < SILENCE:
             raise ValueError(f"{what} is silent; nothing can be learned from it")
-    hashes = hash_audio(a), hash_audio(b)
-    latency = find_latency(a, b, rate) if align is True else int(align)
+    pair = Pair(name, a, b, 0, hash_audio(a), hash_audio(b))
+    of_pair = "" if name == "the recording" else f" of {name}"
+    names = [str(x) if isinstance(x, str | os.PathLike) else f"{what}{of_pair}" for x, what in ((dry, "dry"), (wet, "wet"))]
+    return aligned(pair, rate, align, explained, *names), rate
+
+
+def aligned(
+    pair: Pair, rate: float, align: bool | int, explained: Explained | None, dry_name: str = "dry", wet_name: str = "wet"
+) -> Pair:
+    """A pair whose recordings begin together, without what is no processing.
+
+    Args:
+        pair: as it was read, of any two lengths.
+        align, explained: as in `load_pairs`.
+        dry_name, wet_name: how the notes call the recordings.
+
+    Raises:
+        ValueError: too little is left to train on.
+    """
+    a, b = pair.dry, pair.wet
+    notes: list[str] = []
+    if explained is not None:
+        a, b = _without_offset(a, b, explained, dry_name, wet_name, notes)
+        if recordings.swapped(a, b, int(LONGEST_LATENCY_S * rate)):
+            b = np.ascontiguousarray(b[::-1])
+            notes.append(
+                f"left and right of {wet_name} are swapped against {dry_name}; the fit is of {wet_name} with its channels put "
+                "back, so swap them in the recording"
+            )
+    far = _find_delay(a, b) if align is True else 0
+    latency = _within(far, rate) if align is True else int(align)
     frames = min(a.shape[1], b.shape[1] - latency) if latency >= 0 else min(a.shape[1] + latency, b.shape[1])
     if frames < 0.2 * rate:
-        raise ValueError(f"{name} has {frames / rate:.2f} s to train on; give at least 0.2 s")
+        raise ValueError(f"{pair.name} has {max(frames, 0) / rate:.2f} s to train on; give at least 0.2 s")
+    if explained is not None:
+        notes += _of_lengths(a, b, latency, rate, dry_name, wet_name)
     a = a[:, max(0, -latency) :][:, :frames]
     b = b[:, max(0, latency) :][:, :frames]
-    return Pair(name, np.ascontiguousarray(a), np.ascontiguousarray(b), latency, *hashes), rate
+    found = replace(pair, latency_frames=latency, delay_frames=float(latency))
+    if explained is not None:
+        transfers = [recordings.transfer(d, w) for d, w in zip(a, b, strict=True)]
+        fraction = recordings.delay_of(transfers, exact=latency == 0) if align is True else 0.0
+        if fraction:
+            b = recordings.advanced(b, fraction)
+            found = replace(found, delay_frames=latency + fraction)
+            notes.append(
+                f"{wet_name} is {latency + fraction:.2f} frames later than {dry_name}; it was cut and resampled, so the rack "
+                "plays it without this delay"
+            )
+        found = replace(found, polarity=tuple(recordings.polarity(t, fraction) for t in transfers))
+        if far and not latency:
+            notes.append(
+                f"{wet_name} seems to be {abs(far) / rate:.2f} s {'later' if far > 0 else 'earlier'} than {dry_name}, and up "
+                f"to {LONGEST_LATENCY_S:g} s is searched; give align={far}, or cut it"
+            )
+        ppm = recordings.clock_ppm(a, b)
+        if not (far or ppm or explained.tails or explained.gains) and recordings.unrelated(a, b):
+            notes.append(
+                f"{wet_name} has next to nothing in common with {dry_name}; check that both are the same take at the same rate"
+            )
+        if ppm:
+            notes.append(
+                f"{wet_name} runs {abs(ppm):.0f} ppm {'slower' if ppm > 0 else 'faster'} than {dry_name}, as from another "
+                f"clock ({1e-3 * abs(ppm) * frames / rate:.2f} ms over the recording), which no rack explains; resample it"
+            )
+        notes += _of_level(a, b, rate, explained, wet_name)
+    return replace(found, dry=np.ascontiguousarray(a), wet=np.ascontiguousarray(b), notes=tuple(notes))
+
+
+def _without_offset(
+    a: Audio, b: Audio, explained: Explained, dry_name: str, wet_name: str, notes: list[str]
+) -> tuple[Audio, Audio]:
+    """Both without a constant part that is no processing; what is found is said."""
+    of_dry = [recordings.offset(c) for c in a]
+    of_wet = [recordings.offset(c, OFFSET_OF_GAINS_DB if explained.gains else recordings.OFFSET_DB) for c in b]
+    if explained.distorts and any(of_dry):  # a curve hears it, and turns it into something else
+        size = max(of_dry, key=abs)
+        notes.append(
+            f"{dry_name} has a DC offset of {size:+.4f} ({_db(size)} dBFS), which the rack's distortion hears; remove it"
+        )
+        return a, b
+    if explained.distorts and any(of_wet) and not _stays(a, b, of_wet):
+        return a, b
+    for name, found in ((dry_name, of_dry), (wet_name, of_wet)):
+        if any(found):
+            size = max(found, key=abs)
+            notes.append(f"{name} has a DC offset of {size:+.4f} ({_db(size)} dBFS); it was removed for the fit")
+    less = [np.asarray(found, np.float32)[:, None] for found in (of_dry, of_wet)]
+    return (a - less[0] if any(of_dry) else a), (b - less[1] if any(of_wet) else b)
+
+
+def _stays(a: Audio, b: Audio, found: Sequence[float]) -> bool:
+    """Whether the offset of wet is there where dry is silent too: a distortion's is not."""
+    quiet = np.abs(a).max(0) < 1e-3 * float(np.abs(a).max())
+    if np.count_nonzero(quiet) < 0.01 * a.shape[1]:
+        return False
+    there = quiet[: b.shape[1]]
+    means = b[:, : a.shape[1]][:, there].mean(1) if there.any() else np.zeros(len(b))
+    return all(abs(m - f) < 0.5 * abs(f) for m, f in zip(means, found, strict=True) if f)
+
+
+def _of_lengths(a: Audio, b: Audio, latency: int, rate: float, dry_name: str, wet_name: str) -> list[str]:
+    shorter = (a.shape[1] - (b.shape[1] - latency)) / rate
+    if abs(shorter) <= LENGTHS_DIFFER_S:
+        return []
+    first, second = (wet_name, dry_name) if shorter > 0 else (dry_name, wet_name)
+    return [f"{first} ends {abs(shorter):.2f} s before {second}; what is beyond was left out"]
+
+
+def _of_level(a: Audio, b: Audio, rate: float, explained: Explained, wet_name: str) -> list[str]:
+    """Clipping, noise, channels without sound, and recordings that hardly hold any."""
+    notes = []
+    peaks = np.abs(b).max(1)
+    if peaks.max() < FAINT:
+        notes.append(f"{wet_name} never gets louder than {_db(peaks.max())} dBFS, two steps of 16 bits; record it louder")
+    for c in np.flatnonzero((peaks < SILENCE) & (np.abs(a).max(1) >= SILENCE)):
+        notes.append(f"the {_channel(int(c), len(peaks))} channel of {wet_name} is silent")
+    runs, frames, height = recordings.clipped(a, b)
+    if runs and (not (explained.distorts or explained.gains) or height >= 0.998):
+        notes.append(
+            f"{wet_name} is clipped at {_db(height)} dBFS: {runs} times, {1e3 * frames / rate:.1f} ms in all; no rack explains "
+            "these peaks, so record it with a lower level"
+        )
+    floor = recordings.noise_floor(a, b, rate, explained.tails)
+    if floor is not None:
+        noise, whole = floor
+        notes.append(
+            f"{wet_name} has noise at {noise:.0f} dBFS where dry is silent; the error cannot fall much below "
+            f"{noise - whole:.0f} dB"
+        )
+    return notes
+
+
+def _channel(c: int, channels: int) -> str:
+    return ("left", "right")[c] if channels == 2 else f"{c + 1}."
+
+
+def _db(linear: float) -> str:
+    return f"{20.0 * np.log10(max(abs(linear), 1e-10)):.1f}"
 
 
 def find_latency(dry: Audio, wet: Audio, rate: float) -> int:
     """Frames by which wet is later than dry, by phase-transform cross-correlation (Knapp and Carter, 1976).
 
-    A filter or reverb spreads the correlation without moving its start, so a delay counts only when it stands out clearly above
-    what is found at no delay; else the answer is 0.
+    What a filter holds back is no latency: the phase that belongs to its gain is taken out first (see `recordings`). A reverb
+    spreads the correlation without moving its start, so a delay counts only when it stands out clearly above what is found at
+    no delay and elsewhere; else the answer is 0, as for a sound of few frequencies, which looks the same after every period.
     """
+    return _within(_find_delay(dry, wet), rate)
+
+
+def _within(delay: int, rate: float) -> int:
+    """0 for a delay that is too long to be a latency."""
+    return delay if abs(delay) <= LONGEST_LATENCY_S * rate else 0
+
+
+def _find_delay(dry: Audio, wet: Audio) -> int:
+    """Of any length up to half of the recordings."""
     frames = min(dry.shape[1], wet.shape[1])
     size = 1 << (2 * frames - 1).bit_length()
-    cross = np.zeros(size // 2 + 1, np.complex128)
-    for a, b in zip(dry[:, :frames], wet[:, :frames], strict=True):
-        cross += np.fft.rfft(b, size) * np.conj(np.fft.rfft(a, size))
-    weight = np.abs(cross)
-    cross /= weight + 1e-3 * weight.max()
-    correlation = np.abs(np.fft.irfft(cross, size))
-    longest = min(int(LONGEST_LATENCY_S * rate), size // 2 - 1)
+    correlation = np.zeros(size)
+    omega = 2.0 * np.pi * np.arange(size // 2 + 1) / size
+    for a, b in zip(dry[:, :frames], wet[:, :frames], strict=True):  # each by itself: one may be inverted
+        phase = recordings.phase_of_gain(a, b, omega)
+        if phase is None:
+            continue
+        cross = np.fft.rfft(b, size) * np.conj(np.fft.rfft(a, size))
+        weight = np.abs(cross)
+        cross *= np.exp(-1j * phase) / (weight + 1e-3 * weight.max() + 1e-30)
+        correlation += np.abs(np.fft.irfft(cross, size))
+    typical = float(np.sqrt(np.mean(correlation**2)))
+    longest = min(frames // 2, size // 2 - 1)
     lags = np.concatenate([np.arange(longest + 1), np.arange(-longest, 0)])
     heights = correlation[lags]
     best = int(lags[np.argmax(heights)])
     at_once = float(np.max(correlation[[-3, -2, -1, 0, 1, 2, 3]]))
-    return best if abs(best) > 3 and float(heights.max()) > 2.0 * at_once else 0
+    clear = abs(best) > 3 and float(heights.max()) > max(1.7 * at_once, STANDS_OUT * typical)
+    return best if clear and recordings.nearer(dry, wet, best) else 0
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from ..twins.speed import keep_memory
 from ..words import real_number, whole_number
 from .advice import advice
 from .conditions import Conditions
-from .data import Pair, Source, load_pairs
+from .data import Pair, Source, explained_by, load_pairs
 from .losses import Loss, SoundTerm, Term, usual
+from .polarity import polarized
 from .progress import FitProgress
 from .result import FitResult, ParameterResult, in_units, provenance
 from .run import Learned, Run
@@ -126,6 +127,10 @@ def fit_rack(
     Raises:
         FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
 
+    What the recordings have beside the processing is said in `result.warnings`, and undone where that is possible: delay (also
+    of a fraction of a frame), DC offset and swapped channels are removed from the recordings before training; for inverted
+    polarity a Gain is set, or added at the end of the rack; clipping, noise and a different clock are only named.
+
     Ctrl-C ends it with the best values so far. A step whose loss or gradient is not finite is not taken, and counted; after
     five of them it goes back to the best values with smaller steps. Where the spectrum, phase or envelope drift away while the
     loss falls, `result.warnings` says so (see `drift`).
@@ -152,7 +157,7 @@ def fit_rack(
             f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it"
         )
     began = time.monotonic()
-    pairs, rate = load_pairs(dry, wet, sample_rate, align)
+    pairs, rate = load_pairs(dry, wet, sample_rate, align, explained_by(rack) if compares else None)
     channels = pairs[0].dry.shape[0]
     settings: dict[str, Any] = {
         "steps": steps,
@@ -168,6 +173,12 @@ def fit_rack(
         "network_learning_rate": network_learning_rate,
         "compares": compares,
     }
+    opened = open_choices(rack, choices)
+    notes, freeze = [words for p in pairs for words in p.notes], list(freeze) if not isinstance(freeze, str) else [freeze]
+    if compares:
+        found = polarized(rack, pairs, rate, opened, fixed=live is not None)
+        rack, pairs, notes = found.rack, found.pairs, notes + found.notes
+        freeze += [f"{found.added}.*"] if found.added is not None else []
     known = Conditions(rack, conditions, len(pairs))
     if known and (starts or choices):
         raise ValueError("conditions cannot be combined with starts or choices; find these on pairs of one condition first")
@@ -176,8 +187,7 @@ def fit_rack(
     if compares and not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
         raise ValueError("the loss has no term on the sound; add one, such as losses.STFT()")
     settings["loss"] = str(lowered)
-    opened = open_choices(rack, choices)
-    learn, freeze = list(learn) if learn is not None and not isinstance(learn, str) else learn, list(freeze)
+    learn = list(learn) if learn is not None and not isinstance(learn, str) else learn
     given, tried, cut_short = rack, list[Structure](), False
     bar = FitProgress(steps, progress)
     keep_memory()
@@ -249,7 +259,7 @@ def fit_rack(
         seconds=time.monotonic() - began,
         splits=run.splits,
         structures=tried,
-        warnings=run.warnings,
+        warnings=notes + run.warnings,
         slopes=run.slopes_found(),
         middles=known.middles,
         held_out_loss=fitted.loss,

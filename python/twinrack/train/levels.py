@@ -18,6 +18,7 @@ from ..audio import Audio
 from ..effects import Fader
 from ..session.session import Session
 from .mix_run import with_stems
+from .polarity import SIGNS
 from .starts import bands_for
 
 Numbers = npt.NDArray[np.float64]
@@ -58,6 +59,7 @@ def levelled(session: Session, stems: Audio, mix: Audio, addresses: Iterable[str
     if session.width != 2:
         return made
     plain = with_stems(session, stems)
+    mix = mix * np.asarray(SIGNS[session.master.polarity], np.float32)[:, None]  # gains are not below 0
     inputs = [c.name for c in session if c.clips]
     sounds = []
     for name in inputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ from ..session.twin import SessionTwin
 from ..signatures import spelled_out
 from ..twins.speed import keep_memory
 from ..words import real_number, whole_number
-from .data import Pair, Source, find_latency
+from .data import Explained, Pair, Source, aligned
 from .distances import Distances, distances
 from .fit import INTERRUPTED, MOST, SHORTEST_WINDOW_S, _writer
 from .levels import levelled
 from .losses import Loss, SoundTerm, Term, usual
 from .mix_run import MixRun, Stacked
+from .polarity import CHANNELS, OPTIONS, SIGNS, polarities, sides_of
 from .progress import FitProgress
 from .result import ParameterResult, in_units
 from .run import Assessment, Learned
@@ -175,6 +176,8 @@ def fit_mix(
         raise ValueError("there is neither a mix nor a loss; give the mix, or a loss of targets such as targets.Loudness(-16)")
     began = time.monotonic()
     pair = _pair(session, mix, sample_rate, align)
+    session, turned = _polarized(session, pair)
+    notes = [*pair.notes, *turned]
     twin = SessionTwin(session)
     chosen = choose(twin, learn, freeze)
     settings: dict[str, Any] = {
@@ -221,7 +224,7 @@ def fit_mix(
     result = MixResult(
         fitted_session, session.copy(), session.sample_rate, nothing, start.distances, fitted.distances,
         _parameters(session, fitted_session, chosen, run), settings, run.stopped, time.monotonic() - began, run.history,
-        pruned, run.warnings, {name: (gaps[name][0], now, unit) for name, (now, unit) in after.items()},
+        pruned, notes + run.warnings, {name: (gaps[name][0], now, unit) for name, (now, unit) in after.items()},
     )  # fmt: skip
     fitted_session.provenance = provenance(result, pair)
     return result
@@ -250,14 +253,31 @@ def _pair(session: Session, mix: Source | None, sample_rate: float | None, align
     if not np.any(stems):
         raise ValueError("the session's clips are silent; nothing can be learned from them")
     total = stems.reshape(-1, session.width, stems.shape[1]).sum(0)
-    latency = find_latency(total, wet, rate) if align is True else int(align)
-    if latency:
-        wet = np.roll(wet, -latency, axis=1)
-        wet[:, -latency:] = 0.0 if latency > 0 else wet[:, -latency:]
-        if latency < 0:
-            wet[:, :-latency] = 0.0
-    wet = np.ascontiguousarray(wet)
-    return Pair(name, stems, wet, latency, hash_audio(stems), hash_audio(wet))
+    pair = Pair(name, total, wet, 0, hash_audio(stems), hash_audio(wet))
+    found = aligned(pair, rate, align, Explained(distorts=True, gains=True, tails=True), "the sum of the stems", name)
+    before = max(0, -found.latency_frames)
+    wet = np.pad(found.wet, ((0, 0), (before, stems.shape[1] - before - found.frames)))
+    return replace(found, dry=stems, wet=wet)
+
+
+def _polarized(session: Session, pair: Pair) -> tuple[Session, list[str]]:
+    """The session with the polarity of the mix, and what is to be said."""
+    sides = sides_of([pair])
+    if sides is None or (-1 not in sides and session.master.polarity == "normal"):
+        return session, []
+    stems = pair.dry.reshape(-1, session.width, pair.frames)
+    own = sides_of([replace(pair, polarity=polarities(stems.sum(0), Stacked(session)(pair.dry, session.sample_rate)))]) or (
+        1,
+        1,
+    )
+    turn = (sides[0] * own[0], sides[1] * own[1])
+    if turn == (1, 1):
+        return session, []
+    made = session.copy()
+    before = SIGNS[session.master.polarity]
+    made.master.polarity = OPTIONS[(before[0] * turn[0], before[1] * turn[1])]
+    words = f"{pair.name} has the other polarity than the session{CHANNELS[OPTIONS[turn]]}"
+    return made, [f"{words}; the master's polarity was set to {made.master.polarity}"]
 
 
 def _stack(session: Session, frames: int | None) -> Audio:
@@ -392,7 +412,14 @@ def provenance(r: MixResult, pair: Pair) -> dict[str, Any]:
     return {
         "made_by": f"twinrack {__version__} fit through a mix, torch {torch.__version__}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "mix": {"name": Path(pair.name).name, "sha256": pair.wet_hash, "latency_frames": pair.latency_frames},
+        "mix": {
+            "name": Path(pair.name).name,
+            "sha256": pair.wet_hash,
+            "latency_frames": pair.latency_frames,
+            "delay_frames": round(pair.delay_frames, 3),
+            "polarity": list(pair.polarity),
+        },
+        "warnings": r.warnings,
         "stems_sha256": pair.dry_hash,
         "settings": r.settings,
         "stopped": r.stopped,

@@ -96,7 +96,7 @@ class FitResult:
     structures: list[Structure] = field(default_factory=list)  # that were tried, best first
     trajectory_db: tuple[float, float, float] | None = None  # gain over time (see `trajectory`): dry sound, start, fitted
     held_out_loss: float = float("nan")  # what was lowered, of `rack`, without terms on the values
-    warnings: list[str] = field(default_factory=list)  # what drifted (see `drift`)
+    warnings: list[str] = field(default_factory=list)  # of the recordings (see `recordings`), and what drifted (see `drift`)
     alike: list[tuple[str, str]] = field(default_factory=list)  # values that can stand for each other
     advice: list[str] = field(default_factory=list)  # what to try next (see `advice`)
     slopes: dict[tuple[str, str], float] = field(default_factory=dict)  # of trained values by knob (see `at`)
@@ -132,6 +132,11 @@ class FitResult:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    @property
+    def latency(self) -> tuple[float, ...]:
+        """Frames by which the wet recording of each pair was later than the dry one, fractions included."""
+        return tuple(p.delay_frames for p in self.pairs)
 
     def at(self, **knobs: float) -> Rack:
         """The rack with the knobs of `conditions` at these positions; the others stay in their middle.
@@ -185,6 +190,8 @@ def provenance(r: FitResult) -> dict[str, Any]:
                 "dry_sha256": p.dry_hash,
                 "wet_sha256": p.wet_hash,
                 "latency_frames": p.latency_frames,
+                "delay_frames": round(p.delay_frames, 3),
+                "polarity": list(p.polarity),
             }
             for p in r.pairs
         ],

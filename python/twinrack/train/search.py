@@ -23,7 +23,7 @@ from ..fingerprint import fingerprint
 from ..rack import Rack, as_rack
 from ..signatures import spelled_out
 from ..words import real_number, whole_number
-from .data import Source, load_pairs
+from .data import Source, explained_by, load_pairs
 from .fit import INTERRUPTED, MOST, fit_rack
 from .losses import Loss, Term
 from .result import FitResult
@@ -156,7 +156,7 @@ def search(
     opened = open_choices(rack, choices)
     if not (use or order) and not opened:
         raise ValueError("nothing is left open; allow use or order, or name choices")
-    pairs, rate = load_pairs(dry, wet, sample_rate, settings.pop("align", True))
+    pairs, rate = load_pairs(dry, wet, sample_rate, settings.pop("align", True), explained_by(rack))
     sounds = ([p.dry for p in pairs], [p.wet for p in pairs], rate)
     common: dict[str, Any] = {"progress": False, "align": False, "loss": loss, "polish_steps": 0, "seed": seed} | settings
     of = [[p.dry_hash, p.wet_hash] for p in pairs]
@@ -214,7 +214,8 @@ def search(
         fitted[trial.number] = result.rack
         trial.set_user_attr("effects", chain)
         trial.set_user_attr("choices", there)
-        trial.set_user_attr("values", result.rack.values())
+        values = result.rack.values()  # a Gain that undoes inverted polarity comes again with each fit
+        trial.set_user_attr("values", {a: v for a, v in values.items() if a.partition(".")[0] in chain})
         trial.set_user_attr("distances", [result.fitted.error_db, result.fitted.stft])
         return result.held_out_loss + price * len(chain)
 
@@ -243,6 +244,9 @@ def search(
         result = _fitted(best, sounds, final_steps, common | {"polish_steps": 30})
         if result.stopped.startswith(INTERRUPTED):
             stopped = f"{INTERRUPTED} while the best rack was fitted for longer"
+    notes = [words for p in pairs for words in p.notes]
+    result.warnings = [*notes, *(words for words in result.warnings if words not in notes)]
+    result.rack.provenance["warnings"] = result.warnings
     pruned = result.rack
     if not stopped:
         pruned, whole = _pruned(result, sounds, final_steps, common, tolerance, found[0])
