@@ -84,6 +84,27 @@ def test_one_pair_of_several_is_inverted():
     assert any("wet of pair 2 has inverted polarity" in w for w in result.warnings)
 
 
+def test_a_polarity_that_no_gain_has_is_named():
+    x = noise(3, 1.0)
+    wet = x * np.array([[1], [1], [-1]], np.float32)
+    result = tr.fit(tr.Rack([bell(1000, 0)]), x, wet, RATE, steps=2, polish_steps=0, progress=False)
+    assert any("inverted polarity in channel 3" in w for w in result.warnings)
+
+
+def test_a_session_takes_the_polarity_of_the_mix():
+    session = tr.Session("mix", RATE, end=f"{RATE} frames")
+    session.add_track("a", clips=[tr.Clip(noise(2, 1.0))], gain_db=-6.0)
+    session.add_track("b", clips=[tr.Clip(noise(2, 1.0, seed=1))], gain_db=-3.0)
+    mix = -session.render()
+    for channel in ("a", "b"):
+        session[channel].gain_db = 0.0
+    result = tr.fit(session, mix, steps=10, progress=False)
+    assert result.session.master.polarity == "invert"
+    assert result.fitted.error_db < -60
+    assert any("polarity" in w for w in result.warnings)
+    assert session.master.polarity == "normal"  # as it was given
+
+
 def test_choices_of_polarity_are_left_alone():
     x = noise(1, 1.0)
     settings = {"choices": ["gain.polarity"], "steps": 10, "progress": False}

@@ -51,6 +51,10 @@ def polarized(rack: Rack, pairs: Sequence[Pair], rate: float, opened: Collection
     gains = [e for e in rack.effects if isinstance(e, Gain) and not e.bypass]
     gain = gains[-1] if gains else None
     inverts = any(e.get("polarity") != "normal" for e in gains)
+    inverted = sorted({c + 1 for p in pairs for c, sign in enumerate(p.polarity) if sign == -1})
+    if sides is None and inverted:
+        which = ", ".join(str(c) for c in inverted)
+        notes = [*notes, f"wet has inverted polarity in channel {which}, which no Gain does; turn it in the recording"]
     if sides is None or (-1 not in sides and not inverts):
         return Polarized(rack, pairs, notes)
     own = sides_of([replace(p, polarity=polarities(p.dry, rack.copy()(p.dry, rate))) for p in pairs[:1]]) or (1, 1)
