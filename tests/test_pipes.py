@@ -252,3 +252,26 @@ def test_names_in_json_and_back(tmp_path):
         assert below(tmp_path, held) == tmp_path / os.fsdecode(b"caf\xe9")
     (tmp_path / held).write_text("a file that is really called so")
     assert below(tmp_path, held) == tmp_path / held
+
+
+def test_a_pipe_is_measured(folder):
+    """As the file is, named as it was given; with what is missing from it; alone."""
+    twinrack = [str(Path(sys.executable).with_name("twinrack")), "measure"]
+    data = (folder / "in.wav").read_bytes()
+
+    def measured(*arguments: str, feed: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([*twinrack, *arguments], input=feed, capture_output=True, timeout=60, cwd=folder)
+
+    by_name, by_pipe = (json.loads(measured(*a, "--json", feed=f).stdout)[0] for a, f in ((["in.wav"], b""), (["-"], data)))
+    assert by_pipe.pop("path") == "-"
+    assert by_name.pop("path") == "in.wav"
+    assert by_pipe == by_name
+    assert b"was cut short" in measured("-", feed=data[: len(data) // 2]).stdout
+    for arguments, feed, words in (
+        (("-", "in.wav"), data, b"standard input is a pipe; measure it alone"),
+        (("-",), b"", b"nothing came through standard input"),
+        (("-",), b"no sound", b"- cannot be read as audio"),
+    ):
+        done = measured(*arguments, feed=feed)
+        assert done.returncode == 2
+        assert words in done.stderr

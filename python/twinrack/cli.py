@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import textwrap
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -257,7 +259,7 @@ def render(
 
 @app.command()
 def measure(
-    files: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(help="Audio files, folders of them, or - for a pipe.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of the table.")] = False,
     integrated: Annotated[str | None, typer.Option(help="Limit: LUFS with a tolerance in LU, such as -16+-1.")] = None,
     max_short_term: Annotated[str | None, typer.Option(help="Limit in LUFS.")] = None,
@@ -271,6 +273,7 @@ def measure(
     from .batch import audio_in
     from .level import parse_number
     from .measure import HEADING, Limits, Measured, measure_files, parse_tolerance
+    from .pipes import STANDARD, is_pipe, spooled
 
     def most(text: str | None, name: str, units: str) -> float | None:
         return None if text is None else parse_number(text, units, f"--max-{name}", "-1")[0]
@@ -284,26 +287,35 @@ def measure(
     entries: list[dict[str, Any]] = []
     failed = outside = 0
     paths: list[Path] = []
-    for given in files:
-        try:
-            paths += audio_in(given) if given.is_dir() else [given]
-        except ValueError as error:
-            failed += 1
-            print(f"twinrack: {error}", file=sys.stderr)
-            entries.append({"path": str(given), "error": str(error)})
-    if not as_json:
-        print(HEADING)
-    for found in measure_files(paths, workers):
+    pipe = next((given for given in files if is_pipe(given, STANDARD)), None)
+    if pipe is not None and len(files) > 1:
+        raise ValueError(f"{'standard input' if str(pipe) == '-' else pipe} is a pipe; measure it alone")
+    with tempfile.TemporaryDirectory(prefix="twinrack-") if pipe is not None else nullcontext("") as folder:
+        if pipe is not None:
+            paths = [spooled(pipe, folder, "-")]
+        for given in files if pipe is None else ():
+            try:
+                paths += audio_in(given) if given.is_dir() else [given]
+            except ValueError as error:
+                failed += 1
+                print(f"twinrack: {error}", file=sys.stderr)
+                entries.append({"path": str(given), "error": str(error)})
+        if not as_json:
+            print(HEADING)
+        results = measure_files(paths, workers) if pipe is None else list(measure_files(paths, workers))
+    for found in results:
         if not isinstance(found, Measured):
             failed += 1
-            print(f"twinrack: {found[1]}", file=sys.stderr)
-            entries.append({"path": str(found[0]), "error": found[1]})
+            why = found[1] if pipe is None else found[1].replace(str(found[0]), str(pipe))
+            print(f"twinrack: {why}", file=sys.stderr)
+            entries.append({"path": str(pipe or found[0]), "error": why})
             continue
+        found = found if pipe is None else replace(found, path=pipe)
         sentences = limits.outside(found.loudness)
         outside += bool(sentences)
         entries.append({**found.values(), **({"outside": sentences} if limits.given else {})})
         if not as_json:
-            print("\n".join([found.line(), *(f"    {sentence}" for sentence in sentences)]))
+            print("\n".join([found.line(), *(f"    {sentence}" for sentence in (*sentences, *found.notes))]))
     if as_json:
         print(json.dumps(entries, indent=1, ensure_ascii=False))
     if failed:

@@ -25,6 +25,7 @@ class Measured:
     Attributes:
         seconds, sample_rate, channels: of its sound, in s and Hz.
         loudness: integrated, short-term, momentary, range, peaks (ITU-R BS.1770-4, EBU R 128).
+        notes: what is missing from the file.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Measured:
     sample_rate: int
     channels: int
     loudness: Loudness
+    notes: tuple[str, ...] = ()
 
     def values(self) -> dict[str, Any]:
         """As JSON holds it; None for the -inf of silence and for what the file is too short for."""
@@ -44,7 +46,7 @@ class Measured:
         return {
             "path": str(self.path), "seconds": self.seconds, "sample_rate": self.sample_rate, "channels": self.channels,
             **{name: round(v, 3) if math.isfinite(v) else None for name, v in numbers.items()},
-            "invalid_samples": found.faults,
+            "invalid_samples": found.faults, "notes": list(self.notes),
         }  # fmt: skip
 
     def line(self) -> str:
@@ -74,7 +76,8 @@ def measure_file(path: str | os.PathLike[str]) -> Measured:
         for x in file.blocks():
             meter.process(x)
             frames += x.shape[1]
-        return Measured(file.path, frames / file.sample_rate, file.sample_rate, file.channels, meter.finish())
+        seconds = frames / file.sample_rate
+        return Measured(file.path, seconds, file.sample_rate, file.channels, meter.finish(), tuple(file.notes))
 
 
 def file_loudness(path: Path) -> Loudness:

@@ -33,6 +33,24 @@ def is_pipe(path: Path, names: Sequence[str]) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def spooled(path: Path, folder: str, name: str) -> Path:
+    """A file in a folder that holds what comes through a pipe; "-" is standard input.
+
+    Raises:
+        ValueError: nothing comes, or standard input is closed or a terminal.
+    """
+    copy = Path(folder) / name
+    standard = str(path) in STANDARD
+    if standard and (sys.stdin is None or sys.stdin.isatty()):
+        what = "closed" if sys.stdin is None else "a terminal"
+        raise ValueError(f"standard input is {what}; send sound into it, or name a file")
+    with sys.stdin.buffer if standard else path.open("rb") as pipe, copy.open("wb") as file:
+        shutil.copyfileobj(pipe, file, 1 << 20)
+    if not copy.stat().st_size:
+        raise ValueError(f"nothing came through {_named(path)}")
+    return copy
+
+
 class Pipes:
     """The files and pipes of one call of `twinrack render`. Use it in a `with` block: the temporary files go with it.
 
@@ -81,33 +99,21 @@ class Pipes:
         if not self.inward and not self.outward:
             return self
         self._folder = tempfile.TemporaryDirectory(prefix="twinrack-")
+        folder = self._folder.name
         try:
-            self.sources = [self._read(p, "twinrack-pipe-in") if is_pipe(p, STANDARD) else p for p in self.given]
+            self.sources = [spooled(p, folder, "twinrack-pipe-in") if is_pipe(p, STANDARD) else p for p in self.given]
             if self.key is not None and is_pipe(self.key, STANDARD):
-                self.sidechain = self._read(self.key, "twinrack-pipe-key")
+                self.sidechain = spooled(self.key, folder, "twinrack-pipe-key")
             if self.outward:
                 if self.to_standard and (sys.stdout is None or sys.stdout.isatty()):
                     what = "closed" if sys.stdout is None else "a terminal, which cannot take sound"
                     raise ValueError(f"standard output is {what}; send it into a pipe or a file")
                 suffix = f".{self._ending.lstrip('.')}" if self._ending else self.target.suffix or ".wav"
-                self.output = Path(self._folder.name) / f"twinrack-pipe-out{suffix}"
+                self.output = Path(folder) / f"twinrack-pipe-out{suffix}"
         except BaseException:
             self._folder.cleanup()
             raise
         return self
-
-    def _read(self, path: Path, name: str) -> Path:
-        assert self._folder is not None
-        copy = Path(self._folder.name) / name
-        standard = str(path) in STANDARD
-        if standard and (sys.stdin is None or sys.stdin.isatty()):
-            what = "closed" if sys.stdin is None else "a terminal"
-            raise ValueError(f"standard input is {what}; send sound into it, or name a file")
-        with sys.stdin.buffer if standard else path.open("rb") as pipe, copy.open("wb") as file:
-            shutil.copyfileobj(pipe, file, 1 << 20)
-        if not copy.stat().st_size:
-            raise ValueError(f"nothing came through {_named(path)}")
-        return copy
 
     def sentence(self, text: str) -> str:
         """A message with the names that were given instead of those of temporary files."""
