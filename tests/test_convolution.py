@@ -81,7 +81,7 @@ def test_a_resampled_response_keeps_its_gain_over_frequency(to_hz):
     rng = np.random.default_rng(to_hz)
     for from_hz in (8000, 11025, 44100, 48000, 96000, 192000, 384000):
         lower = min(from_hz, to_hz)
-        f = np.linspace(20, 0.45 * lower, 300)
+        f = np.linspace(20, 0.45 * lower, 90)
         for first, frames in ((0, 1), (0, 2), (1, 3), (0, 40), (3, 500), (0, 3000)):
             h = np.zeros((2, first + frames), np.float32)
             h[:, first:] = rng.standard_normal((2, frames)) * np.exp(-np.arange(frames) / 40)
@@ -93,7 +93,7 @@ def test_a_resampled_response_keeps_its_gain_over_frequency(to_hz):
                     for x, rate in ((before, from_hz), (after, to_hz))
                 )
                 assert np.abs(20 * np.log10(np.abs(got / want))).max() < 0.1
-                late = -np.diff(np.unwrap(np.angle(got / want)))[:20].mean() / (2 * np.pi * (f[1] - f[0]))  # seconds
+                late = -np.diff(np.unwrap(np.angle(got / want)))[:6].mean() / (2 * np.pi * (f[1] - f[0]))  # seconds
                 assert 0 <= late * lower + 1e-3 < 4
 
 

@@ -77,13 +77,14 @@ COMMANDS = {
     "certify": "certify {in}/wide.rack.json",
     "show": "show {in}/big.rack.json",
     "convert": "convert {in}/big.rack.json OUT/o.rack.json",
+    "measure": "measure {in}/long.wav",
     "session render": "session render {in}/s.session.json --out OUT/o.wav --stems --cache OUT/cache",
     "session report": "session report {in}/s.session.json --out OUT/o.html",
     "session freeze": "session freeze {in}/same.session.json t0",
     "session export": "session export {in}/s.session.json OUT/o.dawproject --bounce",
     "session import": "session import {in}/stems OUT/o.session.json",
 }
-QUICK = ("certify", "show", "convert", "session import", "session freeze")  # may be done before the signal comes
+QUICK = ("certify", "measure", "show", "convert", "session import", "session freeze")  # may be done before the signal comes
 # Commands that end by themselves before a signal could come, need a device, or take the signal as their usual end.
 EXEMPT = {
     "effects": "prints a table",

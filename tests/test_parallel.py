@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import twinrack as tr
-from support import CARD_IDS, error_db, music, random_curves, random_effect
+from support import CARD_IDS, error, error_db, music, random_curves, random_effect
 from twinrack.twins import RackTwin, parallel, reference
 from twinrack.twins.recursions import svf_cascade
 
@@ -26,10 +26,10 @@ def test_every_effect_sounds_the_same(card: str):
         rng = np.random.default_rng([case, 5])
         x = music(1 + case % 2, 6000, RATE, case)
         rack = tr.Rack([random_effect(tr.CARDS[card], rng, "random" if case % 2 else "expected")])
-        errors.append(error_db(run(rack, x, "parallel"), run(rack, x, "fast")))
+        errors.append(error(run(rack, x, "parallel"), run(rack, x, "fast"), x))
         curves = {a: torch.from_numpy(v).double()[None] for a, v in random_curves(tr.CARDS[card], rng, 188).items()}
         moving = {f"{next(iter(rack.addresses()))}.{a}": v for a, v in curves.items()}
-        errors.append(error_db(run(rack, x, "parallel", values=moving), run(rack, x, "fast", values=moving)))
+        errors.append(error(run(rack, x, "parallel", values=moving), run(rack, x, "fast", values=moving), x))
     print(f"{card}: {max(errors):.0f} dB")
     assert max(errors) < -160
 

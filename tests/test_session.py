@@ -16,14 +16,19 @@ from twinrack.session.session import Session
 GRAPHS = int(os.environ.get("TWINRACK_SESSION_GRAPHS", "100"))
 
 
+def peak_error_db(y: np.ndarray, wanted: np.ndarray, least: float = 1e-3) -> float:
+    """Of the largest difference, against the peak, or `least`: where filters or opposite polarity leave next to nothing, the
+    rounding of what they took away stays (the quietest of these mixes peaks at -130 dBFS, its channels at -12)."""
+    return 20 * np.log10(np.max(np.abs(y - wanted)) / max(np.max(np.abs(wanted)), least) + 1e-15)
+
+
 def test_equal_to_a_slow_mixer():
     errors = []
     for seed in range(GRAPHS):
         session = random_session(seed)
         y = session.render(threads=1 + seed % 3)
         wanted = slow_mix(session, y.shape[1])
-        size = max(np.max(np.abs(wanted)), 1e-4)
-        errors.append(20 * np.log10(np.max(np.abs(y - wanted)) / size + 1e-15))
+        errors.append(peak_error_db(y, wanted))
     print(f"\n{GRAPHS} random sessions: worst {max(errors):.1f} dB, half below {np.median(errors):.1f} dB")
     assert np.median(errors) < -120
     assert max(errors) < -80, f"session {int(np.argmax(errors))}"  # steep filters that move make rounding larger
@@ -48,7 +53,7 @@ def test_order_of_channels_changes_nothing_but_rounding():
         names = list(other._channels)
         np.random.default_rng(seed).shuffle(names)
         other._channels = {name: other._channels[name] for name in names}
-        errors.append(error_db(other.render(), session.render()))
+        errors.append(peak_error_db(other.render(), session.render(), 1e-2))
     assert np.median(errors) < -120
     assert max(errors) < -95  # steep filters make rounding larger
 

@@ -84,7 +84,7 @@ def test_who_reads_only_the_beginning(tmp_path):
     tr.Rack([tr.Gain() for _ in range(5000)]).save(tmp_path / "r.rack.json")
     shell = f"'{sys.executable}' -m twinrack show '{tmp_path / 'r.rack.json'}' | head -1"
     done = subprocess.run(["sh", "-c", shell], capture_output=True, timeout=120)
-    assert done.stdout.startswith(b"Rack")
+    assert done.stdout.startswith(b"rack 'rack': gain")
     assert done.stderr == b""
 
 

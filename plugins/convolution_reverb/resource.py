@@ -53,7 +53,9 @@ def through_cuts(samples: np.ndarray, values: Mapping[str, Value], sample_rate: 
     for i, (kind, hz) in enumerate(cuts.items(), start=1):
         for name, value in (("type", kind), ("frequency_hz", hz), ("q", 0.5**0.5), ("slope_db_per_octave", "12")):
             equaliser.set(f"band{i}.{name}", value)
-    return Rack([equaliser])(np.pad(samples, ((0, 0), (0, ring_frames(values, sample_rate)))), sample_rate).astype(np.float64)
+    peak = max(float(np.abs(samples).max()), 1e-30)  # at full scale, where the filters forget nothing that counts
+    padded = np.pad(samples / peak, ((0, 0), (0, ring_frames(values, sample_rate))))
+    return Rack([equaliser])(padded, sample_rate).astype(np.float64) * peak
 
 
 def build(values: Mapping[str, Value], response: Response, sample_rate: float, channels: int) -> Audio:

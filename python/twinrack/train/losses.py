@@ -69,6 +69,8 @@ class ValueTerm(Term):
 
 
 def _weight(weight: object) -> float:
+    if isinstance(weight, bool):
+        raise ValueError(f"the weight of a loss = {weight} must be a number of at least 0")
     return real_number(weight, "the weight of a loss", 0.0)
 
 
