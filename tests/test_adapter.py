@@ -145,6 +145,10 @@ def test_containers_give_the_size_that_is_asked_for(tmp_path: Path):
         tr.Network.read(path)
     for broken, words in (
         (container([]), "a container holds one or more networks"),
+        (
+            container(models) | {"config": {"submodels": [{"model": models[0], "max_value": 1.0, "gain": 3}]}},
+            "'gain' of a submodel is not known",
+        ),
         (container([{"architecture": "Linear"}]), "config has no 'weights'"),
         (
             container(models) | {"config": {"submodels": [{"model": models[0]}, {"model": models[0]}]}},
@@ -154,7 +158,7 @@ def test_containers_give_the_size_that_is_asked_for(tmp_path: Path):
         path.write_text(json.dumps(broken))
         with pytest.raises(ValueError, match=words):
             tr.Network.read(path, size=0.5)
-    with pytest.raises(ValueError, match=r"size = 2 is outside 0 to 1"):
+    with pytest.raises(ValueError, match="size = 2 must be a number from 0 to 1"):
         tr.Network.read(path, size=2)
 
 
@@ -261,6 +265,7 @@ def test_files_that_cannot_be_played_are_named(tmp_path: Path):
         (lambda d: layer(d).update(gating_mode=["both", "none"]), "the gating 'both' is not known"),
         (lambda d: layer(d).update(channels=4.0), r"channels = 4\.0 is no whole number"),
         (lambda d: layer(d)["head"].update(stride=2), "'stride' of head of layers is not known here"),
+        (lambda d: layer(d).update(skip_input=True), "'skip_input' of layers is not known here"),
         (lambda d: layer(d).update(skip="all"), "'skip' of layers is not known here"),
         (lambda d: d["config"].update(post_gain=0.5), "'post_gain' of WaveNet is not known here"),
         (lambda d: layer(d)["activation"].__setitem__(0, {"type": "Tanh", "gain": 2.0}), "'gain' of the activation Tanh"),

@@ -204,7 +204,7 @@ int effect_latency(const std::string& id, const std::vector<float>& values, doub
   EffectInstance effect(*type);
   effect.prepare({sample_rate, 1});
   effect.tune(values.data());
-  return effect.latency();
+  return effect.latency() - effect.dispersion();
 }
 
 }  // namespace

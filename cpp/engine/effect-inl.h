@@ -32,6 +32,10 @@ struct EffectWrapper {
   static void process(void* self, Block io, SideBlock key) noexcept TR_RT { of(self).process(io, key); }
   static void reset(void* self) noexcept TR_RT { of(self).reset(); }
   static int latency(const void* self) noexcept { return of(self).latency(); }
+  static int dispersion(const void* self) noexcept {
+    if constexpr (requires(const E& e) { e.dispersion(); }) return of(self).dispersion();
+    return 0;
+  }
   static float gain_reduction_db(const void* self) noexcept TR_RT {
     if constexpr (requires(const E& e) { e.gain_reduction_db(); }) return of(self).gain_reduction_db();
     return 0.0f;
@@ -71,6 +75,7 @@ const EffectType* effect_type() {
                                W::process,
                                W::reset,
                                W::latency,
+                               requires(const E& e) { e.dispersion(); } ? W::dispersion : nullptr,
                                requires(const E& e) { e.gain_reduction_db(); } ? W::gain_reduction_db : nullptr,
                                requires(E& e) { e.settle(0); } ? W::settle : nullptr,
                                requires(E& e) { e.rest(0); } ? W::rest : nullptr,

@@ -25,6 +25,8 @@ struct EffectType {
   void (*process)(void*, Block, SideBlock) noexcept TR_RT;
   void (*reset)(void*) noexcept TR_RT;
   int (*latency)(const void*) noexcept;
+  // How many frames of it are a turned phase, in which sound comes already; null where the latency is a pure delay.
+  int (*dispersion)(const void*) noexcept;
   float (*gain_reduction_db)(const void*) noexcept TR_RT;  // null where there is none
   // Sleep; null for an effect that never does. `settle` is asked after so many frames of silence: true when nothing
   // above -140 dBFS comes any more and the effect's memory of the past no longer matters; it then forgets what is left
@@ -66,6 +68,7 @@ class EffectInstance {
   void process(Block io, SideBlock key) noexcept TR_RT { type_->process(self_, io, key); }
   void reset() noexcept TR_RT { type_->reset(self_); }
   int latency() const noexcept { return type_->latency(self_); }
+  int dispersion() const noexcept { return type_->dispersion == nullptr ? 0 : type_->dispersion(self_); }
   bool settle(int silent_frames) noexcept TR_RT {
     return type_->settle != nullptr && type_->settle(self_, silent_frames);
   }

@@ -34,7 +34,7 @@ int first_fault(const float* x, int frames) noexcept TR_RT {
 
 Program::Program(const Node& root, const Format& format) : format_(format) {
   buffers_.emplace_back();  // buffer 0 is the caller's
-  latency_ = compile(root, 0, 1, 0);
+  latency_ = compile(root, 0, 1, 0, false).frames;
   const auto count = static_cast<std::size_t>(format.channels);
   for (auto& buffer : buffers_) {
     std::vector<float*> row;
@@ -85,15 +85,19 @@ void Program::drive() noexcept TR_RT {
   }
 }
 
-int Program::compile(const Node& node, std::size_t buffer, std::size_t free, int before) {
-  if (node.kind == Node::Kind::effect) return compile_effect(node, buffer, before);
-  if (node.kind == Node::Kind::parallel) return compile_parallel(node, buffer, free, before);
-  int latency = 0;
-  for (const Node& child : node.children) latency += compile(child, buffer, free, before + latency);
-  return latency;
+Program::Delay Program::compile(const Node& node, std::size_t buffer, std::size_t free, int before, bool beside) {
+  if (node.kind == Node::Kind::effect) return compile_effect(node, buffer, before, beside);
+  if (node.kind == Node::Kind::parallel) return compile_parallel(node, buffer, free, before, beside);
+  Delay all;
+  for (const Node& child : node.children) {
+    const Delay own = compile(child, buffer, free, before + all.frames, beside);
+    all.frames += own.frames;
+    all.dispersion += own.dispersion;
+  }
+  return all;
 }
 
-int Program::compile_effect(const Node& node, std::size_t buffer, int before) {
+Program::Delay Program::compile_effect(const Node& node, std::size_t buffer, int before, bool beside) {
   const bool outside = node.outside != nullptr;
   const EffectType* type = outside ? &outside_effect() : find_effect(node.effect.c_str());
   if (type == nullptr) throw std::invalid_argument("no effect is called " + node.effect);
@@ -135,7 +139,8 @@ int Program::compile_effect(const Node& node, std::size_t buffer, int before) {
   slot.effect.load({channels.data(), static_cast<int>(channels.size()), static_cast<int>(frames)});
   slot.effect.tune(slot.values.data());
   slot.effect.reset();
-  slot.latency = slot.effect.latency();
+  const int dispersion = slot.effect.dispersion();
+  slot.latency = slot.effect.latency() - (beside ? 0 : dispersion);
   if (slot.latency > 0) {
     slot.dry.resize(static_cast<std::size_t>(format_.channels));
     for (auto& line : slot.dry) line.prepare(slot.latency, max_segment);
@@ -150,10 +155,11 @@ int Program::compile_effect(const Node& node, std::size_t buffer, int before) {
   slot.made_of = digest(std::vector<int>{slot.key, slot.latency, slot.late}, digest(slot.drives, slot.made_of));
   for (const auto& row : node.resource) slot.made_of = digest(row, slot.made_of);
   steps_.push_back({Step::Kind::effect, slots_.size() - 1, buffer, buffer});
-  return slot.latency;
+  return {slot.latency, beside ? dispersion : 0};
 }
 
-int Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t free, int before) {
+Program::Delay Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t free, int before,
+                                         bool beside) {
   const std::size_t branches = node.children.size();
   if (branches == 0) throw std::invalid_argument("a parallel has at least one branch");
   if (branches == 0) throw std::invalid_argument("a Parallel needs at least one branch");
@@ -164,8 +170,11 @@ int Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t 
   for (std::size_t b = 1; b < branches; ++b) steps_.push_back({Step::Kind::copy, 0, buffer, place(b)});
   std::vector<int> latency;
   std::vector<std::size_t> delay_at;
+  int dispersion = 0;
   for (std::size_t b = 0; b < branches; ++b) {
-    latency.push_back(compile(node.children[b], place(b), free + branches - 1, before));
+    const Delay own = compile(node.children[b], place(b), free + branches - 1, before, true);
+    latency.push_back(own.frames);
+    dispersion = std::max(dispersion, own.dispersion);
     delay_at.push_back(steps_.size());
     steps_.push_back({Step::Kind::delay, delays_.size(), place(b), place(b)});
     delays_.emplace_back(static_cast<std::size_t>(format_.channels));
@@ -178,7 +187,7 @@ int Program::compile_parallel(const Node& node, std::size_t buffer, std::size_t 
     for (auto& line : delays_[step.slot]) line.prepare(step.frames, max_segment);
   }
   for (std::size_t b = 1; b < branches; ++b) steps_.push_back({Step::Kind::add, 0, place(b), buffer});
-  return longest;
+  return beside ? Delay{longest, dispersion} : Delay{longest - dispersion, 0};
 }
 
 void Program::set_parameter(int parameter, float value, bool jump) noexcept TR_RT {

@@ -148,9 +148,15 @@ class Program {
   void drive() noexcept TR_RT;
 
   // `before`: by how much the sound is late that comes in. They return how much later it leaves.
-  int compile(const Node& node, std::size_t buffer, std::size_t free, int before);
-  int compile_effect(const Node& node, std::size_t buffer, int before);
-  int compile_parallel(const Node& node, std::size_t buffer, std::size_t free, int before);
+  // What a node holds back, and how many of these frames are a turned phase (`EffectType::dispersion`). Beside other
+  // branches, where times must meet, both count; elsewhere only pure delays, for who cuts a latency off would lose
+  // sound.
+  struct Delay {
+    int frames = 0, dispersion = 0;
+  };
+  Delay compile(const Node& node, std::size_t buffer, std::size_t free, int before, bool beside);
+  Delay compile_effect(const Node& node, std::size_t buffer, int before, bool beside);
+  Delay compile_parallel(const Node& node, std::size_t buffer, std::size_t free, int before, bool beside);
   SideBlock key_of(Slot& slot, const SideBlock* keys, int frames) noexcept TR_RT;
   float* const* channels(std::size_t buffer, float* const* io) noexcept TR_RT;
   void go_on(Slot& slot, bool grid) noexcept TR_RT;

@@ -102,6 +102,7 @@ struct Saturation {
   }
 
   int latency() const noexcept { return oversampler_.latency(); }
+  int dispersion() const noexcept { return oversampler_.minimum_phase() ? oversampler_.latency() : 0; }
   void state(StateWalk& walk) {
     walk.within(active_, 0, 1);
     for (Curve& curve : curves_) walk.within(curve, Curve::tanh, Curve::fold);

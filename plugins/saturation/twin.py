@@ -26,6 +26,10 @@ def latency(values: Mapping[str, Value], sample_rate: float) -> int:
     return latency_frames(int(str(values["oversampling"])), values["filters"] == "minimum_phase")
 
 
+def dispersion(values: Mapping[str, Value], sample_rate: float) -> int:
+    return latency(values, sample_rate) if values["filters"] == "minimum_phase" else 0
+
+
 def shaped(curve: str, x: Tensor) -> Tensor:
     """The curves; all have slope 1 at 0."""
     if curve == "tanh":

@@ -62,7 +62,7 @@ class Addresses:
         effect, _, parameter = address.partition(".")
         if effect not in self.effects:
             there = {a: list(e.card.addresses) for a, e in self.effects.items()}
-            raise ValueError(unknown_address(address, there, f"rack {rack!r}"))
+            raise ValueError(unknown_address(address, there, f"rack {brief(rack)}"))
         return self.effects[effect], parameter
 
     def index(self, address: str, rack: str) -> tuple[Parameter, int]:

@@ -27,7 +27,7 @@ from .architectures import (
 )
 from .disk import atomic, json_bytes, path_of, read_json
 from .network import Network
-from .words import brief
+from .words import brief, real_number
 
 USUAL_RATE = 48000.0  # of files that do not say
 VERSION = "0.7.0"
@@ -66,6 +66,7 @@ _KEYS = {
     "Linear": {"receptive_field", "bias", "sample_rate"},
     "ConvNet": {"channels", "dilations", "batchnorm", "activation", "groups", "sample_rate", "train_burn_in", "train_truncate"},
     "SlimmableContainer": {"submodels"},
+    "a submodel": {"max_value", "model", "name", "metadata"},
 }  # fmt: skip
 
 
@@ -76,8 +77,7 @@ def read(path: str | os.PathLike[str], size: float | None = None) -> Network:
     if not isinstance(data, dict) or "architecture" not in data or "weights" not in data or "config" not in data:
         raise ValueError(f"{path} is not a .nam file: architecture, config or weights are missing; export it anew")
     try:
-        if size is not None and not 0.0 <= size <= 1.0:
-            raise ValueError(f"size = {size:g} is outside 0 to 1")
+        size = None if size is None else real_number(size, "size", 0.0, 1.0)
         one, rate = _of_size(data, size)
         weights = _weights(one["weights"])
         made, weights = _architecture(str(one["architecture"]), one["config"], weights)
@@ -102,6 +102,8 @@ def _of_size(data: dict[str, Any], size: float | None, depth: int = 0) -> tuple[
         raise ValueError(f"a container holds one or more networks, at most {DEEPEST} deep; export it anew")
     if len(np.unique([_rate_of(entry["model"], rate) for entry in models])) > 1:
         raise ValueError("the networks of its container have different sample rates; export it anew")
+    for entry in models:
+        _expect(entry, "a submodel")
     fitting = [entry for entry in models if size is not None and float(entry["max_value"]) > size]
     one, own = _of_size((fitting or models[-1:])[0]["model"], size, depth + 1)
     return one, own if one.get("sample_rate") else rate or own
@@ -126,6 +128,8 @@ def _says(value: Any) -> bool:
     """False for what switches an option off or leaves it as it always was."""
     if isinstance(value, dict):
         return bool(value) and bool(value.get("active", True))
+    if isinstance(value, bool):
+        return value
     return value not in (None, False, 0, 1, "", "none") and value != []
 
 

@@ -334,7 +334,7 @@ class Rack(Addressed):
         if isinstance(address, str):
             effects = self._now.effects
             if address not in effects:
-                raise KeyError(unknown(address, list(effects), f"rack {self.name!r}", "effect"))
+                raise KeyError(unknown(address, list(effects), f"rack {brief(self.name)}", "effect"))
             return effects[address]
         if not is_integer(address):
             raise TypeError(
@@ -344,7 +344,7 @@ class Rack(Addressed):
         items = self._now.root.items
         if not -len(items) <= place < len(items):
             raise IndexError(
-                f"rack {self.name!r} has {len(items)} items in its outer chain, so there is no item {brief(place)}"
+                f"rack {brief(self.name)} has {len(items)} items in its outer chain, so there is no item {brief(place)}"
             )
         return items[place]
 
@@ -360,7 +360,7 @@ class Rack(Addressed):
         """
         found = self._at(address)
         if not isinstance(found, kind):
-            raise TypeError(f"{address!r} of rack {self.name!r} is a {type(found).__name__}, not a {kind.__name__}")
+            raise TypeError(f"{address!r} of rack {brief(self.name)} is a {type(found).__name__}, not a {kind.__name__}")
         return found
 
     def __iter__(self) -> Iterator[Effect | Chain | Parallel]:
@@ -486,14 +486,14 @@ class Rack(Addressed):
             sidechain = {wanted[0]: sidechain}
         for name in sidechain:
             if name not in wanted:
-                raise ValueError(unknown(name, wanted, f"rack {self.name!r}", "sidechain"))
+                raise ValueError(unknown(name, wanted, f"rack {brief(self.name)}", "sidechain"))
         found = []
         for name in wanted:
             if name not in sidechain:
-                raise ValueError(f"sidechain {name!r} is missing")
-            key, _ = as_planar(sidechain[name], f"sidechain {name!r}")
+                raise ValueError(f"sidechain {brief(name)} is missing")
+            key, _ = as_planar(sidechain[name], f"sidechain {brief(name)}")
             if key.shape[1] != frames:
-                raise ValueError(f"sidechain {name!r} has {key.shape[1]} frames, the audio {frames}; make them equal")
+                raise ValueError(f"sidechain {brief(name)} has {key.shape[1]} frames, the audio {frames}; make them equal")
             found.append(key)
         return found
 
@@ -517,7 +517,9 @@ class Rack(Addressed):
 
     def _not_live(self, what: str) -> None:
         if self._live:
-            raise RuntimeError(f"rack {self.name!r} plays live, so {what} is not possible; stop the live stream, or use a copy")
+            raise RuntimeError(
+                f"rack {brief(self.name)} plays live, so {what} is not possible; stop the live stream, or use a copy"
+            )
 
     def _check(self, sample_rate: float, channels: int, now: Addresses | None = None) -> None:
         """Refuse a format that an effect, or what it was given, is not for."""

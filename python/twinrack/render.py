@@ -145,8 +145,9 @@ def render_file(
             with Bare(path, width) as bare:
                 bare.fill(Finish(file.sample_rate, to_rate, width), blocks())
                 made = bare.settle(level, ending, to_rate, writer)
-                frames, clipped, notes = bare.frames, bare.clipped, made.notes
+                frames, clipped, notes = bare.frames, bare.clipped, list(made.notes)
                 found, gain = made.files[0], made.gain_db
+                notes += over_full_scale(path, found) if lossy and found is not None else []
         else:
             with writer() as out:
                 frames = _write(out, Finish(file.sample_rate, to_rate, width, limiter), blocks())
@@ -247,7 +248,8 @@ class _Key:
     """The blocks of the sidechain file, beside those of the input."""
 
     def __init__(self, rack: Rack, path: str | os.PathLike[str] | None, file: AudioFile) -> None:
-        self._file = None
+        self._file, self._heard = None, 0
+        self._ends: int | None = None  # frame after which it is silent
         if path is None and rack.sidechains:
             raise ValueError(f"the rack listens to sidechain {rack.sidechains[0]!r}; give its file (--sidechain)")
         if path is None:
@@ -270,8 +272,17 @@ class _Key:
         if self._file is None:
             return []
         x = next(self._blocks, np.zeros((self._file.channels, 0), np.float32))[:, :frames]
+        if x.shape[1] < frames and self._ends is None:
+            self._ends = self._heard + x.shape[1]
+        self._heard += frames
         return [np.ascontiguousarray(np.pad(x, ((0, 0), (0, frames - x.shape[1]))))]
 
     @property
     def notes(self) -> list[str]:
-        return [] if self._file is None else self._file.notes
+        if self._file is None:
+            return []
+        ended = [] if self._ends is None else [self._ends / self._file.sample_rate]
+        return [
+            *self._file.notes,
+            *(f"{self._file.path.name} ends after {s:.2f} s; the sidechain is silent from there on" for s in ended),
+        ]

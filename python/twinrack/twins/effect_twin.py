@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +90,13 @@ def apply(
     return _run(card, x, given, rate, key, path, numbers, known)
 
 
+class Delay(NamedTuple):
+    """Frames that something holds back; `dispersion` of them are a turned phase (see `Program::Delay` in the engine)."""
+
+    frames: int = 0
+    dispersion: int = 0
+
+
 class EffectTwin(nn.Module):
     """The twin of one effect, with the effect's present values as its parameters.
 
@@ -173,8 +180,17 @@ class EffectTwin(nn.Module):
     @property
     def latency(self) -> int:
         """Frames by which `forward` delays the sound."""
-        find = getattr(arithmetic(self.card), "latency", None)
-        return 0 if find is None else int(find(self.constants, self.sample_rate))
+        return self.delay.frames - self.delay.dispersion
+
+    @property
+    def delay(self) -> Delay:
+        """What it holds back, and how much of that is a turned phase in which sound comes already."""
+        module = arithmetic(self.card)
+        latency, dispersion = (
+            int(find(self.constants, self.sample_rate)) if (find := getattr(module, name, None)) is not None else 0
+            for name in ("latency", "dispersion")
+        )
+        return Delay(latency, dispersion)
 
     @full_precision()
     def forward(

@@ -14,7 +14,7 @@ from ..audio import check_rate
 from ..effect import Effect, unknown, unknown_address
 from .constrain import driven
 from .curves import TICK_FRAMES, delay, tick_count
-from .effect_twin import EffectTwin
+from .effect_twin import Delay, EffectTwin
 from .precision import full_precision
 from .recursions import Path
 from .values import Given, check_sound
@@ -136,13 +136,18 @@ class RackTwin(nn.Module):
     @property
     def latency(self) -> int:
         """Frames that `forward` compensates."""
-        return self._latency(self._tree)
+        return self._delay(self._tree, False).frames
 
-    def _latency(self, item: Plan) -> int:
+    def _delay(self, item: Plan, beside: bool) -> Delay:
+        """As `Program::compile`: `beside` other branches a turned phase counts as delay, elsewhere it does not."""
         if isinstance(item, str):
-            return self[item].latency
-        children = [self._latency(child) for child in item.children]
-        return sum(children) if item.serial else max(children, default=0)
+            own = self[item].delay
+            return own if beside else Delay(own.frames - own.dispersion)
+        children = [self._delay(child, beside or not item.serial) for child in item.children]
+        if item.serial:
+            return Delay(sum(c.frames for c in children), sum(c.dispersion for c in children))
+        longest, dispersion = (max((c[i] for c in children), default=0) for i in (0, 1))
+        return Delay(longest, dispersion) if beside else Delay(longest - dispersion)
 
     @full_precision()
     def forward(
@@ -179,7 +184,7 @@ class RackTwin(nn.Module):
         if latency:
             x = nn.functional.pad(x, (0, latency))
             keys = {name: nn.functional.pad(key, (0, latency)) for name, key in keys.items()}
-        return self._process(self._tree, x, keys, given, 0, tick)[..., latency:]
+        return self._process(self._tree, x, keys, given, 0, tick, False)[..., latency:]
 
     def _keys(self, sidechain: Tensor | Mapping[str, Tensor] | None) -> dict[str, Tensor]:
         names = self._rack.sidechains
@@ -199,12 +204,13 @@ class RackTwin(nn.Module):
         given: dict[str, dict[str, Given]],
         late: int,
         tick: float | Tensor,
+        beside: bool,
     ) -> Tensor:
-        """`late`: frames by which x is late here, and keys are held back."""
+        """`late`: frames by which x is late here, and keys are held back; `beside`: other branches."""
         if isinstance(item, str):
             twin = self[item]
             if twin.bypass:
-                return delay(x, twin.latency)
+                return delay(x, self._delay(item, beside).frames)
             key = None if twin.key is None else delay(keys[twin.key], late)
             for address, said in twin.controls(x, key, given.get(item)).items():
                 self._drive(address, said, given)
@@ -212,11 +218,15 @@ class RackTwin(nn.Module):
             return y
         if item.serial:
             for child in item.children:
-                x = self._process(child, x, keys, given, late, tick)
-                late += self._latency(child)
+                x = self._process(child, x, keys, given, late, tick, beside)
+                late += self._delay(child, beside).frames
             return x
-        longest = self._latency(item)
-        branches = [(self._process(child, x, keys, given, late, tick), self._latency(child)) for child in item.children]
+        delays = [self._delay(child, True).frames for child in item.children]
+        longest = max(delays, default=0)
+        branches = [
+            (self._process(child, x, keys, given, late, tick, True), own)
+            for child, own in zip(item.children, delays, strict=True)
+        ]
         return sum((delay(y, longest - own) for y, own in branches), torch.zeros_like(x))
 
     def _drive(self, address: str, said: Tensor, given: dict[str, dict[str, Given]]) -> None:
