@@ -111,7 +111,7 @@ def render_file(
         if level.peak_db is not None and ending is not None:  # its gain comes after the rack
             rack, ending = Rack([*(i.copy() for i in ending.before.effects), ending.limiter], name=rack.name), None
         renderer = Renderer(rack if ending is None else ending.before, file.sample_rate, width)
-        missing = file.notes
+        missing, ended = file.notes, list[str]()
         writers: list[AudioWriter] = []
 
         def writer() -> AudioWriter:
@@ -137,6 +137,7 @@ def render_file(
                 yield renderer.flush()
                 yield from renderer.tail(tail)
                 missing.extend(keys.notes)
+                ended.extend(keys.ended)
 
         limiter = None if ending is None else ending.limiter
         found: Loudness | None
@@ -158,7 +159,7 @@ def render_file(
             tell(missing, stacklevel=2)
         return Rendered(
             source, path, frames / to_rate, clipped, renderer.engine.input_faults,
-            loudness=found, gain_db=gain, notes=(*missing, *writers[-1].notes, *notes),
+            loudness=found, gain_db=gain, notes=(*missing, *ended, *writers[-1].notes, *notes),
         )  # fmt: skip
 
 
@@ -279,10 +280,12 @@ class _Key:
 
     @property
     def notes(self) -> list[str]:
-        if self._file is None:
+        return [] if self._file is None else self._file.notes
+
+    @property
+    def ended(self) -> list[str]:
+        """That it was shorter than the sound, where that is more than a rounding of its length."""
+        if self._file is None or self._ends is None or self._heard - self._ends < 0.1 * self._file.sample_rate:
             return []
-        ended = [] if self._ends is None else [self._ends / self._file.sample_rate]
-        return [
-            *self._file.notes,
-            *(f"{self._file.path.name} ends after {s:.2f} s; the sidechain is silent from there on" for s in ended),
-        ]
+        seconds = self._ends / self._file.sample_rate
+        return [f"{self._file.path.name} ends after {seconds:.2f} s; the sidechain is silent from there on"]
