@@ -552,3 +552,16 @@ def test_any_damage_is_one_sentence(tmp_path):
             said = str(error)
         assert str(path) in said
         assert "\n" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names there have no line ends")
+@pytest.mark.parametrize(
+    "content", [b"", b"noise" * 50, b"fLaC", riff(chunk(b"data", b"abcd")), riff(fmt(1, 0, 16, 2), chunk(b"data", b"ab"))]
+)
+def test_messages_show_names_on_one_line(tmp_path, content):
+    for name in ("a\nb.wav", "a\x1b[31m.wav", "a\u202eb.wav"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="wav") as error:
+            read_audio(path)
+        assert str(error.value).isprintable()

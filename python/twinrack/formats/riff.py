@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from ..disk import shown
 from .pcm import Kind, Layout, place_bits
 
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
@@ -168,7 +169,7 @@ def find_samples(path: Path, wave: Wave) -> Found:
     fmt, data = wave.find(b"fmt "), wave.find(b"data")
     if fmt is None or data is None:
         missing = "no fmt chunk" if fmt is None else "no data chunk"
-        raise ValueError(f"{path} cannot be read as audio ({missing}); give WAV, FLAC, OGG, AIFF or MP3")
+        raise ValueError(f"{shown(path)} cannot be read as audio ({missing}); give WAV, FLAC, OGG, AIFF or MP3")
     there = max(min(data.size, wave.end - data.at), 0)
     claimed = None if is_placeholder(data.size, wave.kind) and data.size > there else data.size
     with path.open("rb") as file:
@@ -180,12 +181,12 @@ def find_samples(path: Path, wave: Wave) -> Found:
         layout, unclear = place_bits(path, layout)
         if unclear and int.from_bytes(head[:2], "big" if wave.big else "little") == PCM:
             notes.append(
-                f"{path.name} has {layout.bits} bits in {layout.bytes} bytes, and its samples do not show whether they lie "
-                "at the top or at the bottom; they were read as at the top, as the format says"
+                f"{shown(path.name)} has {layout.bits} bits in {layout.bytes} bytes, and its samples do not show whether they "
+                "lie at the top or at the bottom; they were read as at the top, as the format says"
             )
     over = _behind(path, wave, data)
     if over:
-        notes.append(f"{path.name} holds {over} bytes behind the sound that its header promises; they were left out")
+        notes.append(f"{shown(path.name)} holds {over} bytes behind the sound that its header promises; they were left out")
     return Found(layout, data, there, claimed, notes)
 
 
@@ -213,14 +214,14 @@ def _layout(path: Path, head: bytes, start: int, size: int, big: bool) -> Layout
     container, valid = bits, bits
     if tag == EXTENSIBLE:
         if len(head) < 40 or not any(head[26:40] == tail for tail in GUID_TAILS):
-            raise ValueError(f"{path} cannot be read as audio (an unknown sub-format); give WAV, FLAC, OGG, AIFF or MP3")
+            raise ValueError(f"{shown(path)} cannot be read as audio (an unknown sub-format); give WAV, FLAC, OGG, AIFF or MP3")
         tag = number(24)
         valid = min(number(18) or bits, bits)
     if tag not in (PCM, FLOAT):
         return None
     words = f"{bits} bits, {channels} channels, block align {align}"
     if not 1 <= bits <= 64 or channels == 0:
-        raise ValueError(f"{path} has an impossible layout ({words}); write it anew as 16, 24 or 32 bits")
+        raise ValueError(f"{shown(path)} has an impossible layout ({words}); write it anew as 16, 24 or 32 bits")
     least = -(-bits // 8)
     if align in (0, least):  # not written, or that of one channel
         align = least * channels
@@ -228,6 +229,8 @@ def _layout(path: Path, head: bytes, start: int, size: int, big: bool) -> Layout
     fits = each in (4, 8) and each == least if tag == FLOAT else least <= each <= 4
     if rest or not fits or (tag == PCM and bits <= 8 and each > 1):
         what = "floating point" if tag == FLOAT else "integers"
-        raise ValueError(f"{path} has a layout of no certain meaning ({what}, {words}); write it anew as 16, 24 or 32 bits")
+        raise ValueError(
+            f"{shown(path)} has a layout of no certain meaning ({what}, {words}); write it anew as 16, 24 or 32 bits"
+        )
     kind: Kind = "float" if tag == FLOAT else "unsigned" if container <= 8 else "signed"
     return Layout(start, channels, rate, size // (each * channels), kind, each, valid, big=big)

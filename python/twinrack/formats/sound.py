@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 
 from ..audio import Audio
+from ..disk import shown
 from . import aiff, apple, flac, mpeg, ogg, riff
 from .pcm import PcmSound
 from .view import View
@@ -73,7 +74,7 @@ class LibrarySound:
             if self._view is not None:
                 self._view.close()
             reason = str(error).rpartition(": ")[2].rstrip(".")
-            raise ValueError(f"{path} cannot be read as audio ({reason}); give WAV, FLAC, OGG, AIFF or MP3") from None
+            raise ValueError(f"{shown(path)} cannot be read as audio ({reason}); give WAV, FLAC, OGG, AIFF or MP3") from None
         self.sample_rate, self.channels = int(self._file.samplerate), int(self._file.channels)
         self.frames = int(self._file.frames)
         self.exact = self._file.format in EXACT
@@ -89,7 +90,9 @@ class LibrarySound:
                 x = self._file.read(count, dtype="float32", always_2d=True)
             except (soundfile.SoundFileError, OSError) as error:
                 why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2].rstrip(".")
-                raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
+                raise ValueError(
+                    f"{shown(self.path)} cannot be read at frame {start} ({why}); is it damaged, or gone?"
+                ) from None
             self._at = start + len(x)
         return np.ascontiguousarray(x.T)
 
@@ -121,14 +124,14 @@ def open_sound(path: Path) -> Sound:
 
 def _missing(path: Path, there: int, claimed: int, rate: int) -> str:
     return (
-        f"{path.name} was cut short: it holds {there} of {claimed} frames ({there / rate:.2f} of {claimed / rate:.2f} s); "
-        "the rest is missing from the file"
+        f"{shown(path.name)} was cut short: it holds {there} of {claimed} frames ({there / rate:.2f} of {claimed / rate:.2f} "
+        "s); the rest is missing from the file"
     )
 
 
 def _part(path: Path, there: int, claimed: int) -> str:
     share = 100.0 * there / claimed
-    return f"{path.name} was cut short: it holds {share:.1f} % of the bytes of sound that its header promises"
+    return f"{shown(path.name)} was cut short: it holds {share:.1f} % of the bytes of sound that its header promises"
 
 
 def _wave(path: Path) -> Sound | None:
@@ -192,7 +195,7 @@ def _ogg(path: Path) -> Sound | None:
         return LibrarySound(path, [])
     page = bytearray(last.page)
     page[5] |= 4
-    note = f"{path.name} was cut short: the end of its stream is missing from the file"
+    note = f"{shown(path.name)} was cut short: the end of its stream is missing from the file"
     ended = ogg.sealed(page)
     sound = LibrarySound(path, [], lambda: View(path, 0, last.end, changes={last.at: ended}))
     sound.notes.append(f"{note}, and {sound.frames / sound.sample_rate:.2f} s are there")
@@ -227,7 +230,7 @@ def _mpeg(path: Path) -> Sound | None:
             info = mpeg.make_info(file.read(4), stream.frames, stream.end - first)
         sound = LibrarySound(path, [], lambda: View(path, first, stream.end, info))
     rate = stream.head.sample_rate
-    there = f"{path.name} was cut short: {sound.frames / rate:.2f} s are there"
+    there = f"{shown(path.name)} was cut short: {sound.frames / rate:.2f} s are there"
     if stream.claimed is not None and stream.claimed > stream.frames:
         missing = (stream.claimed - stream.frames) * stream.head.samples / rate
         sound.notes.append(f"{there}, and {missing:.2f} s are missing from the file")
