@@ -565,3 +565,34 @@ def test_messages_show_names_on_one_line(tmp_path, content):
         with pytest.raises(ValueError, match="wav") as error:
             read_audio(path)
         assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_streams_after_each_other(tmp_path, subtype):
+    """All of them, as libsndfile reads each file by itself."""
+    content, wanted = [], []
+    path = tmp_path / "x.ogg"
+    for i in range(3):
+        soundfile.write(path, SOUND[i * 30000 : (i + 1) * 48000], RATE, format="OGG", subtype=subtype)
+        content.append(path.read_bytes())
+        wanted.append(soundfile.read(path, dtype="float32")[0].T)
+    path.write_bytes(b"".join(content))
+    assert all(np.array_equal(x, np.concatenate(wanted, axis=1)) for x in quiet(path).values())
+    with AudioFile(path) as file:
+        whole = file.read()
+        for start in (wanted[0].shape[1] - 5, 7, file.frames - 20000):
+            assert np.allclose(file._sound.read(start, 1000), whole[:, start : start + 1000], atol=1e-4)
+    path.write_bytes(content[0] + content[1][:-1] + content[2])  # one of them was cut
+    with pytest.warns(RuntimeWarning, match="x.ogg was cut short"):
+        x, _ = read_audio(path)
+    assert x.shape[1] > wanted[0].shape[1] + wanted[2].shape[1]
+    assert np.array_equal(x[:, : wanted[0].shape[1]], wanted[0])
+    assert np.array_equal(x[:, -wanted[2].shape[1] :], wanted[2])
+    mono = io.BytesIO()
+    soundfile.write(mono, SOUND[:24000, 0], RATE, format="OGG", subtype=subtype)
+    path.write_bytes(content[0] + mono.getvalue() + content[2])
+    with pytest.warns(RuntimeWarning, match=r"3 streams .* 1 are left out.* of 0\.50 s with 1 channels at 48000 Hz"):
+        assert np.array_equal(read_audio(path)[0], np.concatenate([wanted[0], wanted[2]], axis=1))
+    path.write_bytes(content[0] + content[1][:100] + content[2])
+    with pytest.warns(RuntimeWarning, match=r"3 streams .* 1 are left out.* of no sound that can be read"):
+        assert np.array_equal(read_audio(path)[0], np.concatenate([wanted[0], wanted[2]], axis=1))

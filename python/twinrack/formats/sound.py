@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -103,6 +104,65 @@ class LibrarySound:
                 self._view.close()
 
 
+class ChainSound:
+    """An Ogg file of several streams after each other, as recordings of radio stations are; one is open at a time.
+
+    Args:
+        links: where each begins and ends. Those that are not like the first are left out, with a note.
+    """
+
+    exact = False
+
+    def __init__(self, path: Path, links: list[tuple[int, int]]) -> None:
+        self.path, self.notes = path, []
+        self._open, self._sound = 0, _ogg_link(path, *links[0])
+        self.sample_rate, self.channels = self._sound.sample_rate, self._sound.channels
+        self._lock = threading.Lock()
+        self.notes += self._sound.notes
+        self._links, self._starts = links[:1], [0, self._sound.frames]
+        others: list[str] = []
+        for link in links[1:]:
+            try:
+                sound = _ogg_link(path, *link)
+            except ValueError:
+                others.append("of no sound that can be read")
+                continue
+            sound.close()
+            if (sound.sample_rate, sound.channels) == (self.sample_rate, self.channels):
+                self.notes += sound.notes
+                self._links.append(link)
+                self._starts.append(self._starts[-1] + sound.frames)
+            else:
+                seconds = sound.frames / sound.sample_rate
+                others.append(f"of {seconds:.2f} s with {sound.channels} channels at {sound.sample_rate} Hz")
+        if others:
+            self.notes.append(
+                f"{shown(path.name)} holds {len(links)} streams after each other, and {len(others)} are left out, as they "
+                f"do not go with the first: {others[0]}{', …' if others[1:] else ''}"
+            )
+        self.frames = self._starts[-1]
+
+    def read(self, start: int, count: int) -> Audio:
+        """As in `Sound`."""
+        with self._lock:
+            parts = [np.zeros((self.channels, 0), np.float32)]
+            while count > 0 and start < self.frames:
+                number = bisect_right(self._starts, start) - 1
+                if number != self._open:
+                    self._sound.close()
+                    self._open, self._sound = number, _ogg_link(self.path, *self._links[number])
+                part = self._sound.read(start - self._starts[number], min(count, self._starts[number + 1] - start))
+                if not part.shape[1]:
+                    break
+                parts.append(part)
+                start, count = start + part.shape[1], count - part.shape[1]
+        return np.concatenate(parts, axis=1)
+
+    def close(self) -> None:
+        with self._lock:
+            self._sound.close()
+
+
 def library_name(path: Path) -> str | bytes:
     """A file's name as soundfile takes it: as bytes where a system has names that are no text."""
     return str(path) if os.name == "nt" else os.fsencode(path)
@@ -190,14 +250,22 @@ def _ogg(path: Path) -> Sound | None:
     with path.open("rb") as file:
         if file.read(4) != b"OggS":
             return None
-    last = ogg.find_end(path)
+    links = ogg.find_links(path)
+    if len(links) > 1:
+        return ChainSound(path, links)
+    return _ogg_link(path, *(links[0] if links else (0, os.path.getsize(path))))
+
+
+def _ogg_link(path: Path, start: int, end: int) -> LibrarySound:
+    """One of the streams that follow each other in an Ogg file."""
+    last = ogg.find_end(path, start, end)
     if last is None or last.ends:
-        return LibrarySound(path, [])
+        return LibrarySound(path, [], lambda: View(path, start, end))
     page = bytearray(last.page)
     page[5] |= 4
     note = f"{shown(path.name)} was cut short: the end of its stream is missing from the file"
     ended = ogg.sealed(page)
-    sound = LibrarySound(path, [], lambda: View(path, 0, last.end, changes={last.at: ended}))
+    sound = LibrarySound(path, [], lambda: View(path, start, last.end, changes={last.at: ended}))
     sound.notes.append(f"{note}, and {sound.frames / sound.sample_rate:.2f} s are there")
     return sound
 
