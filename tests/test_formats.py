@@ -596,3 +596,51 @@ def test_ogg_streams_after_each_other(tmp_path, subtype):
     path.write_bytes(content[0] + content[1][:100] + content[2])
     with pytest.warns(RuntimeWarning, match=r"3 streams .* 1 are left out.* of no sound that can be read"):
         assert np.array_equal(read_audio(path)[0], np.concatenate([wanted[0], wanted[2]], axis=1))
+
+
+def mp3_of(path: Path) -> tuple[bytes, np.ndarray]:
+    soundfile.write(path, SOUND, RATE)
+    return path.read_bytes(), read_audio(path)[0]
+
+
+def test_tags_within_an_mp3_file(tmp_path):
+    """Files that were put behind each other with their tags: all of them are heard, and nothing is missing."""
+    path = tmp_path / "x.mp3"
+    data, wanted = mp3_of(path)
+    id3 = b"ID3\3\0\0\0\0\7\0" + bytes(7 * 128)
+    ape = b"APETAGEX" + struct.pack("<III", 2000, 64, 0) + bytes([0, 0, 0, 0xA0]) + bytes(8 + 64)
+    for tag in (b"", id3, b"TAG" + bytes(125), ape, b"TAG" + bytes(125) + id3):
+        path.write_bytes(data + tag + data + tag + data)
+        for x in quiet(path).values():
+            assert 3 * wanted.shape[1] <= x.shape[1] < 3 * (wanted.shape[1] + 3 * 1152)
+            assert np.allclose(x[:, :RATE], wanted[:, :RATE], atol=1e-6)
+
+
+@pytest.mark.parametrize("filling", ["zeros", "noise", "nothing"])
+def test_a_hole_in_an_mp3_file(tmp_path, filling, capfd):
+    path = tmp_path / "x.mp3"
+    data, wanted = mp3_of(path)
+    for at, size in ((len(data) // 2, 5000), (len(data) // 3, 10000), (len(data) // 2, 1000)):
+        hole = {"zeros": bytes(size), "noise": np.random.default_rng(at).bytes(size), "nothing": b""}[filling]
+        path.write_bytes(data[:at] + hole + data[at + size :])
+        with pytest.warns(RuntimeWarning, match=r"x\.mp3 is damaged: \d+ bytes within it") as told:
+            x, _ = read_audio(path)
+        assert len(told) == 1
+        lost = wanted.shape[1] - x.shape[1]
+        share = size / len(data) * wanted.shape[1]
+        assert share * 0.4 < lost < share * 1.6 + 2304
+        before = int(wanted.shape[1] * at / len(data) * 0.8)
+        assert np.allclose(x[:, :before], wanted[:, :before], atol=1e-4)
+        assert np.max(np.abs(x)) < 1.2  # no clicks
+        after = x[:, -30000:-20000]
+        place = int(np.argmax(np.correlate(wanted[0], after[0, :500])))
+        assert np.allclose(after, wanted[:, place : place + 10000], atol=1e-4)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("size", [1000, 200000])
+def test_zeros_before_an_mp3_file(tmp_path, size):
+    path = tmp_path / "x.mp3"
+    data, wanted = mp3_of(path)
+    path.write_bytes(bytes(size) + data)
+    assert all(np.array_equal(x, wanted) for x in quiet(path).values())

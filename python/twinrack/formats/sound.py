@@ -286,18 +286,29 @@ def _mpeg(path: Path) -> Sound | None:
     stream = mpeg.read_stream(path)
     if stream is None or stream.frames == 0:
         return None
+    gaps = stream.gaps
     if stream.head.layer != 3 or stream.claimed == stream.frames:  # without tags, of whose faults the library talks
-        sound = LibrarySound(path, [], lambda: View(path, stream.start, stream.end))
+        sound = LibrarySound(path, [], lambda: View(path, stream.start, stream.end, changes=stream.silent, gaps=gaps))
     elif stream.info is not None and stream.claimed is not None:
-        changes = mpeg.changed_info(path, stream)
-        sound = LibrarySound(path, [], lambda: View(path, stream.start, stream.end, changes=changes))
+        changes = mpeg.changed_info(path, stream) | stream.silent
+        sound = LibrarySound(path, [], lambda: View(path, stream.start, stream.end, changes=changes, gaps=gaps))
     else:
-        first = stream.start if stream.info is None else stream.start + stream.head.size
+        skipped = 0 if stream.info is None else stream.head.size
+        first = stream.start + skipped
+        if gaps and gaps[0][0] == first:  # nothing between the info frame and a gap
+            first, gaps = gaps[0][1], gaps[1:]
         with path.open("rb") as file:
             file.seek(first)
-            info = mpeg.make_info(file.read(4), stream.frames, stream.end - first)
-        sound = LibrarySound(path, [], lambda: View(path, first, stream.end, info))
+            info = mpeg.make_info(file.read(4), stream.frames, stream.size - skipped)
+        sound = LibrarySound(path, [], lambda: View(path, first, stream.end, info, stream.silent, gaps))
     rate = stream.head.sample_rate
+    if stream.damaged:
+        seconds = stream.damaged / stream.size * (stream.frames * stream.head.samples / rate)
+        sound.notes.append(
+            f"{shown(path.name)} is damaged: {stream.damaged} bytes within it, as long as {seconds:.2f} s of its sound, are no "
+            f"frames of it and were left out; {sound.frames / rate:.2f} s are there"
+        )
+        return sound
     there = f"{shown(path.name)} was cut short: {sound.frames / rate:.2f} s are there"
     if stream.claimed is not None and stream.claimed > stream.frames:
         missing = (stream.claimed - stream.frames) * stream.head.samples / rate
