@@ -381,6 +381,9 @@ def test_flac_that_was_cut(tmp_path, known):
         if known:
             with pytest.warns(RuntimeWarning, match=rf"x\.flac was cut short: it holds \d+ of {3 * RATE} frames"):
                 read_audio(path)
+        else:
+            with pytest.warns(RuntimeWarning, match=r"x\.flac was cut short: \d\.\d\d s are there, .* within a frame"):
+                read_audio(path)
         sounds = heard(path)
         there = sounds["file"].shape[1]
         assert there > wanted.shape[1] * size / len(data) * 0.5 - 8192
@@ -644,3 +647,25 @@ def test_zeros_before_an_mp3_file(tmp_path, size):
     data, wanted = mp3_of(path)
     path.write_bytes(bytes(size) + data)
     assert all(np.array_equal(x, wanted) for x in quiet(path).values())
+
+
+@pytest.mark.parametrize("filling", ["zeros", "noise", "nothing"])
+def test_a_hole_in_a_flac_file(tmp_path, filling):
+    """What was decoded before it is kept, however it is read."""
+    path = tmp_path / "x.flac"
+    soundfile.write(path, SOUND, RATE, subtype="PCM_16")
+    data, wanted = path.read_bytes(), soundfile.read(path, dtype="float32")[0].T
+    for at in (len(data) // 3, len(data) // 2, len(data) - 60000):
+        hole = {"zeros": bytes(1000), "noise": np.random.default_rng(at).bytes(1000), "nothing": b""}[filling]
+        path.write_bytes(data[:at] + hole + data[at + 1000 :])
+        with pytest.warns(RuntimeWarning, match=r"x\.flac ends after \d\.\d\d of 3\.00 s; what follows is damaged") as told:
+            x, _ = read_audio(path)
+        assert len(told) == 1
+        assert x.shape[1] > wanted.shape[1] * at / len(data) * 0.5
+        assert np.array_equal(x, wanted[:, : x.shape[1]])
+        for size in (4096, 10000):
+            with AudioFile(path) as file:
+                parts = np.concatenate(list(file.blocks(size)), axis=1)
+                assert abs(parts.shape[1] - x.shape[1]) <= 64
+                assert file.frames == parts.shape[1]
+                assert np.array_equal(parts, wanted[:, : parts.shape[1]])

@@ -79,7 +79,10 @@ class AudioFile:
             part = self._sound.read(self._at, size)
             if not part.shape[1]:
                 there, rate = self._at, self.sample_rate
-                self.notes.append(f"{shown(self.path.name)} ends after {there / rate:.2f} of {self.frames / rate:.2f} s")
+                self.notes.append(
+                    f"{shown(self.path.name)} ends after {there / rate:.2f} of {self.frames / rate:.2f} s; "
+                    "what follows is damaged or missing"
+                )
                 self.frames = there
                 return
             self._at += part.shape[1]

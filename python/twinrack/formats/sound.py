@@ -33,6 +33,9 @@ EXACT = (
 )  # libsndfile's names of formats whose frames can be reached
 
 
+STEP = 64  # frames; a divisor of the usual block sizes of FLAC
+
+
 class Sound(Protocol):
     """An audio file open for reading.
 
@@ -68,40 +71,73 @@ class LibrarySound:
 
     def __init__(self, path: Path, notes: list[str], view: Callable[[], View] | None = None) -> None:
         self.path, self.notes = path, notes
-        self._view = None if view is None else view()
+        self._make_view = view
+        self._open()
+        self.sample_rate, self.channels = int(self._file.samplerate), int(self._file.channels)
+        self.frames = int(self._file.frames)
+        self.exact = self._file.format in EXACT
+        self._damage: int | None = None  # the first frame that cannot be decoded
+        self._lock = threading.Lock()
+
+    def _open(self) -> None:
+        self._view = None if self._make_view is None else self._make_view()
         try:
-            self._file = soundfile.SoundFile(library_name(path) if self._view is None else self._view)
+            self._file = soundfile.SoundFile(library_name(self.path) if self._view is None else self._view)
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             if self._view is not None:
                 self._view.close()
             reason = str(error).rpartition(": ")[2].rstrip(".")
-            raise ValueError(f"{shown(path)} cannot be read as audio ({reason}); give WAV, FLAC, OGG, AIFF or MP3") from None
-        self.sample_rate, self.channels = int(self._file.samplerate), int(self._file.channels)
-        self.frames = int(self._file.frames)
-        self.exact = self._file.format in EXACT
+            raise ValueError(
+                f"{shown(self.path)} cannot be read as audio ({reason}); give WAV, FLAC, OGG, AIFF or MP3"
+            ) from None
         self._at = 0
-        self._lock = threading.Lock()
 
     def read(self, start: int, count: int) -> Audio:
-        """As in `Sound`."""
+        """As in `Sound`; of a damaged FLAC file nothing from the damage on, in one go."""
         with self._lock:
+            if self._damage is not None and start <= self._damage:
+                count = min(count, self._damage - start)
             try:
                 if self._at != start:
                     self._file.seek(start)
                 x = self._file.read(count, dtype="float32", always_2d=True)
             except (soundfile.SoundFileError, OSError) as error:
-                why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2].rstrip(".")
-                raise ValueError(
-                    f"{shown(self.path)} cannot be read at frame {start} ({why}); is it damaged, or gone?"
-                ) from None
+                x = self._before_damage(start, count)
+                if x is None or (not len(x) and start == 0):
+                    why = getattr(error, "strerror", None) or str(error).rpartition(": ")[2].rstrip(".")
+                    raise ValueError(
+                        f"{shown(self.path)} cannot be read at frame {start} ({why}); is it damaged, or gone?"
+                    ) from None
             self._at = start + len(x)
         return np.ascontiguousarray(x.T)
 
+    def _before_damage(self, start: int, count: int) -> Audio | None:
+        """The frames up to the first that a FLAC file's decoder refuses, (frames, channels); None for other formats."""
+        if self._file.format != "FLAC":
+            return None
+        parts = [np.zeros((0, self.channels), np.float32)]
+        self._close()
+        self._open()  # after an error a decoder is of no use
+        try:
+            self._file.seek(start)
+            while count > 0 and len(part := self._file.read(min(count, STEP), dtype="float32", always_2d=True)):
+                parts.append(part)
+                count -= len(part)
+        except (soundfile.SoundFileError, OSError):
+            self._close()
+            self._open()
+        x = np.concatenate(parts)
+        self._damage = start + len(x)
+        return x
+
+    def _close(self) -> None:
+        self._file.close()
+        if self._view is not None:
+            self._view.close()
+
     def close(self) -> None:
         with self._lock:
-            self._file.close()
-            if self._view is not None:
-                self._view.close()
+            self._close()
 
 
 class ChainSound:
@@ -234,10 +270,15 @@ def _flac(path: Path) -> Sound | None:
     stream = flac.read_stream(path)
     if stream is None or stream.sample_rate == 0:
         return None
+    notes: list[str] = []
     real = flac.find_end(path, stream)
+    if stream.samples == 0 and real.samples and real.cut:
+        notes.append(
+            f"{shown(path.name)} was cut short: {real.samples / stream.sample_rate:.2f} s are there, and it ends within a "
+            "frame of its coding"
+        )
     if real.samples == stream.samples or real.samples == 0:
         return LibrarySound(path, [])
-    notes = []
     if real.samples < stream.samples:
         notes.append(_missing(path, real.samples, stream.samples, stream.sample_rate))
     elif stream.samples:
