@@ -669,3 +669,32 @@ def test_a_hole_in_a_flac_file(tmp_path, filling):
                 assert abs(parts.shape[1] - x.shape[1]) <= 64
                 assert file.frames == parts.shape[1]
                 assert np.array_equal(parts, wanted[:, : parts.shape[1]])
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_chunks_behind_samples_of_unknown_size(tmp_path, size, order):
+    """They are no sound, and their tags are read."""
+    path = tmp_path / "x.wav"
+    steps = np.rint(SOUND[:5000] * 32767).astype(f"{order}i2")
+    info = chunk(b"LIST", b"INFO" + chunk(b"INAM", b"a name\0", order), order)
+    picture = chunk(b"id3 ", b"ID3\3\0\0\0\0\0\x10" + b"LIST" + struct.pack(f"{order}I", 8) + bytes(8), order)
+    broadcast, odd = chunk(b"bext", bytes(602), order), chunk(b"junk", b"LIST\1", order)
+    mark = b"RIFF" if order == "<" else b"RIFX"
+    head = (
+        mark
+        + struct.pack(f"{order}I", size)
+        + b"WAVE"
+        + fmt(1, 2, 16, 2, order=order)
+        + b"data"
+        + struct.pack(f"{order}I", size)
+    )
+    wanted = (steps / 32768).astype(np.float32).T
+    for tail in ([info], [picture], [broadcast, info], [info, odd, picture], [picture, broadcast, odd], [odd[:-1]]):
+        path.write_bytes(head + steps.tobytes() + b"".join(tail))
+        for x in quiet(path).values():
+            assert np.array_equal(x, wanted)
+        with AudioFile(path) as file:
+            assert (file.tags().get("title") == "a name") == (info in tail)
+    path.write_bytes(head + steps.tobytes() + info[:-2])  # not whole: then nothing shows where it begins
+    assert read_audio(path)[0].shape[1] >= 5000

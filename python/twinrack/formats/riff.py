@@ -6,6 +6,7 @@ Sources: Microsoft, "Multiple Channel Audio Data and WAVE Files"; EBU Tech 3306 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 GUID_TAILS = (bytes.fromhex("000000001000800000aa00389b71"), bytes.fromhex("00002107d3118644c8c1ca000000"))
 W64_RIFF, W64_WAVE = bytes.fromhex("726966662e91cf11a5d628db04c10000"), bytes.fromhex("77617665f3acd3118cd100c04f8edb8a")
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+# Chunks that programs write behind the samples, and how far from a file's end they are looked for.
+TAIL_NAMES = re.compile(
+    rb"LIST|id3 |ID3 |bext|iXML|axml|cart|cue |smpl|inst|acid|PEAK|fact|JUNK|junk|PAD |FLLR|afsp|DISP|_PMX|chna"
+)
+TAIL = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,10 @@ def is_placeholder(size: int, kind: str) -> bool:
 def _data_size(file: BinaryIO, at: int, size: int, end: int, kind: str) -> int:
     """The size of the samples where what is written is nothing or too little; `size` where it is to be believed."""
     if size == 0 and not _chunks_fill(file, at, end):
-        return end - at
+        return _before_chunks(file, at, end, kind) - at
+    if is_placeholder(size, kind) and at + size > end:
+        last = _before_chunks(file, at, end, kind)
+        return size if last == end else last - at
     if kind in ("RIFF", "RIFX") and end - at > 1 << 32 and not _chunks_fill(file, at + size, end):
         for turns in range(1, (end - at) >> 32 | 1):  # more than 4 GiB, counted modulo 4 GiB
             more = size + (turns << 32)
@@ -115,6 +124,20 @@ def _data_size(file: BinaryIO, at: int, size: int, end: int, kind: str) -> int:
                 return more
         return end - at
     return size
+
+
+def _before_chunks(file: BinaryIO, at: int, end: int, kind: str) -> int:
+    """Where the chunks begin that follow samples of unknown size, looked for from the file's end on."""
+    order: Literal["little", "big"] = "big" if kind == "RIFX" else "little"
+    start = max(at, end - TAIL)
+    file.seek(start)
+    data = file.read(end - start)
+    firsts = {len(data)}
+    for found in sorted((m.start() for m in TAIL_NAMES.finditer(data)), reverse=True):
+        size = int.from_bytes(data[found + 4 : found + 8], order)
+        if {found + 8 + size + size % 2, found + 8 + size} & firsts and found + 8 <= len(data):
+            firsts.add(found)
+    return start + min(firsts)
 
 
 def _chunks_fill(file: BinaryIO, at: int, end: int) -> bool:
