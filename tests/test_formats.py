@@ -381,6 +381,9 @@ def test_flac_that_was_cut(tmp_path, known):
         if known:
             with pytest.warns(RuntimeWarning, match=rf"x\.flac was cut short: it holds \d+ of {3 * RATE} frames"):
                 read_audio(path)
+        else:
+            with pytest.warns(RuntimeWarning, match=r"x\.flac was cut short: \d\.\d\d s are there, .* within a frame"):
+                read_audio(path)
         sounds = heard(path)
         there = sounds["file"].shape[1]
         assert there > wanted.shape[1] * size / len(data) * 0.5 - 8192
@@ -552,3 +555,146 @@ def test_any_damage_is_one_sentence(tmp_path):
             said = str(error)
         assert str(path) in said
         assert "\n" not in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names there have no line ends")
+@pytest.mark.parametrize(
+    "content", [b"", b"noise" * 50, b"fLaC", riff(chunk(b"data", b"abcd")), riff(fmt(1, 0, 16, 2), chunk(b"data", b"ab"))]
+)
+def test_messages_show_names_on_one_line(tmp_path, content):
+    for name in ("a\nb.wav", "a\x1b[31m.wav", "a\u202eb.wav"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="wav") as error:
+            read_audio(path)
+        assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_streams_after_each_other(tmp_path, subtype):
+    """All of them, as libsndfile reads each file by itself."""
+    content, wanted = [], []
+    path = tmp_path / "x.ogg"
+    for i in range(3):
+        soundfile.write(path, SOUND[i * 30000 : (i + 1) * 48000], RATE, format="OGG", subtype=subtype)
+        content.append(path.read_bytes())
+        wanted.append(soundfile.read(path, dtype="float32")[0].T)
+    path.write_bytes(b"".join(content))
+    assert all(np.array_equal(x, np.concatenate(wanted, axis=1)) for x in quiet(path).values())
+    with AudioFile(path) as file:
+        whole = file.read()
+        for start in (wanted[0].shape[1] - 5, 7, file.frames - 20000):
+            assert np.allclose(file._sound.read(start, 1000), whole[:, start : start + 1000], atol=1e-4)
+    path.write_bytes(content[0] + content[1][:-1] + content[2])  # one of them was cut
+    with pytest.warns(RuntimeWarning, match="x.ogg was cut short"):
+        x, _ = read_audio(path)
+    assert x.shape[1] > wanted[0].shape[1] + wanted[2].shape[1]
+    assert np.array_equal(x[:, : wanted[0].shape[1]], wanted[0])
+    assert np.array_equal(x[:, -wanted[2].shape[1] :], wanted[2])
+    mono = io.BytesIO()
+    soundfile.write(mono, SOUND[:24000, 0], RATE, format="OGG", subtype=subtype)
+    path.write_bytes(content[0] + mono.getvalue() + content[2])
+    with pytest.warns(RuntimeWarning, match=r"3 streams .* 1 are left out.* of 0\.50 s with 1 channels at 48000 Hz"):
+        assert np.array_equal(read_audio(path)[0], np.concatenate([wanted[0], wanted[2]], axis=1))
+    path.write_bytes(content[0] + content[1][:100] + content[2])
+    with pytest.warns(RuntimeWarning, match=r"3 streams .* 1 are left out.* of no sound that can be read"):
+        assert np.array_equal(read_audio(path)[0], np.concatenate([wanted[0], wanted[2]], axis=1))
+
+
+def mp3_of(path: Path) -> tuple[bytes, np.ndarray]:
+    soundfile.write(path, SOUND, RATE)
+    return path.read_bytes(), read_audio(path)[0]
+
+
+def test_tags_within_an_mp3_file(tmp_path):
+    """Files that were put behind each other with their tags: all of them are heard, and nothing is missing."""
+    path = tmp_path / "x.mp3"
+    data, wanted = mp3_of(path)
+    id3 = b"ID3\3\0\0\0\0\7\0" + bytes(7 * 128)
+    ape = b"APETAGEX" + struct.pack("<III", 2000, 64, 0) + bytes([0, 0, 0, 0xA0]) + bytes(8 + 64)
+    for tag in (b"", id3, b"TAG" + bytes(125), ape, b"TAG" + bytes(125) + id3):
+        path.write_bytes(data + tag + data + tag + data)
+        for x in quiet(path).values():
+            assert 3 * wanted.shape[1] <= x.shape[1] < 3 * (wanted.shape[1] + 3 * 1152)
+            assert np.allclose(x[:, :RATE], wanted[:, :RATE], atol=1e-6)
+
+
+@pytest.mark.parametrize("filling", ["zeros", "noise", "nothing"])
+def test_a_hole_in_an_mp3_file(tmp_path, filling, capfd):
+    path = tmp_path / "x.mp3"
+    data, wanted = mp3_of(path)
+    for at, size in ((len(data) // 2, 5000), (len(data) // 3, 10000), (len(data) // 2, 1000)):
+        hole = {"zeros": bytes(size), "noise": np.random.default_rng(at).bytes(size), "nothing": b""}[filling]
+        path.write_bytes(data[:at] + hole + data[at + size :])
+        with pytest.warns(RuntimeWarning, match=r"x\.mp3 is damaged: \d+ bytes within it") as told:
+            x, _ = read_audio(path)
+        assert len(told) == 1
+        lost = wanted.shape[1] - x.shape[1]
+        share = size / len(data) * wanted.shape[1]
+        assert share * 0.4 < lost < share * 1.6 + 2304
+        before = int(wanted.shape[1] * at / len(data) * 0.8)
+        assert np.allclose(x[:, :before], wanted[:, :before], atol=1e-4)
+        assert np.max(np.abs(x)) < 1.2  # no clicks
+        after = x[:, -30000:-20000]
+        place = int(np.argmax(np.correlate(wanted[0], after[0, :500])))
+        assert np.allclose(after, wanted[:, place : place + 10000], atol=1e-4)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("size", [1000, 200000])
+def test_zeros_before_an_mp3_file(tmp_path, size):
+    path = tmp_path / "x.mp3"
+    data, wanted = mp3_of(path)
+    path.write_bytes(bytes(size) + data)
+    assert all(np.array_equal(x, wanted) for x in quiet(path).values())
+
+
+@pytest.mark.parametrize("filling", ["zeros", "noise", "nothing"])
+def test_a_hole_in_a_flac_file(tmp_path, filling):
+    """What was decoded before it is kept, however it is read."""
+    path = tmp_path / "x.flac"
+    soundfile.write(path, SOUND, RATE, subtype="PCM_16")
+    data, wanted = path.read_bytes(), soundfile.read(path, dtype="float32")[0].T
+    for at in (len(data) // 3, len(data) // 2, len(data) - 60000):
+        hole = {"zeros": bytes(1000), "noise": np.random.default_rng(at).bytes(1000), "nothing": b""}[filling]
+        path.write_bytes(data[:at] + hole + data[at + 1000 :])
+        with pytest.warns(RuntimeWarning, match=r"x\.flac ends after \d\.\d\d of 3\.00 s; what follows is damaged") as told:
+            x, _ = read_audio(path)
+        assert len(told) == 1
+        assert x.shape[1] > wanted.shape[1] * at / len(data) * 0.5
+        assert np.array_equal(x, wanted[:, : x.shape[1]])
+        for size in (4096, 10000):
+            with AudioFile(path) as file:
+                parts = np.concatenate(list(file.blocks(size)), axis=1)
+                assert abs(parts.shape[1] - x.shape[1]) <= 64
+                assert file.frames == parts.shape[1]
+                assert np.array_equal(parts, wanted[:, : parts.shape[1]])
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_chunks_behind_samples_of_unknown_size(tmp_path, size, order):
+    """They are no sound, and their tags are read."""
+    path = tmp_path / "x.wav"
+    steps = np.rint(SOUND[:5000] * 32767).astype(f"{order}i2")
+    info = chunk(b"LIST", b"INFO" + chunk(b"INAM", b"a name\0", order), order)
+    picture = chunk(b"id3 ", b"ID3\3\0\0\0\0\0\x10" + b"LIST" + struct.pack(f"{order}I", 8) + bytes(8), order)
+    broadcast, odd = chunk(b"bext", bytes(602), order), chunk(b"junk", b"LIST\1", order)
+    mark = b"RIFF" if order == "<" else b"RIFX"
+    head = (
+        mark
+        + struct.pack(f"{order}I", size)
+        + b"WAVE"
+        + fmt(1, 2, 16, 2, order=order)
+        + b"data"
+        + struct.pack(f"{order}I", size)
+    )
+    wanted = (steps / 32768).astype(np.float32).T
+    for tail in ([info], [picture], [broadcast, info], [info, odd, picture], [picture, broadcast, odd], [odd[:-1]]):
+        path.write_bytes(head + steps.tobytes() + b"".join(tail))
+        for x in quiet(path).values():
+            assert np.array_equal(x, wanted)
+        with AudioFile(path) as file:
+            assert (file.tags().get("title") == "a name") == (info in tail)
+    path.write_bytes(head + steps.tobytes() + info[:-2])  # not whole: then nothing shows where it begins
+    assert read_audio(path)[0].shape[1] >= 5000

@@ -335,3 +335,72 @@ def test_a_flac_too_big_a_picture_is_left_out_with_a_word(tmp_path):
     assert notes == ["a.flac: left out, as FLAC has no place for it here or its meaning is not known: a picture"]
     with AudioFile(tmp_path / "a.flac") as file:
         assert file.tags() == {"title": "t"}
+
+
+def id3_frame(name: bytes, content: bytes, flags: int = 0) -> bytes:
+    return name + struct.pack(">I", len(content)) + bytes([0, flags]) + content
+
+
+def id3_tag(body: bytes) -> bytes:
+    return b"ID3\3\0\0" + bytes(len(body) >> shift & 127 for shift in (21, 14, 7, 0)) + body
+
+
+def id3_chapter(inside: bytes) -> bytes:
+    return id3_frame(b"CHAP", b"c\0" + struct.pack(">II", 100, 200) + b"\xff" * 8 + inside)
+
+
+@pytest.mark.parametrize("ending", ["mp3", "wav", "aiff", "flac"])
+def test_chapters_in_chapters(tmp_path, ending):
+    """Only the title of a chapter is read, whatever else is in it, and the sound is rendered."""
+    body = b""
+    for _ in range(3000):
+        body = id3_chapter(body)
+    body += id3_chapter(id3_frame(b"TIT2", b"\0one") + id3_chapter(id3_frame(b"TIT2", b"\0two")))
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, X, RATE)
+    path.write_bytes(id3_tag(body) + path.read_bytes())
+    found, _ = render(path, tmp_path / f"b.{ending}")
+    assert [m.label for m in found.markers] == ["", "one"]
+
+
+def test_packed_frames_share_one_limit(tmp_path):
+    into = Metadata()
+    packed = zlib.compress(bytes(40 << 20), 9)
+    frame = id3_frame(b"PRIV", struct.pack(">I", 40 << 20) + packed, 0x80)
+    small = id3_frame(b"TIT2", struct.pack(">I", 6) + zlib.compress(b"\0title"), 0x80)
+    id3.read(id3_tag(frame * 8 + small + id3_chapter(frame)), RATE, into)
+    assert [len(content) for _, content in into.frames] == [40 << 20]
+    assert into.unread == ["PRIV"] * 7
+    assert into.comments == {"TITLE": ["title"]}
+
+
+@pytest.mark.parametrize("error", [RecursionError, MemoryError, ValueError, OverflowError])
+def test_tags_never_stop_the_sound(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    path = tmp_path / "a.wav"
+    soundfile.write(path, X, RATE)
+    monkeypatch.setattr("twinrack.files.read_metadata", fail)
+    with pytest.warns(RuntimeWarning, match="its tags cannot be read"):
+        result = render_file(path, tmp_path / "b.wav", tr.Rack([]), tail=None)
+    assert "a.wav: its tags cannot be read" in result.notes
+    assert len(soundfile.read(tmp_path / "b.wav")[0]) == len(X)
+
+
+def test_a_damaged_cue_sheet_at_another_rate(tmp_path):
+    sheet = bytes(395) + b"\3" + bytes(36)
+    changed = Metadata(cuesheet=sheet).at_rate(48000, 44100)
+    assert changed.cuesheet is None
+    assert changed.unread == ["cue sheet (damaged)"]
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.int64])
+def test_bits_of_numpy(tmp_path, kind):
+    for bits in (16, 24, 32):
+        for ending in ENDINGS:
+            with AudioWriter(tmp_path / f"n.{ending}", RATE, 2, kind(bits)) as out:
+                out.write(X.T.astype(np.float32))
+            with AudioWriter(tmp_path / f"p.{ending}", RATE, 2, bits) as out:
+                out.write(X.T.astype(np.float32))
+            assert np.array_equal(soundfile.read(tmp_path / f"n.{ending}")[0], soundfile.read(tmp_path / f"p.{ending}")[0])

@@ -53,19 +53,21 @@ class AudioFile:
         if not self.path.exists():
             raise FileNotFoundError(f"there is no file {shown(self.path)}")
         if self.path.is_dir():
-            raise ValueError(f"{self.path} is a folder; give an audio file")
+            raise ValueError(f"{shown(self.path)} is a folder; give an audio file")
         if not self.path.is_file():
-            raise ValueError(f"{self.path} is a pipe or a device; `twinrack render` reads those, everything else needs a file")
+            raise ValueError(
+                f"{shown(self.path)} is a pipe or a device; `twinrack render` reads those, everything else needs a file"
+            )
         self._sound = open_sound(self.path)
         self.sample_rate, self.channels = self._sound.sample_rate, self._sound.channels
         self.frames, self.exact, self.notes = self._sound.frames, self._sound.exact, self._sound.notes
         try:
             if not 1 <= self.channels <= _engine.MAX_CHANNELS:
-                raise ValueError(f"{self.path} has {self.channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
+                raise ValueError(f"{shown(self.path)} has {self.channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
             if not MIN_RATE <= self.sample_rate <= MAX_RATE:
-                raise ValueError(f"{self.path} has {self.sample_rate} Hz; {MIN_RATE} to {MAX_RATE} are possible")
+                raise ValueError(f"{shown(self.path)} has {self.sample_rate} Hz; {MIN_RATE} to {MAX_RATE} are possible")
             if self.frames <= 0:
-                raise ValueError(f"{self.path} is empty: it holds no audio frames")
+                raise ValueError(f"{shown(self.path)} is empty: it holds no audio frames")
         except ValueError:
             self._sound.close()
             raise
@@ -77,7 +79,10 @@ class AudioFile:
             part = self._sound.read(self._at, size)
             if not part.shape[1]:
                 there, rate = self._at, self.sample_rate
-                self.notes.append(f"{self.path.name} ends after {there / rate:.2f} of {self.frames / rate:.2f} s")
+                self.notes.append(
+                    f"{shown(self.path.name)} ends after {there / rate:.2f} of {self.frames / rate:.2f} s; "
+                    "what follows is damaged or missing"
+                )
                 self.frames = there
                 return
             self._at += part.shape[1]
@@ -92,7 +97,11 @@ class AudioFile:
 
     def metadata(self) -> Metadata:
         """All that the file says of itself: comments, pictures, markers, chunks."""
-        return read_metadata(self.path, self.sample_rate)
+        try:
+            return read_metadata(self.path, self.sample_rate)
+        except (RecursionError, MemoryError, ValueError, OverflowError):  # whatever is wrong there, the sound is not
+            self.notes.append(f"{shown(self.path.name)}: its tags cannot be read")
+            return Metadata()
 
     def tags(self) -> dict[str, str]:
         """What the file says of itself: title, artist, … (see NAMES)."""
@@ -153,6 +162,7 @@ def _layout_of(path: Path, bits: int, channels: int, frames: int) -> tuple[str, 
     kind = format_of(path)
     if not is_integer(bits) or bits not in (16, 24, 32):
         raise ValueError(f"{brief(bits)} bits cannot be written; use 16, 24 or 32")
+    bits = int(bits)  # of NumPy's, soundfile would make another name
     if kind in LOSSY:
         return kind, LOSSY[kind], 0
     whole = 0 if bits == 32 and kind in FLOAT_FORMATS else min(bits, 24)
@@ -172,7 +182,7 @@ def check_audio(path: Path, sample_rate: int, channels: int, bits: int) -> None:
         soundfile.SoundFile(io.BytesIO(), "w", sample_rate, channels, subtype, format=kind).close()
     except (soundfile.SoundFileError, ValueError, TypeError):
         raise ValueError(
-            f"{kind} cannot hold {channels} channels at {sample_rate} Hz; use another format for {path.name}"
+            f"{kind} cannot hold {channels} channels at {sample_rate} Hz; use another format for {shown(path.name)}"
         ) from None
 
 
@@ -278,7 +288,7 @@ class AudioWriter:
             try:
                 self.notes += write_metadata(self._beside, self.path.name, self._kind, self._metadata, self._rate)
             except ValueError as failure:
-                self.notes.append(f"{self.path.name}: all tags left out ({failure})")
+                self.notes.append(f"{shown(self.path.name)}: all tags left out ({failure})")
             except OSError as failure:
                 self._leave(failure)
                 raise
@@ -339,7 +349,7 @@ def digest(path: Path) -> str:
     try:
         stat = path.stat()
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {path}") from None
+        raise FileNotFoundError(f"there is no file {shown(path)}") from None
     key = (str(path), stat.st_size, stat.st_mtime_ns)
     if key not in _digests:
         with path.open("rb") as file:

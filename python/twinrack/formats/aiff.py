@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..disk import shown
 from .pcm import Kind, Layout
 from .riff import Chunk
 
@@ -64,7 +65,7 @@ def find_samples(path: Path, aiff: Aiff) -> Found:
     comm, data = aiff.find(b"COMM"), aiff.find(b"SSND")
     if comm is None or data is None:
         missing = "no COMM chunk" if comm is None else "no SSND chunk"
-        raise ValueError(f"{path} cannot be read as audio ({missing}); give WAV, FLAC, OGG, AIFF or MP3")
+        raise ValueError(f"{shown(path)} cannot be read as audio ({missing}); give WAV, FLAC, OGG, AIFF or MP3")
     with path.open("rb") as file:
         file.seek(comm.at)
         head = file.read(min(comm.size, 22))
@@ -78,7 +79,7 @@ def find_samples(path: Path, aiff: Aiff) -> Found:
     each = each or -(-bits // 8)
     if channels == 0 or not 1 <= each <= (8 if kind == "float" else 4) or (kind == "unsigned" and each > 1):
         raise ValueError(
-            f"{path} has an impossible layout ({bits} bits, {channels} channels); write it anew as 16, 24 or 32 bits"
+            f"{shown(path)} has an impossible layout ({bits} bits, {channels} channels); write it anew as 16, 24 or 32 bits"
         )
     start = data.at + 8 + offset
     there = max(min(data.at + data.size, aiff.end) - start, 0) // (each * channels)

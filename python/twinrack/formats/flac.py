@@ -93,27 +93,30 @@ def read_stream(path: Path) -> Stream | None:
 
 @dataclass(frozen=True)
 class Real:
-    """The samples that are there, and where the last whole frame ends."""
+    """The samples that are there, where the last whole frame ends, and whether a frame follows that is not whole."""
 
     samples: int
     end: int
+    cut: bool = False
 
 
 def find_end(path: Path, stream: Stream) -> Real:
     """The last whole frame of a file: one whose checksum fits."""
     with path.open("rb") as file:
-        end = _without_tags(file, file.seek(0, os.SEEK_END))
+        size = end = _without_tags(file, file.seek(0, os.SEEK_END))
         window = WINDOW
         while stream.first < end:
             start = max(stream.first, end - window)
             file.seek(start)
             found = _last_frame(file.read(end - start), stream)
             if found is not None:
-                return Real(found[0], start + found[1])
+                last = start + found[1]
+                file.seek(last)
+                return Real(found[0], last, last < size and file.read(1) == b"\xff")
             if start == stream.first:
                 break
             window *= 4
-    return Real(0, stream.first)
+    return Real(0, stream.first, False)
 
 
 def _without_tags(file: BinaryIO, end: int) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from .tags import Marker, Metadata, Picture
 
@@ -43,6 +44,7 @@ GENRES = [
     "Rave", "Showtunes", "Trailer", "Lo-Fi", "Tribal", "Acid Punk", "Acid Jazz", "Polka", "Retro", "Musical",
     "Rock & Roll", "Hard Rock",
 ]  # fmt: skip
+UNPACKED = 1 << 26  # bytes that all packed frames of a tag may have together
 LARGEST = 1 << 28  # what a tag's size can say
 LAST_MS = 0xFFFFFFFE  # the last place that a chapter can have
 
@@ -103,11 +105,12 @@ def read(data: bytes, sample_rate: int, into: Metadata) -> None:
         size = safe(body[:4]) if version == 4 else int.from_bytes(body[:4], "big") + 4
         body = body[size:]
     year: dict[str, str] = {}
-    for name, content in _frames(body, version, bool(flags & 0x80), into):
+    room = _Room()
+    for name, content in _frames(body, version, bool(flags & 0x80), room, into):
         if name in ("TYER", "TDAT", "TIME"):
             year[name] = "".join(texts_of(content)[:1])
         else:
-            _take(name, content, version, sample_rate, into)
+            _take(name, content, version, sample_rate, room, into)
     if year.get("TYER"):
         day = year.get("TDAT", "")
         date = f"{year['TYER']}-{day[2:]}-{day[:2]}" if re.fullmatch(r"\d{4}", day) else year["TYER"]
@@ -115,7 +118,26 @@ def read(data: bytes, sample_rate: int, into: Metadata) -> None:
         into.add("DATE", f"{date}T{hour[:2]}:{hour[2:]}" if re.fullmatch(r"\d{4}", hour) and day else date)
 
 
-def _frames(body: bytes, version: int, mixed: bool, into: Metadata) -> Iterator[tuple[str, bytes]]:
+@dataclass
+class _Room:
+    """Bytes that packed frames may still have: a few kilobytes can unpack to gigabytes."""
+
+    left: int = UNPACKED
+
+    def unpacked(self, data: bytes) -> bytes:
+        """The content of a packed frame.
+
+        Raises:
+            zlib.error: damaged, or more than there is room for.
+        """
+        content = zlib.decompressobj().decompress(data, self.left + 1)
+        if len(content) > self.left:
+            raise zlib.error("too large")
+        self.left -= len(content)
+        return content
+
+
+def _frames(body: bytes, version: int, mixed: bool, room: _Room, into: Metadata) -> Iterator[tuple[str, bytes]]:
     at, head, letters = 0, 6 if version == 2 else 10, 3 if version == 2 else 4
     while at + head <= len(body) and body[at] != 0:
         name = body[at : at + letters].decode("latin-1")
@@ -140,7 +162,7 @@ def _frames(body: bytes, version: int, mixed: bool, into: Metadata) -> Iterator[
             content = content.replace(b"\xff\x00", b"\xff")
         if packed:
             try:
-                content = zlib.decompressobj().decompress(content, 1 << 26)
+                content = room.unpacked(content)
             except zlib.error:
                 into.unread.append(name)
                 continue
@@ -160,7 +182,7 @@ def _plain_fits(body: bytes, at: int, size: int) -> bool:
     return max(body[at + 4 : at + 8]) > 127 or (not follows(at + 10 + seven) and follows(at + 10 + size))
 
 
-def _take(name: str, data: bytes, version: int, sample_rate: int, into: Metadata) -> None:
+def _take(name: str, data: bytes, version: int, sample_rate: int, room: _Room, into: Metadata) -> None:
     if not data:
         return
     if name == "TXXX":
@@ -192,7 +214,7 @@ def _take(name: str, data: bytes, version: int, sample_rate: int, into: Metadata
     elif name == "APIC":
         _take_picture(data, version, into)
     elif name == "CHAP":
-        _take_chapter(data, version, sample_rate, into)
+        _take_chapter(data, version, sample_rate, room, into)
     elif name in KEPT:
         into.frames.append((name, data))
     elif name[0] == "T" and name not in COVERED:
@@ -221,13 +243,12 @@ def _take_picture(data: bytes, version: int, into: Metadata) -> None:
         into.pictures.append(Picture(picture, mime or "image/", kind, text_of(label, data[0]).strip("\0")))
 
 
-def _take_chapter(data: bytes, version: int, sample_rate: int, into: Metadata) -> None:
+def _take_chapter(data: bytes, version: int, sample_rate: int, room: _Room, into: Metadata) -> None:
+    """A chapter as a marker; of the frames inside it only the title."""
     _, rest = split(data, 0)
     start, end = int.from_bytes(rest[:4], "big"), int.from_bytes(rest[4:8], "big")
-    inside = Metadata()
-    for name, content in _frames(rest[16:], version, False, inside):
-        _take(name, content, version, sample_rate, inside)
-    label = "".join(inside.comments.get("TITLE", [])[:1])
+    titles = [content for name, content in _frames(rest[16:], version, False, room, Metadata()) if name == "TIT2"]
+    label = "".join([text for title in titles for text in texts_of(title)][:1])
     length = 0 if end <= start or end == 0xFFFFFFFF else round((end - start) * sample_rate / 1000)
     into.markers.append(Marker(len(into.markers) + 1, round(start * sample_rate / 1000), label, length))
 

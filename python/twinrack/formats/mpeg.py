@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _V1 = {
@@ -18,7 +18,7 @@ _V2 = {
 }
 _V2[3] = _V2[2]
 RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-SEARCH = 1 << 17  # bytes in which the first frame must come
+SEARCH = 1 << 17  # bytes in which two frames are enough to be taken for sound; further on, more of them are needed
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Stream:
         frames: whole ones that hold sound.
         info: place of "Xing" or "Info"; None without. claimed: frames that it promises.
         cut: the last frame is not whole.
+        gaps: what is not sound between start and end; damaged: bytes of it that are no tags either.
+        silent: side information of frames whose bits are damaged or were in a gap, as it is of silence, by place.
     """
 
     head: Head
@@ -67,6 +69,14 @@ class Stream:
     info: int | None
     claimed: int | None
     cut: bool
+    gaps: tuple[tuple[int, int], ...] = ()
+    damaged: int = 0
+    silent: dict[int, bytes] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all frames."""
+        return self.end - self.start - sum(b - a for a, b in self.gaps)
 
 
 def id3_end(data: bytes | mmap.mmap) -> int:
@@ -92,38 +102,103 @@ def read_stream(path: Path) -> Stream | None:
         if info is not None and int.from_bytes(data[info + 4 : info + 8], "big") & 1:
             claimed = int.from_bytes(data[info + 8 : info + 12], "big")
         at = start if info is None else start + head.size
-        frames, end = 0, len(data)
+        frames, end, damaged = 0, len(data), 0
         cut = False
+        gaps: list[tuple[int, int]] = []
+        silent: dict[int, bytes] = {}
+        last, before = at, None  # the end of the last whole frame, and the frame
+        stored, hurt = 1 << 9, False  # bytes of the bit reservoir since the last gap
         while at + 4 <= end:
             here = read_head(data[at : at + 4])
             if here is None or here.sample_rate != head.sample_rate or here.layer != head.layer:
-                if data[at : at + 3] in (b"TAG", b"APE", b"LYR", b"ID3"):
-                    break
-                following = _first(data, at + 1)  # something else between frames; the decoder looks for the next one, too
+                after = _tags_end(data, at)
+                following = _first(data, max(after, at + 1), head)
                 if following is None:
                     break
+                damaged += following - max(after, at)
+                hurt = hurt or following > max(after, at)
                 at = following
                 continue
             if at + here.size > end:
                 cut = True
                 break
+            if at > last:
+                gaps.append((last, at))
+                stored = 0
+                if hurt and before is not None:  # it reached into what is damaged
+                    silent |= _silence(data, *before)
+                hurt = False
+            if here.layer == 3:
+                place = _side_place(data, at)
+                reach = data[place] << 1 | data[place + 1] >> 7 if here.version == 3 else data[place]
+                if reach > stored:
+                    silent |= _silence(data, at, here)
+                stored += here.size - (place - at) - _side(here)
             frames += 1
-            at += here.size
-        return Stream(head, start, at, frames, info, claimed, cut or 0 < end - at < 4)
+            before = at, here
+            last = at = at + here.size
+        return Stream(head, start, last, frames, info, claimed, cut or 0 < end - at < 4, tuple(gaps), damaged, silent)
 
 
-def _first(data: mmap.mmap, at: int) -> int | None:
-    """The next place at which two frames of the same kind follow each other."""
-    stop = at + SEARCH
-    while (at := data.find(b"\xff", at, stop)) >= 0:
+def _side_place(data: mmap.mmap, at: int) -> int:
+    """Where the side information of a frame begins: after its head, and the checksum where there is one."""
+    return at + (4 if data[at + 1] & 1 else 6)
+
+
+def _silence(data: mmap.mmap, at: int, head: Head) -> dict[int, bytes]:
+    """Side information of no bits, but with the same reach into the reservoir, which the next frames need, too."""
+    if head.layer != 3:
+        return {}
+    place = _side_place(data, at)
+    reach = bytes([data[place], data[place + 1] & 0x80 if head.version == 3 else 0])
+    return {place: reach.ljust(_side(head), b"\0")}
+
+
+def _tags_end(data: mmap.mmap, at: int) -> int:
+    """Where the tags end that begin at a place; the place itself where none does."""
+    while (end := _tag_end(data, at)) > at:
+        at = end
+    return at
+
+
+def _tag_end(data: mmap.mmap, at: int) -> int:
+    if data[at : at + 3] == b"ID3":
+        return at + id3_end(data[at : at + 10])
+    if data[at : at + 8] == b"APETAGEX":
+        return at + 32 + int.from_bytes(data[at + 12 : at + 16], "little")
+    if data[at : at + 11] == b"LYRICSBEGIN":
+        end = max(data.find(mark, at, at + SEARCH) for mark in (b"LYRICS200", b"LYRICSEND"))
+        return at if end < 0 else end + 9
+    return at + 128 if data[at : at + 3] == b"TAG" else at
+
+
+def _first(data: mmap.mmap, at: int, like: Head | None = None) -> int | None:
+    """The next place at which frames of the same kind follow each other, of the kind of `like` where it is given."""
+    near = at + SEARCH
+    while (at := data.find(b"\xff", at)) >= 0:
         head = read_head(data[at : at + 4])
-        if head is not None:
-            after = read_head(data[at + head.size : at + head.size + 4])
-            whole = at + head.size == len(data) and stop - at < SEARCH
-            if whole or (after is not None and (after.sample_rate, after.layer) == (head.sample_rate, head.layer)):
-                return at
+        if head is not None and (like is None or _alike(head, like)) and _follow(data, at, head, 1 if at < near else 3):
+            return at
         at += 1
     return None
+
+
+def _follow(data: mmap.mmap, at: int, head: Head, count: int) -> bool:
+    """Whether so many frames follow the one at a place, or fewer up to the file's end."""
+    after: Head | None = head
+    for _ in range(count):
+        assert after is not None
+        at += after.size
+        if at == len(data):
+            return True
+        after = read_head(data[at : at + 4])
+        if after is None or not _alike(after, head):
+            return False
+    return True
+
+
+def _alike(a: Head, b: Head) -> bool:
+    return (a.sample_rate, a.layer) == (b.sample_rate, b.layer)
 
 
 def _info_place(data: mmap.mmap, start: int, head: Head) -> int | None:
@@ -160,7 +235,7 @@ def changed_info(path: Path, stream: Stream) -> dict[int, bytes]:
     flags = int.from_bytes(tag[4:8], "big")
     at = 12
     if flags & 2:
-        changes[stream.info + at] = (stream.end - stream.start).to_bytes(4, "big")
+        changes[stream.info + at] = stream.size.to_bytes(4, "big")
         at += 4
     at += 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
     if len(tag) > at + 24 and tag[at : at + 4] in (b"LAME", b"Lavf", b"Lavc"):  # no silence is appended at the end any more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import mmap
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ def sealed(page: bytes | bytearray) -> bytes:
     return bare[:22] + checksum(bare).to_bytes(4, "little") + bare[26:]
 
 
-def page_size(data: bytes, at: int) -> int:
+def page_size(data: bytes | mmap.mmap, at: int) -> int:
     """Bytes of the page that begins there; 0 where none does, or its head is not whole."""
     if data[at : at + 5] != b"OggS\0" or at + 27 > len(data):
         return 0
@@ -35,7 +35,7 @@ def page_size(data: bytes, at: int) -> int:
 
 @dataclass(frozen=True)
 class End:
-    """The last whole page of a file: its place, the byte after it, and whether it ends the stream."""
+    """The last whole page of a stream: its place, the byte after it, and whether it ends the stream."""
 
     at: int
     end: int
@@ -43,13 +43,32 @@ class End:
     page: bytes
 
 
-def find_end(path: Path) -> End | None:
-    """The last whole page; None where the end of the file holds none."""
+def find_links(path: Path) -> list[tuple[int, int]]:
+    """Where each of the streams that follow each other in a file begins and ends; streams side by side are one."""
+    starts: list[int] = []
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at, within = 0, True
+        while at >= 0:
+            size = page_size(data, at)
+            if size and data[at + 5] & 2 and sealed(page := data[at : at + size]) != page:
+                size = 0
+            if size:
+                begins = bool(data[at + 5] & 2)
+                if begins and within:
+                    starts.append(at)
+                within = not begins
+            whole = size and data[at + size : at + size + 4] == b"OggS"
+            at = at + size if whole else data.find(b"OggS", at + 4)  # the next stream can begin within a page that was cut
+        ends = [*starts[1:], len(data)]
+    return list(zip(starts, ends, strict=False))
+
+
+def find_end(path: Path, first: int, size: int) -> End | None:
+    """The last whole page of a stretch of a file; None where its end holds none."""
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        start = max(size - 3 * LARGEST_PAGE, 0)
+        start = max(size - 3 * LARGEST_PAGE, first)
         file.seek(start)
-        data = file.read()
+        data = file.read(size - start)
     at = data.rfind(b"OggS")
     while at >= 0:
         long = page_size(data, at)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio
+from ..disk import shown
 
 Kind = Literal["signed", "unsigned", "float"]
 SCAN = 1 << 20  # samples at once, where all of a file has to be looked at
@@ -141,10 +142,12 @@ class PcmSound:
                 there = _fill(self._file, view)
             except OSError as error:
                 why = error.strerror or str(error)
-                raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
+                raise ValueError(
+                    f"{shown(self.path)} cannot be read at frame {start} ({why}); is it damaged, or gone?"
+                ) from None
             if there != size:
                 raise ValueError(
-                    f"{self.path} ends before frame {start + count}, although it had {self.frames} when it was opened"
+                    f"{shown(self.path)} ends before frame {start + count}, although it had {self.frames} when it was opened"
                 )
             return decode(self.layout, view, count)
 

@@ -6,11 +6,13 @@ Sources: Microsoft, "Multiple Channel Audio Data and WAVE Files"; EBU Tech 3306 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from ..disk import shown
 from .pcm import Kind, Layout, place_bits
 
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
@@ -18,6 +20,11 @@ PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 GUID_TAILS = (bytes.fromhex("000000001000800000aa00389b71"), bytes.fromhex("00002107d3118644c8c1ca000000"))
 W64_RIFF, W64_WAVE = bytes.fromhex("726966662e91cf11a5d628db04c10000"), bytes.fromhex("77617665f3acd3118cd100c04f8edb8a")
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+# Chunks that programs write behind the samples, and how far from a file's end they are looked for.
+TAIL_NAMES = re.compile(
+    rb"LIST|id3 |ID3 |bext|iXML|axml|cart|cue |smpl|inst|acid|PEAK|fact|JUNK|junk|PAD |FLLR|afsp|DISP|_PMX|chna"
+)
+TAIL = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -106,7 +113,10 @@ def is_placeholder(size: int, kind: str) -> bool:
 def _data_size(file: BinaryIO, at: int, size: int, end: int, kind: str) -> int:
     """The size of the samples where what is written is nothing or too little; `size` where it is to be believed."""
     if size == 0 and not _chunks_fill(file, at, end):
-        return end - at
+        return _before_chunks(file, at, end, kind) - at
+    if is_placeholder(size, kind) and at + size > end:
+        last = _before_chunks(file, at, end, kind)
+        return size if last == end else last - at
     if kind in ("RIFF", "RIFX") and end - at > 1 << 32 and not _chunks_fill(file, at + size, end):
         for turns in range(1, (end - at) >> 32 | 1):  # more than 4 GiB, counted modulo 4 GiB
             more = size + (turns << 32)
@@ -114,6 +124,20 @@ def _data_size(file: BinaryIO, at: int, size: int, end: int, kind: str) -> int:
                 return more
         return end - at
     return size
+
+
+def _before_chunks(file: BinaryIO, at: int, end: int, kind: str) -> int:
+    """Where the chunks begin that follow samples of unknown size, looked for from the file's end on."""
+    order: Literal["little", "big"] = "big" if kind == "RIFX" else "little"
+    start = max(at, end - TAIL)
+    file.seek(start)
+    data = file.read(end - start)
+    firsts = {len(data)}
+    for found in sorted((m.start() for m in TAIL_NAMES.finditer(data)), reverse=True):
+        size = int.from_bytes(data[found + 4 : found + 8], order)
+        if {found + 8 + size + size % 2, found + 8 + size} & firsts and found + 8 <= len(data):
+            firsts.add(found)
+    return start + min(firsts)
 
 
 def _chunks_fill(file: BinaryIO, at: int, end: int) -> bool:
@@ -168,7 +192,7 @@ def find_samples(path: Path, wave: Wave) -> Found:
     fmt, data = wave.find(b"fmt "), wave.find(b"data")
     if fmt is None or data is None:
         missing = "no fmt chunk" if fmt is None else "no data chunk"
-        raise ValueError(f"{path} cannot be read as audio ({missing}); give WAV, FLAC, OGG, AIFF or MP3")
+        raise ValueError(f"{shown(path)} cannot be read as audio ({missing}); give WAV, FLAC, OGG, AIFF or MP3")
     there = max(min(data.size, wave.end - data.at), 0)
     claimed = None if is_placeholder(data.size, wave.kind) and data.size > there else data.size
     with path.open("rb") as file:
@@ -180,12 +204,12 @@ def find_samples(path: Path, wave: Wave) -> Found:
         layout, unclear = place_bits(path, layout)
         if unclear and int.from_bytes(head[:2], "big" if wave.big else "little") == PCM:
             notes.append(
-                f"{path.name} has {layout.bits} bits in {layout.bytes} bytes, and its samples do not show whether they lie "
-                "at the top or at the bottom; they were read as at the top, as the format says"
+                f"{shown(path.name)} has {layout.bits} bits in {layout.bytes} bytes, and its samples do not show whether they "
+                "lie at the top or at the bottom; they were read as at the top, as the format says"
             )
     over = _behind(path, wave, data)
     if over:
-        notes.append(f"{path.name} holds {over} bytes behind the sound that its header promises; they were left out")
+        notes.append(f"{shown(path.name)} holds {over} bytes behind the sound that its header promises; they were left out")
     return Found(layout, data, there, claimed, notes)
 
 
@@ -213,14 +237,14 @@ def _layout(path: Path, head: bytes, start: int, size: int, big: bool) -> Layout
     container, valid = bits, bits
     if tag == EXTENSIBLE:
         if len(head) < 40 or not any(head[26:40] == tail for tail in GUID_TAILS):
-            raise ValueError(f"{path} cannot be read as audio (an unknown sub-format); give WAV, FLAC, OGG, AIFF or MP3")
+            raise ValueError(f"{shown(path)} cannot be read as audio (an unknown sub-format); give WAV, FLAC, OGG, AIFF or MP3")
         tag = number(24)
         valid = min(number(18) or bits, bits)
     if tag not in (PCM, FLOAT):
         return None
     words = f"{bits} bits, {channels} channels, block align {align}"
     if not 1 <= bits <= 64 or channels == 0:
-        raise ValueError(f"{path} has an impossible layout ({words}); write it anew as 16, 24 or 32 bits")
+        raise ValueError(f"{shown(path)} has an impossible layout ({words}); write it anew as 16, 24 or 32 bits")
     least = -(-bits // 8)
     if align in (0, least):  # not written, or that of one channel
         align = least * channels
@@ -228,6 +252,8 @@ def _layout(path: Path, head: bytes, start: int, size: int, big: bool) -> Layout
     fits = each in (4, 8) and each == least if tag == FLOAT else least <= each <= 4
     if rest or not fits or (tag == PCM and bits <= 8 and each > 1):
         what = "floating point" if tag == FLOAT else "integers"
-        raise ValueError(f"{path} has a layout of no certain meaning ({what}, {words}); write it anew as 16, 24 or 32 bits")
+        raise ValueError(
+            f"{shown(path)} has a layout of no certain meaning ({what}, {words}); write it anew as 16, 24 or 32 bits"
+        )
     kind: Kind = "float" if tag == FLOAT else "unsigned" if container <= 8 else "signed"
     return Layout(start, channels, rate, size // (each * channels), kind, each, valid, big=big)

@@ -94,12 +94,15 @@ class Metadata:
             for m in self.markers
         ]
         chunks = {name: chunk_at_rate(name, content, from_rate, to_rate) for name, content in self.chunks.items()}
-        sheet = self.cuesheet
+        sheet, unread = self.cuesheet, self.unread
         if sheet is not None:
             from .vorbis import cuesheet_at_rate
 
-            sheet = cuesheet_at_rate(sheet, from_rate, to_rate)
-        return replace(self, markers=markers, chunks=chunks, cuesheet=sheet)
+            try:
+                sheet = cuesheet_at_rate(sheet, from_rate, to_rate)
+            except (ValueError, OverflowError, IndexError):
+                sheet, unread = None, [*unread, "cue sheet (damaged)"]
+        return replace(self, markers=markers, chunks=chunks, cuesheet=sheet, unread=unread)
 
     def without_stale(self) -> tuple[Metadata, list[str]]:
         """Without what was true of the old sound only, and the names of that."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,26 @@ class View(io.RawIOBase):
         start, end: the stretch.
         before: bytes that come first.
         changes: bytes by their place in the file.
+        gaps: stretches within it that are left out, in order.
     """
 
     def __init__(
-        self, path: Path, start: int, end: int, before: bytes = b"", changes: Mapping[int, bytes] | None = None
+        self,
+        path: Path,
+        start: int,
+        end: int,
+        before: bytes = b"",
+        changes: Mapping[int, bytes] | None = None,
+        gaps: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__()
         self._file = path.open("rb")
-        self._start, self._before, self._changes = start, before, dict(changes or {})
-        self._size = len(before) + end - start
+        self._before, self._changes = before, dict(changes or {})
+        self._parts = list(zip([start, *(b for _, b in gaps)], [*(a for a, _ in gaps), end], strict=True))
+        self._firsts = [len(before)]  # where each part begins here
+        for a, b in self._parts:
+            self._firsts.append(self._firsts[-1] + b - a)
+        self._size = self._firsts[-1]
         self._at = 0
 
     def readable(self) -> bool:
@@ -40,21 +52,27 @@ class View(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any, /) -> int:
-        data = self._bytes(min(len(buffer), max(self._size - self._at, 0)))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+        wanted = min(len(buffer), max(self._size - self._at, 0))
+        done = 0
+        while done < wanted and (data := self._bytes(wanted - done)):
+            buffer[done : done + len(data)] = data
+            done += len(data)
+            self._at += len(data)
+        return done
 
     def _bytes(self, count: int) -> bytes:
-        first = self._before[self._at : self._at + count]
-        at = self._start + max(self._at - len(self._before), 0)
+        if self._at < len(self._before):
+            return self._before[self._at : self._at + count]
+        number = bisect_right(self._firsts, self._at) - 1
+        start, end = self._parts[number]
+        at = start + self._at - self._firsts[number]
         self._file.seek(at)
-        rest = bytearray(self._file.read(count - len(first)))
+        data = bytearray(self._file.read(min(count, end - at)))
         for place, new in self._changes.items():
             for i, byte in enumerate(new):
-                if at <= place + i < at + len(rest):
-                    rest[place + i - at] = byte
-        return first + bytes(rest)
+                if at <= place + i < at + len(data):
+                    data[place + i - at] = byte
+        return bytes(data)
 
     def close(self) -> None:
         self._file.close()
