@@ -698,3 +698,23 @@ def test_chunks_behind_samples_of_unknown_size(tmp_path, size, order):
             assert (file.tags().get("title") == "a name") == (info in tail)
     path.write_bytes(head + steps.tobytes() + info[:-2])  # not whole: then nothing shows where it begins
     assert read_audio(path)[0].shape[1] >= 5000
+
+
+@pytest.mark.parametrize("rate", [RATE, 2 * RATE])
+def test_a_clip_of_a_damaged_file_is_the_same_sound(tmp_path, rate):
+    """What comes before the damage, silence from there on, and one sentence; also at another rate."""
+    x = (0.2 * np.random.default_rng(1).standard_normal((5 * RATE, 1))).clip(-1, 1)
+    soundfile.write(tmp_path / "a.flac", x, RATE, subtype="PCM_16")
+    data = bytearray((tmp_path / "a.flac").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    (tmp_path / "a.flac").write_bytes(data)
+    with pytest.warns(RuntimeWarning, match=r"a\.flac ends after .* of 5\.00 s; what follows is damaged or missing"):
+        file = read_audio(tmp_path / "a.flac")[0]
+    assert 0.3 * x.shape[0] < file.shape[1] < 0.7 * x.shape[0]
+    session = tr.Session("s", sample_rate=rate, width=1)
+    session.add_track("t", clips=[tr.Clip(tmp_path / "a.flac")])
+    with pytest.warns(RuntimeWarning, match=r"a\.flac ends after .* what follows is damaged or missing"):
+        y = session.render(tail=None)
+    if rate == RATE:
+        assert np.array_equal(y[:, : file.shape[1]], file)
+    assert not y[:, file.shape[1] * rate // RATE + 200 :].any()

@@ -39,6 +39,11 @@ FLOAT_FORMATS = ("WAV", "AIFF")
 LARGEST_WAV = 0xFFF00000  # bytes; longer ones are written as RF64 (EBU Tech 3306)
 
 
+def ends_early(path: Path, there: int, frames: int, rate: float) -> str:
+    """The sentence about a file of which only `there` of its frames can be decoded."""
+    return f"{shown(path.name)} ends after {there / rate:.2f} of {frames / rate:.2f} s; what follows is damaged or missing"
+
+
 class AudioFile:
     """An audio file open for reading in blocks of (channels, frames) float32.
 
@@ -78,12 +83,8 @@ class AudioFile:
         while self._at < self.frames:
             part = self._sound.read(self._at, size)
             if not part.shape[1]:
-                there, rate = self._at, self.sample_rate
-                self.notes.append(
-                    f"{shown(self.path.name)} ends after {there / rate:.2f} of {self.frames / rate:.2f} s; "
-                    "what follows is damaged or missing"
-                )
-                self.frames = there
+                self.notes.append(ends_early(self.path, self._at, self.frames, self.sample_rate))
+                self.frames = self._at
                 return
             self._at += part.shape[1]
             yield part

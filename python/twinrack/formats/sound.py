@@ -76,7 +76,7 @@ class LibrarySound:
         self.sample_rate, self.channels = int(self._file.samplerate), int(self._file.channels)
         self.frames = int(self._file.frames)
         self.exact = self._file.format in EXACT
-        self._damage: int | None = None  # the first frame that cannot be decoded
+        self.damage: int | None = None  # the first frame that cannot be decoded
         self._lock = threading.Lock()
 
     def _open(self) -> None:
@@ -93,10 +93,12 @@ class LibrarySound:
         self._at = 0
 
     def read(self, start: int, count: int) -> Audio:
-        """As in `Sound`; of a damaged FLAC file nothing from the damage on, in one go."""
+        """As in `Sound`; of a damaged FLAC file nothing from the damage on."""
         with self._lock:
-            if self._damage is not None and start <= self._damage:
-                count = min(count, self._damage - start)
+            if self.damage is not None:
+                count = max(0, min(count, self.damage - start))
+            if count == 0:
+                return np.zeros((self.channels, 0), np.float32)
             try:
                 if self._at != start:
                     self._file.seek(start)
@@ -127,7 +129,7 @@ class LibrarySound:
             self._close()
             self._open()
         x = np.concatenate(parts)
-        self._damage = start + len(x)
+        self.damage = start + len(x)
         return x
 
     def _close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..audio import Audio
 from ..disk import let_go, watch_over
-from ..files import AudioFile, wav_layout
+from ..files import AudioFile, ends_early, wav_layout
 from ..formats.pcm import Layout, PcmSound
 from ..formats.sound import Sound, open_sound
 
@@ -58,10 +59,10 @@ class RawSource:
 class FileSource:
     """A file whose frames can be reached one by one. Opened when it is read, closed when too many are open."""
 
-    def __init__(self, path: Path, pool: OpenFiles) -> None:
+    def __init__(self, path: Path, pool: OpenFiles, note: Callable[[str], None] | None = None) -> None:
         with AudioFile(path) as file:
-            self.channels, self.frames = file.channels, file.frames
-        self.path, self._pool = path, pool
+            self.channels, self.frames, self._rate = file.channels, file.frames, file.sample_rate
+        self.path, self._pool, self._note = path, pool, note
         self.lock = threading.Lock()
         self.file: Sound | None = None
 
@@ -78,6 +79,11 @@ class FileSource:
             except OSError as error:
                 why = error.strerror or str(error)
                 raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
+        end = getattr(self.file, "damage", None)
+        if x.shape[1] != count and end is not None:  # silence from there on, as behind the end of any recording
+            if self._note is not None:
+                self._note(ends_early(self.path, end, self.frames, self._rate))
+            return np.pad(x, ((0, 0), (0, count - x.shape[1])))
         if x.shape[1] != count:
             raise ValueError(f"{self.path} ends at frame {start + x.shape[1]}, although it says that it has {self.frames}")
         return x
@@ -173,10 +179,13 @@ class Media:
             if layout is not None:
                 self._plain[clip.path] = WavSource(clip.path, layout, self._pool)
                 return self._plain[clip.path]
-        return FileSource(clip.path, self._pool)
+        return FileSource(clip.path, self._pool, self._say)
 
     def _note(self, file: AudioFile) -> None:
         self.notes |= dict.fromkeys(file.notes)
+
+    def _say(self, words: str) -> None:
+        self.notes[words] = None
 
     def length(self, clip: Clip) -> int:
         """How many frames a clip's recording has at the session's rate, without converting it."""
