@@ -82,7 +82,7 @@ def test_a_resampled_response_keeps_its_gain_over_frequency(to_hz):
     for from_hz in (8000, 11025, 44100, 48000, 96000, 192000, 384000):
         lower = min(from_hz, to_hz)
         f = np.linspace(20, 0.45 * lower, 90)
-        for first, frames in ((0, 1), (0, 2), (1, 3), (0, 40), (3, 500), (0, 3000)):
+        for first, frames in ((0, 1), (0, 2), (1, 3), (0, 40), (3, 1000)):
             h = np.zeros((2, first + frames), np.float32)
             h[:, first:] = rng.standard_normal((2, frames)) * np.exp(-np.arange(frames) / 40)
             h[:, first] += 4.0  # far from a null, where decibels mean little
