@@ -260,7 +260,7 @@ def test_every_callable_of_the_extension_is_tried():
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_arguments_never_crash(name, tmp_path):
     limits = "import resource; resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))\n"
-    code = limits + textwrap.dedent(CALLS).replace("PAIRS", "150")
+    code = limits + textwrap.dedent(CALLS).replace("PAIRS", "80")
     last = tmp_path / "last"
     done = subprocess.run(
         [sys.executable, "-c", code, name, "1", str(last)], capture_output=True, text=True, timeout=600, check=False

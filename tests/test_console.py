@@ -539,8 +539,9 @@ def test_the_command_serves_it(server, tmp_path):
     rack.save(tmp_path / "typed.rack.json")
     command = [sys.executable, "-m", "twinrack", "live", "--rack", str(tmp_path / "typed.rack.json"), "--block", "64"]
     process = subprocess.Popen(
-        [*command, "--console", "--port", "0", "--osc", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+        [*command, "--console", "--port", "0", "--osc", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests run in the background
+    )  # fmt: skip
     said = []
     try:
         assert process.stdout is not None

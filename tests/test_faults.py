@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,8 +125,9 @@ def test_a_fault_is_gone(name, tmp_path):
 
 def ends_as_it_should(name: str, surroundings: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, FOLDER / f"{name}.py"], capture_output=True, text=True, timeout=400, check=False, env=surroundings
-    )
+        [sys.executable, FOLDER / f"{name}.py"], capture_output=True, text=True, timeout=400, check=False, env=surroundings,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests run in the background
+    )  # fmt: skip
     said = done.stdout + done.stderr
     code, look = RULES.get(name, (0, None))
     assert done.returncode == code, said[-2000:]

@@ -86,7 +86,10 @@ def test_stopping_and_leaving_while_the_server_is_gone(server):
 def test_the_command_ends_at_ctrl_c(server, tmp_path, kill_first):
     tr.Rack([tr.Gain()]).save(tmp_path / "a.rack.json")
     command = [sys.executable, "-m", "twinrack", "live", "--rack", str(tmp_path / "a.rack.json"), "--block", "64"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where the tests run in the background
+    )  # fmt: skip
     try:
         assert process.stdout is not None
         while "Ctrl-C" not in process.stdout.readline():
