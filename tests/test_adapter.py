@@ -267,6 +267,7 @@ def test_files_that_cannot_be_played_are_named(tmp_path: Path):
         (lambda d: layer(d)["head"].update(stride=2), "'stride' of head of layers is not known here"),
         (lambda d: layer(d).update(skip_input=True), "'skip_input' of layers is not known here"),
         (lambda d: layer(d).update(skip="all"), "'skip' of layers is not known here"),
+        (lambda d: d["config"].update(post_film={"active": True}), "'post_film' of WaveNet is not known here"),
         (lambda d: d["config"].update(post_gain=0.5), "'post_gain' of WaveNet is not known here"),
         (lambda d: layer(d)["activation"].__setitem__(0, {"type": "Tanh", "gain": 2.0}), "'gain' of the activation Tanh"),
         (

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import textwrap
 import time
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -271,6 +270,7 @@ def measure(
 ) -> None:
     """Measure loudness and peaks of files (EBU R 128); exit code 3 where one is outside the limits."""
     from .batch import audio_in
+    from .disk import scratch
     from .level import parse_number
     from .measure import HEADING, Limits, Measured, measure_files, parse_tolerance
     from .pipes import STANDARD, is_pipe, spooled
@@ -290,9 +290,9 @@ def measure(
     pipe = next((given for given in files if is_pipe(given, STANDARD)), None)
     if pipe is not None and len(files) > 1:
         raise ValueError(f"{'standard input' if str(pipe) == '-' else pipe} is a pipe; measure it alone")
-    with tempfile.TemporaryDirectory(prefix="twinrack-") if pipe is not None else nullcontext("") as folder:
+    with ExitStack() as meanwhile:
         if pipe is not None:
-            paths = [spooled(pipe, folder, "-")]
+            paths = [spooled(pipe, meanwhile.enter_context(scratch()), "-")]
         for given in files if pipe is None else ():
             try:
                 paths += audio_in(given) if given.is_dir() else [given]

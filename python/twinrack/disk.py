@@ -74,7 +74,7 @@ def special_kind(path: Path) -> str:
     """What a path leads to where it is neither a regular file nor a folder: "a pipe (FIFO)", "a device", "a socket"."""
     try:
         return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "")
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 

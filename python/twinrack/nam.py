@@ -117,9 +117,7 @@ def _expect(entry: Any, what: str) -> None:
     """Refuse keys that are not known and say something."""
     if not isinstance(entry, dict):
         raise ValueError(f"its config has another form than the format's: {what} is no object; export it anew")
-    unknown = sorted(
-        key for key, value in entry.items() if key not in _KEYS[what] and not key.endswith("_film") and _says(value)
-    )
+    unknown = sorted(key for key, value in entry.items() if key not in _KEYS[what] and _says(value))
     if unknown:
         raise ValueError(f"{unknown[0]!r} of {what} is not known here and may change the sound; export it without")
 
@@ -236,10 +234,10 @@ def _head(entry: dict[str, Any], inputs: int) -> Chain:
 
 
 def _array(entry: dict[str, Any]) -> LayerArray:
-    _expect(entry, "layers")
     for key, value in entry.items():
         if key.endswith("_film") and _used(value):
             raise ValueError(f"layers with {key} cannot be used")
+    _expect(entry, "layers")
     if entry.get("groups_input", 1) != 1 or entry.get("groups_input_mixin", 1) != 1 or entry.get("condition_size", 1) != 1:
         raise ValueError("layers in groups, or conditioned by more than one channel, cannot be used")
     one, head_one = entry.get("layer1x1", {"active": True}), entry.get("head1x1", {"active": False})

@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from .disk import scratch, special_kind
 from .render import Rendered
 
 STANDARD = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -24,22 +23,16 @@ OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 def is_pipe(path: Path, names: Sequence[str]) -> bool:
     """Whether a path is no plain file: one of these names, a pipe, or a device."""
-    if str(path) in names:
-        return True
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError):
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return str(path) in names or bool(special_kind(path))
 
 
-def spooled(path: Path, folder: str, name: str) -> Path:
+def spooled(path: Path, folder: Path, name: str) -> Path:
     """A file in a folder that holds what comes through a pipe; "-" is standard input.
 
     Raises:
         ValueError: nothing comes, or standard input is closed or a terminal.
     """
-    copy = Path(folder) / name
+    copy = folder / name
     standard = str(path) in STANDARD
     if standard and (sys.stdin is None or sys.stdin.isatty()):
         what = "closed" if sys.stdin is None else "a terminal"
@@ -77,7 +70,7 @@ class Pipes:
         self.outward = is_pipe(output, OUTPUT)
         self.to_standard = self.outward and str(output) in OUTPUT
         self._ending = ending
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._open_folder = ExitStack()
         if not self.inward and not self.outward:
             return
         which = "standard output" if self.to_standard else str(output) if self.outward else _named(self.inward[0])
@@ -98,9 +91,8 @@ class Pipes:
         self.sources, self.output, self.sidechain = self.given, self.target, self.key
         if not self.inward and not self.outward:
             return self
-        self._folder = tempfile.TemporaryDirectory(prefix="twinrack-")
-        folder = self._folder.name
-        try:
+        with ExitStack() as until_open:
+            folder = until_open.enter_context(scratch())
             self.sources = [spooled(p, folder, "twinrack-pipe-in") if is_pipe(p, STANDARD) else p for p in self.given]
             if self.key is not None and is_pipe(self.key, STANDARD):
                 self.sidechain = spooled(self.key, folder, "twinrack-pipe-key")
@@ -109,10 +101,8 @@ class Pipes:
                     what = "closed" if sys.stdout is None else "a terminal, which cannot take sound"
                     raise ValueError(f"standard output is {what}; send it into a pipe or a file")
                 suffix = f".{self._ending.lstrip('.')}" if self._ending else self.target.suffix or ".wav"
-                self.output = Path(folder) / f"twinrack-pipe-out{suffix}"
-        except BaseException:
-            self._folder.cleanup()
-            raise
+                self.output = folder / f"twinrack-pipe-out{suffix}"
+            self._open_folder = until_open.pop_all()
         return self
 
     def sentence(self, text: str) -> str:
@@ -148,9 +138,7 @@ class Pipes:
         return os.fdopen(os.open(self.target, os.O_WRONLY), "wb")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._folder is not None:
-            with suppress(OSError):
-                self._folder.cleanup()
+        self._open_folder.close()
 
 
 def _named(path: Path) -> str:

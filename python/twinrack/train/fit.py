@@ -15,13 +15,11 @@ import torch
 from .. import interrupt
 from ..card import Value
 from ..effect import unknown
-from ..files import check_writable
 from ..idle import idle
 from ..rack import Rack, as_rack
 from ..signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
-from ..words import real_number, whole_number
 from .advice import advice
 from .conditions import Conditions
 from .data import Pair, Source, explained_by, load_pairs
@@ -30,7 +28,7 @@ from .polarity import polarized
 from .progress import FitProgress
 from .result import FitResult, ParameterResult, in_units, provenance
 from .run import Learned, Run
-from .settings import FitSettings, MixFitSettings
+from .settings import FitSettings, MixFitSettings, checked
 from .starts import analysed
 from .structures import ROUNDS, Structure, combinations, kept_of, open_choices, survivors
 
@@ -39,9 +37,7 @@ if TYPE_CHECKING:
     from ..stage.stream import LiveStream
     from .mixdown import MixResult
 
-SHORTEST_WINDOW_S = 0.5
 INTERRUPTED = "interrupted"
-MOST = 10_000_000  # steps, windows at once
 
 
 class InterruptedFitError(KeyboardInterrupt):
@@ -135,23 +131,10 @@ def fit_rack(
     five of them it goes back to the best values with smaller steps. Where the spectrum, phase or envelope drift away while the
     loss falls, `result.warnings` says so (see `drift`).
     """
-    for name, number, least in (
-        ("steps", steps, 0),
-        ("polish_steps", polish_steps, 0),
-        ("batch", batch, 1),
-        ("seed", seed, 0),
-        ("patience", patience, 1),
-        ("starts", starts, 0),
-    ):
-        whole_number(number, name, least, MOST)
-    window_s = real_number(window_s, "window_s", 0.0, 1e6)
-    learning_rate = real_number(learning_rate, "learning_rate")
-    if not isinstance(align, bool | np.bool_):
-        align = whole_number(align, "align", -(1 << 31), 1 << 31)
-    if not window_s >= SHORTEST_WINDOW_S:
-        raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
-    if checkpoint is not None:
-        check_writable(checkpoint)
+    window_s, learning_rate, align = checked(
+        window_s, learning_rate, align, checkpoint, steps=steps, polish_steps=polish_steps, batch=batch, seed=seed,
+        patience=patience, starts=starts,
+    )  # fmt: skip
     if rack.sidechains:
         raise ValueError(
             f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it"

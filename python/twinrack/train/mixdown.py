@@ -16,16 +16,15 @@ import torch
 from .. import __version__, interrupt
 from ..audio import Audio, as_planar
 from ..effect import unknown
-from ..files import check_writable, hash_audio, read_audio
+from ..files import hash_audio, read_audio
 from ..idle import idle
 from ..session.session import Session
 from ..session.twin import SessionTwin
 from ..signatures import spelled_out
 from ..twins.speed import keep_memory
-from ..words import real_number, whole_number
 from .data import Explained, Pair, Source, aligned
 from .distances import Distances, distances
-from .fit import INTERRUPTED, MOST, SHORTEST_WINDOW_S, _writer
+from .fit import INTERRUPTED, _writer
 from .levels import levelled
 from .losses import Loss, SoundTerm, Term, usual
 from .mix_run import MixRun, Stacked
@@ -33,6 +32,7 @@ from .polarity import CHANNELS, OPTIONS, SIGNS, polarities, sides_of
 from .progress import FitProgress
 from .result import ParameterResult, in_units
 from .run import Assessment, Learned
+from .settings import checked
 
 # Values that other levels of the session already say, and fine ones that a mix of many stems hardly determines.
 SAID_BY_OTHERS = ("width", "makeup_db", "output_db", "mix", "input_gain_db")
@@ -152,22 +152,10 @@ def fit_mix(
     Raises:
         FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
     """
-    for name, number, least in (
-        ("steps", steps, 0),
-        ("polish_steps", polish_steps, 0),
-        ("patience", patience, 1),
-        ("batch", batch, 1),
-        ("seed", seed, 0),
-    ):
-        whole_number(number, name, least, MOST)
-    window_s = real_number(window_s, "window_s", 0.0, 1e6)
-    learning_rate = real_number(learning_rate, "learning_rate")
-    if not isinstance(align, bool | np.bool_):
-        align = whole_number(align, "align", -(1 << 31), 1 << 31)
-    if not window_s >= SHORTEST_WINDOW_S:
-        raise ValueError(f"window_s = {window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
-    if checkpoint is not None:
-        check_writable(checkpoint)
+    window_s, learning_rate, align = checked(
+        window_s, learning_rate, align, checkpoint, steps=steps, polish_steps=polish_steps, batch=batch, seed=seed,
+        patience=patience,
+    )  # fmt: skip
     compares = mix is not None
     lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
     if compares and not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):

@@ -24,10 +24,10 @@ from ..rack import Rack, as_rack
 from ..signatures import spelled_out
 from ..words import real_number, whole_number
 from .data import Source, explained_by, load_pairs
-from .fit import INTERRUPTED, MOST, fit_rack
+from .fit import INTERRUPTED, fit_rack
 from .losses import Loss, Term
 from .result import FitResult
-from .settings import SearchSettings
+from .settings import MOST, SearchSettings
 from .structures import open_choices
 
 SHOWN = 8

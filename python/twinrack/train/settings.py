@@ -1,4 +1,4 @@
-"""The arguments of `fit` by name, for type checkers: other functions that fit take some of them too."""
+"""The arguments of `fit` by name, for type checkers, and their check: other functions that fit take some of them too."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
+import numpy as np
+
 from ..card import Value
+from ..disk import check_writable
+from ..words import real_number, whole_number
+
+SHORTEST_WINDOW_S = 0.5
+MOST = 10_000_000  # steps, windows at once
 
 if TYPE_CHECKING:
     from ..stage.stream import LiveStream
     from .losses import Loss, Term
 
 
-class Common(TypedDict, total=False):
+class Training(TypedDict, total=False):
     """What every function that trains takes."""
 
     learn: Iterable[str] | None
@@ -21,13 +28,29 @@ class Common(TypedDict, total=False):
     learning_rate: float
     batch: int
     patience: int
-    seed: int
     tensorboard: str | os.PathLike[str] | None
     progress: bool | None
     on_step: Callable[[int, float], None] | None
 
 
-class MatchSettings(Common, total=False):
+class Seeded(Training, total=False):
+    """Functions that do not spell their seed out."""
+
+    seed: int
+
+
+class Recordings(TypedDict, total=False):
+    """Functions that compare a result with a recording of it."""
+
+    stft_weight: float
+    waveform_weight: float
+    polish_steps: int
+    window_s: float
+    validation: bool
+    align: bool | int
+
+
+class MatchSettings(Seeded, total=False):
     """Of `match`, besides its own."""
 
     network_learning_rate: float
@@ -35,44 +58,24 @@ class MatchSettings(Common, total=False):
     live: LiveStream | None
 
 
-class SearchSettings(TypedDict, total=False):
+class SearchSettings(Training, Recordings, total=False):
     """Of `search`, besides its own."""
 
-    learn: Iterable[str] | None
-    freeze: Iterable[str]
-    learning_rate: float
     network_learning_rate: float
-    stft_weight: float
-    waveform_weight: float
-    polish_steps: int
-    window_s: float
-    batch: int
-    validation: bool
-    patience: int
-    align: bool | int
-    progress: bool | None
-    on_step: Callable[[int, float], None] | None
-    tensorboard: str | os.PathLike[str] | None
     live: LiveStream | None
 
 
-class MixFitSettings(Common, total=False):
+class MixFitSettings(Seeded, Recordings, total=False):
     """Of `fit` with a session: all arguments of `mixdown.fit_mix` by name."""
 
     steps: int
     loss: Loss | Term | None
-    stft_weight: float
-    waveform_weight: float
-    polish_steps: int
-    window_s: float
     levels: bool
     prune: bool
-    validation: bool
-    align: bool | int
     checkpoint: str | os.PathLike[str] | None
 
 
-class FitSettings(MatchSettings, total=False):
+class FitSettings(MatchSettings, Recordings, total=False):
     """Of `fit` with a rack: all arguments of `fit.fit_rack` by name."""
 
     steps: int
@@ -80,10 +83,27 @@ class FitSettings(MatchSettings, total=False):
     starts: int
     conditions: Sequence[Mapping[str, float]]
     loss: Loss | Term | None
-    stft_weight: float
-    waveform_weight: float
-    polish_steps: int
-    window_s: float
-    validation: bool
-    align: bool | int
     compares: bool
+
+
+def checked(
+    window_s: object, learning_rate: object, align: object, checkpoint: str | os.PathLike[str] | None, **counts: object
+) -> tuple[float, float, bool | int]:
+    """The window, learning rate and alignment of a fit as plain numbers.
+
+    Args:
+        counts: whole numbers from 0 on, `batch` and `patience` from 1 on.
+
+    Raises:
+        OSError, ValueError: a number that is none or out of range, or a checkpoint that cannot be written; one sentence.
+    """
+    for name, number in counts.items():
+        whole_number(number, name, 1 if name in ("batch", "patience") else 0, MOST)
+    window = real_number(window_s, "window_s", 0.0, 1e6)
+    rate = real_number(learning_rate, "learning_rate")
+    removed = bool(align) if isinstance(align, bool | np.bool_) else whole_number(align, "align", -(1 << 31), 1 << 31)
+    if not window >= SHORTEST_WINDOW_S:
+        raise ValueError(f"window_s = {window:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
+    if checkpoint is not None:
+        check_writable(checkpoint)
+    return window, rate, removed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import torch
@@ -25,12 +25,12 @@ def full(given: Any) -> Any:
     return given
 
 
-def _sound(given: object) -> Tensor | None:
-    """The first tensor among what a function is given."""
+def _tensors(given: object) -> Iterator[Tensor]:
+    """All tensors among what a function is given, the sound first."""
     if isinstance(given, Tensor):
-        return given
-    values = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ()
-    return next((found for found in map(_sound, values) if found is not None), None)
+        yield given
+    for each in given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ():
+        yield from _tensors(each)
 
 
 def full_precision(like_sound: bool = True) -> Callable[[Callable[P, T]], Callable[P, T]]:
@@ -43,9 +43,10 @@ def full_precision(like_sound: bool = True) -> Callable[[Callable[P, T]], Callab
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @functools.wraps(function)
         def wrapped(*args: P.args, **more: P.kwargs) -> T:
-            sound = _sound([*args, *more.values()])
+            tensors = list(_tensors([*args, *more.values()]))
+            sound = tensors[0] if tensors else None
             device = "cpu" if sound is None else sound.device.type
-            if not torch.is_autocast_enabled(device) and not _holds_half([*args, *more.values()]):
+            if not torch.is_autocast_enabled(device) and not any(t.dtype in HALF for t in tensors):
                 return function(*args, **more)
             with torch.autocast(device, enabled=False):
                 result = function(*full(args), **full(more))
@@ -56,10 +57,3 @@ def full_precision(like_sound: bool = True) -> Callable[[Callable[P, T]], Callab
         return wrapped
 
     return decorate
-
-
-def _holds_half(given: object) -> bool:
-    if isinstance(given, Tensor):
-        return given.dtype in HALF
-    values = given.values() if isinstance(given, Mapping) else given if isinstance(given, list | tuple) else ()
-    return any(map(_holds_half, values))
