@@ -1,7 +1,9 @@
-"""What the tests share: random settings of any card, signals, and the error between two signals."""
+"""What the tests share: random settings of any card, signals, the error between two signals, and the command line."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,22 @@ def recording(name: str) -> tuple[np.ndarray, int]:
 
     x, rate = soundfile.read(path, dtype="float32", always_2d=True)
     return np.ascontiguousarray(x.T), rate
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The `twinrack` command, to its end."""
+    command = [sys.executable, "-m", "twinrack", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
+
+
+def run_on_full_disk(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The `twinrack` command where no file can grow beyond 300,000 bytes: writing fails as on a full disk."""
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000)); from twinrack.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60)
 
 
 def value_at(p: Parameter, position: float) -> float:

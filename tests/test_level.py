@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import pytest
 import soundfile
 
 import twinrack as tr
-from support import SHARED, music
+from support import SHARED, music, run, run_on_full_disk
 from twinrack.batch import Failed, render_many
 from twinrack.level import last_limiter, parse_level
 from twinrack.loudness import loudness
@@ -30,11 +28,6 @@ BS1770_PHASES = (
     (-0.0291748046875, 0.029296875, -0.0517578125, 0.089111328125, -0.16650390625, 0.465087890625, 0.77978515625,
      -0.2003173828125, 0.1015625, -0.0582275390625, 0.0330810546875, -0.0189208984375),
 )  # fmt: skip
-
-
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "twinrack", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
 def decoded(path: Path) -> tuple[np.ndarray, int]:
@@ -373,12 +366,7 @@ def test_the_command(source, tmp_path):
 
 
 def test_nothing_is_left_where_writing_fails(source, tmp_path):
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000)); from twinrack.cli import main; main()"
-    )
-    command = [sys.executable, "-c", code, "render", "in.wav", "out.wav", "--normalize", "-16"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    done = run_on_full_disk("render", "in.wav", "out.wav", "--normalize", "-16", cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "out.wav was not written" in done.stderr
     assert "Traceback" not in done.stderr

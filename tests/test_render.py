@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -13,14 +12,9 @@ import pytest
 import soundfile
 
 import twinrack as tr
-from support import error_db, music
+from support import error_db, music, run, run_on_full_disk
 from twinrack.files import AudioFile
 from twinrack.render import render_file
-
-
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "twinrack", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120)
 
 
 @pytest.fixture
@@ -209,12 +203,7 @@ def test_one_sentence_exit_2_and_nothing_left(bad, arguments, words):
 
 def test_a_full_disk_says_so_and_leaves_nothing(folder):
     path, _, _ = folder
-    code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (300000, 300000)); from twinrack.cli import main; main()"
-    )
-    command = [sys.executable, "-c", code, "render", "in.wav", "out.wav", "--rack", "r.rack.json"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=path, timeout=60)
+    done = run_on_full_disk("render", "in.wav", "out.wav", "--rack", "r.rack.json", cwd=path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "out.wav was not written" in done.stderr
     assert "Traceback" not in done.stderr
