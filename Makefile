@@ -8,7 +8,7 @@ SYSTEM := g++ libhwy-dev libportaudio2 python3-dev python3-venv
 TEST_SYSTEM := libebur128-1 jackd2 chromium clang g++-aarch64-linux-gnu qemu-user
 # TWINRACK_WERROR: our C++ has no warnings, so one stops the build.
 BUILD_FLAGS := -Ccmake.define.TWINRACK_WERROR=ON
-SOURCES := $(shell find cpp plugins python CMakeLists.txt pyproject.toml \( -name '*.h' -o -name '*.cc' -o -name '*.toml' -o -name '*.txt' -o -name 'c*.py' \) 2>/dev/null)
+SOURCES := $(shell find cpp plugins python CMakeLists.txt pyproject.toml \( -name '*.h' -o -name '*.cc' -o -name '*.toml' -o -name '*.txt' -o -path '*/build/*.py' \) 2>/dev/null)
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,10 +62,10 @@ realtime: $(VENV)/checks ## the compiler's proof that nothing on the audio threa
 	$(BIN)/python tools/realtime_check.py
 
 targets: $(VENV)/checks ## the same sound on every instruction set, on NEON under an emulator, and from Clang
-	$(BIN)/python -m pytest tests/test_targets.py -s
+	$(BIN)/python -m pytest tests/engine/test_targets.py -s
 
 clang: $(VENV)/checks ## Clang builds everything without a warning, and it makes the same sound
-	$(BIN)/python -m pytest tests/test_targets.py -s -k clang
+	$(BIN)/python -m pytest tests/engine/test_targets.py -s -k clang
 
 portable: $(VENV)/checks ## the engine compiles for Windows and macOS, to the letter of the standard
 	$(BIN)/python tools/portable_check.py
@@ -74,15 +74,15 @@ sanitize: $(VENV)/checks ## the engine under storm, with address, undefined-beha
 	$(BIN)/python tools/sanitize.py
 
 soak: $(VENV)/checks ## the long proofs, about half an hour
-	TWINRACK_CERTIFY_RACKS=10000 $(BIN)/python -m pytest tests/test_certify.py -s
-	TWINRACK_PARITY_CASES=400 $(BIN)/python -m pytest tests/test_parity.py -s
-	TWINRACK_LIMITER_SIGNALS=1000000 $(BIN)/python -m pytest tests/test_limiter.py -s
+	TWINRACK_CERTIFY_RACKS=10000 $(BIN)/python -m pytest tests/explain/test_certify.py -s
+	TWINRACK_PARITY_CASES=400 $(BIN)/python -m pytest tests/twins/test_parity.py -s
+	TWINRACK_LIMITER_SIGNALS=1000000 $(BIN)/python -m pytest tests/effects/test_limiter.py -s
 	TWINRACK_STORM_BLOCKS=10000000 $(BIN)/python tools/sanitize.py
-	TWINRACK_DRIFT_S=3600 $(BIN)/python -m pytest tests/test_mixer.py -s -k drift
-	TWINRACK_KILLS=100 $(BIN)/python -m pytest tests/test_recovery.py -s -k leaks
-	TWINRACK_SESSION_GRAPHS=1500 TWINRACK_TWIN_GRAPHS=400 $(BIN)/python -m pytest tests/test_session.py tests/test_session_twin.py -s
-	TWINRACK_SESSION_KILLS=60 $(BIN)/python -m pytest tests/test_session_render.py -s -k kill
-	TWINRACK_BATCH_FILES=10000 $(BIN)/python -m pytest tests/test_batch.py -s -k "rest or left"
+	TWINRACK_DRIFT_S=3600 $(BIN)/python -m pytest tests/engine/test_mixer.py -s -k drift
+	TWINRACK_KILLS=100 $(BIN)/python -m pytest tests/stage/test_recovery.py -s -k leaks
+	TWINRACK_SESSION_GRAPHS=1500 TWINRACK_TWIN_GRAPHS=400 $(BIN)/python -m pytest tests/session/test_session.py tests/session/test_session_twin.py -s
+	TWINRACK_SESSION_KILLS=60 $(BIN)/python -m pytest tests/session/test_session_render.py -s -k kill
+	TWINRACK_BATCH_FILES=10000 $(BIN)/python -m pytest tests/render/test_batch.py -s -k "rest or left"
 
 bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver, and of training beside dasp and torchcomp
 	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt pedalboard dawdreamer dasp-pytorch torchcomp

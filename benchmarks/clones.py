@@ -23,7 +23,7 @@ import torch
 
 import twinrack as tr
 from twinrack.audio import Audio
-from twinrack.card import Value
+from twinrack.rack.card import Value
 from twinrack.train.data import load_pairs
 from twinrack.train.result import FitResult
 from twinrack.train.starts import analysed

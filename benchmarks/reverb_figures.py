@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 import twinrack as tr
-from twinrack.explain.measures import reverb_figures, rt60
+from twinrack.measure.impulse import reverb_figures, rt60
 
 RATE, DECAY = 48000, 1.5
 CALF = "http://calf.sourceforge.net/plugins/Reverb"

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 import twinrack as tr
-from twinrack.effects import CLASSES
+from twinrack.rack.effect import CLASSES
 
 RATE, BLOCK = 48000, 64
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from builds import Skipped, lv2_program, ours_program, zita_program
 from sounds import RATE, impulse
-from twinrack.card import CARDS, Value, find_card
+from twinrack.rack.card import CARDS, Value, find_card
 
 PYTHON_PEERS = Path(__file__).resolve().parent / "worker" / "python_peers.py"
 # glibc would map and clear new pages for every long output of a Python peer; so it keeps its memory.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sounds import FRAMES, RATE, bursts, noise
-from twinrack.card import Value
+from twinrack.rack.card import Value
 from workers import Effects, Lv2, Ours, Pedalboard, Scipy, Side, Zita
 
 LSP = "http://lsp-plug.in/plugins/lv2/"

@@ -10,8 +10,8 @@ import numpy as np
 import twinrack as tr
 from session_support import random_session
 from twinrack.exchange.devices import BAND_TYPES, DEVICES, WITH_GAIN
+from twinrack.rack.tree import Chain, Parallel
 from twinrack.session.session import Session
-from twinrack.tree import Chain, Parallel
 
 CARRIED = ("gain", "parametric_eq", "compressor", "gate", "limiter")
 

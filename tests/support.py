@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 import twinrack as tr
-from twinrack.card import Card, Parameter
-from twinrack.effect import Effect
-from twinrack.effects import CLASSES
+from twinrack.rack.card import Card, Parameter
+from twinrack.rack.effect import CLASSES, Effect
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "audio"
 CARD_IDS = list(tr.CARDS)

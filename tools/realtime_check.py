@@ -48,7 +48,7 @@ def highway(folder: Path) -> Path:
 
 def generate(folder: Path) -> None:
     """The tables and translation units that the build makes from the cards."""
-    subprocess.run([sys.executable, ROOT / "python/twinrack/codegen.py", ROOT / "plugins", folder], check=True)
+    subprocess.run([sys.executable, ROOT / "python/twinrack/build/codegen.py", ROOT / "plugins", folder], check=True)
 
 
 def check(source: Path, generated: Path, out: Path) -> tuple[Path, str]:

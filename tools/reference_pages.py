@@ -9,9 +9,9 @@ import json
 from pathlib import Path
 
 import twinrack as tr
-from twinrack import patch
-from twinrack.card import Card, Parameter
-from twinrack.card_schema import Card as CardFile
+from twinrack.build.card_schema import Card as CardFile
+from twinrack.rack import patch
+from twinrack.rack.card import Card, Parameter
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -12,9 +12,9 @@
 
 #include "adjoint/tile-inl.h"
 #include "adjoint/walk.h"
-#include "dsp/follower-inl.h"
-#include "dsp/gain_curve-inl.h"
-#include "dsp/math-inl.h"
+#include "dsp/dynamics/follower-inl.h"
+#include "dsp/dynamics/gain_curve-inl.h"
+#include "dsp/lanes/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "dsp/svf_design.h"
+#include "dsp/filters/svf_design.h"
 
 namespace twinrack::adjoint {
 

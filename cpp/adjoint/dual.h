@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstddef>
 
-#include "dsp/svf_design.h"
+#include "dsp/filters/svf_design.h"
 
 namespace twinrack::adjoint {
 

@@ -12,10 +12,10 @@
 
 #include "adjoint/sweeps.h"
 #include "adjoint/walk.h"
-#include "dsp/follower-inl.h"
-#include "dsp/gain_curve-inl.h"
-#include "dsp/math-inl.h"
-#include "dsp/svf-inl.h"
+#include "dsp/dynamics/follower-inl.h"
+#include "dsp/dynamics/gain_curve-inl.h"
+#include "dsp/lanes/math-inl.h"
+#include "dsp/filters/svf-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {

@@ -12,7 +12,7 @@
 
 #include "adjoint/sweeps.h"
 #include "adjoint/walk.h"
-#include "dsp/lane-inl.h"
+#include "dsp/lanes/lane-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {

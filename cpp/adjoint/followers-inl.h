@@ -8,7 +8,7 @@
 
 #include "adjoint/tile-inl.h"
 #include "adjoint/walk.h"
-#include "dsp/follower-inl.h"
+#include "dsp/dynamics/follower-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {

@@ -10,8 +10,8 @@
 
 #include "adjoint/sweeps.h"
 #include "adjoint/walk.h"
-#include "dsp/allpass-inl.h"
-#include "dsp/fdn-inl.h"
+#include "dsp/filters/allpass-inl.h"
+#include "dsp/delay/fdn-inl.h"
 #include "hwy/aligned_allocator.h"
 
 HWY_BEFORE_NAMESPACE();

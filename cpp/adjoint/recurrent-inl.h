@@ -18,7 +18,7 @@
 #include "adjoint/sweeps.h"
 #include "adjoint/tile-inl.h"
 #include "adjoint/walk.h"
-#include "dsp/shapes-inl.h"
+#include "dsp/shaping/shapes-inl.h"
 #include "hwy/aligned_allocator.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -13,7 +13,7 @@
 
 #include "adjoint/tile-inl.h"
 #include "adjoint/walk.h"
-#include "dsp/svf-inl.h"
+#include "dsp/filters/svf-inl.h"
 #include "hwy/aligned_allocator.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,5 +1,5 @@
 // Compiles the sweeps once for every instruction set and picks the best at load time.
-#include "dsp/targets.h"
+#include "dsp/lanes/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "adjoint/sweeps.cc"

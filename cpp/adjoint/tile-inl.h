@@ -10,8 +10,8 @@
 #include <type_traits>
 
 #include "adjoint/sweeps.h"
-#include "dsp/lane-inl.h"
-#include "dsp/transpose-inl.h"
+#include "dsp/lanes/lane-inl.h"
+#include "dsp/lanes/transpose-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {

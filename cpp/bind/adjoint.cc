@@ -12,8 +12,8 @@
 #include "adjoint/design.h"
 #include "adjoint/sweeps.h"
 #include "adjoint/walk.h"
-#include "dsp/fdn_layout.h"
-#include "dsp/gate.h"
+#include "dsp/delay/fdn_layout.h"
+#include "dsp/dynamics/gate.h"
 #include "rt/block.h"
 
 namespace py = pybind11;

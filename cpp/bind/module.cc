@@ -13,10 +13,10 @@
 #include "bind/adjoint.h"
 #include "bind/engine.h"
 #include "cards_json.h"
-#include "dsp/fdn_layout.h"
-#include "dsp/halfband.h"
-#include "dsp/loudness.h"
-#include "dsp/true_peak.h"
+#include "dsp/delay/fdn_layout.h"
+#include "dsp/filters/halfband.h"
+#include "dsp/metering/loudness.h"
+#include "dsp/metering/true_peak.h"
 
 namespace py = pybind11;
 

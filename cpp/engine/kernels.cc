@@ -1,4 +1,4 @@
-#include "dsp/targets.h"
+#include "dsp/lanes/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "engine/kernels.cc"
@@ -11,7 +11,7 @@
 #include <cstring>
 #include <limits>
 
-#include "dsp/lane-inl.h"
+#include "dsp/lanes/lane-inl.h"
 #include "engine/kernels.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "dsp/delay.h"
+#include "dsp/delay/delay.h"
 #include "engine/effect.h"
 #include "rt/block.h"
 #include "rt/realtime.h"

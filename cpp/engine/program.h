@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "dsp/delay.h"
+#include "dsp/delay/delay.h"
 #include "engine/effect.h"
 #include "engine/kernels.h"
 #include "engine/outside.h"

@@ -18,10 +18,10 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/neural-inl.h"
-#include "dsp/ramps-inl.h"
-#include "dsp/svf_cascade-inl.h"
-#include "dsp/svf_design.h"
+#include "dsp/neural/neural-inl.h"
+#include "dsp/shaping/ramps-inl.h"
+#include "dsp/filters/svf_cascade-inl.h"
+#include "dsp/filters/svf_design.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();

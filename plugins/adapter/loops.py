@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from twinrack.architectures import Recurrent
-from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, filter_loop
-from twinrack.network import Network
+from twinrack.rack.effect import Effect
+from twinrack.resources.architectures import Recurrent
+from twinrack.resources.network import Network
 
 LOUDEST = 1.0
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from twinrack.audio import Audio
-from twinrack.card import Value
-from twinrack.network import Network
+from twinrack.rack.card import Value
+from twinrack.resources.network import Network
 
 
 def build(values: Mapping[str, Value], network: Network, sample_rate: float, channels: int) -> Audio:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from twinrack.network import Network
+from twinrack.resources.network import Network
 from twinrack.twins.curves import ramp
 from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf
 from twinrack.twins.networks import network, silence

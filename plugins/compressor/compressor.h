@@ -17,16 +17,16 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/follower-inl.h"
-#include "dsp/gain_curve-inl.h"
-#include "dsp/in_order-inl.h"
-#include "dsp/lookahead.h"
-#include "dsp/math-inl.h"
-#include "dsp/ramps-inl.h"
-#include "dsp/sidechain-inl.h"
-#include "dsp/switched_cut-inl.h"
-#include "dsp/svf-inl.h"
-#include "dsp/svf_design.h"
+#include "dsp/dynamics/follower-inl.h"
+#include "dsp/dynamics/gain_curve-inl.h"
+#include "dsp/lanes/in_order-inl.h"
+#include "dsp/dynamics/lookahead.h"
+#include "dsp/lanes/math-inl.h"
+#include "dsp/shaping/ramps-inl.h"
+#include "dsp/dynamics/sidechain-inl.h"
+#include "dsp/filters/switched_cut-inl.h"
+#include "dsp/filters/svf-inl.h"
+#include "dsp/filters/svf_design.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,7 +1,7 @@
 """What a compressor does, in two lines: level out over level in, and how fast."""
 
-from twinrack.effect import Effect
-from twinrack.explain.curves import Curve, step_response, transfer_curve
+from twinrack.measure.curves import Curve, step_response, transfer_curve
+from twinrack.rack.effect import Effect
 
 
 def curves(effect: Effect, sample_rate: float) -> list[Curve]:

@@ -1,8 +1,8 @@
 """Followers and the sidechain's cut. With feedback the detector hears the output, which the gain, at most 1 before makeup and
 mix, never makes louder than the input: it may breathe, but not grow."""
 
-from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, cut_loops, detector_loops
+from twinrack.rack.effect import Effect
 
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from twinrack.audio import whole_frames
-from twinrack.card import Value
+from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, numbers_in, ramp, together
 from twinrack.twins.dynamics import CHANNEL_MODES, linked_level, share_per_frame, sidechain_cut, through_cut
 from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, reduction_db

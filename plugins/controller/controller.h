@@ -18,9 +18,9 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/neural-inl.h"
-#include "dsp/svf-inl.h"
-#include "dsp/svf_design.h"
+#include "dsp/neural/neural-inl.h"
+#include "dsp/filters/svf-inl.h"
+#include "dsp/filters/svf_design.h"
 #include "rt/block.h"
 #include "rt/state.h"
 

@@ -3,8 +3,8 @@
 import numpy as np
 from twinrack.plugins.controller.twin import CENTRES_HZ, TIMES_S
 
-from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, filter_loop, follower_loop
+from twinrack.rack.effect import Effect
 
 TICK_FRAMES = 32
 

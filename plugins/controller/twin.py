@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from twinrack.network import ControlNetwork
+from twinrack.resources.network import ControlNetwork
 from twinrack.twins.curves import TICK_FRAMES, tick_count
 from twinrack.twins.filter_design import design_svf
 from twinrack.twins.networks import mlp

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/convolver-inl.h"
-#include "dsp/ramps-inl.h"
+#include "dsp/spectral/convolver-inl.h"
+#include "dsp/shaping/ramps-inl.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,7 +1,7 @@
 """What a convolution does, in two lines: gain over frequency, and how long it sounds."""
 
-from twinrack.effect import Effect
-from twinrack.explain.curves import Curve, decay_over_frequency, frequency_response
+from twinrack.measure.curves import Curve, decay_over_frequency, frequency_response
+from twinrack.rack.effect import Effect
 
 
 def curves(effect: Effect, sample_rate: float) -> list[Curve]:

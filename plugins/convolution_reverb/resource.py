@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, Audio, whole_frames
-from twinrack.card import Value
-from twinrack.response import Response
+from twinrack.rack.card import Value
+from twinrack.resources.response import Response
 
 FADE_SHARE = 0.1  # of what is left, where the length cuts
 RING_S = 0.4  # what a low cut adds at the end, at most: 120 dB at 10 Hz
@@ -42,8 +42,8 @@ def ring_frames(values: Mapping[str, Value], sample_rate: float) -> int:
 
 def through_cuts(samples: np.ndarray, values: Mapping[str, Value], sample_rate: float) -> np.ndarray:
     """The response through its cuts, by the engine's own filters."""
-    from twinrack.effects import CLASSES
-    from twinrack.rack import Rack
+    from twinrack.rack.effect import CLASSES
+    from twinrack.rack.rack import Rack
 
     equaliser = CLASSES["parametric_eq"](warping="bilinear")
     cuts = {"low_cut": values["low_cut_hz"], "high_cut": values["high_cut_hz"]}

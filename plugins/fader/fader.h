@@ -13,7 +13,7 @@
 #include <numbers>
 
 #include "cards.h"
-#include "dsp/lane-inl.h"
+#include "dsp/lanes/lane-inl.h"
 #include "rt/block.h"
 #include "rt/state.h"
 

@@ -1,7 +1,7 @@
 """What a reverb does, in one line: how long each frequency sounds."""
 
-from twinrack.effect import Effect
-from twinrack.explain.curves import Curve, decay_over_frequency
+from twinrack.measure.curves import Curve, decay_over_frequency
+from twinrack.rack.effect import Effect
 
 
 def curves(effect: Effect, sample_rate: float) -> list[Curve]:

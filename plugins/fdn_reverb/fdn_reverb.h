@@ -16,14 +16,14 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/allpass-inl.h"
-#include "dsp/delay.h"
-#include "dsp/fdn-inl.h"
-#include "dsp/svf_cascade-inl.h"
-#include "dsp/math-inl.h"
-#include "dsp/ramps-inl.h"
-#include "dsp/svf_design.h"
-#include "dsp/transpose-inl.h"
+#include "dsp/filters/allpass-inl.h"
+#include "dsp/delay/delay.h"
+#include "dsp/delay/fdn-inl.h"
+#include "dsp/filters/svf_cascade-inl.h"
+#include "dsp/lanes/math-inl.h"
+#include "dsp/shaping/ramps-inl.h"
+#include "dsp/filters/svf_design.h"
+#include "dsp/lanes/transpose-inl.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();

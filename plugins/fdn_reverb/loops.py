@@ -8,8 +8,8 @@ Attenuation is two shelves whose squared magnitude is a ratio of quadratics in t
 import numpy as np
 
 from twinrack import _engine
-from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, cut_loops
+from twinrack.rack.effect import Effect
 
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:

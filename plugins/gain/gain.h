@@ -12,7 +12,7 @@
 #include <cmath>
 
 #include "cards.h"
-#include "dsp/lane-inl.h"
+#include "dsp/lanes/lane-inl.h"
 #include "rt/block.h"
 #include "rt/state.h"
 

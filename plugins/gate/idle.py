@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from twinrack.card import Value
+from twinrack.rack.card import Value
 
 
 def idle(values: Mapping[str, Value], channels: int | None) -> set[str]:

@@ -1,7 +1,7 @@
 """Followers and the sidechain's cuts."""
 
-from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, cut_loops, detector_loops
+from twinrack.rack.effect import Effect
 
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from twinrack.audio import whole_frames
-from twinrack.card import Value
+from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, hold, ramp, together
 from twinrack.twins.dynamics import averaged, linked_level, share_per_frame, through_cut
 from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels

@@ -21,14 +21,14 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/delay.h"
-#include "dsp/follower-inl.h"
-#include "dsp/in_order-inl.h"
-#include "dsp/lookahead.h"
-#include "dsp/math-inl.h"
-#include "dsp/ramps-inl.h"
-#include "dsp/sliding.h"
-#include "dsp/true_peak.h"
+#include "dsp/delay/delay.h"
+#include "dsp/dynamics/follower-inl.h"
+#include "dsp/lanes/in_order-inl.h"
+#include "dsp/dynamics/lookahead.h"
+#include "dsp/lanes/math-inl.h"
+#include "dsp/shaping/ramps-inl.h"
+#include "dsp/dynamics/sliding.h"
+#include "dsp/metering/true_peak.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();

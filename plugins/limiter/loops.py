@@ -1,7 +1,7 @@
 """The two releases; the means and the largest of a window forget for certain."""
 
-from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, follower_loop
+from twinrack.rack.effect import Effect
 
 SLOW_FACTOR = 6.0
 

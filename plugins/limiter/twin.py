@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool1d, conv1d, max_pool1d, pad
 
 from twinrack import _engine
 from twinrack.audio import whole_frames
-from twinrack.card import Value
+from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, numbers_in, ramp
 from twinrack.twins.dynamics import share_per_frame
 from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels

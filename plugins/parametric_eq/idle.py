@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from twinrack.card import Value
+from twinrack.rack.card import Value
 
 WITH_GAIN = ("bell", "low_shelf", "high_shelf")
 WITH_SLOPE = ("low_cut", "high_cut")

@@ -1,8 +1,8 @@
 """Each filter is a loop of its own; in series none hears the one after it."""
 
 from twinrack import _engine
-from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, filter_loop
+from twinrack.rack.effect import Effect
 
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:

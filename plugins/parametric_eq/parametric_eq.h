@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/svf_cascade-inl.h"
+#include "dsp/filters/svf_cascade-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {

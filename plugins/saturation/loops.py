@@ -3,8 +3,8 @@
 import numpy as np
 
 from twinrack import _engine
-from twinrack.effect import Effect
 from twinrack.explain.certify import Loop, filter_loop
+from twinrack.rack.effect import Effect
 
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:

@@ -18,12 +18,12 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/lookahead.h"
-#include "dsp/oversampler-inl.h"
-#include "dsp/ramps-inl.h"
-#include "dsp/shapes-inl.h"
-#include "dsp/svf_cascade-inl.h"
-#include "dsp/svf_design.h"
+#include "dsp/dynamics/lookahead.h"
+#include "dsp/filters/oversampler-inl.h"
+#include "dsp/shaping/ramps-inl.h"
+#include "dsp/shaping/shapes-inl.h"
+#include "dsp/filters/svf_cascade-inl.h"
+#include "dsp/filters/svf_design.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from twinrack.card import Value
+from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, ramp, together
 from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf
 from twinrack.twins.oversampling import latency_frames, oversampled

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import effects as _effects
-from .card import CARDS, Card, find_card, hint_for
-from .effect import Effect, GroupItem
-from .effects import *  # noqa: F403
-from .network import ControlNetwork, Network
-from .python_effect import PythonEffect
-from .rack import Meter, Rack
-from .response import Response
-from .tree import Chain, Parallel, dry_wet
+from . import moved
+from .rack import effects as _effects
+from .rack.card import CARDS, Card, find_card, hint_for
+from .rack.effect import Effect, GroupItem
+from .rack.effects import *  # noqa: F403
+from .rack.python_effect import PythonEffect
+from .rack.rack import Meter, Rack
+from .rack.tree import Chain, Parallel, dry_wet
+from .resources.network import ControlNetwork, Network
+from .resources.response import Response
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
-    from .loudness import loudness
-    from .patch import load
+    from .measure.loudness import loudness
+    from .rack.patch import load
     from .session.automation import Point
     from .session.channel import Channel, Send
     from .session.clip import Clip
@@ -36,11 +38,11 @@ if TYPE_CHECKING:
     from .train.result import FitResult
     from .train.search import search
 
-__version__ = "0.1.0"
+moved.install()
 
 _LAZY = {
-    "load": "patch",
-    "loudness": "loudness",
+    "load": "rack.patch",
+    "loudness": "measure.loudness",
     "live": "stage.stream",
     "devices": "stage.stream",
     "fit": "train.fit",
@@ -110,13 +112,15 @@ __all__ += _effects.__all__
 if not TYPE_CHECKING:  # a type checker would take any name for one that is there
 
     def __getattr__(name: str) -> Any:
-        if name in _LAZY:
-            from importlib import import_module
+        from importlib import import_module
 
+        if name in _LAZY:
             module = import_module(f".{_LAZY[name]}", __name__)
             value = module if name in _MODULES else getattr(module, name)
             globals()[name] = value
             return value
+        if name in moved.MOVED or name == "effects":
+            return import_module(f".{name}", __name__)
         raise AttributeError(f"module 'twinrack' has no attribute {name!r}{hint_for(name, __all__)}")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
-from .words import brief, to_float
+from .checks import brief, to_float
 
 Audio = npt.NDArray[np.float32]
 MIN_RATE, MAX_RATE = 8000, 384000

@@ -1,44 +1,5 @@
-"""The effect classes, made from the cards. Editors see them through the stub that the build makes from the same cards."""
+"""The effect classes, by name: `from twinrack.effects import Compressor`."""
 
-from __future__ import annotations
-
-from typing import Any
-
-from .card import CARDS
-from .effect import Effect, GroupItem, make_effect_class, make_group_class
-
-CLASSES: dict[str, type[Effect]] = {}
-__all__: list[str] = []
-
-
-class Addressed:
-    """What finds its effects by address: `rack["compressor"]`, or by position: `rack[0]`.
-
-    The stub says, from the cards, of which class the effect at a default address is.
-    """
-
-    def __getitem__(self, address: str | int) -> Any:
-        """The effect at an address, or what stands at a position of the outer chain."""
-        return self._at(address)
-
-    def _at(self, address: str | int) -> Any:
-        raise NotImplementedError
-
-
-def _define() -> None:
-    for card in CARDS.values():
-        groups: dict[str, type[GroupItem]] = {}
-        for group in card.groups:
-            groups[group.id] = make_group_class(group)
-            _publish(groups[group.id])
-        CLASSES[card.id] = make_effect_class(card, groups)
-        _publish(CLASSES[card.id])
-
-
-def _publish(cls: type) -> None:
-    cls.__module__ = "twinrack"
-    globals()[cls.__name__] = cls
-    __all__.append(cls.__name__)
-
-
-_define()
+from .rack.effect import CLASSES as CLASSES
+from .rack.effects import *  # noqa: F403
+from .rack.effects import __all__ as __all__

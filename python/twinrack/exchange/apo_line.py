@@ -10,8 +10,8 @@ import math
 import re
 from dataclasses import dataclass
 
-from ..card import Parameter
-from ..effects import CLASSES
+from ..rack.card import Parameter
+from ..rack.effect import CLASSES
 
 TYPES = {
     "PK": "bell", "PEQ": "bell", "MODAL": "bell", "LS": "low_shelf", "LSC": "low_shelf", "LSQ": "low_shelf",

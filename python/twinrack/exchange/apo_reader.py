@@ -15,7 +15,7 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
-from ..response import LONGEST_S
+from ..resources.response import LONGEST_S
 from .apo_expression import UNKNOWN, Value, evaluate, truth, written
 from .apo_line import LeftOutError, coefficients_of, delay_of, filter_of, level_of, nodes_of, plain_number
 from .apo_routes import MOST_ROUTES, QUIETEST_DB, Curve, Delay, Response, Route, Routes, Step, added, scaled
@@ -361,7 +361,7 @@ class Reader:
 
     def _convolution(self, name: str, chosen: list[str]) -> dict[str, Step]:
         """A response for each channel that is chosen: those of the file in turn."""
-        from ..response import Response as Impulse
+        from ..resources.response import Response as Impulse
 
         try:
             path = self._beside(name)

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..effect import Effect
-from ..effects import Band, ConvolutionReverb, Gain, ParametricEQ
-from ..rack import Rack
-from ..tree import Parallel
+from ..rack.effect import Effect
+from ..rack.effects import Band, ConvolutionReverb, Gain, ParametricEQ
+from ..rack.rack import Rack
+from ..rack.tree import Parallel
 from .apo_line import Filter, LeftOutError
 from .curve import minimum_phase
 
@@ -212,6 +212,6 @@ def _together(responses: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.fl
 
 
 def _convolution(samples: npt.NDArray[np.float32], sample_rate: float, what: str) -> Effect:
-    from ..response import Response as Impulse
+    from ..resources.response import Response as Impulse
 
     return ConvolutionReverb(mix=1.0, normalise=False, impulse_response=Impulse(samples, sample_rate, what))

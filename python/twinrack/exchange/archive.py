@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 from xml.parsers import expat
 
-from ..disk import special_kind
-from ..files import AudioFile, atomic
+from ..files.audio_file import AudioFile
+from ..system.disk import atomic, special_kind
 
 MOST_ENTRIES = 20_000
 LARGEST_XML = 64 << 20  # bytes

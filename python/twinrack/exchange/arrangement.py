@@ -13,7 +13,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from ..files import AudioFile
+from ..files.audio_file import AudioFile
 from ..session.channel import Channel
 from ..session.clip import GAIN_DB, Clip
 from .scope import Scope, label, number, optional, switch, unit

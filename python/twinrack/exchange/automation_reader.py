@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..card import Parameter, Value
+from ..rack.card import Parameter, Value
 from ..session.channel import Channel
 from .scope import Scope, label, number, switch, unit
 from .text import Notes, plain

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..audio import Audio
-from ..effects import Fader
-from ..rack import Rack
+from ..rack.effects import Fader
+from ..rack.rack import Rack
 from ..session.channel import SENDS, Channel
 from ..session.session import MASTER
 from ..session.strip import signs_of

@@ -8,9 +8,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..files import atomic
-from ..rack import Rack
-from ..words import whole_number
+from ..checks import whole_number
+from ..rack.rack import Rack
+from ..system.disk import atomic
 from .sections import Level, Section, sections_of
 
 TYPES = {

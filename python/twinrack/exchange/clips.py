@@ -11,7 +11,7 @@ import numpy.typing as npt
 import soundfile
 
 from ..audio import Audio
-from ..files import AudioFile
+from ..files.audio_file import AudioFile
 from ..formats.sound import library_name
 from ..session.clip import Clip, Placed
 from ..session.media import Media

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import soundfile
 
 from ..audio import check_rate
-from ..disk import atomic, scratch
 from ..session.media import Media
+from ..system.disk import atomic, scratch
 from .archive import Archive
 from .bounce import Prepared
 from .clips import Carrier

@@ -5,9 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
-from ..effect import Effect
-from ..effects import CLASSES
-from ..rack import Rack
+from ..rack.effect import CLASSES, Effect
+from ..rack.rack import Rack
 from ..session.channel import OWN, SENDS, Channel
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field
 from .scope import label, number, switch

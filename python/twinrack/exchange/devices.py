@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..effect import Effect
-from ..tree import Chain, Parallel
+from ..rack.effect import Effect
+from ..rack.tree import Chain, Parallel
 from .units import DOWNWARDS, GAIN, HERTZ, MILLISECONDS, PLAIN, SWITCH, Scale
 
 

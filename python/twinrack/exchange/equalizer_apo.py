@@ -13,8 +13,8 @@ import os
 from pathlib import Path
 
 from ..audio import check_rate
-from ..files import atomic
-from ..rack import Rack
+from ..rack.rack import Rack
+from ..system.disk import atomic
 from .apo_reader import STAGES, Reader, text_lines
 from .apo_routes import rack_of
 from .peace import peace_lines

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..audio import MAX_RATE, MIN_RATE
-from ..card import Parameter
-from ..effects import Fader
+from ..rack.card import Parameter
+from ..rack.effects import Fader
 from ..session.automation import Lane
 from ..session.channel import SENDS, Channel, Send
 from ..session.session import MASTER, Session

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..effect import Effect
-from ..rack import Rack
+from ..rack.effect import Effect
+from ..rack.rack import Rack
 from .devices import CUTS, serial
 
 

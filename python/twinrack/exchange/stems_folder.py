@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..files import FORMATS, AudioFile
+from ..files.audio_file import FORMATS, AudioFile
 from ..session.clip import Clip
 from ..session.session import MAX_CHANNELS, Session
 from .text import channel_name

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..card import Parameter
+from ..rack.card import Parameter
 from .text import decibels, rounded, short
 
 Array = npt.NDArray[np.float64]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
-from ..effect import Effect
-from ..effects import Fader
+from ..rack.effect import Effect
+from ..rack.effects import Fader
 from ..session.automation import Lane
 from ..session.channel import SENDS, Channel, Send
 from ..session.session import MASTER
+from ..version import __version__
 from .bounce import Prepared
 from .clips import Carried
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field, bands, serial

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from ..audio import as_planar, check_rate
-from ..card import Value
-from ..rack import Rack, as_rack
-from ..train.distances import Distances, distances
+from ..measure.distances import Distances, distances
+from ..rack.card import Value
+from ..rack.rack import Rack, as_rack
 from ..train.losses import loudness_contour, masking
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..audio import Audio
-from ..effect import Effect
-from ..rack import Rack
-from ..train.drift import figures
+from ..measure.drift import figures
+from ..rack.effect import Effect
+from ..rack.rack import Rack
 from .ablation import Ablation, ablate
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from .. import _engine
-from ..effect import Effect
-from ..rack import Rack, as_rack
+from ..rack.effect import Effect
+from ..rack.rack import Rack, as_rack
 
 RATES = (8000.0, 44100.0, 48000.0, 88200.0, 96000.0, 192000.0, 384000.0)
 ROUNDING = 1e-6  # what float32 may add to the gain of a loop; a follower's share it can only round within 0 to 1

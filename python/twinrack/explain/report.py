@@ -14,13 +14,13 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from plotly.offline import get_plotlyjs
 
-from .. import __version__
 from ..audio import Audio
-from ..effect import Effect
-from ..files import atomic
-from ..rack import Rack
-from ..train.trajectory import gain_trajectory
-from .curves import Curve, curves
+from ..measure.curves import Curve, curves
+from ..measure.gain_over_time import gain_trajectory
+from ..rack.effect import Effect
+from ..rack.rack import Rack
+from ..system.disk import atomic
+from ..version import __version__
 
 if TYPE_CHECKING:
     from ..train.result import FitResult

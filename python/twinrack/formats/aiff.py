@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..disk import shown
+from ..system.disk import shown
 from .pcm import Kind, Layout
 from .riff import Chunk
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio
-from ..disk import shown
+from ..system.disk import shown
 
 Kind = Literal["signed", "unsigned", "float"]
 SCAN = 1 << 20  # samples at once, where all of a file has to be looked at

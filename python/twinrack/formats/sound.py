@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from ..audio import Audio
-from ..disk import shown
+from ..system.disk import shown
 from . import aiff, apple, flac, mpeg, ogg, riff
 from .pcm import PcmSound
 from .view import View

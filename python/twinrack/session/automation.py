@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _engine
-from ..card import Parameter, Value
-from ..words import brief
+from ..checks import brief
+from ..rack.card import Parameter, Value
 from .timeline import Time, Timeline
 
 TICK_FRAMES: int = _engine.TICK_FRAMES

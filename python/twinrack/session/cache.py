@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import Audio
-from ..disk import atomic, cannot_write, take_if_left
+from ..system.disk import atomic, cannot_write, take_if_left
 
 LIMIT_BYTES = 16 << 30
 

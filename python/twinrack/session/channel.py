@@ -9,13 +9,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
 from .. import _engine
-from ..card import Parameter, Value
-from ..effect import Effect, unknown
-from ..effects import Fader
-from ..rack import Rack
-from ..signatures import spelled_out
-from ..tree import Chain, Parallel
-from ..words import brief
+from ..checks import brief
+from ..rack.card import Parameter, Value
+from ..rack.effect import Effect, unknown
+from ..rack.effects import Fader
+from ..rack.rack import Rack
+from ..rack.signatures import spelled_out
+from ..rack.tree import Chain, Parallel
 from .automation import Point, as_points, check_points
 from .clip import Clip
 from .timeline import Time

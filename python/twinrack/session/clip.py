@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
-from ..disk import path_of
-from ..files import AudioFile
-from ..words import brief, is_integer, to_float
+from ..checks import brief, is_integer, to_float
+from ..files.audio_file import AudioFile
+from ..system.disk import path_of
 from .media import Media, Source
 from .timeline import Time, Timeline
 

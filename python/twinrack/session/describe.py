@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from ..describe import WIDTH, value_text
-from ..effect import Effect
+from ..rack.describe import WIDTH, value_text
+from ..rack.effect import Effect
 from .channel import OWN, Channel
 from .session import Session
 from .timeline import Time

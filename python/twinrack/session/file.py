@@ -19,17 +19,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .. import __version__
-from ..card import CARDS
-from ..disk import json_bytes, path_of
-from ..files import atomic, check_tags, digest
+from ..checks import brief
+from ..files.audio_file import check_tags
+from ..files.hashing import digest
 from ..formats.sound import library_name
-from ..names import below
-from ..patch import FORMAT as PATCH
-from ..patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
-from ..patch import load as load_rack
-from ..rack import Rack
-from ..words import brief
+from ..rack.card import CARDS
+from ..rack.patch import FORMAT as PATCH
+from ..rack.patch import Migration, first_complaint, from_json, of_today, read_json, with_arrays
+from ..rack.patch import load as load_rack
+from ..rack.rack import Rack
+from ..system.disk import atomic, json_bytes, path_of
+from ..system.names import below
+from ..version import __version__
 from .automation import Curve, Lane, Point
 from .channel import OWN, Channel, Kind, Polarity, Send, Tap
 from .clip import Clip, Fade, check_times

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import __version__, _engine
-from ..card import CARDS
-from ..files import digest
-from ..fingerprint import fingerprint
-from ..python_effect import PythonEffect
+from .. import _engine
+from ..files.hashing import digest
+from ..rack.card import CARDS
+from ..rack.fingerprint import fingerprint
+from ..rack.python_effect import PythonEffect
+from ..version import __version__
 from .channel import Channel
 from .clip import Clip, end_of
 from .media import Media

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..audio import Audio
-from ..effects import Fader
-from ..files import AudioWriter
-from ..rack import Rack
-from ..words import brief
+from ..checks import brief
+from ..files.audio_file import AudioWriter
+from ..rack.effects import Fader
+from ..rack.rack import Rack
 from .channel import Channel
 from .clip import Clip
 from .fingerprint import Fingerprints, has_python

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..disk import atomic, json_bytes, path_of, read_json
-from ..files import digest
-from ..names import below, writable
+from ..files.hashing import digest
+from ..system.disk import atomic, json_bytes, path_of, read_json
+from ..system.names import below, writable
 from .fingerprint import Fingerprints, engine_identity
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from ..audio import Audio
-from ..loudness import Loudness, LoudnessMeter, fault_sentence
+from ..measure.loudness import Loudness, LoudnessMeter, fault_sentence
 from ..perceptual.masking import Masking
 from .render import bounds, opened
 from .timeline import Time
@@ -126,7 +126,7 @@ class MixReport:
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write one self-contained HTML page, and return its path."""
-        from ..explain.mix_page import write_page
+        from .report_page import write_page
 
         return write_page(self, Path(path))
 

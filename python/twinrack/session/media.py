@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..audio import Audio
-from ..disk import let_go, watch_over
-from ..files import AudioFile, ends_early, wav_layout
+from ..files.audio_file import AudioFile, ends_early
+from ..files.wav import wav_layout
 from ..formats.pcm import Layout, PcmSound
 from ..formats.sound import Sound, open_sound
+from ..system.disk import let_go, watch_over
 
 if TYPE_CHECKING:
     from .clip import Clip
@@ -198,7 +199,7 @@ class Media:
         return self._lengths[clip.path]
 
     def _convert(self, file: AudioFile) -> RawSource:
-        from ..level import resampler
+        from ..render.level import resampler
 
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="twinrack-", dir=self._folder)

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
-from ..effect import Effect
-from ..memory import keep_memory
-from ..rack import Rack
-from ..tree import Chain as Serial
-from ..tree import Parallel
-from ..words import brief, whole_number
+from ..checks import brief, whole_number
+from ..rack.effect import Effect
+from ..rack.rack import Rack
+from ..rack.tree import Chain as Serial
+from ..rack.tree import Parallel
+from ..system.memory import keep_memory
 from .automation import Lane
 from .channel import Channel, Send
 from .clip import Clip, Placed, end_of

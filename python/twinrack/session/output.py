@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import Audio, check_rate
-from ..disk import path_of
-from ..files import check_audio, check_tags, check_writable, sweep
-from ..level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
-from ..loudness import Loudness, LoudnessMeter
-from ..rack import Rack
-from ..render import AgainError, over_full_scale
+from ..files.audio_file import check_audio, check_tags
+from ..measure.loudness import Loudness, LoudnessMeter
+from ..rack.rack import Rack
+from ..render.file import AgainError, over_full_scale
+from ..render.level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
+from ..system.disk import check_writable, path_of, sweep
 from .cache import Cache, CacheEndedError, Recording, Stored
 from .channel import OWN, Channel
 from .fingerprint import Fingerprints, engine_identity, has_python, hash_of

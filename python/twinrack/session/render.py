@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..audio import Audio
-from ..renderer import LONGEST_TAIL_S, SILENCE, TAIL_LIMIT_S, check_tail
+from ..rack.renderer import LONGEST_TAIL_S, SILENCE, TAIL_LIMIT_S, check_tail
 from .clip import Placed
 from .media import Media
 from .mix import Mix

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import _engine
 from ..audio import Audio, check_rate
-from ..card import Value
-from ..effect import unknown
-from ..files import check_tags
-from ..signatures import spelled_out
-from ..words import brief, is_number, whole_number
+from ..checks import brief, is_number, whole_number
+from ..files.audio_file import check_tags
+from ..rack.card import Value
+from ..rack.effect import unknown
+from ..rack.signatures import spelled_out
 from .channel import TAPS, Channel, ChannelSettings, Guarded, check_name
 from .timeline import Tempo, Time, Timeline
 

@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio
-from ..effect import Effect
-from ..rack import Rack, own_latency
-from ..renderer import in_step
-from ..tree import Chain as Serial
-from ..tree import Parallel
+from ..rack.effect import Effect
+from ..rack.rack import Rack, own_latency
+from ..rack.renderer import in_step
+from ..rack.tree import Chain as Serial
+from ..rack.tree import Parallel
 from .automation import Lane
 from .channel import Channel, Send
 from .clip import Placed

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..audio import MAX_RATE
-from ..words import brief, is_number, to_float
+from ..checks import brief, is_number, to_float
 
 Time = float | str  # seconds, or "4 beats", "48000 frames", "1:02.5", "1.5 s", "250 ms"
 

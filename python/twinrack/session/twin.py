@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import Audio
-from ..card import Parameter, Value
-from ..effect import unknown
+from ..rack.card import Parameter, Value
+from ..rack.effect import unknown
 from ..twins.curves import TICK_FRAMES, tick_count
 from ..twins.effect_twin import EffectTwin
 from ..twins.precision import full_precision

@@ -19,11 +19,12 @@ from typing import Any, Self
 import numpy as np
 
 from ..audio import MAX_RATE, Audio
-from ..disk import let_go, watch_over
-from ..files import AudioWriter, atomic, make_broadcast
-from ..level import Finish
-from ..loudness import Loudness
-from ..measure import file_loudness
+from ..files.audio_file import AudioWriter
+from ..files.wav import make_broadcast
+from ..measure.files import file_loudness
+from ..measure.loudness import Loudness
+from ..render.level import Finish
+from ..system.disk import atomic, let_go, watch_over
 
 BLOCK = 1 << 16
 LONGEST_TAIL = MAX_RATE * 130

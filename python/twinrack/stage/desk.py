@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from .. import forking, patch
-from ..card import Parameter, Value
-from ..effect import Effect, unknown
-from ..effects import CLASSES
-from ..rack import Rack
-from ..tree import Chain, Parallel
+from ..rack import patch
+from ..rack.card import Parameter, Value
+from ..rack.effect import CLASSES, Effect, unknown
+from ..rack.rack import Rack
+from ..rack.tree import Chain, Parallel
+from ..system import forking
 from .beside import every, weakly
 from .line import HIGHEST_DB, LOWEST_DB, Line
 

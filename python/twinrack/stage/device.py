@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ..words import brief, is_integer
+from ..checks import brief, is_integer
 
 JACK = "JACK"
 NONE_THERE = "there is no audio device; plug one in, or start a server such as JACK (jackd -d dummy needs no hardware)"

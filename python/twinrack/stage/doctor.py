@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .. import __version__, _engine
+from .. import _engine
+from ..version import __version__
 
 GOOD, POOR, BAD = "good", "could be better", "does not work"
 LIMITS = "/etc/security/limits.d/audio.conf"

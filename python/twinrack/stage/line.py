@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .. import _engine
-from ..rack import Rack
-from ..words import brief, is_integer, to_float
+from ..checks import brief, is_integer, to_float
+from ..rack.rack import Rack
 
 LOWEST_DB, HIGHEST_DB = -100.0, 24.0
 

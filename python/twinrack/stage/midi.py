@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .. import forking
-from ..disk import atomic, read_json
+from ..system import forking
+from ..system.disk import atomic, read_json
 from .beside import weakly
 from .desk import Desk, Place
 from .midi_control import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import _engine
 from ..audio import Audio
-from ..rack import Rack
+from ..rack.rack import Rack
 from .stream import LiveStream
 
 LEVEL = 0.25

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import soundfile
 
-from .. import __version__, _engine
-from ..files import atomic
+from .. import _engine
 from ..formats.sound import library_name
-from ..rack import Rack
+from ..rack.rack import Rack
+from ..system.disk import atomic
+from ..version import __version__
 from .beside import every, weakly
 from .line import Line
 from .take import DRY, EVENTS, FORMAT, HEAD, PROCESSED, VERSION, digest

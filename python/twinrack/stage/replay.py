@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from .. import _engine, patch
+from .. import _engine
 from ..audio import Audio
 from ..formats.sound import library_name
+from ..rack import patch
 from .line import Line, Safety, make_mixer, set_up
 from .take import DRY, PROCESSED, read_events, read_head
 

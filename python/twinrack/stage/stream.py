@@ -17,18 +17,19 @@ from weakref import WeakSet
 import numpy as np
 import numpy.typing as npt
 
-from .. import _engine, forking
+from .. import _engine
 from ..audio import Audio, as_planar
-from ..files import read_audio
-from ..rack import Meter, Rack, as_rack
-from ..signatures import spelled_out
-from ..words import whole_number
+from ..checks import whole_number
+from ..files.audio_file import read_audio
+from ..rack.rack import Meter, Rack, as_rack
+from ..rack.signatures import spelled_out
+from ..system import forking
+from ..system.locked_memory import lock_memory, unlock_memory
 from . import jack_server, portaudio
 from .beside import every, weakly
 from .device import JACK, Device, choose
 from .levels import Levels, Output
 from .line import Line, Safety, make_mixer, set_up
-from .memory import lock_memory, unlock_memory
 from .recorder import Recorder
 
 FADE_LIMIT_S = 1.0

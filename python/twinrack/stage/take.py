@@ -13,8 +13,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..disk import read_json, read_whole
-from ..words import brief
+from ..checks import brief
+from ..system.disk import read_json, read_whole
 
 FORMAT, VERSION = "twinrack.take", 1
 DRY, PROCESSED, HEAD, EVENTS = "dry.wav", "processed.wav", "take.json", "events.jsonl"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..audio import Audio
-from ..idle import idle
-from ..rack import Rack
+from ..rack.idle import idle
+from ..rack.rack import Rack
 from .starts import ANALYSES
 
 REACHED_DB = -60.0  # a residual below this is as good as found

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..rack import Rack
+from ..checks import real_number
+from ..rack.rack import Rack
 from ..twins.constrain import from_value, value_at
 from ..twins.rack_twin import RackTwin
 from ..twins.values import Given
-from ..words import real_number
 
 
 class Conditions:

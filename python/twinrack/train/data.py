@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
-from ..disk import path_of
-from ..files import FORMATS, hash_audio, read_audio
-from ..rack import Rack
+from ..files.audio_file import FORMATS, read_audio
+from ..files.hashing import hash_audio
+from ..rack.rack import Rack
+from ..system.disk import path_of
 from . import recordings
 
 Source = npt.ArrayLike | str | os.PathLike[str]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import numpy as np
 import torch
 
-from .. import interrupt
-from ..card import Value
-from ..effect import unknown
-from ..idle import idle
-from ..rack import Rack, as_rack
-from ..signatures import spelled_out
+from ..rack.card import Value
+from ..rack.effect import unknown
+from ..rack.idle import idle
+from ..rack.rack import Rack, as_rack
+from ..rack.signatures import spelled_out
+from ..system import interrupt
 from ..twins.rack_twin import RackTwin
 from ..twins.speed import keep_memory
 from .advice import advice

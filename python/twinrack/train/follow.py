@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..rack import Rack
-from ..tree import shape_of
+from ..rack.rack import Rack
+from ..rack.tree import shape_of
 from ..twins.rack_twin import RackTwin
 
 if TYPE_CHECKING:

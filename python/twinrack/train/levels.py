@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
-from ..effects import Fader
+from ..rack.effects import Fader
 from ..session.session import Session
 from .mix_run import with_stems
 from .polarity import SIGNS

@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..card import Parameter, Value
+from ..checks import brief, is_number, real_number
 from ..functional import sosfilt
+from ..measure.distances import stft_loss, waveform_loss
 from ..perceptual.masking import Masking
+from ..rack.card import Parameter, Value
 from ..twins.constrain import from_value, value_at
 from ..twins.precision import full_precision
 from ..twins.rack_twin import RackTwin
-from ..words import brief, is_number, real_number
-from .distances import stft_loss, waveform_loss
 
 FLOOR = 1e-10
 MEL_FLOOR = 1e-7

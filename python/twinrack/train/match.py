@@ -9,8 +9,8 @@ from typing import Unpack
 import numpy as np
 import torch
 
-from ..rack import Rack, as_rack
-from ..signatures import spelled_out
+from ..rack.rack import Rack, as_rack
+from ..rack.signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from .data import Pair, Source
 from .fit import fit_rack

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..audio import Audio
-from ..card import Parameter
+from ..rack.card import Parameter
 from ..session.clip import Clip
 from ..session.fingerprint import hash_of
 from ..session.session import Session

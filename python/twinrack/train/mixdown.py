@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import __version__, interrupt
 from ..audio import Audio, as_planar
-from ..effect import unknown
-from ..files import hash_audio, read_audio
-from ..idle import idle
+from ..files.audio_file import read_audio
+from ..files.hashing import hash_audio
+from ..measure.distances import Distances, distances
+from ..rack.effect import unknown
+from ..rack.idle import idle
+from ..rack.signatures import spelled_out
 from ..session.session import Session
 from ..session.twin import SessionTwin
-from ..signatures import spelled_out
+from ..system import interrupt
 from ..twins.speed import keep_memory
+from ..version import __version__
 from .data import Explained, Pair, Source, aligned
-from .distances import Distances, distances
 from .fit import INTERRUPTED, _writer
 from .levels import levelled
 from .losses import Loss, SoundTerm, Term, usual

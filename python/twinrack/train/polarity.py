@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from ..audio import Audio
-from ..effects import Gain
-from ..rack import Rack
+from ..rack.effects import Gain
+from ..rack.rack import Rack
 from . import recordings
 from .data import Pair
 

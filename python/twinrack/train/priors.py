@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..card import Parameter
-from ..patch import load
+from ..rack.card import Parameter
+from ..rack.patch import load
 from ..twins.constrain import from_value, value_at
 from .losses import Near
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .. import __version__
-from ..card import Parameter, Value
-from ..rack import Rack
+from ..measure.distances import Distances
+from ..rack.card import Parameter, Value
+from ..rack.rack import Rack
 from ..twins.constrain import value_at
+from ..version import __version__
 from .data import Pair, Split
-from .distances import Distances
 from .structures import Structure
 
 if TYPE_CHECKING:

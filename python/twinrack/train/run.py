@@ -14,22 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import Audio
-from ..card import Parameter
-from ..files import atomic
-from ..fingerprint import fingerprint
-from ..interrupt import check
-from ..rack import Rack
+from ..measure import drift
+from ..measure.distances import Distances, distances
+from ..measure.gain_over_time import moves_gain, trajectory_error_db
+from ..rack.card import Parameter
+from ..rack.fingerprint import fingerprint
+from ..rack.rack import Rack
+from ..system.disk import atomic
+from ..system.interrupt import check
 from ..twins.constrain import value_at
 from ..twins.rack_twin import RackTwin
-from . import drift
 from .conditions import Conditions
 from .data import Pair, split
-from .distances import Distances, distances
 from .losses import STFT, Loss, SoundTerm, Term, Waveform
 from .polish import Polished, polish
 from .progress import FitProgress
 from .scan import SENSITIVE, scan
-from .trajectory import moves_gain, trajectory_error_db
 
 if TYPE_CHECKING:
     from .follow import Follower

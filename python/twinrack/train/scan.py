@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..card import Parameter
+from ..rack.card import Parameter
 from ..twins.constrain import from_value, value_at
 
 SENSITIVE = 0.1  # parameters whose learning step is below this are searched

@@ -16,13 +16,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Unpack
 
-from ..card import Value
-from ..effect import Effect
-from ..files import atomic, check_writable
-from ..fingerprint import fingerprint
-from ..rack import Rack, as_rack
-from ..signatures import spelled_out
-from ..words import real_number, whole_number
+from ..checks import real_number, whole_number
+from ..rack.card import Value
+from ..rack.effect import Effect
+from ..rack.fingerprint import fingerprint
+from ..rack.rack import Rack, as_rack
+from ..rack.signatures import spelled_out
+from ..system.disk import atomic, check_writable
 from .data import Source, explained_by, load_pairs
 from .fit import INTERRUPTED, fit_rack
 from .losses import Loss, Term

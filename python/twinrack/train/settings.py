@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from ..card import Value
-from ..disk import check_writable
-from ..words import real_number, whole_number
+from ..checks import real_number, whole_number
+from ..rack.card import Value
+from ..system.disk import check_writable
 
 SHORTEST_WINDOW_S = 0.5
 MOST = 10_000_000  # steps, windows at once

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..audio import Audio
-from ..effect import Effect
-from ..rack import Rack
+from ..rack.effect import Effect
+from ..rack.rack import Rack
 from ..twins.constrain import from_value, value_at
 from ..twins.effect_twin import arithmetic
 from ..twins.filter_design import cut_section_q, design_svf, magnitude_db

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from ..card import Value
-from ..effect import unknown
-from ..rack import Rack
-from .distances import Distances
+from ..measure.distances import Distances
+from ..rack.card import Value
+from ..rack.effect import unknown
+from ..rack.rack import Rack
 
 MOST = 128  # combinations
 ROUNDS = ((30, 5), (40, 25))  # steps of Adam and second-order steps in each

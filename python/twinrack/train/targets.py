@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from ..audio import as_planar, check_rate
-from ..files import read_audio
+from ..checks import brief, is_number
+from ..files.audio_file import read_audio
 from ..perceptual.masking import Masking
 from ..twins.rack_twin import RackTwin
-from ..words import brief, is_number
 from .losses import FLOOR, SoundTerm, ValueTerm, loudness_contour, third_octaves
 
 Reference = str | os.PathLike[str] | tuple[npt.ArrayLike, float]

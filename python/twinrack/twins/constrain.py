@@ -16,7 +16,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from ..card import Parameter
+from ..rack.card import Parameter
 
 
 def to_value(p: Parameter, u: Tensor) -> Tensor:

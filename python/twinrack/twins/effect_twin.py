@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import check_rate
-from ..card import Card, Value, find_card
-from ..effect import Effect, unknown
-from ..resource import Resource
+from ..rack.card import Card, Value, find_card
+from ..rack.effect import Effect, unknown
+from ..resources.resource import Resource
 from .constrain import from_value, moved, value_at
 from .precision import full, full_precision
 from .recursions import Path

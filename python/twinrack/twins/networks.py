@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from ..architectures import Activation, Architecture, Chain, Layer, Recurrent, WaveNet
-from ..network import Network
+from ..resources.architectures import Activation, Architecture, Chain, Layer, Recurrent, WaveNet
+from ..resources.network import Network
 from . import fast
 from .recursions import Path
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..audio import check_rate
-from ..effect import Effect, unknown, unknown_address
+from ..rack.effect import Effect, unknown, unknown_address
 from .constrain import driven
 from .curves import TICK_FRAMES, delay, tick_count
 from .effect_twin import Delay, EffectTwin
@@ -20,8 +20,8 @@ from .recursions import Path
 from .values import Given, check_sound
 
 if TYPE_CHECKING:
-    from ..rack import Rack
-    from ..tree import Chain, Parallel
+    from ..rack.rack import Rack
+    from ..rack.tree import Chain, Parallel
 
 
 PREFIX = "at_"  # so that an effect may be called what a torch module has already, such as "values"

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from .. import _engine
-from ..memory import keep_memory
+from ..system.memory import keep_memory
 
 __all__ = ["keep_memory", "share_torch_threads"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..card import Card, Parameter, Value
-from ..resource import Resource
+from ..rack.card import Card, Parameter, Value
+from ..resources.resource import Resource
 from .curves import numbers_in, tick_count
 from .recursions import Path
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...card import CARDS, Card, Parameter
-from ...effect import Effect
-from ...explain.curves import curves
-from ...tree import Chain, Parallel
+from ...measure.curves import curves
+from ...rack.card import CARDS, Card, Parameter
+from ...rack.effect import Effect
+from ...rack.tree import Chain, Parallel
 from ..desk import LEVEL, MUTE, Desk
 from ..midi import Midi
 from ..midi_control import MODES

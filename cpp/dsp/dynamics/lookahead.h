@@ -1,0 +1,46 @@
+// The sound, held back so that a detector is ahead of it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "dsp/delay/delay.h"
+#include "rt/block.h"
+#include "rt/realtime.h"
+
+namespace twinrack {
+
+// Whole frames, from milliseconds as float32 holds them.
+inline int whole_frames(float ms, double sample_rate) noexcept TR_RT {
+  return static_cast<int>(std::lround(static_cast<double>(ms) * 1e-3 * sample_rate));
+}
+
+class Lookahead {
+ public:
+  void prepare(int channels, int longest) {
+    lines_.assign(static_cast<std::size_t>(channels), DelayLine());
+    for (auto& line : lines_) line.prepare(longest, max_segment);
+  }
+  void reset() noexcept TR_RT {
+    for (auto& line : lines_) line.reset();
+  }
+  void set(int frames) noexcept TR_RT { frames_ = frames; }
+  int frames() const noexcept TR_RT { return frames_; }
+
+  // A channel as it was so many frames ago; itself when there are none.
+  const float* delayed(int channel, const float* x, int frames) noexcept TR_RT {
+    if (frames_ == 0) return x;
+    DelayLine& line = lines_[static_cast<std::size_t>(channel)];
+    line.write(x, frames);
+    return line.written(frames, frames_);
+  }
+
+  void state(StateWalk& walk) { walk(lines_); }
+
+ private:
+  std::vector<DelayLine> lines_;
+  int frames_ = 0;
+};
+
+}  // namespace twinrack

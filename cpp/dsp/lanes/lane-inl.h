@@ -1,0 +1,146 @@
+// The arithmetic of a recursion is a template over its lane type: float, double, or a Highway vector of either. This
+// file gives plain numbers the few operations that vectors have and numbers lack, under the names Highway uses.
+#if defined(TWINRACK_DSP_LANES_LANE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_DSP_LANES_LANE_INL_H_
+#undef TWINRACK_DSP_LANES_LANE_INL_H_
+#else
+#define TWINRACK_DSP_LANES_LANE_INL_H_
+#endif
+
+#ifndef TWINRACK_DSP_LANES_TARGETS_H_
+#error "include dsp/lanes/targets.h before hwy/foreach_target.h"
+#endif
+
+#include <hwy/highway.h>
+
+#include <cmath>
+#include <type_traits>
+
+#include "rt/block.h"
+#include "rt/realtime.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Vectors are used by their fixed-size names throughout, at most eight lanes: one equaliser band or stream in each.
+template <class T>
+using Tag = hn::CappedTag<T, 8>;
+template <class T>
+using Vec = hn::Vec<Tag<T>>;
+template <class T>
+inline constexpr int lane_count = static_cast<int>(hn::MaxLanes(Tag<T>()));
+
+// Fused where the vectors' is, so a number alone comes out as in a vector.
+template <class T>
+  requires std::is_floating_point_v<T>
+inline T MulAdd(T a, T b, T c) noexcept TR_RT {
+#if HWY_NATIVE_FMA
+  return std::fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+template <class T>
+  requires std::is_floating_point_v<T>
+inline T NegMulAdd(T a, T b, T c) noexcept TR_RT {
+  return MulAdd(-a, b, c);
+}
+inline float Max(float a, float b) noexcept TR_RT { return a > b ? a : b; }
+inline double Max(double a, double b) noexcept TR_RT { return a > b ? a : b; }
+inline float Min(float a, float b) noexcept TR_RT { return a < b ? a : b; }
+inline double Min(double a, double b) noexcept TR_RT { return a < b ? a : b; }
+inline float Abs(float a) noexcept TR_RT { return std::abs(a); }
+inline double Abs(double a) noexcept TR_RT { return std::abs(a); }
+inline float Sqrt(float a) noexcept TR_RT { return std::sqrt(a); }
+inline double Sqrt(double a) noexcept TR_RT { return std::sqrt(a); }
+
+// condition > 0 ? a : b, lane by lane
+inline float if_positive(float condition, float a, float b) noexcept TR_RT { return condition > 0 ? a : b; }
+inline double if_positive(double condition, double a, double b) noexcept TR_RT { return condition > 0 ? a : b; }
+template <class V>
+HWY_INLINE V if_positive(V condition, V a, V b) noexcept TR_RT {
+  return hn::IfThenElse(hn::Gt(condition, hn::Zero(hn::DFromV<V>())), a, b);
+}
+
+template <class V>
+struct Broadcast {
+  template <class T>
+  static HWY_INLINE V of(T value) noexcept TR_RT {
+    return hn::Set(hn::DFromV<V>(), static_cast<hn::TFromV<V>>(value));
+  }
+};
+template <>
+struct Broadcast<float> {
+  template <class T>
+  static float of(T value) noexcept TR_RT {
+    return static_cast<float>(value);
+  }
+};
+template <>
+struct Broadcast<double> {
+  template <class T>
+  static double of(T value) noexcept TR_RT {
+    return static_cast<double>(value);
+  }
+};
+
+// Calls work(n) for the first frame of every vector that a block touches. What is read and written there is memory that
+// ends on a whole vector, so the last one needs no care.
+template <class Work>
+HWY_INLINE void each_vector(int frames, const Work& work) noexcept TR_RT {
+  for (int n = 0; n < frames; n += lane_count<float>) work(n);
+}
+
+// A vector of which only the first `count` numbers are there to be read; the others are 0.
+HWY_INLINE Vec<float> load_some(const float* x, int count) noexcept TR_RT {
+  if (count >= lane_count<float>) return hn::LoadU(Tag<float>(), x);
+  alignas(32) float some[lane_count<float>] = {};
+  for (int i = 0; i < count; ++i) some[i] = x[i];
+  return hn::Load(Tag<float>(), some);
+}
+HWY_INLINE void store_some(Vec<float> v, float* x, int count) noexcept TR_RT {
+  if (count >= lane_count<float>) return hn::StoreU(v, Tag<float>(), x);
+  alignas(32) float some[lane_count<float>];
+  hn::Store(v, Tag<float>(), some);
+  for (int i = 0; i < count; ++i) x[i] = some[i];
+}
+
+// False when a number of a stretch is not finite.
+inline bool all_finite(const float* x, int frames) noexcept TR_RT {
+  const Tag<float> d;
+  auto odd = hn::Zero(d);
+  int n = 0;
+  for (; n + lane_count<float> <= frames; n += lane_count<float>) {
+    const auto v = hn::LoadU(d, x + n);
+    odd = odd + (v - v);
+  }
+  float found = hn::GetLane(hn::SumOfLanes(d, odd));
+  for (; n < frames; ++n) found += x[n] - x[n];
+  return found == 0.0f;
+}
+
+// The largest of a stretch of numbers, and 0.
+inline float largest(const float* x, int frames) noexcept TR_RT {
+  const Tag<float> d;
+  auto most = hn::Zero(d);
+  int n = 0;
+  for (; n + lane_count<float> <= frames; n += lane_count<float>) most = hn::Max(most, hn::LoadU(d, x + n));
+  float found = hn::GetLane(hn::MaxOfLanes(d, most));
+  for (; n < frames; ++n) found = Max(found, x[n]);
+  return found;
+}
+
+// Where in its tick a frame stands, as the share of the way from the last tick's coefficients to this one's: the last
+// frame of a tick has arrived.
+template <class T>
+inline T ramp_share(int frame_in_tick) noexcept TR_RT {
+  return static_cast<T>(frame_in_tick + 1) / static_cast<T>(tick_frames);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

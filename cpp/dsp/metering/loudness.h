@@ -1,0 +1,169 @@
+// Loudness and peaks of a whole programme: Rec. ITU-R BS.1770-4. Each channel goes through the K weighting (a shelf for
+// the head and a low cut, as biquads in double precision), and the power of every hundredth of a second is kept; gates
+// and windows are made of these afterwards. The true peak is looked for between the samples (annex 2). NaN and infinity
+// count as silence, as in a rack, and are counted.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numbers>
+#include <utility>
+#include <vector>
+
+#include "dsp/metering/true_peak.h"
+#include "rt/block.h"
+
+namespace twinrack {
+
+class LoudnessMeter {
+ public:
+  LoudnessMeter(double sample_rate, int channels) : tenth_(static_cast<int>((sample_rate + 5.0) / 10.0)) {
+    channels_.resize(static_cast<std::size_t>(channels));
+    // The analogue prototype behind the coefficients that the recommendation prints for 48 kHz.
+    const double shelf = std::tan(std::numbers::pi * 1681.974450955533 / sample_rate);
+    const double high = std::pow(10.0, 3.999843853973347 / 20.0), middle = std::pow(high, 0.4996667741545416);
+    const double damping = shelf / 0.7071752369554196, a = 1.0 + damping + shelf * shelf;
+    shelf_ = {(high + middle * damping + shelf * shelf) / a, 2.0 * (shelf * shelf - high) / a,
+              (high - middle * damping + shelf * shelf) / a, 2.0 * (shelf * shelf - 1.0) / a,
+              (1.0 - damping + shelf * shelf) / a};
+    const double cut = std::tan(std::numbers::pi * 38.13547087602444 / sample_rate);
+    const double b = 1.0 + cut / 0.5003270373238773 + cut * cut;
+    cut_ = {1.0, -2.0, 1.0, 2.0 * (cut * cut - 1.0) / b, (1.0 - cut / 0.5003270373238773 + cut * cut) / b};
+  }
+
+  void process(const float* const* x, int frames) {
+    for (int start = 0; start < frames;) {
+      const int count = std::min(frames - start, tenth_ - filled_);
+      for (std::size_t c = 0; c < channels_.size(); ++c) {
+        take(channels_[c], x[c] + start, count);
+        weigh(channels_[c], weight(c), count);
+        between(channels_[c], count);
+      }
+      filled_ += count;
+      start += count;
+      for (; full_ < parts && filled_ >= (full_ + 1) * tenth_ / parts; ++full_) {
+        double& sum = sums_[static_cast<std::size_t>(full_)];
+        powers_.push_back(std::exchange(sum, 0.0) * parts / tenth_);
+      }
+      if (filled_ == tenth_) filled_ = full_ = 0;
+    }
+  }
+
+  // The mean power of all channels, weighted, of every hundredth of a second; those of a full tenth. A hundredth that
+  // is not a whole number of frames is one shorter or longer, so that ten of them always last the tenth that BS.1770
+  // steps by.
+  const std::vector<double>& powers() const noexcept { return powers_; }
+  int channels() const noexcept { return static_cast<int>(channels_.size()); }
+  // Samples that were NaN or infinite.
+  std::int64_t faults() const noexcept { return faults_; }
+  float peak() const noexcept { return largest(&Channel::peak); }
+  // Over what lies between samples too; the last few frames are still to come.
+  float true_peak() const noexcept { return std::max(largest(&Channel::true_peak), peak()); }
+
+ private:
+  static constexpr int parts = 10, past = true_peak_taps - 1;
+
+  struct Biquad {
+    double b0, b1, b2, a1, a2;
+  };
+  struct Channel {
+    std::array<double, 4> state{};
+    std::array<float, true_peak_taps> past{};  // the last inputs
+    float peak = 0.0f, true_peak = 0.0f;
+  };
+
+  // Surround channels count 1.41 times, a low-frequency channel not at all; all others alike.
+  double weight(std::size_t c) const noexcept {
+    const std::size_t count = channels_.size();
+    if (count == 5) return c >= 3 ? 1.41 : 1.0;
+    if (count == 6) return c == 3 ? 0.0 : c >= 4 ? 1.41 : 1.0;
+    return 1.0;
+  }
+
+  float largest(float Channel::* what) const noexcept {
+    float most = 0.0f;
+    for (const Channel& channel : channels_) most = std::max(most, channel.*what);
+    return most;
+  }
+
+  // The next frames behind the last ones, into `line_`.
+  void take(Channel& channel, const float* x, int frames) {
+    line_.resize(static_cast<std::size_t>(past + frames));
+    std::copy_n(channel.past.begin(), past, line_.begin());
+    for (int n = 0; n < frames; ++n) {
+      const bool sound = std::isfinite(x[n]);
+      line_[static_cast<std::size_t>(past + n)] = sound ? x[n] : 0.0f;
+      faults_ += sound ? 0 : 1;
+    }
+  }
+
+  // Adds the squares after the weighting to the hundredths that they lie in.
+  void weigh(Channel& channel, double weight, int frames) {
+    auto [s0, s1, t0, t1] = channel.state;
+    float peak = channel.peak;
+    const float* x = line_.data() + past;
+    for (int n = 0; n < frames;) {
+      const auto part = static_cast<std::size_t>(((filled_ + n + 1) * parts - 1) / tenth_);
+      const int end = std::min(frames, (static_cast<int>(part) + 1) * tenth_ / parts - filled_);
+      double sum = 0.0;
+      for (; n < end; ++n) {
+        const auto in = static_cast<double>(x[n]);
+        peak = std::max(peak, std::abs(x[n]));
+        const double y = shelf_.b0 * in + s0;
+        s0 = shelf_.b1 * in - shelf_.a1 * y + s1;
+        s1 = shelf_.b2 * in - shelf_.a2 * y;
+        const double z = cut_.b0 * y + t0;
+        t0 = cut_.b1 * y - cut_.a1 * z + t1;
+        t1 = cut_.b2 * y - cut_.a2 * z;
+        sum += z * z;
+      }
+      sums_[part] += weight * sum;
+    }
+    constexpr double least = 1e-30;  // far below anything that can be heard, and far above numbers that cost time
+    for (double* s : {&s0, &s1, &t0, &t1}) *s = std::abs(*s) < least ? 0.0 : *s;
+    channel.state = {s0, s1, t0, t1};
+    channel.peak = peak;
+  }
+
+  void between(Channel& channel, int frames) {
+    constexpr int look = 64;
+    float most = channel.true_peak;
+    for (int n = 0; n < frames; ++n) {
+      if (n % look == 0) {  // nothing in between can be larger than this many times what is around it
+        constexpr float largest_sum = 2.03f;
+        float around = 0.0f;
+        for (int i = n; i < std::min(n + look, frames) + past; ++i)
+          around = std::max(around, std::abs(line_[static_cast<std::size_t>(i)]));
+        if (around * largest_sum <= most) {
+          n += look - 1;
+          continue;
+        }
+      }
+      const float* at = line_.data() + n;
+      float sums[4] = {};
+      for (std::size_t k = 0; k < true_peak_taps; ++k) {
+        const float newest = at[past - static_cast<int>(k)], oldest = at[k];
+        sums[0] += true_peak_phases[0][k] * newest;
+        sums[1] += true_peak_phases[1][k] * newest;
+        sums[2] += true_peak_phases[1][k] * oldest;
+        sums[3] += true_peak_phases[0][k] * oldest;
+      }
+      for (const float sum : sums) most = std::max(most, std::abs(sum));
+    }
+    channel.true_peak = most;
+    std::copy_n(line_.end() - past, past, channel.past.begin());
+  }
+
+  Biquad shelf_{}, cut_{};
+  int tenth_, filled_ = 0, full_ = 0;
+  std::array<double, parts> sums_{};  // of the hundredths of the tenth that is not full yet
+  std::int64_t faults_ = 0;
+  std::vector<Channel> channels_;
+  std::vector<double> powers_;
+  std::vector<float> line_;
+};
+
+}  // namespace twinrack

@@ -1,0 +1,60 @@
+"""How the gain moves: what defines a compressor, gate or limiter, model against target, in dB over time.
+
+Waveforms tell dynamics processors badly apart (arXiv 2606.18573): most of a recording is the dry sound in both. The gain is
+taken from the sounds alone, the level out less the level in, so it is known of a processor that shows no meter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..audio import Audio
+from ..rack.rack import Rack
+
+WINDOW_S = 0.010
+HEARD_DB = -60.0
+
+Numbers = npt.NDArray[np.float64]
+
+
+def gain_trajectory(dry: Audio, wet: Audio, sample_rate: float, window_s: float = WINDOW_S) -> tuple[Numbers, Numbers]:
+    """Gain in dB over time.
+
+    Args:
+        dry, wet: (channels, frames) of the same length, aligned.
+        sample_rate: Hz.
+        window_s: that a level is measured in.
+
+    Returns:
+        The middle of each window in seconds, and the level of wet over that of dry; NaN where dry is below -60 dBFS.
+    """
+    size = max(1, round(window_s * sample_rate))
+    count = dry.shape[1] // size
+
+    def levels(x: Audio) -> Numbers:
+        power = (x[:, : count * size].astype(np.float64) ** 2).reshape(x.shape[0], count, size).mean((0, 2))
+        return np.asarray(10.0 * np.log10(power + 1e-12))
+
+    before = levels(dry)
+    gain = np.where(before > HEARD_DB, levels(wet) - before, np.nan)
+    return (np.arange(count) + 0.5) * size / sample_rate, gain
+
+
+def trajectory_error_db(pieces: Sequence[tuple[Audio, Audio, Audio]], sample_rate: float) -> float:
+    """Root mean square difference in dB between two gains, over pieces of (dry, result, target); NaN where nothing is heard."""
+    gaps = []
+    for dry, result, target in pieces:
+        ours, theirs = (gain_trajectory(dry, x, sample_rate)[1] for x in (result, target))
+        gap = ours - theirs
+        gaps.append(gap[np.isfinite(gap)])
+    together = np.concatenate(gaps) if gaps else np.zeros(0)
+    return float(np.sqrt(np.mean(together**2))) if together.size else float("nan")
+
+
+def moves_gain(rack: Rack) -> bool:
+    """Whether an effect that changes its gain over time is in the rack: what may have a key, and limiters."""
+    cards = [e.card for e in rack.addresses().values()]
+    return any(card.sidechain or "ceiling_db" in card.addresses for card in cards)

@@ -1,0 +1,160 @@
+"""Python in the middle: a function of numpy blocks as an effect, for prototypes. It runs beside the audio thread, which never
+waits for it; its latency is stated, and what comes too late is heard dry and counted.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+import types
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn, Self
+
+import numpy as np
+
+from .. import _engine
+from ..audio import Audio
+from ..checks import whole_number
+from .card import Card
+from .effect import Effect, GroupItem
+
+log = logging.getLogger("twinrack.live")
+Function = Callable[[Audio, float], Any]
+WAIT_S = 0.0002
+
+CARD = Card(
+    id="python",
+    class_name="PythonEffect",
+    name="Python function",
+    version="0.0.0",
+    purpose="Runs a function of your own on blocks of samples, to try an idea.",
+    rationale="Python cannot promise to be in time, so the audio thread never waits for it: blocks go to another thread, and "
+    "their results are heard a stated time later. It has no twin and no patch; what proves itself becomes an effect.",
+    assumptions=("The function is on average faster than the sound.",),
+    references=(),
+    channels="any",
+    latency="none",
+    sidechain=False,
+    parameters=(),
+    groups=(),
+)
+
+
+class PythonEffect(Effect):
+    """A function of blocks as an effect.
+
+    Args:
+        function: called as function(x, sample_rate) with (channels, block_frames) float32, one block after the other; what it
+            returns has the same shape. An object that is callable and holds state is copied for every stream.
+        block_frames: 32 to 65536; what the function is given at once.
+        blocks: 2 to 64; a result is due so many blocks, less one, after the block's last frame. `latency_frames` follows.
+        name, bypass: as for every effect.
+
+    A result that is late, of another shape, not finite, or an exception: the block is heard as it came in, with a fade of 32
+    frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
+    """
+
+    card: ClassVar[Card] = CARD
+    _parameters: ClassVar[dict[str, Any]] = {}
+    _group_classes: ClassVar[dict[str, type[GroupItem]]] = {}
+
+    def __init__(
+        self, function: Function, *, block_frames: int = 256, blocks: int = 2, name: str | None = None, bypass: bool = False
+    ) -> None:
+        if not callable(function):
+            raise TypeError(f"function is a {type(function).__name__}; give one that is called with (x, sample_rate)")
+        block_frames = whole_number(block_frames, "block_frames", 32, 65536)
+        blocks = whole_number(blocks, "blocks", 2, 64)
+        super().__init__(name=name, bypass=bypass)
+        self._function, self._block_frames, self._blocks = function, block_frames, blocks
+        self._complaint = ""
+        self._streams: list[_engine.Outside] = []
+
+    @property
+    def complaint(self) -> str:
+        """What went wrong last; empty where nothing did."""
+        return self._complaint
+
+    @property
+    def latency_frames(self) -> int:
+        """Frames that it holds the sound back."""
+        return self._block_frames * self._blocks + 32
+
+    @property
+    def late(self) -> int:
+        """Blocks of the present streams that were heard dry because the function was not in time, or failed."""
+        self._streams = [s for s in self._streams if not s.closed]
+        return sum(s.late for s in self._streams)
+
+    def copy(self) -> Self:
+        return type(self)(
+            self._function, block_frames=self._block_frames, blocks=self._blocks, name=self._name, bypass=self._bypass
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PythonEffect):
+            return NotImplemented
+        mine = (self._function, self._block_frames, self._blocks, self._name, self._bypass)
+        return mine == (other._function, other._block_frames, other._blocks, other._name, other._bypass)
+
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a PythonEffect cannot be pickled: its function lives in this process only")
+
+    def __repr__(self) -> str:
+        called = getattr(self._function, "__name__", type(self._function).__name__)
+        return f"PythonEffect({called}, block_frames={self._block_frames}, blocks={self._blocks})"
+
+    def work(self, channels: int, sample_rate: float) -> Work:
+        """What does the work in a new stream."""
+        outside = _engine.Outside(channels, self._block_frames, self._blocks)
+        self._streams.append(outside)
+        stateless = isinstance(self._function, types.FunctionType | types.BuiltinFunctionType | types.MethodType)
+        return Work(outside, self._function if stateless else copy.deepcopy(self._function), sample_rate, self)
+
+
+class Work:
+    """The function of one stream: `pump` does what waits, `run` does it on a thread of its own until nobody listens."""
+
+    def __init__(self, outside: _engine.Outside, function: Function, sample_rate: float, effect: PythonEffect) -> None:
+        self.outside, self.block_frames = outside, effect._block_frames
+        self._function, self._rate, self._effect = function, sample_rate, effect
+        self._thread: threading.Thread | None = None
+
+    def pump(self) -> bool:
+        """Work on the block that waits; False where none does."""
+        x = self.outside.take()
+        if x is None:
+            return False
+        try:
+            y = np.ascontiguousarray(self._function(x.copy(), self._rate), dtype=np.float32)
+            if y.shape != x.shape:
+                raise ValueError(f"it returned {y.shape}, not {x.shape}")
+            if not np.isfinite(y).all():
+                raise ValueError("it returned numbers that are not finite")
+        except Exception as error:
+            self.outside.drop()
+            if not self._effect._complaint:
+                log.warning("the Python effect %s: %s", self._effect._place, error)
+            self._effect._complaint = f"{type(error).__name__}: {error}"
+            return True
+        self.outside.give(y)
+        return True
+
+    def run(self) -> None:
+        def work() -> None:
+            while not self.outside.closed:
+                if not self.pump():
+                    time.sleep(WAIT_S)
+
+        self._thread = threading.Thread(target=work, name=f"twinrack-{self._effect._place}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after the block that it works on."""
+        self.outside.leave()
+        if self._thread is not None:
+            self._thread.join(1.0)

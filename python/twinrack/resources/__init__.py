@@ -1,0 +1,1 @@
+"""What effects load: impulse responses and neural networks."""

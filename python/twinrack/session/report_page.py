@@ -1,0 +1,99 @@
+"""The page of a mix report: needs nothing else, for people who judge a mix."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from plotly.offline import get_plotlyjs
+
+from ..measure.loudness import UPDATES
+from ..system.disk import atomic
+from ..version import __version__
+
+if TYPE_CHECKING:
+    from .measure import MixReport
+
+DRAWN = 40  # channels whose spectrum is drawn
+
+
+def write_page(report: MixReport, path: Path) -> Path:
+    """Write the page; it appears complete or not at all."""
+    environment = Environment(
+        loader=PackageLoader("twinrack.session"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined
+    )
+    page = environment.get_template("mix.html").render(
+        report=report,
+        rows=[_row(c) for c in report.channels.values()],
+        masking=report.masking()[:20],
+        plots=json.dumps(_plots(report)).replace("<", "\\u003c"),
+        plotly=get_plotlyjs(),
+        version=__version__,
+    )
+    with atomic(path) as beside:
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def _number(value: float, digits: int = 1) -> str:
+    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+
+
+def _row(c: Any) -> dict[str, str]:
+    return {
+        "name": c.name, "kind": c.kind, "lufs": _number(c.loudness.integrated), "range": _number(c.loudness.range),
+        "short": _number(c.loudness.loudest_short_term), "peak": _number(c.loudness.true_peak_db),
+        "headroom": _number(c.headroom_db), "crest": _number(c.crest_db), "correlation": _number(c.correlation, 2),
+        "side": _number(c.side_db), "clipped": str(c.clipped) if c.clipped else "",
+        "reduction": ", ".join(f"{a} {v:.1f} dB" for a, v in c.gain_reduction_db.items()),
+    }  # fmt: skip
+
+
+def _finite(values: Any) -> list[float | None]:
+    return [round(float(v), 2) if math.isfinite(v) else None for v in values]
+
+
+def _plots(report: MixReport) -> dict[str, Any]:
+    hertz = _finite(report.centres_hz)
+    lines = []
+    for c in list(report.channels.values())[-DRAWN:]:
+        master = c.name == "master"
+        lines.append({
+            "x": hertz, "y": _finite(c.band_db), "name": c.name, "mode": "lines", "visible": True if master else "legendonly",
+            "line": {"width": 3 if master else 1.5},
+        })  # fmt: skip
+    if len(report.tracks) <= 12:
+        for line in lines:
+            line["visible"] = True
+    time = []
+    for c in report.channels.values():
+        levels = c.loudness.short_term
+        thin = max(1, len(levels) // 1500)
+        at = np.arange(len(levels))[::thin] / UPDATES + 3.0
+        time.append({
+            "x": _finite(at), "y": _finite(levels[::thin]), "name": c.name, "mode": "lines",
+            "visible": True if c.name == "master" or len(report.tracks) <= 12 else "legendonly",
+        })  # fmt: skip
+    field = [c for c in report.channels.values() if math.isfinite(c.side_db)]
+    places = {
+        "x": _finite(c.correlation for c in field), "y": _finite(c.side_db for c in field), "text": [c.name for c in field],
+        "mode": "markers+text", "textposition": "top center", "marker": {"size": 9},
+    }  # fmt: skip
+    share = report.hidden.mean(2) if report.hidden.size else np.zeros((0, 0))
+    there = report.hidden.max(2) if report.hidden.size else np.zeros((0, 0))
+    heat = {
+        "type": "heatmap", "x": report.tracks, "y": report.tracks, "z": [_finite(row) for row in share], "zmin": 0, "zmax": 1,
+        "colorscale": "Blues", "reversescale": True, "customdata": [_finite(row) for row in there],
+        "hovertemplate": "%{y} hides %{x}: %{z:.0%} of bands and time, %{customdata:.0%} in the worst band<extra></extra>",
+    }  # fmt: skip
+    bands = {
+        "type": "heatmap", "x": [f"{f:.0f}" for f in report.centres_hz], "y": report.tracks,
+        "z": [_finite(row) for row in (report.hidden.max(0) if report.hidden.size else np.zeros((0, 0)))],
+        "zmin": 0, "zmax": 1, "colorscale": "Oranges",
+        "hovertemplate": "%{y} at %{x} Hz: hidden %{z:.0%} of the time by one other track<extra></extra>",
+    }  # fmt: skip
+    return {"spectrum": lines, "time": time, "field": [places], "pairs": [heat], "bands": [bands]}

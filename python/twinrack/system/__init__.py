@@ -1,0 +1,1 @@
+"""The operating system: files written whole, signals, forked processes, memory."""

@@ -1,0 +1,98 @@
+"""The report: self-contained, complete, true; drawn in a real browser where there is one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import twinrack as tr
+from support import CARD_IDS, music, random_effect
+from twinrack.measure.curves import curves, decay_over_frequency, frequency_response, transfer_curve
+
+RATE = 48000
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    x = music(2, 2 * RATE, RATE, 3)
+    hidden = tr.Rack([tr.ParametricEQ(bands=[tr.Band("bell", gain_db=18)]), tr.Compressor(threshold_db=-30), tr.FDNReverb()])
+    start = tr.Rack([tr.ParametricEQ(bands=[tr.Band("bell")]), tr.Compressor(), tr.FDNReverb()], name="</script><b>x")
+    result = tr.fit(start, x, hidden(x, RATE), RATE, steps=30, learn=["parametric_eq.*", "*threshold_db"], progress=False)
+    result.target_rack = hidden
+    path = result.report(tmp_path_factory.mktemp("report") / "fit.html")
+    return path, path.read_text(encoding="utf-8"), result
+
+
+def test_it_needs_nothing_else(page):
+    _, text, _ = page
+    body = re.sub(r"<script>/\*\*.*?</script>", "", text, flags=re.S)
+    assert not re.search(r"""(src|href)=["'](?!data:)""", body)
+
+
+def test_it_says_what_was_asked_and_learned(page):
+    _, text, result = page
+    for card in ("parametric_eq", "compressor", "fdn_reverb"):
+        assert tr.CARDS[card].purpose in text
+    assert f"{result.fitted.error_db:.1f}" in text
+    assert text.count("<audio") == 4
+    assert "outside the expected -15 to 15" in text  # 18 dB was hidden, and found
+    assert "dry_sha256" in text
+    assert "<b>x" not in text  # a name is text, not markup
+
+
+def test_the_plots_hold_before_target_and_after(page):
+    _, text, _ = page
+    plots = json.loads(re.search(r"const plots = (\{.*?\});\nconst dark", text, re.S).group(1))
+    for name in ("spectrum", "levels", "history", "effect0_0", "effect1_0", "effect2_0", "spectrogram_dry"):
+        assert name in plots
+    assert [line["name"] for line in plots["effect0_0"]["data"]] == ["start", "target", "fitted"]
+    response = dict(zip(plots["effect0_0"]["data"][1]["x"], plots["effect0_0"]["data"][1]["y"], strict=True))
+    assert max(response.values()) == pytest.approx(18, abs=0.2)
+
+
+def test_parity_figure(page):
+    _, text, _ = page
+    figure = float(re.search(r"Engine against twin on this recording: <strong>(-\d+) dB", text).group(1))
+    assert figure <= -100
+
+
+def test_a_browser_draws_every_plot(page, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here (Debian: chromium)")
+    path, text, _ = page
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+    command = [
+        browser,
+        *flags.split(),
+        f"--user-data-dir={tmp_path}",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+        f"file://{path}",
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    drawn = int(re.search(r'<body data-drawn="(\d+)"', dom).group(1))
+    assert drawn == text.count('class="plot"') == dom.count('class="plot js-plotly-plot"')
+
+
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_every_effect_has_curves(card):
+    effect = random_effect(tr.CARDS[card], np.random.default_rng(1), "expected")
+    for curve in curves(effect, RATE):
+        assert curve.x.shape == curve.y.shape
+        assert curve.x.size > 5
+        assert np.isfinite(curve.x).all()
+
+
+def test_the_curves_are_right():
+    response = frequency_response(tr.ParametricEQ(bands=[tr.Band("bell", frequency_hz=1000, gain_db=6)]), RATE)
+    assert np.interp(1000, response.x, response.y) == pytest.approx(6, abs=0.05)
+    transfer = transfer_curve(tr.Compressor(threshold_db=-40, ratio=4, knee_db=0, attack_ms=0.1, release_ms=500), RATE)
+    assert np.interp(-20, transfer.x, transfer.y) == pytest.approx(-35, abs=0.5)
+    decay = decay_over_frequency(tr.FDNReverb(decay_s=1.5, decay_low_s=1.5, decay_high_s=1.5), RATE)
+    assert np.all(np.abs(decay.y[2:-2] / 1.5 - 1) < 0.08)
