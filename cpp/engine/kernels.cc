@@ -31,7 +31,7 @@ inline Loudness measure_few(const float* const* x, int channels, int frames) noe
   return few;
 }
 
-// Where the sum is not finite: because of such a number, or because of very large ones.
+// Where the sum is NaN or infinity: because of such a number, or because of very large ones.
 inline Loudness measure_one_by_one(const float* const* x, int channels, int frames) noexcept TR_RT {
   Loudness found{0.0f, std::numeric_limits<float>::max(), true};
   for (int c = 0; c < channels; ++c) {
