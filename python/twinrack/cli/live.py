@@ -23,10 +23,10 @@ def devices() -> None:
     from ..stage.device import without_repeats
     from ..stage.stream import devices as find
 
-    found = without_repeats(find())
-    if not found:
+    unique = without_repeats(find())
+    if not unique:
         print("no audio device; plug one in, or start a server such as JACK")
-    for device in found:
+    for device in unique:
         print(device)
 
 
@@ -46,13 +46,13 @@ def _block(text: str) -> int | None:
 
 
 def _sidechains(given: list[str]) -> dict[str, list[int]]:
-    found = {}
+    channels = {}
     for text in given:
         name, equals, numbers = text.partition("=")
         if not equals:
             raise ValueError(f"--sidechain {text!r} is not NAME=CHANNEL, such as voice=2")
-        found[name] = _numbers(numbers, "--sidechain")
-    return found
+        channels[name] = _numbers(numbers, "--sidechain")
+    return channels
 
 
 def live(
@@ -196,13 +196,13 @@ def replay(
 
     if output is not None:
         check_writable(output)
-    found = render(take)
-    print(found)
+    replayed = render(take)
+    print(replayed)
     if output is not None:
         with atomic(output) as beside:
-            soundfile.write(library_name(beside), found.audio.T, int(found.sample_rate), format="RF64", subtype="FLOAT")
+            soundfile.write(library_name(beside), replayed.audio.T, int(replayed.sample_rate), format="RF64", subtype="FLOAT")
         print(f"written: {output}")
-    if not found.equal:
+    if not replayed.equal:
         raise ValueError("the take is not what was heard; it may be of another version of twinrack")
 
 

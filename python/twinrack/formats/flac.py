@@ -40,7 +40,7 @@ def crc16(data: bytes) -> int:
 
 @dataclass(frozen=True)
 class Stream:
-    """What the head of a FLAC file says.
+    """The head of a FLAC file.
 
     Attributes:
         info: place of the 34 bytes of STREAMINFO; first: of the first frame.
@@ -108,11 +108,11 @@ def find_end(path: Path, stream: Stream) -> Real:
         while stream.first < end:
             start = max(stream.first, end - window)
             file.seek(start)
-            found = _last_frame(file.read(end - start), stream)
-            if found is not None:
-                last = start + found[1]
+            frame = _last_frame(file.read(end - start), stream)
+            if frame is not None:
+                last = start + frame[1]
                 file.seek(last)
-                return Real(found[0], last, last < size and file.read(1) == b"\xff")
+                return Real(frame[0], last, last < size and file.read(1) == b"\xff")
             if start == stream.first:
                 break
             window *= 4

@@ -72,7 +72,7 @@ def text_of(data: bytes, coding: int) -> str:
 
 
 def split(data: bytes, coding: int) -> tuple[bytes, bytes]:
-    """What comes before the first end of a text, and after it."""
+    """The text before its first terminator, and the bytes after it."""
     if coding not in (1, 2):
         first, _, rest = data.partition(b"\0")
         return first, rest
@@ -205,10 +205,10 @@ def _take(name: str, data: bytes, version: int, sample_rate: int, room: _Room, i
         into.add(TEXTS[name], data.decode("latin-1").strip("\0"))
     elif name in ("COMM", "USLT"):
         label, rest = split(data[4:], data[0])
-        said = text_of(label, data[0]).strip("\0")
+        description = text_of(label, data[0]).strip("\0")
         plain = "COMMENT" if name == "COMM" else "LYRICS"
         into.add(
-            f"{plain}:{said}" if said and not said.upper().startswith("ITUN") else said or plain,
+            f"{plain}:{description}" if description and not description.upper().startswith("ITUN") else description or plain,
             text_of(rest, data[0]).strip("\0"),
         )
     elif name == "APIC":
@@ -225,10 +225,10 @@ def _take(name: str, data: bytes, version: int, sample_rate: int, room: _Room, i
 
 
 def _genre(text: str) -> str:
-    found = re.fullmatch(r"\(?(\d+)\)?(.*)", text)
-    if found is None:
+    numbered = re.fullmatch(r"\(?(\d+)\)?(.*)", text)
+    if numbered is None:
         return text
-    return found[2] or (GENRES[int(found[1])] if int(found[1]) < len(GENRES) else text)
+    return numbered[2] or (GENRES[int(numbered[1])] if int(numbered[1]) < len(GENRES) else text)
 
 
 def _take_picture(data: bytes, version: int, into: Metadata) -> None:
@@ -316,13 +316,13 @@ def _text_frames(name: str, texts: list[str], version: int) -> Iterator[tuple[st
         yield frame, texts[0].encode("latin-1", "replace")
         return
     if version == 3 and frame == "TDRC":
-        found = re.match(r"(\d{4})(?:-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?)?", texts[0])
-        if found is not None and found[0] == texts[0]:
-            yield "TYER", b"\0" + found[1].encode()
-            if found[3]:
-                yield "TDAT", b"\0" + (found[3] + found[2]).encode()
-            if found[5]:
-                yield "TIME", b"\0" + (found[4] + found[5]).encode()
+        date = re.match(r"(\d{4})(?:-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?)?", texts[0])
+        if date is not None and date[0] == texts[0]:
+            yield "TYER", b"\0" + date[1].encode()
+            if date[3]:
+                yield "TDAT", b"\0" + (date[3] + date[2]).encode()
+            if date[5]:
+                yield "TIME", b"\0" + (date[4] + date[5]).encode()
             return
     if version == 3 and frame in ONLY_IN_4:
         frame = ""

@@ -23,7 +23,7 @@ SEARCH = 1 << 17  # bytes in which two frames are enough to be taken for sound; 
 
 @dataclass(frozen=True)
 class Head:
-    """What a frame's four bytes say: all sizes in bytes, `samples` of each channel."""
+    """A frame's header of four bytes: all sizes in bytes, `samples` of each channel."""
 
     version: int  # 3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5
     layer: int
@@ -58,7 +58,7 @@ class Stream:
         frames: whole ones that hold sound.
         info: place of "Xing" or "Info"; None without. claimed: frames that it promises.
         cut: the last frame is not whole.
-        gaps: what is not sound between start and end; damaged: bytes of it that are no tags either.
+        gaps: what is not sound between start and end; damaged: bytes of it that are not tags either.
         silent: side information of frames whose bits are damaged or were in a gap, as it is of silence, by place.
     """
 
@@ -216,12 +216,12 @@ def _side(head: Head) -> int:
 def make_info(word: bytes, frames: int, size: int) -> bytes:
     """A silent frame before others of the kind of `word`, whose Xing tag says how many they are."""
     for bits in range(1, 15):
-        made = bytes([word[0], word[1] | 1, bits << 4 | word[2] & 0x0C, word[3]])
-        head = read_head(made)
+        header = bytes([word[0], word[1] | 1, bits << 4 | word[2] & 0x0C, word[3]])
+        head = read_head(header)
         assert head is not None
         tag = b"Xing" + (3).to_bytes(4, "big") + frames.to_bytes(4, "big") + (size + head.size).to_bytes(4, "big")
         if head.size >= 4 + _side(head) + len(tag) + 36:
-            return (made + bytes(_side(head)) + tag).ljust(head.size, b"\0")
+            return (header + bytes(_side(head)) + tag).ljust(head.size, b"\0")
     raise AssertionError("every kind has a frame that is large enough")
 
 

@@ -13,8 +13,8 @@ _REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
 
 def checksum(page: bytes) -> int:
     """The checksum of a page whose own place for it is zero: zlib's polynomial, bits the other way round."""
-    found = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{found:032b}"[::-1], 2)
+    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)
 
 
 def sealed(page: bytes | bytearray) -> bytes:
@@ -34,7 +34,7 @@ def page_size(data: bytes | mmap.mmap, at: int) -> int:
 
 
 @dataclass(frozen=True)
-class End:
+class LastPage:
     """The last whole page of a stream: its place, the byte after it, and whether it ends the stream."""
 
     at: int
@@ -63,7 +63,7 @@ def find_links(path: Path) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=False))
 
 
-def find_end(path: Path, first: int, size: int) -> End | None:
+def find_end(path: Path, first: int, size: int) -> LastPage | None:
     """The last whole page of a stretch of a file; None where its end holds none."""
     with path.open("rb") as file:
         start = max(size - 3 * LARGEST_PAGE, first)
@@ -74,6 +74,6 @@ def find_end(path: Path, first: int, size: int) -> End | None:
         long = page_size(data, at)
         page = data[at : at + long]
         if long and at + long <= len(data) and sealed(page) == page:
-            return End(start + at, start + at + long, bool(page[5] & 4), page)
+            return LastPage(start + at, start + at + long, bool(page[5] & 4), page)
         at = data.rfind(b"OggS", 0, at)
     return None

@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def code(self) -> int | None:
-        """What the engine unpacks by itself: bytes of an integer, 0 for a 32-bit float; None for other layouts."""
+        """The sample format for the engine's unpacker: bytes of an integer, 0 for a 32-bit float; None for other layouts."""
         if self.big or self.below:
             return None
         if self.kind == "float":
@@ -139,13 +139,13 @@ class PcmSound:
             view = memoryview(self._bytes)[:size]
             try:
                 self._file.seek(self.layout.start + start * self.layout.frame_bytes)
-                there = _fill(self._file, view)
+                filled = _fill(self._file, view)
             except OSError as error:
                 why = error.strerror or str(error)
                 raise ValueError(
                     f"{shown(self.path)} cannot be read at frame {start} ({why}); is it damaged, or gone?"
                 ) from None
-            if there != size:
+            if filled != size:
                 raise ValueError(
                     f"{shown(self.path)} ends before frame {start + count}, although it had {self.frames} when it was opened"
                 )

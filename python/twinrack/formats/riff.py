@@ -38,7 +38,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Wave:
-    """What kind of file it is, and its chunks; the sizes are as written, so the last may reach beyond the file's end."""
+    """The kind of a RIFF file, and its chunks; the sizes are as written, so the last may reach beyond the file's end."""
 
     kind: Literal["RIFF", "RIFX", "RF64", "W64"]
     chunks: list[Chunk]
@@ -133,10 +133,10 @@ def _before_chunks(file: BinaryIO, at: int, end: int, kind: str) -> int:
     file.seek(start)
     data = file.read(end - start)
     firsts = {len(data)}
-    for found in sorted((m.start() for m in TAIL_NAMES.finditer(data)), reverse=True):
-        size = int.from_bytes(data[found + 4 : found + 8], order)
-        if {found + 8 + size + size % 2, found + 8 + size} & firsts and found + 8 <= len(data):
-            firsts.add(found)
+    for at_name in sorted((m.start() for m in TAIL_NAMES.finditer(data)), reverse=True):
+        size = int.from_bytes(data[at_name + 4 : at_name + 8], order)
+        if {at_name + 8 + size + size % 2, at_name + 8 + size} & firsts and at_name + 8 <= len(data):
+            firsts.add(at_name)
     return start + min(firsts)
 
 
@@ -193,13 +193,13 @@ def find_samples(path: Path, wave: Wave) -> Found:
     if fmt is None or data is None:
         missing = "no fmt chunk" if fmt is None else "no data chunk"
         raise ValueError(f"{shown(path)} cannot be read as audio ({missing}); give WAV, FLAC, OGG, AIFF or MP3")
-    there = max(min(data.size, wave.end - data.at), 0)
-    claimed = None if is_placeholder(data.size, wave.kind) and data.size > there else data.size
+    available = max(min(data.size, wave.end - data.at), 0)
+    claimed = None if is_placeholder(data.size, wave.kind) and data.size > available else data.size
     with path.open("rb") as file:
         file.seek(fmt.at)
         head = file.read(min(fmt.size, 40))
     notes: list[str] = []
-    layout = _layout(path, head, data.at, there, wave.big)
+    layout = _layout(path, head, data.at, available, wave.big)
     if layout is not None:
         layout, unclear = place_bits(path, layout)
         if unclear and int.from_bytes(head[:2], "big" if wave.big else "little") == PCM:
@@ -210,7 +210,7 @@ def find_samples(path: Path, wave: Wave) -> Found:
     over = _behind(path, wave, data)
     if over:
         notes.append(f"{shown(path.name)} holds {over} bytes behind the sound that its header promises; they were left out")
-    return Found(layout, data, there, claimed, notes)
+    return Found(layout, data, available, claimed, notes)
 
 
 def _behind(path: Path, wave: Wave, data: Chunk) -> int:

@@ -1,4 +1,4 @@
-"""What a small network consists of: layers, the order of its weights, and the numbers by which the engine knows it.
+"""Architectures of small networks: layers, the order of their weights, and their description for the engine.
 
 The weights of an architecture are one flat array, in the order in which a .nam file keeps them; `shapes` says what stands
 where, `described` is what cpp/dsp/neural_plan.h reads.
@@ -134,10 +134,10 @@ class Chain:
             inputs = c.outputs
 
     def described(self) -> list[float]:
-        found: list[float] = [len(self.convolutions), self.inputs]
+        numbers: list[float] = [len(self.convolutions), self.inputs]
         for c in self.convolutions:
-            found += [*c.before.described(), c.outputs, c.kernel, c.dilation, float(c.bias)]
-        return [*found, *Activation().described()]
+            numbers += [*c.before.described(), c.outputs, c.kernel, c.dilation, float(c.bias)]
+        return [*numbers, *Activation().described()]
 
     def check(self) -> None:
         if self.inputs != 1 or self.convolutions[-1].outputs != 1:
@@ -162,15 +162,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerArray:
-    """Layers of a WaveNet that are equally wide: in + 1x1(activation(conv(in) + 1x1(sound))), their middles added up.
+    """Layers of a WaveNet that are equally wide: in + 1x1(activation(conv(in) + 1x1(sound))), summed for the head.
 
     Attributes:
         channels: between the layers.
-        middle: after the activation.
-        head_outputs: what the sum of the middles becomes.
-        head_inputs: each middle goes through a 1x1 of so many outputs before it is added; 0 adds it as it is.
+        middle: channels after the activation (NAM: bottleneck).
+        head_outputs: channels of the head, which takes the sum of all layers.
+        head_inputs: each layer goes through a 1x1 of so many outputs before it is added (NAM: head1x1); 0 adds it as it is.
         head_dilation: how many frames apart the `head_kernel` frames lie that make the head's outputs.
-        one_by_one: False adds the middle itself to the layer's input (then `middle` is `channels`).
+        one_by_one: a 1x1 convolution before the layer's input is added (NAM: layer1x1); without it, `middle` is `channels`.
     """
 
     __pydantic_config__: ClassVar = _CONFIG
@@ -203,12 +203,12 @@ class LayerArray:
         return self.head_inputs or self.middle
 
     def shapes(self, inputs: int) -> Iterator[tuple[str, Shape]]:
-        yield "widen", (self.channels, inputs, 1)
+        yield "rechannel", (self.channels, inputs, 1)
         for i, layer in enumerate(self.layers):
             wide = self.middle * (1 if layer.gating == "none" else 2)
             yield f"{i}.weight", (wide, self.channels, layer.kernel)
             yield f"{i}.bias", (wide,)
-            yield f"{i}.mixer", (wide, 1, 1)
+            yield f"{i}.input_mixin", (wide, 1, 1)
             if self.one_by_one:
                 yield f"{i}.out.weight", (self.channels, self.middle, 1)
                 yield f"{i}.out.bias", (self.channels,)
@@ -220,12 +220,12 @@ class LayerArray:
             yield "head.bias", (self.head_outputs,)
 
     def described(self) -> list[float]:
-        found: list[float] = [self.channels, self.middle, self.head_inputs, self.head_outputs, float(self.one_by_one)]
-        found.append(len(self.layers))
+        numbers: list[float] = [self.channels, self.middle, self.head_inputs, self.head_outputs, float(self.one_by_one)]
+        numbers.append(len(self.layers))
         for layer in self.layers:
-            found += [GATINGS.index(layer.gating), layer.kernel, layer.dilation]
-            found += [*layer.activation.described(), *layer.second.described()]
-        return [*found, self.head_kernel, self.head_dilation, float(self.head_bias)]
+            numbers += [GATINGS.index(layer.gating), layer.kernel, layer.dilation]
+            numbers += [*layer.activation.described(), *layer.second.described()]
+        return [*numbers, self.head_kernel, self.head_dilation, float(self.head_bias)]
 
 
 @dataclass(frozen=True)
@@ -239,10 +239,10 @@ class WaveNet:
 
     @property
     def receptive_field(self) -> int:
-        found = 1 + sum(
+        frames = 1 + sum(
             (a.head_kernel - 1) * a.head_dilation + sum((x.kernel - 1) * x.dilation for x in a.layers) for a in self.arrays
         )
-        return found + (0 if self.head is None else self.head.receptive_field - 1)
+        return frames + (0 if self.head is None else self.head.receptive_field - 1)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         inputs = 1
@@ -254,10 +254,10 @@ class WaveNet:
         yield "head_scale", (1,)
 
     def described(self) -> list[float]:
-        found: list[float] = [len(self.arrays)]
+        numbers: list[float] = [len(self.arrays)]
         for array in self.arrays:
-            found += array.described()
-        return [*found, *([0] if self.head is None else self.head.described())]
+            numbers += array.described()
+        return [*numbers, *([0] if self.head is None else self.head.described())]
 
     def check(self) -> None:
         if not self.arrays:

@@ -24,7 +24,7 @@ from ..files.audio_file import read_audio
 from ..rack.rack import Meter, Rack, as_rack
 from ..rack.signatures import spelled_out
 from ..system import forking
-from ..system.locked_memory import lock_memory, unlock_memory
+from ..system.memory import lock_memory, unlock_memory
 from . import jack_server, portaudio
 from .beside import every, weakly
 from .device import JACK, Device, choose

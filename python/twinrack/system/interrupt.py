@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from ..checks import visible
-from .disk import abandon
+from .disk import discard_unfinished
 
 GRACE_S = 0.35  # for the main thread to end by itself
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -159,7 +159,7 @@ def leave(number: int) -> None:
     """End the process now, as one that a signal ended."""
     if not _ending.acquire(blocking=False):
         time.sleep(10.0)  # another thread is about to end everything
-    abandon()
+    discard_unfinished()
     if sys.stderr is not None:
         with suppress(Exception):
             shown = "\x1b[?25h\r\x1b[K" if os.isatty(2) else ""  # a progress bar hides the cursor

@@ -101,13 +101,13 @@ def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
     sound, y = x, x
     head: Tensor | None = None
     for i, array in enumerate(a.arrays):
-        y = F.conv1d(y, p[f"{i}.widen"])
+        y = F.conv1d(y, p[f"{i}.rechannel"])
         length = y.shape[-1] - sum((layer.kernel - 1) * layer.dilation for layer in array.layers)
         sums = None if head is None else head[..., -length:]
         for j, layer in enumerate(array.layers):
             own = f"{i}.{j}."
             z = F.conv1d(y, p[own + "weight"], p[own + "bias"], dilation=layer.dilation)
-            z = gated(z + p[own + "mixer"][:, :, 0].unsqueeze(0) * sound[..., -z.shape[-1] :], layer)
+            z = gated(z + p[own + "input_mixin"][:, :, 0].unsqueeze(0) * sound[..., -z.shape[-1] :], layer)
             middle = z[..., -length:]
             if array.head_inputs:
                 middle = F.conv1d(middle, p[own + "head.weight"], p[own + "head.bias"])
