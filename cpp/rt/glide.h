@@ -55,11 +55,11 @@ class Glide {
     return value_ != before;
   }
 
-  void state(StateWalk& walk) {
-    walk.within(value_, min_, max_);
-    walk.within(target_, min_, max_);
-    walk.within(done_, 0, ticks_);
-    walk(from_, to_, pending_);
+  void state(StateArchive& archive) {
+    archive.bounded(value_, min_, max_);
+    archive.bounded(target_, min_, max_);
+    archive.bounded(done_, 0, ticks_);
+    archive(from_, to_, pending_);
   }
 
  private:
