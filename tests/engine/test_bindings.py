@@ -238,7 +238,7 @@ print("survived")
 
 NAMES = [
     "Engine", "Node", "NodeKind", "adapter", "controller", "process", "set_parameter", "set_bypass", "swap", "automate",
-    "enable_trace", "load_state", "Mixer", "Ask", "scope", "play", "read_record", "Bridge", "Outside", "LoudnessMeter",
+    "enable_trace", "load_state", "Mixer", "Ask", "scope", "play", "read_record", "Bridge", "WorkerEffect", "LoudnessMeter",
     "PortAudioCallback", "fdn_layout", "effect_latency", "mix", "unpack", "svf_forward", "svf_backward", "follower_forward",
     "follower_backward", "allpass_forward", "allpass_backward", "fdn_forward", "fdn_backward", "fir", "compressor_forward",
     "compressor_backward", "feedback_forward", "feedback_backward", "recurrent_forward", "recurrent_backward", "gate_open",
