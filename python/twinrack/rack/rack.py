@@ -169,7 +169,8 @@ class Rack(Addressed):
                 if self._engine is None or not address:
                     return
                 p = effect.card.addresses[name]
-                if p.rebuilds or self._latency_of(effect) != self._latencies.get(address, 0):
+                delays = effect.card.may_change_latency(name) and self._latency_of(effect) != self._latencies.get(address, 0)
+                if p.rebuilds or delays:
                     self._swap()  # with the latency the delays beside change
                 else:
                     index = self._now.first[address] + order[name]
