@@ -1,4 +1,4 @@
-// Wraps any effect struct for the engine, once for every instruction set.
+// The wrapper that makes an EffectType of any effect struct, compiled once for every instruction set.
 #if defined(TWINRACK_ENGINE_EFFECT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_ENGINE_EFFECT_INL_H_
 #undef TWINRACK_ENGINE_EFFECT_INL_H_
@@ -63,25 +63,27 @@ struct EffectWrapper {
 template <class E>
 const EffectType* effect_type() {
   using W = EffectWrapper<E>;
-  static const EffectType type{E::Card::id,
-                               E::Card::parameters.data(),
-                               static_cast<int>(E::Card::parameters.size()),
-                               hwy::TargetName(HWY_TARGET),
-                               W::create,
-                               W::destroy,
-                               W::prepare,
-                               requires(E& e, const Resource& r) { e.load(r); } ? W::load : nullptr,
-                               W::tune,
-                               W::process,
-                               W::reset,
-                               W::latency,
-                               requires(const E& e) { e.dispersion(); } ? W::dispersion : nullptr,
-                               requires(const E& e) { e.gain_reduction_db(); } ? W::gain_reduction_db : nullptr,
-                               requires(E& e) { e.tail_ended(0); } ? W::tail_ended : nullptr,
-                               requires(E& e) { e.skip_silence(0); } ? W::skip_silence : nullptr,
-                               requires(const E& e) { e.is_ramping(); } ? W::is_ramping : nullptr,
-                               requires(E& e) { e.control_values(); } ? W::control_values : nullptr,
-                               requires(E& e, StateArchive& archive) { e.state(archive); } ? W::state : nullptr};
+  static const EffectType type{
+      .id = E::Card::id,
+      .parameters = E::Card::parameters.data(),
+      .parameter_count = static_cast<int>(E::Card::parameters.size()),
+      .target = hwy::TargetName(HWY_TARGET),
+      .create = W::create,
+      .destroy = W::destroy,
+      .prepare = W::prepare,
+      .load = requires(E& e, const Resource& r) { e.load(r); } ? W::load : nullptr,
+      .tune = W::tune,
+      .process = W::process,
+      .reset = W::reset,
+      .latency = W::latency,
+      .dispersion = requires(const E& e) { e.dispersion(); } ? W::dispersion : nullptr,
+      .gain_reduction_db = requires(const E& e) { e.gain_reduction_db(); } ? W::gain_reduction_db : nullptr,
+      .tail_ended = requires(E& e) { e.tail_ended(0); } ? W::tail_ended : nullptr,
+      .skip_silence = requires(E& e) { e.skip_silence(0); } ? W::skip_silence : nullptr,
+      .is_ramping = requires(const E& e) { e.is_ramping(); } ? W::is_ramping : nullptr,
+      .control_values = requires(E& e) { e.control_values(); } ? W::control_values : nullptr,
+      .state = requires(E& e, StateArchive& archive) { e.state(archive); } ? W::state : nullptr,
+  };
   return &type;
 }
 

@@ -187,7 +187,7 @@ Program::Delay Program::compile_parallel(const Node& node, std::size_t buffer, s
 void Program::set_parameter(int parameter, float value, bool jump) noexcept TR_RT {
   if (parameter < 0 || parameter >= parameter_count() || !std::isfinite(value)) return;
   Glide& glide = glides_[static_cast<std::size_t>(parameter)];
-  jump ? glide.jump(value) : glide.go(value);
+  jump ? glide.jump(value) : glide.glide_to(value);
   moving_ = true;
 }
 
