@@ -46,7 +46,7 @@ struct Fader {
   }
 
   // True while a mute or another law is on its way.
-  bool settling() const noexcept TR_RT {
+  bool is_ramping() const noexcept TR_RT {
     for (int i = 0; i < laws; ++i) {
       if (laws_[at(i)] != wanted(i)) return true;
     }
@@ -64,13 +64,13 @@ struct Fader {
     frame_ = std::min(frame_ + io.frames, tick_frames);
   }
 
-  bool settle(int) noexcept TR_RT { return from_ == to_; }
+  bool tail_ended(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(from_, to_);
-    walk.within(open_, 0, turn_ticks);
-    for (int& law : laws_) walk.within(law, 0, turn_ticks);
-    walk.within(frame_, 0, tick_frames);
+  void state(StateArchive& archive) {
+    archive(from_, to_);
+    archive.bounded(open_, 0, turn_ticks);
+    for (int& law : laws_) archive.bounded(law, 0, turn_ticks);
+    archive.bounded(frame_, 0, tick_frames);
   }
 
  private:

@@ -52,7 +52,7 @@ struct Gain {
   }
 
   // True while a polarity turns over.
-  bool settling() const noexcept TR_RT {
+  bool is_ramping() const noexcept TR_RT {
     for (std::size_t at = 0; at < static_cast<std::size_t>(channels_); ++at) {
       if (turned_[at] != goal_[at] * turn_ticks) return true;
     }
@@ -73,11 +73,11 @@ struct Gain {
     frame_ = std::min(frame_ + io.frames, tick_frames);
   }
 
-  bool settle(int) noexcept TR_RT { return from_ == to_; }
+  bool tail_ended(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(from_, to_, turned_);
-    walk.within(frame_, 0, tick_frames);
+  void state(StateArchive& archive) {
+    archive(from_, to_, turned_);
+    archive.bounded(frame_, 0, tick_frames);
   }
 
  private:

@@ -76,7 +76,9 @@ struct Saturation {
   }
 
   // True while one curve turns into another.
-  bool settling() const noexcept TR_RT { return turned_ != goal() || levelled_ != level_goal() || wanted() != curve(); }
+  bool is_ramping() const noexcept TR_RT {
+    return turned_ != goal() || levelled_ != level_goal() || wanted() != curve();
+  }
 
   void process(Block io, SideBlock) noexcept TR_RT {
     if (!settings_.rests_at(turn, static_cast<float>(active_))) return turn_over(io);
@@ -96,17 +98,17 @@ struct Saturation {
     }
   }
 
-  bool settle(int silent_frames) noexcept TR_RT {
-    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.settle() && straight_.settle() &&
-           filters_.settle();
+  bool tail_ended(int silent_frames) noexcept TR_RT {
+    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.tail_ended() &&
+           straight_.tail_ended() && filters_.tail_ended();
   }
 
   int latency() const noexcept { return oversampler_.latency(); }
   int dispersion() const noexcept { return oversampler_.minimum_phase() ? oversampler_.latency() : 0; }
-  void state(StateWalk& walk) {
-    walk.within(active_, 0, 1);
-    for (Curve& curve : curves_) walk.within(curve, Curve::tanh, Curve::fold);
-    walk(turned_, levelled_, settings_, oversampler_, straight_, filters_, dry_);
+  void state(StateArchive& archive) {
+    archive.bounded(active_, 0, 1);
+    for (Curve& curve : curves_) archive.bounded(curve, Curve::tanh, Curve::fold);
+    archive(turned_, levelled_, settings_, oversampler_, straight_, filters_, dry_);
   }
 
  private:
