@@ -8,6 +8,7 @@
 #include "rt/block.h"
 #include "rt/card.h"
 #include "rt/realtime.h"
+#include "rt/smoothstep.h"
 #include "rt/state.h"
 
 namespace twinrack {
@@ -46,7 +47,7 @@ class Glide {
     const float before = value_;
     if (done_ < ticks_) {
       ++done_;
-      const double t = static_cast<double>(done_) / ticks_, along = from_ + (to_ - from_) * t * t * (3.0 - 2.0 * t);
+      const double along = from_ + smoothstep(static_cast<double>(done_) / ticks_, to_ - from_);
       value_ = done_ == ticks_ ? target_ : static_cast<float>(scale_ == Scale::log ? std::exp(along) : along);
     } else if (pending_) {
       value_ = target_;
