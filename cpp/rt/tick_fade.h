@@ -26,7 +26,7 @@ class TickFade {
   // Of the last end, 0 … 1.
   double share() const noexcept TR_RT { return smoothstep(static_cast<double>(at_ - first) / (last - first)); }
 
-  void state(StateWalk& walk) { walk.within(at_, first, last); }
+  void state(StateArchive& archive) { archive.bounded(at_, first, last); }
 
  private:
   int at_, goal_;

@@ -92,13 +92,13 @@ struct Adapter {
 
   // Silent for longer than the network hears back, and nothing has come for a period of the filter's 5 Hz. The filter
   // and a recurrent network keep their state: it is what silence makes of them.
-  bool settle(int silent_frames) noexcept TR_RT {
+  bool tail_ended(int silent_frames) noexcept TR_RT {
     const int wait = network_.memory() + 2 * max_segment, period = static_cast<int>(rate_ / 5.0);
     return silent_frames > wait && quiet_frames_ > period && !settings_.moving();
   }
 
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) { walk(settings_, network_, filter_, quiet_frames_); }
+  void state(StateArchive& archive) { archive(settings_, network_, filter_, quiet_frames_); }
 
  private:
   enum Ramped : std::size_t { input, output, mix, keep_dc, ramped_count };

@@ -82,7 +82,7 @@ struct Compressor {
   }
 
   // True while the automatic makeup comes or goes.
-  bool settling() const noexcept TR_RT { return auto_makeup_.moving(); }
+  bool is_ramping() const noexcept TR_RT { return auto_makeup_.moving(); }
 
   void process(Block io, SideBlock key) noexcept TR_RT {
     deepest_ = 0.0f;
@@ -96,8 +96,8 @@ struct Compressor {
     cut_.pass(io.frames);
   }
 
-  bool settle(int silent_frames) noexcept TR_RT {
-    if (silent_frames < lookahead_.frames() || !low_cut_.settle()) return false;
+  bool tail_ended(int silent_frames) noexcept TR_RT {
+    if (silent_frames < lookahead_.frames() || !low_cut_.tail_ended()) return false;
     for (int c = 0; c < channels_; ++c) {
       const auto at = static_cast<std::size_t>(c);
       const Detector& d = detectors_[at];
@@ -113,8 +113,8 @@ struct Compressor {
 
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
-  void state(StateWalk& walk) {
-    walk(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, heard_);
+  void state(StateArchive& archive) {
+    archive(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, heard_);
   }
 
  private:

@@ -50,7 +50,7 @@ struct Fader {
   }
 
   // True while a mute or another law is on its way.
-  bool settling() const noexcept TR_RT {
+  bool is_ramping() const noexcept TR_RT {
     return unmuted_.moving() || std::any_of(laws_.begin(), laws_.end(), [](const Fade& law) { return law.moving(); });
   }
 
@@ -65,13 +65,13 @@ struct Fader {
     frame_ = std::min(frame_ + io.frames, tick_frames);
   }
 
-  bool settle(int) noexcept TR_RT { return from_ == to_; }
+  bool tail_ended(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(from_, to_);
-    walk(unmuted_);
-    for (Fade& law : laws_) walk(law);
-    walk.within(frame_, 0, tick_frames);
+  void state(StateArchive& archive) {
+    archive(from_, to_);
+    archive(unmuted_);
+    for (Fade& law : laws_) archive(law);
+    archive.bounded(frame_, 0, tick_frames);
   }
 
  private:

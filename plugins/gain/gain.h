@@ -53,7 +53,7 @@ struct Gain {
   }
 
   // True while a polarity turns over.
-  bool settling() const noexcept TR_RT {
+  bool is_ramping() const noexcept TR_RT {
     for (std::size_t at = 0; at < static_cast<std::size_t>(channels_); ++at) {
       if (upright_[at].moving()) return true;
     }
@@ -74,11 +74,11 @@ struct Gain {
     frame_ = std::min(frame_ + io.frames, tick_frames);
   }
 
-  bool settle(int) noexcept TR_RT { return from_ == to_; }
+  bool tail_ended(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(from_, to_, upright_);
-    walk.within(frame_, 0, tick_frames);
+  void state(StateArchive& archive) {
+    archive(from_, to_, upright_);
+    archive.bounded(frame_, 0, tick_frames);
   }
 
  private:

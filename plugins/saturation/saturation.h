@@ -79,7 +79,7 @@ struct Saturation {
   }
 
   // True while one curve is crossfaded into another, and while the automatic gain comes or goes.
-  bool settling() const noexcept TR_RT { return curve_fade_.moving() || auto_gain_.moving() || wanted() != curve(); }
+  bool is_ramping() const noexcept TR_RT { return curve_fade_.moving() || auto_gain_.moving() || wanted() != curve(); }
 
   void process(Block io, SideBlock) noexcept TR_RT {
     if (!settings_.rests_at(second, static_cast<float>(active_))) return crossfade(io);
@@ -99,17 +99,17 @@ struct Saturation {
     }
   }
 
-  bool settle(int silent_frames) noexcept TR_RT {
-    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.settle() && straight_.settle() &&
-           filters_.settle();
+  bool tail_ended(int silent_frames) noexcept TR_RT {
+    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.tail_ended() &&
+           straight_.tail_ended() && filters_.tail_ended();
   }
 
   int latency() const noexcept { return oversampler_.latency(); }
   int dispersion() const noexcept { return oversampler_.minimum_phase() ? oversampler_.latency() : 0; }
-  void state(StateWalk& walk) {
-    walk.within(active_, 0, 1);
-    for (Curve& curve : curves_) walk.within(curve, Curve::tanh, Curve::fold);
-    walk(curve_fade_, auto_gain_, settings_, oversampler_, straight_, filters_, dry_);
+  void state(StateArchive& archive) {
+    archive.bounded(active_, 0, 1);
+    for (Curve& curve : curves_) archive.bounded(curve, Curve::tanh, Curve::fold);
+    archive(curve_fade_, auto_gain_, settings_, oversampler_, straight_, filters_, dry_);
     curve_fade_.go(active_ == 1);  // its goal is not saved
   }
 

@@ -9,7 +9,7 @@ import twinrack as tr
 from support import CARD_IDS, error_db, music, random_effect
 
 RATE = 48000
-# Effects that must sleep. One that is added may do without `settle`; it is then left out here.
+# Effects that must sleep. One that is added may do without `tail_ended`; it is then left out here.
 SLEEPERS = {
     "compressor",
     "convolution_reverb",
@@ -40,7 +40,7 @@ def test_waking_sounds_as_if_it_had_never_slept(card):
     y = np.concatenate([rack.process(np.ascontiguousarray(x[:, i : i + 4800])) for i in range(0, x.shape[1], 4800)], 1)
     assert rack._engine is not None
     if card not in SLEEPERS and rack._engine.slept == 0:
-        pytest.skip("it has no settle(), so it never sleeps")
+        pytest.skip("it has no tail_ended(), so it never sleeps")
     assert rack._engine.slept > RATE
     with np.errstate(all="ignore"):
         kept_awake = tr.Rack([effect.copy()])

@@ -155,6 +155,12 @@ class Card:
                 found.update({f"{group.id}{index}.{p.id}": p for p in group.parameters})
         return found
 
+    def may_change_latency(self, address: str) -> bool:
+        """Whether a new value of this parameter can change the latency: the one that sets it, a choice, or a switch."""
+        if self.latency == "none":
+            return False
+        return address == self.latency or self.addresses[address].kind != "continuous"
+
     def groups_of(self) -> Iterator[tuple[Group, int, str]]:
         """Every repeated item: its group, its number from 1, and its address prefix."""
         for group in self.groups:

@@ -169,7 +169,8 @@ class Rack(Addressed):
                 if self._engine is None or not address:
                     return
                 p = effect.card.addresses[name]
-                if p.rebuilds or self._latency_of(effect) != self._latencies.get(address, 0):
+                delays = effect.card.may_change_latency(name) and self._latency_of(effect) != self._latencies.get(address, 0)
+                if p.rebuilds or delays:
                     self._swap()  # with the latency the delays beside change
                 else:
                     index = self._now.first[address] + order[name]
@@ -226,7 +227,7 @@ class Rack(Addressed):
         if self._live:
             for work in works:
                 work.run()
-        self._works = [*(w for w in self._works if not w.outside.closed), *works]
+        self._works = [*(w for w in self._works if not w.worker.detached), *works]
         self._send(lambda e: e.swap(node), {"rack": self}, now)
         self._latencies = {address: self._latency_of(effect) for address, effect in now.effects.items()}
 
@@ -237,7 +238,7 @@ class Rack(Addressed):
         node = _engine.Node()
         if isinstance(item, PythonEffect):
             works.append(item.work(channels, sample_rate))
-            node.outside = works[-1].outside
+            node.worker = works[-1].worker
         if isinstance(item, Effect):
             node.kind = _engine.NodeKind.effect
             node.effect = item.card.id
@@ -602,7 +603,7 @@ class Rack(Addressed):
                 raise
             self._live = False
             other._paused, self._paused = self._paused, False
-            other._works = [*(w for w in self._works if not w.outside.closed), *other._works]
+            other._works = [*(w for w in self._works if not w.worker.detached), *other._works]
             self._engine, self._listeners, self._witnesses, self._works = None, [], [], []
 
     def _pause(self, on: bool) -> None:
