@@ -16,7 +16,7 @@ import numpy as np
 
 from .. import _engine
 from ..audio import Audio
-from ..checks import whole_number
+from ..checks import check_integer
 from .card import Card
 from .effect import Effect, GroupItem
 
@@ -52,8 +52,8 @@ class PythonEffect(Effect):
         blocks: 2 to 64; a result is due so many blocks, less one, after the block's last frame. `latency_frames` follows.
         name, bypass: as for every effect.
 
-    A result that is late, of another shape, not finite, or an exception: the block is heard as it came in, with a fade of 32
-    frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
+    A result that is late, of another shape, holds NaN or infinity, or an exception: the block is heard as it came in, with a
+    fade of 32 frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
     """
 
     card: ClassVar[Card] = CARD
@@ -65,8 +65,8 @@ class PythonEffect(Effect):
     ) -> None:
         if not callable(function):
             raise TypeError(f"function is a {type(function).__name__}; give one that is called with (x, sample_rate)")
-        block_frames = whole_number(block_frames, "block_frames", 32, 65536)
-        blocks = whole_number(blocks, "blocks", 2, 64)
+        block_frames = check_integer(block_frames, "block_frames", 32, 65536)
+        blocks = check_integer(blocks, "blocks", 2, 64)
         super().__init__(name=name, bypass=bypass)
         self._function, self._block_frames, self._blocks = function, block_frames, blocks
         self._complaint = ""
@@ -134,7 +134,7 @@ class Work:
             if y.shape != x.shape:
                 raise ValueError(f"it returned {y.shape}, not {x.shape}")
             if not np.isfinite(y).all():
-                raise ValueError("it returned numbers that are not finite")
+                raise ValueError("it returned NaN or infinity")
         except Exception as error:
             self.worker.discard()
             if not self._effect._complaint:

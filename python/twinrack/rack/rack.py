@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio, Layout, as_planar, check_rate, in_layout
-from ..checks import brief, is_integer, whole_number
+from ..checks import brief, check_integer, is_integer
 from ..resources.network import ControlNetwork
 from ..resources.resource import Resource
 from ..system.forking import is_mine, lock
@@ -46,7 +46,7 @@ class Meter:
     """Levels of one effect since the meters were last read, over all channels, in dBFS.
 
     `gain_reduction_db` is the largest reduction (0 where there is none); `faults` counts blocks in which the effect gave
-    numbers that are not finite, and was reset and faded.
+    NaN or infinity, and was reset and faded.
     """
 
     peak_in_db: float
@@ -507,8 +507,8 @@ class Rack(Addressed):
             first_frame: the number of its first frame, a multiple of 32, where it goes on for another one.
         """
         rate = check_rate(sample_rate)
-        channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
-        first_frame = whole_number(first_frame, "first_frame", -(1 << 63), (1 << 63) - 1)  # the engine says which it takes
+        channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
+        first_frame = check_integer(first_frame, "first_frame", -(1 << 63), (1 << 63) - 1)  # the engine says which it takes
         with self._changing():
             self._not_live("prepare")
             self._engine, self._works = self._new_engine(rate, channels, first_frame)
@@ -634,7 +634,7 @@ class Rack(Addressed):
 
     @property
     def input_faults(self) -> int:
-        """Samples of the stream's input that were not finite and counted as silence."""
+        """Samples of the stream's input that were NaN or infinity and counted as silence."""
         engine = self._engine
         return 0 if engine is None else engine.input_faults
 

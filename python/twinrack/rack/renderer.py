@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio
-from ..checks import brief, numbers_of, to_float
+from ..checks import brief, check_numbers, to_float
 from ..system.interrupt import check
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Renderer:
             p, index = self.addresses.index(address, self.rack.name)
             if p.kind != "continuous":
                 raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
-            row = numbers_of(curve, f"the automation of {address}").reshape(-1)
+            row = check_numbers(curve, f"the automation of {address}").reshape(-1)
             if row.size == 0:
                 raise ValueError(f"the automation of {address} is empty")
             for value in (row.min(), row.max()):

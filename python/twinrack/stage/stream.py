@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio, as_planar
-from ..checks import whole_number
+from ..checks import check_integer, count_nan, nan_in
 from ..files.audio_file import read_audio
 from ..rack.rack import Meter, Rack, as_rack
 from ..rack.signatures import spelled_out
@@ -111,8 +111,10 @@ def _recordings(play: Play, rate: float) -> tuple[Audio, Audio]:
                 )
         else:
             x = as_planar(given, what)[0]
-        if x.shape[1] == 0 or not np.isfinite(x).all():
-            raise ValueError(f"the {what} recording is empty or holds samples that are not finite")
+        if x.shape[1] == 0:
+            raise ValueError(f"the {what} recording is empty")
+        if not np.isfinite(x).all():
+            raise ValueError(f"the {what} recording has {nan_in(count_nan(x))}")
         found.append(np.ascontiguousarray(x, np.float32))
     if len(found) == 2 and found[0].shape[1] != found[1].shape[1]:
         raise ValueError(f"dry has {found[0].shape[1]} frames, target {found[1].shape[1]}; make them equal")
@@ -150,13 +152,13 @@ class LiveStream:
         if not isinstance(rack, Rack) and not (isinstance(rack, Sequence) and all(isinstance(item, Line) for item in rack)):
             rack = as_rack(rack)
         if block_size is not None:
-            block_size = whole_number(block_size, "block_size", 1, 8192)
+            block_size = check_integer(block_size, "block_size", 1, 8192)
         there = devices()
         self.input = choose(there, input, "input")
         self.output = choose(there, output, "output")
         if channels is None:
             channels = max(1, min(self.output.outputs, 2))
-        channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
+        channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
         lines = [Line(rack, sidechain=sidechain or {})] if isinstance(rack, Rack) else list(rack)
         if not lines:
             raise ValueError("a live stream needs a rack, or at least one line")
@@ -410,7 +412,7 @@ class LiveStream:
             self.tell("howl", f"feedback at {state.howl_hz:.0f} Hz; the sound was turned down for a moment")
         if state.fault_mutes > faults:
             bad = [a for a, m in self.meters("watch").items() if m.faults]
-            self.tell("fault", f"{', '.join(bad) or 'an effect'} gave numbers that are not finite; it was reset")
+            self.tell("fault", f"{', '.join(bad) or 'an effect'} put out NaN or infinity; it was reset")
 
     def _keep_count(self) -> None:
         if self._kept:
