@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from twinrack.plugins.fdn_reverb.loops import largest_gain
-from twinrack.plugins.fdn_reverb.twin import attenuation
 
 import twinrack as tr
 from support import CARD_IDS, random_values
 from twinrack import _engine
 from twinrack.explain.certify import filter_loop, loops_of
+from twinrack.plugins.fdn_reverb.loops import largest_gain
+from twinrack.plugins.fdn_reverb.twin import attenuation
 from twinrack.twins.filter_design import magnitude_db
 from twinrack.twins.values import pack
 
