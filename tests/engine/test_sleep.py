@@ -36,17 +36,17 @@ def test_waking_sounds_as_if_it_had_never_slept(card):
     rack = tr.Rack([effect])
     rack.prepare(RATE, 2)
     y = np.concatenate([rack.process(np.ascontiguousarray(x[:, i : i + 4800])) for i in range(0, x.shape[1], 4800)], 1)
-    assert rack._engine is not None
-    assert rack._engine.slept > RATE if can_sleep(card) else rack._engine.slept == 0
+    assert rack.running.engine is not None
+    assert rack.running.engine.slept > RATE if can_sleep(card) else rack.running.engine.slept == 0
     with np.errstate(all="ignore"):
         kept_awake = tr.Rack([effect.copy()])
         kept_awake.prepare(RATE, 2)
-        assert kept_awake._engine is not None
-        kept_awake._engine.stay_awake()
+        assert kept_awake.running.engine is not None
+        kept_awake.running.engine.stay_awake()
         z = np.concatenate(
             [kept_awake.process(np.ascontiguousarray(x[:, i : i + 4800])) for i in range(0, x.shape[1], 4800)], 1
         )
-    assert kept_awake._engine.slept == 0
+    assert kept_awake.running.engine.slept == 0
     start = first.shape[1] + silence.shape[1]
     assert error_db(y[:, start:], z[:, start:]) < -110
     assert np.max(np.abs(y[:, :start] - z[:, :start])) <= 1e-7  # what a tail is
@@ -84,7 +84,7 @@ def test_bypassed_in_its_sleep_nothing_is_lost(block):
         rack = tr.Rack([tr.Limiter(release_ms=5), tr.Compressor(lookahead_ms=7)])
         rack.prepare(RATE, 2)
         if awake:
-            rack._engine.stay_awake()
+            rack.running.engine.stay_awake()
 
         def bypass() -> None:
             rack["limiter"].bypass = rack["compressor"].bypass = True
@@ -123,4 +123,4 @@ def test_a_cut_that_was_switched_off_does_not_keep_it_awake(make):
         effect.sidechain_low_cut_hz = 10.0
 
     played(rack, x, 480, {4800: off})
-    assert rack._engine.slept > RATE
+    assert rack.running.engine.slept > RATE

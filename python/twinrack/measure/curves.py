@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
-from ..rack.effect import Effect
+from ..rack.effect import Effect, without_key
 from ..rack.rack import Rack
 from .impulse import rt60
 
@@ -45,9 +45,7 @@ def curves(effect: Effect, sample_rate: float) -> list[Curve]:
 
 
 def _alone(effect: Effect) -> Rack:
-    copy = effect.copy()
-    copy._key = None  # measured on itself, not on a key
-    return Rack([copy])
+    return Rack([without_key(effect)])  # measured on itself, not on a key
 
 
 def frequency_response(effect: Effect, sample_rate: float) -> Curve:

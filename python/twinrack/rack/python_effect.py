@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from .. import _engine
 from ..audio import Audio
 from ..checks import check_integer
 from .card import Card
-from .effect import Effect, GroupItem
+from .effect import Effect, GroupItem, place_of
 
 log = logging.getLogger("twinrack.live")
 Function = Callable[[Audio, float], Any]
@@ -138,7 +138,7 @@ class Work:
         except Exception as error:
             self.worker.discard()
             if not self._effect._complaint:
-                log.warning("the Python effect %s: %s", self._effect._place, error)
+                log.warning("the Python effect %s: %s", place_of(self._effect), error)
             self._effect._complaint = f"{type(error).__name__}: {error}"
             return True
         self.worker.deliver(y)
@@ -150,7 +150,7 @@ class Work:
                 if not self.pump():
                     time.sleep(WAIT_S)
 
-        self._thread = threading.Thread(target=work, name=f"twinrack-{self._effect._place}", daemon=True)
+        self._thread = threading.Thread(target=work, name=f"twinrack-{place_of(self._effect)}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -158,3 +158,18 @@ class Work:
         self.worker.detach()
         if self._thread is not None:
             self._thread.join(1.0)
+
+
+def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:
+    """The engine's next block, offline: in pieces so short that the results of Python effects are waited for."""
+    if not works:
+        return engine.process(x, keys)
+    size = min(work.block_frames for work in works)
+    parts = []
+    for start in range(0, x.shape[1], size):
+        piece = np.ascontiguousarray(x[:, start : start + size])
+        parts.append(engine.process(piece, [np.ascontiguousarray(k[:, start : start + size]) for k in keys]))
+        for work in works:
+            while work.pump():
+                pass
+    return np.concatenate(parts, axis=1) if parts else x.copy()
