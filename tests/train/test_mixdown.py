@@ -9,7 +9,7 @@ import twinrack as tr
 from session_support import RATE
 from support import SHARED, music, recording
 from twinrack.measure.loudness import loudness
-from twinrack.train.levels import fader_of
+from twinrack.train.initial_mix import fader_of
 from twinrack.train.mixdown import fit_mix
 
 SECONDS = 4.0
@@ -121,7 +121,7 @@ def test_targets_instead_of_a_mix(tmp_path):
     ("arguments", "match"),
     [
         ({"mix": np.zeros((2, 48000), np.float32)}, "is silent"),
-        ({"mix": np.full((2, 48000), np.nan, np.float32)}, "not finite"),
+        ({"mix": np.full((2, 48000), np.nan, np.float32)}, "NaN or infinity"),
         ({"mix": np.ones((1, 48000), np.float32)}, "has 1 channels, the session 2"),
         ({"mix": np.ones((2, 48000), np.float32), "sample_rate": 44100}, "has 44100 Hz, the session 48000"),
         ({"mix": None}, "neither a mix nor a loss"),

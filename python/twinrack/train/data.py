@@ -66,11 +66,10 @@ class Explained:
 
 def explained_by(rack: Rack) -> Explained:
     """What a rack can explain, by its effects that are switched on."""
-    effects = [e for e in rack.addresses().values() if not e.bypass]
-    reverbs, gains = {"fdn_reverb", "convolution_reverb"}, {"compressor", "gate", "limiter", "controller"}
-    kinds = {e.card.id for e in effects}
-    other = bool(kinds - reverbs - gains - {"parametric_eq", "gain", "fader"})
-    return Explained(other, bool(kinds & gains), bool(kinds & reverbs) or other)
+    categories = {e.card.category for e in rack.addresses().values() if not e.bypass}
+    return Explained(
+        distorts="nonlinear" in categories, gains="dynamics" in categories, tails=bool(categories & {"reverb", "nonlinear"})
+    )
 
 
 def load_pairs(
@@ -169,7 +168,7 @@ def _load(
         if bad:
             first = int(np.argmax(~np.isfinite(x).all(0)))
             raise ValueError(
-                f"{what} holds {bad} samples that are not finite, the first at frame {first}; repair it or cut it out"
+                f"{what} holds {bad} samples that are NaN or infinity, the first at frame {first}; repair it or cut it out"
             )
         if x.size == 0 or float(np.max(np.abs(x))) < SILENCE:
             raise ValueError(f"{what} is silent; nothing can be learned from it")
