@@ -41,7 +41,6 @@ class Trainable(Protocol[P]):
         searches_delays: whether delays are searched by rendering before the first step.
     """
 
-    twin: Twin
     pairs: list[Pair]
     rate: float
     values: dict[str, nn.Parameter]
@@ -51,6 +50,9 @@ class Trainable(Protocol[P]):
     identity: str
     moves_gain: bool
     searches_delays: bool
+
+    @property
+    def twin(self) -> Twin: ...
 
     def card(self, address: str) -> Parameter:
         """The parameter at an address of `values`."""
