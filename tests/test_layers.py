@@ -66,7 +66,6 @@ UNDONE = [
     {"session.clip", "session.media"},
     {"session.crew", "session.mix"},
     {"stage.recorder", "stage.stream"},
-    {"train.fit", "train.mixdown"},
     {"exchange.device_reader", "exchange.reader"},
 ]
 
