@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import _engine
+from . import libjack
 from .device import JACK, Device
 from .portaudio import PATIENCE_S, within
 
 GONE = "the JACK server is gone; start it again (jackd, or PipeWire)"
 SETTLING_S = 0.3
-ANSWER_S = 3.0
 ATTEMPTS = 10
 LATENCY_S = 0.3  # so long until the server has worked out the latencies of new connections
 SILENT_CALLBACKS_S = 1.0
@@ -56,10 +56,6 @@ def _latency(port: Any, *, capture: bool) -> int:
     return int(found.most)
 
 
-# libjack keeps one server's memory for the whole process: a client must not be opened while one of a dead server is left.
-_one_at_a_time = threading.RLock()
-
-
 def _client(name: str) -> Any:
     """A client of the server; None where none runs.
 
@@ -74,7 +70,7 @@ def _client(name: str) -> Any:
     def enter() -> None:
         for _ in range(ATTEMPTS):
             try:
-                with _one_at_a_time:
+                with libjack.opening():
                     found.append(jack.Client(name, no_start_server=True))
                 return
             except jack.JackOpenError as error:
@@ -82,7 +78,7 @@ def _client(name: str) -> Any:
                     return  # there is none
             time.sleep(0.1)  # while another client is just leaving, the server may refuse one
 
-    if not within(ANSWER_S, enter):
+    if not within(libjack.ANSWER_S, enter):
         raise OSError("the JACK server does not answer; restart it, and then this program")
     return found[0] if found else None
 
@@ -122,7 +118,7 @@ def await_start() -> None:
         raise OSError(GONE)
 
     def leave() -> None:
-        with _one_at_a_time:
+        with libjack.one_at_a_time:
             client.close()
 
     within(PATIENCE_S, leave)
@@ -293,7 +289,7 @@ class JackHost:
         self._closed = True
 
         def leave() -> None:
-            with _one_at_a_time:
+            with libjack.one_at_a_time:
                 if not self._gone.is_set():
                     client.deactivate()
                     if client.blocksize != self._own_block and not self.others:

@@ -1,0 +1,51 @@
+"""What libjack demands of a process that opens clients, its own or those of other libraries.
+
+libjack keeps one server's memory for the whole process: a client must not be opened while one of a dead server is left. So
+clients are opened and closed one at a time.
+
+PortAudio must not become a client at all. It asserts that the server takes its leave, which the server refuses when it is gone
+or does not run another block in time (27 ms with blocks of 64 frames at 48 kHz); the assertion ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .. import forking
+
+ANSWER_S = 3.0
+one_at_a_time = forking.lock()
+NO_SERVER = {"JACK_DEFAULT_SERVER": "twinrack-none", "PIPEWIRE_NOJACK": "1"}  # names no server; PipeWire's libjack opens none
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """Hold this while libjack opens a client.
+
+    Raises:
+        OSError: libjack still waits for a server that does not answer.
+    """
+    if not one_at_a_time.acquire(timeout=ANSWER_S):
+        raise OSError("the JACK server does not answer; restart it, and then this program")
+    try:
+        yield
+    finally:
+        one_at_a_time.release()
+
+
+@contextmanager
+def finding_no_server() -> Iterator[None]:
+    """Hold this while another library looks for a JACK server, so that it finds none."""
+    with opening():
+        before = {name: os.environ.get(name) for name in NO_SERVER}
+        os.environ.update(NO_SERVER)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
