@@ -225,3 +225,28 @@ print("ended")
 """
     assert server.process is not None
     run(script, server=server.process.pid)
+
+
+def test_looking_for_devices_before_the_loss_was_noticed(server):
+    """libjack frees the clients of a dead server when another one is opened; nobody may close them afterwards."""
+    script = """
+import os, signal, time
+import twinrack as tr
+from twinrack.stage import stream as stage
+stage.WATCH_S = 60.0
+streams = [tr.live(tr.Rack([tr.Gain()]), block_size=64) for _ in range(2)]
+for stream in streams:
+    stream.start()
+os.kill({server}, signal.SIGKILL)
+while streams[0].active:
+    time.sleep(0.001)
+for _ in range(3):
+    assert not [d for d in tr.devices() if d.host_api == "JACK"]
+for stream in streams:
+    stream._end.set()
+    stream._running = False  # its watcher sleeps
+    stream.stop()
+print("ended")
+"""
+    assert server.process is not None
+    run(script, server=server.process.pid)

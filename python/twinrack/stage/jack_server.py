@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -161,7 +160,6 @@ class JackHost:
         if client is None:
             raise OSError(GONE)
         self._client = client
-        self._gone = threading.Event()
         self._callback: Any = None
         self._own_block = int(client.blocksize)  # what the server ran before us, and will again
         self._seen, self._seen_at = -1, time.monotonic()
@@ -177,8 +175,8 @@ class JackHost:
         except OSError:
             client.close()
             raise
-        self._closed = False
-        client.set_shutdown_callback(lambda status, reason: self._gone.set())
+        self._closed = self._left = False
+        libjack.clients.add(self)
 
     def _ask_block(self, frames: int) -> None:
         others = self.others
@@ -233,6 +231,8 @@ class JackHost:
         user = ffi.cast("void *", ours.user)
         lib.jack_set_process_callback(self._client._ptr, ffi.cast("JackProcessCallback", ours.entry()), user)
         lib.jack_set_xrun_callback(self._client._ptr, ffi.cast("JackXRunCallback", ours.xrun_entry()), user)
+        # Not in Python: libjack ends the thread that calls this, wherever that is.
+        lib.jack_on_info_shutdown(self._client._ptr, ffi.cast("JackInfoShutdownCallback", ours.gone_entry()), user)
         self._callback = ours
 
     def start(self) -> None:
@@ -257,8 +257,13 @@ class JackHost:
             self._client.connect(*((a, b) if hear else (b, a)))
 
     @property
+    def server_is_gone(self) -> bool:
+        """Whether libjack has said so."""
+        return self._callback is not None and bool(self._callback.gone)
+
+    @property
     def lost(self) -> str | None:
-        if self._gone.is_set():
+        if self.server_is_gone:
             return "the JACK server is gone"
         count, now = self._callback.load["callbacks"], time.monotonic()
         if count != self._seen:
@@ -275,7 +280,7 @@ class JackHost:
     @property
     def latency_frames(self) -> tuple[float, float]:
         """From the hardware to our inputs, and from our outputs to the hardware, as the server reports them."""
-        if self._gone.is_set():
+        if self.server_is_gone:
             return 0.0, 0.0
         there = [_latency(p, capture=True) for p in self._inputs]
         back = [_latency(p, capture=False) for p in self._outputs]
@@ -283,23 +288,26 @@ class JackHost:
 
     def close(self) -> bool:
         """Leave the server; never hangs, also when it is gone. False where it may still call."""
-        client = self._client
         if self._closed:
             return True
         self._closed = True
-
-        def leave() -> None:
-            with libjack.one_at_a_time:
-                if not self._gone.is_set():
-                    client.deactivate()
-                    if client.blocksize != self._own_block and not self.others:
-                        client.blocksize = self._own_block
-                client.close()
-
-        done = within(PATIENCE_S, leave)
+        done = within(PATIENCE_S, self.leave)
         if not done:
             _left_behind.append(self)
         return done
+
+    def leave(self) -> None:
+        """The same, for as long as libjack needs."""
+        client = self._client
+        with libjack.one_at_a_time:
+            if self._left:
+                return
+            self._left = True
+            if not self.server_is_gone:
+                client.deactivate()
+                if client.blocksize != self._own_block and not self.others:
+                    client.blocksize = self._own_block
+            client.close()
 
 
 _left_behind: list[JackHost] = []
