@@ -62,11 +62,9 @@ CONVENIENT = {
 }
 # Circles that are not undone yet.
 UNDONE = [
-    {"rack.patch", "rack.rack", "rack.renderer", "twins.rack_twin"},
     {"session.clip", "session.media"},
     {"session.crew", "session.mix"},
     {"stage.recorder", "stage.stream"},
-    {"train.fit", "train.mixdown"},
     {"exchange.device_reader", "exchange.reader"},
 ]
 

@@ -92,13 +92,13 @@ class Rack {
   };
 
   std::uint64_t send(Message message) noexcept;
-  void state(StateWalk& walk);
+  void state(StateArchive& archive);
   void expect_nothing_waits() const;
   void at_tick() noexcept TR_RT;
   void take_messages(const Program* next) noexcept TR_RT;
   void begin_swap(Program* next) noexcept TR_RT;
   static void apply(const Message& message, Program& program, bool jump) noexcept TR_RT;
-  void crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
+  void crossfade(float* const* channel, const SideBlock* keys, int frames, const BlockLevel& level) noexcept TR_RT;
   void sanitise(float* x, int frames) noexcept TR_RT;
   void take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT;
 

@@ -334,8 +334,8 @@ def test_silence_falls_asleep_and_starts_as_if_it_had_lasted():
         assert not rack(silence, RATE).any()
         rack.prepare(RATE, 1)
         rack.process(np.concatenate([x, silence], 1))
-        assert rack._engine is not None
-        assert rack._engine.slept > 0.3 * RATE
+        assert rack.running.engine is not None
+        assert rack.running.engine.slept > 0.3 * RATE
 
 
 def test_blocks_change_nothing_over_sleep():

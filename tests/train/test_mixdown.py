@@ -9,7 +9,7 @@ import twinrack as tr
 from session_support import RATE
 from support import SHARED, music, recording
 from twinrack.measure.loudness import loudness
-from twinrack.train.levels import fader_of
+from twinrack.train.initial_mix import fader_of
 from twinrack.train.mixdown import fit_mix
 
 SECONDS = 4.0

@@ -368,8 +368,8 @@ def fit(
     from ..system.disk import check_writable
 
     _train_extra()
-    from ..train.fit import InterruptedFitError
-    from ..train.fit import fit_rack as run
+    from ..train.fit_rack import InterruptedFitError
+    from ..train.fit_rack import fit_rack as run
 
     for path in (output, report):
         if path is not None:

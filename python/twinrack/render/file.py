@@ -110,7 +110,7 @@ def render_file(
             ending = None  # the limiter's own output is what is written
         if level.peak_db is not None and ending is not None:  # its gain comes after the rack
             rack, ending = Rack([*(i.copy() for i in ending.before.effects), ending.limiter], name=rack.name), None
-        renderer = Renderer(rack if ending is None else ending.before, file.sample_rate, width)
+        renderer = Renderer((rack if ending is None else ending.before).running, file.sample_rate, width)
         missing, ended = file.notes, list[str]()
         writers: list[AudioWriter] = []
 

@@ -19,7 +19,7 @@ from ..audio import Audio
 from ..checks import brief, must_be, to_float
 from ..files.audio_file import LOSSY, format_of
 from ..measure.loudness import Loudness
-from ..rack.effect import Effect
+from ..rack.effect import Effect, place_of
 from ..rack.rack import Rack
 from ..rack.renderer import Renderer
 from ..rack.tree import Chain, Parallel
@@ -158,7 +158,7 @@ def last_limiter(rack: Rack) -> LastLimiter | None:
         return None
     for effect in rack.addresses().values():
         for network in effect.resources.values():
-            if isinstance(network, ControlNetwork) and any(t.partition(".")[0] == last._place for t in network.targets):
+            if isinstance(network, ControlNetwork) and any(t.partition(".")[0] == place_of(last) for t in network.targets):
                 return None
     copied = rack.copy()
     chain = copied.root
@@ -205,7 +205,7 @@ class Finish:
     ) -> None:
         self._channels = channels
         self._resample = resampler(rate, to_rate, channels)
-        self._limiter = None if limiter is None else Renderer(Rack([limiter.copy()]), to_rate, channels)
+        self._limiter = None if limiter is None else Renderer(Rack([limiter.copy()]).running, to_rate, channels)
         before = before_db if limiter is not None else before_db + after_db
         self._before, self._after = (np.float32(10.0 ** (db / 20.0)) for db in (before, after_db))
 

@@ -130,7 +130,7 @@ class Mix:
             if where != place:
                 continue
             p = effect.card.addresses[name]
-            index = rack._now.first[at or where] + list(effect.card.addresses).index(name)
+            index = rack.running.structure.first[at or where] + list(effect.card.addresses).index(name)
             late = 0 if at else late_at(rack, self.rate)[where]
             found.append((index, Lane(f"{channel.name}.{address}", p, points, self.timeline), late))
         return found

@@ -125,7 +125,7 @@ def make_mixer(lines: Iterable[Line], inputs: int, outputs: int, sample_rate: fl
     found = []
     for line in lines:
         keys = [[k - 1 for k in key] for key in line.keys]
-        found.append((line.rack._engine, [n - 1 for n in line.inputs or ()], keys, [n - 1 for n in line.outputs or ()]))
+        found.append((line.rack.running.engine, [n - 1 for n in line.inputs or ()], keys, [n - 1 for n in line.outputs or ()]))
     return _engine.Mixer(found, inputs, outputs, sample_rate, first_frame)
 
 

@@ -67,11 +67,10 @@ class Explained:
 
 def explained_by(rack: Rack) -> Explained:
     """What a rack can explain, by its effects that are switched on."""
-    effects = [e for e in rack.addresses().values() if not e.bypass]
-    reverbs, gains = {"fdn_reverb", "convolution_reverb"}, {"compressor", "gate", "limiter", "controller"}
-    kinds = {e.card.id for e in effects}
-    other = bool(kinds - reverbs - gains - {"parametric_eq", "gain", "fader"})
-    return Explained(other, bool(kinds & gains), bool(kinds & reverbs) or other)
+    categories = {e.card.category for e in rack.addresses().values() if not e.bypass}
+    return Explained(
+        distorts="nonlinear" in categories, gains="dynamics" in categories, tails=bool(categories & {"reverb", "nonlinear"})
+    )
 
 
 def load_pairs(

@@ -24,9 +24,10 @@ from ..rack.rack import Rack, as_rack
 from ..rack.signatures import spelled_out
 from ..system.disk import atomic, check_writable
 from .data import Source, explained_by, load_pairs
-from .fit import INTERRUPTED, fit_rack
+from .fit_rack import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
+from .run import INTERRUPTED
 from .settings import MOST, SearchSettings
 from .structures import open_choices
 
