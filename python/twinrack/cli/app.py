@@ -411,7 +411,7 @@ def _train_extra() -> None:
 def demo(
     source: Annotated[Path | None, typer.Option("--input", help="A recording of your own.")] = None,
     target: Annotated[Path | None, typer.Option(help="The same recording through the processor to be matched.")] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Folder for what is made.")] = Path("twinrack-demo"),
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("twinrack-demo"),
 ) -> None:
     """Run everything once: a recording, training, patch, render, report; ends with where things are."""
     _train_extra()

@@ -187,7 +187,7 @@ def replay(
     take: Annotated[Path, typer.Argument(help="Folder of a take.")],
     output: Annotated[Path | None, typer.Option("--out", help="File to write what is rendered to (32-bit float).")] = None,
 ) -> None:
-    """Render a recorded take again, with every change where it was made, and compare it with what was heard."""
+    """Render a recorded take again, with every change at its frame, and compare it with the recorded output."""
     import soundfile
 
     from ..formats.sound import library_name
@@ -203,7 +203,7 @@ def replay(
             soundfile.write(library_name(beside), replayed.audio.T, int(replayed.sample_rate), format="RF64", subtype="FLOAT")
         print(f"written: {output}")
     if not replayed.equal:
-        raise ValueError("the take is not what was heard; it may be of another version of twinrack")
+        raise ValueError("the rendered take differs from the recorded output; it may be of another version of twinrack")
 
 
 def _introduce(stream: Any) -> None:

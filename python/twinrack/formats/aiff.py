@@ -1,4 +1,4 @@
-"""AIFF and AIFF-C: chunks, and where the samples lie. Source: Apple, "Audio Interchange File Format", 1.3 and AIFF-C."""
+"""AIFF and AIFF-C: chunks, and the position of the samples. Source: Apple, "Audio Interchange File Format", 1.3 and AIFF-C."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Found:
 
 
 def find_samples(path: Path, aiff: Aiff) -> Found:
-    """Where the samples of an AIFF file lie.
+    """The position and layout of the samples of an AIFF file.
 
     Raises:
         ValueError: no format or no samples in it; one sentence.

@@ -1,4 +1,4 @@
-"""CAF and AU where the size of their samples is not known or too large. Sources: Apple, "Core Audio Format"; Sun, audio.h."""
+"""CAF and AU files whose data size is unknown or too large. Sources: Apple, "Core Audio Format"; Sun, audio.h."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Data:
-    """The samples: bytes that are there, that are promised (None: not known), and what is to change for a right header."""
+    """The samples: bytes in the file, bytes that the header promises (None: unknown), and the bytes of a corrected header."""
 
     there: int
     claimed: int | None
@@ -18,7 +18,7 @@ class Data:
 
 
 def find_data(path: Path) -> Data | None:
-    """Where the samples of a CAF or AU file lie; None for other files."""
+    """The position of the samples in a CAF or AU file; None for other files."""
     with path.open("rb") as file:
         head = file.read(12)
         end = file.seek(0, os.SEEK_END)

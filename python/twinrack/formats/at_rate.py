@@ -39,7 +39,7 @@ def chunk_at_rate(name: bytes, content: bytes, from_rate: int, to_rate: int) -> 
 
 
 def cuesheet_at_rate(sheet: bytes, from_rate: int, to_rate: int) -> bytes:
-    """A CUESHEET block whose places are frames at another rate; it is then no CD's any more.
+    """A CUESHEET block with its positions at another rate, no longer marked as that of a CD.
 
     Raises:
         ValueError: it is damaged.

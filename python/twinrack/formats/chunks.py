@@ -25,7 +25,7 @@ IDS = {name: chunk for chunk, name in INFO.items()}
 ISRC = re.compile(r"[A-Z]{2}-?[A-Z0-9]{3}-?\d{2}-?\d{5}")  # some programs put this number where RIFF has the source
 # Chunks whose content stays true, once their frames are turned to another rate.
 KEPT = (b"bext", b"iXML", b"axml", b"chna", b"cart", b"smpl", b"inst", b"acid", b"plst", b"_PMX", b"aXML", b"ubxt", b"umid")
-# Of the old samples, made anew, or only filling.
+# Belong to the old samples, are written again, or are padding.
 OF_THE_SOUND = (
     b"fmt ",
     b"data",
@@ -99,7 +99,7 @@ def read_wave(path: Path, wave: Wave, sample_rate: int, into: Metadata) -> None:
 
 
 def read_id3(content: bytes, sample_rate: int, into: Metadata) -> None:
-    """An ID3 tag beside other metadata: only what that does not say."""
+    """The entries of an ID3 tag that the other metadata lacks."""
     more = Metadata()
     id3.read(content, sample_rate, more)
     for name, texts in more.comments.items():
@@ -118,12 +118,12 @@ def _shown(name: bytes) -> str:
 
 def _inside(content: bytes, order: Literal["little", "big"]) -> list[tuple[str, bytes]]:
     """The chunks inside a LIST."""
-    found, at = [], 4
+    inner, at = [], 4
     while at + 8 <= len(content):
         size = int.from_bytes(content[at + 4 : at + 8], order)
-        found.append((content[at : at + 4].decode("latin-1"), content[at + 8 : at + 8 + size]))
+        inner.append((content[at : at + 4].decode("latin-1"), content[at + 8 : at + 8 + size]))
         at += 8 + size + size % 2
-    return found
+    return inner
 
 
 def _chunk(name: bytes, content: bytes, order: Literal["little", "big"] = "little") -> bytes:
@@ -131,7 +131,7 @@ def _chunk(name: bytes, content: bytes, order: Literal["little", "big"] = "littl
 
 
 def write_wave(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
-    """Append metadata to a WAV or RF64 file as libsndfile writes it, and say what had no place."""
+    """Append metadata to a WAV or RF64 file written by libsndfile; returns the names of entries without a place."""
     out = b"".join(_chunk(name, content) for name, content in metadata.chunks.items())
     info, more = b"", Metadata(pictures=metadata.pictures, frames=metadata.frames)
     for name, texts in metadata.comments.items():
@@ -238,7 +238,7 @@ def read_aiff(path: Path, form: Aiff, sample_rate: int, into: Metadata) -> None:
 
 
 def write_aiff(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
-    """Append metadata to an AIFF file, and say what had no place."""
+    """Append metadata to an AIFF file; returns the names of entries without a place."""
     out, more = b"", Metadata(pictures=metadata.pictures, frames=metadata.frames)
     chunks = {name: chunk for chunk, name in AIFF_TEXTS.items()}
     for name, texts in metadata.comments.items():

@@ -54,7 +54,10 @@ def _read(path: Path, sample_rate: int, into: Metadata) -> None:
 
 
 def write_metadata(path: Path, name: str, kind: str, metadata: Metadata, sample_rate: int) -> list[str]:
-    """Put metadata into a file that is complete otherwise, and name what had no place in it, in one sentence or none.
+    """Write metadata into a file that is complete otherwise.
+
+    Returns:
+        A sentence that names the entries without a place in the format, or none.
 
     Args:
         path: the file; name: what messages call it.

@@ -1,4 +1,4 @@
-"""Ogg: whether a stream has its end, and pages that are written anew. Source: RFC 3533."""
+"""Ogg pages: checksums, the streams of a file, and whether the last is complete. Source: RFC 3533."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
 
 
 def checksum(page: bytes) -> int:
-    """The checksum of a page whose own place for it is zero: zlib's polynomial, bits the other way round."""
+    """The checksum of a page whose checksum field is zero: zlib's polynomial with reversed bits."""
     crc = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)
 
@@ -44,7 +44,7 @@ class LastPage:
 
 
 def find_links(path: Path) -> list[tuple[int, int]]:
-    """Where each of the streams that follow each other in a file begins and ends; streams side by side are one."""
+    """Begin and end of each chained stream in a file; multiplexed streams count as one."""
     starts: list[int] = []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at, within = 0, True

@@ -1,4 +1,4 @@
-"""Uncompressed samples: how a file lays them out, and any stretch of them as float32."""
+"""Uncompressed samples: their layout in a file, and decoding to float32."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCAN = 1 << 20  # samples at once, where all of a file has to be looked at
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file holds its frames.
+    """The layout of the frames in a file.
 
     Attributes:
         start: the first byte.
@@ -81,7 +81,7 @@ def _on_top(layout: Layout, data: bytes | bytearray | memoryview, count: int) ->
 
 
 def place_bits(path: Path, layout: Layout) -> tuple[Layout, bool]:
-    """Find out from the samples whether their bits lie at the top or at the bottom of larger containers.
+    """The layout with the position of the bits in larger containers, top or bottom, found from the samples.
 
     At the top (as RIFF's documents say) the unused bits below are all zero; at the bottom (as ALSA's S24_LE) the unused bits
     above are copies of the sign, or all zero.

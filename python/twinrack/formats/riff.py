@@ -1,4 +1,4 @@
-"""WAV and its relatives (RIFF, RIFX, RF64, BW64, W64): chunks, and where the samples lie.
+"""WAV and its relatives (RIFF, RIFX, RF64, BW64, W64): chunks, and the position of the samples.
 
 Sources: Microsoft, "Multiple Channel Audio Data and WAVE Files"; EBU Tech 3306 (RF64); ITU-R BS.2088 (BW64); Sonic Foundry W64.
 """
@@ -104,14 +104,14 @@ def _is_name(name: bytes) -> bool:
 
 
 def is_placeholder(size: int, kind: str) -> bool:
-    """Whether a size is one that programs write while they do not know it: into pipes, or before they have ended."""
+    """Whether a size is a placeholder, as programs write it into pipes or before they have finished."""
     if kind in ("RF64", "W64"):
         return size >= 1 << 62 or size == 0xFFFFFFFF
     return size >= 0xFFFFF000 or 0x7FFFF000 <= size <= 0x80001000
 
 
 def _data_size(file: BinaryIO, at: int, size: int, end: int, kind: str) -> int:
-    """The size of the samples where what is written is nothing or too little; `size` where it is to be believed."""
+    """The size of the samples where the header has 0 or too little; otherwise `size`."""
     if size == 0 and not _chunks_fill(file, at, end):
         return _before_chunks(file, at, end, kind) - at
     if is_placeholder(size, kind) and at + size > end:
@@ -127,7 +127,7 @@ def _data_size(file: BinaryIO, at: int, size: int, end: int, kind: str) -> int:
 
 
 def _before_chunks(file: BinaryIO, at: int, end: int, kind: str) -> int:
-    """Where the chunks begin that follow samples of unknown size, looked for from the file's end on."""
+    """The begin of the chunks after samples of unknown size, searched from the file's end."""
     order: Literal["little", "big"] = "big" if kind == "RIFX" else "little"
     start = max(at, end - TAIL)
     file.seek(start)
@@ -184,7 +184,7 @@ class Found:
 
 
 def find_samples(path: Path, wave: Wave) -> Found:
-    """Where the samples of a WAV file lie.
+    """The position and layout of the samples of a WAV file.
 
     Raises:
         ValueError: no format or no samples in it, or a layout that has no certain meaning; one sentence.
@@ -214,7 +214,7 @@ def find_samples(path: Path, wave: Wave) -> Found:
 
 
 def _behind(path: Path, wave: Wave, data: Chunk) -> int:
-    """Bytes behind the samples that are neither chunks nor tags nor filling: perhaps sound that the header misses."""
+    """Bytes after the samples that are neither chunks, tags nor padding: perhaps sound that the header omits."""
     at = data.at + data.size + data.size % 2
     if wave.kind not in ("RIFF", "RIFX") or wave.end - at < 64:
         return 0

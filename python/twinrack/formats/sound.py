@@ -1,6 +1,6 @@
-"""Audio files open for reading: all the sound that is there, whatever the header says of its length, and a sentence about
-what is missing. Uncompressed samples are read here; all else is left to libsndfile, which is shown the file with a header that
-fits where its own does not.
+"""Audio files open for reading: all of their sound, whatever length the header states, and notes on missing parts.
+
+Uncompressed samples are read here. Everything else is left to libsndfile, through a corrected header where the file's is wrong.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class LibrarySound:
 
 
 class ChainSound:
-    """An Ogg file of several streams after each other, as recordings of radio stations are; one is open at a time.
+    """An Ogg file of chained streams, as in radio recordings; one is open at a time.
 
     Args:
         links: where each begins and ends. Those that are not like the first are left out, with a note.
@@ -202,7 +202,7 @@ class ChainSound:
 
 
 def library_name(path: Path) -> str | bytes:
-    """A file's name as soundfile takes it: as bytes where a system has names that are not text."""
+    """A file's name as soundfile takes it: bytes on systems whose names need not be text."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
@@ -300,7 +300,7 @@ def _ogg(path: Path) -> Sound | None:
 
 
 def _ogg_link(path: Path, start: int, end: int) -> LibrarySound:
-    """One of the streams that follow each other in an Ogg file."""
+    """One of the chained streams of an Ogg file."""
     last = ogg.find_end(path, start, end)
     if last is None or last.ends:
         return LibrarySound(path, [], lambda: View(path, start, end))

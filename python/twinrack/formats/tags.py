@@ -69,7 +69,7 @@ class Metadata:
         return cls({name.upper(): [text] for name, text in tags.items() if text})
 
     def add(self, name: str, text: str) -> None:
-        """One more text; empty ones, and ones that are there, are left out."""
+        """Add a text, unless it is empty or already present."""
         texts = self.comments.setdefault(name.upper(), [])
         if text and text not in texts:
             texts.append(text)
@@ -98,19 +98,19 @@ class Metadata:
         return replace(self, markers=markers, chunks=chunks, cuesheet=sheet, unread=unread)
 
     def without_stale(self) -> tuple[Metadata, list[str]]:
-        """Without what was true of the old sound only, and the names of that."""
+        """Without the entries that describe the old sound only, and the names of those."""
         gone = [name for name in self.comments if STALE.fullmatch(name)]
         comments = {n: t for n, t in self.comments.items() if n not in gone and n != "ENCODERSETTINGS"}
         return replace(self, comments=comments), gone
 
     def has_regions(self) -> bool:
-        """Whether a marker has a length that is not simply the way to the next one."""
+        """Whether a marker has a length other than the distance to the next one."""
         nexts = [m.frame for m in self.markers[1:]]
         return any(m.length and abs(m.frame + m.length - at) > 1 for m, at in zip(self.markers, nexts, strict=False))
 
 
 def left_out(name: str, kind: str, what: Iterable[str]) -> list[str]:
-    """The sentence about what has no place in a file."""
+    """The sentence that names entries without a place in a file."""
     names = list(dict.fromkeys(what))
     if not names:
         return []

@@ -107,7 +107,7 @@ def render_many(
     """Render many files, several at once; a file that fails does not stop the others.
 
     Args:
-        pairs: input and output of each; folders of outputs are made.
+        pairs: input and output of each; folders of outputs are created.
         rack: every file is rendered from silence.
         workers: how many at once; the number of cores when not given. Of a cluster, all that it has.
         journal: a folder (or a file in it) where what is done is written down, a line each; what is there already, of the same

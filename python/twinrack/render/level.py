@@ -232,7 +232,7 @@ class Finish:
 
 
 def resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, bool], Audio]:
-    """Blocks of one rate to blocks of another; the last one is said, and may be empty."""
+    """Blocks of one rate to blocks of another; the last one is marked, and may be empty."""
     if from_rate == to_rate:
         return lambda y, last: y
     import soxr
@@ -248,7 +248,7 @@ def resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, b
 
 @dataclass
 class LevelResult:
-    """The gains that were found, and the loudness of the files written with them.
+    """The final gains, and the loudness of the files written with them.
 
     Attributes:
         gain_db: before the limiter; of the whole where there is none.
