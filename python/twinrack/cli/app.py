@@ -43,12 +43,12 @@ def main() -> None:
         try:
             _run()
         except BaseException:
-            if not interrupt.asked():
+            if not interrupt.received():
                 raise
-        if interrupt.asked():
+        if interrupt.received():
             with suppress(Exception):
                 sys.stdout.flush()
-            interrupt.leave(interrupt.asked())
+            interrupt.end_process(interrupt.received())
 
 
 def _run() -> None:
@@ -390,7 +390,7 @@ def fit(
     except InterruptedFitError as error:
         if error.rack is not None:
             error.rack.save(output)
-            interrupt.add(f"the best values so far are in {output}")
+            interrupt.add_note(f"the best values so far are in {output}")
         raise
     print(result)
     result.rack.save(output)

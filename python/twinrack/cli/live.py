@@ -114,7 +114,7 @@ def live(
         raise ValueError(f"--sidechain {key}: no rack listens to a sidechain of that name")
     if racks is not None and not racks.is_dir():
         raise FileNotFoundError(f"there is no folder {racks}; --racks wants one of presets")
-    interrupt.be_patient()  # a take is completed first
+    interrupt.allow_time()  # a take is completed first
     stream = LiveStream(
         lines,
         input=source,
@@ -151,8 +151,8 @@ def live(
             _introduce(stream)
             _watch(stream, seconds)
     except KeyboardInterrupt:
-        if interrupt.asked() == signal.SIGINT:  # the usual way to end it
-            interrupt.answered()
+        if interrupt.received() == signal.SIGINT:  # the usual way to end it
+            interrupt.handled()
     finally:
         stream.stop()
     seconds_played = stream.frames / stream.sample_rate
