@@ -226,7 +226,7 @@ class RunningRack:
             if self.live:
                 for work in works:
                     work.run()
-            self._works = [*(w for w in self._works if not w.outside.closed), *works]
+            self._works = [*(w for w in self._works if not w.worker.detached), *works]
             number = self._send(lambda e: e.swap(node), {"rack": self.rack}, structure)
             self.latencies = {address: self._latency_of(effect) for address, effect in structure.effects.items()}
             return number
@@ -360,7 +360,7 @@ class RunningRack:
                 raise
             self.live = False
             other._paused, self._paused = self._paused, False
-            other._works = [*(w for w in self._works if not w.outside.closed), *other._works]
+            other._works = [*(w for w in self._works if not w.worker.detached), *other._works]
             self.engine, self.listeners, self.witnesses, self._works = None, [], [], []
 
     def pause(self, on: bool) -> None:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakSet
 
-from .. import forking
+from ..system import forking
 
 ANSWER_S = 3.0
 one_at_a_time = forking.lock()
