@@ -28,7 +28,7 @@ class Program {
   int latency() const noexcept { return rack_.latency; }
   int parameter_count() const noexcept { return static_cast<int>(rack_.glides.size()); }
   int effect_count() const noexcept { return static_cast<int>(rack_.slots.size()); }
-  // How often an effect gave NaN or infinity.
+  // How often an effect put out NaN or infinity.
   std::uint32_t faults() const noexcept TR_RT { return run_.faults; }
 
   // `parameter` counts through all effects in the order of the tree.

@@ -65,7 +65,7 @@ class Rack {
 
   std::vector<EffectMeter> meters() noexcept;
   std::uint64_t slept() const noexcept { return newest_->slept(); }
-  // On the audio thread: how often an effect of the sounding program gave NaN or infinity.
+  // On the audio thread: how often an effect of the sounding program put out NaN or infinity.
   std::uint32_t faults() const noexcept TR_RT { return program_->faults(); }
   std::uint32_t input_faults() const noexcept { return input_faults_.load(std::memory_order_relaxed); }
 

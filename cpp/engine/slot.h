@@ -35,7 +35,7 @@ struct BypassFade {
 
 // How an effect starts anew from a clean state, after a bypass or a fault.
 struct Restart {
-  bool failed = false;                // gave NaN or infinity since the last multiple of max_segment
+  bool failed = false;                // put out NaN or infinity since the last multiple of max_segment
   int input_fade = input_fade_ticks;  // ticks of the input's fade that are done
   bool fades_input = false;           // in this tick
   int warm_up = 0;                    // ticks left in which it runs unheard, until its latency has passed

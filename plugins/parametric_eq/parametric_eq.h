@@ -12,6 +12,7 @@
 
 #include "cards.h"
 #include "dsp/filters/svf_cascade-inl.h"
+#include "rt/smoothstep.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -60,7 +61,7 @@ struct ParametricEQ {
       float* x = io.channel[c];
       for (int n = 0; n < io.frames; ++n) {
         const float t = std::min(1.0f, static_cast<float>(faded_ + n + 1) / fade_frames);
-        const float share = t * t * (3.0f - 2.0f * t);
+        const float share = smoothstep(t);
         x[n] = (1.0f - share) * before[n] + share * x[n];
       }
     }
