@@ -102,7 +102,7 @@ class CompressorSweep {
     }
   }
   void follow_back(V* grad, int frames) {
-    FollowerTimes<V> sum{number(0), number(0)};
+    FollowerCoefficients<V> sum{number(0), number(0)};
     for (int n = frames - 1; n >= 0; --n) {
       grad[n] = choices_.decoupled
                     ? decoupled_step_back(before_[n], times_, followed_[n], grad[n], follower_adjoint_, sum)
@@ -163,8 +163,8 @@ class CompressorSweep {
     }
     if (choices_.on_level) follow_back(grad, frames);
     if (choices_.rms) {
-      const FollowerTimes<V> same{to_[average], to_[average]};
-      FollowerTimes<V> sum{number(0), number(0)};
+      const FollowerCoefficients<V> same{to_[average], to_[average]};
+      FollowerCoefficients<V> sum{number(0), number(0)};
       for (int n = frames - 1; n >= 0; --n) {
         const V power = heard_[n] * heard_[n];
         const V slope_of_root = hn::IfThenElseZero(hn::Gt(root_[n], number(0)), number(0.5) / root_[n]);
@@ -189,7 +189,7 @@ class CompressorSweep {
   const CompressorChoices& choices_;
   const T* settings_;
   V to_[count], from_[count], all_[count], arrived_[count];
-  FollowerTimes<V> times_;
+  FollowerCoefficients<V> times_;
   bool ready_ = false, ramped_ = false;
   V average_;
   FollowerState<V> follower_, average_adjoint_, follower_adjoint_;

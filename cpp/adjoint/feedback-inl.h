@@ -48,8 +48,8 @@ struct FeedbackSettings {
   GainCurve<T> curve() const { return {v[0], v[1], v[2], v[3]}; }
   T link() const { return v[4]; }
   Svf<T> cut() const { return make_svf(v[5], v[6], T(1), -v[6], T(-1)); }
-  FollowerTimes<T> ballistics() const { return {v[7], v[8]}; }
-  FollowerTimes<T> averaging() const { return {v[9], v[9]}; }
+  FollowerCoefficients<T> ballistics() const { return {v[7], v[8]}; }
+  FollowerCoefficients<T> averaging() const { return {v[9], v[9]}; }
 };
 
 template <class T>
@@ -74,11 +74,11 @@ struct FeedbackSweep {
     return s;
   }
 
-  T follow(FollowerState<T>& state, const FollowerTimes<T>& c, T x) const {
+  T follow(FollowerState<T>& state, const FollowerCoefficients<T>& c, T x) const {
     return choices.decoupled ? decoupled_step(state, c, x) : branching_step(state, c, x);
   }
-  T follow_back(const FollowerState<T>& before, const FollowerTimes<T>& c, T x, T grad, FollowerState<T>& adjoint,
-                FollowerTimes<T>& sum) const {
+  T follow_back(const FollowerState<T>& before, const FollowerCoefficients<T>& c, T x, T grad,
+                FollowerState<T>& adjoint, FollowerCoefficients<T>& sum) const {
     return choices.decoupled ? decoupled_step_back(before, c, x, grad, adjoint, sum)
                              : branching_step_back(before, c, x, grad, adjoint, sum);
   }
@@ -162,7 +162,7 @@ struct FeedbackSweep {
     T together_grad = 0;
     const T together = combine(kept);
     GainCurve<T> curve_sum{0, 0, 0, 0};
-    FollowerTimes<T> ballistics_sum{0, 0}, averaging_sum{0, 0};
+    FollowerCoefficients<T> ballistics_sum{0, 0}, averaging_sum{0, 0};
     for (int c = 0; c < shape.channels; ++c) {
       const ChannelFrame<T>& k = kept[c];
       ChannelState<T>& a = adjoint[static_cast<std::size_t>(c)];

@@ -33,7 +33,8 @@ void follower_forward(const Shape& shape, bool decoupled, const T* x, const T* c
       hn::StoreU(state.peak, Tag<T>(), checkpoint);
       hn::StoreU(state.level, Tag<T>(), checkpoint + lanes<T>);
       tile.load(x, start, frames, io);
-      const FollowerTimes<V> c{tile.coefficient(coefficients, tick, 2, 0), tile.coefficient(coefficients, tick, 2, 1)};
+      const FollowerCoefficients<V> c{tile.coefficient(coefficients, tick, 2, 0),
+                                      tile.coefficient(coefficients, tick, 2, 1)};
       for (int n = 0; n < frames; ++n) {
         io[n] = decoupled ? decoupled_step(state, c, io[n]) : branching_step(state, c, io[n]);
       }
@@ -58,12 +59,13 @@ void follower_backward(const Shape& shape, bool decoupled, const T* x, const T* 
       FollowerState<V> state{hn::LoadU(Tag<T>(), checkpoint), hn::LoadU(Tag<T>(), checkpoint + lanes<T>)};
       tile.load(x, start, frames, input);
       tile.load(y_grad, start, frames, grad);
-      const FollowerTimes<V> c{tile.coefficient(coefficients, tick, 2, 0), tile.coefficient(coefficients, tick, 2, 1)};
+      const FollowerCoefficients<V> c{tile.coefficient(coefficients, tick, 2, 0),
+                                      tile.coefficient(coefficients, tick, 2, 1)};
       for (int n = 0; n < frames; ++n) {
         before[n] = state;
         decoupled ? decoupled_step(state, c, input[n]) : branching_step(state, c, input[n]);
       }
-      FollowerTimes<V> sum{zero, zero};
+      FollowerCoefficients<V> sum{zero, zero};
       for (int n = frames - 1; n >= 0; --n) {
         grad[n] = decoupled ? decoupled_step_back(before[n], c, input[n], grad[n], adjoint, sum)
                             : branching_step_back(before[n], c, input[n], grad[n], adjoint, sum);

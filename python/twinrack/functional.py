@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .twins import recursions
 from .twins.curves import numbers_in, together
-from .twins.dynamics import share_per_frame
+from .twins.dynamics import one_pole_coefficient
 from .twins.precision import full_precision
 from .twins.recursions import Path
 
@@ -125,7 +125,7 @@ def envelope_follower(
     for name, t in zip(("attack_ms", "release_ms"), times, strict=True):
         if not bool((numbers_in(t) > 0).all()):
             raise ValueError(f"{name} must be above 0")
-    c = share_per_frame(torch.stack(times, -1), sample_rate)
+    c = one_pole_coefficient(torch.stack(times, -1), sample_rate)
     c = c.reshape(-1, 1, 2)
     batched = _by_rows(_as_batch(x, "x"), x, c.shape[0])
     return recursions.follower(batched, c, decoupled, path).reshape(x.shape)

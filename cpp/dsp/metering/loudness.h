@@ -1,7 +1,7 @@
 // Loudness and peaks of a whole programme: Rec. ITU-R BS.1770-4. Each channel goes through the K weighting (a shelf for
-// the head and a low cut, as biquads in double precision), and the power of every hundredth of a second is kept; gates
-// and windows are made of these afterwards. The true peak is looked for between the samples (annex 2). NaN and infinity
-// count as silence, as in a rack, and are counted.
+// the head and a low cut, as biquads in double precision), and the power of every hundredth of a second is stored, from
+// which gates and windows are computed later. The true peak is the largest between the samples too (annex 2). NaN and
+// infinity count as silence, as in a rack, and are counted.
 #pragma once
 
 #include <algorithm>
@@ -122,7 +122,7 @@ class LoudnessMeter {
       }
       sums_[part] += weight * sum;
     }
-    constexpr double least = 1e-30;  // far below anything that can be heard, and far above numbers that cost time
+    constexpr double least = 1e-30;  // far below audibility, and far above denormal numbers
     for (double* s : {&s0, &s1, &t0, &t1}) *s = std::abs(*s) < least ? 0.0 : *s;
     channel.state = {s0, s1, t0, t1};
     channel.peak = peak;
