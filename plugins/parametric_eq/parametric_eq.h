@@ -154,7 +154,7 @@ struct ParametricEQ {
     std::array<Series, parts> series_;
   };
 
-  // By name, so the order in the card does not matter; a new type is a warning here.
+  // By name, so the order in the card does not matter; a type without a case stops the build.
   static FilterShape shape_of(Card::Type type) noexcept TR_RT {
     switch (type) {
       case Card::Type::off:

@@ -121,7 +121,7 @@ struct Saturation {
   enum Ramped : std::size_t { drive, bias, out, mix, second, ramped_count };
   using V = Vec<float>;
 
-  // By name, so the order in the card does not matter; a new curve is a warning here.
+  // By name, so the order in the card does not matter; a curve without a case stops the build.
   Curve wanted() const noexcept TR_RT {
     switch (choices_.curve) {
       case Card::Curve::tanh:

@@ -7,7 +7,7 @@ namespace twinrack {
 
 enum class ChannelMode : int { maximum, mean, power_mean, magnitude_mean };
 
-// From a card's option. By name, so the order in the card does not matter; a new option is a warning here.
+// From a card's option. By name, so the order in the card does not matter; an option without a case stops the build.
 template <class Option>
 constexpr ChannelMode channel_mode_of(Option option) noexcept TR_RT {
   switch (option) {

@@ -109,26 +109,26 @@ HWY_INLINE void store_some(Vec<float> v, float* x, int count) noexcept TR_RT {
 // False when a number of a stretch is not finite.
 inline bool all_finite(const float* x, int frames) noexcept TR_RT {
   const Tag<float> d;
-  auto odd = hn::Zero(d);
+  auto differences = hn::Zero(d);
   int n = 0;
   for (; n + lane_count<float> <= frames; n += lane_count<float>) {
     const auto v = hn::LoadU(d, x + n);
-    odd = odd + (v - v);
+    differences = differences + (v - v);
   }
-  float found = hn::GetLane(hn::SumOfLanes(d, odd));
-  for (; n < frames; ++n) found += x[n] - x[n];
-  return found == 0.0f;
+  float sum = hn::GetLane(hn::SumOfLanes(d, differences));
+  for (; n < frames; ++n) sum += x[n] - x[n];
+  return sum == 0.0f;
 }
 
-// The largest of a stretch of numbers, and 0.
+// The largest of the numbers, and at least 0.
 inline float largest(const float* x, int frames) noexcept TR_RT {
   const Tag<float> d;
-  auto most = hn::Zero(d);
+  auto maxima = hn::Zero(d);
   int n = 0;
-  for (; n + lane_count<float> <= frames; n += lane_count<float>) most = hn::Max(most, hn::LoadU(d, x + n));
-  float found = hn::GetLane(hn::MaxOfLanes(d, most));
-  for (; n < frames; ++n) found = Max(found, x[n]);
-  return found;
+  for (; n + lane_count<float> <= frames; n += lane_count<float>) maxima = hn::Max(maxima, hn::LoadU(d, x + n));
+  float maximum = hn::GetLane(hn::MaxOfLanes(d, maxima));
+  for (; n < frames; ++n) maximum = Max(maximum, x[n]);
+  return maximum;
 }
 
 // The place of a frame in the ramp from the last tick's coefficients to this one's: 1 at the last frame of the tick.

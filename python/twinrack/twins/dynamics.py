@@ -17,7 +17,7 @@ CHANNEL_MODES = ("maximum", "mean", "power_mean", "magnitude_mean")
 
 
 def one_pole_coefficient(time_ms: Tensor, sample_rate: float) -> Tensor:
-    """1 - exp(-1 / (time constant × sample rate)): how much of the way a follower goes in a frame."""
+    """1 - exp(-1 / (time constant × sample rate)), for a time constant in ms."""
     return -torch.expm1(-1.0 / (time_ms * 1e-3 * sample_rate))
 
 
