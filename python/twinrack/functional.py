@@ -19,7 +19,7 @@ from .twins import recursions
 from .twins.curves import numbers_in, together
 from .twins.dynamics import share_per_frame
 from .twins.precision import full_precision
-from .twins.recursions import Path
+from .twins.recursions import RecursionPath
 
 __all__ = ["envelope_follower", "sosfilt", "svf_cascade"]
 
@@ -31,7 +31,7 @@ def _as_batch(x: Tensor, name: str) -> Tensor:
 
 
 @full_precision()
-def sosfilt(x: Tensor, sos: Tensor, path: Path = "auto") -> Tensor:
+def sosfilt(x: Tensor, sos: Tensor, path: RecursionPath = "auto") -> Tensor:
     """Filter along time with second-order sections in series; it begins at rest.
 
     Args:
@@ -71,7 +71,7 @@ def sosfilt(x: Tensor, sos: Tensor, path: Path = "auto") -> Tensor:
 
 
 @full_precision()
-def svf_cascade(x: Tensor, c: Tensor, path: Path = "auto") -> Tensor:
+def svf_cascade(x: Tensor, c: Tensor, path: RecursionPath = "auto") -> Tensor:
     """Trapezoidal state-variable filters in series (A. Simper, 2013), stable for any g > 0 and k > 0, also while they move.
 
     Args:
@@ -107,7 +107,7 @@ def envelope_follower(
     sample_rate: float,
     *,
     decoupled: bool = False,
-    path: Path = "auto",
+    path: RecursionPath = "auto",
 ) -> Tensor:
     """Follow a level with one time constant upwards and another downwards (Giannoulis, Massberg, Reiss, JAES 60(6), 2012).
 

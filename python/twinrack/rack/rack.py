@@ -31,7 +31,7 @@ from .tree import Chain, Parallel, shape_of
 
 if TYPE_CHECKING:
     from ..twins.rack_twin import RackTwin
-    from ..twins.recursions import Path
+    from ..twins.recursions import RecursionPath
 
 E = TypeVar("E", bound=Effect)
 log = logging.getLogger("twinrack")
@@ -645,7 +645,7 @@ class Rack(Addressed):
 
         save(self, path)
 
-    def twin(self, sample_rate: float, path: Path = "auto") -> RackTwin:
+    def twin(self, sample_rate: float, path: RecursionPath = "auto") -> RackTwin:
         """The differentiable twin with the present values: a torch.nn.Module on (batch, channels, time).
 
         Args:
