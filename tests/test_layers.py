@@ -63,11 +63,9 @@ CONVENIENT = {
 # Circles that are not undone yet.
 UNDONE = [
     {"formats.chunks", "formats.id3", "formats.tags", "formats.vorbis"},
-    {"rack.patch", "rack.rack", "rack.renderer", "twins.rack_twin"},
     {"session.clip", "session.media"},
     {"session.crew", "session.mix"},
     {"stage.recorder", "stage.stream"},
-    {"train.fit", "train.mixdown"},
     {"exchange.device_reader", "exchange.reader"},
 ]
 
