@@ -217,8 +217,8 @@ void check_format(double sample_rate, int channels) {
 
 void check_first_frame(std::int64_t first_frame) {
   if (first_frame >= 0 && first_frame <= last_frame && first_frame % tick_frames == 0) return;
-  throw py::value_error("first_frame = " + std::to_string(first_frame) +
-                        " must be a multiple of 32 from 0 to 2^62, for values move on that grid");
+  throw py::value_error("first_frame must be a multiple of 32 from 0 to 2^62, on which values move, got " +
+                        std::to_string(first_frame));
 }
 
 int checked_frames(py::ssize_t frames) {

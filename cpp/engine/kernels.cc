@@ -31,7 +31,7 @@ inline BlockLevel measure_few(const float* const* x, int channels, int frames) n
   return few;
 }
 
-// Where the sum is not finite: because of such a number, or because of very large ones.
+// Where the sum is NaN or infinity: because of such a number, or because of very large ones.
 inline BlockLevel measure_one_by_one(const float* const* x, int channels, int frames) noexcept TR_RT {
   BlockLevel found{0.0f, std::numeric_limits<float>::max(), true};
   for (int c = 0; c < channels; ++c) {

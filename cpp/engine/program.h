@@ -53,7 +53,7 @@ class Program {
   int latency() const noexcept { return latency_; }
   int parameter_count() const noexcept { return static_cast<int>(glides_.size()); }
   int effect_count() const noexcept { return static_cast<int>(slots_.size()); }
-  // How often an effect gave numbers that are not finite.
+  // How often an effect put out NaN or infinity.
   std::uint32_t faults() const noexcept TR_RT { return faults_; }
 
   // `parameter` counts through all effects in the order of the tree.

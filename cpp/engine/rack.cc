@@ -132,7 +132,7 @@ void Rack::state(StateArchive& archive) {
   if (archive.is_loading()) input_faults_.store(faults, std::memory_order_relaxed);
 }
 
-// Numbers that are not finite count as silence.
+// NaN and infinity count as silence.
 void Rack::sanitise(float* x, int frames) noexcept TR_RT {
   for (int n = 0; n < frames; ++n) {
     if (std::isfinite(x[n])) continue;
@@ -141,7 +141,7 @@ void Rack::sanitise(float* x, int frames) noexcept TR_RT {
   }
 }
 
-// The sidechains from `start` on; a channel with a number that is not finite is copied and made silent there.
+// The sidechains from `start` on; a channel with NaN or infinity is copied and made silent there.
 void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT {
   for (std::size_t k = 0; k < keys_.size() && keys[k].channel != nullptr; ++k) {
     Key& key = keys_[k];

@@ -45,7 +45,7 @@ class Rack {
   int latency() const noexcept { return newest_->latency(); }
   int sounding_latency() const noexcept TR_RT { return program_->latency(); }  // on the audio thread
 
-  // In place, any number of frames. Non-finite input counts as silence.
+  // In place, any number of frames. NaN and infinity in the input count as silence.
   void process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
 
   // The number of what is asked, from 1; 0 when the queue is full: the audio thread has not run for long.
@@ -64,7 +64,7 @@ class Rack {
 
   std::vector<EffectMeter> meters() noexcept;
   std::uint64_t slept() const noexcept { return newest_->slept(); }
-  // On the audio thread: how often an effect of the sounding program gave numbers that are not finite.
+  // On the audio thread: how often an effect of the sounding program put out NaN or infinity.
   std::uint32_t faults() const noexcept TR_RT { return program_->faults(); }
   std::uint32_t input_faults() const noexcept { return input_faults_.load(std::memory_order_relaxed); }
 

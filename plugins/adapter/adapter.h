@@ -23,6 +23,7 @@
 #include "dsp/filters/svf_cascade-inl.h"
 #include "dsp/filters/svf_design.h"
 #include "rt/block.h"
+#include "rt/tick_fade.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -46,10 +47,12 @@ struct Adapter {
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    adds_ = v.connection == Card::Connection::add;
-    settings_.go({static_cast<float>(std::pow(10.0, static_cast<double>(v.input_db) / 20.0)),
-                  static_cast<float>(std::pow(10.0, static_cast<double>(v.output_db) / 20.0)), v.mix,
-                  v.keep_dc ? 1.0f : 0.0f});
+    replaces_.go(v.connection == Card::Connection::replace);
+    replaces_.tick();
+    tuned_ = {static_cast<float>(std::pow(10.0, static_cast<double>(v.input_db) / 20.0)),
+              static_cast<float>(std::pow(10.0, static_cast<double>(v.output_db) / 20.0)), v.mix,
+              v.keep_dc ? 1.0f : 0.0f, static_cast<float>(replaces_.share())};
+    settings_.go(tuned_);
     const SvfDesign cut = design_svf(FilterShape::low_cut, false, 5.0, 0.0, std::numbers::sqrt2 / 2.0, rate_);
     filter_.tune(&cut, 1);
   }
@@ -57,6 +60,9 @@ struct Adapter {
   void reset() noexcept TR_RT {
     network_.reset();
     filter_.reset();
+    replaces_.arrive();
+    tuned_[replace] = static_cast<float>(replaces_.share());
+    settings_.go(tuned_);
     settings_.arrive();
     quiet_frames_ = 0;
   }
@@ -83,12 +89,15 @@ struct Adapter {
         const float wet_share = settings_.at(mix, n), raw_share = settings_.at(keep_dc, n);
         const float wet = settings_.at(output, n) * ((1.0f - raw_share) * w[n] + raw_share * r[n]);
         if (std::abs(wet) >= 1e-7f) last_audible = std::max(last_audible, n);
-        y[n] = adds_ ? y[n] + wet_share * wet : (1.0f - wet_share) * y[n] + wet_share * wet;
+        y[n] = (1.0f - wet_share * settings_.at(replace, n)) * y[n] + wet_share * wet;
       }
     }
     quiet_frames_ = last_audible < 0 ? std::min(quiet_frames_ + frames, 1 << 30) : frames - 1 - last_audible;
     settings_.pass(frames);
   }
+
+  // True while the connection crossfades.
+  bool is_ramping() const noexcept TR_RT { return replaces_.moving(); }
 
   // Silence has lasted for longer than the network looks back, and the output for a period of the filter's 5 Hz. The
   // filter and a recurrent network keep their state, which is their response to silence.
@@ -98,10 +107,10 @@ struct Adapter {
   }
 
   int latency() const noexcept { return 0; }
-  void state(StateArchive& archive) { archive(settings_, network_, filter_, quiet_frames_); }
+  void state(StateArchive& archive) { archive(settings_, replaces_, network_, filter_, quiet_frames_); }
 
  private:
-  enum Ramped : std::size_t { input, output, mix, keep_dc, ramped_count };
+  enum Ramped : std::size_t { input, output, mix, keep_dc, replace, ramped_count };
 
   static float* row(std::vector<float>& rows, int channel) noexcept TR_RT {
     return rows.data() + static_cast<std::size_t>(channel) * max_segment;
@@ -109,9 +118,10 @@ struct Adapter {
 
   double rate_ = 0;
   int channels_ = 0;
-  bool adds_ = false;
-  int quiet_frames_ = 0;  // since the network's last audible output
+  int quiet_frames_ = 0;      // since the network's last audible output
+  TickFade<0, 16> replaces_;  // the network's output replaces the input, instead of being added to it
   Ramps<ramped_count> settings_;
+  Ramps<ramped_count>::Values tuned_{};
   neural::Network network_;
   SvfCascade<1> filter_;
   std::vector<float> wet_, raw_, driven_, silence_response_;

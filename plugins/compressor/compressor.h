@@ -26,6 +26,7 @@
 #include "dsp/filters/switched_cut-inl.h"
 #include "dsp/filters/svf-inl.h"
 #include "dsp/filters/svf_design.h"
+#include "plugins/compressor/detector.h"
 #include "rt/block.h"
 #include "rt/tick_fade.h"
 
@@ -118,9 +119,7 @@ struct Compressor {
 
  private:
   enum Ramped : std::size_t { threshold, slope, knee, range, makeup, mix, link, ramped_count };
-  struct Detector {
-    FollowerState<float> average{}, follower{};
-  };
+  using Detector = DetectorState<float>;
 
   // What moves from tick to tick, from the values.
   void update_settings() noexcept TR_RT {
@@ -159,10 +158,9 @@ struct Compressor {
     return amplitude(high);
   }
 
-  // The follower on whichever quantity the choices put it.
-  float follow(Detector& d, float x) const noexcept TR_RT {
-    return choices_.envelope == Card::Envelope::branching ? branching_step(d.follower, ballistics_, x)
-                                                          : decoupled_step(d.follower, ballistics_, x);
+  DetectorChoices detector_choices() const noexcept TR_RT {
+    return {choices_.detector == Card::Detector::rms, choices_.ballistics == Card::Ballistics::level,
+            choices_.envelope == Card::Envelope::decoupled};
   }
 
   ChannelMode channel_mode() const noexcept TR_RT { return channel_mode_of(choices_.channel_mode); }
@@ -273,9 +271,10 @@ struct Compressor {
       return make_svf(g, k, 1.0f, -k, -1.0f);
     };
     const Svf<float> steady = cut_at(0);
+    const DetectorChoices choices = detector_choices();
     for (int n = 0; n < io.frames; ++n) {
       const auto at = [&](std::size_t i) { return settings_.at(i, n); };
-      const GainCurve<float> curve{at(threshold), at(slope), at(knee), at(range)};
+      const DetectorSettings<float> settings{{at(threshold), at(slope), at(knee), at(range)}, ballistics_, averaging_};
       float own[max_channels], together = 0.0f;
       for (int c = 0; c < io.channels; ++c) {
         const auto which = static_cast<std::size_t>(c);
@@ -289,15 +288,9 @@ struct Compressor {
       together = combined(channel_mode(), together, static_cast<float>(io.channels));
       for (int c = 0; c < io.channels; ++c) {
         const auto which = static_cast<std::size_t>(c);
-        Detector& d = detectors_[which];
-        float level = (1.0f - at(link)) * std::abs(own[c]) + at(link) * together;
-        if (choices_.detector == Card::Detector::rms) {
-          level = std::sqrt(smoothing_step(d.average.level, averaging_, level * level));
-        }
-        const bool on_level = choices_.ballistics == Card::Ballistics::level;
-        if (on_level) level = follow(d, level);
-        float reduction = reduction_db(curve, decibels(std::max(level, floor_amplitude)));
-        if (!on_level) reduction = follow(d, reduction);
+        const float level = (1.0f - at(link)) * std::abs(own[c]) + at(link) * together;
+        DetectorFrame<float> frame;
+        const float reduction = detector_step(detectors_[which], choices, settings, level, frame);
         deepest_ = std::max(deepest_, reduction);
         float& x = io.channel[c][n];
         heard_[which] = x * amplitude(-reduction);

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from twinrack.plugins.compressor.recursion import compressor_gain, feedback_compressor
 
 from twinrack.audio import whole_frames
 from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, numbers_in, ramp, together
 from twinrack.twins.dynamics import CHANNEL_MODES, linked_level, one_pole_coefficient, sidechain_cut, through_cut
 from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, reduction_db
-from twinrack.twins.recursions import compressor_gain, feedback_compressor
 from twinrack.twins.values import Context, Values
 
 

@@ -17,8 +17,9 @@ from twinrack.rack.effect import Effect
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:
     plan = _engine.fdn_layout(sample_rate)
+    advice = "switch freeze off" if effect.get("freeze") else Loop.advice
     found = [
-        Loop(f"line {i}", "small gain", largest_gain(effect, frames / sample_rate, sample_rate))
+        Loop(f"line {i}", "small gain", largest_gain(effect, frames / sample_rate, sample_rate), advice)
         for i, frames in enumerate(plan["line_frames"], 1)
     ]
     diffusion, decay = (torch.tensor(float(effect.get(name)), dtype=torch.float64) for name in ("diffusion", "decay_s"))

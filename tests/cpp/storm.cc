@@ -3,7 +3,7 @@
 // that are made outside. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio
 // runs.
 //
-//   storm [blocks]    exits with 1 and a sentence when a number is not finite or something forbidden was called
+//   storm [blocks]    exits with 1 and a sentence on NaN or infinity, or when something forbidden was called
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -198,7 +198,7 @@ int main(int argc, char** argv) {
     std::vector<float> record(4 * 1000), block(480);
     while (!done.load()) {
       mixer.read_record(record.data(), 1000);
-      if (!std::isfinite(mixer.scope(0, true).last(1024).back())) fail("a scope is not finite");
+      if (!std::isfinite(mixer.scope(0, true).last(1024).back())) fail("a scope holds NaN or infinity");
       bridge.write(block.data(), 480);
       std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
@@ -263,7 +263,7 @@ int main(int argc, char** argv) {
     on_audio_thread = false;
     for (const float* x : out) {
       for (int n = 0; n < frames; ++n) {
-        if (!std::isfinite(x[n])) fail("a number that is not finite came out");
+        if (!std::isfinite(x[n])) fail("NaN or infinity came out");
       }
     }
   }

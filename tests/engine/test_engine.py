@@ -378,7 +378,7 @@ def test_what_is_set_after_many_changes_is_heard_after_two_crossfades(runs):
             rack.process(np.ones(32, np.float32))
         rack.remove("gain_2")
     rack["gain"].gain_db = -6.0
-    y = rack.process(np.ones(2 * rack._engine.swap_frames + 32 * 32, np.float32))
+    y = rack.process(np.ones(2 * rack.running.engine.swap_frames + 32 * 32, np.float32))
     assert y[-1] == pytest.approx(10 ** (-6 / 20), abs=1e-4)
 
 

@@ -9,16 +9,16 @@ import logging
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
 from .. import _engine
 from ..audio import Audio
-from ..checks import whole_number
+from ..checks import check_integer
 from .card import Card
-from .effect import Effect, GroupItem
+from .effect import Effect, GroupItem, place_of
 
 log = logging.getLogger("twinrack.live")
 Function = Callable[[Audio, float], Any]
@@ -52,8 +52,8 @@ class PythonEffect(Effect):
         blocks: 2 to 64; a result is due so many blocks, less one, after the block's last frame. `latency_frames` follows.
         name, bypass: as for every effect.
 
-    A result that is late, of another shape, not finite, or an exception: the block is heard as it came in, with a fade of 32
-    frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
+    A result that is late, of another shape, holds NaN or infinity, or an exception: the block is heard as it came in, with a
+    fade of 32 frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
     """
 
     card: ClassVar[Card] = CARD
@@ -65,8 +65,8 @@ class PythonEffect(Effect):
     ) -> None:
         if not callable(function):
             raise TypeError(f"function is a {type(function).__name__}; give one that is called with (x, sample_rate)")
-        block_frames = whole_number(block_frames, "block_frames", 32, 65536)
-        blocks = whole_number(blocks, "blocks", 2, 64)
+        block_frames = check_integer(block_frames, "block_frames", 32, 65536)
+        blocks = check_integer(blocks, "blocks", 2, 64)
         super().__init__(name=name, bypass=bypass)
         self._function, self._block_frames, self._blocks = function, block_frames, blocks
         self._complaint = ""
@@ -134,11 +134,11 @@ class Work:
             if y.shape != x.shape:
                 raise ValueError(f"it returned {y.shape}, not {x.shape}")
             if not np.isfinite(y).all():
-                raise ValueError("it returned numbers that are not finite")
+                raise ValueError("it returned NaN or infinity")
         except Exception as error:
             self.worker.discard()
             if not self._effect._complaint:
-                log.warning("the Python effect %s: %s", self._effect._place, error)
+                log.warning("the Python effect %s: %s", place_of(self._effect), error)
             self._effect._complaint = f"{type(error).__name__}: {error}"
             return True
         self.worker.deliver(y)
@@ -150,7 +150,7 @@ class Work:
                 if not self.pump():
                     time.sleep(WAIT_S)
 
-        self._thread = threading.Thread(target=work, name=f"twinrack-{self._effect._place}", daemon=True)
+        self._thread = threading.Thread(target=work, name=f"twinrack-{place_of(self._effect)}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -158,3 +158,18 @@ class Work:
         self.worker.detach()
         if self._thread is not None:
             self._thread.join(1.0)
+
+
+def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:
+    """The engine's next block, offline: in pieces so short that the results of Python effects are waited for."""
+    if not works:
+        return engine.process(x, keys)
+    size = min(work.block_frames for work in works)
+    parts = []
+    for start in range(0, x.shape[1], size):
+        piece = np.ascontiguousarray(x[:, start : start + size])
+        parts.append(engine.process(piece, [np.ascontiguousarray(k[:, start : start + size]) for k in keys]))
+        for work in works:
+            while work.pump():
+                pass
+    return np.concatenate(parts, axis=1) if parts else x.copy()

@@ -12,10 +12,10 @@ from torch.nn import functional as F  # noqa: N812
 from ..resources.architectures import Activation, Architecture, ConvStack, Layer, Recurrent, WaveNet
 from ..resources.network import Network
 from . import fast
-from .recursions import Path
+from .recursions import RecursionPath
 
 
-def network(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Tensor:
+def network(x: Tensor, net: Network, weights: Tensor, path: RecursionPath = "auto") -> Tensor:
     """A network's answer to x (batch, 1, time), as long as x. Weights are flat; see `Network.shapes`.
 
     The convolutional ones begin as after endless silence. `path`: of recurrent ones, "reference" is a loop over time.
@@ -28,7 +28,7 @@ def network(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Te
     return wavenet(before, a, pieces) if isinstance(a, WaveNet) else conv_stack(before, a, pieces, "")
 
 
-def silence(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Tensor:
+def silence(x: Tensor, net: Network, weights: Tensor, path: RecursionPath = "auto") -> Tensor:
     """What a network makes of silence that lasts as long as x: (1, 1, time), or one number where it does not change."""
     frames = 1 if net.receptive_field is not None else x.shape[-1]
     return network(x.new_zeros(1, 1, frames), net, weights, path)
@@ -124,7 +124,7 @@ def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
     return head if a.head is None else conv_stack(head, a.head, p, "head.")
 
 
-def recurrent(x: Tensor, a: Recurrent, p: Mapping[str, Tensor], path: Path) -> Tensor:
+def recurrent(x: Tensor, a: Recurrent, p: Mapping[str, Tensor], path: RecursionPath) -> Tensor:
     y = x.transpose(1, 2)  # batch, time, inputs
     quick = path in ("auto", "fast") and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     nothing = x.new_zeros(0)
