@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   mixer.record_into(1);
   mixer.keep_history(true);
   rack.keep_history(true);
-  mixer.ask(twinrack::live::Ask::fade, 0, 1.0f);
+  mixer.set(twinrack::live::MixerControl::fade, 0, 1.0f);
   twinrack::live::Bridge bridge(1, 48000.0, 48000.0, 1024);
   std::atomic<bool> done{false};
 
@@ -226,9 +226,10 @@ int main(int argc, char** argv) {
           rack.set_bypass(1, i % 2 == 0);
         }
       }
-      const auto what = static_cast<twinrack::live::Ask>(std::uniform_int_distribution<>(0, 8)(r));
-      mixer.ask(what, std::uniform_int_distribution<>(0, 1)(r), std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
-      twinrack::Applied applied{};
+      const auto control = static_cast<twinrack::live::MixerControl>(std::uniform_int_distribution<>(0, 8)(r));
+      mixer.set(control, std::uniform_int_distribution<>(0, 1)(r),
+                std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
+      twinrack::AppliedChange applied{};
       while (mixer.pop_history(applied) || rack.pop_history(applied)) {
       }
       mixer.output_state();

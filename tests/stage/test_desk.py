@@ -706,7 +706,9 @@ def test_osc_answers_other_machines_only_when_they_subscribed_and_not_without_en
         assert bytes_for("/twinrack/addresses", far) > 1000
         for _ in range(100):
             bytes_for("/twinrack/subscribe", far)  # asking again gives no more
-        assert sum(bytes_for("/twinrack/addresses", far) for _ in range(100)) <= 2 * module.MOST_BYTES
+        began = time.monotonic()
+        count = sum(bytes_for("/twinrack/addresses", far) for _ in range(100))
+        assert count <= (2 + time.monotonic() - began) * module.MOST_BYTES  # a busy machine needs seconds for these
         osc._subscribers[far].until = 0.0
         osc._end_leases()
         assert bytes_for("/twinrack/addresses", far) == 0

@@ -58,6 +58,11 @@ inline int halfband_delay(int stage) {
   return (bare + whole - 1) / whole * whole;
 }
 
+// Samples of a stage's lower rate that it waits beyond the delay of its filters.
+inline int halfband_wait(int stage) {
+  return halfband_delay(stage) - (2 * halfband_shapes[static_cast<std::size_t>(stage)].m + 1);
+}
+
 // The delay of oversampling by 2^stages, in frames.
 inline int oversampling_delay(int stages) {
   int frames = 0;

@@ -189,7 +189,7 @@ class Oversampler {
       return stage == 0 ? channel.out.data() : channel.down[which - 1][static_cast<std::size_t>(phase)].open();
     };
     if (minimum_) return down_minimum(channel, stage, to, frames);
-    const int middle = halfband_shapes[which].m, wait = halfband_delay(stage) - (2 * middle + 1);
+    const int middle = halfband_shapes[which].m, wait = halfband_wait(stage);
     for (int phase = 0; phase < phases; ++phase) {
       float* y = to(phase);
       fir(from.data(), stage, 2, phase, wait, taps_[which], y, frames);
