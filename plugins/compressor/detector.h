@@ -48,8 +48,8 @@ struct DetectorFrame {
 };
 
 template <class V>
-HWY_INLINE V detector_follow(const DetectorChoices& choices, FollowerState<V>& state, const FollowerCoefficients<V>& times,
-                             V x) noexcept TR_RT {
+HWY_INLINE V detector_follow(const DetectorChoices& choices, FollowerState<V>& state,
+                             const FollowerCoefficients<V>& times, V x) noexcept TR_RT {
   return choices.decoupled ? decoupled_step(state, times, x) : branching_step(state, times, x);
 }
 template <class V>

@@ -151,7 +151,8 @@ struct FeedbackItem {
       return;
     }
     T average = 0;
-    for (int c = 0; c < shape.channels; ++c) average += channel_mode == ChannelMode::mean ? kept[c].own : kept[c].own * kept[c].own;
+    for (int c = 0; c < shape.channels; ++c)
+      average += channel_mode == ChannelMode::mean ? kept[c].own : kept[c].own * kept[c].own;
     average /= static_cast<T>(shape.channels);
     for (int c = 0; c < shape.channels; ++c) {
       if (channel_mode == ChannelMode::mean) {
@@ -236,7 +237,8 @@ struct CompressorFeedbackSweep {
                          request.coefficients[0][2] == setting_count,
                      "settings must be (rows, ticks, 10)");
     const std::vector<int>& options = request.options;
-    adjoint::require(options.size() == 5 && adjoint::are_flags(options.data(), 4) && options[4] >= static_cast<int>(ChannelMode::maximum) &&
+    adjoint::require(options.size() == 5 && adjoint::are_flags(options.data(), 4) &&
+                         options[4] >= static_cast<int>(ChannelMode::maximum) &&
                          options[4] <= static_cast<int>(ChannelMode::magnitude_mean),
                      "five options: low cut, RMS, follower on the level, decoupled (0 or 1), channel mode (0 to 3)");
     adjoint::require(shape.channels <= max_channels, "at most 16 channels");
