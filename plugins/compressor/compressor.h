@@ -74,7 +74,7 @@ struct Compressor {
     low_cut_.reset();
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
-    heard_.fill(0.0f);
+    output_.fill(0.0f);
     auto_makeup_.arrive();
     update_settings();
     settings_.arrive();
@@ -107,14 +107,14 @@ struct Compressor {
     }
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
-    heard_.fill(0.0f);
+    output_.fill(0.0f);
     return true;
   }
 
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
   void state(StateArchive& archive) {
-    archive(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, heard_);
+    archive(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, output_);
   }
 
  private:
@@ -275,26 +275,26 @@ struct Compressor {
     for (int n = 0; n < io.frames; ++n) {
       const auto at = [&](std::size_t i) { return settings_.at(i, n); };
       const DetectorSettings<float> settings{{at(threshold), at(slope), at(knee), at(range)}, ballistics_, averaging_};
-      float own[max_channels], together = 0.0f;
+      float own[max_channels], all = 0.0f;
       for (int c = 0; c < io.channels; ++c) {
         const auto which = static_cast<std::size_t>(c);
-        own[c] = heard_[which];
+        own[c] = output_[which];
         if (cut_on_ || cut_.moving()) {
-          const float cut = svf_step(feedback_cut_[which], cut_.moving() ? cut_at(n) : steady, heard_[which]);
+          const float cut = svf_step(feedback_cut_[which], cut_.moving() ? cut_at(n) : steady, output_[which]);
           if (cut_on_) own[c] = cut;
         }
-        together = combine(channel_mode(), together, own[c]);
+        all = combine(channel_mode(), all, own[c]);
       }
-      together = combined(channel_mode(), together, static_cast<float>(io.channels));
+      all = combined(channel_mode(), all, static_cast<float>(io.channels));
       for (int c = 0; c < io.channels; ++c) {
         const auto which = static_cast<std::size_t>(c);
-        const float level = (1.0f - at(link)) * std::abs(own[c]) + at(link) * together;
+        const float level = (1.0f - at(link)) * std::abs(own[c]) + at(link) * all;
         DetectorFrame<float> frame;
         const float reduction = detector_step(detectors_[which], choices, settings, level, frame);
         deepest_ = std::max(deepest_, reduction);
         float& x = io.channel[c][n];
-        heard_[which] = x * amplitude(-reduction);
-        x = (1.0f - at(mix)) * x + at(mix) * amplitude(at(makeup)) * heard_[which];
+        output_[which] = x * amplitude(-reduction);
+        x = (1.0f - at(mix)) * x + at(mix) * amplitude(at(makeup)) * output_[which];
       }
     }
   }
@@ -313,7 +313,7 @@ struct Compressor {
   SwitchedCut<FilterShape::low_cut> low_cut_;
   std::vector<SvfState<float>> feedback_cut_;
   std::vector<Detector> detectors_;
-  std::array<float, max_channels> heard_{};  // the last output sample, for feedback
+  std::array<float, max_channels> output_{};  // the last sample before makeup and mix, for feedback
 };
 
 }  // namespace HWY_NAMESPACE
