@@ -43,7 +43,7 @@ void Engine::after_fork(bool in_child) {
       engine->mutex_->unlock();
     } else if (in_child) {
       engine->torn_ = true;
-      static_cast<void>(engine->mutex_.release());  // whoever holds it is not here
+      static_cast<void>(engine->mutex_.release());  // the thread that holds it is not in this process
       engine->mutex_ = std::make_unique<std::timed_mutex>();
     }
     engine->held_ = false;

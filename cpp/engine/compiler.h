@@ -1,4 +1,4 @@
-// Compiles a tree of effects to a flat list of steps over numbered buffers, with delay compensation.
+// The compiler from a tree of effects to a flat list of steps over numbered buffers, with delay compensation.
 #pragma once
 
 #include <cstddef>

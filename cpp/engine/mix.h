@@ -1,4 +1,4 @@
-// Sums signals into one, each as it is or through a 2 x 2 matrix.
+// The sum of signals, each as it is or through a 2 x 2 matrix.
 #pragma once
 
 #include <span>

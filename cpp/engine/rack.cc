@@ -254,8 +254,8 @@ void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames, c
   outgoing_->process(outgoing_pointers_.data(), keys, frames, level);
   if (swap_tick_ <= input_fade_ticks) {
     constexpr float step = 1.0f / (input_fade_ticks * tick_frames);
-    const float share = step * static_cast<float>((swap_tick_ - 1) * tick_frames + in_tick + 1);
-    for (int c = 0; c < format_.channels; ++c) kernels_.crossfade(channel[c], silence_.data(), share, step, frames);
+    const float begin = step * static_cast<float>((swap_tick_ - 1) * tick_frames + in_tick + 1);
+    for (int c = 0; c < format_.channels; ++c) kernels_.crossfade(channel[c], silence_.data(), begin, step, frames);
   }
   program_->process(channel, keys, frames, level);
   constexpr float step = 1.0f / (swap_ticks * tick_frames);

@@ -16,7 +16,7 @@
 
 namespace twinrack {
 
-// A new or restarted effect hears its input fade in over so many ticks: it would answer a sound that begins at once
+// The input of a new or restarted effect fades in over so many ticks: it would answer a sound that begins at once
 // with a click, for as long as it rings.
 inline constexpr int input_fade_ticks = 8;
 
@@ -52,7 +52,7 @@ struct Sleep {
   void state(StateArchive& archive) { archive(input_heard, asleep, silent_frames); }
 };
 
-// What the slots of one program share.
+// Format, kernels and scratch memory that the slots of one program share, and what they count together.
 struct RunContext {
   explicit RunContext(const Format& stream_format)
       : format(stream_format),
@@ -76,9 +76,9 @@ struct Slot {
   int key = -1;  // number of its sidechain
   std::vector<int> drives{};
   int latency = 0, input_latency = 0;        // frames; of the effect, and of the sound that reaches it
-  std::vector<DelayLine> dry_lines{};        // the dry sound, as late as the effect's
-  std::vector<DelayLine> key_lines{};        // the sidechain, as late as the sound it acts on
-  std::vector<const float*> key_channels{};  // delayed by them
+  std::vector<DelayLine> dry_lines{};        // delay the dry sound by the effect's latency
+  std::vector<DelayLine> key_lines{};        // delay the sidechain by `input_latency`
+  std::vector<const float*> key_channels{};  // after that delay
   bool changed = false;                      // a value, in this tick
   bool ramps_ended = false;                  // tuned once more after the last change
   BypassFade fade{};

@@ -1,6 +1,6 @@
 // The engine and the live mixer under storm: one thread runs audio; one writes parameters, bypasses and requests, swaps
 // structures and reads meters; one records, looks at the scopes and writes to a bridge; one does the work of effects
-// that are made outside. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio
+// that a worker computes. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio
 // runs.
 //
 //   storm [blocks]    exits with 1 and a sentence on NaN or infinity, or when something forbidden was called
