@@ -38,7 +38,7 @@ def main() -> int:
         folder = Path(name)
         generate(folder)
         highway(folder)
-        sources = [*folder.glob("effect_*.cc"), *ENGINE, *(ROOT / "cpp/adjoint").glob("*.cc")]
+        sources = [*folder.glob("*.cc"), *ENGINE, *(ROOT / "cpp/adjoint").glob("*.cc")]
         with ThreadPoolExecutor(2) as pool:
             complaints = list(pool.map(lambda job: check(*job, folder), [(s, f) for s in SYSTEMS for f in sources]))
     failed = [words for words in complaints if words]

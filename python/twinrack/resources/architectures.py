@@ -1,7 +1,7 @@
 """Architectures of small networks: layers, the order of their weights, and their description for the engine.
 
 The weights of an architecture are one flat array, in the order in which a .nam file keeps them; `shapes` says what stands
-where, `described` is what cpp/dsp/neural_plan.h reads.
+where, `described` is what cpp/dsp/neural/neural_plan.h reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..checks import brief, is_integer, must_be
 Weights = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
-# Names and default numbers, in the order of cpp/dsp/neural_plan.h.
+# Names and default numbers, in the order of cpp/dsp/neural/neural_plan.h.
 ACTIVATIONS: dict[str, tuple[float, ...]] = {
     "identity": (),
     "tanh": (),
@@ -105,8 +105,8 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Convolutions one after the other; with kernels of 1 frame after the first it is an MLP."""
+class ConvStack:
+    """Convolutions in series; with kernels of 1 frame after the first it is an MLP."""
 
     __pydantic_config__: ClassVar = _CONFIG
     convolutions: tuple[Convolution, ...]
@@ -144,6 +144,9 @@ class Chain:
             raise ValueError("a network hears one channel and gives one")
 
 
+Chain = ConvStack  # its former name, which pickles hold
+
+
 @dataclass(frozen=True)
 class Layer:
     """A layer of a WaveNet. With a gating, half of the convolution's outputs go through `second` and gate the others."""
@@ -162,15 +165,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerArray:
-    """Layers of a WaveNet that are equally wide: in + 1x1(activation(conv(in) + 1x1(sound))), summed for the head.
+    """Layers of a WaveNet of one width: in + layer1x1(activation(conv(in) + input_mixin(sound))). Their bottlenecks, which
+    are what the activations give, are summed for the head. The fields have the names that patches store.
 
     Attributes:
-        channels: between the layers.
-        middle: channels after the activation (NAM: bottleneck).
-        head_outputs: channels of the head, which takes the sum of all layers.
-        head_inputs: each layer goes through a 1x1 of so many outputs before it is added (NAM: head1x1); 0 adds it as it is.
-        head_dilation: how many frames apart the `head_kernel` frames lie that make the head's outputs.
-        one_by_one: a 1x1 convolution before the layer's input is added (NAM: layer1x1); without it, `middle` is `channels`.
+        channels: width between the layers.
+        middle: width of the bottleneck.
+        head_outputs: width of the head.
+        head_inputs: each bottleneck goes through a 1x1 (head1x1) of so many outputs before it is summed; 0: without one.
+        head_kernel: frames of the head's convolution.
+        head_dilation: distance of these frames.
+        one_by_one: False adds the bottleneck itself to the layer's input (then `middle` is `channels`).
     """
 
     __pydantic_config__: ClassVar = _CONFIG
@@ -210,11 +215,11 @@ class LayerArray:
             yield f"{i}.bias", (wide,)
             yield f"{i}.input_mixin", (wide, 1, 1)
             if self.one_by_one:
-                yield f"{i}.out.weight", (self.channels, self.middle, 1)
-                yield f"{i}.out.bias", (self.channels,)
+                yield f"{i}.layer1x1.weight", (self.channels, self.middle, 1)
+                yield f"{i}.layer1x1.bias", (self.channels,)
             if self.head_inputs:
-                yield f"{i}.head.weight", (self.head_inputs, self.middle, 1)
-                yield f"{i}.head.bias", (self.head_inputs,)
+                yield f"{i}.head1x1.weight", (self.head_inputs, self.middle, 1)
+                yield f"{i}.head1x1.bias", (self.head_inputs,)
         yield "head.weight", (self.head_outputs, self.summed, self.head_kernel)
         if self.head_bias:
             yield "head.bias", (self.head_outputs,)
@@ -234,7 +239,7 @@ class WaveNet:
 
     __pydantic_config__: ClassVar = _CONFIG
     arrays: tuple[LayerArray, ...]
-    head: Chain | None = None
+    head: ConvStack | None = None
     kind: Literal["wavenet"] = "wavenet"
 
     @property
@@ -315,12 +320,12 @@ class Recurrent:
         pass
 
 
-Architecture = Chain | WaveNet | Recurrent
+Architecture = ConvStack | WaveNet | Recurrent
 
 
 def rows_kept(a: Architecture) -> int:
     """Numbers that the engine keeps of the past of all layers, about."""
-    if isinstance(a, Chain):
+    if isinstance(a, ConvStack):
         widths = [a.inputs, *(c.outputs for c in a.convolutions)]
         return sum((64 + (c.kernel - 1) * c.dilation) * (w + 7) for c, w in zip(a.convolutions, widths, strict=False))
     if isinstance(a, WaveNet):

@@ -1,4 +1,4 @@
-// Splits independent items over threads, with denormal numbers flushed as in the engine.
+// A loop over independent items on several threads, with denormal numbers flushed as in the engine.
 #pragma once
 
 #include <algorithm>
