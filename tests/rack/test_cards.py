@@ -51,6 +51,10 @@ def test_a_card_without_a_field_names_file_and_field(card_file, field):
         ('id = "gain"\n', 'id = "loudness"\n', "name of its folder"),
         ('doc = "Gain;', 'colour = "red"\ndoc = "Gain;', "colour"),
         ("purpose = ", "purpose = = ", "not valid TOML"),
+        ('role = "level"', 'role = "loud"', "polarity.role: Input should be 'main', 'level' or 'fine'"),
+        ('category = "linear"', 'category = "loud"', "category: Input should be 'linear'"),
+        ('loops = "none"', 'loops = "some"', "loops: Input should be 'none'"),
+        ('loops = "none"', 'curves = ["loudness"]', "curves.0: Input should be 'response'"),
     ],
 )
 def test_a_wrong_card_is_refused(card_file, old, new, words):
@@ -59,6 +63,15 @@ def test_a_wrong_card_is_refused(card_file, old, new, words):
     with pytest.raises(CardError, match=r"card\.toml") as error:
         read_card(card_file)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("field", "value"), [("loops", '"none"'), ("curves", '["response"]')])
+def test_what_a_card_says_does_not_stand_in_a_file_too(card_file, field, value):
+    card_file.write_text(GAIN.replace('loops = "none"', f"{field} = {value}", 1), encoding="utf-8")
+    read_card(card_file)
+    (card_file.parent / f"{field}.py").touch()
+    with pytest.raises(CardError, match=rf"{field}: also stands in {field}\.py beside it"):
+        read_card(card_file)
 
 
 def test_the_build_stops_with_one_sentence(tmp_path):
