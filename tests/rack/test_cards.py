@@ -11,8 +11,10 @@ import pytest
 
 import twinrack as tr
 from support import CARD_IDS
-from twinrack.build.card_schema import Card, CardError, read_card, read_cards
+from twinrack.build.card_schema import RESOURCE_CLASSES, Card, CardError, read_card, read_cards
 from twinrack.build.codegen import main as generate
+from twinrack.measure.curves import MEASUREMENTS
+from twinrack.resources.types import TYPES
 
 ROOT = Path(__file__).resolve().parents[2]
 GAIN = (ROOT / "plugins/gain/card.toml").read_text(encoding="utf-8")
@@ -103,6 +105,12 @@ def test_two_cards_may_not_share_a_class(tmp_path):
         (tmp_path / name / "card.toml").write_text(GAIN.replace('id = "gain"', f'id = "{name}"', 1), encoding="utf-8")
     with pytest.raises(CardError, match="class: Gain is also that of gain"):
         read_cards(tmp_path)
+
+
+def test_what_cards_may_name_exists():
+    assert {kind: cls.__name__ for kind, cls in TYPES.items()} == RESOURCE_CLASSES
+    named = Card.model_json_schema()["properties"]["curves"]["anyOf"][0]["items"]["enum"]
+    assert set(named) == set(MEASUREMENTS)
 
 
 def test_the_json_schema_is_complete():

@@ -45,8 +45,10 @@ def curves(effect: Effect, sample_rate: float) -> list[Curve]:
 
 
 def _alone(effect: Effect) -> Rack:
-    copy = effect.copy()
-    copy._key = None  # measured on itself, not on a key
+    """A rack of the effect without its key, so that it is measured on the sound itself."""
+    copy = type(effect)(**effect.resources)
+    for address, value in effect.values().items():
+        copy.set(address, value)
     return Rack([copy])
 
 
