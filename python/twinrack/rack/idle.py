@@ -1,4 +1,4 @@
-"""Which of an effect's values do nothing as the others stand: the gain of a low cut, the RMS window of a peak detector."""
+"""Values of an effect that do nothing as the others are: the gain of a low cut, the RMS window of a peak detector."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def idle(card: Card, values: Mapping[str, Value], channels: int | None = None) -
         module = import_module(f"twinrack.plugins.{card.id}.idle")
     except ModuleNotFoundError:
         return set()
-    found: set[str] = module.idle(values, channels)
-    return found
+    names: set[str] = module.idle(values, channels)
+    return names
