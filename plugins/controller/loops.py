@@ -1,9 +1,9 @@
 """The filters and averages of what it hears. What it drives cannot come back to it: it stands before all of that."""
 
 import numpy as np
+from twinrack.plugins.controller.twin import CENTRES_HZ, TIMES_S
 
 from twinrack.explain.certify import Loop, filter_loop, follower_loop
-from twinrack.plugins.controller.twin import CENTRES_HZ, TIMES_S
 from twinrack.rack.effect import Effect
 
 TICK_FRAMES = 32

@@ -12,9 +12,9 @@ import math
 
 import torch
 from torch import Tensor
+from twinrack.plugins.convolution_reverb.resource import outputs, ring_frames, window
 
 from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, whole_frames
-from twinrack.plugins.convolution_reverb.resource import outputs, ring_frames, window
 from twinrack.twins.curves import numbers_in, ramp
 from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf
 from twinrack.twins.recursions import svf_cascade

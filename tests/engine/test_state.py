@@ -174,7 +174,7 @@ def test_racks_go_on(seed, rng):
 
 @pytest.mark.parametrize("channels", [1, 2, 5, 16])
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])
-def test_formats(channels, rate, rng):
+def test_a_long_rack_goes_on_at_every_rate_and_width(channels, rate, rng):
     effects = [random_effect(tr.CARDS[card], rng, "expected") for card in CARD_IDS]
     goes_on(tr.Rack(effects), rng, rate=rate, channels=channels, frames=5000)
 
@@ -190,7 +190,7 @@ def test_formats(channels, rate, rng):
         lambda: tr.Controller(),
     ],
 )
-def test_resources(effect, rng):
+def test_what_was_loaded_goes_on(effect, rng):
     for _ in range(3):
         goes_on(tr.Rack([effect()]), rng, frames=70000 if isinstance(effect(), tr.ConvolutionReverb) else 9000)
 

@@ -126,7 +126,7 @@ def test_reports_and_refusals(server):
         tr.live(rack, input="sistem")
     with pytest.raises(OSError, match="there is no device 99"):
         tr.live(rack, output=99)
-    with pytest.raises(ValueError, match="block_size = 0"):
+    with pytest.raises(ValueError, match="block_size must be an integer from 1 to 8192, got 0"):
         tr.live(rack, block_size=0)
     with pytest.raises(ValueError, match="sidechain"):
         tr.live(tr.Rack([tr.Compressor(key="voice")]))

@@ -62,11 +62,10 @@ class Parameter:
             return bool(number)
         if isinstance(value, str | bytes | bool) or str(getattr(value, "dtype", "")) == "bool":
             # "-20" and True would pass as numbers, and are mistakes
-            what = "text" if isinstance(value, str | bytes) else "a switch's"
-            raise ValueError(f"{name} = {brief(value)} is {what}, not a number; {self.range_text()} is allowed")
+            raise ValueError(f"{name} must be a number, got {brief(value)} (allowed: {self.range_text()})")
         number = to_float(value)
         if number is None:
-            raise ValueError(f"{name} = {brief(value)} is not a number that fits; {self.range_text()} is allowed")
+            raise ValueError(f"{name} must be a number, got {brief(value)} (allowed: {self.range_text()})")
         if math.isnan(number):
             raise ValueError(f"{name} is NaN; give a number between {self.min:g} and {self.max:g} {self.unit}")
         if number < self.min:
@@ -154,6 +153,12 @@ class Card:
             for index in range(1, group.count + 1):
                 parameters.update({f"{group.id}{index}.{p.id}": p for p in group.parameters})
         return parameters
+
+    def may_change_latency(self, address: str) -> bool:
+        """Whether a new value of this parameter can change the latency: the one that sets it, a choice, or a switch."""
+        if self.latency == "none":
+            return False
+        return address == self.latency or self.addresses[address].kind != "continuous"
 
     def groups_of(self) -> Iterator[tuple[Group, int, str]]:
         """Every repeated item: its group, its number from 1, and its address prefix."""

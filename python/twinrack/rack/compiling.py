@@ -51,7 +51,7 @@ def compile_tree(structure: Addresses, rack: str, sample_rate: float, channels: 
         node = _engine.Node()
         if isinstance(item, PythonEffect):
             works.append(item.work(channels, sample_rate))
-            node.outside = works[-1].outside
+            node.worker = works[-1].worker
         if isinstance(item, Effect):
             node.kind = _engine.NodeKind.effect
             node.effect = item.card.id

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..checks import SHOWN, brief
+from ..checks import SHOWN, brief, must_be
 from ..resources.resource import Resource
 from ..resources.types import TYPES
 from .card import Card, Group, Parameter, Value
@@ -186,7 +186,7 @@ class Effect(_Values):
             raise ValueError(f"name {brief(name)} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
         if key is not None and not isinstance(key, str):
-            raise ValueError(f"key = {brief(key)} of {card.id} is not a name; give the name of a sidechain input, as text")
+            raise must_be(f"key of {card.id}", "the name of a sidechain input, as text", key)
         if key is not None and not card.sidechain:
             raise ValueError(f"{card.id} has no sidechain, so it takes no key")
         self._name = name

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio, Layout, as_planar, check_rate, in_layout
-from ..checks import brief, is_integer, whole_number
+from ..checks import brief, check_integer, is_integer
 from .card import Value
 from .effect import Effect, unknown
 from .effects import Addressed
@@ -265,8 +265,8 @@ class Rack(Addressed):
             first_frame: the number of its first frame, a multiple of 32, where it goes on for another one.
         """
         rate = check_rate(sample_rate)
-        channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
-        first_frame = whole_number(first_frame, "first_frame", -(1 << 63), (1 << 63) - 1)  # the engine says which it takes
+        channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
+        first_frame = check_integer(first_frame, "first_frame", -(1 << 63), (1 << 63) - 1)  # the engine says which it takes
         with self.running.changing():
             self.running.refuse_live("prepare")
             self.running.begin(rate, channels, first_frame)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
-from ..checks import brief, numbers_of, to_float
+from ..checks import brief, check_numbers, to_float
 from ..system.interrupt import check
 from .python_effect import in_step
 from .running import RunningRack
@@ -51,7 +51,7 @@ class Renderer:
             p, index = self.addresses.index(address, self.name)
             if p.kind != "continuous":
                 raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
-            row = numbers_of(curve, f"the automation of {address}").reshape(-1)
+            row = check_numbers(curve, f"the automation of {address}").reshape(-1)
             if row.size == 0:
                 raise ValueError(f"the automation of {address} is empty")
             for value in (row.min(), row.max()):

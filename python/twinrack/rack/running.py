@@ -169,8 +169,8 @@ class RunningRack:
                 if self.engine is None or not address:
                     return
                 p = effect.card.addresses[name]
-                may_delay = name == effect.card.latency or (effect.card.latency != "none" and p.kind != "continuous")
-                if p.rebuilds or (may_delay and self._latency_of(effect) != self.latencies.get(address, 0)):
+                delays = effect.card.may_change_latency(name) and self._latency_of(effect) != self.latencies.get(address, 0)
+                if p.rebuilds or delays:
                     self.swap()  # the delays of the other branches change with the latency
                 else:
                     index = self.structure.first[address] + order[name]
@@ -226,7 +226,7 @@ class RunningRack:
             if self.live:
                 for work in works:
                     work.run()
-            self._works = [*(w for w in self._works if not w.outside.closed), *works]
+            self._works = [*(w for w in self._works if not w.worker.detached), *works]
             number = self._send(lambda e: e.swap(node), {"rack": self.rack}, structure)
             self.latencies = {address: self._latency_of(effect) for address, effect in structure.effects.items()}
             return number
@@ -360,7 +360,7 @@ class RunningRack:
                 raise
             self.live = False
             other._paused, self._paused = self._paused, False
-            other._works = [*(w for w in self._works if not w.outside.closed), *other._works]
+            other._works = [*(w for w in self._works if not w.worker.detached), *other._works]
             self.engine, self.listeners, self.witnesses, self._works = None, [], [], []
 
     def pause(self, on: bool) -> None:

@@ -33,7 +33,7 @@ class Rendered:
     Attributes:
         source, path: what was read and written.
         seconds: of sound in the result.
-        clipped: samples beyond full scale, in files of whole numbers.
+        clipped: samples beyond full scale, in files of integers.
         input_faults: samples of the input that were NaN or infinite, and count as silence.
         skipped: it was there already.
         loudness: of the file as it is read back, where its level was asked for or its coding changes it.

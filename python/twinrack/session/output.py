@@ -47,7 +47,7 @@ class RenderedMix:
         seconds: of sound; took_s: of time.
         loudness: of the first of these files as it is read back; measured: of each.
         gain_db: how much louder the mix was made for that, before the last limiter where there is one.
-        clipped: samples beyond full scale, in files of whole numbers.
+        clipped: samples beyond full scale, in files of integers.
         reused: channels that came out of the cache; continued_s: from where it went on after a crash.
         notes: what else to know, a sentence each.
         manifest: the file that says what was rendered.

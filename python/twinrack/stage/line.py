@@ -98,7 +98,7 @@ class Safety:
     Args:
         limiter: no output sample above `ceiling_db`. It holds nothing back and leaves what is below exactly as it is.
         ceiling_db: -40 to 0 dBFS.
-        mute_on_fault: silence for 0.1 s when an effect gives numbers that are not finite (it is then reset and fades in).
+        mute_on_fault: silence for 0.1 s when an effect puts out NaN or infinity (it is then reset and fades in).
         howl_duck: turns the sound down by 26 dB for 0.3 s when a microphone and a loudspeaker begin to howl.
     """
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar
+from ..checks import count_nan, nan_in
 from ..files.audio_file import read_audio
 
 Recording = npt.ArrayLike | str | os.PathLike[str]
@@ -40,8 +41,9 @@ def read_recordings(play: Play, sample_rate: float) -> tuple[Audio, Audio]:
             x = as_planar(given, what)[0]
         if x.shape[1] == 0:
             raise ValueError(f"the {what} recording is empty")
-        if not np.isfinite(x).all():
-            raise ValueError(f"the {what} recording holds NaN or infinity")
+        nan = count_nan(x)
+        if nan:
+            raise ValueError(f"the {what} recording has {nan_in(nan)}")
         recordings.append(np.ascontiguousarray(x, np.float32))
     dry = recordings[0]
     if len(recordings) == 1:

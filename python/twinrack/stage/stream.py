@@ -15,7 +15,7 @@ from typing import Any, NoReturn, Self
 from weakref import WeakSet
 
 from .. import _engine
-from ..checks import whole_number
+from ..checks import check_integer
 from ..rack.rack import Rack, as_rack
 from ..rack.running import Meter
 from ..rack.signatures import with_arguments_of
@@ -95,13 +95,13 @@ class LiveStream:
         if not isinstance(rack, Rack) and not (isinstance(rack, Sequence) and all(isinstance(item, Line) for item in rack)):
             rack = as_rack(rack)
         if block_size is not None:
-            block_size = whole_number(block_size, "block_size", 1, 8192)
+            block_size = check_integer(block_size, "block_size", 1, 8192)
         available = devices()
         self.input = choose(available, input, "input")
         self.output = choose(available, output, "output")
         if channels is None:
             channels = max(1, min(self.output.outputs, 2))
-        channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
+        channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
         lines = [Line(rack, sidechain=sidechain or {})] if isinstance(rack, Rack) else list(rack)
         if not lines:
             raise ValueError("a live stream needs a rack, or at least one line")
@@ -292,7 +292,7 @@ class LiveStream:
             self.tell("howl", f"feedback at {state.howl_hz:.0f} Hz; the sound was turned down for a moment")
         if state.fault_mutes > faults:
             bad = [a for a, m in self.meters("watch").items() if m.faults]
-            self.tell("fault", f"{', '.join(bad) or 'an effect'} gave NaN or infinity; it was reset")
+            self.tell("fault", f"{', '.join(bad) or 'an effect'} put out NaN or infinity; it was reset")
 
     def _lose(self, lost: str) -> None:
         """Close the device and await its return. Racks keep their values; at the same rate effects keep their state too."""

@@ -127,7 +127,7 @@ def fit_rack(
     of a fraction of a frame), DC offset and swapped channels are removed from the recordings before training; for inverted
     polarity a Gain is set, or added at the end of the rack; clipping, noise and a different clock are only named.
 
-    Ctrl-C ends it with the best values so far. A step whose loss or gradient is not finite is not taken, and counted; after
+    Ctrl-C ends it with the best values so far. A step whose loss or gradient is NaN or infinity is skipped and counted; after
     five of them it goes back to the best values with smaller steps. Where the spectrum, phase or envelope drift away while the
     loss falls, `result.warnings` says so (see `drift`).
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from ..checks import real_number, whole_number
+from ..checks import check_integer, check_number
 from ..rack.card import Value
 from ..system.disk import check_writable
 
@@ -92,16 +92,16 @@ def checked(
     """The window, learning rate and alignment of a fit as plain numbers.
 
     Args:
-        counts: whole numbers from 0 on, `batch` and `patience` from 1 on.
+        counts: integers of at least 0; `batch` and `patience` of at least 1.
 
     Raises:
-        OSError, ValueError: a number that is none or out of range, or a checkpoint that cannot be written; one sentence.
+        OSError, ValueError: a number of the wrong kind or out of range, or a checkpoint that cannot be written.
     """
     for name, number in counts.items():
-        whole_number(number, name, 1 if name in ("batch", "patience") else 0, MOST)
-    window = real_number(window_s, "window_s", 0.0, 1e6)
-    rate = real_number(learning_rate, "learning_rate")
-    removed = bool(align) if isinstance(align, bool | np.bool_) else whole_number(align, "align", -(1 << 31), 1 << 31)
+        check_integer(number, name, 1 if name in ("batch", "patience") else 0, MOST)
+    window = check_number(window_s, "window_s", 0.0, 1e6)
+    rate = check_number(learning_rate, "learning_rate")
+    removed = bool(align) if isinstance(align, bool | np.bool_) else check_integer(align, "align", -(1 << 31), 1 << 31)
     if not window >= SHORTEST_WINDOW_S:
         raise ValueError(f"window_s = {window:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare")
     if checkpoint is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ...checks import check_text
 from ..desk import Desk
 from ..midi import Midi
 
@@ -127,7 +128,7 @@ def text_of(message: Message, name: str) -> str:
     Raises:
         ValueError: it is missing, too long, or not a text.
     """
-    value = message.get(name)
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise ValueError(f"{name} is missing, or not a text of at most {LONGEST_TEXT} characters")
+    value = check_text(message.get(name), name)
+    if len(value) > LONGEST_TEXT:
+        raise ValueError(f"{name} has {len(value)} characters; up to {LONGEST_TEXT} are possible")
     return value

@@ -137,7 +137,7 @@ class Site:
             listening.bind((host, port))
         except OverflowError:
             listening.close()
-            raise ValueError(f"port {port} is outside 0 to 65535") from None
+            raise ValueError(f"port must be an integer from 0 to 65535, got {port}") from None
         except OSError as error:
             listening.close()
             why = error.strerror or error
