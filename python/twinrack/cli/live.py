@@ -21,7 +21,7 @@ RackOption = Annotated[list[Path], typer.Option("--rack", help="Patch: a .rack.j
 def devices() -> None:
     """List the audio devices."""
     from ..stage.device import without_repeats
-    from ..stage.stream import devices as find
+    from ..stage.hosts import devices as find
 
     unique = without_repeats(find())
     if not unique:
@@ -145,7 +145,7 @@ def live(
                 print(f"console: {page.url}")
             if reload:
                 for path, line in zip(rack, lines, strict=True):
-                    desk.follow(path, line.name)
+                    desk.watch_patch(path, line.name)
             stream.start(record)
             closing.callback(stream.stop)
             _introduce(stream)
