@@ -54,7 +54,6 @@ CONVENIENT = {
     ("session.session", "Session.stems", "session.render"),
     ("session.session", "Session.twin", "session.twin"),
     ("session.session", "TYPE_CHECKING", "session.measure"),
-    ("session.session", "TYPE_CHECKING", "session.output"),
     ("session.session", "TYPE_CHECKING", "session.twin"),
     ("session.measure", "MixReport.write", "session.report_page"),
     ("train.result", "FitResult.explain", "explain.account"),
@@ -64,11 +63,8 @@ CONVENIENT = {
 UNDONE = [
     {"formats.chunks", "formats.id3", "formats.tags", "formats.vorbis"},
     {"rack.patch", "rack.rack", "rack.renderer", "twins.rack_twin"},
-    {"session.clip", "session.media"},
-    {"session.crew", "session.mix"},
     {"stage.recorder", "stage.stream"},
     {"train.fit", "train.mixdown"},
-    {"exchange.device_reader", "exchange.reader"},
 ]
 
 # C++, likewise; `plugins` meets `engine` only in generated code.

@@ -9,7 +9,7 @@ import twinrack as tr
 from session_support import RATE
 from support import SHARED, music, recording
 from twinrack.measure.loudness import loudness
-from twinrack.train.levels import fader_of
+from twinrack.plugins.fader.twin import level_and_pan
 from twinrack.train.mixdown import fit_mix
 
 SECONDS = 4.0
@@ -76,7 +76,7 @@ def test_levels_and_pans_follow_by_their_laws():
     for law in tr.CARDS["fader"].addresses["law"].options:
         for pan in (-1.0, -0.6, 0.0, 0.3, 0.97):
             gains = tr.Rack([tr.Fader(gain_db=-7, pan=pan, law=law)])(np.ones((2, 64), np.float32), RATE)[:, -1]
-            level, place = fader_of(float(gains[0]), float(gains[1]), law)
+            level, place = level_and_pan(float(gains[0]), float(gains[1]), law)
             assert level == pytest.approx(-7, abs=0.05)
             assert place == pytest.approx(pan, abs=0.005)
 

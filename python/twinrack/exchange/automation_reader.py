@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..rack.card import Parameter, Value
-from ..session.channel import Channel
+from .parameter_reader import Target
 from .scope import Scope, label, number, switch, unit
 from .text import Notes, plain
-from .units import Array, Scale, near, straighten
+from .units import Array, near, straighten
 
 MOST_POINTS = 1_000_000  # of all automation, once it is straight
 Moves = list[tuple[float, Value, str]]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A value that automation may move: whose, where, and how it is read."""
-
-    channel: Channel
-    address: str
-    scale: Scale
-    unit: str
-    low: float | None = None
-    high: float | None = None
 
 
 class AutomationReader:

@@ -20,7 +20,7 @@ from ..session.media import Media
 from ..system.disk import atomic, scratch
 from .archive import Archive
 from .bounce import Prepared
-from .clips import Carrier
+from .clips import ClipExporter
 from .reader import Reader
 from .writer import Writer, metadata_of, text_of
 
@@ -62,14 +62,14 @@ def write_dawproject(session: Session, path: str | os.PathLike[str], *, bounce: 
     ):
         folder = temporary / "rendered"
         folder.mkdir()
-        carrier = Carrier(session, media, folder)
-        prepared = Prepared(session, carrier, bounce)
+        exporter = ClipExporter(session, media, folder)
+        prepared = Prepared(session, exporter, bounce)
         project = Writer(prepared).project()
         metadata, lost = metadata_of(session)
         with zipfile.ZipFile(beside, "w") as archive:
             _store(archive, PROJECT, text_of(project))
             _store(archive, METADATA, text_of(metadata))
-            for recording in carrier.recordings.values():
+            for recording in exporter.recordings.values():
                 info = zipfile.ZipInfo(recording.name, _WRITTEN)
                 info.file_size = recording.path.stat().st_size
                 with archive.open(info, "w") as out, recording.path.open("rb") as source:

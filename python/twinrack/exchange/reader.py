@@ -9,18 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..audio import MAX_RATE, MIN_RATE
-from ..rack.card import Parameter
 from ..rack.effects import Fader
 from ..session.automation import Lane
-from ..session.channel import SENDS, Channel, Send
-from ..session.session import MASTER, Session
+from ..session.channel import MASTER, SENDS, Channel, Send
+from ..session.session import Session
 from ..session.timeline import Tempo
 from .arrangement import Arranger
-from .automation_reader import AutomationReader, Target
+from .automation_reader import AutomationReader
 from .device_reader import DeviceReader
-from .scope import Scope, label, number, optional, switch, unit
+from .parameter_reader import ParameterReader
+from .scope import Scope, label, number, switch, unit
 from .text import Notes, channel_name, lines, plain
-from .units import GAIN, PAN, SWITCH, TURNED, Scale
+from .units import GAIN, PAN, SWITCH, TURNED
 from .writer import APPLICATION, TAGS
 
 MOST_TEMPOS = 2000
@@ -80,7 +80,7 @@ class Reader:
             said or name, sample_rate or sample_rate_of(root), width=self._width(root), tempo=self._tempo(root),
             metadata=self._metadata(metadata),
         )  # fmt: skip
-        self.targets: dict[str, Target] = {}
+        self.parameters = ParameterReader(self.notes)
         self._names: dict[str, str | None] = {}  # of channels, by the ids of tracks and channels; None is no channel of ours
         self._made: list[tuple[Channel, ET.Element | None, str]] = []  # with what it goes to where nothing is said
         self._structure(root)
@@ -88,7 +88,7 @@ class Reader:
             if e is not None:
                 self._route(channel, e, otherwise)
         self._arranger = Arranger(self.ids, take, self.session.width, self.notes)
-        self._automation = AutomationReader(self.ids, self.targets, self.notes)
+        self._automation = AutomationReader(self.ids, self.parameters.targets, self.notes)
         if arrangement is not None:
             self._arrangement(arrangement)
         scenes = root.find("Scenes")
@@ -206,9 +206,9 @@ class Reader:
         channel.solo = switch(e, "solo", False)
         for sent in e.findall("Sends/Send"):
             self._send(channel, sent)
-        DeviceReader(channel, self).read(e.find("Devices"))
+        DeviceReader(channel, self.parameters).read(e.find("Devices"))
         self._fader(channel, channel.fader, e, "")
-        self.switch(e.find("Mute"), channel, channel.fader, "mute", "mute", SWITCH)
+        self.parameters.switch(e.find("Mute"), channel, channel.fader, "mute", "mute", SWITCH)
 
     def _send(self, channel: Channel, e: ET.Element) -> None:
         destination = e.get("destination")
@@ -226,50 +226,16 @@ class Reader:
         channel.sends.append(send)
         at = f"{SENDS}.{to}."
         self._fader(channel, send.fader, e, at)
-        self.switch(e.find("Enable"), channel, send.fader, "mute", f"{at}mute", TURNED)
+        self.parameters.switch(e.find("Enable"), channel, send.fader, "mute", f"{at}mute", TURNED)
 
     def _fader(self, channel: Channel, fader: Fader, e: ET.Element, at: str) -> None:
         for tag, address, scale in (("Volume", "gain_db", GAIN), ("Pan", "pan", PAN)):
-            found = e.find(tag)
-            if found is not None:
-                value = self.value(found, scale, fader.card.addresses[address], f"{channel.name}.{at}{address}")
+            element = e.find(tag)
+            if element is not None:
+                value = self.parameters.value(element, scale, fader.card.addresses[address], f"{channel.name}.{at}{address}")
                 if value is not None:
                     fader.set(address, value)
-                self.target(found, channel, f"{at}{address}", scale)
-
-    def switch(self, e: ET.Element | None, channel: Channel, fader: Fader, name: str, address: str, scale: Scale) -> None:
-        if e is not None:
-            fader.set(name, switch(e, "value", scale.factor < 0) != (scale.factor < 0))
-            self.target(e, channel, address, scale)
-
-    # Values, for devices too
-
-    def target(self, e: ET.Element, channel: Channel, address: str, scale: Scale) -> None:
-        """Remember what automation of an element moves."""
-        id = e.get("id")
-        if id is not None:
-            low, high = optional(e, "min"), optional(e, "max")
-            self.targets[id] = Target(channel, address, scale, e.get("unit", scale.unit or ""), low, high)
-
-    def value(self, e: ET.Element, scale: Scale, p: Parameter, what: str) -> float | None:
-        """The value of an element in our unit and range; None where it says none that is understood."""
-        text, kind = e.get("value"), e.get("unit", scale.unit or "")
-        if text is None:
-            return None
-        if text.strip().lower() in ("inf", "-inf", "infinity", "-infinity") and scale.unit == "decibel":
-            return float(p.min) if (text.strip()[0] == "-") == (scale.factor > 0) else float(p.max)
-        raw = number(e, "value")
-        found = scale.read(raw, kind, optional(e, "min"), optional(e, "max"))
-        if found is None:
-            self.notes.add(f"{what} is left out, for {kind[:20]!r} cannot be read as {p.unit}")
-            return None
-        if scale.factor == -1.0:  # a reduction, which some write below 0 and some above
-            found = abs(found)
-        if not p.min <= found <= p.max:
-            if found != float("-inf"):
-                self.notes.add(f"{what} is {found:g}, which is outside {p.range_text()}; the nearest that is possible is read")
-            found = min(max(found, float(p.min)), float(p.max))
-        return found
+                self.parameters.target(element, channel, f"{at}{address}", scale)
 
     # What happens when
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..rack.effect import Effect
 from ..rack.effects import Fader
 from ..session.automation import Lane
-from ..session.channel import SENDS, Channel, Send
-from ..session.session import MASTER
+from ..session.channel import MASTER, SENDS, Channel, Send
+from ..session.session import Session
 from ..version import __version__
 from .bounce import Prepared
-from .clips import Carried
+from .clips import ExportedClip
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field, bands, serial
 from .lines import straight
 from .text import amplitude, lines, plain
 from .units import CLOSE, CLOSE_DB, GAIN, PAN, SWITCH, TURNED, Scale
-
-if TYPE_CHECKING:
-    from ..session.session import Session
 
 APPLICATION = "twinrack"
 ROLES = {"track": "regular", "group": "submix", "return": "effect", "master": "master"}
@@ -192,7 +189,7 @@ class Writer:
             else:
                 self._points(lanes, lane, *target)
 
-    def _clip(self, parent: ET.Element, clip: Carried) -> None:
+    def _clip(self, parent: ET.Element, clip: ExportedClip) -> None:
         def seconds(frames: int) -> str:
             return repr(frames / self.session.sample_rate)
 
