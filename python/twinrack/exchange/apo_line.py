@@ -64,7 +64,7 @@ def filter_of(text: str, sample_rate: float, notes: list[str]) -> Filter | None:
         notes: gets what is played otherwise than written, a sentence each, without its place.
 
     Raises:
-        LeftOutError: it plays nothing in Equalizer APO either, or cannot be said by the equaliser.
+        LeftOutError: it plays nothing in Equalizer APO either, or the equaliser cannot express it.
     """
     text = text[:LONGEST].replace("\N{MINUS SIGN}", "-")
     head = _TYPE.match(text)
@@ -79,16 +79,16 @@ def filter_of(text: str, sample_rate: float, notes: list[str]) -> Filter | None:
     if head[3] and name in ("LP", "HP"):
         notes.append(f"{name}{head[3][:3]} is played with 12 dB per octave, as Equalizer APO does; REW's falls by 6")
     found = {word: pattern.search(text[head.end() :]) for word, pattern in _WORDS.items()}
-    said = {word: plain_number(match[1]) for word, match in found.items() if match and word != "Fc"}
+    numbers = {word: plain_number(match[1]) for word, match in found.items() if match and word != "Fc"}
     if found["Fc"] is None:
         raise LeftOutError(f'{name} has no frequency; write it as "Fc 105 Hz"')
     frequency = frequency_of(found["Fc"][1], sample_rate, notes)
-    gain = said.get("Gain", 0.0) if kind in WITH_GAIN else 0.0
-    if kind in WITH_GAIN and "Gain" not in said:
+    gain = numbers.get("Gain", 0.0) if kind in WITH_GAIN else 0.0
+    if kind in WITH_GAIN and "Gain" not in numbers:
         raise LeftOutError(f'{name} has no gain, so that it plays nothing; add "Gain -2.6 dB"')
-    width = said.get("BW Oct", 0.0) if kind not in SHELVES else 0.0
-    slope = said.get("slope", 0.0) if kind in SHELVES else 0.0
-    q = 0.0 if slope else said.get("Q", 0.0)
+    width = numbers.get("BW Oct", 0.0) if kind not in SHELVES else 0.0
+    slope = numbers.get("slope", 0.0) if kind in SHELVES else 0.0
+    q = 0.0 if slope else numbers.get("Q", 0.0)
     if frequency <= 0 or min(width, slope, q) < 0:
         raise LeftOutError("a frequency, Q, bandwidth or slope is above 0")
     frequency = _below_nyquist(max(frequency, _SMALL), sample_rate, notes)
@@ -172,7 +172,7 @@ def frequency_of(text: str, sample_rate: float, notes: list[str]) -> float:
         return plain_number(re.sub(r"[.,]", "", head) + "." + tail)
     grouped = re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:[.,]\d{3})+", text)
     if len(marks) > 1 and not grouped:
-        raise LeftOutError(f"{text[:20]!r} is no frequency")
+        raise LeftOutError(f"{text[:20]!r} is not a frequency")
     if not grouped:
         return plain_number(text)
     thousands = plain_number(re.sub(r"[.,]", "", text))

@@ -43,7 +43,7 @@ def text_lines(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no text file, or larger than any preset.
+        ValueError: it is not a text file, or larger than any preset.
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")

@@ -1,4 +1,4 @@
-"""What a session becomes before DAWproject can say it: polarity, delays and, when asked, other effects turned into sound."""
+"""A session prepared for DAWproject: polarity, delays and, when asked, effects that it cannot express rendered into sound."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ def place_of(channel: Channel, address: str) -> str:
 
 
 def channel_losses(channel: Channel, alone: bool) -> list[str]:
-    """What DAWproject cannot say of a channel before its fader; `alone`: only clips come into it."""
-    found = []
+    """What DAWproject cannot express of a channel before its fader; `alone`: only clips come into it."""
+    sentences = []
     addresses = {id(effect): address for address, effect in channel.rack.addresses().items()}
     for item in serial(channel.rack.effects):
-        found += losses(item, f"{channel.name}.{addresses[id(item)]}" if id(item) in addresses else channel.name)
+        sentences += losses(item, f"{channel.name}.{addresses[id(item)]}" if id(item) in addresses else channel.name)
     if not alone:
         if channel.polarity != "normal":
-            found.append(
-                f"the polarity of {channel.name} is left out, which DAWproject cannot say of a channel that others go into"
+            sentences.append(
+                f"the polarity of {channel.name} is left out, which DAWproject cannot express of a channel that others go into"
             )
         if channel.delay not in (0, 0.0):
-            found.append(
-                f"the delay of {channel.name} is left out, which DAWproject cannot say of a channel that others go into"
+            sentences.append(
+                f"the delay of {channel.name} is left out, which DAWproject cannot express of a channel that others go into"
             )
-    return found
+    return sentences
 
 
 def fader_losses(where: str, fader: Fader) -> list[str]:
-    """What DAWproject cannot say of a fader."""
-    found = []
+    """What DAWproject cannot express of a fader."""
+    sentences = []
     if fader.get("width") != 1.0:
-        found.append(f"the stereo width of {where} is left out, which DAWproject cannot say")
+        sentences.append(f"the stereo width of {where} is left out, which DAWproject cannot express")
     if fader.get("law") != "balance":
-        found.append(f"the pan law {fader.get('law')} of {where} is left out; what reads the file has a law of its own")
-    return found
+        sentences.append(f"the pan law {fader.get('law')} of {where} is left out; what reads the file has a law of its own")
+    return sentences
 
 
-class Prepared:
+class PreparedSession:
     """A copy of a session, and for each of its channels the clips to write.
 
     Args:
         session: is not changed.
         exporter: brings the clips into form.
-        bounce: renders channels whose effects cannot be said, except the master.
+        bounce: renders channels whose effects cannot be expressed, except the master.
 
-    `notes` says what is lost, a sentence each.
+    `notes` lists what is lost, a sentence each.
     """
 
     def __init__(self, session: Session, exporter: ClipExporter, bounce: bool) -> None:
@@ -116,7 +116,9 @@ class Prepared:
         channel.automation, channel.polarity, channel.delay, channel.kind = kept, "normal", 0.0, "track"
         for other in self.session:
             other.disconnect(name)
-        self.notes.append(f"{name} was rendered with its effects, which DAWproject cannot say; they cannot be changed there")
+        self.notes.append(
+            f"{name} was rendered with its effects, which DAWproject cannot express; they cannot be changed there"
+        )
 
     def _drop_unheard(self, bounced: Sequence[str]) -> None:
         """Take out what went only into channels that are sound now."""

@@ -1,4 +1,4 @@
-"""The XML of DAWproject as a session: structure and mixer."""
+"""The reader of a DAWproject's XML: its structure and mixer as a session."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ KINDS = {"regular": "track", "submix": "group", "effect": "return", "master": "m
 
 
 def sample_rate_of(root: ET.Element) -> float:
-    """That which the file was written with, where it says so; else that of most of its recordings."""
+    """The sample rate that the file was written with, where it is named; else that of most of its recordings."""
     arrangement, application = root.find("Arrangement"), root.find("Application")
     if arrangement is not None and application is not None and application.get("name") == APPLICATION:
-        said = re.fullmatch(r"(\d{1,7}(?:\.\d{1,6})?) Hz", arrangement.get("comment", ""))
-        if said and MIN_RATE <= float(said[1]) <= MAX_RATE:
-            return float(said[1])
+        comment = re.fullmatch(r"(\d{1,7}(?:\.\d{1,6})?) Hz", arrangement.get("comment", ""))
+        if comment and MIN_RATE <= float(comment[1]) <= MAX_RATE:
+            return float(comment[1])
     rates = Counter(round(number(e, "sampleRate", 0.0)) for e in root.iter("Audio"))
     known = [(count, rate) for rate, count in rates.items() if MIN_RATE <= rate <= MAX_RATE]
     return float(max(known)[1]) if known else 48000.0
 
 
 class Reader:
-    """Makes a session of a document Project.
+    """Turns a document Project into a session.
 
     Args:
         root: the document.
         metadata: the document MetaData, or None.
-        name: of the session where the file says none.
+        name: of the session where the file has none.
         sample_rate: Hz; without it, as `sample_rate_of`.
         take: gives the file of a path in the archive.
 
-    `notes` says what is not carried, a sentence each.
+    `notes` lists what is not carried over, a sentence each.
 
     Raises:
         ValueError: the document contradicts itself; one sentence.
@@ -75,16 +75,16 @@ class Reader:
         application = root.find("Application")
         self._own = application is not None and application.get("name") == APPLICATION
         arrangement = root.find("Arrangement")
-        said = "" if arrangement is None else plain(arrangement.get("name", "")).strip()
+        title = "" if arrangement is None else plain(arrangement.get("name", "")).strip()
         self.session = Session(
-            said or name, sample_rate or sample_rate_of(root), width=self._width(root), tempo=self._tempo(root),
+            title or name, sample_rate or sample_rate_of(root), width=self._width(root), tempo=self._tempo(root),
             metadata=self._metadata(metadata),
         )  # fmt: skip
         self.parameters = ParameterReader(self.notes)
-        self._names: dict[str, str | None] = {}  # of channels, by the ids of tracks and channels; None is no channel of ours
-        self._made: list[tuple[Channel, ET.Element | None, str]] = []  # with what it goes to where nothing is said
+        self._names: dict[str, str | None] = {}  # of channels, by ids of tracks and channels; None where it has no channel
+        self._channels: list[tuple[Channel, ET.Element | None, str]] = []  # with the default output
         self._structure(root)
-        for channel, e, otherwise in self._made:
+        for channel, e, otherwise in self._channels:
             if e is not None:
                 self._route(channel, e, otherwise)
         self._arranger = Arranger(self.ids, take, self.session.width, self.notes)
@@ -115,8 +115,8 @@ class Reader:
     def _tempo(self, root: ET.Element) -> list[Tempo]:
         tempo, signature = root.find("Transport/Tempo"), root.find("Transport/TimeSignature")
         if signature is not None and (signature.get("numerator"), signature.get("denominator")) != ("4", "4"):
-            said = f"{signature.get('numerator')}/{signature.get('denominator')}"
-            self.notes.add(f"the time signature {said[:20]!r} is left out, for a session counts in beats only")
+            fraction = f"{signature.get('numerator')}/{signature.get('denominator')}"
+            self.notes.add(f"the time signature {fraction[:20]!r} is left out, for a session counts in beats only")
         if root.find("Arrangement/TimeSignatureAutomation") is not None:
             self.notes.add("changes of the time signature are left out, for a session counts in beats only")
         first = 120.0 if tempo is None else number(tempo, "value", 120.0)
@@ -133,14 +133,14 @@ class Reader:
         return _tempo_map(_in_beats(raw) if kind == "seconds" else raw)
 
     def _metadata(self, root: ET.Element | None) -> dict[str, str]:
-        names, found = dict(TAGS), {}
+        names, metadata = dict(TAGS), {}
         for e in [] if root is None else root:
             text = lines(e.text or "").strip()
             if text and e.tag in names:
-                found[names[e.tag]] = text
+                metadata[names[e.tag]] = text
             elif text:
                 self.notes.add(f"metadata {e.tag[:40]} is left out, for which a session has no place")
-        return found
+        return metadata
 
     # Structure
 
@@ -170,7 +170,7 @@ class Reader:
         kind = KINDS[role]
         if kind == "track" and (tracks or "tracks" in content):
             kind = "group"
-        if kind == "master" and any(c is self.session.master for c, _, _ in self._made):
+        if kind == "master" and any(c is self.session.master for c, _, _ in self._channels):
             self.notes.add(f"{label(e)} is a second master; it is read as a group")
             kind = "group"
         text = e.get("name") or ("" if inner is None else inner.get("name", "")) or ""
@@ -181,19 +181,19 @@ class Reader:
             channel = self.session.add(Channel(name, kind))  # type: ignore[arg-type]
         for id in filter(None, ids):
             self._names[id] = channel.name
-        self._made.append((channel, inner, parent))
+        self._channels.append((channel, inner, parent))
         for track in tracks:
             self._track(track, channel.name if kind != "master" else MASTER)
 
     def _name(self, id: str, what: str) -> str | None:
-        """The channel of an id; None where it is none of ours."""
+        """The channel of an id; None where the session has none for it."""
         if id not in self._names:
             known = id in self.ids
             raise ValueError(f"{what} is {id[:60]!r}, which is {'no track' if known else 'not in the project'}")
         return self._names[id]
 
     def _route(self, channel: Channel, e: ET.Element, otherwise: str) -> None:
-        """What a channel's element says beyond its name."""
+        """Read a channel's output, solo, sends, devices and fader."""
         master = channel is self.session.master
         destination = e.get("destination")
         if master:
@@ -273,28 +273,28 @@ class Reader:
 
 def _in_beats(raw: list[tuple[float, float, bool]]) -> list[tuple[float, float, bool]]:
     """Points of the tempo at seconds as points at beats; between them the tempo has its mean in seconds."""
-    found, beat, before = [], 0.0, (0.0, raw[0][1], False)
+    points, beat, before = [], 0.0, (0.0, raw[0][1], False)
     for time, bpm, ramp in raw:
         mean = (before[1] + bpm) / 2 if before[2] else before[1]
         beat += max(time - before[0], 0.0) * mean / 60.0
-        found.append((beat, bpm, ramp))
+        points.append((beat, bpm, ramp))
         before = (time, bpm, ramp)
-    return found
+    return points
 
 
 def _tempo_map(raw: list[tuple[float, float, bool]]) -> list[Tempo]:
     """Points in order, at rising beats from 0 on."""
-    found: list[Tempo] = []
+    tempos: list[Tempo] = []
     for beat, bpm, ramp in raw:
-        if not found and beat > 0:
-            found.append(Tempo(0.0, bpm))
+        if not tempos and beat > 0:
+            tempos.append(Tempo(0.0, bpm))
         if beat <= 0:
-            found = [Tempo(0.0, bpm, ramp)]
-        elif beat > found[-1].beat:
-            found.append(Tempo(beat, bpm, ramp))
+            tempos = [Tempo(0.0, bpm, ramp)]
+        elif beat > tempos[-1].beat:
+            tempos.append(Tempo(beat, bpm, ramp))
         else:  # a jump: what was there ends just before
-            last = found.pop()
-            if found and found[-1].ramp and last.beat - JUMP > found[-1].beat:
-                found.append(Tempo(last.beat - JUMP, last.bpm))
-            found.append(Tempo(last.beat, bpm, ramp))
-    return found
+            last = tempos.pop()
+            if tempos and tempos[-1].ramp and last.beat - JUMP > tempos[-1].beat:
+                tempos.append(Tempo(last.beat - JUMP, last.bpm))
+            tempos.append(Tempo(last.beat, bpm, ramp))
+    return tempos
