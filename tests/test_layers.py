@@ -62,9 +62,7 @@ CONVENIENT = {
 # Circles that are not undone yet.
 UNDONE = [
     {"formats.chunks", "formats.id3", "formats.tags", "formats.vorbis"},
-    {"rack.patch", "rack.rack", "rack.renderer", "twins.rack_twin"},
     {"stage.recorder", "stage.stream"},
-    {"train.fit", "train.mixdown"},
 ]
 
 # C++, likewise; `plugins` meets `engine` only in generated code.

@@ -190,9 +190,11 @@ void bind_live(py::module_& m) {
            py::arg("mixer"), py::arg("get_buffer"), py::arg("input_ports"), py::arg("output_ports"))
       .def_static("entry", [] { return address(&JackCallback::entry); })
       .def_static("xrun_entry", [] { return address(&JackCallback::xrun); })
+      .def_static("gone_entry", [] { return address(&JackCallback::server_gone); })
       .def_static("ignore_words", [] { return address(&JackCallback::ignore); })
       .def_property_readonly("user", [](JackCallback& c) { return reinterpret_cast<std::uintptr_t>(&c); })
-      .def_property_readonly("load", &load_of<JackCallback>);
+      .def_property_readonly("load", &load_of<JackCallback>)
+      .def_property_readonly("gone", &JackCallback::gone);
 }
 
 }  // namespace twinrack

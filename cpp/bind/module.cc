@@ -217,8 +217,8 @@ void check_format(double sample_rate, int channels) {
 
 void check_first_frame(std::int64_t first_frame) {
   if (first_frame >= 0 && first_frame <= last_frame && first_frame % tick_frames == 0) return;
-  throw py::value_error("first_frame = " + std::to_string(first_frame) +
-                        " must be a multiple of 32 from 0 to 2^62, for values move on that grid");
+  throw py::value_error("first_frame must be a multiple of 32 from 0 to 2^62, on which values move, got " +
+                        std::to_string(first_frame));
 }
 
 int checked_frames(py::ssize_t frames) {
@@ -348,37 +348,37 @@ void bind_engine(py::module_& m) {
       .def("set_resource", &set_resource, py::arg("rows"))
       .def_readwrite("drives", &Node::drives)
       .def_readwrite("children", &Node::children)
-      .def_readwrite("outside", &Node::outside);
-  py::class_<Outside, std::shared_ptr<Outside>>(m, "Outside")
+      .def_readwrite("worker", &Node::worker);
+  py::class_<WorkerEffect, std::shared_ptr<WorkerEffect>>(m, "WorkerEffect")
       .def(py::init([](int channels, int block, int blocks) {
-             if (channels < 1 || channels > max_channels || block < Outside::fade_frames || block > 65536 ||
+             if (channels < 1 || channels > max_channels || block < WorkerEffect::fade_frames || block > 65536 ||
                  blocks < 2 || blocks > 64) {
                throw py::value_error("1 to 16 channels, a block of 32 to 65536 frames, 2 to 64 blocks");
              }
-             return std::make_shared<Outside>(channels, block, blocks);
+             return std::make_shared<WorkerEffect>(channels, block, blocks);
            }),
            py::arg("channels"), py::arg("block"), py::arg("blocks"))
-      .def("take",
-           [](Outside& o) -> py::object {
-             Array x({o.channels(), o.block()});
-             if (!o.take(x.mutable_data())) return py::none();
+      .def("fetch",
+           [](WorkerEffect& w) -> py::object {
+             Array x({w.channels(), w.block()});
+             if (!w.fetch(x.mutable_data())) return py::none();
              return x;
            })
       .def(
-          "give",
-          [](Outside& o, const Array& y) {
-            if (y.ndim() != 2 || y.shape(0) != o.channels() || y.shape(1) != o.block()) {
-              throw py::value_error("a result is as large as what was taken");
+          "deliver",
+          [](WorkerEffect& w, const Array& y) {
+            if (y.ndim() != 2 || y.shape(0) != w.channels() || y.shape(1) != w.block()) {
+              throw py::value_error("a result has the shape of the block that was fetched");
             }
-            o.give(y.data());
+            w.deliver(y.data());
           },
           py::arg("y"))
-      .def("drop", &Outside::drop)
-      .def("leave", &Outside::leave)
-      .def_property_readonly("latency", &Outside::latency)
-      .def_property_readonly("late", &Outside::late)
-      .def_property_readonly("blocks", &Outside::blocks)
-      .def_property_readonly("closed", &Outside::closed);
+      .def("discard", &WorkerEffect::discard)
+      .def("detach", &WorkerEffect::detach)
+      .def_property_readonly("latency", &WorkerEffect::latency)
+      .def_property_readonly("missed", &WorkerEffect::missed)
+      .def_property_readonly("blocks", &WorkerEffect::blocks)
+      .def_property_readonly("detached", &WorkerEffect::detached);
   py::class_<EffectMeter>(m, "EffectMeter")
       .def_readonly("peak_in", &EffectMeter::peak_in)
       .def_readonly("peak_out", &EffectMeter::peak_out)

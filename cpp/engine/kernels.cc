@@ -19,8 +19,8 @@ namespace twinrack {
 namespace HWY_NAMESPACE {
 
 // What is left of a block shorter than a vector.
-inline Loudness measure_few(const float* const* x, int channels, int frames) noexcept TR_RT {
-  Loudness few{};
+inline BlockLevel measure_few(const float* const* x, int channels, int frames) noexcept TR_RT {
+  BlockLevel few{};
   for (int c = 0; c < channels; ++c) {
     for (int n = 0; n < frames; ++n) {
       const float now = std::abs(x[c][n]);
@@ -31,9 +31,9 @@ inline Loudness measure_few(const float* const* x, int channels, int frames) noe
   return few;
 }
 
-// Where the sum is not finite: because of such a number, or because of very large ones.
-inline Loudness measure_one_by_one(const float* const* x, int channels, int frames) noexcept TR_RT {
-  Loudness found{0.0f, std::numeric_limits<float>::max(), true};
+// Where the sum is NaN or infinity: because of such a number, or because of very large ones.
+inline BlockLevel measure_one_by_one(const float* const* x, int channels, int frames) noexcept TR_RT {
+  BlockLevel found{0.0f, std::numeric_limits<float>::max(), true};
   for (int c = 0; c < channels; ++c) {
     for (int n = 0; n < frames; ++n) {
       const float now = std::abs(x[c][n]);
@@ -44,11 +44,11 @@ inline Loudness measure_one_by_one(const float* const* x, int channels, int fram
   return found;
 }
 
-inline Loudness measure(const float* const* x, int channels, int frames) noexcept TR_RT {
+inline BlockLevel measure(const float* const* x, int channels, int frames) noexcept TR_RT {
   using D = Tag<float>;
   constexpr int lanes = lane_count<float>;
   const D d;
-  Loudness found{};
+  BlockLevel found{};
   if (frames < lanes) {
     found = measure_few(x, channels, frames);
   } else {
@@ -166,6 +166,12 @@ HWY_EXPORT(kernel_table);
 const Kernels& kernels() {
   static const Kernels& chosen = *HWY_DYNAMIC_DISPATCH(kernel_table)();
   return chosen;
+}
+
+int first_fault(const float* x, int frames) noexcept TR_RT {
+  int n = 0;
+  while (n < frames && std::isfinite(x[n])) ++n;
+  return n;
 }
 }  // namespace twinrack
 #endif

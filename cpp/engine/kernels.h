@@ -5,14 +5,14 @@
 
 namespace twinrack {
 
-// Peak and power of a signal over all channels; `finite` is false when a number in it is not.
-struct Loudness {
+// Peak and power of a block over all channels; `finite` is false where it has NaN or infinity.
+struct BlockLevel {
   float peak = 0, power = 0;
   bool finite = true;
 };
 
 struct Kernels {
-  Loudness (*measure)(const float* const* x, int channels, int frames) noexcept TR_RT;
+  BlockLevel (*measure)(const float* const* x, int channels, int frames) noexcept TR_RT;
   // From dry to y along the share, which moves by `step` each frame, within 0 ... 1, with slope 0 at its ends.
   void (*crossfade)(float* y, const float* dry, float share, float step, int frames) noexcept TR_RT;
   // Adds x to y; the second one a pair through a 2 x 2 matrix, by rows.
@@ -25,5 +25,8 @@ struct Kernels {
 };
 
 const Kernels& kernels();
+
+// The first frame that is NaN or infinity, or `frames`.
+int first_fault(const float* x, int frames) noexcept TR_RT;
 
 }  // namespace twinrack

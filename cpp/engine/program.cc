@@ -26,12 +26,6 @@ float drive_value(const Parameter& p, float own, double said) noexcept TR_RT {
 }
 }  // namespace
 
-int first_fault(const float* x, int frames) noexcept TR_RT {
-  int n = 0;
-  while (n < frames && std::isfinite(x[n])) ++n;
-  return n;
-}
-
 Program::Program(const Node& root, const Format& format) : format_(format) {
   buffers_.emplace_back();  // buffer 0 is the caller's
   latency_ = compile(root, 0, 1, 0, false).frames;
@@ -53,7 +47,7 @@ void Program::resolve_drives() {
   for (std::size_t by = 0; by < slots_.size(); ++by) {
     const auto& drives = slots_[by].drives;
     if (drives.empty()) continue;
-    if (slots_[by].effect.type().decide == nullptr) throw std::invalid_argument("this effect drives no others");
+    if (slots_[by].effect.type().control_values == nullptr) throw std::invalid_argument("this effect drives no others");
     for (std::size_t output = 0; output < drives.size(); ++output) {
       const auto parameter = static_cast<std::size_t>(drives[output]);
       std::size_t slot = 0;
@@ -68,7 +62,7 @@ void Program::resolve_drives() {
 // their range.
 void Program::drive() noexcept TR_RT {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (!slots_[i].drives.empty()) decided_[i] = slots_[i].effect.decide();
+    if (!slots_[i].drives.empty()) decided_[i] = slots_[i].effect.control_values();
   }
   for (const Driven& d : driven_) {
     Slot& slot = slots_[d.slot];
@@ -98,8 +92,8 @@ Program::Delay Program::compile(const Node& node, std::size_t buffer, std::size_
 }
 
 Program::Delay Program::compile_effect(const Node& node, std::size_t buffer, int before, bool beside) {
-  const bool outside = node.outside != nullptr;
-  const EffectType* type = outside ? &outside_effect() : find_effect(node.effect.c_str());
+  const bool has_worker = node.worker != nullptr;
+  const EffectType* type = has_worker ? &worker_effect_type() : find_effect(node.effect.c_str());
   if (type == nullptr) throw std::invalid_argument("no effect is called " + node.effect);
   if (node.values.size() != static_cast<std::size_t>(type->parameter_count)) {
     throw std::invalid_argument(node.effect + " has " + std::to_string(type->parameter_count) + " parameters, got " +
@@ -112,10 +106,10 @@ Program::Delay Program::compile_effect(const Node& node, std::size_t buffer, int
     if (row.size() != node.resource.front().size()) throw std::invalid_argument("rows of a resource are equally long");
   }
   const int presence = node.bypass ? 0 : fade_ticks;
-  if (outside && node.outside->channels() != format_.channels) {
-    throw std::invalid_argument("what is made outside has another number of channels");
+  if (has_worker && node.worker->channels() != format_.channels) {
+    throw std::invalid_argument("the worker of this effect has another number of channels");
   }
-  slots_.push_back({outside ? play_outside(node.outside) : EffectInstance(*type),
+  slots_.push_back({has_worker ? make_worker_effect(node.worker) : EffectInstance(*type),
                     glides_.size(),
                     node.values,
                     node.key,
@@ -193,7 +187,7 @@ Program::Delay Program::compile_parallel(const Node& node, std::size_t buffer, s
 void Program::set_parameter(int parameter, float value, bool jump) noexcept TR_RT {
   if (parameter < 0 || parameter >= parameter_count() || !std::isfinite(value)) return;
   Glide& glide = glides_[static_cast<std::size_t>(parameter)];
-  jump ? glide.jump(value) : glide.go(value);
+  jump ? glide.jump(value) : glide.glide_to(value);
   moving_ = true;
 }
 
@@ -225,7 +219,7 @@ void Program::tick(bool first, bool grid) noexcept TR_RT {
   }
   drive();
   for (Slot& slot : slots_) {
-    const bool moves = slot.changed || slot.effect.settling();
+    const bool moves = slot.changed || slot.effect.is_ramping();
     if (moves || !slot.settled) {
       slot.effect.tune(slot.values.data());
       std::copy_n(slot.values.data(), slot.values.size(), in_effect_.data() + slot.first_parameter);
@@ -273,14 +267,14 @@ void Program::doze(Slot& slot) noexcept TR_RT {
   slot.heard = false;
   const bool steady = slot.settled && !slot.failed && slot.waiting == 0 && slot.presence == fade_ticks && !slot.bypass;
   if (slot.asleep || !steady || !may_sleep_ || slot.silent < std::max(slot.latency, 1)) return;
-  slot.asleep = slot.effect.settle(slot.silent);
+  slot.asleep = slot.effect.tail_ended(slot.silent);
 }
 
 float* const* Program::channels(std::size_t buffer, float* const* io) noexcept TR_RT {
   return buffer == 0 ? io : pointers_[buffer].data();
 }
 
-void Program::process(float* const* io, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT {
+void Program::process(float* const* io, const SideBlock* keys, int frames, const BlockLevel& level) noexcept TR_RT {
   const auto bytes = sizeof(float) * static_cast<std::size_t>(frames);
   levels_[0] = {level, true};
   for (const Step& step : steps_) {
@@ -328,21 +322,21 @@ SideBlock Program::key_of(Slot& slot, const SideBlock* keys, int frames) noexcep
     slot.key_lines[at].write(now.channel[c], frames);
     slot.key_channels[at] = slot.key_lines[at].written(frames, slot.late);
   }
-  const Loudness level = kernels_.measure(slot.key_channels.data(), now.channels, frames);
+  const BlockLevel level = kernels_.measure(slot.key_channels.data(), now.channels, frames);
   return {slot.key_channels.data(), now.channels, level.peak == 0.0f};
 }
 
 // `level` is that of what comes in, and becomes that of what goes out.
-void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frames, Loudness& level) noexcept TR_RT {
+void Program::run(Slot& slot, float* const* io, const SideBlock* keys, int frames, BlockLevel& level) noexcept TR_RT {
   const SideBlock key = key_of(slot, keys, frames);
-  const Loudness in = level;
+  const BlockLevel in = level;
   slot.in.add(in);
   const bool silent = in.peak == 0.0f && key.silent;
   slot.heard = slot.heard || !silent;
   if (slot.asleep && silent) {
     slept_now_ += static_cast<std::uint64_t>(frames);
     slot.deepest_db = std::max(slot.deepest_db, slot.effect.gain_reduction_db());
-    return slot.effect.rest(frames);
+    return slot.effect.skip_silence(frames);
   }
   const bool present = !slot.failed && (slot.presence > 0 || slot.presence_before > 0 || slot.waiting > 0);
   if (!present && !slot.failed && slot.latency == 0) return slot.out.add(in);
@@ -396,7 +390,7 @@ void Program::wake(Slot& slot, float* const* io, SideBlock key, int frames) noex
   for (int c = 0; c < format_.channels; ++c) look(io[c]);
   for (int c = 0; c < key.channels; ++c) look(key.channel[c]);
   slot.asleep = false;
-  slot.effect.rest(first);
+  slot.effect.skip_silence(first);
   float* rest[max_channels];
   const float* key_rest[max_channels];
   for (int c = 0; c < format_.channels; ++c) rest[c] = io[c] + first;
@@ -422,46 +416,46 @@ void Program::fade(const Slot& slot, float* const* io, int frames) noexcept TR_R
   }
 }
 
-void Program::state(StateWalk& walk) {
-  walk.enter("the format");
-  walk.same(format_.sample_rate);
-  walk.same(format_.channels);
-  walk.enter("the structure");
-  walk.same(slots_.size());
-  walk.same(steps_.size());
+void Program::state(StateArchive& archive) {
+  archive.section("the format");
+  archive.same(format_.sample_rate);
+  archive.same(format_.channels);
+  archive.section("the structure");
+  archive.same(slots_.size());
+  archive.same(steps_.size());
   for (const Step& step : steps_) {
-    walk.same(step.kind);
-    for (const std::size_t number : {step.slot, step.from, step.to}) walk.same(number);
-    walk.same(step.frames);
+    archive.same(step.kind);
+    for (const std::size_t number : {step.slot, step.from, step.to}) archive.same(number);
+    archive.same(step.frames);
   }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const EffectType& type = slots_[i].effect.type();
     const std::string number = "effect " + std::to_string(i + 1);
-    if (&type == &outside_effect()) {
+    if (&type == &worker_effect_type()) {
       throw std::invalid_argument(number + " is a Python function, whose state cannot be kept");
     }
     const std::string name = number + " (" + type.id + ")";
     if (type.state == nullptr) throw std::invalid_argument(name + " has no state(), so it cannot be kept");
-    walk.enter(name);
-    state(slots_[i], walk);
+    archive.section(name);
+    state(slots_[i], archive);
   }
-  walk.enter("the structure");
-  walk(delays_, in_effect_, frame_in_tick_, moving_, may_sleep_, slept_now_, faults_, metered_frames_);
-  if (walk.loads()) publish_meters();
+  archive.section("the structure");
+  archive(delays_, in_effect_, frame_in_tick_, moving_, may_sleep_, slept_now_, faults_, metered_frames_);
+  if (archive.is_loading()) publish_meters();
 }
 
-void Program::state(Slot& slot, StateWalk& walk) {
-  walk.same(slot.made_of);
+void Program::state(Slot& slot, StateArchive& archive) {
+  archive.same(slot.made_of);
   for (std::size_t i = 0; i < slot.values.size(); ++i) {
     const Parameter& p = slot.effect.type().parameters[i];
-    walk(glides_[slot.first_parameter + i]);
-    walk.within(slot.values[i], p.min, p.max);
+    archive(glides_[slot.first_parameter + i]);
+    archive.bounded(slot.values[i], p.min, p.max);
   }
-  walk(slot.dry, slot.key_lines, slot.presence, slot.presence_before, slot.bypass, slot.settled, slot.failed);
-  walk(slot.opening, slot.opens, slot.waiting, slot.heard, slot.asleep, slot.silent);
-  walk(slot.in, slot.out, slot.deepest_db, slot.faults);
-  if (walk.loads()) slot.effect.tune(slot.values.data());
-  slot.effect.state(walk);
+  archive(slot.dry, slot.key_lines, slot.presence, slot.presence_before, slot.bypass, slot.settled, slot.failed);
+  archive(slot.opening, slot.opens, slot.waiting, slot.heard, slot.asleep, slot.silent);
+  archive(slot.in, slot.out, slot.deepest_db, slot.faults);
+  if (archive.is_loading()) slot.effect.tune(slot.values.data());
+  slot.effect.state(archive);
 }
 
 void Program::restart_meters() noexcept TR_RT {

@@ -13,7 +13,7 @@
 #include "dsp/delay/delay.h"
 #include "engine/effect.h"
 #include "engine/kernels.h"
-#include "engine/outside.h"
+#include "engine/worker_effect.h"
 #include "rt/glide.h"
 
 namespace twinrack {
@@ -29,7 +29,7 @@ struct Node {
   std::vector<std::vector<float>> resource;  // rows, equally long; for an effect that takes one
   std::vector<int> drives;  // numbers of the parameters that it drives, counted through all effects of the tree
   std::vector<Node> children;
-  std::shared_ptr<Outside> outside;  // who does the work of an effect that no card describes
+  std::shared_ptr<WorkerEffect> worker;  // does the work of an effect without a card
 };
 
 struct EffectMeter {
@@ -53,7 +53,7 @@ class Program {
   int latency() const noexcept { return latency_; }
   int parameter_count() const noexcept { return static_cast<int>(glides_.size()); }
   int effect_count() const noexcept { return static_cast<int>(slots_.size()); }
-  // How often an effect gave numbers that are not finite.
+  // How often an effect put out NaN or infinity.
   std::uint32_t faults() const noexcept TR_RT { return faults_; }
 
   // `parameter` counts through all effects in the order of the tree.
@@ -67,7 +67,7 @@ class Program {
   // True while anything moves: a block must then end where the tick ends.
   bool moving() const noexcept TR_RT { return moving_; }
   // Calls stay between multiples of max_segment; `level` is that of `io`.
-  void process(float* const* io, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
+  void process(float* const* io, const SideBlock* keys, int frames, const BlockLevel& level) noexcept TR_RT;
 
   // Only while no thread is in `process`: effects run also in silence, for comparison.
   void stay_awake() noexcept { may_sleep_ = false; }
@@ -75,7 +75,7 @@ class Program {
   std::uint64_t slept() const noexcept { return slept_.load(std::memory_order_relaxed); }
 
   // Only while no thread is in `process`. Throws where an effect cannot be kept, and bytes that are not for this tree.
-  void state(StateWalk& walk);
+  void state(StateArchive& archive);
 
   void restart_meters() noexcept TR_RT;
   // Makes the meters readable from other threads.
@@ -93,11 +93,11 @@ class Program {
   struct Sum {
     float peak = 0;
     double power = 0;
-    void add(const Loudness& level) noexcept TR_RT {
+    void add(const BlockLevel& level) noexcept TR_RT {
       peak = peak > level.peak ? peak : level.peak;
       power += static_cast<double>(level.power);
     }
-    void state(StateWalk& walk) { walk(peak, power); }
+    void state(StateArchive& archive) { archive(peak, power); }
   };
 
   struct Slot {
@@ -144,7 +144,7 @@ class Program {
     std::size_t slot, place, parameter;
   };
   void resolve_drives();
-  void state(Slot& slot, StateWalk& walk);
+  void state(Slot& slot, StateArchive& archive);
   void drive() noexcept TR_RT;
 
   // `before`: by how much the sound is late that comes in. They return how much later it leaves.
@@ -161,14 +161,14 @@ class Program {
   float* const* channels(std::size_t buffer, float* const* io) noexcept TR_RT;
   void go_on(Slot& slot, bool grid) noexcept TR_RT;
   void doze(Slot& slot) noexcept TR_RT;
-  void run(Slot& slot, float* const* io, const SideBlock* keys, int frames, Loudness& level) noexcept TR_RT;
+  void run(Slot& slot, float* const* io, const SideBlock* keys, int frames, BlockLevel& level) noexcept TR_RT;
   void wake(Slot& slot, float* const* io, SideBlock key, int frames) noexcept TR_RT;
   void open(const Slot& slot, float* const* io, int frames) noexcept TR_RT;
   void fade(const Slot& slot, float* const* io, int frames) noexcept TR_RT;
 
   // The level of what is in a buffer, where it is known: what one effect gives is what the next one gets.
   struct Known {
-    Loudness level;
+    BlockLevel level;
     bool known = false;
   };
 
@@ -195,11 +195,5 @@ class Program {
   std::uint64_t metered_frames_ = 0;
   std::atomic<std::uint64_t> shown_frames_{0};
 };
-
-// The effect that plays what is made outside.
-EffectInstance play_outside(std::shared_ptr<Outside> outside);
-
-// The first frame whose number is not finite, or `frames`.
-int first_fault(const float* x, int frames) noexcept TR_RT;
 
 }  // namespace twinrack

@@ -99,19 +99,19 @@ void Rack::enable_trace(std::int64_t ticks) {
 
 std::string Rack::save_state() {
   expect_nothing_waits();
-  StateWalk walk(StateWalk::Way::save);
-  state(walk);
-  return StateSeal::around(walk.take());
+  StateArchive archive(StateArchive::Mode::save);
+  state(archive);
+  return StateHeader::wrap(archive.take_bytes());
 }
 
 void Rack::load_state(std::string_view bytes) {
   expect_nothing_waits();
-  const std::string_view fields = StateSeal::open(bytes);
+  const std::string_view fields = StateHeader::unwrap(bytes);
   const FloatGuard guard;  // as where effects are tuned while they play
-  for (const auto way : {StateWalk::Way::check, StateWalk::Way::load}) {
-    StateWalk walk(way, fields);
-    state(walk);
-    walk.end();
+  for (const auto mode : {StateArchive::Mode::check, StateArchive::Mode::load}) {
+    StateArchive archive(mode, fields);
+    state(archive);
+    archive.expect_end();
   }
 }
 
@@ -120,19 +120,19 @@ void Rack::expect_nothing_waits() const {
   throw std::runtime_error("a change is still under way; process some more frames, then save or load the state");
 }
 
-void Rack::state(StateWalk& walk) {
-  walk.enter("the automation");  // first: it may need memory that is not there
-  const std::size_t rows = walk.all(automation_.parameter), numbers = walk.all(automation_.curves);
-  if (walk.loads()) automation_.ticks = rows == 0 ? 0 : static_cast<std::int64_t>(numbers / rows);
-  program_->state(walk);
-  walk.enter("the stream");
+void Rack::state(StateArchive& archive) {
+  archive.section("the automation");  // first: it may need memory that is not there
+  const std::size_t rows = archive.resizable(automation_.parameter), numbers = archive.resizable(automation_.curves);
+  if (archive.is_loading()) automation_.ticks = rows == 0 ? 0 : static_cast<std::int64_t>(numbers / rows);
+  program_->state(archive);
+  archive.section("the stream");
   std::uint32_t faults = input_faults();
-  walk(begun_, faults);
-  walk.within(frame_, 0, std::int64_t{1} << 62);
-  if (walk.loads()) input_faults_.store(faults, std::memory_order_relaxed);
+  archive(begun_, faults);
+  archive.bounded(frame_, 0, std::int64_t{1} << 62);
+  if (archive.is_loading()) input_faults_.store(faults, std::memory_order_relaxed);
 }
 
-// Numbers that are not finite count as silence.
+// NaN and infinity count as silence.
 void Rack::sanitise(float* x, int frames) noexcept TR_RT {
   for (int n = 0; n < frames; ++n) {
     if (std::isfinite(x[n])) continue;
@@ -141,7 +141,7 @@ void Rack::sanitise(float* x, int frames) noexcept TR_RT {
   }
 }
 
-// The sidechains from `start` on; a channel with a number that is not finite is copied and made silent there.
+// The sidechains from `start` on; a channel with NaN or infinity is copied and made silent there.
 void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT {
   for (std::size_t k = 0; k < keys_.size() && keys[k].channel != nullptr; ++k) {
     Key& key = keys_[k];
@@ -149,7 +149,7 @@ void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_R
     for (int c = 0; c < keys[k].channels; ++c) {
       const auto at = static_cast<std::size_t>(c);
       key.channel[at] = keys[k].channel[c] + start;
-      const Loudness level = kernels_.measure(&key.channel[at], 1, frames);
+      const BlockLevel level = kernels_.measure(&key.channel[at], 1, frames);
       silent = silent && level.peak == 0.0f;
       if (level.finite) continue;
       float* copy = key.memory.data() + at * max_segment;
@@ -226,7 +226,7 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
                       traced_ < trace_.size();
     if (busy) length = std::min(length, tick_frames - in_tick);
     for (int c = 0; c < format_.channels; ++c) at[c] = channel[c] + start;
-    Loudness level = kernels_.measure(at, format_.channels, length);
+    BlockLevel level = kernels_.measure(at, format_.channels, length);
     if (!level.finite) {
       for (int c = 0; c < format_.channels; ++c) sanitise(at[c], length);
       level = kernels_.measure(at, format_.channels, length);
@@ -246,7 +246,7 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
 
 // What the new program hears fades in over open_ticks, so that nothing in it rings from a sudden beginning. It runs
 // unheard until that has come out, then fades in over swap_ticks.
-void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT {
+void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames, const BlockLevel& level) noexcept TR_RT {
   const int in_tick = static_cast<int>(frame_ % tick_frames);
   for (int c = 0; c < format_.channels; ++c)
     std::copy_n(channel[c], frames, old_pointers_[static_cast<std::size_t>(c)]);

@@ -45,7 +45,7 @@ class Rack {
   int latency() const noexcept { return newest_->latency(); }
   int sounding_latency() const noexcept TR_RT { return program_->latency(); }  // on the audio thread
 
-  // In place, any number of frames. Non-finite input counts as silence.
+  // In place, any number of frames. NaN and infinity in the input count as silence.
   void process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
 
   // The number of what is asked, from 1; 0 when the queue is full: the audio thread has not run for long.
@@ -64,7 +64,7 @@ class Rack {
 
   std::vector<EffectMeter> meters() noexcept;
   std::uint64_t slept() const noexcept { return newest_->slept(); }
-  // On the audio thread: how often an effect of the sounding program gave numbers that are not finite.
+  // On the audio thread: how often an effect of the sounding program put out NaN or infinity.
   std::uint32_t faults() const noexcept TR_RT { return program_->faults(); }
   std::uint32_t input_faults() const noexcept { return input_faults_.load(std::memory_order_relaxed); }
 
@@ -92,13 +92,13 @@ class Rack {
   };
 
   std::uint64_t send(Message message) noexcept;
-  void state(StateWalk& walk);
+  void state(StateArchive& archive);
   void expect_nothing_waits() const;
   void at_tick() noexcept TR_RT;
   void take_messages(const Program* next) noexcept TR_RT;
   void begin_swap(Program* next) noexcept TR_RT;
   static void apply(const Message& message, Program& program, bool jump) noexcept TR_RT;
-  void crossfade(float* const* channel, const SideBlock* keys, int frames, const Loudness& level) noexcept TR_RT;
+  void crossfade(float* const* channel, const SideBlock* keys, int frames, const BlockLevel& level) noexcept TR_RT;
   void sanitise(float* x, int frames) noexcept TR_RT;
   void take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT;
 

@@ -88,4 +88,8 @@ int JackCallback::xrun(void* user) noexcept {
   return proceed;
 }
 
+void JackCallback::server_gone(unsigned, const char*, void* user) noexcept {
+  static_cast<JackCallback*>(user)->gone_.store(true, std::memory_order_relaxed);
+}
+
 }  // namespace twinrack::live

@@ -50,11 +50,14 @@ class JackCallback {
 
   static int entry(std::uint32_t frames, void* self) noexcept TR_RT;
   static int xrun(void* self) noexcept;
+  // Of JackInfoShutdownCallback.
+  static void server_gone(unsigned code, const char* reason, void* self) noexcept;
   // For libjack's messages, which may come from its audio thread.
   static void ignore(const char*) noexcept {}
 
   const Load& load() const noexcept { return load_; }
   std::uint64_t flagged() const noexcept { return flagged_.load(std::memory_order_relaxed); }
+  bool gone() const noexcept { return gone_.load(std::memory_order_relaxed); }
 
  private:
   std::shared_ptr<Mixer> mixer_;
@@ -64,6 +67,7 @@ class JackCallback {
   std::vector<float*> out_;
   Load load_;
   std::atomic<std::uint64_t> flagged_{0};
+  std::atomic<bool> gone_{false};
 };
 
 }  // namespace twinrack::live

@@ -23,6 +23,7 @@
 #include "dsp/filters/svf_cascade-inl.h"
 #include "dsp/filters/svf_design.h"
 #include "rt/block.h"
+#include "rt/tick_fade.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -46,10 +47,12 @@ struct Adapter {
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    adds_ = v.connection == Card::Connection::add;
-    settings_.go({static_cast<float>(std::pow(10.0, static_cast<double>(v.input_db) / 20.0)),
-                  static_cast<float>(std::pow(10.0, static_cast<double>(v.output_db) / 20.0)), v.mix,
-                  v.keep_dc ? 1.0f : 0.0f});
+    replaces_.go(v.connection == Card::Connection::replace);
+    replaces_.tick();
+    tuned_ = {static_cast<float>(std::pow(10.0, static_cast<double>(v.input_db) / 20.0)),
+              static_cast<float>(std::pow(10.0, static_cast<double>(v.output_db) / 20.0)), v.mix,
+              v.keep_dc ? 1.0f : 0.0f, static_cast<float>(replaces_.share())};
+    settings_.go(tuned_);
     const SvfDesign cut = design_svf(FilterShape::low_cut, false, 5.0, 0.0, std::numbers::sqrt2 / 2.0, rate_);
     filter_.tune(&cut, 1);
   }
@@ -57,6 +60,9 @@ struct Adapter {
   void reset() noexcept TR_RT {
     network_.reset();
     filter_.reset();
+    replaces_.arrive();
+    tuned_[replace] = static_cast<float>(replaces_.share());
+    settings_.go(tuned_);
     settings_.arrive();
     quiet_frames_ = 0;
   }
@@ -83,25 +89,28 @@ struct Adapter {
         const float share = settings_.at(mix, n), as_it_is = settings_.at(keep_dc, n);
         const float made = settings_.at(output, n) * ((1.0f - as_it_is) * w[n] + as_it_is * r[n]);
         if (std::abs(made) >= 1e-7f) loud = std::max(loud, n);
-        y[n] = adds_ ? y[n] + share * made : (1.0f - share) * y[n] + share * made;
+        y[n] = (1.0f - share * settings_.at(replace, n)) * y[n] + share * made;
       }
     }
     quiet_frames_ = loud < 0 ? std::min(quiet_frames_ + frames, 1 << 30) : frames - 1 - loud;
     settings_.pass(frames);
   }
 
+  // True while the sound that comes in is faded in beside the network's, or out.
+  bool is_ramping() const noexcept TR_RT { return replaces_.moving(); }
+
   // Silent for longer than the network hears back, and nothing has come for a period of the filter's 5 Hz. The filter
   // and a recurrent network keep their state: it is what silence makes of them.
-  bool settle(int silent_frames) noexcept TR_RT {
+  bool tail_ended(int silent_frames) noexcept TR_RT {
     const int wait = network_.memory() + 2 * max_segment, period = static_cast<int>(rate_ / 5.0);
     return silent_frames > wait && quiet_frames_ > period && !settings_.moving();
   }
 
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) { walk(settings_, network_, filter_, quiet_frames_); }
+  void state(StateArchive& archive) { archive(settings_, replaces_, network_, filter_, quiet_frames_); }
 
  private:
-  enum Ramped : std::size_t { input, output, mix, keep_dc, ramped_count };
+  enum Ramped : std::size_t { input, output, mix, keep_dc, replace, ramped_count };
 
   static float* row(std::vector<float>& rows, int channel) noexcept TR_RT {
     return rows.data() + static_cast<std::size_t>(channel) * max_segment;
@@ -109,9 +118,10 @@ struct Adapter {
 
   double rate_ = 0;
   int channels_ = 0;
-  bool adds_ = false;
-  int quiet_frames_ = 0;  // since something audible came out of the network
+  int quiet_frames_ = 0;      // since something audible came out of the network
+  TickFade<0, 16> replaces_;  // the sound that came in, instead of being added to it
   Ramps<ramped_count> settings_;
+  Ramps<ramped_count>::Values tuned_{};
   neural::Network network_;
   SvfCascade<1> filter_;
   std::vector<float> wet_, raw_, driven_, nothing_;

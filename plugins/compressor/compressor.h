@@ -28,6 +28,7 @@
 #include "dsp/filters/svf-inl.h"
 #include "dsp/filters/svf_design.h"
 #include "rt/block.h"
+#include "rt/tick_fade.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -52,7 +53,8 @@ struct Compressor {
     const bool other_quantity = v.ballistics != choices_.ballistics;
     choices_ = v;
     feedback_ = v.topology == Card::Topology::feedback;
-    auto_ticks_ += std::clamp(auto_goal() - auto_ticks_, -1, 1);
+    auto_makeup_.go(v.auto_makeup);
+    auto_makeup_.tick();
     arrange();
     if (other_quantity) convert();
     ballistics_ = {follower_share(v.attack_ms, rate_), follower_share(v.release_ms, rate_)};
@@ -73,14 +75,14 @@ struct Compressor {
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
     heard_.fill(0.0f);
-    auto_ticks_ = auto_goal();
+    auto_makeup_.arrive();
     arrange();
     settings_.arrive();
     cut_.arrive();
   }
 
   // True while the automatic makeup comes or goes.
-  bool settling() const noexcept TR_RT { return auto_ticks_ != auto_goal(); }
+  bool is_ramping() const noexcept TR_RT { return auto_makeup_.moving(); }
 
   void process(Block io, SideBlock key) noexcept TR_RT {
     deepest_ = 0.0f;
@@ -94,8 +96,8 @@ struct Compressor {
     cut_.pass(io.frames);
   }
 
-  bool settle(int silent_frames) noexcept TR_RT {
-    if (silent_frames < lookahead_.frames() || !low_cut_.settle()) return false;
+  bool tail_ended(int silent_frames) noexcept TR_RT {
+    if (silent_frames < lookahead_.frames() || !low_cut_.tail_ended()) return false;
     for (int c = 0; c < channels_; ++c) {
       const auto at = static_cast<std::size_t>(c);
       const Detector& d = detectors_[at];
@@ -111,8 +113,8 @@ struct Compressor {
 
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
-  void state(StateWalk& walk) {
-    walk(settings_, cut_, deepest_, auto_ticks_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, heard_);
+  void state(StateArchive& archive) {
+    archive(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, heard_);
   }
 
  private:
@@ -121,9 +123,6 @@ struct Compressor {
     FollowerState<float> average{}, follower{};
   };
 
-  static constexpr int most_auto_ticks = 32;
-  int auto_goal() const noexcept TR_RT { return choices_.auto_makeup ? most_auto_ticks : 0; }
-
   // What moves from tick to tick, from the values.
   void arrange() noexcept TR_RT {
     const Card::Values& v = choices_;
@@ -131,8 +130,7 @@ struct Compressor {
     const double knee = std::max(static_cast<double>(v.knee_db), static_cast<double>(least_knee_db));
     const double range = static_cast<double>(v.range_db), threshold = static_cast<double>(v.threshold_db);
     const double at_full_scale = reduction_db<double>({threshold, slope, knee, range}, 0.0);
-    const double t = static_cast<double>(auto_ticks_) / most_auto_ticks, share = t * t * (3.0 - 2.0 * t);
-    const double makeup = static_cast<double>(v.makeup_db) + share * 0.5 * at_full_scale;
+    const double makeup = static_cast<double>(v.makeup_db) + auto_makeup_.share() * 0.5 * at_full_scale;
     settings_.go({static_cast<float>(threshold), static_cast<float>(slope), static_cast<float>(knee),
                   static_cast<float>(range), static_cast<float>(makeup), v.mix, v.link_percent / 100.0f});
   }
@@ -316,7 +314,7 @@ struct Compressor {
   FollowerTimes<float> ballistics_{};
   float averaging_ = 0, deepest_ = 0;
   bool cut_on_ = false, feedback_ = false;
-  int auto_ticks_ = 0;
+  TickFade<0, 32> auto_makeup_;
   Lookahead lookahead_;
   Linked linked_;
   SwitchedCut<FilterShape::low_cut> low_cut_;

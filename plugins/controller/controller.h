@@ -84,12 +84,12 @@ struct Controller {
   }
 
   // The numbers for the tick that begins.
-  std::span<const float> decide() noexcept TR_RT { return outputs_; }
+  std::span<const float> control_values() noexcept TR_RT { return outputs_; }
 
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk.within(heard_, 0, tick_frames - 1);
-    walk(sound_, states_, levels_, outputs_);
+  void state(StateArchive& archive) {
+    archive.bounded(heard_, 0, tick_frames - 1);
+    archive(sound_, states_, levels_, outputs_);
   }
 
  private:

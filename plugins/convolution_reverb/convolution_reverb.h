@@ -78,12 +78,12 @@ struct ConvolutionReverb {
   }
 
   // After so much silence all blocks in memory are zero.
-  bool settle(int silent_frames) noexcept TR_RT {
+  bool tail_ended(int silent_frames) noexcept TR_RT {
     return silent_frames - frames_ > convolver_.memory() && !settings_.moving();
   }
 
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) { walk(settings_, convolver_); }
+  void state(StateArchive& archive) { archive(settings_, convolver_); }
 
  private:
   enum Ramped : std::size_t { gain, mix, ramped_count };

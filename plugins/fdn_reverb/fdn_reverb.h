@@ -131,7 +131,7 @@ struct FDNReverb {
     }
   }
 
-  bool settle(int silent_frames) noexcept TR_RT {
+  bool tail_ended(int silent_frames) noexcept TR_RT {
     constexpr float quiet = 1e-8f;
     if (silent_frames < pre_delay_to_ + 0.08 * rate_) return false;  // the echoes have passed
     for (auto* group : {&lines_, &diffusers_}) {
@@ -139,13 +139,13 @@ struct FDNReverb {
         if (!line.below(quiet)) return false;
       }
     }
-    if (!cuts_.settle()) return false;
+    if (!cuts_.tail_ended()) return false;
     clear(states_);
     return true;
   }
 
   // The modulation goes on in silence.
-  void rest(int frames) noexcept TR_RT {
+  void skip_silence(int frames) noexcept TR_RT {
     while (frames > 0) {
       if (frame_in_tick_ == 0) phase_ += turn_rate_;
       const int step = std::min(frames, tick_frames - frame_in_tick_);
@@ -156,12 +156,12 @@ struct FDNReverb {
   }
 
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(from_, to_, ramping_, cuts_, pre_delay_, early_, diffusers_, lines_, states_);
-    walk(turns_from_, turns_to_, phase_, overslept_);
-    walk.within(frame_, 0, tick_frames);
-    walk.within(frame_in_tick_, 0, tick_frames - 1);
-    walk.within(pre_delay_from_, 1.0, std::ceil(0.25 * rate_) + 2.0);
+  void state(StateArchive& archive) {
+    archive(from_, to_, ramping_, cuts_, pre_delay_, early_, diffusers_, lines_, states_);
+    archive(turns_from_, turns_to_, phase_, overslept_);
+    archive.bounded(frame_, 0, tick_frames);
+    archive.bounded(frame_in_tick_, 0, tick_frames - 1);
+    archive.bounded(pre_delay_from_, 1.0, std::ceil(0.25 * rate_) + 2.0);
   }
 
  private:

@@ -14,8 +14,9 @@ from twinrack.rack.effect import Effect
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:
     plan = _engine.fdn_layout(sample_rate)
+    advice = "switch freeze off" if effect.get("freeze") else Loop.advice
     found = [
-        Loop(f"line {i}", "small gain", largest_gain(effect, frames / sample_rate, sample_rate))
+        Loop(f"line {i}", "small gain", largest_gain(effect, frames / sample_rate, sample_rate), advice)
         for i, frames in enumerate(plan["line_frames"], 1)
     ]
     diffusion, decay = float(effect.get("diffusion")), float(effect.get("decay_s"))

@@ -82,21 +82,21 @@ struct Gate {
   }
 
   // Asleep it is closed as far as it goes; that is where it starts, too.
-  bool settle(int silent_frames) noexcept TR_RT {
+  bool tail_ended(int silent_frames) noexcept TR_RT {
     if (silent_frames < lookahead_.frames() || settings_.moving()) return false;
     const float closed = closed_db() - start_db_;
     for (const Detector& d : detectors_) {
       if (d.average > 1e-16f || d.gate.open || std::abs(d.closing - closed) > 1e-6f) return false;
     }
-    if (!low_cut_.settle() || !high_cut_.settle()) return false;
+    if (!low_cut_.tail_ended() || !high_cut_.tail_ended()) return false;
     for (Detector& d : detectors_) d = {0.0f, closed, {}};
     return true;
   }
 
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
-  void state(StateWalk& walk) {
-    walk(settings_, start_db_, deepest_, lookahead_, linked_, low_cut_, high_cut_, detectors_);
+  void state(StateArchive& archive) {
+    archive(settings_, start_db_, deepest_, lookahead_, linked_, low_cut_, high_cut_, detectors_);
   }
 
  private:
@@ -105,7 +105,7 @@ struct Gate {
     float average = 0;
     float closing = 0;  // the reduction, less the one it began with
     GateState gate{};
-    void state(StateWalk& walk) { walk(average, closing, gate); }
+    void state(StateArchive& archive) { archive(average, closing, gate); }
   };
   using D = Tag<float>;
   using V = Vec<float>;

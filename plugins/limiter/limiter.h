@@ -109,7 +109,7 @@ struct Limiter {
     settings_.pass(frames);
   }
 
-  bool settle(int silent_frames) noexcept TR_RT {
+  bool tail_ended(int silent_frames) noexcept TR_RT {
     if (silent_frames < 2 * lookahead_ + true_peak_taps || settings_.moving()) return false;
     for (const auto& d : detectors_) {
       if (Max(d.fast, d.slow) > 1e-6 || !d.largest.below(0.0f)) return false;
@@ -120,7 +120,7 @@ struct Limiter {
 
   int latency() const noexcept { return lookahead_; }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
-  void state(StateWalk& walk) { walk(settings_, split_, deepest_, limits_, lines_, detectors_); }
+  void state(StateArchive& archive) { archive(settings_, split_, deepest_, limits_, lines_, detectors_); }
 
  private:
   enum Ramped : std::size_t { input_gain, ceiling, adaptive, link, ramped_count };
@@ -128,7 +128,7 @@ struct Limiter {
     SlidingMax largest;
     std::array<SlidingMean, 2> means;
     double fast = 0, slow = 0;  // what the release has come to, in dB
-    void state(StateWalk& walk) { walk(largest, means, fast, slow); }
+    void state(StateArchive& archive) { archive(largest, means, fast, slow); }
   };
   using D = Tag<float>;
   using V = Vec<float>;

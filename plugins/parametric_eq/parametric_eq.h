@@ -12,6 +12,7 @@
 
 #include "cards.h"
 #include "dsp/filters/svf_cascade-inl.h"
+#include "rt/smoothstep.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -43,7 +44,7 @@ struct ParametricEQ {
   }
 
   // True while a change of the set waits.
-  bool settling() const noexcept TR_RT { return !(wanted_ == layout_); }
+  bool is_ramping() const noexcept TR_RT { return !(wanted_ == layout_); }
 
   void reset() noexcept TR_RT {
     filters_[now_].reset();
@@ -60,19 +61,19 @@ struct ParametricEQ {
       float* x = io.channel[c];
       for (int n = 0; n < io.frames; ++n) {
         const float t = std::min(1.0f, static_cast<float>(faded_ + n + 1) / fade_frames);
-        const float share = t * t * (3.0f - 2.0f * t);
+        const float share = smoothstep(t);
         x[n] = (1.0f - share) * before[n] + share * x[n];
       }
     }
     faded_ += io.frames;
   }
 
-  bool settle(int) noexcept TR_RT { return faded_ >= fade_frames && filters_[now_].settle(); }
+  bool tail_ended(int) noexcept TR_RT { return faded_ >= fade_frames && filters_[now_].tail_ended(); }
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(filters_, layout_);
-    walk.within(now_, 0, 1);
-    walk.within(faded_, 0, fade_frames + max_segment);
+  void state(StateArchive& archive) {
+    archive(filters_, layout_);
+    archive.bounded(now_, 0, 1);
+    archive.bounded(faded_, 0, fade_frames + max_segment);
   }
 
  private:
@@ -86,12 +87,12 @@ struct ParametricEQ {
     Card::Warping warping{};
     std::array<BandLayout, bands> band{};
     bool operator==(const Layout&) const = default;
-    void state(StateWalk& walk) {
-      walk(warping);
+    void state(StateArchive& archive) {
+      archive(warping);
       for (BandLayout& b : band) {
-        walk.within(b.type, Card::Type::off, Card::Type::all_pass);
-        walk.within(b.stages, 1, max_stages);
-        walk.within(b.channel, Card::Channel::all, Card::Channel::right);
+        archive.bounded(b.type, Card::Type::off, Card::Type::all_pass);
+        archive.bounded(b.stages, 1, max_stages);
+        archive.bounded(b.channel, Card::Channel::all, Card::Channel::right);
       }
     }
   };
@@ -137,12 +138,12 @@ struct ParametricEQ {
     void reset() noexcept TR_RT {
       for (Series& series : series_) series.reset();
     }
-    bool settle() noexcept TR_RT {
+    bool tail_ended() noexcept TR_RT {
       bool all = true;
-      for (Series& series : series_) all = series.settle() && all;
+      for (Series& series : series_) all = series.tail_ended() && all;
       return all;
     }
-    void state(StateWalk& walk) { walk(series_); }
+    void state(StateArchive& archive) { archive(series_); }
 
    private:
     using Series = SvfCascade<bands * max_stages>;

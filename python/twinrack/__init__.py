@@ -14,7 +14,8 @@ from .rack.card import CARDS, Card, find_card, hint_for
 from .rack.effect import Effect, GroupItem
 from .rack.effects import *  # noqa: F403
 from .rack.python_effect import PythonEffect
-from .rack.rack import Meter, Rack
+from .rack.rack import Rack
+from .rack.running import Meter
 from .rack.tree import Chain, Parallel, dry_wet
 from .resources.network import ControlNetwork, Network
 from .resources.response import Response

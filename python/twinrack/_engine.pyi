@@ -8,7 +8,7 @@ import numpy
 import numpy.typing
 import typing
 import typing_extensions
-__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'Outside', 'PortAudioCallback', 'TICK_FRAMES', 'after_fork', 'allpass_backward', 'allpass_forward', 'before_fork', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'unpack', 'use_thread_team']
+__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'allpass_backward', 'allpass_forward', 'before_fork', 'cards', 'compressor_backward', 'compressor_forward', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_backward', 'fdn_forward', 'fdn_layout', 'feedback_backward', 'feedback_forward', 'fir', 'follower_backward', 'follower_forward', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'svf_backward', 'svf_forward', 'true_peak_phases', 'unpack', 'use_thread_team']
 class NodeKind:
     """
     Members:
@@ -61,7 +61,7 @@ class Node:
     bypass: bool
     effect: str
     kind: NodeKind
-    outside: ...
+    worker: ...
     def __init__(self) -> None:
         ...
     def set_resource(self, rows: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
@@ -90,28 +90,28 @@ class Node:
     @values.setter
     def values(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
         ...
-class Outside:
+class WorkerEffect:
     def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
-    def drop(self) -> None:
+    def deliver(self, y: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
         ...
-    def give(self, y: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
+    def detach(self) -> None:
         ...
-    def leave(self) -> None:
+    def discard(self) -> None:
         ...
-    def take(self) -> typing.Any:
+    def fetch(self) -> typing.Any:
         ...
     @property
     def blocks(self) -> int:
         ...
     @property
-    def closed(self) -> bool:
-        ...
-    @property
-    def late(self) -> int:
+    def detached(self) -> bool:
         ...
     @property
     def latency(self) -> int:
+        ...
+    @property
+    def missed(self) -> int:
         ...
 class EffectMeter:
     @property
@@ -351,12 +351,18 @@ class JackCallback:
     def entry() -> int:
         ...
     @staticmethod
+    def gone_entry() -> int:
+        ...
+    @staticmethod
     def ignore_words() -> int:
         ...
     @staticmethod
     def xrun_entry() -> int:
         ...
     def __init__(self, mixer: Mixer, get_buffer: typing.SupportsInt | typing.SupportsIndex, input_ports: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], output_ports: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None:
+        ...
+    @property
+    def gone(self) -> bool:
         ...
     @property
     def load(self) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
-from .checks import brief, to_float
+from .checks import brief, must_be, to_float
 
 Audio = npt.NDArray[np.float32]
 MIN_RATE, MAX_RATE = 8000, 384000
@@ -69,7 +69,7 @@ def _as_array(x: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
     try:
         return np.asarray(x)
     except Exception:  # lists of different lengths, or what an object of somebody else raises
-        raise ValueError(f"{what} is no array of numbers; give (channels, frames) or one dimension") from None
+        raise ValueError(f"{what} must be numbers of shape (channels, frames) or (frames,)") from None
 
 
 Layout = Literal["mono", "stereo"]
@@ -115,7 +115,7 @@ def check_rate(sample_rate: float) -> float:
     """
     rate = to_float(sample_rate)
     if rate is None or isinstance(sample_rate, bool | np.bool_):
-        raise ValueError(f"sample rate {brief(sample_rate)} is no number that fits; give Hz, such as 48000")
+        raise must_be("sample_rate", "a number in Hz, such as 48000", sample_rate)
     if not MIN_RATE <= rate <= MAX_RATE:
         raise ValueError(f"sample rate {rate:g} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
     return rate

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .checks import must_be
 from .twins import recursions
 from .twins.curves import numbers_in, together
 from .twins.dynamics import share_per_frame
@@ -124,7 +125,7 @@ def envelope_follower(
     times = together(*(torch.as_tensor(t, dtype=torch.float64, device=x.device) for t in (attack_ms, release_ms)))
     for name, t in zip(("attack_ms", "release_ms"), times, strict=True):
         if not bool((numbers_in(t) > 0).all()):
-            raise ValueError(f"{name} must be above 0")
+            raise must_be(name, "above 0", float(numbers_in(t).min()))
     c = share_per_frame(torch.stack(times, -1), sample_rate)
     c = c.reshape(-1, 1, 2)
     batched = _by_rows(_as_batch(x, "x"), x, c.shape[0])

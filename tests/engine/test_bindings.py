@@ -93,9 +93,9 @@ def bridge(channels, input_rate, output_rate, delay, x, time, frames):
         b.write(x, time + 0.01 * n)
         b.read(frames, time + 0.01 * n)
 
-def outside(channels, block, blocks, y):
-    o = e.Outside(channels, block, blocks)
-    o.take(), o.give(y), o.drop(), o.leave()
+def worker_effect(channels, block, blocks, y):
+    w = e.WorkerEffect(channels, block, blocks)
+    w.fetch(), w.deliver(y), w.discard(), w.detach()
 
 def loudness(sample_rate, channels, x, again):
     meter = e.LoudnessMeter(sample_rate, channels)
@@ -139,7 +139,7 @@ CALLS = {
     "play": (on_mixer, dict(name="play", arguments=(f32(2, 500), f32(2, 500)))),
     "read_record": (recorded, dict(seconds=1, frames=64)),
     "Bridge": (bridge, dict(channels=2, input_rate=48000.0, output_rate=44100.0, delay=256, x=f32(480, 2), time=0.0, frames=441)),
-    "Outside": (outside, dict(channels=2, block=64, blocks=4, y=f32(2, 64))),
+    "WorkerEffect": (worker_effect, dict(channels=2, block=64, blocks=4, y=f32(2, 64))),
     "LoudnessMeter": (loudness, dict(sample_rate=48000.0, channels=2, x=f32(2, 700), again=2)),
     "PortAudioCallback": (portaudio, dict(with_mixer=True, channels=2)),
     "fdn_layout": (e.fdn_layout, dict(sample_rate=48000.0)),
@@ -238,7 +238,7 @@ print("survived")
 
 NAMES = [
     "Engine", "Node", "NodeKind", "adapter", "controller", "process", "set_parameter", "set_bypass", "swap", "automate",
-    "enable_trace", "load_state", "Mixer", "Ask", "scope", "play", "read_record", "Bridge", "Outside", "LoudnessMeter",
+    "enable_trace", "load_state", "Mixer", "Ask", "scope", "play", "read_record", "Bridge", "WorkerEffect", "LoudnessMeter",
     "PortAudioCallback", "fdn_layout", "effect_latency", "mix", "unpack", "svf_forward", "svf_backward", "follower_forward",
     "follower_backward", "allpass_forward", "allpass_backward", "fdn_forward", "fdn_backward", "fir", "compressor_forward",
     "compressor_backward", "feedback_forward", "feedback_backward", "recurrent_forward", "recurrent_backward", "gate_open",
@@ -274,5 +274,7 @@ def test_hostile_arguments_never_crash(name, tmp_path):
 def test_a_first_frame_off_the_grid_is_one_sentence(first):
     import twinrack as tr
 
-    with pytest.raises(ValueError, match=f"first_frame = {first} must be a multiple of 32"):
+    with pytest.raises(
+        ValueError, match=f"^first_frame must be a multiple of 32 from 0 to 2\\^62, on which values move, got {first}$"
+    ):
         tr.Rack([tr.Compressor()]).prepare(48000, 2, first_frame=first)

@@ -12,7 +12,7 @@ import pytest
 
 import twinrack as tr
 from twinrack import losses, priors, targets
-from twinrack.checks import brief, visible, whole_number
+from twinrack.checks import brief, check_integer, visible
 from twinrack.render.file import render_file
 from twinrack.resources.architectures import Chain as Layers
 from twinrack.resources.architectures import Convolution, Recurrent
@@ -353,5 +353,5 @@ def test_values_in_words():
     )
     assert visible("a\nb", lines=False) == "a\\x0ab"
     for wrong in (True, 1.0, "1", None, np.float64(1), np.array([1]), Failing(), 10**400, -1):
-        with pytest.raises(ValueError, match=r"^n = .* is no whole number from 0 to 5$"):
-            whole_number(wrong, "n", 0, 5)
+        with pytest.raises(ValueError, match=r"^n must be an integer from 0 to 5, got .+$"):
+            check_integer(wrong, "n", 0, 5)

@@ -232,7 +232,7 @@ def server_name() -> str:
 
 
 def test_a_closed_desk_hears_nothing_and_a_dropped_one_neither(desk, stream):
-    before = len(stream.rack._listeners)
+    before = len(stream.rack.running.listeners)
     told: list[dict] = []
     for drop in (False, True):
         for _ in range(20):
@@ -243,13 +243,13 @@ def test_a_closed_desk_hears_nothing_and_a_dropped_one_neither(desk, stream):
                 other.close()
         del other
         gc.collect()
-        assert len(stream.rack._listeners) == before
+        assert len(stream.rack.running.listeners) == before
     stream.rack["gain"].gain_db = -1.0
     assert not told
     moved = Desk(stream)
     stream.rack = tr.Rack([tr.Gain()])
     moved.close()  # also where another rack took over meanwhile
-    assert len(stream.rack._listeners) == before
+    assert len(stream.rack.running.listeners) == before
 
 
 def exhaust(work) -> None:
@@ -303,7 +303,7 @@ def test_everything_is_read_while_everything_changes(desk, stream):
             rack.remove(name)
 
     def order(random) -> None:
-        with rack._changing():
+        with rack.running.changing():
             rack.effects = tuple(sorted(rack.effects, key=lambda e: random.random()))
 
     def values(random) -> None:
@@ -341,8 +341,8 @@ def test_everything_is_read_while_everything_changes(desk, stream):
         thread.join(20)
         assert not thread.is_alive()
     assert not wrong
-    with rack._changing():
-        heard, told = len(rack._engine.meters()), len(rack.addresses())
+    with rack.running.changing():
+        heard, told = len(rack.running.engine.meters()), len(rack.addresses())
     assert heard == told
 
 
@@ -706,7 +706,9 @@ def test_osc_answers_other_machines_only_when_they_subscribed_and_not_without_en
         assert bytes_for("/twinrack/addresses", far) > 1000
         for _ in range(100):
             bytes_for("/twinrack/subscribe", far)  # asking again gives no more
-        assert sum(bytes_for("/twinrack/addresses", far) for _ in range(100)) <= 2 * module.MOST_BYTES
+        began = time.monotonic()
+        count = sum(bytes_for("/twinrack/addresses", far) for _ in range(100))
+        assert count <= (2 + time.monotonic() - began) * module.MOST_BYTES  # a busy machine needs seconds for these
         osc._subscribers[far].until = 0.0
         osc._end_leases()
         assert bytes_for("/twinrack/addresses", far) == 0

@@ -125,7 +125,7 @@ def test_reports_and_refusals(server):
         tr.live(rack, input="sistem")
     with pytest.raises(OSError, match="there is no device 99"):
         tr.live(rack, output=99)
-    with pytest.raises(ValueError, match="block_size = 0"):
+    with pytest.raises(ValueError, match="block_size must be an integer from 1 to 8192, got 0"):
         tr.live(rack, block_size=0)
     with pytest.raises(ValueError, match="sidechain"):
         tr.live(tr.Rack([tr.Compressor(key="voice")]))
@@ -178,8 +178,8 @@ def test_a_stream_that_is_held_only_by_what_it_does_ends(server, tmp_path):
     del stream, desk
     assert not clients(server)
     assert not take.running
-    assert not rack._listeners
-    assert not rack._witnesses
+    assert not rack.running.listeners
+    assert not rack.running.witnesses
     assert replay(tmp_path / "take").equal
     names = [thread.name for thread in threading.enumerate() if thread.name in ("twinrack-watch", "twinrack-record")]
     assert not names

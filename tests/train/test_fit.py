@@ -14,10 +14,14 @@ import torch
 import twinrack as tr
 from support import SHARED, music, recording
 from twinrack.cli import demo
-from twinrack.train import data, losses
-from twinrack.train import run as run_module
+from twinrack.train import data
+from twinrack.train.addresses import Learned
 from twinrack.train.data import find_latency, load_pairs, split
+from twinrack.train.losses import usual
+from twinrack.train.run import Run
+from twinrack.train.settings import Settings
 from twinrack.train.starts import analysed
+from twinrack.train.trainable_rack import TrainableRack
 
 RATE = 48000
 
@@ -282,7 +286,7 @@ def bad_pairs():
         (x, x[:1], "2 channels, .* 1; make them equal"),
         (x, x[:, : RATE // 4], "of the same length"),
         (x, np.zeros_like(x), "wet of the recording is silent"),
-        (poisoned, x, "1 samples that are not finite, the first at frame 500"),
+        (poisoned, x, "NaN or infinity in 1 sample, the first at frame 500"),
         (x, x.T, r"looks like \(frames, channels\)"),
         (np.ones((2, 2000)), np.ones((2, 2000)), "at least 0.2 s"),
         ("gone.wav", "gone.wav", "there is no file gone.wav"),
@@ -310,8 +314,8 @@ def test_arrays_need_a_rate_and_files_must_agree(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"steps": -1}, "steps = -1"),
-        ({"batch": 0}, "batch = 0"),
+        ({"steps": -1}, "steps must be an integer from 0 to 10000000, got -1"),
+        ({"batch": 0}, "batch must be an integer from 1 to 10000000, got 0"),
         ({"window_s": 0.05}, "window_s = 0.05 is below 0.5"),
         ({"align": 3.7}, "align = 3.7"),
         ({"checkpoint": "/nowhere/c.pt"}, "there is no folder /nowhere"),
@@ -328,15 +332,15 @@ def test_every_window_holds_something_to_train_on():
     x = music(1, 30 * 8000, 8000, 1)
     pairs, _ = data.load_pairs(x, x, 8000, False)
     rack = tr.Rack([tr.FDNReverb()])
-    settings = {"window_s": 0.6, "batch": 1, "validation": True, "seed": 0, "stft_weight": 1.0, "waveform_weight": 1.0}
-    run = run_module.Run(
-        rack.twin(8000), pairs, 8000.0, run_module.Learned(["fdn_reverb.mix"], []), settings, losses.usual(1.0, 1.0)
-    )
+    settings = Settings(
+        steps=1, learning_rate=0.01, stft_weight=1.0, waveform_weight=1.0, polish_steps=0, window_s=0.6, batch=1,
+        validation=True, patience=1, seed=0, compares=True, loss=usual(1.0, 1.0),
+    )  # fmt: skip
+    run = Run(TrainableRack(rack.twin(8000), pairs, 8000.0, Learned(["fdn_reverb.mix"], [])), settings)
     for _ in range(300):
-        _, _, parts, _ = run._windows()
-        assert parts[0]
+        assert run.excerpts.of_pairs().parts[0]
     for _ in range(20):
-        assert run._sound(0.1)[1].numel() > 0
+        assert run.sound(0.1)[1].numel() > 0
 
 
 def test_the_command(small, tmp_path):
@@ -509,5 +513,5 @@ def test_choices_that_cannot_be_tried():
         tr.fit(tr.Rack([tr.Compressor(), tr.Saturation()]), x, x, 48000, choices=["*"])
     with pytest.raises(ValueError, match="none of"):
         tr.fit(tr.Rack([tr.Compressor()]), x, x, 48000, choices={"compressor.detector": ("loud",)})
-    with pytest.raises(ValueError, match="starts = -1"):
+    with pytest.raises(ValueError, match="starts must be an integer from 0 to 10000000, got -1"):
         tr.fit(tr.Rack([tr.Compressor()]), x, x, 48000, starts=-1)

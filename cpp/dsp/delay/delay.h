@@ -66,9 +66,9 @@ class DelayLine {
     return memory_.data() + (at < 0 ? at + size_ : at);
   }
 
-  void state(StateWalk& walk) {
-    walk(memory_);
-    walk.within(at_, 0, std::max(size_ - 1, 0));
+  void state(StateArchive& archive) {
+    archive(memory_);
+    archive.bounded(at_, 0, std::max(size_ - 1, 0));
   }
 
  private:

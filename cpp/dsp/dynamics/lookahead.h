@@ -36,7 +36,7 @@ class Lookahead {
     return line.written(frames, frames_);
   }
 
-  void state(StateWalk& walk) { walk(lines_); }
+  void state(StateArchive& archive) { archive(lines_); }
 
  private:
   std::vector<DelayLine> lines_;

@@ -168,7 +168,7 @@ class Linked {
     return channels_;
   }
 
-  void state(StateWalk& walk) { walk.within(detectors_, 1, channels_); }
+  void state(StateArchive& archive) { archive.bounded(detectors_, 1, channels_); }
 
  private:
   int channels_ = 0, detectors_ = 1;

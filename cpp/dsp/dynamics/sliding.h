@@ -77,10 +77,10 @@ class SlidingMax {
     return most <= level;
   }
 
-  void state(StateWalk& walk) {
-    walk(suffix_, prefix_, middle_);
-    walk.within(now_, 0, chunks_ - 1);
-    walk.within(filled_, 0, chunk - 1);
+  void state(StateArchive& archive) {
+    archive(suffix_, prefix_, middle_);
+    archive.bounded(now_, 0, chunks_ - 1);
+    archive.bounded(filled_, 0, chunk - 1);
   }
 
  private:
@@ -174,9 +174,9 @@ class SlidingMean {
     at_ = at_ + frames == size() ? 0 : at_ + frames;
   }
 
-  void state(StateWalk& walk) {
-    walk(ring_, sum_);
-    walk.within(at_, 0, size() - 1);
+  void state(StateArchive& archive) {
+    archive(ring_, sum_);
+    archive.bounded(at_, 0, size() - 1);
   }
 
  private:

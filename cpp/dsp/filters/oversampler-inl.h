@@ -72,7 +72,7 @@ class Oversampler {
   int latency() const noexcept TR_RT { return (minimum_ ? allpass_delay_ : delay_)[static_cast<std::size_t>(stages_)]; }
 
   // True when silence comes out; asked after silence went in for at least 64 frames.
-  bool settle() noexcept TR_RT {
+  bool tail_ended() noexcept TR_RT {
     if (!minimum_) return true;
     for (Channel& channel : channels_) {
       for (auto* states : {&channel.up_states, &channel.down_states}) {
@@ -103,7 +103,7 @@ class Oversampler {
     std::memcpy(x, channel.out.data(), sizeof(float) * static_cast<std::size_t>(frames));
   }
 
-  void state(StateWalk& walk) { walk(channels_); }
+  void state(StateArchive& archive) { archive(channels_); }
 
  private:
   using D = Tag<float>;
@@ -116,7 +116,7 @@ class Oversampler {
     std::array<Lines, halfband_stages> up, down;
     std::vector<float> out;
     States up_states{}, down_states{};
-    void state(StateWalk& walk) { walk(up, down, up_states, down_states); }
+    void state(StateArchive& archive) { archive(up, down, up_states, down_states); }
   };
 
   template <class Shape>

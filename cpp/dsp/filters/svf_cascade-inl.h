@@ -93,7 +93,7 @@ class SvfCascade {
   }
 
   // Nothing above -140 dBFS comes any more; what is left is forgotten.
-  bool settle() noexcept TR_RT {
+  bool tail_ended() noexcept TR_RT {
     for (const GroupState& state : states_) {
       for (std::size_t i = 0; i < lanes; ++i) {
         if (std::abs(state.s1[i]) + std::abs(state.s2[i]) > 1e-8f) return false;
@@ -103,10 +103,10 @@ class SvfCascade {
     return true;
   }
 
-  void state(StateWalk& walk) {
-    walk(from_, to_, states_, ramping_);
-    walk.within(frame_, 0, tick_frames);
-    walk.within(count_, 0, max_sections);
+  void state(StateArchive& archive) {
+    archive(from_, to_, states_, ramping_);
+    archive.bounded(frame_, 0, tick_frames);
+    archive.bounded(count_, 0, max_sections);
   }
 
  private:

@@ -79,7 +79,7 @@ class SvfPairs {
   }
 
   // Nothing above -140 dBFS comes any more; what is left is forgotten.
-  bool settle() noexcept TR_RT {
+  bool tail_ended() noexcept TR_RT {
     const hn::CappedTag<float, 2> two;
     for (const State& s : states_) {
       float most[2] = {};
@@ -90,9 +90,9 @@ class SvfPairs {
     return true;
   }
 
-  void state(StateWalk& walk) {
-    walk(from_, to_, steady_, states_, tuned_);
-    walk.within(frame_, 0, tick_frames);
+  void state(StateArchive& archive) {
+    archive(from_, to_, steady_, states_, tuned_);
+    archive.bounded(frame_, 0, tick_frames);
   }
 
  private:

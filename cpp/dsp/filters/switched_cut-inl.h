@@ -45,8 +45,8 @@ class SwitchedCut {
   }
 
   void reset() noexcept TR_RT { filter_.reset(); }
-  bool settle() noexcept TR_RT {
-    if (on_ || filter_.moving()) return filter_.settle();
+  bool tail_ended() noexcept TR_RT {
+    if (on_ || filter_.moving()) return filter_.tail_ended();
     filter_.reset();  // what it held
     return true;
   }
@@ -62,7 +62,7 @@ class SwitchedCut {
     return on_ ? SideBlock{to_.data(), key.channels, key.silent} : key;
   }
 
-  void state(StateWalk& walk) { walk(filter_); }
+  void state(StateArchive& archive) { archive(filter_); }
 
  private:
   double rate_ = 0;

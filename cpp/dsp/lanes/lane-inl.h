@@ -107,7 +107,7 @@ HWY_INLINE void store_some(Vec<float> v, float* x, int count) noexcept TR_RT {
   for (int i = 0; i < count; ++i) x[i] = some[i];
 }
 
-// False when a number of a stretch is not finite.
+// False when NaN or infinity is among the numbers.
 inline bool all_finite(const float* x, int frames) noexcept TR_RT {
   const Tag<float> d;
   auto odd = hn::Zero(d);

@@ -58,7 +58,7 @@ class Numbers {  // aligned, zero at first
     if (count_ > 0) std::memcpy(data_.get(), other.data_.get(), sizeof(float) * count_);
   }
 
-  void state(StateWalk& walk) { walk.bytes(data(), sizeof(float) * count_); }
+  void state(StateArchive& archive) { archive.bytes(data(), sizeof(float) * count_); }
 
  private:
   static constexpr std::size_t most = std::size_t{1} << 26;
@@ -83,7 +83,7 @@ class Rows {
   int size() const noexcept { return static_cast<int>(mask_) + 1; }
   void copy(const Rows& other) noexcept TR_RT { numbers_.copy(other.numbers_); }
 
-  void state(StateWalk& walk) { walk(numbers_); }
+  void state(StateArchive& archive) { archive(numbers_); }
 
  private:
   Numbers numbers_;
@@ -276,7 +276,7 @@ struct State {
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].copy(other.rows[i]);
     for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i].copy(other.numbers[i]);
   }
-  void state(StateWalk& walk) { walk(rows, numbers, t); }
+  void state(StateArchive& archive) { archive(rows, numbers, t); }
 };
 
 class Chain {
@@ -715,9 +715,9 @@ class Network {
     std::fill(y + n, y + frames, answer_);
   }
 
-  void state(StateWalk& walk) {
-    walk(states_, settled_, answer_, change_);
-    walk.within(silent_frames_, 0, 1 << 21);
+  void state(StateArchive& archive) {
+    archive(states_, settled_, answer_, change_);
+    archive.bounded(silent_frames_, 0, 1 << 21);
   }
 
  private:

@@ -70,9 +70,9 @@ class Ramps {
     return all;
   }
 
-  void state(StateWalk& walk) {
-    walk(from_, to_, moving_);
-    walk.within(frame_, 0, tick_frames);
+  void state(StateArchive& archive) {
+    archive(from_, to_, moving_);
+    archive.bounded(frame_, 0, tick_frames);
   }
 
  private:

@@ -114,10 +114,10 @@ class Convolver {
     for (const Head& h : heads_) direct(h, y[h.to], frames);
   }
 
-  void state(StateWalk& walk) {
-    walk.within(at_, 0, ring_ - 1);
-    walk(input_, recent_);
-    for (Level& level : levels_) level.state(walk, ring_);
+  void state(StateArchive& archive) {
+    archive.bounded(at_, 0, ring_ - 1);
+    archive(input_, recent_);
+    for (Level& level : levels_) level.state(archive, ring_);
   }
 
  private:
@@ -231,13 +231,13 @@ class Convolver {
       while (done_ < until) run(units_[done_++], input, ring);
     }
 
-    void state(StateWalk& walk, int ring) {
-      walk(work_, heard_, now_, next_, has_now_, has_next_);
-      walk.within(done_, 0, units_.size());
-      walk.within(newest_, 0, parts_ - 1);
-      walk.within(valid_, 0, parts_ + 1);
+    void state(StateArchive& archive, int ring) {
+      archive(work_, heard_, now_, next_, has_now_, has_next_);
+      archive.bounded(done_, 0, units_.size());
+      archive.bounded(newest_, 0, parts_ - 1);
+      archive.bounded(valid_, 0, parts_ + 1);
       int block = begins_ / part_;
-      walk.within(block, 0, ring / part_ - 1);
+      archive.bounded(block, 0, ring / part_ - 1);
       begins_ = block * part_;
     }
 

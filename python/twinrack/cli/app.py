@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..checks import visible
+from ..checks import nan_in, visible
 from ..system import interrupt
 from ..version import __version__
 from . import live as commands
@@ -244,7 +244,7 @@ def render(
                 found = result.loudness
                 notes += f", {result.gain_db:+.1f} dB: {found.integrated:.1f} LUFS, true peak {found.true_peak_db:.1f} dBTP"
             notes += f", {result.clipped} samples clipped" if result.clipped else ""
-            notes += f", {result.input_faults} input samples were not finite" if result.input_faults else ""
+            notes += f", {nan_in(result.input_faults, 'input sample')}" if result.input_faults else ""
             say.print(f"{escape(visible(str(result.path), lines=False))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
             for note in result.notes:
                 say.print(f"  {escape(visible(note, lines=False))}", soft_wrap=True)
@@ -365,8 +365,8 @@ def fit(
     from ..system.disk import check_writable
 
     _train_extra()
-    from ..train.fit import InterruptedFitError
-    from ..train.fit import fit_rack as run
+    from ..train.fit_rack import InterruptedFitError
+    from ..train.fit_rack import fit_rack as run
 
     for path in (output, report):
         if path is not None:

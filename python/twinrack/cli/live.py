@@ -34,14 +34,14 @@ def _numbers(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"{option} {text!r} is no list of channel numbers such as 1,2") from None
+        raise ValueError(f"{option} must be channel numbers such as 1,2, got {text!r}") from None
 
 
 def _block(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdigit():
-        raise ValueError(f'--block {text!r} is neither "auto" nor a whole number of frames')
+        raise ValueError(f'--block must be "auto" or an integer, in frames, got {text!r}')
     return int(text)
 
 
@@ -67,7 +67,7 @@ def live(
     sidechain: Annotated[list[str] | None, typer.Option(help="NAME=CHANNEL: the input that a sidechain hears.")] = None,
     seconds: Annotated[float | None, typer.Option(help="End after so long; without it, at Ctrl-C.")] = None,
     limiter: Annotated[bool, typer.Option(help="The safety limiter at -0.3 dBFS.")] = True,
-    mute_on_fault: Annotated[bool, typer.Option(help="Silence for 0.1 s after numbers that are not finite.")] = True,
+    mute_on_fault: Annotated[bool, typer.Option(help="Silence for 0.1 s after an effect puts out NaN or infinity.")] = True,
     howl_duck: Annotated[bool, typer.Option(help="Turn the sound down when it begins to howl.")] = True,
     console: Annotated[bool, typer.Option("--console", help="Serve a page that shows and changes it.")] = False,
     port: Annotated[int, typer.Option(help="Port of the page.")] = 8471,

@@ -18,7 +18,7 @@ import soundfile
 
 from .. import _engine
 from ..audio import MAX_RATE, MIN_RATE, Audio
-from ..checks import brief, is_integer
+from ..checks import brief, check_text, is_integer
 from ..formats.metadata import read_metadata, write_metadata
 from ..formats.sound import library_name, open_sound
 from ..formats.tags import NAMES, Metadata
@@ -135,7 +135,7 @@ def format_of(path: Path) -> str:
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
-    """Refuse tags that are no text, or have no place in files.
+    """Refuse tags that are not text, or have no place in files.
 
     Raises:
         ValueError: names the tag.
@@ -143,12 +143,11 @@ def check_tags(tags: Mapping[str, str]) -> None:
     for name, text in tags.items():
         if name not in NAMES:
             raise ValueError(f"metadata {brief(name)} has no place in audio files; there are {', '.join(NAMES)}")
-        if not isinstance(text, str):
-            raise ValueError(f"metadata {name} = {brief(text)} is no text; put it in quotes")
+        check_text(text, f"metadata {name}")
 
 
 def _layout_of(path: Path, bits: int, channels: int, frames: int) -> tuple[str, str, int]:
-    """soundfile's format and subtype, and the bits of whole numbers (0 where there are none).
+    """soundfile's format and subtype, and the bits of integer samples (0 for others).
 
     Raises:
         ValueError: another number of bits, or an ending that is none of FORMATS.

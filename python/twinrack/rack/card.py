@@ -21,7 +21,8 @@ Value = float | str | bool
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of an effect. `kind` is "continuous", "choice" or "switch"; a choice has `options` and no unit."""
+    """One parameter of an effect. `kind` is "continuous", "choice" or "switch"; a choice has `options` and no unit. `role` is
+    "main", "level" or "fine" (see `card_schema.Role`)."""
 
     id: str
     kind: str
@@ -36,6 +37,7 @@ class Parameter:
     smoothing_ms: float = 0.0
     learnable: bool = False
     learning_step: float = 1.0
+    role: str = "main"
     rebuilds: bool = False
     options: tuple[str, ...] = ()
     follows: tuple[str, float] | None = None
@@ -62,11 +64,10 @@ class Parameter:
             return bool(number)
         if isinstance(value, str | bytes | bool) or str(getattr(value, "dtype", "")) == "bool":
             # "-20" and True would pass as numbers, and are mistakes
-            what = "text" if isinstance(value, str | bytes) else "a switch's"
-            raise ValueError(f"{name} = {brief(value)} is {what}, not a number; {self.range_text()} is allowed")
+            raise ValueError(f"{name} must be a number, got {brief(value)} (allowed: {self.range_text()})")
         number = to_float(value)
         if number is None:
-            raise ValueError(f"{name} = {brief(value)} is not a number that fits; {self.range_text()} is allowed")
+            raise ValueError(f"{name} must be a number, got {brief(value)} (allowed: {self.range_text()})")
         if math.isnan(number):
             raise ValueError(f"{name} is NaN; give a number between {self.min:g} and {self.max:g} {self.unit}")
         if number < self.min:
@@ -129,7 +130,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Card:
-    """What the project says about one effect; the same file makes the C++ tables."""
+    """What the project says about one effect; the same file makes the C++ tables. `card_schema` says what each field means."""
 
     id: str
     class_name: str
@@ -145,6 +146,10 @@ class Card:
     parameters: tuple[Parameter, ...]
     groups: tuple[Group, ...]
     resources: tuple[Mapping[str, Any], ...] = field(default=())
+    category: str = "nonlinear"
+    costly: bool = False
+    loops: str | None = None
+    curves: tuple[str, ...] | None = None
 
     @functools.cached_property
     def addresses(self) -> dict[str, Parameter]:
@@ -154,6 +159,12 @@ class Card:
             for index in range(1, group.count + 1):
                 found.update({f"{group.id}{index}.{p.id}": p for p in group.parameters})
         return found
+
+    def may_change_latency(self, address: str) -> bool:
+        """Whether a new value of this parameter can change the latency: the one that sets it, a choice, or a switch."""
+        if self.latency == "none":
+            return False
+        return address == self.latency or self.addresses[address].kind != "continuous"
 
     def groups_of(self) -> Iterator[tuple[Group, int, str]]:
         """Every repeated item: its group, its number from 1, and its address prefix."""
@@ -190,6 +201,10 @@ def _card(data: dict[str, Any]) -> Card:
         parameters=tuple(map(_parameter, data["parameter"])),
         groups=groups,
         resources=tuple(data["resource"]),
+        category=data["category"],
+        costly=data["costly"],
+        loops=data["loops"],
+        curves=None if data["curves"] is None else tuple(data["curves"]),
     )
 
 

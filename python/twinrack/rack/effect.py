@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..checks import SHOWN, brief
+from ..checks import SHOWN, brief, must_be
 from ..resources.resource import Resource
 from ..resources.types import TYPES
 from .card import Card, Group, Parameter, Value
@@ -60,7 +60,7 @@ class _Values:
     _place: str
     _values: dict[str, Value]
     _explicit: set[str]  # given or set by the user; the others keep following what the card says they follow
-    _listener: Listener | None
+    _listener: Listener | None  # set by `attach` when the effect comes into a rack
 
     def _begin(self, place: str, given: dict[str, Any]) -> None:
         object.__setattr__(self, "_place", place)
@@ -185,7 +185,7 @@ class Effect(_Values):
             raise ValueError(f"name {brief(name)} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
         if key is not None and not isinstance(key, str):
-            raise ValueError(f"key = {brief(key)} of {card.id} is no name; give the name of a sidechain input, as text")
+            raise must_be(f"key of {card.id}", "the name of a sidechain input, as text", key)
         if key is not None and not card.sidechain:
             raise ValueError(f"{card.id} has no sidechain, so it takes no key")
         self._name = name
@@ -330,25 +330,6 @@ class Effect(_Values):
     def __reduce__(self) -> Any:
         return _rebuild_effect, (self.card.id, self._name, self._bypass, self._key, self.values(), self._resources)
 
-    def _move(self, address: str) -> None:
-        """Be addressed so from now on."""
-        self._place = address
-        for group, index, prefix in self.card.groups_of():
-            self._groups[group.id][index - 1]._place = f"{address}.{prefix}"
-
-    def _attach(self, changed: Listener, bypassed: Callable[[bool], None], rebuild: Callable[[], None]) -> None:
-        self._rebuild_listener = rebuild
-        self._listener = changed
-        self._bypass_listener = bypassed
-        for group, index, prefix in self.card.groups_of():
-            self._groups[group.id][index - 1]._listener = _prefixed(prefix, changed)
-
-    def _detach(self) -> None:
-        self._listener = self._bypass_listener = self._rebuild_listener = self._owner = None
-        for items in self._groups.values():
-            for item in items:
-                item._listener = None
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Effect) or type(self) is not type(other):
             return NotImplemented
@@ -374,6 +355,50 @@ class Effect(_Values):
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
+def without_key(effect: Effect) -> Effect:
+    """A copy whose detector listens to the sound itself."""
+    made = effect.copy()
+    made._key = None
+    return made
+
+
+def owner_of(effect: Effect) -> Any:
+    """The rack that an effect is in; None where it is in none."""
+    return None if effect._owner is None else effect._owner()
+
+
+def place_of(values: Effect | GroupItem) -> str:
+    """How messages call an effect or a group item: its address in its rack, its name or card outside."""
+    return values._place
+
+
+def move(effect: Effect, address: str) -> None:
+    """Let an effect be addressed so from now on."""
+    effect._place = address
+    for group, index, prefix in effect.card.groups_of():
+        effect._groups[group.id][index - 1]._place = f"{address}.{prefix}"
+
+
+def attach(
+    effect: Effect, owner: object, changed: Listener, bypassed: Callable[[bool], None], rebuild: Callable[[], None]
+) -> None:
+    """Put an effect into a rack: it calls `changed`, `bypassed` and `rebuild` with every change from now on."""
+    effect._owner = weakref.ref(owner)
+    effect._rebuild_listener = rebuild
+    effect._listener = changed
+    effect._bypass_listener = bypassed
+    for group, index, prefix in effect.card.groups_of():
+        effect._groups[group.id][index - 1]._listener = _prefixed(prefix, changed)
+
+
+def detach(effect: Effect) -> None:
+    """Take an effect out of its rack: it calls nobody any more."""
+    effect._listener = effect._bypass_listener = effect._rebuild_listener = effect._owner = None
+    for items in effect._groups.values():
+        for item in items:
+            item._listener = None
+
+
 def _rebuild_item(class_name: str, values: dict[str, Value]) -> GroupItem:
     return ITEM_CLASSES[class_name](**values)
 
@@ -393,7 +418,7 @@ def _prefixed(prefix: str, listener: Listener) -> Listener:
 
 def _property(p: Parameter) -> property:
     lines = [p.doc, "", f"Range: {p.range_text()}. {p.perceptual}"]
-    return property(lambda self: self._values[p.id], lambda self, value: self._set(p.id, value), doc="\n".join(lines))
+    return property(lambda self: self._values[p.id], doc="\n".join(lines))  # `_Values.__setattr__` sets it
 
 
 def _resource_property(id: str, doc: str) -> property:

@@ -30,7 +30,7 @@ from ..system.disk import atomic
 from ..system.names import below
 from ..version import __version__
 from .card import Card, find_card
-from .effect import CLASSES, Effect, unknown
+from .effect import CLASSES, Effect, place_of, unknown
 from .python_effect import PythonEffect
 from .rack import Rack
 from .tree import Chain, Parallel
@@ -146,7 +146,7 @@ def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
     if isinstance(item, Parallel):
         return {"parallel": [_entry(branch) for branch in item.branches]}
     if isinstance(item, PythonEffect):
-        raise ValueError(f"{item._place} is a Python function, which has no place in a patch; remove it before saving")
+        raise ValueError(f"{place_of(item)} is a Python function, which has no place in a patch; remove it before saving")
     unused = item.unused()
     found: dict[str, Any] = {"effect": item.card.id, "version": item.card.version}
     if item.name is not None:
@@ -158,7 +158,7 @@ def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
     found["values"] = {a: v for a, v in item.values().items() if a not in unused}
     if item.resources:
         found["resources"] = {
-            id: {"array": _array_name(item._place, id), **r.to_patch()[0]} for id, r in item.resources.items()
+            id: {"array": _array_name(place_of(item), id), **r.to_patch()[0]} for id, r in item.resources.items()
         }
     return found
 

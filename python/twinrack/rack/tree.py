@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ..checks import brief, real_number
+from ..checks import brief, check_number
 from .card import CARDS, hint_for
 from .effect import Effect
 
@@ -87,7 +87,7 @@ def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Paral
     """
     from .effects import Gain
 
-    mix = real_number(mix, "mix", 0.0, 1.0)
+    mix = check_number(mix, "mix", 0.0, 1.0)
     least = Gain.card.addresses["gain_db"].min
 
     def level(share: float) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _engine
-from ..checks import whole_number
+from ..checks import check_integer
 from ..files.audio_file import FORMATS, AudioFile
 from ..files.hashing import digest
 from ..rack.fingerprint import fingerprint
@@ -176,7 +176,7 @@ def _on_cores(
         with stopping_at(stop):
             return one(source, path)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1 if workers is None else whole_number(workers, "workers", 1)) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1 if workers is None else check_integer(workers, "workers", 1)) as pool:
         try:
             for future in as_completed([pool.submit(until_stopped, *pair) for pair in pairs]):
                 yield future.result()

@@ -33,7 +33,7 @@ class Rendered:
     Attributes:
         source, path: what was read and written.
         seconds: of sound in the result.
-        clipped: samples beyond full scale, in files of whole numbers.
+        clipped: samples beyond full scale, in files of integers.
         input_faults: samples of the input that were NaN or infinite, and count as silence.
         skipped: it was there already.
         loudness: of the file as it is read back, where its level was asked for or its coding changes it.
@@ -110,7 +110,7 @@ def render_file(
             ending = None  # the limiter's own output is what is written
         if level.peak_db is not None and ending is not None:  # its gain comes after the rack
             rack, ending = Rack([*(i.copy() for i in ending.before.effects), ending.limiter], name=rack.name), None
-        renderer = Renderer(rack if ending is None else ending.before, file.sample_rate, width)
+        renderer = Renderer((rack if ending is None else ending.before).running, file.sample_rate, width)
         missing, ended = file.notes, list[str]()
         writers: list[AudioWriter] = []
 

@@ -16,10 +16,10 @@ from typing import TypedDict
 import numpy as np
 
 from ..audio import Audio
-from ..checks import brief, to_float
+from ..checks import brief, must_be, to_float
 from ..files.audio_file import LOSSY, format_of
 from ..measure.loudness import Loudness
-from ..rack.effect import Effect
+from ..rack.effect import Effect, place_of
 from ..rack.rack import Rack
 from ..rack.renderer import Renderer
 from ..rack.tree import Chain, Parallel
@@ -51,7 +51,7 @@ class Level:
         true_peak_db: what the true peak stays below, -60 to 0 dBTP.
 
     Raises:
-        ValueError: no numbers, outside these ranges, or a loudness and a peak to be brought to.
+        ValueError: not numbers, outside these ranges, or both a loudness and a peak.
     """
 
     lufs: float | None = None
@@ -69,7 +69,7 @@ class Level:
         for name, value, least in given:
             number = None if isinstance(value, str | bool) else to_float(value)
             if value is not None and number is None:
-                raise ValueError(f"{name} = {brief(value)}; give a number")
+                raise must_be(name, "a number", value)
             if number is not None and not least <= number <= 0.0:
                 raise ValueError(f"{name} = {number:g} is outside {least:g} to 0")
             values.append(number)
@@ -126,7 +126,7 @@ def parse_number(text: str, units: str, option: str, example: str) -> tuple[floa
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
     found = re.fullmatch(rf"([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s*({units})?", plain, re.IGNORECASE)
     if found is None:
-        raise ValueError(f"{option} {brief(text)} is no number such as {example}")
+        raise ValueError(f"{option} must be a number such as {example}, got {brief(text)}")
     return float(found[1]), (found[2] or "").lower()
 
 
@@ -158,7 +158,7 @@ def last_limiter(rack: Rack) -> LastLimiter | None:
         return None
     for effect in rack.addresses().values():
         for network in effect.resources.values():
-            if isinstance(network, ControlNetwork) and any(t.partition(".")[0] == last._place for t in network.targets):
+            if isinstance(network, ControlNetwork) and any(t.partition(".")[0] == place_of(last) for t in network.targets):
                 return None
     copied = rack.copy()
     chain = copied.root
@@ -205,7 +205,7 @@ class Finish:
     ) -> None:
         self._channels = channels
         self._resample = resampler(rate, to_rate, channels)
-        self._limiter = None if limiter is None else Renderer(Rack([limiter.copy()]), to_rate, channels)
+        self._limiter = None if limiter is None else Renderer(Rack([limiter.copy()]).running, to_rate, channels)
         before = before_db if limiter is not None else before_db + after_db
         self._before, self._after = (np.float32(10.0 ** (db / 20.0)) for db in (before, after_db))
 

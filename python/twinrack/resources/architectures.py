@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..checks import brief, is_integer
+from ..checks import brief, is_integer, must_be
 
 Weights = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -83,10 +83,9 @@ def _plain(part: Any) -> None:
 
 def _positive(**numbers: int) -> None:
     for name, number in numbers.items():
-        if not is_integer(number):
-            raise ValueError(f"{name} = {brief(number)} is no whole number")
-        if not 1 <= number <= (1 << 20 if name in ("kernel", "dilation") else 4096):
-            raise ValueError(f"{name} = {brief(number)} is out of range")
+        most = 1 << 20 if name in ("kernel", "dilation") else 4096
+        if not is_integer(number) or not 1 <= number <= most:
+            raise must_be(name, f"an integer from 1 to {most}", number)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import brief, real_number
+from ..checks import brief, check_number
 from ..system.disk import atomic, json_bytes, path_of, read_json
 from .architectures import GATINGS, Activation, Architecture, Chain, Convolution, Layer, LayerArray, Recurrent, WaveNet, Weights
 from .network import Network
@@ -66,7 +66,7 @@ def read(path: str | os.PathLike[str], size: float | None = None) -> Network:
     if not isinstance(data, dict) or "architecture" not in data or "weights" not in data or "config" not in data:
         raise ValueError(f"{path} is not a .nam file: architecture, config or weights are missing; export it anew")
     try:
-        size = None if size is None else real_number(size, "size", 0.0, 1.0)
+        size = None if size is None else check_number(size, "size", 0.0, 1.0)
         one, rate = _of_size(data, size)
         weights = _weights(one["weights"])
         made, weights = _architecture(str(one["architecture"]), one["config"], weights)
@@ -105,7 +105,7 @@ def _rate_of(model: dict[str, Any], otherwise: Any) -> float:
 def _expect(entry: Any, what: str) -> None:
     """Refuse keys that are not known and say something."""
     if not isinstance(entry, dict):
-        raise ValueError(f"its config has another form than the format's: {what} is no object; export it anew")
+        raise ValueError(f"its config has another form than the format's: {what} is not an object; export it anew")
     unknown = sorted(key for key, value in entry.items() if key not in _KEYS[what] and _says(value))
     if unknown:
         raise ValueError(f"{unknown[0]!r} of {what} is not known here and may change the sound; export it without")
@@ -131,10 +131,10 @@ def _weights(given: Any) -> Weights:
     """The weights of a file, as single precision.
 
     Raises:
-        ValueError: they are no flat list of numbers, or one is beyond what single precision holds.
+        ValueError: not a flat list of numbers, or one is beyond what single precision holds.
     """
     if not isinstance(given, list):
-        raise ValueError("weights is no list of numbers; export it anew")
+        raise ValueError("weights must be a list of numbers; export it again")
     try:
         weights = np.array(given, np.float64)
     except OverflowError:
@@ -142,7 +142,7 @@ def _weights(given: Any) -> Weights:
     except (ValueError, TypeError):
         weights = np.zeros((0, 0))
     if weights.ndim != 1:
-        raise ValueError("weights is no flat list of numbers; export it anew")
+        raise ValueError("weights must be a flat list of numbers; export it again")
     with np.errstate(over="ignore"):  # infinity is refused with the rest
         return weights.astype(np.float32)
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import check_rate
-from ..checks import is_integer, numbers_of, whole_number
+from ..checks import check_integer, check_numbers, count_nan, is_integer, nan_in
 from .architectures import (
     KINDS,
     Activation,
@@ -50,7 +50,7 @@ class Network(Resource):
         seed: of random weights; the last layer's are 0 where `quiet`, so that it begins by giving nothing.
 
     Raises:
-        ValueError: weights that are too few, too many or not finite; layers that do not fit each other.
+        ValueError: too few or too many weights, NaN or infinity in them; layers that do not fit each other.
     """
 
     type = "network"
@@ -80,11 +80,13 @@ class Network(Resource):
             )
         if count > MOST_WEIGHTS:
             raise ValueError(f"the network has {count} weights; up to {MOST_WEIGHTS} are possible")
-        array = drawn(architecture, whole_number(seed, "seed", 0), quiet) if weights is None else numbers_of(weights, "weights")
+        array = (
+            drawn(architecture, check_integer(seed, "seed", 0), quiet) if weights is None else check_numbers(weights, "weights")
+        )
         if array.shape != (count,):
             raise ValueError(f"the network has {count} weights, {array.size if array.ndim == 1 else array.shape} were given")
         if not np.isfinite(array).all():
-            raise ValueError("the network has weights that are not finite; train or export it anew")
+            raise ValueError(f"the network has {nan_in(count_nan(array), 'weight')}; train or export it again")
         self._weights: Weights = array
         self._weights.flags.writeable = False
 
@@ -291,7 +293,7 @@ class ControlNetwork(Resource):
         seed: of random weights.
 
     Raises:
-        ValueError: no target, one that is named twice, or weights that do not fit or are not finite.
+        ValueError: no target, one that is named twice, weights of a wrong number, or NaN or infinity in them.
     """
 
     type = "control"
@@ -317,10 +319,14 @@ class ControlNetwork(Resource):
         self.source = source
         count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
         array = (
-            drawn(self.architecture, whole_number(seed, "seed", 0), True) if weights is None else numbers_of(weights, "weights")
+            drawn(self.architecture, check_integer(seed, "seed", 0), True)
+            if weights is None
+            else check_numbers(weights, "weights")
         )
-        if array.shape != (count,) or not np.isfinite(array).all():
-            raise ValueError(f"the control network has {count} finite weights; {array.size} were given, or some are not finite")
+        if array.shape != (count,):
+            raise ValueError(f"the control network has {count} weights, {array.size} were given")
+        if not np.isfinite(array).all():
+            raise ValueError(f"the control network has {nan_in(count_nan(array), 'weight')}; train or export it again")
         self._weights: Weights = array
         self._weights.flags.writeable = False
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
-from ..checks import brief, whole_number
+from ..checks import brief, check_integer, nan_in
 from ..rack.effect import Effect
 from ..rack.effects import Fader
 from ..rack.rack import Rack
@@ -226,8 +226,8 @@ class Mix:
             threads: how many; one for each core when not given.
             step: frames at once, the first time.
         """
-        threads = None if threads is None else whole_number(threads, "threads", 1)
-        step = None if step is None else whole_number(step, "step", 1)
+        threads = None if threads is None else check_integer(threads, "threads", 1)
+        step = None if step is None else check_integer(step, "step", 1)
         if step is not None and self.given == 0:
             self.step = step
         keep_memory()
@@ -259,13 +259,10 @@ class Mix:
         """What went wrong in the sound, and what is missing from recordings, a sentence each."""
         sentences = list(self.media.notes)
         for strip in self.all:
-            sentences += [
-                f"{label} holds {n} samples that are NaN or infinity; they count as silence"
-                for label, n in strip.faults.items()
-            ]
+            sentences += [f"{label} has {nan_in(n)}; they count as silence" for label, n in strip.faults.items()]
             for address, meter in strip.meters():
                 if meter.faults:
-                    sentences.append(f"{strip.name}.{address} gave NaN or infinity {meter.faults} times, and was reset")
+                    sentences.append(f"{strip.name}.{address} put out NaN or infinity {meter.faults} times, and was reset")
         return sentences
 
 

@@ -17,7 +17,7 @@ class RenderedMix:
         seconds: of sound; took_s: of time.
         loudness: of the first of these files, read back; measured: of each.
         gain_db: how much louder the mix was made for that, before the last limiter where there is one.
-        clipped: samples beyond full scale, in files of whole numbers.
+        clipped: samples beyond full scale, in files of integers.
         reused: channels that came out of the cache; continued_s: where it resumed after a crash, in seconds.
         notes: remarks, a sentence each.
         manifest: the file of hashes and settings.

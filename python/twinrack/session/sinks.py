@@ -90,7 +90,7 @@ class AudioFiles:
 
     @property
     def clipped(self) -> int:
-        """Samples beyond full scale in files of whole numbers."""
+        """Samples beyond full scale in files of integers."""
         return sum(max((w.clipped for w in writers), default=0) for writers in self.writers)
 
     def __enter__(self) -> Self:

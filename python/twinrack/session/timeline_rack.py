@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
+from ..rack.compiling import own_latency
 from ..rack.effect import Effect
-from ..rack.rack import Rack, own_latency
-from ..rack.renderer import in_step
+from ..rack.python_effect import in_step
+from ..rack.rack import Rack
 from ..rack.tree import Chain, Parallel
 from .automation import TICK_FRAMES, Lane
 
@@ -69,8 +70,8 @@ class TimelineRack:
     """
 
     def __init__(self, rack: Rack, rate: float, channels: int, automated: Sequence[AutomatedParameter]) -> None:
-        self.engine, self._works = rack._new_engine(rate, channels)
-        first = rack._now.first
+        self.engine, self._works = rack.running.compile(rate, channels)
+        first = rack.running.structure.first
         self.latency: int = self.engine.latency
         self.fed = 0  # frames that went in
         self._skip = self.latency

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..rack import patch
 from ..rack.card import Parameter, Value
-from ..rack.effect import CLASSES, Effect, unknown
+from ..rack.effect import CLASSES, Effect, place_of, unknown
 from ..rack.rack import Rack
 from ..rack.tree import Chain, Parallel
 from ..system import forking
@@ -122,7 +122,7 @@ class Desk:
         self._stamps: dict[Path, tuple[int, int] | None] = {}  # of watched files, when they were heard last
         self._ends: list[Callable[[], None]] = []  # of what the racks tell
         for name, line in stream.lines.items():
-            listeners, listener = line.rack._listeners, partial(weakly(self._hear_of), name)
+            listeners, listener = line.rack.running.listeners, partial(weakly(self._hear_of), name)
             listeners.append(listener)  # the list moves on with the stream when another rack takes over
             self._ends.append(partial(_remove, listeners, listener))
         weakref.finalize(self, _end, self._ends, self._watching).atexit = False
@@ -196,7 +196,7 @@ class Desk:
         if below in ("level_db", "mute"):
             return Place(line, "", below, LEVEL if below == "level_db" else MUTE)
         rack = self.stream.lines[line].rack
-        effect, name = rack._split(below)
+        effect, name = rack.running.split(below)
         where = below.partition(".")[0]
         if name == "bypass":
             return Place(line, where, name, BYPASS)
@@ -267,7 +267,7 @@ class Desk:
             made = CLASSES[effect]()
             at = len(found.rack.effects) if index is None else index
             self._structure(f"add {effect}", lambda: found.rack.insert(at, made))
-            return self.address(name, made._place)
+            return self.address(name, place_of(made))
 
     def remove(self, address: str) -> None:
         """Take an effect out of the outer chain."""

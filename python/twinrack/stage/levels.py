@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import _engine
-from ..rack.rack import Meter
+from ..rack.running import Meter
 
 
 @dataclass

@@ -98,7 +98,7 @@ class Safety:
     Args:
         limiter: no output sample above `ceiling_db`. It holds nothing back and leaves what is below exactly as it is.
         ceiling_db: -40 to 0 dBFS.
-        mute_on_fault: silence for 0.1 s when an effect gives numbers that are not finite (it is then reset and fades in).
+        mute_on_fault: silence for 0.1 s when an effect puts out NaN or infinity (it is then reset and fades in).
         howl_duck: turns the sound down by 26 dB for 0.3 s when a microphone and a loudspeaker begin to howl.
     """
 
@@ -125,7 +125,7 @@ def make_mixer(lines: Iterable[Line], inputs: int, outputs: int, sample_rate: fl
     found = []
     for line in lines:
         keys = [[k - 1 for k in key] for key in line.keys]
-        found.append((line.rack._engine, [n - 1 for n in line.inputs or ()], keys, [n - 1 for n in line.outputs or ()]))
+        found.append((line.rack.running.engine, [n - 1 for n in line.inputs or ()], keys, [n - 1 for n in line.outputs or ()]))
     return _engine.Mixer(found, inputs, outputs, sample_rate, first_frame)
 
 

@@ -75,7 +75,7 @@ class Osc:
         try:
             self._server = Server((host, port), dispatcher)
         except OverflowError:
-            raise ValueError(f"OSC port {port} is no number from 0 to 65535") from None
+            raise ValueError(f"OSC port must be an integer from 0 to 65535, got {port}") from None
         except OSError as error:
             why = error.strerror or error
             raise OSError(f"OSC port {port} on {host} cannot be opened: {why}; take another with --osc") from None

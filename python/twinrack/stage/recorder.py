@@ -127,10 +127,7 @@ class Recorder:
         if stream._running:
             first = exact = self._frame_of(("", number))
             for name, line in stream.lines.items():
-                with line.rack._changing():
-                    line.rack._swap()
-                    asked = max(number for source, number in list(self._sent) if source == name)
-                exact = max(exact, self._swapped((name, asked)))
+                exact = max(exact, self._swapped((name, line.rack.running.swap())))
             if limited.limiter_gain < 1.0 or limited.duck_gain < 1.0:
                 exact = max(exact, first + round(SETTLED_S * rate))
         self._head |= {"first_frame": first, "exact_from": exact}
@@ -172,14 +169,14 @@ class Recorder:
         self._mixer.keep_history(True)
         self._mixer.history()
         for name, line in stream.lines.items():
-            engine, witnesses = line.rack._engine, line.rack._witnesses
+            engine, witnesses = line.rack.running.engine, line.rack.running.witnesses
             assert engine is not None
             engine.keep_history(True)
             engine.history()
             witness = self._witness(name)
             witnesses.append(witness)  # the list moves on with the stream when another rack takes over
             self._forget.append(partial(witnesses.remove, witness))
-        self._engines = {name: line.rack._engine for name, line in stream.lines.items()}
+        self._engines = {name: line.rack.running.engine for name, line in stream.lines.items()}
 
     def _witness(self, name: str) -> Callable[[int, dict[str, Any]], None]:
         return partial(weakly(self._note), name)

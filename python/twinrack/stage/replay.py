@@ -109,5 +109,5 @@ def _apply(event: dict[str, Any], mixer: _engine.Mixer, lines: dict[str, Line], 
         raise ValueError(f"{folder} cannot be rendered again: {event['why']}")
     else:
         other = patch.load(folder / event["rack"])
-        line.rack._hand_over(other)
+        line.rack.running.hand_over(other.running)
         line.rack = other

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio, as_planar
-from ..checks import whole_number
+from ..checks import check_integer, count_nan, nan_in
 from ..files.audio_file import read_audio
-from ..rack.rack import Meter, Rack, as_rack
+from ..rack.rack import Rack, as_rack
+from ..rack.running import Meter
 from ..rack.signatures import spelled_out
 from ..system import forking
 from ..system.locked_memory import lock_memory, unlock_memory
@@ -82,8 +83,7 @@ def devices() -> list[Device]:
             refused.append(error)
     if refused and not found:
         raise refused[-1]
-    numbered = found
-    return [Device(**{**vars(d), "index": i}) for i, d in enumerate(numbered)]
+    return [Device(**{**vars(d), "index": i}) for i, d in enumerate(found)]
 
 
 def _at_host(device: Device) -> Device:
@@ -111,8 +111,10 @@ def _recordings(play: Play, rate: float) -> tuple[Audio, Audio]:
                 )
         else:
             x = as_planar(given, what)[0]
-        if x.shape[1] == 0 or not np.isfinite(x).all():
-            raise ValueError(f"the {what} recording is empty or holds samples that are not finite")
+        if x.shape[1] == 0:
+            raise ValueError(f"the {what} recording is empty")
+        if not np.isfinite(x).all():
+            raise ValueError(f"the {what} recording has {nan_in(count_nan(x))}")
         found.append(np.ascontiguousarray(x, np.float32))
     if len(found) == 2 and found[0].shape[1] != found[1].shape[1]:
         raise ValueError(f"dry has {found[0].shape[1]} frames, target {found[1].shape[1]}; make them equal")
@@ -150,13 +152,13 @@ class LiveStream:
         if not isinstance(rack, Rack) and not (isinstance(rack, Sequence) and all(isinstance(item, Line) for item in rack)):
             rack = as_rack(rack)
         if block_size is not None:
-            block_size = whole_number(block_size, "block_size", 1, 8192)
+            block_size = check_integer(block_size, "block_size", 1, 8192)
         there = devices()
         self.input = choose(there, input, "input")
         self.output = choose(there, output, "output")
         if channels is None:
             channels = max(1, min(self.output.outputs, 2))
-        channels = whole_number(channels, "channels", 1, _engine.MAX_CHANNELS)
+        channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
         lines = [Line(rack, sidechain=sidechain or {})] if isinstance(rack, Rack) else list(rack)
         if not lines:
             raise ValueError("a live stream needs a rack, or at least one line")
@@ -167,7 +169,7 @@ class LiveStream:
             raise ValueError("one rack is in two lines; use rack.copy() for the second")
         for line in lines:
             line.fill_in(channels, self.input.inputs, self.output.outputs)
-            line.rack._not_live("a second live stream")
+            line.rack.running.refuse_live("a second live stream")
         self._inputs = max(
             (n for line in lines for n in [*(line.inputs or ()), *(k for key in line.keys for k in key)]), default=0
         )
@@ -193,8 +195,7 @@ class LiveStream:
         self._held = True
         self._past = {"callbacks": 0, "frames": 0, "late": 0, "flagged": 0}
         for line in lines:
-            line.rack._live = True
-            line.rack._run_works()
+            line.rack.running.go_live()
         _open.add(self)
 
     # --- the device ------------------------------------------------------------------------------------------------
@@ -228,15 +229,9 @@ class LiveStream:
         """
         recordings = None if self._play is None else _recordings(self._play, rate)
         for line in self.lines.values():
-            line.rack._check(rate, len(line.inputs or ()))
+            line.rack.running.check_format(rate, len(line.inputs or ()))
         for line in self.lines.values():
-            live, line.rack._live = line.rack._live, False
-            try:
-                line.rack.prepare(rate, len(line.inputs or ()))
-            finally:
-                line.rack._live = live
-            if live:
-                line.rack._run_works()
+            line.rack.running.begin(rate, len(line.inputs or ()))
         self._mixer = make_mixer(self.lines.values(), self._inputs, self._outputs, rate)
         if recordings is not None:
             self._targets = recordings[1].shape[0] > 0
@@ -345,7 +340,7 @@ class LiveStream:
                 self._recorder.stop()
             self._host.close()
             for line in self.lines.values():
-                line.rack._end_stream()
+                line.rack.running.close()
             _open.discard(self)
             if not _open:
                 unlock_memory()
@@ -410,7 +405,7 @@ class LiveStream:
             self.tell("howl", f"feedback at {state.howl_hz:.0f} Hz; the sound was turned down for a moment")
         if state.fault_mutes > faults:
             bad = [a for a, m in self.meters("watch").items() if m.faults]
-            self.tell("fault", f"{', '.join(bad) or 'an effect'} gave numbers that are not finite; it was reset")
+            self.tell("fault", f"{', '.join(bad) or 'an effect'} put out NaN or infinity; it was reset")
 
     def _keep_count(self) -> None:
         if self._kept:
@@ -470,7 +465,7 @@ class LiveStream:
         """While the device is lost, nothing is sent where nobody reads; afterwards everything is."""
         self._lost = on
         for line in self.lines.values():
-            line.rack._pause(on)
+            line.rack.running.pause(on)
         if not on:
             self._ask_everything()
             if self._recorder is None or not self._recorder.running:
@@ -494,7 +489,7 @@ class LiveStream:
             ValueError: it listens to other sidechains, or cannot run at this rate or number of channels.
         """
         with self._lock:
-            self.lines[line].rack._hand_over(other)
+            self.lines[line].rack.running.hand_over(other.running)
             self.lines[line].rack = other
 
     def level(self, line: str, level_db: float | None = None, mute: bool | None = None) -> None:
@@ -578,7 +573,7 @@ class LiveStream:
         ms = 1000.0 / self.sample_rate
         slowest = max(self.lines.values(), key=lambda line: line.rack.latency_frames)
         found = {"input": there * ms, "output": back * ms}
-        effects = {a: n * ms for a, n in slowest.rack._latencies.items() if n}
+        effects = {a: n * ms for a, n in slowest.rack.running.latencies.items() if n}
         if sum(effects.values()) > slowest.rack.latency_frames * ms + 1e-9:
             effects = {f"rack {slowest.name}": slowest.rack.latency_frames * ms}
         return {**found, **effects}
@@ -647,7 +642,7 @@ def _leave_to_parent() -> None:
         stream._held = stream._running = False
         stream._end.set()
         for line in stream.lines.values():
-            line.rack._end_stream()
+            line.rack.running.close()
     _open.clear()
 
 

@@ -1,16 +1,16 @@
-"""What to do next, in words, from what a fit left: more steps, options to try, where the structure does not fit."""
+"""Advice after a fit: more steps, options to try, where in the spectrum the structure does not fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..audio import Audio
 from ..rack.idle import idle
 from ..rack.rack import Rack
-from .starts import ANALYSES
+from .settings import RackSettings
+from .starts import analysis_of
 
 REACHED_DB = -60.0  # a residual below this is as good as found
 STILL_FALLING_DB = 0.5  # in the last quarter of the steps
@@ -18,14 +18,13 @@ NAMED_CHOICES = 3
 SHARE = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
 STANDS_OUT_DB = 0.5  # and by so much the residual must be nearer to the target there than over all
 LEAST_FRAMES = 512  # of a stretch, to say anything of its spectrum
-OF_NO_INTEREST = ("oversampling", "polarity", "law")  # choices that are rarely what is wrong
 
 
 def advice(
     rack: Rack,
     error_db: float,
     history: Sequence[dict[str, float]],
-    settings: dict[str, Any],
+    settings: RackSettings,
     stopped: str,
     pieces: Sequence[tuple[Audio, Audio]],
     rate: float,
@@ -41,19 +40,19 @@ def advice(
         pieces: result and target of each held-out stretch.
         rate: Hz.
     """
-    if error_db < REACHED_DB or not settings["learn"]:
+    if error_db < REACHED_DB or not settings.learn:
         return []
     found = []
-    falling = _falling(history, int(settings["steps"]))
+    falling = _falling(history, settings.steps)
     if falling > STILL_FALLING_DB and stopped.startswith("all steps"):
-        more = 2 * int(settings["steps"])
+        more = 2 * settings.steps
         found.append(f"the error was still falling, by {falling:.1f} dB in the last quarter: more steps, such as steps={more}")
-    closed = _closed_choices(rack, settings["choices"], pieces[0][0].shape[0] if pieces else None)
+    closed = _closed_choices(rack, settings.choices, pieces[0][0].shape[0] if pieces else None)
     if closed:
         words = ", ".join(f'"{a}"' for a in closed[:NAMED_CHOICES])
         more_words = f" (or others of {len(closed)})" if len(closed) > NAMED_CHOICES else ""
         found.append(f"options were not tried: choices=[{words}]{more_words}")
-    if not settings.get("starts") and any(e.card.id in ANALYSES and not e.bypass for e in rack.addresses().values()):
+    if not settings.starts and any(analysis_of(e.card) and not e.bypass for e in rack.addresses().values()):
         found.append("start values were the rack's own: starts=3 reads them from the recordings")
     worst = worst_band(pieces, rate)
     if worst is not None:
@@ -82,7 +81,7 @@ def _closed_choices(rack: Rack, opened: Sequence[str], channels: int | None) -> 
         found += [
             f"{address}.{p.id}"
             for p in effect.card.parameters
-            if p.kind == "choice" and p.id not in nothing and p.id not in OF_NO_INTEREST and f"{address}.{p.id}" not in opened
+            if p.kind == "choice" and p.id not in nothing and p.role == "main" and f"{address}.{p.id}" not in opened
         ]
     return found
 

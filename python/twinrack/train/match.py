@@ -13,7 +13,7 @@ from ..rack.rack import Rack, as_rack
 from ..rack.signatures import spelled_out
 from ..twins.rack_twin import RackTwin
 from .data import Pair, Source
-from .fit import fit_rack
+from .fit_rack import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
 from .settings import MatchSettings

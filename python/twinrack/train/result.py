@@ -115,7 +115,7 @@ class FitResult:
                 f"  gain over time {nothing:.2f} dB off at first, {start:.2f} at the start, {fitted:.2f} fitted (10 ms)"
             )
         if self.skipped_steps:
-            lines.append(f"  {self.skipped_steps} steps were skipped because the loss or a gradient was not finite")
+            lines.append(f"  {self.skipped_steps} steps were skipped because the loss or a gradient was NaN or infinity")
         if self.structures:
             lines.append(f"  of {len(self.structures)} combinations and starts, after the rounds that each was in:")
             lines += [f"    {s}" for s in self.structures[:SHOWN]]

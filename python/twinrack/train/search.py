@@ -16,7 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Unpack
 
-from ..checks import real_number, whole_number
+from ..checks import check_integer, check_number
 from ..rack.card import Value
 from ..rack.effect import Effect
 from ..rack.fingerprint import fingerprint
@@ -24,9 +24,10 @@ from ..rack.rack import Rack, as_rack
 from ..rack.signatures import spelled_out
 from ..system.disk import atomic, check_writable
 from .data import Source, explained_by, load_pairs
-from .fit import INTERRUPTED, fit_rack
+from .fit_rack import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
+from .run import INTERRUPTED
 from .settings import MOST, SearchSettings
 from .structures import open_choices
 
@@ -146,10 +147,10 @@ def search(
     import optuna
 
     rack = as_rack(rack)
-    trials = whole_number(trials, "trials", 1, 1_000_000)
-    steps, final_steps = whole_number(steps, "steps", 0, MOST), whole_number(final_steps, "final_steps", 0, MOST)
-    seed = whole_number(seed, "seed", 0, (1 << 32) - 1)
-    price, tolerance = real_number(price, "price"), real_number(tolerance, "tolerance")
+    trials = check_integer(trials, "trials", 1, 1_000_000)
+    steps, final_steps = check_integer(steps, "steps", 0, MOST), check_integer(final_steps, "final_steps", 0, MOST)
+    seed = check_integer(seed, "seed", 0, (1 << 32) - 1)
+    price, tolerance = check_number(price, "price"), check_number(tolerance, "tolerance")
     if any(not isinstance(item, Effect) for item in rack.effects):
         raise ValueError("search orders a plain chain of effects; take them out of Chain and Parallel")
     effects = rack.addresses()

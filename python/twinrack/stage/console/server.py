@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
+from ...checks import check_text
 from ..desk import Desk
 from ..flow import Flow
 from ..midi import Midi
@@ -148,7 +149,7 @@ class _Site:
             found.bind((host, port))
         except OverflowError:
             found.close()
-            raise ValueError(f"port {port} is no number from 0 to 65535") from None
+            raise ValueError(f"port must be an integer from 0 to 65535, got {port}") from None
         except OSError as error:
             found.close()
             why = error.strerror or error
@@ -516,9 +517,9 @@ class _Curves:
 
 
 def _text(message: dict[str, Any], name: str) -> str:
-    value = message.get(name)
-    if not isinstance(value, str) or len(value) > 200:
-        raise ValueError(f"{name} is missing, or no text")
+    value = check_text(message.get(name), name)
+    if len(value) > 200:
+        raise ValueError(f"{name} has {len(value)} characters; up to 200 are possible")
     return value
 
 

@@ -1,4 +1,4 @@
-"""A running stream that follows a training: its values glide to the twin's every few steps, and a network's at checks."""
+"""Hands the values of a training to a live stream, which glides to them every few steps."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ if TYPE_CHECKING:
 VALUES_EVERY, RESOURCES_EVERY = 3, 30  # steps; a network or response is built anew and faded in
 
 
-class Follower:
-    """Hands the twin's values to a stream's rack.
+class StreamUpdater:
+    """Sets the values of a stream's rack to those of a twin.
+
+    Args:
+        stream: plays a copy of `rack`, at the twin's sample rate.
+        rack: that is trained.
+        twin: of that rack; its values are handed over.
 
     Raises:
         ValueError: the stream's rack has another structure than the one that is trained.
     """
 
-    def __init__(self, stream: LiveStream, rack: Rack, sample_rate: float) -> None:
+    def __init__(self, stream: LiveStream, rack: Rack, twin: RackTwin) -> None:
         if shape_of(stream.rack.root) != shape_of(rack.root) or list(stream.rack.addresses()) != list(rack.addresses()):
             raise ValueError("the live stream plays another rack than the one that is trained; start it with a copy of that")
-        if stream.sample_rate != sample_rate:
+        if stream.sample_rate != twin.sample_rate:
             raise ValueError(
-                f"the live stream runs at {stream.sample_rate:g} Hz and the recordings have {sample_rate:g} Hz; "
+                f"the live stream runs at {stream.sample_rate:g} Hz and the recordings have {twin.sample_rate:g} Hz; "
                 "open it at their rate"
             )
-        self.rack = stream.rack
+        self.rack, self._twin = stream.rack, twin
 
-    def take(self, rack: Rack) -> None:
-        """Everything from a rack of the same structure."""
+    def set_all(self, rack: Rack) -> None:
+        """All values and resources of a rack of the same structure."""
         for address, effect in rack.addresses().items():
             for name, value in effect.values().items():
                 if self.rack[address].get(name) != value:
@@ -43,8 +48,9 @@ class Follower:
                 if self.rack[address].resources.get(name) != resource:
                     setattr(self.rack[address], name, resource)
 
-    def step(self, step: int, twin: RackTwin) -> None:
-        """After a step of the training; 0 brings everything up to date."""
+    def after_step(self, step: int) -> None:
+        """The twin's values every VALUES_EVERY steps, its resources every RESOURCES_EVERY."""
+        twin = self._twin
         if step % VALUES_EVERY == 0:
             for address in twin.addresses():
                 effect = self.rack[address]

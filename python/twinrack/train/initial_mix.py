@@ -1,9 +1,8 @@
-"""Where faders and equalisers begin: levels, pans and bands with which the stems, as they come out of their racks, add up to
-the mix as nearly as possible.
+"""Least-squares start values for gain and pan of the channels of a mix, and for the bands of their equalisers.
 
-Linear least squares in third octaves, side by side: mix_c(f) = sum of g_ic(f) stem_ic(f). What groups and the master do
-besides, and what reverbs add, stands in the residual. From both sides' gains a fader's level and pan follow by its law, and
-from how they differ with frequency an equaliser's bands.
+The stems, as they come out of their racks, are to add up to the mix. Linear least squares in third octaves, for each side:
+mix_c(f) = sum of g_ic(f) stem_ic(f). What groups and the master do besides, and what reverbs add, is in the residual. A fader's
+level and pan follow from both sides' gains by its law, an equaliser's bands from how these differ with frequency.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from ..audio import Audio
 from ..rack.effects import Fader
 from ..session.session import Session
 from ..twins.effect_twin import arithmetic
-from .mix_run import with_stems
 from .polarity import SIGNS
-from .starts import bands_for
+from .starts import curve_fit_of
+from .stems import with_stems
 
 Numbers = npt.NDArray[np.float64]
 
@@ -29,16 +28,16 @@ FFT = 8192
 EQ_STARTS, EQ_STEPS = 32, 200
 
 
-def levelled(session: Session, stems: Audio, mix: Audio, addresses: Iterable[str]) -> Session:
-    """The session with such levels, pans and bands, of those channels with clips where they may move.
+def initial_mix(session: Session, stems: Audio, mix: Audio, addresses: Iterable[str]) -> Session:
+    """The session with start values for gain, pan and bands of the channels that have clips. Only of stereo sessions.
 
     Args:
         stems: (channels with clips x 2, frames). mix: (2, frames).
         addresses: which values may be changed.
     """
-    made, allowed = session.copy(), set(addresses)
+    result, allowed = session.copy(), set(addresses)
     if session.width != 2:
-        return made
+        return result
     plain = with_stems(session, stems)
     mix = mix * np.asarray(SIGNS[session.master.polarity], np.float32)[:, None]  # gains are not below 0
     inputs = [c.name for c in session if c.clips]
@@ -50,10 +49,10 @@ def levelled(session: Session, stems: Audio, mix: Audio, addresses: Iterable[str
         sounds.append(alone.render(channel=name))
     hertz, power, gains = band_gains(sounds, mix, session.sample_rate)
     for i, name in enumerate(inputs):
-        heard = power[i] > 1e-6 * max(float(power[i].max()), 1e-30)
-        if heard.any():
-            _set(made, name, allowed, hertz[heard], power[i, heard], gains[i][:, heard])
-    return made
+        audible = power[i] > 1e-6 * max(float(power[i].max()), 1e-30)
+        if audible.any():
+            _set(result, name, allowed, hertz[audible], power[i, audible], gains[i][:, audible])
+    return result
 
 
 def band_gains(sounds: Sequence[Audio], mix: Audio, rate: float) -> tuple[Numbers, Numbers, Numbers]:
@@ -92,28 +91,30 @@ def band_gains(sounds: Sequence[Audio], mix: Audio, rate: float) -> tuple[Number
     return centres, np.asarray(power), np.maximum(gains, 0.0)
 
 
-def _set(made: Session, name: str, allowed: set[str], hertz: Numbers, power: Numbers, gains: Numbers) -> None:
+def _set(session: Session, name: str, allowed: set[str], hertz: Numbers, power: Numbers, gains: Numbers) -> None:
     """A channel's fader and equaliser, from its gains (2, bands) and what it has in each band."""
-    channel = made[name]
+    channel = session[name]
     weight = power / power.sum()
     sides = np.sqrt((gains**2 * weight).sum(1))
     curve = 20.0 * np.log10(np.maximum(np.sqrt((gains**2).sum(0)), SOFTEST))
     order = np.argsort(curve)
-    middle = curve[order][np.searchsorted(np.cumsum(np.sqrt(weight)[order]), 0.5 * np.sqrt(weight).sum())]
+    median = curve[order][np.searchsorted(np.cumsum(np.sqrt(weight)[order]), 0.5 * np.sqrt(weight).sum())]
     size = max(math.hypot(*sides), SOFTEST)
-    equaliser = next((a for a, e in channel.rack.addresses().items() if e.card.id == "parametric_eq" and not e.bypass), None)
-    # only how much, at the frequencies and widths that are given: with all free, bands take each other's place
-    bands = {a.split(".", 2)[2] for a in allowed if equaliser is not None and a.startswith(f"{name}.{equaliser}.band")}
-    bands = {a for a in bands if a.endswith(".gain_db")}
-    if bands and equaliser is not None:
-        scale = 10.0 ** (middle / 20.0) / size  # the fader has the middle, the bands the rest
-        found = bands_for(
-            channel.rack[equaliser], hertz, curve - middle, np.sqrt(weight), made.sample_rate, bands, EQ_STARTS, EQ_STEPS
+    equalisers = [(a, e) for a, e in channel.rack.addresses().items() if curve_fit_of(e.card) is not None and not e.bypass]
+    scale = 1.0
+    for address, equaliser in equalisers[:1]:
+        # only gains, at the frequencies and widths that are given: with all free, bands take each other's place
+        prefix = f"{name}.{address}."
+        bands = {a.removeprefix(prefix) for a in allowed if a.startswith(f"{prefix}band") and a.endswith(".gain_db")}
+        fit_curve = curve_fit_of(equaliser.card)
+        if not bands or fit_curve is None:
+            continue
+        scale = 10.0 ** (median / 20.0) / size  # the fader has the median, the bands the rest
+        answers = fit_curve(
+            equaliser, hertz, curve - median, np.sqrt(weight), session.sample_rate, bands, EQ_STARTS, EQ_STEPS
         )  # fmt: skip
-        for address, value in (found[0] if found else {}).items():
-            channel.rack[equaliser].set(address, value)
-    else:
-        scale = 1.0
+        for band, value in (answers[0] if answers else {}).items():
+            equaliser.set(band, value)
     if {f"{name}.gain_db", f"{name}.pan"} <= allowed and not channel.automation.keys() & {"gain_db", "pan"}:
         level, place = arithmetic(Fader.card).level_and_pan(float(sides[0]) * scale, float(sides[1]) * scale, str(channel.law))
         gain, pan = (Fader.card.addresses[n] for n in ("gain_db", "pan"))
