@@ -1,10 +1,14 @@
-"""What tests of sessions share: random graphs, and a mixer in plain numpy that is slow and obvious."""
+"""What tests of sessions share: small and random sessions, and a mixer in plain numpy that is slow and obvious."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 import twinrack as tr
 from support import music, random_effect
@@ -12,11 +16,48 @@ from twinrack.session.automation import Lane
 from twinrack.session.channel import Channel, stands_still
 from twinrack.session.clip import Clip
 from twinrack.session.session import Session
-from twinrack.session.strip import late_at
+from twinrack.session.timeline_rack import latency_before
 
 RATE = 48000
 TICK = 32
 EFFECTS = ("gain", "parametric_eq", "compressor", "gate", "limiter", "saturation", "fdn_reverb", "convolution_reverb")
+
+
+def sound(seconds: float, seed: int = 0) -> np.ndarray:
+    return 0.1 * music(2, int(seconds * RATE), RATE, seed)
+
+
+def one_track(clip: tr.Clip | None = None, **more: Any) -> Session:
+    """A session of one track, "k"."""
+    session = Session("one", RATE)
+    session.add_track("k", clips=[clip or Clip(sound(1.0))], **more)
+    return session
+
+
+def read(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32", always_2d=True)[0].T
+
+
+def make_song(folder: Path, seconds: float = 2.0, tracks: int = 3) -> Path:
+    session = tr.Session("song", RATE, metadata={"title": "Song", "artist": "Band"})
+    session.add_return("plate", rack=[tr.FDNReverb(mix=1.0, decay_s=0.4)])
+    for i in range(tracks):
+        path = folder / f"{i}.wav"
+        x = np.tile(0.1 * music(2, 2 * RATE, RATE, i), (1, int(seconds / 2)))
+        soundfile.write(path, x.T, RATE, subtype="FLOAT")
+        rack = [tr.ParametricEQ(bands=[tr.Band("bell", gain_db=i)]), tr.Compressor(threshold_db=-30, lookahead_ms=i)]
+        session.add_track(f"track {i}", clips=[tr.Clip(path)], rack=rack, pan=0.1 * i - 0.1).send("plate", -12)
+    session.automate("track 1.gain_db", [(0, -6), (1, 0, "smooth"), (1.5, -3)])
+    session.master.rack = tr.Rack([tr.Limiter(ceiling_db=-1)])
+    path = folder / "song.session.json"
+    session.save(path)
+    return path
+
+
+def command(*arguments: object, **more) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "twinrack", *map(str, arguments)], capture_output=True, text=True, check=False, **more
+    )  # fmt: skip
 
 
 def random_clip(rng: np.random.Generator, seed: int, longest: int, channels: int) -> Clip:
@@ -231,7 +272,7 @@ def slow_mix(session: Session, frames: int, *, extra: int = 60000) -> np.ndarray
         if channel.polarity in ("invert", "invert_right"):
             sign[1::2] = -1
         x = shifted(x * sign[:, None], number(channel.delay))
-        late = late_at(channel.rack, RATE)
+        late = latency_before(channel.rack, RATE)
         curves = {
             f"{place}.{name}": curve
             for place in channel.rack.addresses()

@@ -54,18 +54,13 @@ CONVENIENT = {
     ("session.session", "Session.stems", "session.render"),
     ("session.session", "Session.twin", "session.twin"),
     ("session.session", "TYPE_CHECKING", "session.measure"),
-    ("session.session", "TYPE_CHECKING", "session.output"),
     ("session.session", "TYPE_CHECKING", "session.twin"),
     ("session.measure", "MixReport.write", "session.report_page"),
     ("train.result", "FitResult.explain", "explain.account"),
     ("train.result", "FitResult.report", "explain.report"),
 }
 # Circles that are not undone yet.
-UNDONE = [
-    {"session.clip", "session.media"},
-    {"session.crew", "session.mix"},
-    {"exchange.device_reader", "exchange.reader"},
-]
+UNDONE = []
 
 # C++, likewise; `plugins` meets `engine` only in generated code. What trains, `*_sweep.h`, may build on `adjoint`.
 CPP = {

@@ -353,7 +353,7 @@ def test_corner_of_a_shelf_with_q(tmp_path):
         ("PK Gain 6 dB Q 1", "no frequency"),
         ("PK Fc 100O Hz Gain 6 dB Q 1", "no frequency"),
         ("PK Fc 1000 kHz Gain 6 dB Q 1", "no frequency"),
-        ("PK Fc 1.2.3 Hz Gain 6 dB Q 1", "no frequency"),
+        ("PK Fc 1.2.3 Hz Gain 6 dB Q 1", "is not a frequency"),
         ("PK Fc 0 Hz Gain 6 dB Q 1", "above 0"),
         ("PK Fc -100 Hz Gain 6 dB Q 1", "above 0"),
         ("PK Fc 100 Hz Gain 6 dB Q -1", "above 0"),

@@ -317,3 +317,10 @@ def test_blocks_change_nothing_and_silence_is_minus_infinity():
     six = np.zeros((6, 96000), np.float32)
     six[3] = 0.5 * sine(2, 0, channels=1)
     assert loudness(six, 48000).integrated == -np.inf  # the low-frequency channel does not count
+
+
+def test_nothing_has_no_loudness():
+    meter = LoudnessMeter(48000, 2)
+    meter.process(np.zeros((2, 0), np.float32))
+    assert meter.finish().integrated == -np.inf
+    assert loudness(np.zeros((2, 0)), 48000).integrated == -np.inf

@@ -26,7 +26,7 @@ def test_any_stretch_is_as_libsndfile_reads_it(tmp_path, subtype, kind):
         soundfile.write(path, rng.uniform(-1, 1, (frames, channels)), RATE, subtype=subtype, format=kind)
         wanted = soundfile.read(path, dtype="float32", always_2d=True)[0].T
         with Media(RATE) as media:
-            source = media.open(tr.Clip(path))
+            source = media.open(path)
             if kind != "RF64":
                 plain = subtype in ("PCM_16", "PCM_24", "PCM_32", "FLOAT")
                 assert isinstance(source, WavSource if plain else FileSource)
@@ -51,7 +51,7 @@ def test_headers_that_lie_are_left_to_libsndfile(tmp_path):
             data[int(rng.integers(0, 60))] = int(rng.integers(0, 256))
         path.write_bytes(bytes(data[: int(rng.integers(40, len(data) + 1))]))
         with suppress(ValueError, OSError), Media(RATE) as media:  # anything else fails the test
-            source = media.open(tr.Clip(path))
+            source = media.open(path)
             x = source.read(0, min(source.frames, 100))
             assert x.shape == (source.channels, min(source.frames, 100))
 
@@ -60,7 +60,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
     path = tmp_path / "x.wav"
     soundfile.write(path, np.zeros((5000, 2)), RATE, subtype="PCM_16")
     with Media(RATE) as media:
-        source = media.open(tr.Clip(path))
+        source = media.open(path)
         source.read(0, 100)
         path.write_bytes(path.read_bytes()[:4000])
         with pytest.raises(ValueError, match="ends before frame 5000"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import pytest
+import soundfile
 
 import twinrack as tr
-from session_support import RATE, random_session, slow_mix
+from session_support import RATE, one_track, random_session, slow_mix, sound
 from support import error_db, music
 from twinrack.session.clip import Clip
 from twinrack.session.session import Session
@@ -95,6 +97,7 @@ def test_paths_that_should_cancel_do():
         y = session.render(tail=0.1)
         two.sends.clear()
         alone = session.render(tail=0.1)
+        assert np.max(np.abs(alone)) > 0.01, seed  # otherwise silence proves nothing
         worst = max(worst, 20 * np.log10(np.max(np.abs(y)) / np.max(np.abs(alone)) + 1e-15))
     print(f"\nworst of {GRAPHS} null tests: {worst:.1f} dB")
     assert worst < -120
@@ -207,7 +210,6 @@ def test_tempo_places_clips_and_points():
 
 
 def test_files_at_other_rates_and_formats(tmp_path):
-    import soundfile
     import soxr
 
     x = 0.3 * music(2, 44100, 44100, 5)
@@ -304,3 +306,117 @@ def test_automation_that_cannot_be_is_refused():
             play()
     session.automate("a.mute", [(0, 0), (0.05, 1)])
     assert [p.curve for p in session["a"].automation["mute"]] == ["hold", "hold"]
+
+
+def test_a_session_ends_where_it_says():
+    session = one_track(tr.Clip(sound(3.0)), rack=[tr.FDNReverb(mix=0.5, decay_s=0.3)])
+    session.end = 1.0
+    assert session.render().shape[1] == RATE
+    y = session.render(tail="auto")
+    assert RATE < y.shape[1] < 2 * RATE  # what rings on is kept, what would be played is not
+    longer = session.render(tail=2.5)
+    assert np.max(np.abs(longer[:, 3 * RATE :])) < 1e-4
+
+
+def test_delays_count_and_unheard_channels_do_not():
+    session = one_track(delay="3 s")
+    y = session.render()
+    assert y.shape[1] == 4 * RATE
+    assert np.max(np.abs(y[:, 3 * RATE :])) > 0.01
+    session = one_track()
+    session.add_track("long", clips=[tr.Clip(sound(5.0))], output=None)
+    assert session.render().shape[1] == RATE
+
+
+def test_automation_behind_a_latency_is_in_time():
+    session = one_track(tr.Clip(np.ones((2, 9600), np.float32) * 0.1), rack=[tr.Limiter(lookahead_ms=5), tr.Gain(gain_db=0)])
+    session.automate("k.gain.gain_db", [(0, 0, "hold"), ("4800 frames", -100, "hold")])
+    y = session.render()[0]
+    fallen = int(np.argmax(y < 0.05))
+    assert 4800 <= fallen <= 4832
+    twin = session.twin()
+    import torch
+
+    with torch.no_grad():
+        z = twin({n: torch.from_numpy(x)[None] for n, x in twin.sources().items()})[0].numpy()
+    assert np.max(np.abs(z[0] - y)) < 1e-5
+
+
+def test_thousands_of_clips_cost_as_much_as_they_sound(tmp_path):
+    soundfile.write(tmp_path / "x.wav", sound(1.0).T, RATE, subtype="PCM_16")
+    took = []
+    for count in (300, 2400):
+        session = tr.Session("clips", RATE)
+        session.add_track("k", clips=[tr.Clip(tmp_path / "x.wav", start=0.1 * i, duration=0.1) for i in range(count)])
+        began = time.process_time()
+        assert session.render(threads=1).shape[1] == count * RATE // 10
+        took.append(time.process_time() - began)
+    assert took[1] < 30 * took[0] + 1.0  # quadratic would be 64 times
+
+
+@pytest.mark.parametrize(
+    ("do", "match"),
+    [
+        (lambda p: one_track().render(step=0), "step must be an integer of at least 1, got 0"),
+        (lambda p: one_track().render(step=1.5), "step must be an integer of at least 1, got 1.5"),
+        (lambda p: one_track().render(threads=0), "threads must be an integer of at least 1, got 0"),
+        (lambda p: tr.Clip(sound(0.1), gain_db="3"), "gain_db = '3'"),
+        (lambda p: tr.Session(tempo=[(0, "120")]), "give numbers"),
+        (lambda p: tr.Session(tempo=[120]), "120 is not a point of a tempo map"),
+        (
+            lambda p: tr.Session(tempo=[(0, 60, "step"), (8, 120)]),
+            "ramp of the tempo's point at beat 0 is 'step'; give True or",
+        ),
+        (lambda p: tr.Session(sample_rate="48k"), "sample_rate must be a number in Hz, such as 48000, got '48k'"),
+        (
+            lambda p: one_track().render_to(p / "x.wav", normalize_lufs="-14LUFS"),
+            "normalize_lufs must be a number, got '-14LUFS'",
+        ),
+        (lambda p: one_track().render(start=0.8, end=0.5), "ends at 0.500 s, before it begins at 0.800 s"),
+        (lambda p: one_track().render(start=9, end=10), "nothing is left from 9.000 s on; the session lasts from 0 to 1.000 s"),
+        (lambda p: one_track().automate("k.gain_db", [(0, 300)]), "above 24"),
+        (lambda p: tr.Session(metadata={"tracknumber": 3}), "metadata tracknumber must be text, got 3"),
+        (lambda p: tr.Session(metadata={"mood": "blue"}), "metadata 'mood' has no place"),
+        (lambda p: tr.Channel("k", kind="bogus"), "kind = 'bogus' is none of"),
+        (lambda p: one_track(tr.Clip(sound(0.1), start="0 beats"))["k"].crossfade(), "crossfade needs seconds"),
+        (lambda p: one_track().save(p / "nope" / "x.session.json", collect=True), "there is no folder"),
+        (lambda p: tr.Session("x", end=-1).render(), "end is -1; it must come after"),
+        (lambda p: one_track(tr.Clip(sound(0.1), offset=9)).render(), "channel 'k': offset of clip"),
+        (lambda p: one_track().render_to(p / "x.wav", checkpoint=True, bits=12), "12 bits cannot be written"),
+        (lambda p: one_track().render_to(p / "x.mp3", sample_rate=11111, normalize_lufs=-20), "MP3 cannot hold 2 channels"),
+    ],
+)
+def test_one_sentence_before_anything_is_done(tmp_path, do, match):
+    with pytest.raises((ValueError, OSError), match=match) as caught:
+        do(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_misspelt_attributes_are_refused():
+    session = one_track(rack=tr.Compressor(key="drums"))
+    with pytest.raises(AttributeError, match="a Channel has no attribute 'gian_db'; did you mean 'gain_db'"):
+        session["k"].gian_db = -60
+    with pytest.raises(AttributeError, match="a Session has no attribute 'tmepo'; did you mean 'tempo'"):
+        session.tmepo = 90
+    session.add_group("drums")
+    session["k"].keys = {"drums": "drums"}
+    assert session.listens_to(session["k"]) == {"drums": ("drums", "post")}
+    session["k"].keys = {"drums": ("drums", "after")}
+    with pytest.raises(ValueError, match="sidechain 'drums' of k listens 'after'; post or pre is possible"):
+        session.render()
+
+
+def test_single_things_need_no_list(tmp_path):
+    soundfile.write(tmp_path / "x.wav", sound(0.2).T, RATE)
+    session = tr.Session("x", RATE, tempo=96)
+    session.add_track("a", clips=tmp_path / "x.wav", rack=tr.Gain(gain_db=-6))
+    session.add_track("b", clips=tr.Clip(tmp_path / "x.wav"))
+    session.add_track("c", clips=[str(tmp_path / "x.wav")])
+    assert session.tempo == (tr.Tempo(0, 96),)
+    assert session.render().shape[1] == round(0.2 * RATE)
+
+
+def test_only_its_session_renames_a_channel():
+    with pytest.raises(AttributeError):
+        one_track()["k"].name = "q"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import twinrack as tr
-from session_support import RATE, random_session
+from session_support import RATE, one_track, random_session, sound
 from support import music
 from twinrack.session.clip import Clip
 from twinrack.session.session import Session
@@ -19,7 +20,6 @@ from twinrack.session.session import Session
 @pytest.fixture
 def song(tmp_path) -> Path:
     """A small session on disk."""
-    import soundfile
 
     (tmp_path / "audio").mkdir()
     for name in ("a", "b"):
@@ -214,3 +214,31 @@ def test_a_failed_save_leaves_the_old_file(song):
         with pytest.raises(OSError, match="may not be written"):
             Session.load(song).save(song)
         song.parent.chmod(0o700)
+
+
+def test_texts_are_saved_as_they_are(tmp_path):
+    soundfile.write(tmp_path / "take [ 1,   2 ].wav", sound(0.2).T, RATE)
+    session = one_track(tr.Clip(tmp_path / "take [ 1,   2 ].wav", name='"[ 3,  4 ]"'))
+    session.metadata["comment"] = "see [ 1,   2 ]"
+    session.automate("k.gain_db", [(0, -3), (0.1, 0, "smooth")])
+    session.save(tmp_path / "x.session.json")
+    loaded = tr.Session.load(tmp_path / "x.session.json")
+    assert loaded.metadata == session.metadata
+    assert loaded["k"].clips[0].name == '"[ 3,  4 ]"'
+    assert '[0.1, 0, "smooth"]' in (tmp_path / "x.session.json").read_text(encoding="utf-8")
+
+
+def test_saving_again_collects_nothing_twice(tmp_path):
+    session = one_track()
+    for _ in range(3):
+        session.save(tmp_path / "x.session.json", collect=True)
+    assert len(list((tmp_path / "x.media").iterdir())) == 1
+
+
+def test_two_sends_to_one_channel_are_refused(tmp_path):
+    one_track().save(tmp_path / "x.session.json", collect=True)
+    data = json.loads((tmp_path / "x.session.json").read_text())
+    data["channels"][0]["sends"] = [{"to": "master"}, {"to": "master"}]
+    (tmp_path / "y.session.json").write_text(json.dumps(data))
+    with pytest.raises(ValueError, match="there are two sends to 'master'"):
+        tr.Session.load(tmp_path / "y.session.json")

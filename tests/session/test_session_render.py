@@ -1,13 +1,8 @@
-"""Sessions to files: formats, stems, loudness, manifest, cache, freezing, bouncing, cancelling, and going on after a crash."""
+"""Sessions to files: formats, stems, loudness, cancelling, what is refused before anything is written, and the command."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,39 +10,12 @@ import pytest
 import soundfile
 
 import twinrack as tr
-from session_support import RATE, random_session
+from session_support import RATE, command, one_track, random_session, read, sound
 from support import error_db, music
 from twinrack.files.wav import broadcast_chunk
 from twinrack.measure.loudness import loudness
-from twinrack.session.freeze import bounce, freeze, unfreeze
-from twinrack.session.manifest import verify
 
 LINEAR = ("gain", "parametric_eq", "fdn_reverb", "convolution_reverb")
-
-
-def read(path: Path) -> np.ndarray:
-    return soundfile.read(path, dtype="float32", always_2d=True)[0].T
-
-
-def make_song(folder: Path, seconds: float = 2.0, tracks: int = 3) -> Path:
-    session = tr.Session("song", RATE, metadata={"title": "Song", "artist": "Band"})
-    session.add_return("plate", rack=[tr.FDNReverb(mix=1.0, decay_s=0.4)])
-    for i in range(tracks):
-        path = folder / f"{i}.wav"
-        x = np.tile(0.1 * music(2, 2 * RATE, RATE, i), (1, int(seconds / 2)))
-        soundfile.write(path, x.T, RATE, subtype="FLOAT")
-        rack = [tr.ParametricEQ(bands=[tr.Band("bell", gain_db=i)]), tr.Compressor(threshold_db=-30, lookahead_ms=i)]
-        session.add_track(f"track {i}", clips=[tr.Clip(path)], rack=rack, pan=0.1 * i - 0.1).send("plate", -12)
-    session.automate("track 1.gain_db", [(0, -6), (1, 0, "smooth"), (1.5, -3)])
-    session.master.rack = tr.Rack([tr.Limiter(ceiling_db=-1)])
-    path = folder / "song.session.json"
-    session.save(path)
-    return path
-
-
-@pytest.fixture
-def song(tmp_path) -> Path:
-    return make_song(tmp_path)
 
 
 def test_several_formats_with_tags_and_place(song, tmp_path):
@@ -98,7 +66,7 @@ def test_loudness_and_true_peak_as_wanted(song, tmp_path):
 
 
 def test_stems_add_up_to_the_mix(tmp_path):
-    errors = []
+    errors, several = [], 0
     for seed in range(25):
         session = random_session(seed, effects=LINEAR)
         y = session.render(tail=0.2)
@@ -106,7 +74,10 @@ def test_stems_add_up_to_the_mix(tmp_path):
         total = sum(x.astype(np.float64) for x in stems.values())
         if np.max(np.abs(y)) > 1e-3:
             errors.append(error_db(total, y))
-    print(f"\nsum of stems against the mix: worst {max(errors):.1f} dB")
+            several += sum(np.max(np.abs(x)) > 1e-4 for x in stems.values()) > 1
+    print(f"\nsum of stems against the mix: worst {max(errors):.1f} dB; {len(errors)} loud, {several} of several stems")
+    assert len(errors) >= 20  # of 25 are loud enough to compare
+    assert several >= 10
     assert sorted(errors)[-2] < -110  # rounding of the master's own filters
     assert max(errors) < -100  # ... that cut nearly everything off, in one of these mixes
     session = random_session(1, effects=("gain",))
@@ -127,106 +98,15 @@ def test_stems_in_files(song, tmp_path):
     assert error_db(total, read(tmp_path / "mix.wav")) < -120
 
 
-def test_the_manifest_proves_what_was_rendered(song, tmp_path):
-    session = tr.Session.load(song)
-    made = session.render_to(tmp_path / "mix.wav")
-    data = json.loads(made.manifest.read_text(encoding="utf-8"))
-    assert set(data["recordings"]) == {"0.wav", "1.wav", "2.wav"}
-    assert data["engine"]["cards"]["compressor"] == tr.CARDS["compressor"].version
-    assert verify(made.manifest, tr.Session.load(song)) == []
-    session["track 0"].rack["compressor"].ratio = 9
-    changed = [f"channel {name} was changed" for name in ("track 0", "plate", "master")]
-    assert sorted(verify(made.manifest, session)) == sorted(changed)
-    soundfile.write(tmp_path / "1.wav", np.zeros((100, 2)), RATE)
-    assert "recording 1.wav was changed" in verify(made.manifest, tr.Session.load(song))
-    (tmp_path / "mix.wav").unlink()
-    assert "mix.wav is not there" in verify(made.manifest)
-
-
-def test_the_cache_is_exact_and_spares_work(tmp_path):
-    for seed in range(12):
-        folder = tmp_path / f"{seed}"
-        folder.mkdir()
-        session = random_session(seed)
-        session.render_to(folder / "a.wav", bits=32, cache=folder / "cache")
-        again = session.render_to(folder / "b.wav", bits=32, cache=folder / "cache")
-        assert np.array_equal(read(folder / "a.wav"), read(folder / "b.wav"))
-        if session.master.rack.addresses():
-            assert again.reused == ["master"]
-        rng = np.random.default_rng(seed)
-        channel = list(session)[int(rng.integers(len(session) - 1))]
-        channel.gain_db = -7.5
-        channel.rack = tr.Rack([tr.Saturation(drive_db=6)])
-        channel.automation = {a: p for a, p in channel.automation.items() if a.partition(".")[0] in ("gain_db", "pan", "sends")}
-        changed = session.render_to(folder / "c.wav", bits=32, cache=folder / "cache")
-        assert channel.name not in changed.reused
-        session.render_to(folder / "d.wav", bits=32)
-        assert np.array_equal(read(folder / "c.wav"), read(folder / "d.wav"))
-    session["0"].clips = [c.with_(start="0 frames") for c in session["0"].clips]
-    assert not list((folder / "cache").glob("*.part"))
-
-
-def test_a_longer_tail_than_the_stored_one(song, tmp_path):
-    session = tr.Session.load(song)
-    session.render_to(tmp_path / "a.wav", bits=32, cache=tmp_path / "cache", tail=None)
-    made = session.render_to(tmp_path / "b.wav", bits=32, cache=tmp_path / "cache", tail=1.0)
-    session.render_to(tmp_path / "c.wav", bits=32, tail=1.0)
-    assert np.array_equal(read(tmp_path / "b.wav"), read(tmp_path / "c.wav"))
-    assert made.seconds == 3.0
-
-
-def test_the_cache_stays_within_its_limit(song, tmp_path):
-    session = tr.Session.load(song)
-    cache = tr.session.cache.Cache(tmp_path / "cache", limit_bytes=2_000_000)
-    session.render_to(tmp_path / "a.wav", cache=cache)
-    assert sum(p.stat().st_size for p in (tmp_path / "cache").iterdir()) <= 2_000_000
-
-
-def test_frozen_channels_sound_the_same(song, tmp_path):
-    session = tr.Session.load(song)
-    y = session.render(tail="auto")
-    path = freeze(session, "track 1", tmp_path / "frozen")
-    z = session.render(tail="auto")  # a frozen tail ends at -140 dBFS
-    assert error_db(z[:, : y.shape[1]], y[:, : z.shape[1]]) < -120
-    assert np.array_equal(z[:, : 2 * RATE], y[:, : 2 * RATE])
-    session["track 1"].gain_db = -3  # the fader is not frozen
-    session.save(song)
-    loaded = tr.Session.load(song)
-    assert loaded["track 1"].frozen is not None
-    assert np.array_equal(loaded.render(), session.render())
-    loaded["track 1"].rack["compressor"].ratio = 7
-    with pytest.raises(ValueError, match="'track 1' was changed since it was frozen; freeze it again, or unfreeze"):
-        loaded.render()
-    unfreeze(loaded, "track 1")
-    freeze(loaded, "plate", tmp_path / "frozen")
-    loaded["track 1"].gain_db = -4  # which the plate hears
-    with pytest.raises(ValueError, match="'plate' was changed"):
-        loaded.render()
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match="track 1"):
-        tr.Session.load(song)
-
-
-def test_bounced_channels_sound_the_same(song, tmp_path):
-    session = tr.Session.load(song)
-    session.add_group("all", rack=[tr.Saturation(drive_db=3)], gain_db=-2)
-    for i in range(3):
-        session[f"track {i}"].output = "all"
-    y = session.render(tail="auto")
-    made = bounce(session, "all", tmp_path / "all.wav")
-    assert "track 0" in made.channels  # it still sends to the plate
-    z = made.render(tail="auto")  # a bounced tail ends at -140 dBFS
-    assert np.array_equal(z[:, : 2 * RATE], y[:, : 2 * RATE])
-    assert error_db(z[:, : y.shape[1]], y[:, : z.shape[1]]) < -120
-    for i in range(3):
-        session[f"track {i}"].sends.clear()
-    made = bounce(session, "all", tmp_path / "all.wav")
-    assert sorted(made.channels) == ["all", "master", "plate"]
-    y = session.render()
-    assert np.array_equal(made.render()[:, : y.shape[1]], y)
-    session["track 0"].send("plate", tap="pre")
-    with pytest.raises(ValueError, match="hears 'track 0' before its fader"):
-        bounce(session, "track 0", tmp_path / "x.wav")
+def test_stems_hold_all_that_goes_to_the_master():
+    session = one_track()
+    session["k"].send("master", -6)
+    session["k"].output = None
+    session.add_track("both", clips=[tr.Clip(sound(1.0, 4))]).send("master", -12, pan=0.5)
+    session.master.clips = [tr.Clip(sound(0.5, 6))]
+    y, stems = session.render(), session.stems()
+    assert sorted(stems) == ["both", "k", "master"]
+    assert np.max(np.abs(sum(stems.values()) - y)) < 1e-6
 
 
 def test_what_cannot_be_rendered_is_said_before(song, tmp_path):
@@ -246,6 +126,20 @@ def test_what_cannot_be_rendered_is_said_before(song, tmp_path):
         with pytest.raises((ValueError, OSError), match=match):
             session.render_to(*arguments, **settings)
     assert not (tmp_path / "x.wav").exists()
+
+
+def test_nothing_is_written_over_what_is_played(tmp_path):
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio" / "k.wav", sound(1.0).T, RATE)
+    before = (tmp_path / "audio" / "k.wav").read_bytes()
+    session = one_track(tr.Clip(tmp_path / "audio" / "k.wav"))
+    with pytest.raises(ValueError, match=r"k\.wav is a recording of the session itself"):
+        session.render_to(tmp_path / "m.wav", stems=tmp_path / "audio")
+    assert (tmp_path / "audio" / "k.wav").read_bytes() == before
+    session.rename("k", "mix")
+    with pytest.raises(ValueError, match=r"two results would be written to .*mix\.wav"):
+        session.render_to(tmp_path / "mix.wav", stems=tmp_path)
+    assert not (tmp_path / "mix.wav").exists()
 
 
 def test_recordings_with_nan_or_infinity_are_named(tmp_path):
@@ -276,10 +170,15 @@ def test_cancelling_leaves_nothing(song, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def command(*arguments: object, **more) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "twinrack", *map(str, arguments)], capture_output=True, text=True, check=False, **more
-    )  # fmt: skip
+def test_a_mix_shorter_than_a_loudness_window_keeps_its_level(tmp_path):
+    made = one_track(tr.Clip(sound(0.2))).render_to(tmp_path / "x.wav", normalize_lufs=np.float32(-20))
+    assert "shorter than the 0.4 s" in made.notes[0]
+
+
+def test_a_rendering_without_faults_warns_of_nothing(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Path(one_track().render_to(tmp_path / "z.wav").paths[0]).exists()
 
 
 def test_the_command(song, tmp_path):
@@ -309,96 +208,6 @@ def test_the_command(song, tmp_path):
         assert failed.returncode == 2
         assert match in failed.stderr
         assert failed.stderr.count("\n") == 1
-
-
-def test_going_on_after_kill_9(tmp_path):
-    """Killed at random moments, again and again: the file is the same as that of one that was not."""
-    kills = int(os.environ.get("TWINRACK_SESSION_KILLS", "3"))
-    song = make_song(tmp_path, seconds=120.0, tracks=6)
-    session = tr.Session.load(song)
-    session.render_to(tmp_path / "wanted.wav", normalize_lufs=-16)
-    rng = np.random.default_rng(0)
-    killed = went_on = 0
-    arguments = ["session", "render", song, "--out", tmp_path / "mix.wav", "--normalize", "-16", "--resume"]
-    began = time.monotonic()
-    assert command(*arguments).returncode == 0
-    whole = time.monotonic() - began
-    (tmp_path / "mix.wav").unlink()
-    for _ in range(kills * 5):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "twinrack", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        try:
-            words, _ = process.communicate(timeout=float(rng.uniform(0.35, 1.05)) * whole)
-            assert process.returncode == 0
-            went_on += "went on from" in words
-            assert (tmp_path / "mix.wav").read_bytes() == (tmp_path / "wanted.wav").read_bytes()
-            assert not (tmp_path / ".mix.wav.rendering").exists()
-            (tmp_path / "mix.wav").unlink()
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-            killed += 1
-            if (tmp_path / "mix.wav").exists():  # it was done, and only about to end
-                assert (tmp_path / "mix.wav").read_bytes() == (tmp_path / "wanted.wav").read_bytes()
-                (tmp_path / "mix.wav").unlink()
-        if killed >= kills and went_on:
-            break
-
-    done = command(*arguments)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "mix.wav").read_bytes() == (tmp_path / "wanted.wav").read_bytes()
-    print(f"\n{killed} kills; went on from a checkpoint {went_on} times")
-    assert killed
-
-
-def test_a_changed_session_is_not_continued(song, tmp_path):
-    session = tr.Session.load(song)
-
-    def crash(done: float, total: float) -> None:
-        if done > 1.0:
-            raise MemoryError("a crash")
-
-    tr.session.output.CHECK_S, before = 0.3, tr.session.output.CHECK_S
-    try:
-        with pytest.raises(MemoryError):
-            session.render_to(tmp_path / "mix.wav", checkpoint=True, step=1000, progress=crash)
-        assert (tmp_path / ".mix.wav.rendering").exists()
-        session["track 0"].gain_db = -3
-        made = session.render_to(tmp_path / "mix.wav", resume=True, step=1000, bits=32)
-        assert made.continued_s == 0
-        assert np.array_equal(read(tmp_path / "mix.wav"), session.render(tail="auto"))
-        with pytest.raises(MemoryError):
-            session.render_to(tmp_path / "mix.wav", checkpoint=True, step=1000, progress=crash)
-        made = session.render_to(tmp_path / "mix.wav", resume=True, threads=1, bits=32)
-        assert made.continued_s > 0.2
-        assert np.array_equal(read(tmp_path / "mix.wav"), session.render(tail="auto"))
-    finally:
-        tr.session.output.CHECK_S = before
-
-
-def test_random_sessions_go_on_from_anywhere(tmp_path, monkeypatch):
-    monkeypatch.setattr(tr.session.output, "CHECK_S", 0.1)
-    for seed in range(20):
-        session = random_session(seed)
-        y = session.render(tail="auto")
-        rng = np.random.default_rng(seed)
-        at = float(rng.uniform(0.1, 0.5))
-
-        def crash(done: float, total: float, at=at) -> None:
-            if done > at:
-                raise MemoryError("a crash")
-
-        path = tmp_path / f"{seed}.wav"
-        try:
-            session.render_to(path, checkpoint=True, step=int(rng.integers(500, 4000)), progress=crash, bits=32)
-        except MemoryError:
-            made = session.render_to(path, resume=True, bits=32)
-            assert made.continued_s > 0
-        assert np.array_equal(read(path), y), seed
 
 
 def test_the_command_exchanges(song, tmp_path):

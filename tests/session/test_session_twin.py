@@ -50,7 +50,7 @@ def test_it_may_begin_later_and_takes_all_stems_in_one():
         assert error_db(twin(stacked)[0].numpy(), y) < -120
         late = twin(stacked[..., 3200:], first_frame=3200)[0].numpy()
     assert error_db(late[:, 2000:], y[:, 5200:]) < -60
-    with pytest.raises(ValueError, match="no multiple of 32"):
+    with pytest.raises(ValueError, match="not a multiple of 32"):
         twin(stacked, first_frame=5)
     with pytest.raises(ValueError, match=r"give \(batch, 6, time\): 2 for each of 0, 1, 2"):
         twin(stacked[:, :4])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from twinrack.plugins.fader.twin import level_and_pan
 
 import twinrack as tr
 from session_support import RATE
@@ -11,7 +12,6 @@ from support import SHARED, music, recording
 from twinrack.measure.loudness import loudness
 from twinrack.session.twin import SessionTwin
 from twinrack.train.addresses import learned_in_mix
-from twinrack.train.initial_mix import fader_of
 from twinrack.train.mixdown import fit_mix
 
 SECONDS = 4.0
@@ -78,7 +78,7 @@ def test_levels_and_pans_follow_by_their_laws():
     for law in tr.CARDS["fader"].addresses["law"].options:
         for pan in (-1.0, -0.6, 0.0, 0.3, 0.97):
             gains = tr.Rack([tr.Fader(gain_db=-7, pan=pan, law=law)])(np.ones((2, 64), np.float32), RATE)[:, -1]
-            level, place = fader_of(float(gains[0]), float(gains[1]), law)
+            level, place = level_and_pan(float(gains[0]), float(gains[1]), law)
             assert level == pytest.approx(-7, abs=0.05)
             assert place == pytest.approx(pan, abs=0.005)
 

@@ -69,17 +69,17 @@ class _Parser:
         self._at, self._depth, self._variables = 0, 0, variables
         place, text = 0, text.rstrip()
         while place < len(text):
-            found = _TOKEN.match(text, place)
-            if not found or found.lastgroup is None:
+            token = _TOKEN.match(text, place)
+            if not token or token.lastgroup is None:
                 raise ValueError("an expression has a character that means nothing")
-            self._tokens.append((found.lastgroup, found[found.lastgroup]))
-            place = found.end()
+            self._tokens.append((token.lastgroup, token[token.lastgroup]))
+            place = token.end()
 
     def whole(self) -> Value:
-        found = self._assignment()
+        value = self._assignment()
         if self._at != len(self._tokens):
             raise ValueError("an expression has words left over")
-        return found
+        return value
 
     def _sign(self, *signs: str) -> str | None:
         if self._at < len(self._tokens):
@@ -94,11 +94,11 @@ class _Parser:
         if len(ahead) == 2 and ahead[0][0] == "name" and ahead[1] in [("sign", s) for s in ("=", "+=", "-=", "*=", "/=")]:
             name, how = ahead[0][1], ahead[1][1][0]
             self._at += 2
-            found = self._assignment()
+            value = self._assignment()
             if how != "=":
-                found = _arithmetic(how, self._variables.get(name, UNKNOWN), found)
-            self._variables[name] = found
-            return found
+                value = _arithmetic(how, self._variables.get(name, UNKNOWN), value)
+            self._variables[name] = value
+            return value
         return self._choice()
 
     def _choice(self) -> Value:
@@ -112,68 +112,68 @@ class _Parser:
         return UNKNOWN if holds is None else first if holds else second
 
     def _either(self) -> Value:
-        found = self._both()
+        value = self._both()
         while sign := self._sign("or", "||", "xor"):
-            a, b = truth(found), truth(self._both())
+            a, b = truth(value), truth(self._both())
             if sign == "xor":
-                found = UNKNOWN if a is None or b is None else a != b
+                value = UNKNOWN if a is None or b is None else a != b
             else:
-                found = True if a or b else UNKNOWN if a is None or b is None else False
-        return found
+                value = True if a or b else UNKNOWN if a is None or b is None else False
+        return value
 
     def _both(self) -> Value:
-        found = self._denial()
+        value = self._denial()
         while self._sign("and", "&&"):
-            a, b = truth(found), truth(self._denial())
-            found = False if a is False or b is False else UNKNOWN if a is None or b is None else True
-        return found
+            a, b = truth(value), truth(self._denial())
+            value = False if a is False or b is False else UNKNOWN if a is None or b is None else True
+        return value
 
     def _denial(self) -> Value:
         self._deeper()
         if self._sign("not", "!"):
             holds = truth(self._denial())
-            found: Value = UNKNOWN if holds is None else not holds
+            value: Value = UNKNOWN if holds is None else not holds
         else:
-            found = self._comparison()
+            value = self._comparison()
         self._depth -= 1
-        return found
+        return value
 
     def _comparison(self) -> Value:
-        found = self._bits()
+        value = self._bits()
         while sign := self._sign("==", "!=", "<=", ">=", "<", ">"):
-            found = _compared(sign, found, self._bits())
-        return found
+            value = _compared(sign, value, self._bits())
+        return value
 
     def _bits(self) -> Value:
-        found = self._sum()
+        value = self._sum()
         while sign := self._sign("&", "|", "<<", ">>"):
-            found = _bitwise(sign, found, self._sum())
-        return found
+            value = _bitwise(sign, value, self._sum())
+        return value
 
     def _sum(self) -> Value:
-        found = self._product()
+        value = self._product()
         while sign := self._sign("+", "-"):
-            found = _arithmetic(sign, found, self._product())
-        return found
+            value = _arithmetic(sign, value, self._product())
+        return value
 
     def _product(self) -> Value:
-        found = self._signed()
+        value = self._signed()
         while sign := self._sign("*", "/"):
-            found = _arithmetic(sign, found, self._signed())
-        return found
+            value = _arithmetic(sign, value, self._signed())
+        return value
 
     def _signed(self) -> Value:
         self._deeper()
         if self._sign("-"):
-            found = _arithmetic("-", 0.0, self._signed())
+            value = _arithmetic("-", 0.0, self._signed())
         elif self._sign("+"):
-            found = self._signed()
+            value = self._signed()
         else:
-            found = self._atom()
+            value = self._atom()
             if self._sign("^"):
-                found = _arithmetic("^", found, self._signed())
+                value = _arithmetic("^", value, self._signed())
         self._depth -= 1
-        return found
+        return value
 
     def _atom(self) -> Value:
         if self._at >= len(self._tokens):
@@ -187,10 +187,10 @@ class _Parser:
         if kind == "sign":
             if text != "(":
                 raise ValueError("an operator stands where a value belongs")
-            found = self._assignment()
+            value = self._assignment()
             if not self._sign(")"):
                 raise ValueError("a bracket is not closed")
-            return found
+            return value
         if self._sign("("):
             return self._call(text)
         return self._variables.get(text, _CONSTANTS.get(text, UNKNOWN))
@@ -224,8 +224,8 @@ def _arithmetic(sign: str, a: Value, b: Value) -> Value:
     if sign == "/":
         return a / b
     if sign == "^":
-        found = float(a) ** float(b)
-        return UNKNOWN if isinstance(found, complex) else found
+        value = float(a) ** float(b)
+        return UNKNOWN if isinstance(value, complex) else value
     return float(a + b if sign == "+" else a - b if sign == "-" else a * b)
 
 

@@ -64,7 +64,7 @@ def filter_of(text: str, sample_rate: float, notes: list[str]) -> Filter | None:
         notes: gets what is played otherwise than written, a sentence each, without its place.
 
     Raises:
-        LeftOutError: it plays nothing in Equalizer APO either, or cannot be said by the equaliser.
+        LeftOutError: it plays nothing in Equalizer APO either, or the equaliser cannot express it.
     """
     text = text[:LONGEST].replace("\N{MINUS SIGN}", "-")
     head = _TYPE.match(text)
@@ -78,17 +78,17 @@ def filter_of(text: str, sample_rate: float, notes: list[str]) -> Filter | None:
         raise LeftOutError(f"the equaliser has no filter of type {head[2][:20]}")
     if head[3] and name in ("LP", "HP"):
         notes.append(f"{name}{head[3][:3]} is played with 12 dB per octave, as Equalizer APO does; REW's falls by 6")
-    found = {word: pattern.search(text[head.end() :]) for word, pattern in _WORDS.items()}
-    said = {word: plain_number(match[1]) for word, match in found.items() if match and word != "Fc"}
-    if found["Fc"] is None:
+    matches = {word: pattern.search(text[head.end() :]) for word, pattern in _WORDS.items()}
+    numbers = {word: plain_number(match[1]) for word, match in matches.items() if match and word != "Fc"}
+    if matches["Fc"] is None:
         raise LeftOutError(f'{name} has no frequency; write it as "Fc 105 Hz"')
-    frequency = frequency_of(found["Fc"][1], sample_rate, notes)
-    gain = said.get("Gain", 0.0) if kind in WITH_GAIN else 0.0
-    if kind in WITH_GAIN and "Gain" not in said:
+    frequency = frequency_of(matches["Fc"][1], sample_rate, notes)
+    gain = numbers.get("Gain", 0.0) if kind in WITH_GAIN else 0.0
+    if kind in WITH_GAIN and "Gain" not in numbers:
         raise LeftOutError(f'{name} has no gain, so that it plays nothing; add "Gain -2.6 dB"')
-    width = said.get("BW Oct", 0.0) if kind not in SHELVES else 0.0
-    slope = said.get("slope", 0.0) if kind in SHELVES else 0.0
-    q = 0.0 if slope else said.get("Q", 0.0)
+    width = numbers.get("BW Oct", 0.0) if kind not in SHELVES else 0.0
+    slope = numbers.get("slope", 0.0) if kind in SHELVES else 0.0
+    q = 0.0 if slope else numbers.get("Q", 0.0)
     if frequency <= 0 or min(width, slope, q) < 0:
         raise LeftOutError("a frequency, Q, bandwidth or slope is above 0")
     frequency = _below_nyquist(max(frequency, _SMALL), sample_rate, notes)
@@ -156,10 +156,10 @@ def plain_number(text: str) -> float:
     Raises:
         LeftOutError: infinity.
     """
-    found = float(text.replace(",", "."))
-    if not math.isfinite(found):
+    number = float(text.replace(",", "."))
+    if not math.isfinite(number):
         raise LeftOutError(f"{text[:20]} is infinity")
-    return found
+    return number
 
 
 def frequency_of(text: str, sample_rate: float, notes: list[str]) -> float:
@@ -172,7 +172,7 @@ def frequency_of(text: str, sample_rate: float, notes: list[str]) -> float:
         return plain_number(re.sub(r"[.,]", "", head) + "." + tail)
     grouped = re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:[.,]\d{3})+", text)
     if len(marks) > 1 and not grouped:
-        raise LeftOutError(f"{text[:20]!r} is no frequency")
+        raise LeftOutError(f"{text[:20]!r} is not a frequency")
     if not grouped:
         return plain_number(text)
     thousands = plain_number(re.sub(r"[.,]", "", text))
@@ -189,10 +189,10 @@ def level_of(text: str) -> float:
     Raises:
         LeftOutError: there is no number.
     """
-    found = _LEVEL.match(text[:LONGEST].replace("\N{MINUS SIGN}", "-"))
-    if not found:
+    match = _LEVEL.match(text[:LONGEST].replace("\N{MINUS SIGN}", "-"))
+    if not match:
         raise LeftOutError('a preamp is a number of dB; write "Preamp: -6.2 dB"')
-    return plain_number(found[1])
+    return plain_number(match[1])
 
 
 def delay_of(text: str, sample_rate: float) -> int:
@@ -201,11 +201,11 @@ def delay_of(text: str, sample_rate: float) -> int:
     Raises:
         LeftOutError: there is neither, or it is below 0.
     """
-    found = _TIME.match(text[:LONGEST])
-    if not found or plain_number(found[1]) < 0:
+    match = _TIME.match(text[:LONGEST])
+    if not match or plain_number(match[1]) < 0:
         raise LeftOutError('a delay is a time from 0 on; write "Delay: 10 ms" or "Delay: 480 samples"')
-    length = min(plain_number(found[1]), _LARGE * _LARGE)
-    return int(length * sample_rate / 1000.0 + 0.5 if found[2].lower() == "ms" else length + 0.5)
+    length = min(plain_number(match[1]), _LARGE * _LARGE)
+    return int(length * sample_rate / 1000.0 + 0.5 if match[2].lower() == "ms" else length + 0.5)
 
 
 def coefficients_of(text: str) -> tuple[list[float], list[float]] | None:
@@ -214,11 +214,11 @@ def coefficients_of(text: str) -> tuple[list[float], list[float]] | None:
     Raises:
         LeftOutError: their count is not that of the order.
     """
-    found = _IIR.match(text[:LONGEST])
-    if not found:
+    match = _IIR.match(text[:LONGEST])
+    if not match:
         return None
-    numbers = [plain_number(n) for n in re.findall(_NUMBER, found[2], re.IGNORECASE)]
-    count = int(found[1][:4]) + 1
+    numbers = [plain_number(n) for n in re.findall(_NUMBER, match[2], re.IGNORECASE)]
+    count = int(match[1][:4]) + 1
     if count < 2 or len(numbers) != 2 * count:
         raise LeftOutError('write an IIR of order 2 as "ON IIR Order 2 Coefficients b0 b1 b2 a0 a1 a2"')
     return numbers[:count], numbers[count:]
@@ -235,7 +235,7 @@ def nodes_of(text: str) -> list[tuple[float, float]]:
         text = text.replace(",", ".")
     numbers = [float(n) for n in _NODE.findall(text)]
     pairs = zip(numbers[::2], numbers[1::2], strict=False)
-    found = sorted({hz: db for hz, db in pairs if 0 < hz < math.inf and math.isfinite(db)}.items())
-    if not found:
+    points = sorted({hz: db for hz, db in pairs if 0 < hz < math.inf and math.isfinite(db)}.items())
+    if not points:
         raise LeftOutError('a GraphicEQ is points of Hz and dB; write "GraphicEQ: 20 -1.2; 1000 0; 20000 3"')
-    return found
+    return points

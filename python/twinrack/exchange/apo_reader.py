@@ -43,7 +43,7 @@ def text_lines(path: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no text file, or larger than any preset.
+        ValueError: it is not a text file, or larger than any preset.
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
@@ -129,10 +129,10 @@ class Reader:
     @property
     def lost(self) -> list[str]:
         """What is not played, a sentence each."""
-        found = [item if isinstance(item, str) else item.sentence() for item in self._lost]
-        if len(found) > MOST_SENTENCES:
-            found[MOST_SENTENCES:] = [f"{self._files[0]}: {len(found) - MOST_SENTENCES} more lines are left out"]
-        return found
+        sentences = [item if isinstance(item, str) else item.sentence() for item in self._lost]
+        if len(sentences) > MOST_SENTENCES:
+            sentences[MOST_SENTENCES:] = [f"{self._files[0]}: {len(sentences) - MOST_SENTENCES} more lines are left out"]
+        return sentences
 
     def order(self, step: Step) -> int:
         return self._order[id(step)]
@@ -262,10 +262,10 @@ class Reader:
         """The line with what stands between backquotes computed; None where that is not known."""
         parts = re.split(r"(?<!\\)`", value)
         for i in range(1, len(parts), 2):
-            found = evaluate(parts[i].replace("\\`", "`"), self._variables)
-            if not isinstance(found, float | bool | str):
+            result = evaluate(parts[i].replace("\\`", "`"), self._variables)
+            if not isinstance(result, float | bool | str):
                 return None
-            parts[i] = written(found)
+            parts[i] = written(result)
         return "".join(parts).replace("\\`", "`")
 
     def _include(self, name: str, where: str) -> None:
@@ -396,12 +396,12 @@ class Reader:
                     raise LeftOutError(f"a sum has at most {MOST_ROUTES} terms")
                 if len(self.channels) >= MOST_CHANNELS and SIDES.get(target, target) not in self.channels:
                     raise LeftOutError(f"up to {MOST_CHANNELS} channels are possible")
-                found = added([route for term in summands for route in _term(term, before)])
+                routes = added([route for term in summands for route in _term(term, before)])
             except LeftOutError as reason:
                 self._lost.append(f"{where}: {word[:60]!r} is left out: {reason}")
                 continue
-            self._count([found], 1)
-            self.channels[SIDES.get(target, target)] = found
+            self._count([routes], 1)
+            self.channels[SIDES.get(target, target)] = routes
             self.used = True
 
 

@@ -79,14 +79,14 @@ def added(routes: Routes) -> Routes:
     Raises:
         LeftOutError: more than MOST_ROUTES are left, or a factor is too large to compute with.
     """
-    found: dict[tuple[int, tuple[Step, ...]], float] = {}
+    factors: dict[tuple[int, tuple[Step, ...]], float] = {}
     for r in routes:
-        found[r.source, r.steps] = found.get((r.source, r.steps), 0.0) + r.factor
-    if not all(math.isfinite(factor) for factor in found.values()):
+        factors[r.source, r.steps] = factors.get((r.source, r.steps), 0.0) + r.factor
+    if not all(math.isfinite(factor) for factor in factors.values()):
         raise LeftOutError("its factors are beyond all bounds")
-    if len(found) > MOST_ROUTES:
+    if len(factors) > MOST_ROUTES:
         raise LeftOutError(f"a channel is the sum of at most {MOST_ROUTES} routes")
-    return [Route(source, factor, steps) for (source, steps), factor in found.items() if factor]
+    return [Route(source, factor, steps) for (source, steps), factor in factors.items() if factor]
 
 
 def rack_of(left: Routes, right: Routes, sample_rate: float, order: Callable[[Step], int], name: str) -> Rack:
@@ -128,17 +128,17 @@ def _gains(left: float, right: float) -> list[Effect]:
     polarity = {(False, False): "normal", (True, True): "invert", (True, False): "invert_left", (False, True): "invert_right"}
     given: dict[str, Any] = {"polarity": polarity[left < 0, right < 0]}
     limits = Gain.card.addresses["gain_db"]
-    found: list[Effect] = []
+    effects: list[Effect] = []
     while True:
         part = min(max(level, limits.min), limits.max)
         share = max(ratio, _FAR) if ratio else 0.0
         balance = side * (1.0 - share) if abs(1.0 - share) > _CLOSE else 0.0
         if part or balance or given.get("polarity", "normal") != "normal":
-            found.append(Gain(gain_db=part, balance=balance, **given))
+            effects.append(Gain(gain_db=part, balance=balance, **given))
         level, given = round(level - part, _DIGITS), {}
         ratio = ratio / share if share and ratio < _FAR else 1.0
         if not level and abs(ratio - 1.0) <= _CLOSE:
-            return found
+            return effects
 
 
 def _level(factor: float) -> float:
@@ -167,20 +167,20 @@ def _effects(left: set[Step], right: set[Step], sample_rate: float, order: Calla
         (s, "all" if s in left and s in right else "left" if s in left else "right") for s in sorted(left | right, key=order)
     ]
     bands = [_band(step, side) for step, side in placed if isinstance(step, Filter)]
-    found: list[Effect] = [
+    effects: list[Effect] = [
         ParametricEQ(bands=bands[first : first + BANDS], warping="bilinear") for first in range(0, len(bands), BANDS)
     ]
     curves = [[s.nodes for s, where in placed if isinstance(s, Curve) and where in ("all", side)] for side in ("left", "right")]
     if curves[0] or curves[1]:
         same = curves[0] == curves[1]
         responses = [minimum_phase(c, sample_rate) if c else _impulse(0) for c in (curves[:1] if same else curves)]
-        found.append(_convolution(_together(responses), sample_rate, "GraphicEQ"))
+        effects.append(_convolution(_together(responses), sample_rate, "GraphicEQ"))
     delays = [
         sum(s.frames for s, where in placed if isinstance(s, Delay) and where in ("all", side)) for side in ("left", "right")
     ]
     if any(delays):
         responses = [_impulse(d) for d in (delays[:1] if delays[0] == delays[1] else delays)]
-        found.append(_convolution(_together(responses), sample_rate, "Delay"))
+        effects.append(_convolution(_together(responses), sample_rate, "Delay"))
     files = [(s, where) for s, where in placed if isinstance(s, Response)]
     for _, group in itertools.groupby(files, key=lambda f: id(f[0].file)):
         of = list(group)
@@ -189,8 +189,8 @@ def _effects(left: set[Step], right: set[Step], sample_rate: float, order: Calla
         else:
             channels = {where: s.samples for s, where in of}
             responses = [channels.get(side, _impulse(0)) for side in ("left", "right")]
-        found.append(_convolution(_together(responses), of[0][0].sample_rate, "Convolution"))
-    return found
+        effects.append(_convolution(_together(responses), of[0][0].sample_rate, "Convolution"))
+    return effects
 
 
 def _band(step: Filter, side: str) -> Band:
@@ -201,9 +201,9 @@ def _band(step: Filter, side: str) -> Band:
 
 
 def _impulse(delay: int) -> npt.NDArray[np.float32]:
-    found = np.zeros(delay + 1, np.float32)
-    found[delay] = 1.0
-    return found
+    impulse = np.zeros(delay + 1, np.float32)
+    impulse[delay] = 1.0
+    return impulse
 
 
 def _together(responses: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:

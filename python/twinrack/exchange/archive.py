@@ -1,4 +1,4 @@
-"""A ZIP archive from a stranger: its XML and its recordings, taken out within bounds, and written nowhere else.
+"""ZIP archives that are not trusted: their XML and recordings, unpacked within limits into one folder.
 
 Names, sizes and kinds of all entries are checked before anything is unpacked; XML that declares anything (DOCTYPE, entities),
 is nested deeply or has no end is refused while it is read. Recordings land in one folder under cleaned names, and only when
@@ -35,7 +35,7 @@ class Archive:
 
     Raises:
         FileNotFoundError: not there.
-        ValueError: no ZIP, or one that is not to be trusted; one sentence that begins with the path.
+        ValueError: not a ZIP archive, or one that is not safe; one sentence that begins with the path.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,28 +57,28 @@ class Archive:
             raise
         except _BROKEN as error:
             self.close()
-            raise ValueError(f"{path} is no ZIP archive, or is broken ({_said(error)})") from None
+            raise ValueError(f"{path} is not a ZIP archive, or is broken ({_said(error)})") from None
 
     def _checked(self, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if len(infos) > MOST_ENTRIES:
             raise ValueError(f"{self.path} holds {len(infos)} entries; at most {MOST_ENTRIES} are taken")
-        found: dict[str, zipfile.ZipInfo] = {}
+        entries: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
             name = info.filename
             if leaves_folder(name):
                 raise ValueError(f"{self.path} holds an entry {name[:80]!r}, which leaves its folder; it is not unpacked")
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise ValueError(f"{self.path} holds a link {name[:80]!r}; it is not unpacked, for links may leave the folder")
-            if name in found:
+            if name in entries:
                 raise ValueError(f"{self.path} holds two entries {name[:80]!r}; which one is meant cannot be known")
-            found[name] = info
+            entries[name] = info
         total, packed = sum(i.file_size for i in infos), sum(i.compress_size for i in infos)
         if total > LARGEST_TOTAL or (total > RATIO_COUNTS_FROM and total > MOST_RATIO * max(packed, 1)):
             raise ValueError(
                 f"{self.path} would grow from {packed >> 10} kB to {total >> 20} MB; at most {LARGEST_TOTAL >> 30} GB and "
                 f"{MOST_RATIO} times its size are unpacked"
             )
-        return found
+        return entries
 
     def _open(self, name: str) -> IO[bytes]:
         assert self._zip is not None
@@ -101,12 +101,12 @@ class Archive:
         except _BROKEN as error:
             raise ValueError(f"{self.path}: {name} cannot be unpacked ({_said(error)})") from None
         try:
-            found = parse(data)
+            element = parse(data)
         except ValueError as error:
             raise ValueError(f"{self.path}: {name} {error}") from None
-        if found.tag != root:
-            raise ValueError(f"{self.path}: {name} holds {found.tag[:40]!r} where {root!r} was expected")
-        return found
+        if element.tag != root:
+            raise ValueError(f"{self.path}: {name} holds {element.tag[:40]!r} where {root!r} was expected")
+        return element
 
     def take(self, name: str, folder: Path) -> Path:
         """Unpack a recording into a folder and return where it is; the same one is unpacked once.

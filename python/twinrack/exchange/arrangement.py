@@ -269,14 +269,22 @@ class Arranger:
         )  # fmt: skip
 
     def _looped(
-        self, path: Path, there: float, frame: float, begin: float, end: float, channel: Channel, around: Around, channels: int
+        self,
+        path: Path,
+        length: float,
+        frame: float,
+        begin: float,
+        end: float,
+        channel: Channel,
+        around: Around,
+        channels: int,
     ) -> None:
         """Add a clip that repeats a part of a recording; where the part is longer than that, one for each turn."""
         assert around.loop is not None
         first, last = around.loop
         fade_in, fade_out = self._fades(begin, end, around, channel, frame)
-        if last <= there + 0.5 * frame and first >= 0:
-            whole = last >= there - 0.5 * frame
+        if last <= length + 0.5 * frame and first >= 0:
+            whole = last >= length - 0.5 * frame
             self._add(
                 channel, around, path, channels, start=round(begin, 9), offset=round(first, 9), duration=round(end - begin, 9),
                 loop=True, loop_length=None if whole else round(last - first, 9), fade_in=fade_in, fade_out=fade_out,
@@ -285,7 +293,7 @@ class Arranger:
         at, n = begin, 0
         while at < end - SAME:
             self._one_more()
-            a, b = max(first, 0.0), min(last, there, first + end - at)
+            a, b = max(first, 0.0), min(last, length, first + end - at)
             if b - a > 0.5 * frame:
                 start = at + a - first
                 ins, outs = self._fades(start, start + b - a, around, channel, frame)

@@ -1,41 +1,28 @@
-"""Points of a DAWproject as breakpoints of a session: straight lines in dB and seconds, whatever they are straight in there."""
+"""The reader of a DAWproject's Points: as breakpoints of a session, straight lines in dB and seconds."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..rack.card import Parameter, Value
-from ..session.channel import Channel
+from .parameter_reader import Target
 from .scope import Scope, label, number, switch, unit
 from .text import Notes, plain
-from .units import Array, Scale, near, straighten
+from .units import Array, near, straighten
 
 MOST_POINTS = 1_000_000  # of all automation, once it is straight
 Moves = list[tuple[float, Value, str]]
 
 
-@dataclass(frozen=True)
-class Target:
-    """A value that automation may move: whose, where, and how it is read."""
-
-    channel: Channel
-    address: str
-    scale: Scale
-    unit: str
-    low: float | None = None
-    high: float | None = None
-
-
 class AutomationReader:
-    """Lets values of channels follow Points.
+    """Automates values of channels by Points.
 
     Args:
         ids: elements by id.
-        targets: by id, what automation may move; values that are not carried are missing.
-        notes: grows by what is not carried.
+        targets: by id, what automation may move; values that are not carried over are missing.
+        notes: grows by what is not carried over.
     """
 
     def __init__(self, ids: dict[str, ET.Element], targets: dict[str, Target], notes: Notes) -> None:
@@ -54,31 +41,31 @@ class AutomationReader:
             return
         if id not in self.ids:
             raise ValueError(f"{label(e)} of {where} moves {id[:60]!r}, which is not in the project")
-        found = self.targets.get(id)
-        if found is None:
+        moved_value = self.targets.get(id)
+        if moved_value is None:
             moved = plain(self.ids[id].get("name") or self.ids[id].tag)
             self.notes.add(f"the automation of {moved[:60]} of {where} is left out, for a session has no such value")
             return
         scope = scope.as_unit(unit(e, "timeUnit", scope.unit))
-        if found.scale.unit is None:
+        if moved_value.scale.unit is None:
             moves: Moves = [
-                (scope.at(number(p, "time")), switch(p, "value", False) != (found.scale.factor < 0), "hold")
+                (scope.at(number(p, "time")), switch(p, "value", False) != (moved_value.scale.factor < 0), "hold")
                 for p in e.findall("BoolPoint")
             ]
         else:
-            moves = self._moves(e, scope, found)
+            moves = self._moves(e, scope, moved_value)
         if not moves:
             return
         self._count += len(moves)
         if self._count > MOST_POINTS:
             raise ValueError(f"its automation has more than {MOST_POINTS} points, which no project needs")
         moves.sort(key=lambda m: m[0])
-        if found.address in found.channel.automation:
-            self.notes.add(f"{found.channel.name}.{found.address} has automation twice; the later one is read")
+        if moved_value.address in moved_value.channel.automation:
+            self.notes.add(f"{moved_value.channel.name}.{moved_value.address} has automation twice; the later one is read")
         try:
-            found.channel.automate(found.address, moves)
+            moved_value.channel.automate(moved_value.address, moves)
         except ValueError as error:
-            self.notes.add(f"the automation of {found.channel.name}.{found.address} is left out: {error}")
+            self.notes.add(f"the automation of {moved_value.channel.name}.{moved_value.address} is left out: {error}")
 
     def _moves(self, e: ET.Element, scope: Scope, target: Target) -> Moves:
         p = target.channel.parameter(target.address)
@@ -94,21 +81,21 @@ class AutomationReader:
                 f"for {kind[:20]!r} cannot be read as {p.unit}"
             )
             return []
-        found: Moves = []
+        moves: Moves = []
         for i, (time, value, way) in enumerate(raw):
             here = float(ours[i] or 0.0)
             last = i + 1 == len(raw)
             if last or way != "linear" or raw[i + 1][0] == time:
-                found.append((scope.at(time), here, "hold"))
+                moves.append((scope.at(time), here, "hold"))
                 continue
             after, later = raw[i + 1][:2]
             if value == later or (not target.scale.bends(kind) and _steady(scope, time, after)):
-                found.append((scope.at(time), here, "linear"))
+                moves.append((scope.at(time), here, "linear"))
                 continue
-            if len(found) > MOST_POINTS:
-                break  # which is said where it is used
-            found += self._bent(scope, time, after, value, later, kind, target, p)
-        return found
+            if len(moves) > MOST_POINTS:
+                break  # `points` reports it
+            moves += self._bent(scope, time, after, value, later, kind, target, p)
+        return moves
 
     def _finite(self, e: ET.Element, p: Parameter, target: Target) -> float:
         text = e.get("value", "")
@@ -117,12 +104,12 @@ class AutomationReader:
         return number(e, "value")
 
     def _ours(self, value: float, kind: str, target: Target, p: Parameter) -> float | None:
-        found = target.scale.read(value, kind, target.low, target.high)
-        if found is not None and not p.min <= found <= p.max:
-            if found > p.max or found > float("-inf"):
-                self.notes.add(f"{target.channel.name}.{target.address} goes to {found:g}, and is kept within {p.range_text()}")
-            found = min(max(found, p.min), p.max)
-        return found
+        own = target.scale.read(value, kind, target.low, target.high)
+        if own is not None and not p.min <= own <= p.max:
+            if own > p.max or own > float("-inf"):
+                self.notes.add(f"{target.channel.name}.{target.address} goes to {own:g}, and is kept within {p.range_text()}")
+            own = min(max(own, p.min), p.max)
+        return own
 
     def _bent(
         self, scope: Scope, time: float, after: float, value: float, later: float, kind: str, target: Target, p: Parameter

@@ -38,7 +38,7 @@ def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int 
         OSError: the folder is missing, read-only or full.
     """
     channels = check_integer(channels, "channels", 1, _MOST_CHANNELS)
-    found, lost = sections_of(rack)
+    sections, lost = sections_of(rack)
     filters: dict[str, tuple[str, dict[str, Value]]] = {}
     steps: list[tuple[list[int], list[str]]] = []
 
@@ -50,7 +50,7 @@ def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int 
             steps.append((where, [name]))
 
     everywhere = list(range(channels))
-    for item in found:
+    for item in sections:
         number = len(filters) + 1
         if isinstance(item, Section):
             if item.on:
@@ -71,10 +71,10 @@ def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int 
 
 
 def _biquad(section: Section) -> dict[str, Value]:
-    found: dict[str, Value] = {"type": TYPES[section.kind], "freq": section.frequency_hz, "q": section.q}
+    entry: dict[str, Value] = {"type": TYPES[section.kind], "freq": section.frequency_hz, "q": section.q}
     if section.kind in ("bell", "low_shelf", "high_shelf"):
-        found["gain"] = section.gain_db
-    return found
+        entry["gain"] = section.gain_db
+    return entry
 
 
 def _gain(level: Level, side: int | None) -> dict[str, Value]:

@@ -23,8 +23,8 @@ Array = npt.NDArray[np.float64]
 def gains_at(nodes: Sequence[tuple[float, float]], frequencies: Array) -> Array:
     """dB at frequencies: straight lines over the logarithm of frequency between the nodes (Hz, dB), level beyond them."""
     hz, db = np.array(nodes, dtype=np.float64).T
-    found: Array = np.interp(np.log(np.maximum(frequencies, 1e-3)), np.log(hz), db)
-    return found
+    gains: Array = np.interp(np.log(np.maximum(frequencies, 1e-3)), np.log(hz), db)
+    return gains
 
 
 def minimum_phase(curves: Sequence[Sequence[tuple[float, float]]], sample_rate: float) -> npt.NDArray[np.float32]:
@@ -49,9 +49,9 @@ def minimum_phase(curves: Sequence[Sequence[tuple[float, float]]], sample_rate: 
     response = np.fft.irfft(np.exp(np.fft.rfft(cepstrum)))[:frames]
     fade = round(FADE * frames)
     response[-fade:] *= 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade + 1) / (fade + 1))
-    heard = np.flatnonzero(np.abs(response) > SILENT * np.max(np.abs(response)))
-    found: npt.NDArray[np.float32] = response[: heard[-1] + 1].astype(np.float32)
-    return found
+    audible = np.flatnonzero(np.abs(response) > SILENT * np.max(np.abs(response)))
+    trimmed: npt.NDArray[np.float32] = response[: audible[-1] + 1].astype(np.float32)
+    return trimmed
 
 
 def recursion(numerator: Sequence[float], denominator: Sequence[float]) -> npt.NDArray[np.float32]:
@@ -71,6 +71,6 @@ def recursion(numerator: Sequence[float], denominator: Sequence[float]) -> npt.N
     if slowest >= 1.0 or slowest**LONGEST_FRAMES > SILENT:
         raise ValueError("it is not stable, or rings for too long")
     response = np.fft.irfft(np.fft.rfft(b, 2 * LONGEST_FRAMES) / np.fft.rfft(a, 2 * LONGEST_FRAMES))[:LONGEST_FRAMES]
-    heard = np.flatnonzero(np.abs(response) > SILENT * np.max(np.abs(response)))
-    found: npt.NDArray[np.float32] = response[: heard[-1] + 1].astype(np.float32)
-    return found
+    audible = np.flatnonzero(np.abs(response) > SILENT * np.max(np.abs(response)))
+    trimmed: npt.NDArray[np.float32] = response[: audible[-1] + 1].astype(np.float32)
+    return trimmed

@@ -1,7 +1,7 @@
 """DAWproject: sessions to and from other workstations, as the open exchange format of Bitwig and others has them.
 
 A ZIP archive of project.xml, metadata.xml and recordings (https://github.com/bitwig/dawproject, version 1.0). Written files
-follow the published schema; whatever the format or the session cannot say is a sentence in the list that is returned.
+follow the published schema; whatever the format or the session cannot express is a sentence in the list that is returned.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..audio import check_rate
 from ..session.media import Media
 from ..system.disk import atomic, scratch
 from .archive import Archive
-from .bounce import Prepared
-from .clips import Carrier
+from .bounce import PreparedSession
+from .clips import ClipExporter
 from .reader import Reader
 from .writer import Writer, metadata_of, text_of
 
@@ -34,7 +34,7 @@ _WRITTEN = (1980, 1, 1, 0, 0, 0)  # the time of all entries, so that the same se
 def write_dawproject(session: Session, path: str | os.PathLike[str], *, bounce: bool = False) -> list[str]:
     """Write a session for other workstations.
 
-    Carried are tracks, groups, returns and the master with level, pan, mute, solo, sends and destinations; clips with gain,
+    Written are tracks, groups, returns and the master with level, pan, mute, solo, sends and destinations; clips with gain,
     linear fades and loops; the tempo map; automation; and `parametric_eq`, `compressor`, `gate`, `limiter` and `gain` as the
     format's own devices. Clips that are reversed, have curved fades, picked channels or another polarity are rendered, so that
     they sound the same; curves of automation become straight lines within 0.0001 dB, or 2e-6 of the value (where the scale is
@@ -62,14 +62,14 @@ def write_dawproject(session: Session, path: str | os.PathLike[str], *, bounce: 
     ):
         folder = temporary / "rendered"
         folder.mkdir()
-        carrier = Carrier(session, media, folder)
-        prepared = Prepared(session, carrier, bounce)
+        exporter = ClipExporter(session, media, folder)
+        prepared = PreparedSession(session, exporter, bounce)
         project = Writer(prepared).project()
         metadata, lost = metadata_of(session)
         with zipfile.ZipFile(beside, "w") as archive:
             _store(archive, PROJECT, text_of(project))
             _store(archive, METADATA, text_of(metadata))
-            for recording in carrier.recordings.values():
+            for recording in exporter.recordings.values():
                 info = zipfile.ZipInfo(recording.name, _WRITTEN)
                 info.file_size = recording.path.stat().st_size
                 with archive.open(info, "w") as out, recording.path.open("rb") as source:
@@ -93,14 +93,14 @@ def read_dawproject(
 
     Args:
         path: `*.dawproject`.
-        folder: where its recordings are unpacked to; made when it is not there. A recording that is there already is used.
+        folder: where its recordings are unpacked to; created if it is missing. A recording that it already holds is used.
         sample_rate: Hz, of the session; without it, that of most of the recordings.
 
     Returns:
         The session, and what could not be carried, one sentence each.
 
     Raises:
-        FileNotFoundError: the file, or the folder that `folder` is to lie in, is not there.
+        FileNotFoundError: the file, or the folder that `folder` is to lie in, is missing.
         ValueError: no project, or one that is broken, contradicts itself, or would leave the folder; one sentence that begins
             with the path. Nothing is left in the folder then.
         OSError: the folder is read-only or full.
@@ -115,8 +115,8 @@ def read_dawproject(
             reader = Reader(root, metadata, path.stem, sample_rate, lambda name: archive.take(name, folder))
         except (ValueError, ArithmeticError, soundfile.SoundFileError) as error:
             archive.undo()
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(said if said.startswith(str(path)) else f"{path}: {said}") from None
+            sentence = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(sentence if sentence.startswith(str(path)) else f"{path}: {sentence}") from None
         except BaseException:
             archive.undo()
             raise
@@ -125,10 +125,10 @@ def read_dawproject(
 
 @contextmanager
 def _made(folder: Path) -> Iterator[None]:
-    """A folder that is there; where it had to be made, it goes again when the block fails."""
+    """Create a folder if it is missing, and remove it again when the block fails."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; give a folder for the recordings")
-    there = folder.is_dir()
+    existed = folder.is_dir()
     try:
         folder.mkdir(exist_ok=True)
     except FileNotFoundError:
@@ -136,7 +136,7 @@ def _made(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not there:
+        if not existed:
             with suppress(OSError):
                 folder.rmdir()
         raise

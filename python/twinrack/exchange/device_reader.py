@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING
 
 from ..rack.effect import CLASSES, Effect
 from ..rack.rack import Rack
 from ..session.channel import OWN, SENDS, Channel
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field
+from .parameter_reader import ParameterReader
 from .scope import label, number, switch
 from .text import plain
 from .units import GAIN
-
-if TYPE_CHECKING:
-    from .reader import Reader
 
 CARDS_BY_TAG = {"Compressor": "compressor", "NoiseGate": "gate", "Limiter": "limiter"}
 TYPES_BY_NAME = {name: kind for kind, name in BAND_TYPES.items()}
@@ -25,8 +22,8 @@ Moved = list[tuple[Effect, str, ET.Element, Field]]
 class DeviceReader:
     """Reads the Devices of a channel into its rack."""
 
-    def __init__(self, channel: Channel, reader: Reader) -> None:
-        self.channel, self.reader = channel, reader
+    def __init__(self, channel: Channel, parameters: ParameterReader) -> None:
+        self.channel, self.parameters = channel, parameters
         self._effects: list[Effect] = []
         self._moved: Moved = []
         self._names: set[str] = set()
@@ -43,7 +40,7 @@ class DeviceReader:
                 self._equalizer(e)
             else:
                 what = plain(e.get("deviceName") or e.get("name") or e.tag)[:60]
-                self.reader.notes.add(
+                self.parameters.notes.add(
                     f"the device {what!r} of {self.channel.name} is left out, which is not one of DAWproject's own"
                 )
         self.channel.rack = Rack(self._effects, name=self.channel.name)
@@ -51,9 +48,9 @@ class DeviceReader:
         for effect, address, e, field in self._moved:
             p = effect.card.addresses[address]
             if not p.rebuilds and address != effect.card.latency:
-                self.reader.target(e, self.channel, f"{addresses[id(effect)]}.{address}", field.scale)
+                self.parameters.target(e, self.channel, f"{addresses[id(effect)]}.{address}", field.scale)
 
-    def _made(self, card: str, e: ET.Element, named: bool = True) -> Effect:
+    def _effect(self, card: str, e: ET.Element, named: bool = True) -> Effect:
         """An effect that is on when the device is, and with its name where effects can have it."""
         name = e.get("name", "")
         free = name.isidentifier() and len(name) <= 60 and name not in self._names | {SENDS, *OWN}
@@ -67,22 +64,22 @@ class DeviceReader:
 
     def _gain(self, e: ET.Element, tag: str, always: bool = False) -> None:
         """A gain of a device that ours does not have, as an effect of its own."""
-        found = e.find(tag)
-        if found is None:
+        element = e.find(tag)
+        if element is None:
             return
         p = CLASSES["gain"].card.addresses["gain_db"]
-        value = self.reader.value(found, GAIN, p, f"{tag} of {label(e)} of {self.channel.name}")
+        value = self.parameters.value(element, GAIN, p, f"{tag} of {label(e)} of {self.channel.name}")
         if value or always:
-            effect = self._made("gain", e, named=always)
+            effect = self._effect("gain", e, named=always)
             effect.set("gain_db", value or 0.0)
-            self._moved.append((effect, "gain_db", found, Field(tag, "gain_db", GAIN)))
+            self._moved.append((effect, "gain_db", element, Field(tag, "gain_db", GAIN)))
 
     def _device(self, e: ET.Element) -> None:
         card = CARDS_BY_TAG[e.tag]
         own = {field.tag for field in DEVICES[card].fields}
         if "InputGain" not in own:
             self._gain(e, "InputGain")
-        effect = self._made(card, e)
+        effect = self._effect(card, e)
         for field in DEVICES[card].fields:
             self._field(effect, e.find(field.tag), field.address, field)
         if "OutputGain" not in own:
@@ -95,27 +92,23 @@ class DeviceReader:
         if field.scale.unit is None:
             effect.set(address, switch(e, "value", bool(p.default)))
         else:
-            value = self.reader.value(e, field.scale, p, f"{field.tag} of the {effect.card.name} of {self.channel.name}")
+            value = self.parameters.value(e, field.scale, p, f"{field.tag} of the {effect.card.name} of {self.channel.name}")
             if value is not None:
                 effect.set(address, value)
         self._moved.append((effect, address, e, field))
 
     def _equalizer(self, e: ET.Element) -> None:
-        found = e.findall("Band")
-        if not found and (e.find("InputGain") is not None or e.find("OutputGain") is not None):
+        bands = e.findall("Band")
+        if not bands and (e.find("InputGain") is not None or e.find("OutputGain") is not None):
             self._gain(e, "InputGain", always=True)
             self._gain(e, "OutputGain")
             return
         self._gain(e, "InputGain")
-        heard = []
-        for band in found:
-            enabled = band.find("Enabled")
-            if enabled is None or switch(enabled, "value", True):
-                heard.append(band)
+        enabled = [band for band in bands if (on := band.find("Enabled")) is None or switch(on, "value", True)]
         most = CLASSES["parametric_eq"].card.groups[0].count
-        for first in range(0, max(len(heard), 1), most):
-            effect = self._made("parametric_eq", e)
-            for i, band in enumerate(heard[first : first + most], 1):
+        for first in range(0, max(len(enabled), 1), most):
+            effect = self._effect("parametric_eq", e)
+            for i, band in enumerate(enabled[first : first + most], 1):
                 self._band(effect, i, band)
         self._gain(e, "OutputGain")
 
@@ -129,7 +122,7 @@ class DeviceReader:
             order = round(number(e, "order", 2.0, 0.0))
             slope = 12 * min(max(-(-order // 2), 1), 4)
             if slope != 6 * order:
-                self.reader.notes.add(f"the order {order} of {where} is not possible; it has {slope} dB per octave")
+                self.parameters.notes.add(f"the order {order} of {where} is not possible; it has {slope} dB per octave")
             effect.set(f"band{i}.slope_db_per_octave", str(slope))
         if e.find("Freq") is None:
             raise ValueError(f"{where} has no Freq; say where it acts")

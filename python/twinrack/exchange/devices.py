@@ -1,4 +1,4 @@
-"""The effects that DAWproject has a generic device for, and which of their values it can say."""
+"""The effects that DAWproject has a generic device for, and which of their values it can express."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def serial(items: Sequence[Effect | Chain | Parallel]) -> Iterator[Effect | Para
 
 
 def bands(effect: Effect) -> Iterator[tuple[int, str, int]]:
-    """The bands of an equaliser that DAWproject can say: number from 1, type, order."""
+    """The bands of an equaliser that DAWproject can express: number from 1, type, order."""
     for i in range(1, effect.card.groups[0].count + 1):
         kind = str(effect.get(f"band{i}.type"))
         if kind in BAND_TYPES and effect.get(f"band{i}.channel") == "all":
@@ -88,33 +88,33 @@ def bands(effect: Effect) -> Iterator[tuple[int, str, int]]:
 
 
 def losses(effect: Effect | Parallel, where: str) -> list[str]:
-    """What DAWproject cannot say about an effect, one sentence each; `where` is its address."""
+    """What DAWproject cannot express about an effect, one sentence each; `where` is its address."""
     if isinstance(effect, Parallel):
         return [f"the parallel branches of {where} are left out: DAWproject has devices one after the other only"]
     card = effect.card
     if card.id not in DEVICES:
         return [f"{where} ({card.name}) is left out: DAWproject has equalisers, compressors, gates and limiters only"]
-    found = []
+    sentences = []
     if card.id == "parametric_eq":
         if effect.get("warping") != "matched":
-            found.append(
+            sentences.append(
                 f"{where}: the warping is left out; what reads the file has filters of its own near half the sample rate"
             )
-        found += [
+        sentences += [
             f"{where}.band{i} is left out: DAWproject has no all pass"
             for i in range(1, card.groups[0].count + 1)
             if effect.get(f"band{i}.type") == "all_pass"
         ]
-        found += [
+        sentences += [
             f"{where}.band{i} is left out: it acts on the {side} channel only, and DAWproject's bands act on all"
             for i in range(1, card.groups[0].count + 1)
             if effect.get(f"band{i}.type") not in ("off", "all_pass") and (side := effect.get(f"band{i}.channel")) != "all"
         ]
-        return found
-    said = {field.address for field in DEVICES[card.id].fields}
-    names = [n for n, p in card.addresses.items() if n not in said and effect.get(n) != p.default]
+        return sentences
+    known = {field.address for field in DEVICES[card.id].fields}
+    names = [n for n, p in card.addresses.items() if n not in known and effect.get(n) != p.default]
     if names:
-        found.append(f"{where}: DAWproject has no {', '.join(names)}; these have the default of what reads the file")
+        sentences.append(f"{where}: DAWproject has no {', '.join(names)}; these have the default of what reads the file")
     if effect.key is not None:
-        found.append(f"{where}: its sidechain {effect.key!r} is left out, which DAWproject cannot say")
-    return found
+        sentences.append(f"{where}: its sidechain {effect.key!r} is left out, which DAWproject cannot express")
+    return sentences

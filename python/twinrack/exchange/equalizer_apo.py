@@ -88,8 +88,8 @@ def write_equalizer_apo(rack: Rack, path: str | os.PathLike[str]) -> list[str]:
     Raises:
         OSError: the folder is missing, read-only or full.
     """
-    found, lost = sections_of(rack)
-    levels = [item for item in found if isinstance(item, Level)]
+    sections, lost = sections_of(rack)
+    levels = [item for item in sections if isinstance(item, Level)]
     lines = [f"Preamp: {sum((level.gain_db for level in levels), 0.0):.10g} dB"]
     factors = [math.prod(level.factor(side) for level in levels) for side in (0, 1)]
     for name, factor in zip("LR", factors, strict=True):
@@ -99,7 +99,7 @@ def write_equalizer_apo(rack: Rack, path: str | os.PathLike[str]) -> list[str]:
     if turned:
         lines.append(f"Copy: {' '.join(turned)}")
     channel = "all"
-    for number, item in enumerate((item for item in found if isinstance(item, Section)), 1):
+    for number, item in enumerate((item for item in sections if isinstance(item, Section)), 1):
         if item.channel != channel:
             channel = item.channel
             lines.append(f"Channel: {CHANNELS[channel]}")

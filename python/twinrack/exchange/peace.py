@@ -32,7 +32,7 @@ def peace_lines(lines: Sequence[str]) -> tuple[list[str], list[str]] | None:
     if "frequencies" not in sections:
         return None
     general, speakers = sections.get("general", {}), sections.get("speakers", {})
-    found: list[str] = []
+    commands: list[str] = []
     lost = [f"[{name.capitalize()}] is left out" for name in ("commands", "effects", "surround") if sections.get(name)]
     lost += [f"{key[:40]!r} is left out" for key in general if re.sub(r"\d+$", "", key) not in _SAID]
     for number in range(max(len(SPEAKERS), 1 + len(speakers) // 3)):
@@ -44,11 +44,11 @@ def peace_lines(lines: Sequence[str]) -> tuple[list[str], list[str]] | None:
         if preamp:
             gained.insert(0, f"Preamp: {preamp} dB")
         if "=" in target:
-            found.append(f"Copy: {target}")
+            commands.append(f"Copy: {target}")
             target = " ".join(word.partition("=")[0] for word in target.split())
         if gained and target:
-            found += [f"Channel: {target}", *gained]
-    return found, lost
+            commands += [f"Channel: {target}", *gained]
+    return commands, lost
 
 
 def _sliders(sections: dict[str, dict[str, str]], suffix: str, graphic: bool, lost: list[str]) -> list[str]:
@@ -59,7 +59,7 @@ def _sliders(sections: dict[str, dict[str, str]], suffix: str, graphic: bool, lo
     if graphic:
         nodes = [f"{frequencies[f'frequency{n}']} {gains.get(f'gain{n}', '0')}" for n in numbers]
         return [f"GraphicEQ: {'; '.join(nodes)}"] if gains else []
-    found = []
+    commands = []
     for n in numbers:
         code = types.get(f"filter{n}", "0")
         kind = TYPES[int(code)] if code.isdecimal() and int(code) < len(TYPES) else None
@@ -68,8 +68,8 @@ def _sliders(sections: dict[str, dict[str, str]], suffix: str, graphic: bool, lo
             speaker = f" of speaker {suffix}" if suffix else ""
             lost.append(f"slider {n}{speaker} is left out: the equaliser has none of its filter type {code[:10]!r}")
         elif kind in WITHOUT_GAIN:
-            found.append(f"Filter: ON {kind} Fc {frequencies[f'frequency{n}']} Hz Q {q}")
+            commands.append(f"Filter: ON {kind} Fc {frequencies[f'frequency{n}']} Hz Q {q}")
         elif gain.strip("0.,-+ "):
             width = f" Q {q}" if code in ("0", "14", "15", "16", "17") else ""
-            found.append(f"Filter: ON {kind} Fc {frequencies[f'frequency{n}']} Hz Gain {gain} dB{width}")
-    return found
+            commands.append(f"Filter: ON {kind} Fc {frequencies[f'frequency{n}']} Hz Gain {gain} dB{width}")
+    return commands

@@ -1,4 +1,4 @@
-"""The XML of DAWproject as a session: structure and mixer."""
+"""The reader of a DAWproject's XML: its structure and mixer as a session."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..audio import MAX_RATE, MIN_RATE
-from ..rack.card import Parameter
 from ..rack.effects import Fader
 from ..session.automation import Lane
-from ..session.channel import SENDS, Channel, Send
-from ..session.session import MASTER, Session
+from ..session.channel import MASTER, SENDS, Channel, Send
+from ..session.session import Session
 from ..session.timeline import Tempo
 from .arrangement import Arranger
-from .automation_reader import AutomationReader, Target
+from .automation_reader import AutomationReader
 from .device_reader import DeviceReader
-from .scope import Scope, label, number, optional, switch, unit
+from .parameter_reader import ParameterReader
+from .scope import Scope, label, number, switch, unit
 from .text import Notes, channel_name, lines, plain
-from .units import GAIN, PAN, SWITCH, TURNED, Scale
+from .units import GAIN, PAN, SWITCH, TURNED
 from .writer import APPLICATION, TAGS
 
 MOST_TEMPOS = 2000
@@ -29,28 +29,28 @@ KINDS = {"regular": "track", "submix": "group", "effect": "return", "master": "m
 
 
 def sample_rate_of(root: ET.Element) -> float:
-    """That which the file was written with, where it says so; else that of most of its recordings."""
+    """The sample rate that the file was written with, where it is named; else that of most of its recordings."""
     arrangement, application = root.find("Arrangement"), root.find("Application")
     if arrangement is not None and application is not None and application.get("name") == APPLICATION:
-        said = re.fullmatch(r"(\d{1,7}(?:\.\d{1,6})?) Hz", arrangement.get("comment", ""))
-        if said and MIN_RATE <= float(said[1]) <= MAX_RATE:
-            return float(said[1])
+        comment = re.fullmatch(r"(\d{1,7}(?:\.\d{1,6})?) Hz", arrangement.get("comment", ""))
+        if comment and MIN_RATE <= float(comment[1]) <= MAX_RATE:
+            return float(comment[1])
     rates = Counter(round(number(e, "sampleRate", 0.0)) for e in root.iter("Audio"))
     known = [(count, rate) for rate, count in rates.items() if MIN_RATE <= rate <= MAX_RATE]
     return float(max(known)[1]) if known else 48000.0
 
 
 class Reader:
-    """Makes a session of a document Project.
+    """Turns a document Project into a session.
 
     Args:
         root: the document.
         metadata: the document MetaData, or None.
-        name: of the session where the file says none.
+        name: of the session where the file has none.
         sample_rate: Hz; without it, as `sample_rate_of`.
         take: gives the file of a path in the archive.
 
-    `notes` says what is not carried, a sentence each.
+    `notes` lists what is not carried over, a sentence each.
 
     Raises:
         ValueError: the document contradicts itself; one sentence.
@@ -75,20 +75,20 @@ class Reader:
         application = root.find("Application")
         self._own = application is not None and application.get("name") == APPLICATION
         arrangement = root.find("Arrangement")
-        said = "" if arrangement is None else plain(arrangement.get("name", "")).strip()
+        title = "" if arrangement is None else plain(arrangement.get("name", "")).strip()
         self.session = Session(
-            said or name, sample_rate or sample_rate_of(root), width=self._width(root), tempo=self._tempo(root),
+            title or name, sample_rate or sample_rate_of(root), width=self._width(root), tempo=self._tempo(root),
             metadata=self._metadata(metadata),
         )  # fmt: skip
-        self.targets: dict[str, Target] = {}
-        self._names: dict[str, str | None] = {}  # of channels, by the ids of tracks and channels; None is no channel of ours
-        self._made: list[tuple[Channel, ET.Element | None, str]] = []  # with what it goes to where nothing is said
+        self.parameters = ParameterReader(self.notes)
+        self._names: dict[str, str | None] = {}  # of channels, by ids of tracks and channels; None where it has no channel
+        self._channels: list[tuple[Channel, ET.Element | None, str]] = []  # with the default output
         self._structure(root)
-        for channel, e, otherwise in self._made:
+        for channel, e, otherwise in self._channels:
             if e is not None:
                 self._route(channel, e, otherwise)
         self._arranger = Arranger(self.ids, take, self.session.width, self.notes)
-        self._automation = AutomationReader(self.ids, self.targets, self.notes)
+        self._automation = AutomationReader(self.ids, self.parameters.targets, self.notes)
         if arrangement is not None:
             self._arrangement(arrangement)
         scenes = root.find("Scenes")
@@ -115,8 +115,8 @@ class Reader:
     def _tempo(self, root: ET.Element) -> list[Tempo]:
         tempo, signature = root.find("Transport/Tempo"), root.find("Transport/TimeSignature")
         if signature is not None and (signature.get("numerator"), signature.get("denominator")) != ("4", "4"):
-            said = f"{signature.get('numerator')}/{signature.get('denominator')}"
-            self.notes.add(f"the time signature {said[:20]!r} is left out, for a session counts in beats only")
+            fraction = f"{signature.get('numerator')}/{signature.get('denominator')}"
+            self.notes.add(f"the time signature {fraction[:20]!r} is left out, for a session counts in beats only")
         if root.find("Arrangement/TimeSignatureAutomation") is not None:
             self.notes.add("changes of the time signature are left out, for a session counts in beats only")
         first = 120.0 if tempo is None else number(tempo, "value", 120.0)
@@ -133,14 +133,14 @@ class Reader:
         return _tempo_map(_in_beats(raw) if kind == "seconds" else raw)
 
     def _metadata(self, root: ET.Element | None) -> dict[str, str]:
-        names, found = dict(TAGS), {}
+        names, metadata = dict(TAGS), {}
         for e in [] if root is None else root:
             text = lines(e.text or "").strip()
             if text and e.tag in names:
-                found[names[e.tag]] = text
+                metadata[names[e.tag]] = text
             elif text:
                 self.notes.add(f"metadata {e.tag[:40]} is left out, for which a session has no place")
-        return found
+        return metadata
 
     # Structure
 
@@ -170,7 +170,7 @@ class Reader:
         kind = KINDS[role]
         if kind == "track" and (tracks or "tracks" in content):
             kind = "group"
-        if kind == "master" and any(c is self.session.master for c, _, _ in self._made):
+        if kind == "master" and any(c is self.session.master for c, _, _ in self._channels):
             self.notes.add(f"{label(e)} is a second master; it is read as a group")
             kind = "group"
         text = e.get("name") or ("" if inner is None else inner.get("name", "")) or ""
@@ -181,19 +181,19 @@ class Reader:
             channel = self.session.add(Channel(name, kind))  # type: ignore[arg-type]
         for id in filter(None, ids):
             self._names[id] = channel.name
-        self._made.append((channel, inner, parent))
+        self._channels.append((channel, inner, parent))
         for track in tracks:
             self._track(track, channel.name if kind != "master" else MASTER)
 
     def _name(self, id: str, what: str) -> str | None:
-        """The channel of an id; None where it is none of ours."""
+        """The channel of an id; None where the session has none for it."""
         if id not in self._names:
             known = id in self.ids
             raise ValueError(f"{what} is {id[:60]!r}, which is {'no track' if known else 'not in the project'}")
         return self._names[id]
 
     def _route(self, channel: Channel, e: ET.Element, otherwise: str) -> None:
-        """What a channel's element says beyond its name."""
+        """Read a channel's output, solo, sends, devices and fader."""
         master = channel is self.session.master
         destination = e.get("destination")
         if master:
@@ -206,9 +206,9 @@ class Reader:
         channel.solo = switch(e, "solo", False)
         for sent in e.findall("Sends/Send"):
             self._send(channel, sent)
-        DeviceReader(channel, self).read(e.find("Devices"))
+        DeviceReader(channel, self.parameters).read(e.find("Devices"))
         self._fader(channel, channel.fader, e, "")
-        self.switch(e.find("Mute"), channel, channel.fader, "mute", "mute", SWITCH)
+        self.parameters.switch(e.find("Mute"), channel, channel.fader, "mute", "mute", SWITCH)
 
     def _send(self, channel: Channel, e: ET.Element) -> None:
         destination = e.get("destination")
@@ -226,50 +226,16 @@ class Reader:
         channel.sends.append(send)
         at = f"{SENDS}.{to}."
         self._fader(channel, send.fader, e, at)
-        self.switch(e.find("Enable"), channel, send.fader, "mute", f"{at}mute", TURNED)
+        self.parameters.switch(e.find("Enable"), channel, send.fader, "mute", f"{at}mute", TURNED)
 
     def _fader(self, channel: Channel, fader: Fader, e: ET.Element, at: str) -> None:
         for tag, address, scale in (("Volume", "gain_db", GAIN), ("Pan", "pan", PAN)):
-            found = e.find(tag)
-            if found is not None:
-                value = self.value(found, scale, fader.card.addresses[address], f"{channel.name}.{at}{address}")
+            element = e.find(tag)
+            if element is not None:
+                value = self.parameters.value(element, scale, fader.card.addresses[address], f"{channel.name}.{at}{address}")
                 if value is not None:
                     fader.set(address, value)
-                self.target(found, channel, f"{at}{address}", scale)
-
-    def switch(self, e: ET.Element | None, channel: Channel, fader: Fader, name: str, address: str, scale: Scale) -> None:
-        if e is not None:
-            fader.set(name, switch(e, "value", scale.factor < 0) != (scale.factor < 0))
-            self.target(e, channel, address, scale)
-
-    # Values, for devices too
-
-    def target(self, e: ET.Element, channel: Channel, address: str, scale: Scale) -> None:
-        """Remember what automation of an element moves."""
-        id = e.get("id")
-        if id is not None:
-            low, high = optional(e, "min"), optional(e, "max")
-            self.targets[id] = Target(channel, address, scale, e.get("unit", scale.unit or ""), low, high)
-
-    def value(self, e: ET.Element, scale: Scale, p: Parameter, what: str) -> float | None:
-        """The value of an element in our unit and range; None where it says none that is understood."""
-        text, kind = e.get("value"), e.get("unit", scale.unit or "")
-        if text is None:
-            return None
-        if text.strip().lower() in ("inf", "-inf", "infinity", "-infinity") and scale.unit == "decibel":
-            return float(p.min) if (text.strip()[0] == "-") == (scale.factor > 0) else float(p.max)
-        raw = number(e, "value")
-        found = scale.read(raw, kind, optional(e, "min"), optional(e, "max"))
-        if found is None:
-            self.notes.add(f"{what} is left out, for {kind[:20]!r} cannot be read as {p.unit}")
-            return None
-        if scale.factor == -1.0:  # a reduction, which some write below 0 and some above
-            found = abs(found)
-        if not p.min <= found <= p.max:
-            if found != float("-inf"):
-                self.notes.add(f"{what} is {found:g}, which is outside {p.range_text()}; the nearest that is possible is read")
-            found = min(max(found, float(p.min)), float(p.max))
-        return found
+                self.parameters.target(element, channel, f"{at}{address}", scale)
 
     # What happens when
 
@@ -307,28 +273,28 @@ class Reader:
 
 def _in_beats(raw: list[tuple[float, float, bool]]) -> list[tuple[float, float, bool]]:
     """Points of the tempo at seconds as points at beats; between them the tempo has its mean in seconds."""
-    found, beat, before = [], 0.0, (0.0, raw[0][1], False)
+    points, beat, before = [], 0.0, (0.0, raw[0][1], False)
     for time, bpm, ramp in raw:
         mean = (before[1] + bpm) / 2 if before[2] else before[1]
         beat += max(time - before[0], 0.0) * mean / 60.0
-        found.append((beat, bpm, ramp))
+        points.append((beat, bpm, ramp))
         before = (time, bpm, ramp)
-    return found
+    return points
 
 
 def _tempo_map(raw: list[tuple[float, float, bool]]) -> list[Tempo]:
     """Points in order, at rising beats from 0 on."""
-    found: list[Tempo] = []
+    tempos: list[Tempo] = []
     for beat, bpm, ramp in raw:
-        if not found and beat > 0:
-            found.append(Tempo(0.0, bpm))
+        if not tempos and beat > 0:
+            tempos.append(Tempo(0.0, bpm))
         if beat <= 0:
-            found = [Tempo(0.0, bpm, ramp)]
-        elif beat > found[-1].beat:
-            found.append(Tempo(beat, bpm, ramp))
+            tempos = [Tempo(0.0, bpm, ramp)]
+        elif beat > tempos[-1].beat:
+            tempos.append(Tempo(beat, bpm, ramp))
         else:  # a jump: what was there ends just before
-            last = found.pop()
-            if found and found[-1].ramp and last.beat - JUMP > found[-1].beat:
-                found.append(Tempo(last.beat - JUMP, last.bpm))
-            found.append(Tempo(last.beat, bpm, ramp))
-    return found
+            last = tempos.pop()
+            if tempos and tempos[-1].ramp and last.beat - JUMP > tempos[-1].beat:
+                tempos.append(Tempo(last.beat - JUMP, last.bpm))
+            tempos.append(Tempo(last.beat, bpm, ramp))
+    return tempos

@@ -29,14 +29,14 @@ def number(e: ET.Element, name: str, default: float | None = None, least: float 
             raise ValueError(f"{label(e)} has no {name}; it needs a number there")
         return default
     try:
-        found = float(text)
+        value = float(text)
     except ValueError:
         raise ValueError(f"{name}={text[:40]!r} of {label(e)} is not a number") from None
-    if not math.isfinite(found) or abs(found) > LONGEST_S * 1000:
+    if not math.isfinite(value) or abs(value) > LONGEST_S * 1000:
         raise ValueError(f"{name}={text[:40]!r} of {label(e)} is NaN, infinity or beyond a week")
-    if least is not None and found < least:
+    if least is not None and value < least:
         raise ValueError(f"{name}={text[:40]!r} of {label(e)} is below {least:g}")
-    return found
+    return value
 
 
 def optional(e: ET.Element, name: str, least: float | None = None) -> float | None:
@@ -46,10 +46,10 @@ def optional(e: ET.Element, name: str, least: float | None = None) -> float | No
 
 def unit(e: ET.Element, name: str, default: str) -> str:
     """A time unit in an attribute."""
-    found = e.get(name, default)
-    if found not in UNITS:
-        raise ValueError(f"{name}={found[:40]!r} of {label(e)} is none of {', '.join(UNITS)}")
-    return found
+    given = e.get(name, default)
+    if given not in UNITS:
+        raise ValueError(f"{name}={given[:40]!r} of {label(e)} is none of {', '.join(UNITS)}")
+    return given
 
 
 def switch(e: ET.Element, name: str, default: bool) -> bool:
@@ -80,8 +80,8 @@ class Scope:
 
     def inside(self, unit: str, seconds: float, content: float) -> Scope:
         """A timeline within this one, whose time `content` comes at so many seconds of the session's timeline."""
-        there = self.timeline.beat_of(seconds) if unit == "beats" else seconds
-        return Scope(self.timeline, unit, there - content)
+        start = self.timeline.beat_of(seconds) if unit == "beats" else seconds
+        return Scope(self.timeline, unit, start - content)
 
     def as_unit(self, unit: str) -> Scope:
         """The same place, counted in another unit."""

@@ -43,7 +43,7 @@ class Level:
 
 def sections_of(rack: Rack) -> tuple[list[Section | Level], list[str]]:
     """The equalisers and gains of a rack, first to last; and what else is in it, a sentence each."""
-    found: list[Section | Level] = []
+    sections: list[Section | Level] = []
     lost: list[str] = []
     addresses = {id(effect): address for address, effect in rack.addresses().items()}
     for item in serial(rack.effects):
@@ -52,21 +52,21 @@ def sections_of(rack: Rack) -> tuple[list[Section | Level], list[str]]:
         elif item.card.id == "gain":
             if not item.bypass:
                 level = Level(float(item.get("gain_db")), float(item.get("balance")), str(item.get("polarity")))
-                found += [level] if level != Level(0.0) else []
+                sections += [level] if level != Level(0.0) else []
         elif item.card.id == "parametric_eq":
             if item.get("warping") != "bilinear":
                 lost.append(
                     f"{addresses[id(item)]} has matched warping, which others have not; "
                     "its bells and shelves become narrower near half the sample rate"
                 )
-            found += _bands(item)
+            sections += _bands(item)
         else:
             lost.append(f"{addresses[id(item)]} ({item.card.name}) is left out, for it is neither equaliser nor gain")
-    return found, lost
+    return sections, lost
 
 
 def _bands(effect: Effect) -> list[Section]:
-    found = []
+    sections = []
     for i in range(1, effect.card.groups[0].count + 1):
         kind = str(effect.get(f"band{i}.type"))
         if kind == "off":
@@ -74,8 +74,8 @@ def _bands(effect: Effect) -> list[Section]:
         frequency, gain, q = (float(effect.get(f"band{i}.{name}")) for name in ("frequency_hz", "gain_db", "q"))
         count = int(str(effect.get(f"band{i}.slope_db_per_octave"))) // 12 if kind in CUTS else 1
         on, channel = not effect.bypass, str(effect.get(f"band{i}.channel"))
-        found += [Section(kind, frequency, gain, _section_q(n, count, q), on, channel) for n in range(count)]
-    return found
+        sections += [Section(kind, frequency, gain, _section_q(n, count, q), on, channel) for n in range(count)]
+    return sections
 
 
 def _section_q(section: int, sections: int, q: float) -> float:

@@ -55,8 +55,8 @@ def plain(text: str) -> str:
 def channel_name(text: str, taken: Iterable[str], otherwise: str) -> str:
     """A name as channels may have it: without signs that mean something in addresses and files, and unlike those `taken`."""
     name = re.sub(r'[./\\:*?"<>|\x00-\x1f]', " ", plain(text)).strip()[:LONGEST_NAME].strip() or otherwise
-    used, found, n = set(taken), name, 1
-    while found in used:
+    used, unique, n = set(taken), name, 1
+    while unique in used:
         n += 1
-        found = f"{name[: LONGEST_NAME - 6].strip()} {n}"
-    return found
+        unique = f"{name[: LONGEST_NAME - 6].strip()} {n}"
+    return unique

@@ -31,13 +31,13 @@ class Scale:
     offset: float = 0.0
 
     def write(self, value: float) -> float:
-        found = value * self.factor + self.offset
-        return round(found, 12) if self.offset else found
+        written = value * self.factor + self.offset
+        return round(written, 12) if self.offset else written
 
     def text(self, value: float) -> str:
         """The same as it stands in the file: all digits, or twelve where the unit changes."""
-        found = self.write(value)
-        return repr(found) if self._exact else short(found)
+        written = self.write(value)
+        return repr(written) if self._exact else short(written)
 
     @property
     def _exact(self) -> bool:
@@ -54,20 +54,20 @@ class Scale:
             low, high: ends of the range that the file states.
         """
         if unit == self.unit:
-            found = value
+            normal = value
         elif self.unit == "decibel" and unit in ("linear", "percent"):
-            found = decibels(value / 100.0 if unit == "percent" else value)
+            normal = decibels(value / 100.0 if unit == "percent" else value)
         elif self.unit == "normalized" and unit in ("linear", "percent"):
             size = 1.0 if unit == "linear" else 100.0
             low, high = -size if low is None else low, size if high is None else high
             if not high > low:
                 return None
-            found = (value - low) / (high - low)
+            normal = (value - low) / (high - low)
         elif self.unit == "linear" and unit == "percent":
-            found = value / 100.0
+            normal = value / 100.0
         else:
             return None
-        ours = (found - self.offset) / self.factor
+        ours = (normal - self.offset) / self.factor
         return ours if self._exact or not math.isfinite(ours) else rounded(ours)
 
 
@@ -88,7 +88,7 @@ def straighten(curve: Callable[[Array], Array], a: float, b: float, close: Calla
         curve: values at places.
         close: whether values of the curve and of the line are near enough.
     """
-    found, waiting = [a], [(a, b, 0)]
+    places, waiting = [a], [(a, b, 0)]
     while waiting:
         begin, end, depth = waiting.pop()
         inside = begin + (end - begin) * np.array([0.25, 0.5, 0.75])
@@ -97,8 +97,8 @@ def straighten(curve: Callable[[Array], Array], a: float, b: float, close: Calla
         if depth < _DEEPEST and not close(curve(inside), line):
             waiting += [(float(inside[1]), end, depth + 1), (begin, float(inside[1]), depth + 1)]
         else:
-            found.append(end)
-    return np.array(found)
+            places.append(end)
+    return np.array(places)
 
 
 def near(p: Parameter) -> Callable[[Array, Array], bool]:

@@ -1,25 +1,22 @@
-"""A session as the XML of DAWproject: structure, mixer, devices, clips and automation, in seconds."""
+"""The writer of a DAWproject's XML: structure, mixer, devices, clips and automation of a session, in seconds."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..rack.effect import Effect
 from ..rack.effects import Fader
 from ..session.automation import Lane
-from ..session.channel import SENDS, Channel, Send
-from ..session.session import MASTER
+from ..session.channel import MASTER, SENDS, Channel, Send
+from ..session.session import Session
 from ..version import __version__
-from .bounce import Prepared
-from .clips import Carried
+from .bounce import PreparedSession
+from .clips import ExportedClip
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field, bands, serial
 from .lines import straight
 from .text import amplitude, lines, plain
 from .units import CLOSE, CLOSE_DB, GAIN, PAN, SWITCH, TURNED, Scale
-
-if TYPE_CHECKING:
-    from ..session.session import Session
 
 APPLICATION = "twinrack"
 ROLES = {"track": "regular", "group": "submix", "return": "effect", "master": "master"}
@@ -38,20 +35,20 @@ def text_of(root: ET.Element) -> bytes:
 
 
 def metadata_of(session: Session) -> tuple[ET.Element, list[str]]:
-    """The document MetaData, and what it cannot say."""
+    """The document MetaData, and what it cannot express."""
     root = ET.Element("MetaData")
     for tag, name in TAGS:
         if name in session.metadata:
             ET.SubElement(root, tag).text = lines(session.metadata[name])
     known = {name for _, name in TAGS}
     lost = [name for name in session.metadata if name not in known]
-    return root, [f"metadata {name!r} is left out, which DAWproject cannot say" for name in lost]
+    return root, [f"metadata {name!r} is left out, which DAWproject cannot express" for name in lost]
 
 
 class Writer:
-    """The document Project of a prepared session; `notes` grows by what cannot be said."""
+    """The document Project of a prepared session; `notes` grows by what cannot be expressed."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: PreparedSession) -> None:
         self.session, self.prepared, self.notes = prepared.session, prepared, prepared.notes
         self._numbers: dict[str, int] = {}
         self._targets: dict[tuple[str, str], tuple[str, Scale]] = {}
@@ -79,7 +76,7 @@ class Writer:
         if len(session.tempo) > 1:
             self._tempo(arrangement)
         if session.end is not None:
-            self.notes.append(f"the session's end at {session.end!r} is left out, which DAWproject cannot say")
+            self.notes.append(f"the session's end at {session.end!r} is left out, which DAWproject cannot express")
         return root
 
     # What a channel is
@@ -123,9 +120,9 @@ class Writer:
         return f"id{self._count}"
 
     def _target(self, channel: Channel, address: str, scale: Scale) -> str:
-        found = self._id()
-        self._targets[channel.name, address] = (found, scale)
-        return found
+        id = self._id()
+        self._targets[channel.name, address] = (id, scale)
+        return id
 
     def _switch(self, e: ET.Element, tag: str, channel: Channel, address: str, value: bool, scale: Scale) -> None:
         ET.SubElement(e, tag, id=self._target(channel, address, scale), value=_bool(value))
@@ -167,12 +164,12 @@ class Writer:
 
     def _field(self, e: ET.Element, channel: Channel, effect: Effect, place: str, address: str, field: Field) -> None:
         value = effect.get(address)
-        made = ET.SubElement(e, field.tag, id=self._target(channel, f"{place}.{address}", field.scale))
+        element = ET.SubElement(e, field.tag, id=self._target(channel, f"{place}.{address}", field.scale))
         if field.scale.unit is None:
-            made.set("value", _bool(bool(value)))
+            element.set("value", _bool(bool(value)))
         else:
-            made.set("unit", field.scale.unit)
-            made.set("value", field.scale.text(float(value)))
+            element.set("unit", field.scale.unit)
+            element.set("value", field.scale.text(float(value)))
 
     # What happens when
 
@@ -192,7 +189,7 @@ class Writer:
             else:
                 self._points(lanes, lane, *target)
 
-    def _clip(self, parent: ET.Element, clip: Carried) -> None:
+    def _clip(self, parent: ET.Element, clip: ExportedClip) -> None:
         def seconds(frames: int) -> str:
             return repr(frames / self.session.sample_rate)
 
@@ -242,15 +239,15 @@ class Writer:
                 on = (value > 0.5) != (scale.factor < 0)
                 ET.SubElement(e, "BoolPoint", time=repr(time), value=_bool(on))
             else:
-                made = ET.SubElement(e, "RealPoint", time=repr(time), value=scale.text(value))
-                made.set("interpolation", "hold" if hold else "linear")
+                point = ET.SubElement(e, "RealPoint", time=repr(time), value=scale.text(value))
+                point.set("interpolation", "hold" if hold else "linear")
 
     def _tempo(self, arrangement: ET.Element) -> None:
         e = ET.SubElement(arrangement, "TempoAutomation", id=self._id(), timeUnit="beats", unit="bpm")
         ET.SubElement(e, "Target", parameter="tempo")
         for point in self.session.tempo:
-            made = ET.SubElement(e, "RealPoint", time=repr(float(point.beat)), value=repr(float(point.bpm)))
-            made.set("interpolation", "linear" if point.ramp else "hold")
+            element = ET.SubElement(e, "RealPoint", time=repr(float(point.beat)), value=repr(float(point.bpm)))
+            element.set("interpolation", "linear" if point.ramp else "hold")
 
 
 def in_groups(session: Session) -> list[tuple[Channel, str | None]]:
@@ -259,14 +256,14 @@ def in_groups(session: Session) -> list[tuple[Channel, str | None]]:
     for channel in session:
         output = channel.output
         members.setdefault(output if output is not None and session[output].kind == "group" else None, []).append(channel)
-    found: list[tuple[Channel, str | None]] = []
+    listed: list[tuple[Channel, str | None]] = []
     waiting: list[tuple[Channel, str | None, int]] = [(channel, None, 0) for channel in reversed(members.get(None, []))]
     while waiting:
         channel, group, depth = waiting.pop()
-        found.append((channel, group))
+        listed.append((channel, group))
         inside: str | None = channel.name if depth < _DEEPEST_NEST else None
         waiting += [(c, inside, depth + 1 if inside else 0) for c in reversed(members.get(channel.name, []))]
-    return found
+    return listed
 
 
 def _bool(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Automation: breakpoints of one value over time, as the curve that the engine follows tick by tick, and the twin too."""
+"""Automation: breakpoints of one value over time, and the curve that engine and twin follow tick by tick."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Point:
 
 def as_points(points: Iterable[Point | Sequence[Any]], curve: Curve = "linear") -> tuple[Point, ...]:
     """Points as they are, or as (time, value), with a usual curve, or (time, value, curve)."""
-    found = []
+    converted = []
     for given in points:
         if not isinstance(given, Point) and not 2 <= len(given) <= 3:
-            raise ValueError(f"{brief(given)} is no breakpoint; give (time, value) or (time, value, curve)")
-        found.append(given if isinstance(given, Point) else Point(*(*given, curve)[:3]))
-    return tuple(found)
+            raise ValueError(f"{brief(given)} is not a breakpoint; give (time, value) or (time, value, curve)")
+        converted.append(given if isinstance(given, Point) else Point(*(*given, curve)[:3]))
+    return tuple(converted)
 
 
 def check_points(address: str, p: Parameter, points: Sequence[Point]) -> list[float]:
@@ -91,22 +91,22 @@ class Lane:
         """The value at so many ticks from one on; before the first and after the last point it holds."""
         at = np.round(first_tick + np.arange(ticks, dtype=np.float64), 6)
         which = np.searchsorted(self._ticks, at, side="right") - 1
-        found = self._values[np.maximum(which, 0)].copy()
+        values = self._values[np.maximum(which, 0)].copy()
         for i in np.unique(which[(which >= 0) & (which < len(self._ticks) - 1)]):
             if self._curves[i] == "hold" or self._values[i] == self._values[i + 1]:
                 continue
             inside = which == i
             begin, end = self._ticks[i], self._ticks[i + 1]
             t = (at[inside] - begin) / (end - begin)
-            found[inside] = self.between(i, t)
-        return found.astype(np.float32)
+            values[inside] = self.between(i, t)
+        return values.astype(np.float32)
 
     def pieces(self) -> list[tuple[float, float, str]]:
         """The points in time, each with how it goes on: (seconds, the engine's value, curve)."""
         return list(zip(self._seconds, map(float, self._values), self._curves, strict=True))
 
     def between(self, i: int, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Values after point i, at shares 0 to 1 of the way to the next one, unless it holds."""
+        """Values after point i, at positions 0 to 1 of the way to the next one, unless it holds."""
         a, b, curve = float(self._values[i]), float(self._values[i + 1]), self._curves[i]
         if curve == "linear":
             return a + (b - a) * t
@@ -115,5 +115,4 @@ class Lane:
         s = t * t * (3.0 - 2.0 * t)
         if self.parameter.scale == "linear":
             return a + (b - a) * s
-        found: npt.NDArray[np.float64] = np.exp(math.log(a) + (math.log(b) - math.log(a)) * s)
-        return found
+        return np.asarray(np.exp(math.log(a) + (math.log(b) - math.log(a)) * s))

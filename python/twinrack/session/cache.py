@@ -1,7 +1,8 @@
-"""Channels that were rendered before: their sound before the fader, under the hash of all that it depends on.
+"""Sounds of channels before their faders, in files named by the hash of all that they depend on.
 
-A channel whose hash is there is not computed again, and neither is what only it hears. A sound is as long as the rendering was;
-where more of it is asked for, it is computed anew.
+A cache folder holds what renderings left: each sound is as long as its rendering was, and the least used are removed first. A
+pinned sound stays until its owner removes it: a frozen channel, with its whole tail, as a WAV file that people can open. A
+channel whose hash is known is not computed again, and neither is what only it listens to.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import Audio
+from ..checks import brief
 from ..system.disk import atomic, cannot_write, remove_abandoned
+from .media import Media, RawSource, Source
 
 LIMIT_BYTES = 16 << 30
+KEY_DIGITS = 16  # of a hash, in the name of a file
 
 
 class CacheEndedError(Exception):
@@ -25,34 +29,60 @@ class CacheEndedError(Exception):
         self.key = key
 
 
-class Stored:
-    """One sound in the cache."""
+class StoredSound:
+    """A channel's sound before its fader, read from a file.
 
-    def __init__(self, path: Path, channels: int) -> None:
-        self.path, self.channels, self.key = path, channels, path.stem
-        self.frames = path.stat().st_size // (4 * channels)
+    Args:
+        source: its frames.
+        key: the hash of what it depends on.
+        complete: nothing sounds after its end; otherwise it was only stored so far.
+    """
+
+    def __init__(self, source: Source, key: str, *, complete: bool) -> None:
+        self.source, self.key, self.complete = source, key, complete
 
     def __call__(self, a: int, b: int) -> Audio:
-        """Frames a to b; silence after its end, which `reaches` must allow."""
-        if b > self.frames:
-            there = max(min(self.frames, b) - a, 0)
-            known = self(a, a + there) if there else np.zeros((self.channels, 0), np.float32)
-            return np.pad(known, ((0, 0), (0, b - a - there)))
-        flat = np.fromfile(self.path, np.float32, (b - a) * self.channels, offset=4 * a * self.channels)
-        return np.ascontiguousarray(flat.reshape(-1, self.channels).T)
+        """Frames a to b; silence after its end, which `require` must allow."""
+        count = max(min(self.source.frames, b) - a, 0)
+        x = self.source.read(a, count) if count else np.zeros((self.source.channels, 0), np.float32)
+        return np.ascontiguousarray(np.pad(x, ((0, 0), (0, b - a - count))) if count < b - a else x)
 
-    def reaches(self, frame: int) -> None:
-        """Refuse to stand for the sound up to a frame that it does not have.
+    def require(self, frame: int) -> None:
+        """Refuse to stand for the sound up to a frame that was not stored.
 
         Raises:
             CacheEndedError: it is shorter.
         """
-        if frame > self.frames:
+        if not self.complete and frame > self.source.frames:
             raise CacheEndedError(self.key)
 
 
-class Recording:
-    """A sound on its way into the cache."""
+def pinned_path(folder: Path, name: str, key: str) -> Path:
+    """The file in which a channel's sound is pinned."""
+    return folder / f"{name}.{key[:KEY_DIGITS]}.wav"
+
+
+def open_pinned(path: Path, name: str, key: str, channels: int, media: Media) -> StoredSound:
+    """The pinned sound of a channel.
+
+    Args:
+        path: as from `pinned_path`.
+        name: of the channel, for messages.
+        key: the hash of the channel as it is now.
+
+    Raises:
+        FileNotFoundError, ValueError: the file is missing or damaged, or stands for another state of the channel.
+    """
+    if path.stem.rpartition(".")[2] != key[:KEY_DIGITS]:
+        raise ValueError(f"channel {brief(name)} was changed since it was frozen; freeze it again, or unfreeze it")
+    source = media.open(path)
+    if source.channels != channels:
+        raise ValueError(f"{path} has {source.channels} channels, the session {channels}; freeze {brief(name)} again")
+    return StoredSound(source, key, complete=True)
+
+
+class CacheWriter:
+    """Writes one sound into a cache; it appears complete or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,6 +91,7 @@ class Recording:
         self._file = self._atomic.__enter__().open("wb")
 
     def __call__(self, x: Audio) -> None:
+        """The next frames, (channels, frames)."""
         self._frames += x.shape[1]
         try:
             np.ascontiguousarray(x.T).tofile(self._file)
@@ -68,20 +99,21 @@ class Recording:
             raise cannot_write(self.path, error) from None
 
     def close(self, keep: bool) -> None:
+        """Put it into the cache, or throw it away."""
         self._file.close()
         if keep and self._frames:
             self._atomic.__exit__(None, None, None)
         else:
-            nothing = ValueError("it is not kept")
-            self._atomic.__exit__(ValueError, nothing, None)
+            discarded = ValueError("it is not kept")
+            self._atomic.__exit__(ValueError, discarded, None)
 
 
 class Cache:
-    """A folder of sounds.
+    """A folder of sounds that were rendered before.
 
     Args:
-        folder: made when it is not there.
-        limit_bytes: what it may take; the sounds not used for the longest time go first.
+        folder: created if it is missing.
+        limit_bytes: bytes it may take; sounds unused for the longest time are removed first.
     """
 
     def __init__(self, folder: str | os.PathLike[str], limit_bytes: int = LIMIT_BYTES) -> None:
@@ -92,26 +124,30 @@ class Cache:
         except OSError as error:
             raise cannot_write(self.folder, error) from None
 
-    def find(self, key: str, channels: int) -> Stored | None:
+    def find(self, key: str, channels: int) -> StoredSound | None:
         """The sound with this hash."""
-        path = self.folder / f"{key}.f32"
+        path = self._path(key)
         try:
             os.utime(path)
+            size = path.stat().st_size
         except OSError:
             return None
-        return Stored(path, channels)
+        return StoredSound(RawSource(path, channels, size // (4 * channels)), key, complete=False)
 
-    def record(self, key: str) -> Recording:
+    def record(self, key: str) -> CacheWriter:
         """Begin to store a sound."""
-        return Recording(self.folder / f"{key}.f32")
+        return CacheWriter(self._path(key))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key[:KEY_DIGITS]}.f32"
 
     def tidy(self) -> None:
-        """Keep within the limit, and take away what processes left that are no more."""
+        """Keep within the limit, and remove what processes that ended left half-written."""
         for part in self.folder.glob("*.part"):
             remove_abandoned(part)
-        there = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob("*.f32"))
-        total = sum(size for _, size, _ in there)
-        for _, size, path in there:
+        sounds = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob("*.f32"))
+        total = sum(size for _, size, _ in sounds)
+        for _, size, path in sounds:
             if total <= self.limit_bytes:
                 return
             path.unlink(missing_ok=True)

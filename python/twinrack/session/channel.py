@@ -1,4 +1,4 @@
-"""The channels of a session: what they hear, the rack that it goes through, the fader, and where it goes from there."""
+"""Channels of a session: clips, rack, fader, sends, and the automation of all these."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ Polarity = Literal["normal", "invert", "invert_left", "invert_right"]
 Law = Literal["balance", "constant_power_3db", "compromise_4_5db", "linear_6db"]
 TAPS: tuple[str, ...] = get_args(Tap)
 POLARITIES: tuple[str, ...] = get_args(Polarity)
+MASTER = "master"  # the name of the last channel
 LONGEST_NAME = 100
 OWN = ("gain_db", "pan", "width", "law", "mute")  # of the fader, at addresses without a dot
 SENDS = "sends"
@@ -38,14 +39,14 @@ def check_name(name: str) -> str:
         ValueError: empty, too long, or with characters that have a meaning there.
     """
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
-        raise ValueError(f"{brief(name)} is no channel name; give 1 to {LONGEST_NAME} characters")
+        raise ValueError(f"{brief(name)} is not a channel name; give 1 to {LONGEST_NAME} characters")
     if re.search(r'[./\\:*?"<>|\x00-\x1f]', name) or name != name.strip():
         raise ValueError(f"channel name {name!r} holds a dot, slash or another sign that file names may not have; leave it out")
     return name
 
 
-class Guarded:
-    """An object that refuses attributes it does not have, so that a typing error is no silent nothing."""
+class StrictAttributes:
+    """An object that refuses attributes it does not have, so that a misspelt one is an error."""
 
     _known: frozenset[str] = frozenset()
 
@@ -57,8 +58,8 @@ class Guarded:
 
         def __setattr__(self, name: str, value: object) -> None:
             if self._known and name not in self._known and not name.startswith("_") and not hasattr(type(self), name):
-                there = [n for n in (*self._known, *dir(type(self))) if not n.startswith("_")]
-                raise AttributeError(unknown(name, there, f"a {type(self).__name__}", "attribute"))
+                public = [n for n in (*self._known, *dir(type(self))) if not n.startswith("_")]
+                raise AttributeError(unknown(name, public, f"a {type(self).__name__}", "attribute"))
             object.__setattr__(self, name, value)
 
 
@@ -91,11 +92,11 @@ class ChannelSettings(FaderSettings, total=False):
     automation: Mapping[str, Iterable[Any]] | None
 
 
-class Send(Guarded):
+class Send(StrictAttributes):
     """A part of a channel's sound that goes to another channel besides.
 
     Args:
-        to: name of the channel that hears it.
+        to: name of the channel that it goes to.
         gain_db, pan, width, law, mute: as of the channel's own fader.
         tap: "post": after the channel's fader, so it follows it; "pre": before.
     """
@@ -119,9 +120,9 @@ class Send(Guarded):
         self.fader.set("gain_db", value)
 
     def copy(self) -> Send:
-        made = Send(self.to, tap=self.tap)
-        made.fader = self.fader.copy()
-        return made
+        send = Send(self.to, tap=self.tap)
+        send.fader = self.fader.copy()
+        return send
 
     __copy__ = copy
 
@@ -155,8 +156,8 @@ def stands_still(effect: Effect, name: str) -> str:
         values = {n: q.to_engine(effect.get(n)) for n, q in effect.card.addresses.items()}
         options = range(len(p.options)) if p.kind == "choice" else range(2)
         rate = 48000.0
-        found = {_engine.effect_latency(effect.card.id, list({**values, name: float(o)}.values()), rate) for o in options}
-        if len(found) > 1:
+        latencies = {_engine.effect_latency(effect.card.id, list({**values, name: float(o)}.values()), rate) for o in options}
+        if len(latencies) > 1:
             return "changes the latency"
     return ""
 
@@ -167,8 +168,8 @@ def _choice(name: str, value: str, options: Sequence[str]) -> Any:
     return value
 
 
-class Channel(Guarded):
-    """One channel of a session; made by `Session.add_track`, `add_group` and `add_return`.
+class Channel(StrictAttributes):
+    """One channel of a session; as `Session.add_track`, `add_group` and `add_return` create.
 
     Its sound: clips and what other channels send here, added; polarity and delay; the rack; the fader; then to `output`, and by
     sends to others.
@@ -178,12 +179,12 @@ class Channel(Guarded):
         kind: "track", "group", "return" or "master"; what it is meant for. All work alike.
         clips: what it plays; a Clip, a file, or a list of them.
         rack: effects; a Rack, one effect, or a list of them.
-        output: name of the channel that hears it; None for nowhere.
+        output: name of the channel that it goes to; None for nowhere.
         gain_db, pan, width, law, mute: of the fader (see `tr.Fader`). A muted channel's sends after the fader are silent too,
             those before it are not.
         solo: only soloed channels are heard, with what feeds and follows them.
         polarity: "normal", "invert", "invert_left", "invert_right", of what comes in.
-        delay: by so much later, or, below 0, earlier. It is wanted, so it is not compensated.
+        delay: by so much later, or, below 0, earlier. Delay compensation leaves it in place.
         keys: for each sidechain input of the rack, which channel it listens to, as "kick" (after its fader) or ("kick",
             "pre"); one that is not named listens to the channel of its own name.
         automation: breakpoints by address below the channel.
@@ -254,7 +255,7 @@ class Channel(Guarded):
 
     @spelled_out(Fader, only=OWN)
     def send(self, to: str, gain_db: float = 0.0, *, tap: Tap = "post", **fader: Unpack[SendFader]) -> Send:
-        """Send a part of the sound to another channel, and return the new Send (see there)."""
+        """Send a part of the sound to another channel; the arguments, and what is returned, are those of `Send`."""
         if any(s.to == to for s in self.sends):
             raise ValueError(f"{self.name} already sends to {brief(to)}; change that send")
         self.sends.append(Send(to, gain_db, tap=tap, **fader))
@@ -262,9 +263,9 @@ class Channel(Guarded):
 
     def send_to(self, to: str) -> Send:
         """The send to a channel."""
-        for found in self.sends:
-            if found.to == to:
-                return found
+        for send in self.sends:
+            if send.to == to:
+                return send
         raise ValueError(unknown(to, [s.to for s in self.sends], f"{self.name}.{SENDS}", "send"))
 
     def crossfade(self, curve: str = "equal_power") -> None:
@@ -297,7 +298,7 @@ class Channel(Guarded):
         """What an address below the channel means: where the effect stands (as in `effects`), the effect, its parameter.
 
         Raises:
-            ValueError: nothing is there; names what is nearest.
+            ValueError: unknown address; names the nearest one.
         """
         head, _, tail = address.partition(".")
         if not tail:
@@ -339,25 +340,66 @@ class Channel(Guarded):
                 take the place of those that it had. Switches and choices hold from point to point.
 
         Raises:
-            ValueError: nothing is there, or it cannot move while the sound runs.
+            ValueError: unknown address, or the value cannot move while the sound runs.
         """
         _, effect, name = self.find(address)
         p = effect.card.addresses[name]
         why = stands_still(effect, name)
         if why:
             raise ValueError(f"{self.name}.{address} {why}, so it cannot move while the sound runs; set it before")
-        made = as_points(points, "linear" if p.kind == "continuous" else "hold")
-        check_points(f"{self.name}.{address}", p, made)
-        self.automation[address] = made
+        checked = as_points(points, "linear" if p.kind == "continuous" else "hold")
+        check_points(f"{self.name}.{address}", p, checked)
+        self.automation[address] = checked
+
+    def sidechain_sources(self) -> dict[str, tuple[str, Tap]]:
+        """For each sidechain input of the rack: the channel it listens to, and before or after its fader.
+
+        Raises:
+            ValueError: `keys` holds something else than a name, or a name and a tap.
+        """
+        sources: dict[str, tuple[str, Tap]] = {}
+        for key in self._rack.sidechains:
+            given: Any = self.keys.get(key, key)
+            source, tap = (given, "post") if isinstance(given, str) else tuple(given)
+            if tap not in TAPS:
+                raise ValueError(f"sidechain {brief(key)} of {self.name} listens {brief(tap)}; {' or '.join(TAPS)} is possible")
+            sources[key] = (str(source), tap)
+        return sources
+
+    def disconnect(self, name: str, instead: str | None = None) -> None:
+        """Send nothing to a channel any more: the output goes elsewhere, and a send goes with its automation."""
+        if self.output == name:
+            self.output = instead
+        self.sends = [s for s in self.sends if s.to != name]
+        self.automation = {a: points for a, points in self.automation.items() if not a.startswith(f"{SENDS}.{name}.")}
+
+    def follow_rename(self, old: str, new: str) -> None:
+        """A channel, this one or another, has a new name: use it everywhere."""
+        self._name = new if self._name == old else self._name
+        self.output = new if self.output == old else self.output
+        implied: dict[str, tuple[str, Tap]] = {k: (k, "post") for k in self._rack.sidechains if k == old}
+        named = {**implied, **self.keys}
+        self.keys = {k: (new if source == old else source, tap) for k, (source, tap) in named.items()}
+        for send in self.sends:
+            send.to = new if send.to == old else send.to
+        before, now = f"{SENDS}.{old}.", f"{SENDS}.{new}."
+        self.automation = {
+            now + a.removeprefix(before) if a.startswith(before) else a: points for a, points in self.automation.items()
+        }
+
+    def reset_fader(self) -> None:
+        """Put the fader at unity and drop its automation: what is then heard is the sound before the fader."""
+        self.fader = Fader()
+        self.automation = {a: points for a, points in self.automation.items() if self.find(a)[0] != ""}
 
     def copy(self) -> Channel:
-        made = Channel(
+        channel = Channel(
             self.name, self.kind, clips=self.clips, rack=self._rack.copy(), output=self.output, solo=self.solo,
             polarity=self.polarity, delay=self.delay, keys=self.keys, sends=[s.copy() for s in self.sends],
         )  # fmt: skip
-        made.fader = self.fader.copy()
-        made.automation, made.frozen = dict(self.automation), self.frozen
-        return made
+        channel.fader = self.fader.copy()
+        channel.automation, channel.frozen = dict(self.automation), self.frozen
+        return channel
 
     __copy__ = copy
 

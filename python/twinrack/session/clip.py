@@ -97,6 +97,11 @@ class Clip:
         return self.source if isinstance(self.source, Path) else None
 
     @property
+    def recording(self) -> Path | Audio:
+        """The file, or the array (channels, frames) float32."""
+        return self.source  # type: ignore[return-value]  # since __post_init__
+
+    @property
     def label(self) -> str:
         return self.name or (self.path.name if self.path is not None else "array")
 
@@ -132,7 +137,7 @@ class Clip:
 
 
 def check_times(clip: Clip, timeline: Timeline, channel: str) -> None:
-    """Refuse times that are none, without looking at the recording.
+    """Check the times of a clip without opening its recording.
 
     Raises:
         ValueError: names the channel, the clip and the field.
@@ -152,11 +157,15 @@ def end_of(clip: Clip, timeline: Timeline, media: Media) -> int:
     start = timeline.frames(clip.start, f"start of clip {brief(clip.label)}")
     if clip.duration is not None:
         return start + timeline.span(start, clip.duration, f"duration of clip {brief(clip.label)}")
-    return start + media.length(clip) - timeline.span(start, clip.offset, f"offset of clip {brief(clip.label)}")
+    return (
+        start
+        + media.length(clip.recording, clip.sample_rate)
+        - timeline.span(start, clip.offset, f"offset of clip {brief(clip.label)}")
+    )
 
 
-class Placed:
-    """A clip in frames: what it gives to any stretch of the timeline.
+class ClipReader:
+    """Reads a clip: its sound on any stretch of the timeline, in frames.
 
     Args:
         until: a frame of the timeline at which it is cut off.
@@ -167,34 +176,34 @@ class Placed:
 
     def __init__(self, clip: Clip, timeline: Timeline, channels: int, media: Media, until: int | None = None) -> None:
         self.clip, self._until = clip, until
-        self.source: Source = media.open(clip)
+        self.source: Source = media.open(clip.recording, clip.sample_rate)
         name = f"clip {brief(clip.label)}"
         self.start = timeline.frames(clip.start, f"start of {name}")
 
         def span(time: Time, what: str) -> int:
-            found = timeline.span(self.start, time, f"{what} of {name}")
-            if found < 0:
+            frames = timeline.span(self.start, time, f"{what} of {name}")
+            if frames < 0:
                 raise ValueError(f"{what} of {name} is {brief(time)}; it cannot be below 0")
-            return found
+            return frames
 
         self.offset = span(clip.offset, "offset")
-        there = self.source.frames - self.offset
-        if there <= 0:
+        available = self.source.frames - self.offset
+        if available <= 0:
             seconds = self.source.frames / timeline.rate
             raise ValueError(f"offset of {name} is {brief(clip.offset)}, but the recording lasts only {seconds:.3f} s")
-        self.region = there if clip.loop_length is None else span(clip.loop_length, "loop_length")
-        if not 0 < self.region <= there:
+        self.region = available if clip.loop_length is None else span(clip.loop_length, "loop_length")
+        if not 0 < self.region <= available:
             raise ValueError(f"loop_length of {name} is {brief(clip.loop_length)}, which is not within the recording")
         if clip.duration is None:
             if clip.loop:
                 raise ValueError(f"{name} is a loop without an end; give its duration")
-            self.frames = there
+            self.frames = available
         else:
             self.frames = span(clip.duration, "duration")
-            if not clip.loop and self.frames > there:
+            if not clip.loop and self.frames > available:
                 raise ValueError(
                     f"duration of {name} is {brief(clip.duration)}, but from its offset on the recording lasts only "
-                    f"{there / timeline.rate:.3f} s; shorten it, or let it loop"
+                    f"{available / timeline.rate:.3f} s; shorten it, or let it loop"
                 )
         if not clip.loop:
             self.region = self.frames
@@ -220,14 +229,14 @@ class Placed:
         return end if self._until is None else max(min(end, self._until), self.start)
 
     def add_to(self, x: Audio, first: int) -> None:
-        """Add what it gives from frame `first` of the timeline on."""
+        """Add its sound from frame `first` of the timeline on."""
         begin, end = max(first, self.start), min(first + x.shape[1], self.end)
         if begin >= end:
             return
         x[:, begin - first : end - first] += self._sound(begin - self.start, end - self.start)
 
     def piece(self, first: int, last: int) -> Audio:
-        """What it gives from one frame of the timeline to another, both within it; (channels, frames), to keep."""
+        """Its sound from one frame of the timeline to another, both within it; (channels, frames), a copy."""
         y = self._sound(first - self.start, last - self.start) + np.float32(0.0)  # never -0, as where clips are added up
         wide = y if y.shape[0] == self.channels else np.repeat(y, self.channels, axis=0)
         return np.ascontiguousarray(wide, np.float32)
@@ -281,6 +290,5 @@ def _shape(curve: str, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if curve == "smooth":
         return t * t * (3.0 - 2.0 * t)
     if curve == "exponential":
-        found: npt.NDArray[np.float64] = 10.0 ** (-3.0 * (1.0 - t))
-        return found
+        return np.asarray(10.0 ** (-3.0 * (1.0 - t)))
     return t

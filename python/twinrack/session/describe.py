@@ -1,4 +1,4 @@
-"""A session as a person reads it: the routing, and for each channel clips, effects, sends, sidechains and automation."""
+"""The description of a session as text: for each channel its routing, clips, effects, sends, sidechains and automation."""
 
 from __future__ import annotations
 
@@ -63,8 +63,7 @@ def _channel(channel: Channel) -> Iterator[str]:
     for address, effect in channel.rack.addresses().items():
         bypassed = " (bypassed)" if effect.bypass else ""
         yield from _wrapped(f"  effect   {address}{bypassed}: {_differing(effect) or 'all at its defaults'}")
-    for key in channel.rack.sidechains:
-        source, tap = channel.keys.get(key, (key, "post"))
+    for key, (source, tap) in channel.sidechain_sources().items():
         yield f"  listens  {key}: to {source}, {'before' if tap == 'pre' else 'after'} its fader"
     for send in channel.sends:
         rest = _differing(send.fader, ("gain_db",))

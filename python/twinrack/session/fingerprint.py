@@ -1,4 +1,4 @@
-"""What a channel's sound depends on, as a hash: recordings by content, racks, automation, and the same of all that it hears.
+"""Hashes of all that a channel's sound depends on: recordings by content, racks, automation, and the channels that feed it.
 
 Two channels of the same hash sound the same, sample for sample, on one machine; so a rendering can be used again, and a
 manifest can prove what was rendered.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +19,11 @@ from ..rack.card import CARDS
 from ..rack.fingerprint import fingerprint
 from ..rack.python_effect import PythonEffect
 from ..version import __version__
-from .channel import Channel
+from .channel import MASTER, SENDS, Channel
 from .clip import Clip, end_of
 from .media import Media
-
-if TYPE_CHECKING:
-    from .session import Session
+from .routing import Node, Route, Routing
+from .session import Session
 
 
 def hash_of(data: Any) -> str:
@@ -32,7 +31,7 @@ def hash_of(data: Any) -> str:
 
 
 def engine_identity() -> dict[str, Any]:
-    """What of the machinery the sound depends on."""
+    """Versions and instruction set, on which the sound depends."""
     return {
         "twinrack": __version__,
         "instructions": _engine.simd_target(),
@@ -41,7 +40,7 @@ def engine_identity() -> dict[str, Any]:
 
 
 def clip_identity(clip: Clip, session: Session) -> list[Any]:
-    """What of a clip the sound depends on."""
+    """The fields of a clip on which the sound depends, its times in frames."""
     timeline = session.timeline
     start = timeline.frames(clip.start)
     times = [timeline.span(start, t) for t in (clip.offset, clip.fade_in, clip.fade_out)]
@@ -53,7 +52,7 @@ def clip_identity(clip: Clip, session: Session) -> list[Any]:
 def _source(clip: Clip) -> Any:
     if clip.path is not None:
         return digest(clip.path)
-    array: Any = clip.source
+    array: Any = clip.recording
     return [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest(), list(array.shape), clip.sample_rate]
 
 
@@ -76,64 +75,57 @@ class Fingerprints:
 
     def __init__(self, session: Session, *, solo: bool = True) -> None:
         self.session = session
+        self.routing = Routing(session, solo=solo)
         self._media = Media(session.sample_rate)  # for lengths
         self.before: dict[str, str] = {}
         self.after: dict[str, str] = {}
-        self._open = session.audible() if solo else set()
         self._cut = None if session.end is None else session.timeline.frames(session.end)
         self._common = hash_of([engine_identity(), session.sample_rate, session.width])
-        for channel in session.order():
-            self.before[channel.name] = self._before(channel)
-            self.after[channel.name] = hash_of([self.before[channel.name], self._fader(channel, "", channel.fader)])
+        for node in self.routing:
+            self.before[node.name] = self._before(node)
+            self.after[node.name] = hash_of([self.before[node.name], self._fader(node.channel, "", node.channel.fader)])
 
     def _lanes(self, channel: Channel, places: set[str]) -> list[Any]:
         timeline = self.session.timeline
-        found = []
-        for address, points in sorted(channel.automation.items()):
-            if channel.find(address)[0] in places:
-                found.append(
-                    [
-                        address.rpartition(".")[2] if address.startswith("sends.") else address,
-                        [[timeline.seconds(p.time), p.value, p.curve] for p in points],
-                    ]
-                )
-        return found
+        return [
+            [
+                address.rpartition(".")[2] if address.startswith(f"{SENDS}.") else address,
+                [[timeline.seconds(p.time), p.value, p.curve] for p in points],
+            ]
+            for address, points in sorted(channel.automation.items())
+            if channel.find(address)[0] in places
+        ]
 
     def _fader(self, channel: Channel, place: str, fader: Any) -> list[Any]:
         return [fader.values(), self._lanes(channel, {place})]
 
-    def _before(self, channel: Channel) -> str:
-        session = self.session
-        ways: list[Any] = []
-        for other in session:
-            if self._open and (other.name, channel.name) not in self._open:
-                continue
-            if other.output == channel.name:
-                ways.append(self.after[other.name])
-            for send in other.sends:
-                if send.to == channel.name:
-                    source = self.before if send.tap == "pre" else self.after
-                    ways.append([source[other.name], self._fader(other, f"sends.{send.to}", send.fader)])
-        keys = [
-            [key, (self.before if tap == "pre" else self.after)[source]]
-            for key, (source, tap) in session.listens_to(channel).items()
-        ]
-        delay = session.timeline.span(0, channel.delay)
-        clips = [[*clip_identity(clip, session), self._cut_off(clip, delay)] for clip in channel.clips if not clip.mute]
+    def _tap(self, route: Route) -> str:
+        return (self.before if route.tap == "pre" else self.after)[route.source.name]
+
+    def _route(self, route: Route) -> Any:
+        if route.send is None:
+            return self._tap(route)
+        return [self._tap(route), self._fader(route.source, f"{SENDS}.{route.send.to}", route.send.fader)]
+
+    def _before(self, node: Node) -> str:
+        channel = node.channel
+        clips = [[*clip_identity(clip, self.session), self._cut_off(clip, node.delay)] for clip in node.clips]
+        inputs = [self._route(route) for route in node.inputs]
+        keys = [[key, self._tap(route)] for key, route in node.keys.items()]
         rack = [
             fingerprint(channel.rack),
             uuid.uuid4().hex if has_python(channel) else "",
             self._lanes(channel, set(channel.rack.addresses())),
         ]
-        place = [channel.polarity, delay]
-        return hash_of([self._common, clips, ways, keys, rack, place])
+        # polarity by its name says what `signs` say for the width, which is in `common`
+        return hash_of([self._common, clips, inputs, keys, rack, [channel.polarity, node.delay]])
 
     def _cut_off(self, clip: Clip, delay: int) -> int | None:
-        """Where the session's end cuts a clip off, if it does."""
+        """The session's end, where it cuts a clip off."""
         if self._cut is None or end_of(clip, self.session.timeline, self._media) + delay <= self._cut:
             return None
         return self._cut
 
     def whole(self) -> str:
         """Of the mix."""
-        return self.after["master"]
+        return self.after[MASTER]

@@ -1,4 +1,4 @@
-"""What proves a rendering: hashes of recordings, channels and results, versions, settings; written beside the mix."""
+"""Manifests of renderings: hashes of recordings, channels and results, versions and settings, written beside the mix."""
 
 from __future__ import annotations
 
@@ -6,41 +6,39 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..files.hashing import digest
 from ..system.disk import atomic, json_bytes, path_of, read_json
 from ..system.names import below, writable
 from .fingerprint import Fingerprints, engine_identity
-
-if TYPE_CHECKING:
-    from .session import Session
+from .session import Session
 
 FORMAT, VERSION = "twinrack.manifest", 1
 
 
 def write_manifest(
-    path: Path, session: Session, prints: Fingerprints, said: Mapping[str, Any], files: Iterable[Path], stems: Iterable[Path]
+    path: Path, session: Session, hashes: Fingerprints, more: Mapping[str, Any], files: Iterable[Path], stems: Iterable[Path]
 ) -> Path:
     """Write a manifest.
 
     Args:
-        prints: the hashes of the session's channels, as they were rendered.
-        said: what else stands in it: date, settings, result, notes.
+        hashes: of the session's channels, as they were rendered.
+        more: further entries: date, settings, result, notes.
         files, stems: what was written.
     """
-    there = session.path is not None and session.path.exists()
     own = {
         "name": session.name, "file": None if session.path is None else session.path.name,
-        "sha256": digest(session.path) if there and session.path is not None else None, "sample_rate": session.sample_rate,
+        "sha256": digest(session.path) if session.path is not None and session.path.exists() else None,
+        "sample_rate": session.sample_rate,
     }  # fmt: skip
     data = {
         "format": FORMAT, "version": VERSION, "engine": engine_identity(), "session": own,
         "recordings": recordings_of(session),
-        "channels": {n: {"before_fader": prints.before[n], "after_fader": key} for n, key in prints.after.items()},
+        "channels": {n: {"before_fader": hashes.before[n], "after_fader": key} for n, key in hashes.after.items()},
         "files": {_beside(p, path): digest(p) for p in files},
         "stems": {_beside(p, path): digest(p) for p in stems},
-        **said,
+        **more,
     }  # fmt: skip
     with atomic(path) as beside:
         beside.write_bytes(json_bytes(data, path, "manifest"))
@@ -55,12 +53,12 @@ def _beside(path: Path, manifest: Path) -> str:
 def recordings_of(session: Session) -> dict[str, str]:
     """Hashes of a session's recordings, by name; by whole path where they lie elsewhere and names are the same."""
     base = None if session.path is None else session.path.parent.resolve()
-    found: dict[str, str] = {}
+    recordings: dict[str, str] = {}
     for path in dict.fromkeys(c.path.resolve() for channel in session for c in channel.clips if c.path is not None):
         inside = base is not None and path.is_relative_to(base)
         name = path.relative_to(base).as_posix() if inside and base is not None else path.name
-        found[path.as_posix() if name in found else name] = digest(path)
-    return found
+        recordings[path.as_posix() if name in recordings else name] = digest(path)
+    return recordings
 
 
 def finite(value: float) -> float | None:
@@ -69,7 +67,7 @@ def finite(value: float) -> float | None:
 
 
 def verify(path: str | os.PathLike[str], session: Session | None = None) -> list[str]:
-    """Compare a manifest with what is there now.
+    """Compare a manifest with the present files.
 
     Args:
         path: of the manifest.
@@ -79,7 +77,7 @@ def verify(path: str | os.PathLike[str], session: Session | None = None) -> list
         What differs, a sentence each; nothing when all is as it was.
 
     Raises:
-        FileNotFoundError, ValueError: there is no manifest, or it is broken.
+        FileNotFoundError, ValueError: the manifest is missing or broken.
     """
     path = path_of(path)
     data = read_json(path, "manifest")
@@ -90,19 +88,21 @@ def verify(path: str | os.PathLike[str], session: Session | None = None) -> list
         entries = data.get(part)
         if not isinstance(entries, dict) or not all(isinstance(v, kind) for v in entries.values()):
             raise ValueError(f"{path}: {part} is missing or broken")
-    found = []
+    differences = []
     for name, wanted in {**data["files"], **data["stems"]}.items():
         file = below(path.parent, name)
         if not file.is_file():
-            found.append(f"{name} is not there")
+            differences.append(f"{name} is not there")
         elif digest(file) != wanted:
-            found.append(f"{name} was changed")
+            differences.append(f"{name} was changed")
     if session is not None:
-        prints = Fingerprints(session)
-        found += _differences("recording", data["recordings"], {writable(n): h for n, h in recordings_of(session).items()})
+        hashes = Fingerprints(session)
+        differences += _differences(
+            "recording", data["recordings"], {writable(n): h for n, h in recordings_of(session).items()}
+        )
         channels = {name: str(entry.get("after_fader")) for name, entry in data["channels"].items()}
-        found += _differences("channel", channels, prints.after)
-    return found
+        differences += _differences("channel", channels, hashes.after)
+    return differences
 
 
 def _differences(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

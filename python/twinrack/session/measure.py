@@ -1,6 +1,4 @@
-"""What a mix and its channels are like, measured while it is rendered: loudness, peaks, spectrum, stereo field, and which track
-hides which in which critical band.
-"""
+"""The measurement of a mix and its channels: loudness, peaks, spectrum, stereo field, and masking between tracks."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +14,14 @@ import torch
 from ..audio import Audio
 from ..measure.loudness import Loudness, LoudnessMeter, fault_sentence
 from ..perceptual.masking import Masking
-from .render import bounds, opened
+from .mix import Mix
+from .render import opened, render_range
+from .session import Session
 from .timeline import Time
-
-if TYPE_CHECKING:
-    from .session import Session
 
 Numbers = npt.NDArray[np.float64]
 FLOOR = 1e-12
-HEARD_BELOW_DB = 50.0  # below its own loudest moment in a band, and a track counts as not there
+PRESENT_DB = 50.0  # below its own loudest moment in a band a track counts as absent
 MOST_TRACKS = 64  # whose masking is compared
 FULL_SCALE = 1.0 - 1e-6
 
@@ -68,12 +64,12 @@ class ChannelReport:
 
 @dataclass
 class MixReport:
-    """What a mix is like.
+    """The figures of a mix.
 
     Attributes:
         channels: by name; the last is the master.
         tracks: whose masking is compared, in order.
-        hidden: (tracks, tracks, bands): the share of the time in which the second is there and the first alone hides it.
+        hidden: (tracks, tracks, bands): of the time in which the second is present, the part in which the first alone masks it.
         centres_hz: of the bands.
         notes: what else was noticed, a sentence each.
     """
@@ -93,20 +89,20 @@ class MixReport:
         return self.channels["master"]
 
     def masking(self, least: float = 0.25) -> list[tuple[str, str, float, list[float]]]:
-        """Who hides whom, the worst first, where the share of the time is at least `least` in some band.
+        """Which track masks which, the worst first, where it is at least `least` of the time in some band.
 
         Returns:
-            (hiding, hidden, mean share over those bands, their frequencies in Hz, the worst first).
+            (masking, masked, mean part of the time over those bands, their frequencies in Hz, the worst first).
         """
-        found = []
+        pairs = []
         for i, a in enumerate(self.tracks):
             for j, b in enumerate(self.tracks):
                 shares = self.hidden[i, j]
                 bands = np.flatnonzero(shares >= least)
                 bands = bands[np.argsort(-shares[bands], kind="stable")]  # the worst first
                 if i != j and bands.size:
-                    found.append((a, b, float(shares[bands].mean()), [float(f) for f in self.centres_hz[bands]]))
-        return sorted(found, key=lambda row: -row[2] * len(row[3]))
+                    pairs.append((a, b, float(shares[bands].mean()), [float(f) for f in self.centres_hz[bands]]))
+        return sorted(pairs, key=lambda row: -row[2] * len(row[3]))
 
     def __str__(self) -> str:
         lines = [f"{self.session}: {self.seconds:.1f} s; {self.mix.loudness}"]
@@ -131,24 +127,24 @@ class MixReport:
         return write_page(self, Path(path))
 
 
-class _Listener:
-    """Gathers the figures of one channel."""
+class _ChannelMeter:
+    """Sums up loudness, level and stereo field of one channel."""
 
     def __init__(self, rate: float, width: int) -> None:
-        self.meter, self.width = LoudnessMeter(rate, width), width
+        self.loudness, self.width = LoudnessMeter(rate, width), width
         self.frames = self.clipped = 0
         self.power = np.zeros((min(width, 2), min(width, 2)))
 
-    def hear(self, x: Audio) -> None:
+    def process(self, x: Audio) -> None:
         x = np.ascontiguousarray(x)
-        self.meter.process(x)
+        self.loudness.process(x)
         self.frames += x.shape[1]
         self.clipped += int(np.count_nonzero(np.abs(x) >= FULL_SCALE))
         pair = x[:2].astype(np.float64)
         self.power += pair @ pair.T
 
     def figures(self) -> tuple[float, float, float]:
-        """Level in dBFS, correlation, side over middle in dB."""
+        """Level in dBFS, correlation, side over mid in dB."""
         mean = float(np.trace(self.power)) / max(self.frames, 1) / len(self.power)
         rms = 10.0 * math.log10(mean) if mean > 0 else -math.inf
         if self.width != 2 or not self.power.diagonal().min() > 0:
@@ -160,7 +156,7 @@ class _Listener:
 
 
 class _Bands:
-    """Power in critical bands of several channels at once, and who hides whom."""
+    """Power in critical bands of several channels at once, and which track masks which."""
 
     def __init__(self, rate: float, count: int, tracks: list[int]) -> None:
         self.masking = Masking(rate)
@@ -171,11 +167,11 @@ class _Bands:
         self.tracks = tracks
         self.loudest = np.zeros((len(tracks), bands))
         self.hidden = np.zeros((len(tracks), len(tracks), bands))
-        self.there = np.zeros((len(tracks), bands))
+        self.present = np.zeros((len(tracks), bands))
         self._rest: Audio | None = None
 
     @torch.no_grad()
-    def hear(self, x: Audio) -> None:
+    def process(self, x: Audio) -> None:
         """(channels of the session, width, frames)."""
         x = x if self._rest is None else np.concatenate([self._rest, x], axis=2)
         frames = (x.shape[2] - self.size) // self.hop + 1
@@ -193,18 +189,19 @@ class _Bands:
         threshold = self.masking.threshold(sound[self.tracks]).sum(1).numpy()
         quiet = self.masking.quiet.numpy()[None, :, None]
         self.loudest = np.maximum(self.loudest, mine.max(2))
-        there = (mine > quiet) & (mine > self.loudest[:, :, None] * 10.0 ** (-HEARD_BELOW_DB / 10.0))
-        self.there += there.sum(2)
+        present = (mine > quiet) & (mine > self.loudest[:, :, None] * 10.0 ** (-PRESENT_DB / 10.0))
+        self.present += present.sum(2)
         for i in range(len(self.tracks)):
-            self.hidden[i] += (there & (threshold[i][None] >= mine)).sum(2)
+            self.hidden[i] += (present & (threshold[i][None] >= mine)).sum(2)
 
-    def shares(self) -> Numbers:
-        found: Numbers = self.hidden / np.maximum(self.there, 1.0)[None]
-        # where a track is hardly ever there, nothing can be said
-        found[:, self.there < 0.02 * max(self.frames, 1)] = 0.0
+    def masked(self) -> Numbers:
+        """(tracks, tracks, bands), as `MixReport.hidden`."""
+        parts: Numbers = self.hidden / np.maximum(self.present, 1.0)[None]
+        # a track that is hardly ever present has too few frames to judge
+        parts[:, self.present < 0.02 * max(self.frames, 1)] = 0.0
         for i in range(len(self.tracks)):
-            found[i, i] = 0.0
-        return found
+            parts[i, i] = 0.0
+        return parts
 
 
 def measure(
@@ -226,61 +223,58 @@ def measure(
     """
     names = [c.name for c in session]
     with opened(session, names) as mix:
-        kept = bounds(session, mix, start, end, tail)
-        listeners = [_Listener(session.sample_rate, session.width) for _ in names]
+        wanted = render_range(session, mix, start, end, tail)
+        meters = [_ChannelMeter(session.sample_rate, session.width) for _ in names]
         tracks = [i for i, c in enumerate(session) if c.clips][:MOST_TRACKS]
         bands = _Bands(session.sample_rate, len(names), tracks)
 
-        def give(blocks: list[Audio]) -> bool:
-            ready, more = kept.take(blocks)
-            if ready is not None:
-                for listener, x in zip(listeners, ready, strict=True):
-                    listener.hear(x)
-                bands.hear(np.stack(ready))
-            return more
+        def measure_blocks(blocks: list[Audio]) -> None:
+            for meter, x in zip(meters, blocks, strict=True):
+                meter.process(x)
+            bands.process(np.stack(blocks))
 
-        mix.run(give, threads=threads)
+        mix.run(wanted.into(measure_blocks), threads=threads)
         notes = mix.faults()
         reductions = _reductions(mix)
     centres = bands.masking.bands.centres_hz.numpy()
-    found = {}
-    for i, (name, listener) in enumerate(zip(names, listeners, strict=True)):
-        rms, correlation, side = listener.figures()
+    channels = {}
+    for i, (name, meter) in enumerate(zip(names, meters, strict=True)):
+        rms, correlation, side = meter.figures()
         mean = bands.sum[i] / max(bands.frames, 1)
-        found[name] = ChannelReport(
-            name, session[name].kind, listener.meter.finish(), rms, listener.clipped, correlation, side, centres,
+        channels[name] = ChannelReport(
+            name, session[name].kind, meter.loudness.finish(), rms, meter.clipped, correlation, side, centres,
             10.0 * np.log10(mean + FLOOR), reductions.get(name, {}),
         )  # fmt: skip
-    seconds = listeners[0].frames / session.sample_rate
+    seconds = meters[0].frames / session.sample_rate
     report = MixReport(
-        session.name, seconds, session.sample_rate, found, [names[i] for i in tracks], bands.shares(), centres, notes
+        session.name, seconds, session.sample_rate, channels, [names[i] for i in tracks], bands.masked(), centres, notes
     )  # fmt: skip
     report.notes += _remarks(report)
     return report
 
 
-def _reductions(mix: Any) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+def _reductions(mix: Mix) -> dict[str, dict[str, float]]:
+    """The largest gain reduction in dB, by channel and address."""
+    reductions: dict[str, dict[str, float]] = {}
     for strip in mix.all:
-        if strip.rack is not None:
-            for (address, _), meter in zip(strip.rack.slots, strip.rack.engine.meters(), strict=True):
-                if meter.gain_reduction_db > 0.05:
-                    found.setdefault(strip.name, {})[address] = float(meter.gain_reduction_db)
-    return found
+        for address, meter in strip.meters():
+            if meter.gain_reduction_db > 0.05:
+                reductions.setdefault(strip.name, {})[address] = float(meter.gain_reduction_db)
+    return reductions
 
 
 def _remarks(report: MixReport) -> list[str]:
-    """What a listener would want to know."""
-    mix, found = report.mix, []
+    """Faults of the mix, a sentence each."""
+    mix, remarks = report.mix, []
     if mix.clipped:
-        found.append(f"the mix is at full scale in {mix.clipped} samples; lower it, or put a limiter on the master")
+        remarks.append(f"the mix is at full scale in {mix.clipped} samples; lower it, or put a limiter on the master")
     elif mix.loudness.true_peak_db > -1.0:
-        found.append(f"the true peak is {mix.loudness.true_peak_db:.1f} dBTP; lossy formats may clip it: stay below -1")
+        remarks.append(f"the true peak is {mix.loudness.true_peak_db:.1f} dBTP; lossy formats may clip it: stay below -1")
     if mix.correlation < 0:
-        found.append("left and right are more opposed than alike; on one loudspeaker the mix loses level")
+        remarks.append("left and right are more opposed than alike; on one loudspeaker the mix loses level")
     for c in report.channels.values():
         if not math.isfinite(c.loudness.integrated) and c.rms_db == -math.inf:
-            found.append(f"{c.name} is silent")
+            remarks.append(f"{c.name} is silent")
         if c.loudness.faults:
-            found.append(f"{c.name}: {fault_sentence(c.loudness.faults)}")
-    return found
+            remarks.append(f"{c.name}: {fault_sentence(c.loudness.faults)}")
+    return remarks

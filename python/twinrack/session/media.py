@@ -1,4 +1,4 @@
-"""Recordings as a session reads them: any stretch, at the session's sample rate, without keeping files in memory or open."""
+"""Readers of recordings: any stretch, at the session's sample rate, without keeping whole files in memory or open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from ..files.wav import wav_layout
 from ..formats.pcm import Layout, PcmSound
 from ..formats.sound import Sound, open_sound
 from ..system.disk import mark_finished, mark_unfinished
-
-if TYPE_CHECKING:
-    from .clip import Clip
 
 OPEN_FILES = 200
 
@@ -152,51 +149,59 @@ class Media:
         self._lengths: dict[Path, int] = {}
         self.notes: dict[str, None] = {}  # sentences about recordings, in the order in which they were opened
 
-    def open(self, clip: Clip) -> Source:
-        """Raises FileNotFoundError, ValueError as `AudioFile`."""
-        if clip.path is None:
-            array: Audio = clip.source  # type: ignore[assignment]
-            rate = clip.sample_rate or self.rate
-            if rate == self.rate:
-                return ArraySource(array)
-            if id(array) not in self._converted:
-                import soxr
+    def open(self, recording: Path | Audio, rate: float | None = None) -> Source:
+        """A recording, to be read at the session's rate.
 
-                y = soxr.resample(np.ascontiguousarray(array.T), rate, self.rate, quality="VHQ").T
-                wanted = _frames_at(array.shape[1], rate, self.rate)
-                y = np.pad(y, ((0, 0), (0, max(wanted - y.shape[1], 0))))[:, :wanted]
-                self._converted[id(array)] = ArraySource(np.ascontiguousarray(y))
-            return self._converted[id(array)]
-        known = self._converted.get(clip.path) or self._plain.get(clip.path)
+        Args:
+            recording: a file, or an array (channels, frames).
+            rate: Hz, of an array; the session's when not given.
+
+        Raises:
+            FileNotFoundError, ValueError: as `AudioFile`.
+        """
+        if isinstance(recording, Path):
+            return self._open_file(recording)
+        if rate is None or rate == self.rate:
+            return ArraySource(recording)
+        if id(recording) not in self._converted:
+            import soxr
+
+            y = soxr.resample(np.ascontiguousarray(recording.T), rate, self.rate, quality="VHQ").T
+            frames = _frames_at(recording.shape[1], rate, self.rate)
+            y = np.pad(y, ((0, 0), (0, max(frames - y.shape[1], 0))))[:, :frames]
+            self._converted[id(recording)] = ArraySource(np.ascontiguousarray(y))
+        return self._converted[id(recording)]
+
+    def _open_file(self, path: Path) -> Source:
+        known = self._converted.get(path) or self._plain.get(path)
         if known is not None:
             return known
-        with AudioFile(clip.path) as file:
+        with AudioFile(path) as file:
             if not file.exact or file.sample_rate != self.rate:
-                self._converted[clip.path] = self._convert(file)
+                self._converted[path] = self._convert(file)
                 self._note(file)
-                return self._converted[clip.path]
+                return self._converted[path]
             self._note(file)
-            layout = wav_layout(clip.path, file.channels, file.frames)
+            layout = wav_layout(path, file.channels, file.frames)
             if layout is not None:
-                self._plain[clip.path] = WavSource(clip.path, layout, self._pool)
-                return self._plain[clip.path]
-        return FileSource(clip.path, self._pool, self._say)
+                self._plain[path] = WavSource(path, layout, self._pool)
+                return self._plain[path]
+        return FileSource(path, self._pool, self._add_note)
 
     def _note(self, file: AudioFile) -> None:
         self.notes |= dict.fromkeys(file.notes)
 
-    def _say(self, words: str) -> None:
-        self.notes[words] = None
+    def _add_note(self, sentence: str) -> None:
+        self.notes[sentence] = None
 
-    def length(self, clip: Clip) -> int:
-        """How many frames a clip's recording has at the session's rate, without converting it."""
-        if clip.path is None:
-            array: Audio = clip.source  # type: ignore[assignment]
-            return _frames_at(array.shape[1], clip.sample_rate or self.rate, self.rate)
-        if clip.path not in self._lengths:
-            with AudioFile(clip.path) as file:
-                self._lengths[clip.path] = _frames_at(file.frames, file.sample_rate, self.rate)
-        return self._lengths[clip.path]
+    def length(self, recording: Path | Audio, rate: float | None = None) -> int:
+        """How many frames a recording has at the session's rate, without converting it; arguments as in `open`."""
+        if not isinstance(recording, Path):
+            return _frames_at(recording.shape[1], rate or self.rate, self.rate)
+        if recording not in self._lengths:
+            with AudioFile(recording) as file:
+                self._lengths[recording] = _frames_at(file.frames, file.sample_rate, self.rate)
+        return self._lengths[recording]
 
     def _convert(self, file: AudioFile) -> RawSource:
         from ..render.level import resampler
@@ -212,9 +217,9 @@ class Media:
                 np.ascontiguousarray(y.T).tofile(out)
             y = resample(np.zeros((file.channels, 0), np.float32), True)
             np.ascontiguousarray(y.T).tofile(out)
-            wanted = _frames_at(file.frames, file.sample_rate, self.rate)
-            out.truncate(4 * file.channels * wanted)  # by rounding it may be a frame more or fewer
-        return RawSource(path, file.channels, wanted)
+            frames = _frames_at(file.frames, file.sample_rate, self.rate)
+            out.truncate(4 * file.channels * frames)  # by rounding it may be a frame more or fewer
+        return RawSource(path, file.channels, frames)
 
     def __enter__(self) -> Media:
         return self

@@ -1,92 +1,106 @@
-"""A session to sound: as an array, or to files in constant memory."""
+"""Rendering a session to arrays, and the range of frames that a rendering keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..audio import Audio
 from ..rack.renderer import LONGEST_TAIL_S, SILENCE, TAIL_LIMIT_S, check_tail
-from .clip import Placed
+from .clip import ClipReader
 from .media import Media
 from .mix import Mix
+from .scheduler import Sink
+from .session import Session
 from .timeline import Time
-
-if TYPE_CHECKING:
-    from .session import Session
 
 QUIET_S = 0.5  # so long below silence, and the tail has ended
 
 
-class End:
-    """Which frames of a mix are kept: from `start` to `end`, or until what still sounds has died away.
+class RenderRange:
+    """Which frames of a mix are kept: from one frame to another, or until what still sounds has died away.
 
     Args:
         first, last: frames; `last` is None where the tail is followed.
         sounds_until: frames in which silence does not end it.
+        rate: Hz.
     """
 
     def __init__(self, first: int, last: int | None, sounds_until: int, rate: float) -> None:
         self.first, self.last = first, last
-        self.until, self.rate = sounds_until, rate
-        self.at = 0  # frames seen
-        self.loud = sounds_until  # where the sound ended that is known to be loud
+        self.sounds_until, self.rate = sounds_until, rate
+        self.seen = 0  # frames that were taken
+        self.loud_until = sounds_until  # the last frame that is known to be above silence
         self.limit = sounds_until + int(TAIL_LIMIT_S * rate)
         self._held: list[list[Audio]] = []
 
     @property
-    def looked(self) -> int:
-        """The last frame of the mix that what was given depends on."""
-        return self.last if self.last is not None else min(self.loud + int(QUIET_S * self.rate), self.at)
+    def needed(self) -> int:
+        """The last frame of the mix on which the result depends."""
+        return self.last if self.last is not None else min(self.loud_until + int(QUIET_S * self.rate), self.seen)
 
     def take(self, blocks: list[Audio]) -> tuple[list[Audio] | None, bool]:
         """The blocks, the first of them the mix, cut to what is known to belong; and whether more can come."""
-        a, b = self.at, self.at + blocks[0].shape[1]
-        self.at = b
+        a, b = self.seen, self.seen + blocks[0].shape[1]
+        self.seen = b
         if self.last is not None:
             begin, end = max(a, self.first), min(b, self.last)
             cut = [y[:, begin - a : end - a] for y in blocks] if end > begin else None
             return cut, b < self.last
         self._held.append(blocks)
         over = False
-        if b > self.until:
-            louds = np.flatnonzero(np.max(np.abs(blocks[0]), axis=0) > SILENCE) + a
-            marks = np.concatenate([[self.loud - 1], louds[louds >= self.until], [b]])
+        if b > self.sounds_until:
+            loud = np.flatnonzero(np.max(np.abs(blocks[0]), axis=0) > SILENCE) + a
+            marks = np.concatenate([[self.loud_until - 1], loud[loud >= self.sounds_until], [b]])
             pauses = np.flatnonzero(np.diff(marks) > QUIET_S * self.rate)
             over = pauses.size > 0
-            self.loud = int(marks[pauses[0] if over else len(marks) - 2]) + 1
-            if self.loud >= self.limit:
-                self.loud, over = self.limit, True
-        keep = self.loud if over or b > self.until else b
+            self.loud_until = int(marks[pauses[0] if over else len(marks) - 2]) + 1
+            if self.loud_until >= self.limit:
+                self.loud_until, over = self.limit, True
+        keep = self.loud_until if over or b > self.sounds_until else b
         return self._release(keep), not over
+
+    def into(self, write: Callable[[list[Audio]], object]) -> Sink:
+        """A sink that hands on what belongs to the range."""
+
+        def sink(blocks: list[Audio]) -> bool:
+            ready, more = self.take(blocks)
+            if ready is not None:
+                write(ready)
+            return more
+
+        return sink
 
     def state(self, arrays: dict[str, Any]) -> dict[str, int]:
         """Where it is; the blocks that it holds are added to `arrays`."""
         for i, parts in enumerate(zip(*self._held, strict=True)):
             arrays[f"held {i}"] = np.concatenate(parts, axis=1)
-        return {"at": self.at, "loud": self.loud}
+        return {"seen": self.seen, "loud_until": self.loud_until}
 
     def restore(self, meta: Mapping[str, int], arrays: Mapping[str, Any]) -> None:
-        self.at, self.loud = int(meta["at"]), int(meta["loud"])
+        self.seen, self.loud_until = int(meta["seen"]), int(meta["loud_until"])
         held = [arrays[name] for name in sorted((n for n in arrays if n.startswith("held ")), key=lambda n: int(n[5:]))]
         self._held = [held] if held else []
 
     def _release(self, until: int) -> list[Audio] | None:
         joined = [np.concatenate([blocks[i] for blocks in self._held], axis=1) for i in range(len(self._held[0]))]
-        a = self.at - joined[0].shape[1]
+        a = self.seen - joined[0].shape[1]
         ready = [y[:, max(self.first - a, 0) : max(until - a, 0)] for y in joined]
         self._held = [[y[:, max(until - a, 0) :] for y in joined]]
         return ready if ready[0].shape[1] else None
 
 
-def bounds(session: Session, mix: Mix, start: Time | None, end: Time | None, tail: str | float | None) -> End:
-    """What of the session is wanted.
+def render_range(
+    session: Session, mix: Mix, start: Time | None, end: Time | None, tail: str | float | None
+) -> RenderRange:  # fmt: skip
+    """The frames that `start`, `end` and `tail` ask for, as in `render`.
 
     Raises:
-        ValueError: it begins after it ends, or a tail that is none.
+        ValueError: it begins after it ends, or an unknown tail.
     """
     timeline = session.timeline
     first = 0 if start is None else timeline.frames(start, "start")
@@ -107,32 +121,23 @@ def bounds(session: Session, mix: Mix, start: Time | None, end: Time | None, tai
         raise ValueError(f"nothing is left from {first / rate:.3f} s on; the session lasts from 0 to {mix.end / rate:.3f} s")
     if last is not None and last <= first:
         raise ValueError(f"the stretch ends at {last / rate:.3f} s, before it begins at {first / rate:.3f} s")
-    return End(first, last, mix.end, session.sample_rate)
+    return RenderRange(first, last, mix.end, session.sample_rate)
 
 
 @contextmanager
 def opened(session: Session, outputs: list[str] | None = None, **settings: Any) -> Iterator[Mix]:
-    """A session's strips, with its recordings."""
+    """A mix of the session, whose recordings are open meanwhile."""
     with Media(session.sample_rate) as media:
         yield Mix(session, media, outputs, **settings)
 
 
-def _collect(session: Session, mix: Mix, end: End, threads: int | None, step: int | None) -> list[Audio]:
+def _collect(session: Session, mix: Mix, wanted: RenderRange, threads: int | None, step: int | None) -> list[Audio]:
     parts: list[list[Audio]] = []
-
-    def give(blocks: list[Audio]) -> bool:
-        ready, more = end.take(blocks)
-        if ready is not None:
-            parts.append(ready)
-        return more
-
-    mix.run(give, threads=threads, step=step)
+    mix.run(wanted.into(parts.append), threads=threads, step=step)
     for sentence in mix.faults():
-        import warnings
-
         warnings.warn(sentence, RuntimeWarning, stacklevel=4)
-    nothing = np.zeros((session.width, 0), np.float32)
-    return [np.concatenate([nothing, *(p[i] for p in parts)], axis=1) for i in range(len(mix.outputs))]
+    empty = np.zeros((session.width, 0), np.float32)
+    return [np.concatenate([empty, *(p[i] for p in parts)], axis=1) for i in range(len(mix.outputs))]
 
 
 def render(
@@ -162,7 +167,7 @@ def render(
         FileNotFoundError, ValueError: one sentence: a missing recording, a circle, an effect that does not fit.
     """
     with opened(session, [session.channel(channel).name]) as mix:
-        return _collect(session, mix, bounds(session, mix, start, end, tail), threads, step)[0]
+        return _collect(session, mix, render_range(session, mix, start, end, tail), threads, step)[0]
 
 
 def stems(
@@ -186,8 +191,8 @@ def stems(
         (width, frames) float32 each, all of the mix's length.
     """
     with opened(session, stems=True, dry_stems=not through_master) as mix:
-        found = _collect(session, mix, bounds(session, mix, start, end, tail), threads, step)
-        return dict(zip(mix.stem_names, found[1:], strict=True))
+        sounds = _collect(session, mix, render_range(session, mix, start, end, tail), threads, step)
+        return dict(zip(mix.stem_names, sounds[1:], strict=True))
 
 
 def sources(session: Session, frames: int | None = None) -> dict[str, Audio]:
@@ -201,12 +206,11 @@ def sources(session: Session, frames: int | None = None) -> dict[str, Audio]:
     """
     with opened(session) as mix:
         count = mix.end if frames is None else frames
-        found = {}
-        for channel in session:
-            if channel.clips:
+        sounds = {}
+        for node in mix.routing:
+            if node.channel.clips:
                 x = np.zeros((session.width, count), np.float32)
-                for clip in channel.clips:
-                    if not clip.mute:
-                        Placed(clip, mix.timeline, session.width, mix.media).add_to(x, 0)
-                found[channel.name] = x
-        return found
+                for clip in node.clips:
+                    ClipReader(clip, mix.timeline, session.width, mix.media).add_to(x, 0)
+                sounds[node.name] = x
+        return {channel.name: sounds[channel.name] for channel in session if channel.name in sounds}

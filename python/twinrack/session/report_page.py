@@ -1,4 +1,4 @@
-"""The page of a mix report: needs nothing else, for people who judge a mix."""
+"""The HTML page of a mix report, self-contained."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def _plots(report: MixReport) -> dict[str, Any]:
         "x": _finite(c.correlation for c in field), "y": _finite(c.side_db for c in field), "text": [c.name for c in field],
         "mode": "markers+text", "textposition": "top center", "marker": {"size": 9},
     }  # fmt: skip
-    share = report.hidden.mean(2) if report.hidden.size else np.zeros((0, 0))
-    there = report.hidden.max(2) if report.hidden.size else np.zeros((0, 0))
+    mean = report.hidden.mean(2) if report.hidden.size else np.zeros((0, 0))
+    worst = report.hidden.max(2) if report.hidden.size else np.zeros((0, 0))
     heat = {
-        "type": "heatmap", "x": report.tracks, "y": report.tracks, "z": [_finite(row) for row in share], "zmin": 0, "zmax": 1,
-        "colorscale": "Blues", "reversescale": True, "customdata": [_finite(row) for row in there],
+        "type": "heatmap", "x": report.tracks, "y": report.tracks, "z": [_finite(row) for row in mean], "zmin": 0, "zmax": 1,
+        "colorscale": "Blues", "reversescale": True, "customdata": [_finite(row) for row in worst],
         "hovertemplate": "%{y} hides %{x}: %{z:.0%} of bands and time, %{customdata:.0%} in the worst band<extra></extra>",
     }  # fmt: skip
     bands = {

@@ -1,4 +1,4 @@
-"""A session: tracks, groups, returns and a master, what goes from where to where, and when."""
+"""A session: tracks, groups, returns and a master on one timeline."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from ..files.audio_file import check_tags
 from ..rack.card import Value
 from ..rack.effect import unknown
 from ..rack.signatures import spelled_out
-from .channel import TAPS, Channel, ChannelSettings, Guarded, check_name
+from .channel import MASTER, Channel, ChannelSettings, StrictAttributes, check_name
+from .graph import in_order, soloed_edges
 from .timeline import Tempo, Time, Timeline
 
 if TYPE_CHECKING:
     from .cache import Cache
     from .measure import MixReport
-    from .output import RenderedMix
+    from .rendered_mix import RenderedMix
     from .twin import SessionTwin
 
-MASTER = "master"
 MAX_CHANNELS = 4096
 
 
@@ -31,7 +31,7 @@ def as_tempo(given: Tempo | tuple[float, ...]) -> Tempo:
     """A point of the tempo map as it is, or as (beat, beats a minute)."""
     if not isinstance(given, Tempo):
         if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
-            raise ValueError(f"{brief(given)} is no point of a tempo map; give (beat, beats a minute)")
+            raise ValueError(f"{brief(given)} is not a point of a tempo map; give (beat, beats a minute)")
         beat, bpm, ramp = (*given, False)[:3]
         given = Tempo(beat, bpm, ramp)  # type: ignore[arg-type]
     if not isinstance(given.ramp, bool):
@@ -39,7 +39,7 @@ def as_tempo(given: Tempo | tuple[float, ...]) -> Tempo:
     return given
 
 
-class Session(Guarded):
+class Session(StrictAttributes):
     """A mix: channels with clips, racks, faders and sends, on one timeline.
 
     Args:
@@ -51,8 +51,8 @@ class Session(Guarded):
         end: where it ends; without it, with the last clip.
         metadata: title, artist, album, date, genre, comment, copyright, software, tracknumber: written into rendered files.
 
-    `session["vocals"]` is a channel; `session.master` the last one. Delays that effects bring with them are compensated
-    everywhere, in sends and sidechains too, so no channel is late because another one's limiter looks ahead.
+    `session["vocals"]` is a channel; `session.master` the last one. Delay compensation is sample-accurate on every path, sends
+    and sidechains included.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Session(Guarded):
         return Timeline(self.sample_rate, self.tempo)
 
     def add(self, channel: Channel) -> Channel:
-        """Add a channel that was made apart."""
+        """Add a channel that was created on its own."""
         if channel.name == MASTER or channel.name in self._channels:
             raise ValueError(f"there is already a channel {brief(channel.name)}; names in a session differ")
         if len(self._channels) >= MAX_CHANNELS:
@@ -113,6 +113,15 @@ class Session(Guarded):
         """A channel that others send to, such as a reverb; `settings` as in `Channel`."""
         return self.add(Channel(name, "return", **settings))
 
+    def replace(self, channel: Channel) -> Channel:
+        """Put a channel in the place of the one of the same name, and return that."""
+        former = self[channel.name]
+        if former is self.master:
+            self.master = channel
+        else:
+            self._channels[channel.name] = channel
+        return former
+
     def remove(self, name: str) -> Channel:
         """Take a channel out, with the sends to it; what went into it goes where it went."""
         channel = self[name]
@@ -120,11 +129,7 @@ class Session(Guarded):
             raise ValueError("the master stays; remove its effects instead")
         del self._channels[name]
         for other in self.channels.values():
-            other.sends = [s for s in other.sends if s.to != name]
-            for address in [a for a in other.automation if a.startswith(f"sends.{name}.")]:
-                del other.automation[address]
-            if other.output == name:
-                other.output = channel.output
+            other.disconnect(name, channel.output)
         return channel
 
     def rename(self, name: str, to: str) -> None:
@@ -134,19 +139,8 @@ class Session(Guarded):
             raise ValueError(f"{brief(name)} cannot be called {brief(to)}: the master keeps its name, and names differ")
         check_name(to)
         self._channels = {to if n == name else n: c for n, c in self._channels.items()}
-        channel._name = to
         for other in self.channels.values():
-            other.output = to if other.output == name else other.output
-            other.keys = {
-                k: (to if source == name else source, tap)
-                for k, (source, tap) in {**{k: (k, "post") for k in other.rack.sidechains if k == name}, **other.keys}.items()
-            }
-            for send in other.sends:
-                send.to = to if send.to == name else send.to
-            old, new = f"sends.{name}.", f"sends.{to}."
-            other.automation = {
-                new + a.removeprefix(old) if a.startswith(old) else a: points for a, points in other.automation.items()
-            }
+            other.follow_rename(name, to)
 
     @property
     def channels(self) -> dict[str, Channel]:
@@ -157,12 +151,12 @@ class Session(Guarded):
         """The channel of a name.
 
         Raises:
-            ValueError: there is none; names what is nearest.
+            ValueError: unknown; names the nearest one.
         """
-        found = self.channels.get(name)
-        if found is None:
+        channel = self.channels.get(name)
+        if channel is None:
             raise ValueError(unknown(name, list(self.channels), f"session {brief(self.name)}", "channel"))
-        return found
+        return channel
 
     def __getitem__(self, name: str) -> Channel:
         if not isinstance(name, str):
@@ -184,68 +178,23 @@ class Session(Guarded):
         Raises:
             ValueError: it listens to something else than a name, or a name and a tap.
         """
-        found = {}
-        for key in channel.rack.sidechains:
-            given: Any = channel.keys.get(key, key)
-            source, tap = (given, "post") if isinstance(given, str) else tuple(given)
-            if tap not in TAPS:
-                raise ValueError(
-                    f"sidechain {brief(key)} of {channel.name} listens {brief(tap)}; {' or '.join(TAPS)} is possible"
-                )
-            found[key] = (str(source), str(tap))
-        return found
+        return {key: (source, str(tap)) for key, (source, tap) in channel.sidechain_sources().items()}
 
     def order(self) -> list[Channel]:
-        """The channels so that each comes after all that it hears.
+        """The channels so that each comes after all that it depends on.
 
         Raises:
-            ValueError: a channel that is named is not there, or the sound would go in a circle; names the whole path.
+            ValueError: a channel that is named does not exist, or the sound would go in a circle; names the whole path.
         """
-        channels = self.channels
-        hears: dict[str, list[str]] = {name: [] for name in channels}
-
-        def there(name: str, what: str) -> str:
-            if name not in channels:
-                raise ValueError(unknown(name, list(channels), what, "channel"))
-            return name
-
-        for channel in channels.values():
-            if channel.output is not None:
-                if channel is self.master:
-                    raise ValueError("the master goes to no other channel; leave its output out (None, null in a file)")
-                hears[there(channel.output, f"output of {channel.name}")].append(channel.name)
-            for send in channel.sends:
-                hears[there(send.to, f"a send of {channel.name}")].append(channel.name)
-            for key, (source, _) in self.listens_to(channel).items():
-                hears[channel.name].append(there(source, f"sidechain {brief(key)} of {channel.name}"))
-        return [channels[name] for name in _in_order(hears)]
+        return in_order(self.channels)
 
     def audible(self) -> set[tuple[str, str]]:
-        """Which ways (from, to) are open when something is soloed; empty when nothing is.
+        """Which connections (from, to) are open when something is soloed; empty when nothing is.
 
         Open is what leaves a soloed channel or a member of a soloed group, and all after these; and what goes into a soloed
         channel.
         """
-        channels = self.channels
-        soloed = {c.name for c in channels.values() if c.solo}
-        if not soloed:
-            return set()
-        ways = {(c.name, c.output) for c in channels.values() if c.output is not None}
-        outputs = dict(ways)
-        ways |= {(c.name, s.to) for c in channels.values() for s in c.sends}
-        members = set()
-        for name in channels:
-            at: str | None = name
-            while at is not None and at not in soloed:
-                at = outputs.get(at)
-            if at is not None:
-                members.add(name)
-        back = {(b, a) for a, b in ways}
-        after, before = _closure(members, ways), _closure(soloed, back)
-        listening = [c for c in channels.values() if c.name in after or c.name in before]
-        keys = _closure({source for c in listening for source, _ in self.listens_to(c).values()}, back) - after
-        # what only a sidechain listens to goes on, and is heard nowhere else
-        return {(a, b) for a, b in ways if a in after or b in before or b in keys}
+        return soloed_edges(self.channels)
 
     # --- values ------------------------------------------------------------------------------------------------------
 
@@ -359,10 +308,10 @@ class Session(Guarded):
         """Measure the mix and all its channels, and write a page about it; arguments as in `measure.measure`."""
         from .measure import measure
 
-        found = measure(self, start=start, end=end, tail=tail, threads=threads)
+        report = measure(self, start=start, end=end, tail=tail, threads=threads)
         if path is not None:
-            found.write(path)
-        return found
+            report.write(path)
+        return report
 
     def twin(self) -> SessionTwin:
         """The whole mix as a torch.nn.Module with the present values; see `twin.SessionTwin`."""
@@ -388,17 +337,17 @@ class Session(Guarded):
         """Read `*.session.json`; see `file.load`."""
         from .file import load
 
-        found: Session = load(path, media=media)
-        return found
+        session: Session = load(path, media=media)
+        return session
 
     def copy(self) -> Session:
         """The same session, sharing only recordings."""
-        made = Session(
+        session = Session(
             self.name, self.sample_rate, width=self.width, tempo=self.tempo, end=self.end, metadata=self.metadata
         )  # fmt: skip
-        made._channels = {name: channel.copy() for name, channel in self._channels.items()}
-        made.master, made.path, made.provenance = self.master.copy(), self.path, dict(self.provenance)
-        return made
+        session._channels = {name: channel.copy() for name, channel in self._channels.items()}
+        session.master, session.path, session.provenance = self.master.copy(), self.path, dict(self.provenance)
+        return session
 
     __copy__ = copy  # channels and racks are one session's own
 
@@ -420,41 +369,3 @@ class Session(Guarded):
             where = "" if c.output is None else f" → {c.output}"
             lines.append(f"  {c.kind:<6} {c.name:<16} {c.gain_db:+6.1f} dB, pan {c.pan:+.2f}{marks}; {effects}{sends}{where}")
         return "\n".join(lines)
-
-
-def _in_order(hears: Mapping[str, list[str]]) -> list[str]:
-    """Names so that each comes after all that it hears.
-
-    Raises:
-        ValueError: there is a circle; names its path.
-    """
-    found: dict[str, None] = {}
-    for name in hears:
-        path: dict[str, Iterator[str]] = {} if name in found else {name: iter(hears[name])}
-        while path:
-            at = next(reversed(path))
-            source = next(path[at], None)
-            if source is None:
-                found[at] = None
-                del path[at]
-            elif source in path:
-                names = list(path)
-                circle = [source, *reversed(names[names.index(source) :])]
-                raise ValueError(f"the sound would go in a circle: {' → '.join(circle)}; take one of these ways out")
-            elif source not in found:
-                path[source] = iter(hears[source])
-    return list(found)
-
-
-def _closure(names: set[str], ways: set[tuple[str, str]]) -> set[str]:
-    """These and all that can be reached from them."""
-    to: dict[str, list[str]] = {}
-    for a, b in ways:
-        to.setdefault(a, []).append(b)
-    found, stack = set(names), list(names)
-    while stack:
-        for b in to.get(stack.pop(), ()):
-            if b not in found:
-                found.add(b)
-                stack.append(b)
-    return found

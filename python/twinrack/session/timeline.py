@@ -1,4 +1,4 @@
-"""Where things stand in time: seconds, frames, minutes, or beats of a tempo map with steps and ramps."""
+"""The timeline of a session: seconds, frames, minutes, or beats of a tempo map with steps and ramps."""
 
 from __future__ import annotations
 

@@ -1,13 +1,11 @@
-"""The twin of a whole session: the same channels, faders, sends and sidechains, every effect a module, so that gradients of the
-mix reach every value in it.
-"""
+"""The twin of a whole session: channels, faders, sends and sidechains as modules, with gradients of the mix for every value."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,40 +15,24 @@ from ..audio import Audio
 from ..rack.card import Parameter, Value
 from ..rack.effect import unknown
 from ..twins.curves import TICK_FRAMES, tick_count
-from ..twins.effect_twin import EffectTwin
+from ..twins.effect_twin import EffectTwin, ParameterTwin, arithmetic
 from ..twins.precision import full_precision
 from ..twins.rack_twin import PREFIX, RackTwin
 from ..twins.recursions import RecursionPath
 from ..twins.values import Given, check_ranges
 from .automation import Lane
-from .channel import SENDS, Channel
-from .strip import late_at
-
-if TYPE_CHECKING:
-    from .session import Session
+from .channel import MASTER, SENDS, Channel
+from .render import sources
+from .routing import Node, Route, Routing
+from .session import Session
+from .timeline_rack import latency_before
 
 First = int | Tensor  # a frame of the timeline, or one for each of a batch
-TURN_TICKS = 16  # in which a fader is muted
-SILENT_DB = -400.0
 
 
-def places(first: First) -> list[int]:
+def first_frames(first: First) -> list[int]:
     """Frames of the timeline, as numbers."""
     return [int(f) for f in first.reshape(-1).tolist()] if isinstance(first, Tensor) else [first]
-
-
-def _opened(muted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Level in dB of a fader that is muted and opened again, one value a tick: as `fader.h` moves."""
-    at = np.empty(muted.size)
-    now: float | None = None
-    for k, off in enumerate(muted > 0.5):
-        goal = 0.0 if off else float(TURN_TICKS)
-        now = goal if now is None else now + float(np.clip(goal - now, -1, 1))
-        at[k] = now
-    t = at / TURN_TICKS
-    level = t * t * (3.0 - 2.0 * t)
-    found: np.ndarray[Any, Any] = np.where(level > 0, 20.0 * np.log10(np.maximum(level, 1e-20)), SILENT_DB)
-    return found
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
@@ -58,7 +40,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return a.data_ptr() == b.data_ptr() and a.shape == b.shape and a.stride() == b.stride()
 
 
-class Memory:
+class ResultCache:
     """Results by what they were computed from; the last few of each."""
 
     KEPT = 3
@@ -69,17 +51,25 @@ class Memory:
     def get(self, name: str, values: Any, inputs: list[Tensor], compute: Callable[[], Tensor]) -> Tensor:
         """What `compute` gives, or gave before for the same values and the same tensors."""
         known = self._known.setdefault(name, [])
-        for i, (mine, tensors, found) in enumerate(known):
-            if mine == values and len(tensors) == len(inputs) and all(map(_same, tensors, inputs)):
+        for i, (its_values, its_inputs, result) in enumerate(known):
+            if its_values == values and len(its_inputs) == len(inputs) and all(map(_same, its_inputs, inputs)):
                 known.append(known.pop(i))
-                return found
-        made = compute()
-        known.append((values, inputs, made))
+                return result
+        result = compute()
+        known.append((values, inputs, result))
         del known[: -self.KEPT]
-        return made
+        return result
 
 
-class ChannelTwin(nn.Module):
+@dataclass(frozen=True)
+class ChannelCard:
+    """The parameters of all that a channel holds, by address below it."""
+
+    id: str
+    addresses: dict[str, Parameter]
+
+
+class ChannelTwin(nn.Module, ParameterTwin):
     """One channel as a module: its rack, its fader, its sends."""
 
     def __init__(self, channel: Channel, session: Session, path: RecursionPath) -> None:
@@ -88,7 +78,7 @@ class ChannelTwin(nn.Module):
         rate = session.sample_rate
         self.rack = RackTwin(channel.rack, rate, path)
         self.fader = EffectTwin(channel.fader, rate, path)
-        self._late = late_at(channel.rack, rate)
+        self._latencies = latency_before(channel.rack, rate)
         self.sends = nn.ModuleDict({PREFIX + s.to: EffectTwin(s.fader, rate, path) for s in channel.sends})
         timeline = session.timeline
         self._lanes = {a: Lane(f"{channel.name}.{a}", channel.parameter(a), p, timeline) for a, p in channel.automation.items()}
@@ -98,16 +88,21 @@ class ChannelTwin(nn.Module):
                 raise ValueError(
                     f"{channel.name}.{address} is a {kind} whose automation has no twin; set it, or remove its points"
                 )
-        self.card = SimpleNamespace(addresses={a: channel.parameter(a) for a in self.addresses()})
         self.bypass = False
+        self._card = ChannelCard(channel.name, {a: channel.parameter(a) for a in self.addresses()})
+
+    @property
+    def card(self) -> ChannelCard:
+        """The parameters of its rack, fader and sends."""
+        return self._card
 
     def _parts(self) -> dict[str, EffectTwin]:
         """All effects by what stands before the dot in their addresses below the channel."""
-        found = {"": self.fader}
+        parts = {"": self.fader}
         for name, twin in self.sends.items():
             assert isinstance(twin, EffectTwin)
-            found[f"{SENDS}.{name.removeprefix(PREFIX)}."] = twin
-        return found | {f"{address}.": self.rack[address] for address in self.rack.addresses()}
+            parts[f"{SENDS}.{name.removeprefix(PREFIX)}."] = twin
+        return parts | {f"{address}.": self.rack[address] for address in self.rack.addresses()}
 
     def addresses(self) -> list[str]:
         return [prefix + name for prefix, twin in self._parts().items() for name in twin.card.addresses]
@@ -136,26 +131,26 @@ class ChannelTwin(nn.Module):
     def given(
         self, prefix: str, frames: int, first: First, values: Mapping[str, Given], like: Tensor
     ) -> dict[str, Given]:  # fmt: skip
-        """What automation says of an effect, from frame `first` on, and after that `values`, which replace it."""
-        found: dict[str, Given] = {}
+        """The values of an effect that are automated, from frame `first` on, replaced by those in `values`."""
+        given: dict[str, Given] = {}
         for address, lane in self._lanes.items():
             if address.startswith(prefix) and (prefix or "." not in address) and lane.parameter.id != "mute":
-                late = self._late.get(prefix.removesuffix("."), 0)
-                curves = [lane.curve((at - late) / TICK_FRAMES, tick_count(frames)) for at in places(first)]
-                found[address.removeprefix(prefix)] = torch.from_numpy(np.stack(curves)).to(like.device)
+                latency = self._latencies.get(prefix.removesuffix("."), 0)
+                curves = [lane.curve((at - latency) / TICK_FRAMES, tick_count(frames)) for at in first_frames(first)]
+                given[address.removeprefix(prefix)] = torch.from_numpy(np.stack(curves)).to(like.device)
         for address, value in values.items():
             if address.startswith(prefix) and (prefix or "." not in address):
-                found[address.removeprefix(prefix)] = value
+                given[address.removeprefix(prefix)] = value
         mute = self._lanes.get(f"{prefix}mute")
         if mute is not None:
             twin = self._parts()[prefix]
-            ticks = tick_count(frames)
-            level = np.stack([_opened(mute.curve(0, at // TICK_FRAMES + ticks))[-ticks:] for at in places(first)])
-            own = found.get("gain_db", twin.tensors()["gain_db"])
+            ticks, fade = tick_count(frames), arithmetic(twin.card).mute_level_db
+            level = np.stack([fade(mute.curve(0, at // TICK_FRAMES + ticks))[-ticks:] for at in first_frames(first)])
+            own = given.get("gain_db", twin.tensors()["gain_db"])
             gain = own if isinstance(own, Tensor) else torch.tensor(float(own), dtype=torch.float64)
             gain = gain.reshape(-1, 1) if gain.dim() < 2 else gain
-            found["gain_db"] = gain + torch.from_numpy(level).to(like.device)
-        return found
+            given["gain_db"] = gain + torch.from_numpy(level).to(like.device)
+        return given
 
     def through_rack(self, x: Tensor, keys: Mapping[str, Tensor], first: First, mine: Mapping[str, Given]) -> Tensor:
         """The rack's sound."""
@@ -165,8 +160,8 @@ class ChannelTwin(nn.Module):
         values = {
             f"{a}.{n}": v for a in self.rack.addresses() for n, v in self.given(f"{a}.", frames, first, mine, x).items()
         }  # fmt: skip
-        found: Tensor = self.rack(x, sidechain=keys or None, values=values, first_frame=first)
-        return found
+        y: Tensor = self.rack(x, sidechain=keys or None, values=values, first_frame=first)
+        return y
 
 
 class SessionTwin(nn.Module):
@@ -187,21 +182,18 @@ class SessionTwin(nn.Module):
         super().__init__()
         self.session = session.copy()
         self.sample_rate = session.sample_rate
-        self._order = [c.name for c in self.session.order()]
-        self._open = self.session.audible()
-        self.channels = nn.ModuleDict({PREFIX + n: ChannelTwin(self.session[n], self.session, path) for n in self._order})
-        self._memory: Memory | None = None
+        self.routing = Routing(self.session)
+        self.channels = nn.ModuleDict({PREFIX + n.name: ChannelTwin(n.channel, self.session, path) for n in self.routing})
+        self._results: ResultCache | None = None
         self.heard: dict[str, Tensor] = {}  # what each channel gave last, after its fader
         self.inputs = [c.name for c in self.session if c.clips]
-        # whole frames by which a channel is delayed
-        self._delays = {c.name: self.session.timeline.span(0, c.delay, f"delay of {c.name}") for c in self.session}
 
     def __getitem__(self, name: str) -> ChannelTwin:
         if PREFIX + name not in self.channels:
-            raise KeyError(unknown(name, self._order, "the twin", "channel"))
-        found = self.channels[PREFIX + name]
-        assert isinstance(found, ChannelTwin)
-        return found
+            raise KeyError(unknown(name, list(self.routing.nodes), "the twin", "channel"))
+        channel = self.channels[PREFIX + name]
+        assert isinstance(channel, ChannelTwin)
+        return channel
 
     def addresses(self) -> list[str]:
         """Names of the channels, in the session's order."""
@@ -230,8 +222,6 @@ class SessionTwin(nn.Module):
         Args:
             frames: how many; to the session's end without.
         """
-        from .render import sources
-
         return sources(self.session, frames)
 
     @full_precision()
@@ -241,7 +231,7 @@ class SessionTwin(nn.Module):
         *,
         first_frame: First = 0,
         values: Mapping[str, Given] | None = None,
-        wanted: str = "master",
+        wanted: str = MASTER,
     ) -> Tensor:
         """The mix, from silence.
 
@@ -258,33 +248,34 @@ class SessionTwin(nn.Module):
         Raises:
             ValueError: unknown names, wrong shapes.
         """
-        for at in places(first_frame):
+        for at in first_frames(first_frame):
             if at % TICK_FRAMES:
-                raise ValueError(f"first_frame = {at} is no multiple of {TICK_FRAMES}, on which values move")
+                raise ValueError(f"first_frame = {at} is not a multiple of {TICK_FRAMES}, on which values move")
         given = self._by_channel(stems)
         replaced: dict[str, dict[str, Given]] = {}
         for address, value in (values or {}).items():
             name, _, below = address.partition(".")
-            check_ranges(SimpleNamespace(addresses={below: self.parameter(address)}, id=name), {below: value})
+            check_ranges(ChannelCard(name, {below: self.parameter(address)}), {below: value})
             replaced.setdefault(name, {})[below] = value
-        like = next(iter(given.values()))
-        silence = torch.zeros_like(like)
+        silence = torch.zeros_like(next(iter(given.values())))
         before: dict[str, Tensor] = {}
         after: dict[str, Tensor] = {}
-        for name in self._order:
-            channel = self[name]
-            parts = self._heard(name, given.get(name), before, after, first_frame, replaced) or [silence]
-            keys = {
-                key: (before if tap == "pre" else after)[source]
-                for key, (source, tap) in self.session.listens_to(channel.channel).items()
-            }
-            mine = replaced.get(name, {})
+
+        def tap(route: Route) -> Tensor:
+            return (before if route.tap == "pre" else after)[route.source.name]
+
+        for node in self.routing:
+            name = node.name
+            channel, mine = self[name], replaced.get(name, {})
+            clips = [given[name]] if name in given else []
+            parts = clips + [self._route(route, tap(route), name, first_frame, replaced) for route in node.inputs] or [silence]
+            keys = {key: tap(route) for key, route in node.keys.items()}
 
             def through_rack(
-                channel: ChannelTwin = channel, name: str = name, parts: list[Tensor] = parts,
+                channel: ChannelTwin = channel, node: Node = node, parts: list[Tensor] = parts,
                 keys: dict[str, Tensor] = keys, mine: Mapping[str, Given] = mine,
             ) -> Tensor:  # fmt: skip
-                return channel.through_rack(self._input(name, parts), keys, first_frame, mine)
+                return channel.through_rack(_input(node, parts), keys, first_frame, mine)
 
             def through_fader(
                 channel: ChannelTwin = channel, name: str = name, mine: Mapping[str, Given] = mine
@@ -298,7 +289,7 @@ class SessionTwin(nn.Module):
             if name == wanted:
                 self.heard = after
                 return after[name]
-        raise ValueError(unknown(wanted, self._order, "the twin", "channel"))
+        raise ValueError(unknown(wanted, list(self.routing.nodes), "the twin", "channel"))
 
     def _by_channel(self, stems: Mapping[str, Tensor] | Tensor) -> dict[str, Tensor]:
         width = self.session.width
@@ -310,77 +301,46 @@ class SessionTwin(nn.Module):
                     f"the stems have shape {tuple(stems.shape)}; give (batch, {rows}, time): {width} for each of {names}"
                 )
             return {name: stems[:, width * i : width * (i + 1)] for i, name in enumerate(self.inputs)}
-        found = dict(stems)
-        for name, x in found.items():
-            if name not in self._order:
-                raise ValueError(unknown(name, self._order, "the session", "channel"))
+        for name, x in stems.items():
+            if name not in self.routing.nodes:
+                raise ValueError(unknown(name, list(self.routing.nodes), "the session", "channel"))
             if x.dim() != 3 or x.shape[1] != width:
                 raise ValueError(f"the stem of {name} has shape {tuple(x.shape)}; give (batch, {width}, time)")
-        if not found:
+        if not stems:
             raise ValueError("there is no stem; give the sound of at least one channel")
-        return found
+        return dict(stems)
 
     def _known(
         self, name: str, module: nn.Module, inputs: list[Tensor], replaced: object, compute: Callable[[], Tensor]
     ) -> Tensor:  # fmt: skip
         """What `compute` gives, unless it is known from before."""
-        if self._memory is None or replaced:
+        if self._results is None or replaced:
             return compute()
-        return self._memory.get(name, [u.item() for u in module.parameters() if u.numel() == 1], inputs, compute)
+        return self._results.get(name, [u.item() for u in module.parameters() if u.numel() == 1], inputs, compute)
 
-    def _heard(
-        self,
-        name: str,
-        clips: Tensor | None,
-        before: Mapping[str, Tensor],
-        after: Mapping[str, Tensor],
-        first: First,
-        replaced: Mapping[str, Mapping[str, Given]],
-    ) -> list[Tensor]:
-        """All that comes to a channel, to be added."""
-        found = [] if clips is None else [clips]
-        for other in self.session:
-            if self._open and (other.name, name) not in self._open:
-                continue
-            if other.output == name:
-                found.append(after[other.name])
-            for send in other.sends:
-                if send.to == name:
-                    twin = self[other.name]
-                    source = (before if send.tap == "pre" else after)[other.name]
-                    prefix, module = f"{SENDS}.{send.to}.", twin.sends[PREFIX + send.to]
+    def _route(
+        self, route: Route, source: Tensor, to: str, first: First, replaced: Mapping[str, Mapping[str, Given]]
+    ) -> Tensor:  # fmt: skip
+        """The sound of a route: the source as it is, or through the fader of a send."""
+        if route.send is None:
+            return source
+        name = route.source.name
+        twin, prefix, fader = self[name], f"{SENDS}.{route.send.to}.", self[name].sends[PREFIX + route.send.to]
 
-                    def sent(
-                        twin: ChannelTwin = twin, module: nn.Module = module, source: Tensor = source, prefix: str = prefix
-                    ) -> Tensor:
-                        mine = twin.given(prefix, source.shape[-1], first, replaced.get(twin.channel.name, {}), source)
-                        return module(source, None, mine, check=False)  # type: ignore[no-any-return]
+        def through_fader() -> Tensor:
+            given = twin.given(prefix, source.shape[-1], first, replaced.get(name, {}), source)
+            return fader(source, None, given, check=False)  # type: ignore[no-any-return]
 
-                    found.append(self._known(f"{other.name} to {name}", module, [source], replaced, sent))
-        return found
-
-    def _input(self, name: str, parts: list[Tensor]) -> Tensor:
-        """These added, with the channel's polarity and delay."""
-        x = parts[0]
-        for part in parts[1:]:
-            x = x + part
-        channel = self.session[name]
-        if channel.polarity != "normal":
-            signs = [
-                -1.0 if channel.polarity != ("invert_right" if c % 2 == 0 else "invert_left") else 1.0
-                for c in range(self.session.width)
-            ]
-            x = x * torch.tensor(signs, dtype=x.dtype, device=x.device)[None, :, None]
-        return _shifted(x, self._delays[name])
+        return self._known(f"{name} to {to}", fader, [source], replaced, through_fader)
 
     @contextmanager
     def remembering(self) -> Iterator[None]:
         """Meanwhile, without gradients, only what has changed is computed again: for many renderings of the same stems."""
-        self._memory = Memory()
+        self._results = ResultCache()
         try:
             yield
         finally:
-            self._memory = None
+            self._results = None
 
     def to_session(self) -> Session:
         """A session with the present values; those that training has not touched are exactly as they were."""
@@ -390,6 +350,16 @@ class SessionTwin(nn.Module):
             for address, value in self[name].values().items():
                 channel.set(address, value)
         return session
+
+
+def _input(node: Node, parts: list[Tensor]) -> Tensor:
+    """These added, with the channel's polarity and delay."""
+    x = parts[0]
+    for part in parts[1:]:
+        x = x + part
+    if node.inverts:
+        x = x * torch.tensor(node.signs, dtype=x.dtype, device=x.device)[None, :, None]
+    return _shifted(x, node.delay)
 
 
 def _shifted(x: Tensor, frames: int) -> Tensor:

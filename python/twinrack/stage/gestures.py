@@ -15,7 +15,7 @@ from ..session.automation import TICK_FRAMES, Point
 from ..session.channel import stands_still
 from ..session.clip import Clip
 from ..session.session import Session
-from ..session.strip import late_at
+from ..session.timeline_rack import latency_before
 from .line import LOWEST_DB
 from .take import DRY, read_events, read_head
 
@@ -128,7 +128,7 @@ def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
             picked = tuple((numbers * session.width)[: session.width] if len(numbers) == 1 else numbers)
             session.add_track(name, clips=[Clip(folder / DRY, channels=tuple(n - 1 for n in picked))], output=None)
             track.keys[key] = (name, "post")
-        late = late_at(rack, rate)
+        late = latency_before(rack, rate)
         for (name, address), done in changes.items():
             if name == line["name"]:
                 effect, parameter = rack.running.split(address)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..audio import Audio
 from ..rack.effects import Fader
 from ..session.session import Session
+from ..twins.effect_twin import arithmetic
 from .polarity import SIGNS
 from .starts import curve_fit_of
 from .stems import with_stems
@@ -25,26 +26,6 @@ Numbers = npt.NDArray[np.float64]
 SOFTEST = 10.0 ** (-60.0 / 20.0)
 FFT = 8192
 EQ_STARTS, EQ_STEPS = 32, 200
-
-
-def fader_of(left: float, right: float, law: str) -> tuple[float, float]:
-    """Level in dB and pan with which a fader gives these gains to the two sides."""
-    left, right = max(left, SOFTEST), max(right, SOFTEST)
-    if law == "constant_power_3db":
-        level, pan = math.hypot(left, right), 4.0 / math.pi * math.atan2(right, left) - 1.0
-    elif law == "linear_6db":
-        level, pan = left + right, (right - left) / (left + right)
-    elif law == "compromise_4_5db":
-        low, high = -1.0, 1.0
-        for _ in range(60):
-            pan = 0.5 * (low + high)
-            a, b = (math.sqrt((1 + s * pan) / 2 * math.sin(math.pi / 4 * (1 + s * pan))) for s in (-1, 1))
-            low, high = (pan, high) if b * left < a * right else (low, pan)
-        level = math.hypot(left, right) / math.hypot(a, b)
-    else:
-        level = max(left, right)
-        pan = right / left - 1.0 if left > right else 1.0 - left / right
-    return 20.0 * math.log10(level), pan
 
 
 def initial_mix(session: Session, stems: Audio, mix: Audio, addresses: Iterable[str]) -> Session:
@@ -135,7 +116,7 @@ def _set(session: Session, name: str, allowed: set[str], hertz: Numbers, power: 
         for band, value in (answers[0] if answers else {}).items():
             equaliser.set(band, value)
     if {f"{name}.gain_db", f"{name}.pan"} <= allowed and not channel.automation.keys() & {"gain_db", "pan"}:
-        level, place = fader_of(float(sides[0]) * scale, float(sides[1]) * scale, str(channel.law))
+        level, place = arithmetic(Fader.card).level_and_pan(float(sides[0]) * scale, float(sides[1]) * scale, str(channel.law))
         gain, pan = (Fader.card.addresses[n] for n in ("gain_db", "pan"))
         channel.gain_db = min(max(level, gain.min), gain.max)
         channel.pan = min(max(place, pan.min), pan.max)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from ..resources.resource import Resource
 from .constrain import from_value, moved, value_at
 from .precision import full, full_precision
 from .recursions import RecursionPath
-from .values import Context, Given, check_ranges, check_sound, pack
+from .values import Context, Given, ParameterTable, check_ranges, check_sound, pack
 
 
 def arithmetic(card: Card) -> Any:
@@ -95,6 +95,23 @@ class Delay(NamedTuple):
 
     frames: int = 0
     dispersion: int = 0
+
+
+class ParameterTwin(Protocol):
+    """A module whose values are reached by address: the twin of an effect, or of a whole channel."""
+
+    bypass: bool
+
+    @property
+    def card(self) -> ParameterTable: ...
+
+    def learnable(self) -> list[str]: ...
+
+    def raw_of(self, address: str) -> nn.Parameter: ...
+
+    def values(self) -> dict[str, Value]: ...
+
+    def tensors(self) -> dict[str, Given]: ...
 
 
 class EffectTwin(nn.Module):

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -105,7 +105,17 @@ def check_sound(x: object, what: str) -> None:
         raise ValueError(f"audio has shape {tuple(x.shape)}; give (batch, channels, time){f': {what}{hint}' if hint else ''}")
 
 
-def check_ranges(card: Any, given: Mapping[str, Given]) -> None:
+class ParameterTable(Protocol):
+    """Parameters by address, and an id for messages: an effect's card, or all that a channel holds."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def addresses(self) -> Mapping[str, Parameter]: ...
+
+
+def check_ranges(card: ParameterTable, given: Mapping[str, Given]) -> None:
     """Refuse tensors whose values leave the card's range (or are NaN).
 
     Raises:

@@ -1,6 +1,4 @@
-"""What a rendering to files does with the sound that it is given: straight into files, or first into bare samples beside them,
-from which it can be made louder, and with which it can go on after a crash.
-"""
+"""Render sinks: audio files, or a raw float32 spool for two-pass normalisation and resume."""
 
 from __future__ import annotations
 
@@ -30,15 +28,15 @@ BLOCK = 1 << 16
 LONGEST_TAIL = MAX_RATE * 130
 
 
-class Files:
+class AudioFiles:
     """Audio files of one sound or several, written block by block; they appear complete or not at all.
 
     Args:
         paths: of each sound; several are several formats of it.
-        rate, to_rate: Hz, of what comes and of the files.
-        frames: about how many will come.
+        rate, to_rate: Hz, of the blocks and of the files.
+        frames: about how many will be written.
         first_frame: where they begin on the timeline.
-        finish: makes what each sound, by its number, goes through before it is written.
+        finish: gives the processing that each sound, by its number, goes through before it is written.
     """
 
     def __init__(
@@ -66,8 +64,8 @@ class Files:
         self.writers: list[list[AudioWriter]] = []
         try:
             for sound in paths:
-                made = [self._stack.enter_context(AudioWriter(p, to_rate, channels, bits, **more)) for p in sound]
-                self.writers.append(made)
+                formats = [self._stack.enter_context(AudioWriter(p, to_rate, channels, bits, **more)) for p in sound]
+                self.writers.append(formats)
         except BaseException as error:
             self._stack.__exit__(type(error), error, error.__traceback__)
             raise
@@ -82,12 +80,12 @@ class Files:
         self.frames += blocks[0].shape[1]
 
     def finish(self) -> None:
-        """No more comes."""
-        nothing = np.zeros((self._channels, 0), np.float32)
-        self.write([nothing] * len(self.writers), last=True)
+        """Write what the processing still holds; no more blocks follow."""
+        empty = np.zeros((self._channels, 0), np.float32)
+        self.write([empty] * len(self.writers), last=True)
 
     def measured(self) -> list[Loudness]:
-        """Of the first sound's files, as they are read back; nothing more can be written."""
+        """Loudness of the first sound's files, read back; nothing more can be written."""
         return [file_loudness(writer.written()) for writer in self.writers[0]]
 
     @property
@@ -102,14 +100,14 @@ class Files:
         self._stack.__exit__(kind, error, trace)
 
 
-class Samples:
-    """Bare float32 frames of every sound, in a folder beside the result, with what is needed to go on after a crash.
+class Spool:
+    """Raw float32 frames of every sound, in a folder beside the result, with what is needed to go on after a crash.
 
     Args:
-        folder: made when it is not there.
+        folder: created if it is missing.
         count: how many sounds.
-        identity: of what is rendered and how; another one's samples are not continued.
-        resume: continue what is there, if it fits.
+        identity: of what is rendered and how; a spool of another identity is not continued.
+        resume: continue the spool that is in the folder, if it fits.
     """
 
     def __init__(self, folder: Path, count: int, channels: int, identity: str, resume: bool) -> None:
@@ -133,16 +131,16 @@ class Samples:
     def _read_state(self) -> dict[str, Any] | None:
         try:
             with np.load(self.folder / "state.npz", allow_pickle=False) as data:
-                found = {name: data[name] for name in data.files}
-            meta = json.loads(bytes(found.pop("meta")).decode())
+                arrays = {name: data[name] for name in data.files}
+            meta = json.loads(bytes(arrays.pop("meta")).decode())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             return None
         if meta.get("identity") != self.identity:
             return None
-        there = [path.stat().st_size for path in sorted(self.folder.glob("*.f32"))]
-        if not there or min(there) < 4 * meta["samples"] * self.channels:
+        sizes = [path.stat().st_size for path in sorted(self.folder.glob("*.f32"))]
+        if not sizes or min(sizes) < 4 * meta["samples"] * self.channels:
             return None
-        return {"meta": meta, "arrays": found}
+        return {"meta": meta, "arrays": arrays}
 
     def write(self, blocks: Sequence[Audio]) -> None:
         """The next block of every sound."""
@@ -151,21 +149,21 @@ class Samples:
         self.frames += blocks[0].shape[1]
 
     def keep(self, meta: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-        """Make sure that it can go on from here."""
+        """Write a checkpoint: all that is needed to go on from here."""
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
         meta = {**meta, "identity": self.identity, "samples": self.frames}
         content = io.BytesIO()
-        everything: dict[str, Any] = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays}
-        np.savez(content, **everything)
+        entries: dict[str, Any] = {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays}
+        np.savez(content, **entries)
         with atomic(self.folder / "state.npz") as beside, beside.open("wb") as file:
             file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
 
     def read(self, frames: int = BLOCK, sounds: int | None = None) -> Any:
-        """All of it, a block of every sound at a time, or of the first ones."""
+        """All frames, a block of every sound at a time, or of the first `sounds` of them."""
         for file in self._files:
             file.flush()
         for start in range(0, self.frames, frames):
@@ -180,13 +178,13 @@ class Samples:
             ]
 
     def close(self) -> None:
-        """Nothing more is written; it can be continued."""
+        """Nothing more is written; a later rendering can continue."""
         mark_finished(self.folder)
         for file in self._files:
             file.close()
 
     def remove(self) -> None:
-        """It is not needed any more."""
+        """Remove the folder."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         mark_finished(self.folder)
