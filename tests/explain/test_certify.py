@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from twinrack.plugins.fdn_reverb.loops import largest_gain
+from twinrack.plugins.fdn_reverb.twin import attenuation
 
 import twinrack as tr
 from support import CARD_IDS, random_values
 from twinrack import _engine
 from twinrack.explain.certify import filter_loop, loops_of
-from twinrack.plugins.fdn_reverb.loops import largest_gain
-from twinrack.plugins.fdn_reverb.twin import attenuation
 from twinrack.twins.filter_design import magnitude_db
 from twinrack.twins.values import pack
 
@@ -99,6 +100,14 @@ def test_what_cannot_be_proved_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "twinrack.plugins.gate.loops", None)
     with pytest.raises(ValueError, match="gate does not say what loops it has"):
         tr.certify(tr.Rack([tr.Gate()]))
+
+
+def test_an_effect_that_forgot_to_say_is_refused(monkeypatch):
+    """Neither its card nor a file says anything; an effect whose card says that it has no loop needs no file."""
+    assert loops_of(tr.Gain(), 48000.0) == []
+    monkeypatch.setattr(tr.Gain, "card", replace(tr.Gain.card, loops=None))
+    with pytest.raises(ValueError, match=r'gain does not say what loops it has \(plugins/gain/loops\.py, or loops = "none"'):
+        tr.certify(tr.Rack([tr.Gain()]))
 
 
 def test_certified_racks_die_away():

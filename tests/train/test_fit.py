@@ -14,10 +14,14 @@ import torch
 import twinrack as tr
 from support import SHARED, music, recording
 from twinrack.cli import demo
-from twinrack.train import data, losses
-from twinrack.train import run as run_module
+from twinrack.train import data
+from twinrack.train.addresses import Learned
 from twinrack.train.data import find_latency, load_pairs, split
+from twinrack.train.losses import usual
+from twinrack.train.run import Run
+from twinrack.train.settings import Settings
 from twinrack.train.starts import analysed
+from twinrack.train.trainable_rack import TrainableRack
 
 RATE = 48000
 
@@ -328,15 +332,15 @@ def test_every_window_holds_something_to_train_on():
     x = music(1, 30 * 8000, 8000, 1)
     pairs, _ = data.load_pairs(x, x, 8000, False)
     rack = tr.Rack([tr.FDNReverb()])
-    settings = {"window_s": 0.6, "batch": 1, "validation": True, "seed": 0, "stft_weight": 1.0, "waveform_weight": 1.0}
-    run = run_module.Run(
-        rack.twin(8000), pairs, 8000.0, run_module.Learned(["fdn_reverb.mix"], []), settings, losses.usual(1.0, 1.0)
-    )
+    settings = Settings(
+        steps=1, learning_rate=0.01, stft_weight=1.0, waveform_weight=1.0, polish_steps=0, window_s=0.6, batch=1,
+        validation=True, patience=1, seed=0, compares=True, loss=usual(1.0, 1.0),
+    )  # fmt: skip
+    run = Run(TrainableRack(rack.twin(8000), pairs, 8000.0, Learned(["fdn_reverb.mix"], [])), settings)
     for _ in range(300):
-        _, _, parts, _ = run._windows()
-        assert parts[0]
+        assert run.excerpts.of_pairs().parts[0]
     for _ in range(20):
-        assert run._sound(0.1)[1].numel() > 0
+        assert run.sound(0.1)[1].numel() > 0
 
 
 def test_the_command(small, tmp_path):

@@ -10,8 +10,8 @@ import torch
 
 import twinrack as tr
 from twinrack.train import progress as progress_module
+from twinrack.train.addresses import learned_in_rack
 from twinrack.train.advice import worst_band
-from twinrack.train.fit import _chosen
 from twinrack.train.polish import uncertainty
 from twinrack.train.progress import FitProgress
 from twinrack.train.result import ParameterResult, in_units
@@ -123,17 +123,17 @@ def test_what_does_nothing_is_not_trained():
     bands = [tr.Band("low_cut", frequency_hz=90), tr.Band("bell"), tr.Band("notch")]
     rack = tr.Rack([tr.ParametricEQ(bands=bands), tr.Compressor(), tr.Gate(detector="rms")])
     twin = rack.twin(RATE)
-    chosen = set(_chosen(twin, None, (), 2).values)
+    chosen = set(learned_in_rack(twin, None, (), 2).values)
     assert "parametric_eq.band2.gain_db" in chosen
     assert "gate.rms_window_ms" in chosen
     left_out = {"parametric_eq.band1.gain_db", "parametric_eq.band3.gain_db", "compressor.rms_window_ms"}
     assert set(twin.learnable()) - chosen == left_out
     mono = {"compressor.link_percent", "gate.link_percent"}
-    assert set(twin.learnable()) - set(_chosen(twin, None, (), 1).values) == left_out | mono
-    assert _chosen(twin, ["parametric_eq.band1.gain_db"], (), 2).values == ["parametric_eq.band1.gain_db"]
-    assert "parametric_eq.band1.gain_db" not in _chosen(twin, ["parametric_eq.*"], (), 2).values
+    assert set(twin.learnable()) - set(learned_in_rack(twin, None, (), 1).values) == left_out | mono
+    assert learned_in_rack(twin, ["parametric_eq.band1.gain_db"], (), 2).values == ["parametric_eq.band1.gain_db"]
+    assert "parametric_eq.band1.gain_db" not in learned_in_rack(twin, ["parametric_eq.*"], (), 2).values
     with pytest.raises(ValueError, match=r"limiter\.link_percent does nothing in this rack"):
-        _chosen(tr.Rack(tr.Limiter()).twin(RATE), ["limiter.link*"], (), 1)
+        learned_in_rack(tr.Rack(tr.Limiter()).twin(RATE), ["limiter.link*"], (), 1)
 
 
 def test_values_that_stand_for_each_other_are_named():

@@ -142,9 +142,9 @@ def test_a_prior_from_patches(tmp_path):
     assert distance(4.0, 10.0) < 0.1
     assert distance(4.0, 10.0) < distance(5.0, 20.0) < distance(15.0, 100.0)
     (tmp_path / "2.rack.json").unlink()
-    with pytest.raises(ValueError, match="at least 3 say what is usual"):
+    with pytest.raises(ValueError, match="at least 3 are needed"):
         learned(tmp_path)
-    with pytest.raises(FileNotFoundError, match="is no folder"):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
         learned(tmp_path / "none")
 
 

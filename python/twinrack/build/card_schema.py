@@ -15,6 +15,15 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Sentence = Annotated[str, Field(min_length=4)]
+# What a parameter is for, where many are trained at once. main: the effect is set by it. level: another gain stage, or an
+# analysis of the recording, covers it. fine: a detail, which the sound of a whole mix hardly determines.
+Role = Literal["main", "level", "fine"]
+# What an effect can do to a recording. linear: gains and filters, none of which moves by itself. dynamics: the gain follows
+# the sound. reverb: the sound goes on after its input. nonlinear: distortion and tails; assumed where the card says nothing.
+Category = Literal["linear", "dynamics", "reverb", "nonlinear"]
+ResourceType = Literal["response", "network", "control"]
+# The class of `twinrack.resources` for each; `resources.types` has the classes themselves.
+RESOURCE_CLASSES: dict[ResourceType, str] = {"response": "Response", "network": "Network", "control": "ControlNetwork"}
 
 
 class Strict(BaseModel):
@@ -41,6 +50,7 @@ class Continuous(Strict):
     scale: Literal["linear", "log", "db"]
     smoothing_ms: float = Field(ge=0)
     learnable: bool
+    role: Role = "main"
     rebuilds: bool = False  # works on what the effect is built from; a running stream crossfades to a new one
     learning_step: float = Field(default=1.0, gt=0, le=1)  # share of the usual training step, for what is sensitive
     doc: Sentence
@@ -68,6 +78,7 @@ class Choice(Strict):
     kind: Literal["choice"]
     options: tuple[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], ...] = Field(min_length=2)
     default: str
+    role: Role = "main"
     rebuilds: bool = False
     doc: Sentence
     perceptual: Sentence
@@ -116,7 +127,7 @@ class Resource(Strict):
     """An array that belongs to the effect: an impulse response, the weights of a network."""
 
     id: Identifier
-    type: Literal["response", "network", "control"] = "response"
+    type: ResourceType = "response"
     doc: Sentence
     shape: str = Field(min_length=1)
     learnable: bool = False  # training changes it unless it is frozen
@@ -136,6 +147,10 @@ class Card(Strict):
     channels: Literal["any", "mono", "stereo"]
     latency: str
     sidechain: bool = False
+    category: Category = "nonlinear"
+    costly: bool = False  # to train: of a mix it is trained only where it is named
+    loops: Literal["none"] | None = None  # "none": nothing in it feeds back; otherwise loops.py in the folder names all loops
+    curves: tuple[Literal["response", "transfer", "step", "harmonics", "decay"], ...] | None = None  # that reports draw
     parameter: tuple[Parameter, ...] = ()
     group: tuple[Group, ...] = ()
     resource: tuple[Resource, ...] = ()
@@ -179,7 +194,7 @@ class Card(Strict):
             if isinstance(p, Continuous) and p.follows is not None:
                 other = by_id.get(p.follows.parameter)
                 if not isinstance(other, Continuous) or other.follows is not None:
-                    raise ValueError(f"{p.id} follows {p.follows.parameter!r}, which is no independent parameter")
+                    raise ValueError(f"{p.id} follows {p.follows.parameter!r}, which follows another parameter")
                 if abs(other.default * p.follows.factor - p.default) > 1e-6 * abs(p.default):
                     raise ValueError(f"default of {p.id} is not {p.follows.factor} × that of {other.id}")
         return self
@@ -208,6 +223,9 @@ def read_card(path: Path) -> Card:
         raise CardError(f"{path}: {where}: {first['msg']}") from None
     if card.id != path.parent.name:
         raise CardError(f"{path}: id: {card.id!r} is not the name of its folder, {path.parent.name!r}")
+    for field in ("loops", "curves"):
+        if getattr(card, field) is not None and (path.parent / f"{field}.py").exists():
+            raise CardError(f"{path}: {field}: also stands in {field}.py beside it; keep one of them")
     return card
 
 

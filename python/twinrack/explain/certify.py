@@ -1,7 +1,7 @@
-"""A proof that nothing in a rack can run away: every loop by its gain, and how far that is from 1.
+"""`certify`: a proof that every loop in a rack is stable, with its gain and the margin to 1.
 
-A rack is a tree, so sound never comes back to an effect; what loops there are lie inside the effects, and
-`plugins/<id>/loops.py` names all of them. Three arguments cover them:
+A rack is a tree, so sound never comes back to an effect: all loops lie inside the effects. `plugins/<id>/loops.py` names
+those of an effect, or its card says that it has none. Three arguments cover them:
 
 - *poles*: a filter that does not change is stable when its poles lie inside the unit circle. A trapezoidal state-variable
   filter also stays bounded while it moves, for any positive frequency and damping.
@@ -16,27 +16,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from .. import _engine
+from ..rack.card import CARDS
 from ..rack.effect import Effect
+from ..rack.effect_files import effect_file
 from ..rack.rack import Rack, as_rack
 
 RATES = (8000.0, 44100.0, 48000.0, 88200.0, 96000.0, 192000.0, 384000.0)
 ROUNDING = 1e-6  # what float32 may add to the gain of a loop; a follower's share it can only round within 0 to 1
-SHAPES = ("bell", "low_shelf", "high_shelf", "low_cut", "high_cut", "notch", "band_pass", "all_pass")
+SHAPES = CARDS["parametric_eq"].addresses["band1.type"].options[1:]  # without "off"; in the engine's order
 
 
 @dataclass(frozen=True)
 class Loop:
-    """One loop: what it is, by which argument it is stable, and the largest factor by which one turn multiplies."""
+    """One loop: its name, the argument by which it is stable, the largest factor by which one turn multiplies, and what to
+    change where that is too large."""
 
     name: str
     argument: str
     gain: float
+    advice: str = "move its values into the expected ranges"
 
     @property
     def margin(self) -> float:
@@ -91,7 +94,7 @@ def certify(rack: Rack, sample_rates: Sequence[float] = RATES) -> Certificate:
     rack = as_rack(rack)
     provenance = {k: v for k, v in (rack.provenance or {}).items() if k != "stability"}
     rack.provenance = provenance
-    found: dict[str, list[Loop]] = {}
+    proved: dict[str, list[Loop]] = {}
     for address, effect in rack.addresses().items():
         nearest: dict[str, Loop] = {}
         for rate in sample_rates:
@@ -102,35 +105,30 @@ def certify(rack: Rack, sample_rates: Sequence[float] = RATES) -> Certificate:
             if not loop.gain < (1.0 if loop.argument == "shares" else 1.0 - ROUNDING):
                 raise ValueError(
                     f"{address}: {loop.name} has a gain of {loop.gain:.9g}, so it cannot be proved that it decays; "
-                    f"{_advice(effect)}"
+                    f"{loop.advice}"
                 )
-        found[address] = list(nearest.values())
-    certificate = Certificate(found, tuple(float(r) for r in sample_rates))
+        proved[address] = list(nearest.values())
+    certificate = Certificate(proved, tuple(float(r) for r in sample_rates))
     rack.provenance = provenance | {"stability": certificate.to_json()}
     return certificate
-
-
-def _advice(effect: Effect) -> str:
-    if "freeze" in effect.values() and effect.get("freeze"):
-        return "switch freeze off"
-    return "move its values into the expected ranges"
 
 
 def loops_of(effect: Effect, sample_rate: float) -> list[Loop]:
     """The loops inside one effect, as its folder names them.
 
     Raises:
-        ValueError: the folder has no loops.py, so nothing is known.
+        ValueError: there is no loops.py, and the card does not say that there is no loop.
     """
-    name = f"twinrack.plugins.{effect.card.id}.loops"
-    try:
-        module = import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise ValueError(f"{effect.card.id} does not say what loops it has (plugins/{effect.card.id}/loops.py)") from None
-    found: list[Loop] = module.loops(effect, sample_rate)
-    return found
+    card = effect.card
+    if card.loops == "none":
+        return []
+    module = effect_file(card, "loops")
+    if module is None:
+        raise ValueError(
+            f'{card.id} does not say what loops it has (plugins/{card.id}/loops.py, or loops = "none" in its card)'
+        )
+    loops: list[Loop] = module.loops(effect, sample_rate)
+    return loops
 
 
 def filter_loop(
@@ -153,10 +151,10 @@ def follower_loop(name: str, time_ms: float, sample_rate: float) -> Loop:
 
 def detector_loops(effect: Effect, sample_rate: float) -> list[Loop]:
     """Attack, release and, where it averages, the average of a detector."""
-    found = [follower_loop(f"{name} follower", float(effect.get(f"{name}_ms")), sample_rate) for name in ("attack", "release")]
+    every = [follower_loop(f"{name} follower", float(effect.get(f"{name}_ms")), sample_rate) for name in ("attack", "release")]
     if effect.get("detector") == "rms":
-        found.append(follower_loop("average", float(effect.get("rms_window_ms")), sample_rate))
-    return found
+        every.append(follower_loop("average", float(effect.get("rms_window_ms")), sample_rate))
+    return every
 
 
 def cut_loops(effect: Effect, sample_rate: float, **cuts: str) -> list[Loop]:

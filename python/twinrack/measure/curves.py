@@ -1,19 +1,20 @@
-"""Curves that say what an effect does, measured on the engine: response, transfer curve, decay. No torch needed.
+"""Curves of an effect, measured on the engine: response, transfer curve, step response, harmonics, decay. No torch needed.
 
-Which curves an effect has is said by `plugins/<id>/curves.py`, with the helpers here; an effect without that file shows its
-frequency response.
+Which curves an effect has is said by `curves` in its card, or by a function `curves(effect, sample_rate)` in
+`plugins/<id>/curves.py`; an effect with neither shows its frequency response.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 
 import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
-from ..rack.effect import Effect, without_key
+from ..rack.effect import CLASSES, Effect, without_key
+from ..rack.effect_files import effect_file
 from ..rack.rack import Rack
 from .impulse import rt60
 
@@ -33,19 +34,19 @@ class Curve:
 
 
 def curves(effect: Effect, sample_rate: float) -> list[Curve]:
-    """The curves of an effect with its present values."""
-    alone = effect.copy()
-    alone.bypass = False
-    try:
-        module = import_module(f"twinrack.plugins.{effect.card.id}.curves")
-    except ModuleNotFoundError:
-        return [frequency_response(alone, sample_rate)]
-    found: list[Curve] = module.curves(alone, sample_rate)
-    return found
+    """The curves of an effect with its present values, measured as if it were not bypassed."""
+    active = effect.copy()
+    active.bypass = False
+    module = effect_file(effect.card, "curves")
+    if module is not None:
+        own: list[Curve] = module.curves(active, sample_rate)
+        return own
+    return [MEASUREMENTS[name](active, sample_rate) for name in effect.card.curves or ("response",)]
 
 
 def _alone(effect: Effect) -> Rack:
-    return Rack([without_key(effect)])  # measured on itself, not on a key
+    """A rack of the effect without its key, so that it is measured on the sound itself."""
+    return Rack([without_key(effect)])
 
 
 def frequency_response(effect: Effect, sample_rate: float) -> Curve:
@@ -113,10 +114,17 @@ def decay_over_frequency(effect: Effect, sample_rate: float) -> Curve:
 
 def _band(h: Audio, centre: float, sample_rate: float) -> Numbers:
     """An octave band, by three band-pass filters of the engine."""
-    from ..rack.effect import CLASSES
-
     equaliser = CLASSES["parametric_eq"]()
     for i in range(1, 4):
         for name, value in (("type", "band_pass"), ("frequency_hz", centre), ("q", 1.41)):
             equaliser.set(f"band{i}.{name}", value)
     return Rack([equaliser])(h, sample_rate).astype(np.float64)
+
+
+MEASUREMENTS: dict[str, Callable[[Effect, float], Curve]] = {  # as cards name them
+    "response": frequency_response,
+    "transfer": transfer_curve,
+    "step": step_response,
+    "harmonics": harmonics,
+    "decay": decay_over_frequency,
+}

@@ -1,4 +1,4 @@
-"""Does a fit drift? Three figures beside the loss, on held-out audio, each of which a loss may overlook.
+"""Drift of a fit: three figures of held-out audio beside the loss, each of which a loss may overlook.
 
 - *spectrum*: how the energy is spread over third octaves, whatever the level: the root mean square difference in dB over the
   bands that matter (within 50 dB of the loudest).
@@ -6,7 +6,7 @@
 - *envelope*: how the level moves from 10 ms to 10 ms, whatever its mean: the root mean square difference in dB where the target
   is within 50 dB of its loudest. Pumping and smearing show here.
 
-A figure that has become clearly worse than at its best, in two checks one after the other, is said.
+A figure that is clearly worse than at its best, in two checks one after the other, is reported.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def figures(pieces: list[tuple[Audio, Audio]], rate: float) -> dict[str, float]:
         together += float(cross.real.sum())
         apart += float(np.abs(cross).sum())
         levels = [_levels(x, rate) for x in (y, t)]
-        heard = levels[1] > levels[1].max() - MATTERS_DB if levels[1].size else np.zeros(0, bool)
-        gaps.append((levels[0] - levels[1])[heard])
+        matters = levels[1] > levels[1].max() - MATTERS_DB if levels[1].size else np.zeros(0, bool)
+        gaps.append((levels[0] - levels[1])[matters])
     decibels = 10.0 * np.log10(bands + 1e-12)
-    heard = decibels[1] > decibels[1].max() - MATTERS_DB
-    gap, moves = (decibels[0] - decibels[1])[heard], np.concatenate(gaps)
+    matters = decibels[1] > decibels[1].max() - MATTERS_DB
+    gap, moves = (decibels[0] - decibels[1])[matters], np.concatenate(gaps)
     return {
         "spectrum": float(np.std(gap)),
         "phase": together / apart if apart > 0.0 else 1.0,
@@ -81,23 +81,23 @@ class Drift:
     """Watches the figures from check to check."""
 
     best: dict[str, tuple[float, int]] = field(default_factory=dict)  # value and step
-    waiting: set[str] = field(default_factory=set)
-    said: dict[str, str] = field(default_factory=dict)
+    suspected: set[str] = field(default_factory=set)
+    reported: dict[str, str] = field(default_factory=dict)
 
     def check(self, step: int, now: dict[str, float]) -> list[str]:
-        """What is to be said after this check: each figure once, when it has been clearly worse twice."""
-        found = []
+        """Sentences to report after this check: each figure once, when it has been clearly worse twice."""
+        sentences = []
         for name, value in now.items():
             limit, sign = LIMITS[name]
             best, when = self.best.setdefault(name, (value, step))
             if sign * value < sign * best:
                 self.best[name] = (value, step)
             if sign * (value - best) <= limit:
-                self.waiting.discard(name)
-            elif name not in self.waiting:
-                self.waiting.add(name)
-            elif name not in self.said:
-                words = f"the {name} drifts: {value:.2f} {UNITS[name]} at step {step}, {best:.2f} at step {when}"
-                self.said[name] = f"{words}; {ADVICE[name]}, or lower the learning rate"
-                found.append(self.said[name])
-        return found
+                self.suspected.discard(name)
+            elif name not in self.suspected:
+                self.suspected.add(name)
+            elif name not in self.reported:
+                sentence = f"the {name} drifts: {value:.2f} {UNITS[name]} at step {step}, {best:.2f} at step {when}"
+                self.reported[name] = f"{sentence}; {ADVICE[name]}, or lower the learning rate"
+                sentences.append(self.reported[name])
+        return sentences

@@ -1,7 +1,8 @@
-"""How the gain moves: what defines a compressor, gate or limiter, model against target, in dB over time.
+"""Gain over time in dB: what defines a compressor, gate or limiter, of a model against its target.
 
-Waveforms tell dynamics processors badly apart (arXiv 2606.18573): most of a recording is the dry sound in both. The gain is
-taken from the sounds alone, the level out less the level in, so it is known of a processor that shows no meter.
+Waveforms hardly tell dynamics processors apart, as most of a recording is the dry sound in both (Evaluating Dynamic Range
+Compressor Models Using Control-Voltage Measurements: an Approach and Dataset, arXiv 2606.18573, 2026). The gain is taken from
+the sounds alone, as the level out less the level in, so it is known of a processor that shows no meter.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from ..audio import Audio
 from ..rack.rack import Rack
 
 WINDOW_S = 0.010
-HEARD_DB = -60.0
+AUDIBLE_DB = -60.0
 
 Numbers = npt.NDArray[np.float64]
 
 
 def gain_trajectory(dry: Audio, wet: Audio, sample_rate: float, window_s: float = WINDOW_S) -> tuple[Numbers, Numbers]:
-    """Gain in dB over time.
+    """The gain from dry to wet in dB over time.
 
     Args:
         dry, wet: (channels, frames) of the same length, aligned.
@@ -39,12 +40,12 @@ def gain_trajectory(dry: Audio, wet: Audio, sample_rate: float, window_s: float 
         return np.asarray(10.0 * np.log10(power + 1e-12))
 
     before = levels(dry)
-    gain = np.where(before > HEARD_DB, levels(wet) - before, np.nan)
+    gain = np.where(before > AUDIBLE_DB, levels(wet) - before, np.nan)
     return (np.arange(count) + 0.5) * size / sample_rate, gain
 
 
 def trajectory_error_db(pieces: Sequence[tuple[Audio, Audio, Audio]], sample_rate: float) -> float:
-    """Root mean square difference in dB between two gains, over pieces of (dry, result, target); NaN where nothing is heard."""
+    """Root mean square difference in dB between two gains, over pieces of (dry, result, target); NaN where dry is silent."""
     gaps = []
     for dry, result, target in pieces:
         ours, theirs = (gain_trajectory(dry, x, sample_rate)[1] for x in (result, target))
@@ -55,6 +56,5 @@ def trajectory_error_db(pieces: Sequence[tuple[Audio, Audio, Audio]], sample_rat
 
 
 def moves_gain(rack: Rack) -> bool:
-    """Whether an effect that changes its gain over time is in the rack: what may have a key, and limiters."""
-    cards = [e.card for e in rack.addresses().values()]
-    return any(card.sidechain or "ceiling_db" in card.addresses for card in cards)
+    """Whether an effect whose gain follows the sound is in the rack, such as a compressor."""
+    return any(e.card.category == "dynamics" for e in rack.addresses().values())

@@ -21,7 +21,8 @@ Value = float | str | bool
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of an effect. `kind` is "continuous", "choice" or "switch"; a choice has `options` and no unit."""
+    """One parameter of an effect. `kind` is "continuous", "choice" or "switch"; a choice has `options` and no unit. `role` is
+    "main", "level" or "fine" (see `card_schema.Role`)."""
 
     id: str
     kind: str
@@ -36,6 +37,7 @@ class Parameter:
     smoothing_ms: float = 0.0
     learnable: bool = False
     learning_step: float = 1.0
+    role: str = "main"
     rebuilds: bool = False
     options: tuple[str, ...] = ()
     follows: tuple[str, float] | None = None
@@ -128,7 +130,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Card:
-    """What the project says about one effect; the same file makes the C++ tables."""
+    """What the project says about one effect; the same file makes the C++ tables. `card_schema` says what each field means."""
 
     id: str
     class_name: str
@@ -144,6 +146,10 @@ class Card:
     parameters: tuple[Parameter, ...]
     groups: tuple[Group, ...]
     resources: tuple[Mapping[str, Any], ...] = field(default=())
+    category: str = "nonlinear"
+    costly: bool = False
+    loops: str | None = None
+    curves: tuple[str, ...] | None = None
 
     @functools.cached_property
     def addresses(self) -> dict[str, Parameter]:
@@ -195,6 +201,10 @@ def _card(data: dict[str, Any]) -> Card:
         parameters=tuple(map(_parameter, data["parameter"])),
         groups=groups,
         resources=tuple(data["resource"]),
+        category=data["category"],
+        costly=data["costly"],
+        loops=data["loops"],
+        curves=None if data["curves"] is None else tuple(data["curves"]),
     )
 
 

@@ -23,7 +23,7 @@ from .tree import Chain, Parallel, shape_of
 
 if TYPE_CHECKING:
     from ..twins.rack_twin import RackTwin
-    from ..twins.recursions import Path
+    from ..twins.recursions import RecursionPath
 
 E = TypeVar("E", bound=Effect)
 TICK_FRAMES: int = _engine.TICK_FRAMES
@@ -305,7 +305,7 @@ class Rack(Addressed):
 
         save(self, path)
 
-    def twin(self, sample_rate: float, path: Path = "auto") -> RackTwin:
+    def twin(self, sample_rate: float, path: RecursionPath = "auto") -> RackTwin:
         """The differentiable twin with the present values: a torch.nn.Module on (batch, channels, time).
 
         Args:

@@ -1,4 +1,4 @@
-"""Devices through PortAudio (python-sounddevice): ALSA, CoreAudio, WASAPI. The callback is C++.
+"""Devices through PortAudio (python-sounddevice): ALSA, CoreAudio, WASAPI; not JACK (see `libjack`). The callback is C++.
 
 PortAudio gives no notice of a device that is gone, and its calls may then never return. So whatever could hang runs on a thread
 the caller, with an end to its patience; a library that hangs is left as it is, and a fresh copy of it loaded instead.
@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import _engine
 from .device import Device
+from .libjack import finding_no_server
 
 PRIORITY = 70
 PATIENCE_S = 1.0
@@ -94,7 +95,7 @@ class _Library:
     def module(self) -> Any:
         if self._module is None:
             try:
-                with quiet():
+                with quiet(), finding_no_server():  # it starts PortAudio
                     import sounddevice
             except OSError as error:
                 raise OSError(
@@ -132,7 +133,7 @@ class _Library:
             if self._stuck:
                 self._fresh(sd)
             if not self._users:
-                with quiet():
+                with quiet(), finding_no_server():
                     if not within(PATIENCE_S + 3.0, sd._initialize):
                         self.give_up()
                         raise OSError("PortAudio does not answer; an audio server hangs: restart it")

@@ -20,7 +20,7 @@ from ..rack.rack import Rack, as_rack
 from ..rack.running import Meter
 from ..rack.signatures import with_arguments_of
 from ..system import forking
-from ..system.locked_memory import lock_memory, unlock_memory
+from ..system.memory import lock_memory, unlock_memory
 from . import jack_server
 from .background import every, weakly
 from .device import JACK, choose

@@ -1,31 +1,30 @@
-"""What to do next, in words, from what a fit left: more steps, options to try, where the structure does not fit."""
+"""Advice after a fit: more steps, options to try, where in the spectrum the structure does not fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..audio import Audio
 from ..rack.idle import idle
 from ..rack.rack import Rack
-from .starts import ANALYSES
+from .settings import RackSettings
+from .starts import analysis_of
 
 REACHED_DB = -60.0  # a residual below this is as good as found
 STILL_FALLING_DB = 0.5  # in the last quarter of the steps
 NAMED_CHOICES = 3
-SHARE = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
+LARGE_PART = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
 STANDS_OUT_DB = 0.5  # and by so much the residual must be nearer to the target there than over all
 LEAST_FRAMES = 512  # of a stretch, to say anything of its spectrum
-OF_NO_INTEREST = ("oversampling", "polarity", "law")  # choices that are rarely what is wrong
 
 
 def advice(
     rack: Rack,
     error_db: float,
     history: Sequence[dict[str, float]],
-    settings: dict[str, Any],
+    settings: RackSettings,
     stopped: str,
     pieces: Sequence[tuple[Audio, Audio]],
     rate: float,
@@ -41,27 +40,29 @@ def advice(
         pieces: result and target of each held-out stretch.
         rate: Hz.
     """
-    if error_db < REACHED_DB or not settings["learn"]:
+    if error_db < REACHED_DB or not settings.learn:
         return []
-    found = []
-    falling = _falling(history, int(settings["steps"]))
+    sentences = []
+    falling = _falling(history, settings.steps)
     if falling > STILL_FALLING_DB and stopped.startswith("all steps"):
-        more = 2 * int(settings["steps"])
-        found.append(f"the error was still falling, by {falling:.1f} dB in the last quarter: more steps, such as steps={more}")
-    closed = _closed_choices(rack, settings["choices"], pieces[0][0].shape[0] if pieces else None)
+        more = 2 * settings.steps
+        sentences.append(
+            f"the error was still falling, by {falling:.1f} dB in the last quarter: more steps, such as steps={more}"
+        )
+    closed = _closed_choices(rack, settings.choices, pieces[0][0].shape[0] if pieces else None)
     if closed:
-        words = ", ".join(f'"{a}"' for a in closed[:NAMED_CHOICES])
-        more_words = f" (or others of {len(closed)})" if len(closed) > NAMED_CHOICES else ""
-        found.append(f"options were not tried: choices=[{words}]{more_words}")
-    if not settings.get("starts") and any(e.card.id in ANALYSES and not e.bypass for e in rack.addresses().values()):
-        found.append("start values were the rack's own: starts=3 reads them from the recordings")
+        named = ", ".join(f'"{a}"' for a in closed[:NAMED_CHOICES])
+        others = f" (or others of {len(closed)})" if len(closed) > NAMED_CHOICES else ""
+        sentences.append(f"options were not tried: choices=[{named}]{others}")
+    if not settings.starts and any(analysis_of(e.card) and not e.bypass for e in rack.addresses().values()):
+        sentences.append("start values were the rack's own: starts=3 reads them from the recordings")
     worst = worst_band(pieces, rate)
     if worst is not None:
-        found.append(
+        sentences.append(
             f"the structure fits worst around {worst[0]:.0f} Hz, where the residual is {worst[1]:.1f} dB re the target: "
             "a band or block for it may be missing"
         )
-    return found
+    return sentences
 
 
 def _falling(history: Sequence[dict[str, float]], steps: int) -> float:
@@ -74,17 +75,17 @@ def _falling(history: Sequence[dict[str, float]], steps: int) -> float:
 
 def _closed_choices(rack: Rack, opened: Sequence[str], channels: int | None) -> list[str]:
     """Choices that change the sound and were left as they are; those of group items, such as types of bands, are many."""
-    found = []
+    closed = []
     for address, effect in rack.addresses().items():
         if effect.bypass or not any(p.learnable for p in effect.card.parameters):
             continue
-        nothing = idle(effect.card, effect.values(), channels)
-        found += [
+        without_effect = idle(effect.card, effect.values(), channels)
+        closed += [
             f"{address}.{p.id}"
             for p in effect.card.parameters
-            if p.kind == "choice" and p.id not in nothing and p.id not in OF_NO_INTEREST and f"{address}.{p.id}" not in opened
+            if p.kind == "choice" and p.id not in without_effect and p.role == "main" and f"{address}.{p.id}" not in opened
         ]
-    return found
+    return closed
 
 
 def worst_band(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> tuple[float, float] | None:
@@ -112,5 +113,5 @@ def worst_band(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> tuple[floa
     worst = int(np.argmax(energy))
     over_all = 10.0 * np.log10(left.sum() / wanted.sum())
     here = 10.0 * np.log10(left[bands[worst]].sum() / max(float(wanted[bands[worst]].sum()), 1e-30))
-    stands_out = here > over_all + STANDS_OUT_DB and energy[worst] > SHARE * left.sum()
+    stands_out = here > over_all + STANDS_OUT_DB and energy[worst] > LARGE_PART * left.sum()
     return (float(centres[worst]), float(here)) if stands_out else None

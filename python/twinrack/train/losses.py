@@ -1,4 +1,4 @@
-"""What training lowers, as a sum of terms with weights: on the sound, and on the values.
+"""Losses: sums of weighted terms on the sound and on the values.
 
     loss = tr.losses.STFT() + 0.5 * tr.losses.Waveform() + 0.1 * tr.losses.Loudness() + 0.01 * tr.losses.Expected()
     tr.fit(rack, dry, wet, loss=loss)
@@ -14,7 +14,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +28,11 @@ from ..rack.card import Parameter, Value
 from ..twins.constrain import from_value, value_at
 from ..twins.precision import full_precision
 from ..twins.rack_twin import RackTwin
+
+if TYPE_CHECKING:
+    from ..session.twin import SessionTwin
+
+    Twin: TypeAlias = RackTwin | SessionTwin
 
 FLOOR = 1e-10
 MEL_FLOOR = 1e-7
@@ -64,7 +69,7 @@ class SoundTerm(Term):
 class ValueTerm(Term):
     """A term on the values of the twin, for the addresses that are trained."""
 
-    def __call__(self, twin: RackTwin, addresses: Sequence[str]) -> Tensor:
+    def __call__(self, twin: Twin, addresses: Sequence[str]) -> Tensor:
         raise NotImplementedError
 
 
@@ -93,7 +98,7 @@ class Loss:
     def on_sound(self, groups: Sequence[tuple[Tensor, Tensor]], rate: float) -> dict[str, Tensor]:
         """Each weighted term on the sound, over groups of (result, target), (batch, channels, time) each."""
         count = sum(y.numel() for y, _ in groups)
-        found: dict[str, Tensor] = {}
+        parts: dict[str, Tensor] = {}
         for weight, term in self.terms:
             if not isinstance(term, SoundTerm) or weight == 0.0:
                 continue
@@ -101,18 +106,17 @@ class Loss:
                 y, target = (torch.cat([g[i].reshape(-1) for g in groups]) for i in (0, 1))
                 value = term(y, target, rate)
             else:
-                parts = [term(y, target, rate) * (y.numel() / count) for y, target in groups]
-                value = torch.stack(parts).sum()
-            found[term.name] = found.get(term.name, torch.zeros(())) + weight * value
-        return found
+                value = torch.stack([term(y, target, rate) * (y.numel() / count) for y, target in groups]).sum()
+            parts[term.name] = parts.get(term.name, torch.zeros(())) + weight * value
+        return parts
 
-    def on_values(self, twin: RackTwin, addresses: Sequence[str]) -> dict[str, Tensor]:
+    def on_values(self, twin: Twin, addresses: Sequence[str]) -> dict[str, Tensor]:
         """Each weighted term on the values."""
-        found: dict[str, Tensor] = {}
+        parts: dict[str, Tensor] = {}
         for weight, term in self.terms:
             if isinstance(term, ValueTerm) and weight > 0.0:
-                found[term.name] = found.get(term.name, torch.zeros(())) + weight * term(twin, addresses)
-        return found
+                parts[term.name] = parts.get(term.name, torch.zeros(())) + weight * term(twin, addresses)
+        return parts
 
     def weight_of(self, kind: type[Term]) -> float:
         return sum(w for w, term in self.terms if isinstance(term, kind))
@@ -211,9 +215,9 @@ def third_octaves(size: int, rate: float, low_hz: float, high_hz: float) -> Tens
     return torch.from_numpy(np.array([r for r in rows if r.any()], np.float64))
 
 
-@dataclass(frozen=True)
-class Loudness(SoundTerm):
-    """Difference of the loudness contour in LU, over 10: short-term loudness (ITU-R BS.1770-4 weighting), differentiable.
+@dataclass(frozen=True, repr=False)
+class LoudnessDifference(SoundTerm):
+    """Difference of the loudness contour in LU, over 10 (ITU-R BS.1770-4 weighting), differentiable. Users call it `Loudness`.
 
     Args:
         window_s: 3 is short-term, 0.4 momentary.
@@ -222,10 +226,16 @@ class Loudness(SoundTerm):
     window_s: float = 0.4
     name = "loudness"
 
+    def __repr__(self) -> str:  # as users write it
+        return f"Loudness(window_s={self.window_s!r})"
+
     def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
         ours, theirs = (loudness_contour(x, rate, self.window_s) for x in (y, target))
-        heard = theirs > -70.0
-        return (ours - theirs)[heard].abs().mean() / 10.0 if bool(heard.any()) else (ours - ours).sum()
+        audible = theirs > -70.0
+        return (ours - theirs)[audible].abs().mean() / 10.0 if bool(audible.any()) else (ours - ours).sum()
+
+
+Loudness = LoudnessDifference  # `tr.losses.Loudness`
 
 
 @functools.lru_cache(maxsize=16)
@@ -282,8 +292,8 @@ class Envelope(SoundTerm):
             return 10.0 * torch.log10(power + FLOOR)
 
         ours, theirs = levels(y), levels(target)
-        heard = theirs > -60.0
-        return (ours - theirs)[heard].abs().mean() / 20.0 if bool(heard.any()) else (ours - ours).sum()
+        audible = theirs > -60.0
+        return (ours - theirs)[audible].abs().mean() / 20.0 if bool(audible.any()) else (ours - ours).sum()
 
 
 @dataclass(frozen=True)
@@ -362,7 +372,7 @@ class Stereo(SoundTerm):
             left, right = x[:, 0], x[:, 1]
             four = torch.stack([left, right, 0.5 * (left + right), 0.5 * (left - right)], 1)
             power = _windows(four, size).square().mean(-1)
-            db = 10.0 * torch.log10(power + 1e-7)  # a side below -70 dBFS is none
+            db = 10.0 * torch.log10(power + 1e-7)  # a side below -70 dBFS counts as silent
             return torch.stack([db[:, 0] - db[:, 1], db[:, 3] - db[:, 2]], 1)
 
         return (ratios(y) - ratios(target)).abs().mean() / 20.0
@@ -380,31 +390,32 @@ class Custom(SoundTerm):
         self.name, self._function = name, function
 
     def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
-        found = self._function(y, target)
-        if not isinstance(found, Tensor) or found.dim() > 0:
+        value = self._function(y, target)
+        if not isinstance(value, Tensor) or value.dim() > 0:
             raise ValueError(
-                f"the loss {brief(self.name)} gave {type(found).__name__}; it must give a tensor without dimensions"
+                f"the loss {brief(self.name)} gave {type(value).__name__}; it must give a tensor without dimensions"
             )
-        return found
+        return value
 
 
 # --- on the values ---------------------------------------------------------------------------------------------------
 
 
-def _trained(twin: RackTwin, addresses: Sequence[str]) -> list[tuple[str, Parameter, Tensor]]:
-    found: list[tuple[str, Parameter, Tensor]] = []
+def _trained(twin: Twin, addresses: Sequence[str]) -> list[tuple[str, Parameter, Tensor]]:
+    """Address, parameter and trained number of each."""
+    trained: list[tuple[str, Parameter, Tensor]] = []
     for address in addresses:
         effect, _, name = address.partition(".")
-        found.append((address, twin[effect].card.addresses[name], twin.raw_of(address)))
-    return found
+        trained.append((address, twin[effect].card.addresses[name], twin.raw_of(address)))
+    return trained
 
 
 class Expected(ValueTerm):
-    """Mean square of how far values lie outside what their cards expect, in shares of the whole range."""
+    """Mean square of how far values lie outside what their cards expect, as fractions of the whole range."""
 
     name = "expected"
 
-    def __call__(self, twin: RackTwin, addresses: Sequence[str]) -> Tensor:
+    def __call__(self, twin: Twin, addresses: Sequence[str]) -> Tensor:
         parts = []
         for _, p, u in _trained(twin, addresses):
             low, high = (from_value(p, end) for end in p.expected)
@@ -413,11 +424,12 @@ class Expected(ValueTerm):
 
 
 class Near(ValueTerm):
-    """Mean square distance from given values, in shares of the whole range: stay where you are unless the sound asks.
+    """Mean square distance from given values, as fractions of the whole range.
 
     Args:
         values: by address, in user units; others do not count.
-        spread: by address, how far is usual, in shares of the range (see `priors.learned`); 0.1 where it is not given.
+        spread: by address, the usual standard deviation, as a fraction of the range (see `priors.learned`); 0.1 where it is
+            not given.
     """
 
     name = "near"
@@ -425,7 +437,7 @@ class Near(ValueTerm):
     def __init__(self, values: Mapping[str, Value], spread: Mapping[str, float] | None = None) -> None:
         self._values, self._spread = dict(values), dict(spread or {})
 
-    def __call__(self, twin: RackTwin, addresses: Sequence[str]) -> Tensor:
+    def __call__(self, twin: Twin, addresses: Sequence[str]) -> Tensor:
         parts = []
         for address, p, u in _trained(twin, addresses):
             value = self._values.get(address)
@@ -439,11 +451,11 @@ class Sparse(ValueTerm):
 
     name = "sparse"
 
-    def __call__(self, twin: RackTwin, addresses: Sequence[str]) -> Tensor:
+    def __call__(self, twin: Twin, addresses: Sequence[str]) -> Tensor:
         parts = [value_at(p, u).abs() / 20.0 for _, p, u in _trained(twin, addresses) if p.id == "gain_db"]
         return torch.stack(parts).mean().float() if parts else torch.zeros(())
 
 
 def usual(stft_weight: float, waveform_weight: float) -> Loss:
-    """What `fit` lowers without a loss of your own."""
+    """The loss of a `fit` that is given none."""
     return _weight(stft_weight) * STFT() + _weight(waveform_weight) * Waveform()

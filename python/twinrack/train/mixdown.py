@@ -1,12 +1,12 @@
-"""`fit` through a mix: what faders, effects and sends turn the stems into this mix?"""
+"""`fit_mix`: the values with which a session's clips become a mix, or reach targets."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +18,31 @@ from ..checks import count_nan, nan_in
 from ..files.audio_file import read_audio
 from ..files.hashing import hash_audio
 from ..measure.distances import Distances, distances
-from ..rack.effect import unknown
-from ..rack.idle import idle
 from ..rack.signatures import spelled_out
+from ..session.render import sources
 from ..session.session import Session
 from ..session.twin import SessionTwin
-from ..system import interrupt
-from ..twins.speed import keep_memory
+from ..system.disk import check_writable
 from ..version import __version__
+from .addresses import learned_in_mix
 from .data import Explained, Pair, Source, aligned
-from .fit import INTERRUPTED, _writer
-from .levels import levelled
-from .losses import Loss, SoundTerm, Term, usual
-from .mix_run import MixRun, Stacked
+from .initial_mix import initial_mix
+from .losses import Loss, Term
 from .polarity import CHANNELS, OPTIONS, SIGNS, polarities, sides_of
-from .progress import FitProgress
-from .result import ParameterResult, in_units
-from .run import Assessment, Learned
-from .settings import checked
+from .process import training
+from .result import ParameterResult
+from .run import INTERRUPTED, Assessment, Run
+from .settings import MixSettings, checked_alignment, lowered
+from .stems import Stacked
+from .targets import Heard, Target
+from .trainable_mix import TrainableMix
 
-# Values that other levels of the session already say, and fine ones that a mix of many stems hardly determines.
-SAID_BY_OTHERS = ("width", "makeup_db", "output_db", "mix", "input_gain_db")
-FINE = (
-    "q", "knee_db", "range_db", "link_percent", "sidechain_low_cut_hz", "sidechain_high_cut_hz", "rms_window_ms",
-    "hysteresis_db", "hold_ms", "crossover_low_hz", "crossover_high_hz", "modulation_rate_hz", "modulation_depth",
-    "diffusion", "early_db",
-)  # fmt: skip
-REVERBS = ("fdn_reverb", "convolution_reverb")  # which cost more time than all the rest
 NEEDLESS = 1.02  # an effect is left out where without it the error grows by less than this
 
 
 @dataclass
 class MixResult:
-    """What came of a fit through a mix.
+    """Result of a fit through a mix.
 
     Attributes:
         session: with the fitted values, and without what was pruned.
@@ -95,7 +87,7 @@ class MixResult:
         outside = [f"{p.address} ({p.text})" for p in self.parameters if not p.inside_expected and p.determined is not False]
         if outside:
             lines.append(f"  outside the expected range: {', '.join(outside[:12])}")
-        lines += [f"  warning: {words}" for words in self.warnings]
+        lines += [f"  warning: {note}" for note in self.warnings]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -136,16 +128,16 @@ def fit_mix(
         sample_rate: Hz, of an array; it must be the session's.
         steps: of Adam, in the constrained domain, on one window each.
         learn: addresses to train, with * for any ("*.gain_db", "vocals.*"); without: everything that is learnable, but for
-            what other levels already say (width, the faders of groups, returns and the master, makeup and output levels, the
+            what another gain stage covers (width, the faders of groups, returns and the master, makeup and output levels, the
             pan of sends), fine settings such as a knee or a Q, which a mix of many stems hardly determines, and the values of
-            reverbs, which cost more time than all the rest.
+            costly effects such as reverbs (see `role` and `costly` in the cards).
         freeze: addresses that keep their start values.
         learning_rate: size of the first steps.
         loss: what is lowered (see `losses` and `targets`); without, the next two.
         stft_weight, waveform_weight: of `losses.STFT` and `losses.Waveform`.
         polish_steps: at most so many second-order steps afterwards.
         window_s, batch: seconds and number of the excerpts that a step looks at, so memory does not grow with the mix.
-        levels: begin with the levels and pans that linear least squares finds (see `levels`).
+        levels: begin with the levels and pans that linear least squares finds (see `initial_mix`).
         prune: leave out effects and sends without which the mix is as near, by 2 %.
         validation, patience, align, seed, checkpoint, tensorboard, progress, on_step: as in `fit`.
 
@@ -155,68 +147,69 @@ def fit_mix(
     Raises:
         FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
     """
-    window_s, learning_rate, align = checked(
-        window_s, learning_rate, align, checkpoint, steps=steps, polish_steps=polish_steps, batch=batch, seed=seed,
-        patience=patience,
-    )  # fmt: skip
     compares = mix is not None
-    lowered = usual(stft_weight, waveform_weight) if loss is None else Loss() + loss
-    if compares and not any(isinstance(term, SoundTerm) and weight > 0 for weight, term in lowered.terms):
-        raise ValueError("the loss has no term on the sound; add one, such as losses.STFT()")
+    settings = MixSettings(
+        steps=steps,
+        learning_rate=learning_rate,
+        stft_weight=stft_weight,
+        waveform_weight=waveform_weight,
+        polish_steps=polish_steps,
+        window_s=window_s,
+        batch=batch,
+        validation=validation and compares,
+        patience=patience,
+        seed=seed,
+        compares=compares,
+        loss=lowered(loss, stft_weight, waveform_weight, compares),
+        levels=levels,
+    )
+    align = checked_alignment(align)
+    if checkpoint is not None:
+        check_writable(checkpoint)
     if not compares and loss is None:
         raise ValueError("there is neither a mix nor a loss; give the mix, or a loss of targets such as targets.Loudness(-16)")
     began = time.monotonic()
     pair = _pair(session, mix, sample_rate, align)
-    session, turned = _polarized(session, pair)
-    notes = [*pair.notes, *turned]
+    session, notes = _polarized(session, pair)
     twin = SessionTwin(session)
-    chosen = choose(twin, learn, freeze)
-    settings: dict[str, Any] = {
-        "steps": steps, "learning_rate": learning_rate, "stft_weight": stft_weight, "waveform_weight": waveform_weight,
-        "polish_steps": polish_steps, "window_s": window_s, "batch": batch, "validation": validation and compares, "seed": seed,
-        "patience": patience, "network_learning_rate": 0.0, "compares": compares, "loss": str(lowered), "learn": chosen,
-        "levels": levels,
-    }  # fmt: skip
-    bar = FitProgress(steps, progress)
-    keep_memory()
-    torch.set_flush_denormal(True)
-    with bar:
-        try:
-            if levels and compares:
-                twin = SessionTwin(levelled(session, pair.dry, pair.wet, chosen))
-            run = MixRun(twin, [pair], session.sample_rate, Learned(chosen, []), settings, lowered)
-            run.board = writer = _writer(tensorboard)
-            start = run.assess(Stacked(session))
-            gaps = _gaps(run, lowered) if not compares else {}
-            try:
-                with interrupt.deferred():
-                    run.train(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
-                    run.finish(bar)
-            except KeyboardInterrupt:
-                run.stopped = INTERRUPTED
-            run.restore_best()
-        finally:
-            torch.set_flush_denormal(False)
-        if writer is not None:
-            writer.close()
-    fitted_session = run.made().session
+    learned = learned_in_mix(twin, learn, freeze)
+    settings = replace(settings, learn=learned)
+    with training(settings.steps, progress, tensorboard) as (bar, board):
+        if levels and compares:
+            twin = SessionTwin(initial_mix(session, pair.dry, pair.wet, learned))
+        run = Run(TrainableMix(twin, pair, learned), settings, board)
+        start = run.assess(Stacked(session))
+        gaps_before = _gaps(run)
+        stopped = run.complete(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+    fitted_session = twin.to_session()
     fitted = run.assess(Stacked(fitted_session))
     if not fitted.loss <= start.loss:
         fitted_session, fitted = session.copy(), start
-        run.stopped = f"{run.stopped}; nothing better than the start was found"
-    after = _gaps(run, lowered) if not compares else {}
-    nothing = distances(run._held_out(None), session.sample_rate) if compares else start.distances
+        stopped = f"{stopped}; nothing better than the start was found"
+    gaps = {name: (gaps_before[name][0], gap, unit) for name, (gap, unit) in _gaps(run).items()}
+    nothing = distances(run.held_out(None), session.sample_rate) if compares else start.distances
     pruned: dict[str, float] = {}
-    if prune and compares and not run.stopped.startswith(INTERRUPTED):
+    if prune and compares and not stopped.startswith(INTERRUPTED):
         try:
             fitted_session, pruned, fitted = _pruned(run, fitted_session, fitted)
         except KeyboardInterrupt:
-            run.stopped = f"{INTERRUPTED} before anything was left out"
+            stopped = f"{INTERRUPTED} before anything was left out"
     result = MixResult(
-        fitted_session, session.copy(), session.sample_rate, nothing, start.distances, fitted.distances,
-        _parameters(session, fitted_session, chosen, run), settings, run.stopped, time.monotonic() - began, run.history,
-        pruned, notes + run.warnings, {name: (gaps[name][0], now, unit) for name, (now, unit) in after.items()},
-    )  # fmt: skip
+        session=fitted_session,
+        start_session=session.copy(),
+        sample_rate=session.sample_rate,
+        nothing=nothing,
+        start=start.distances,
+        fitted=fitted.distances,
+        parameters=run.parameters(session, fitted_session),
+        settings=settings.record(),
+        stopped=stopped,
+        seconds=time.monotonic() - began,
+        history=run.history,
+        pruned=pruned,
+        warnings=[*pair.notes, *notes, *run.warnings],
+        gaps=gaps,
+    )
     fitted_session.provenance = provenance(result, pair)
     return result
 
@@ -245,14 +238,14 @@ def _pair(session: Session, mix: Source | None, sample_rate: float | None, align
         raise ValueError("the session's clips are silent; nothing can be learned from them")
     total = stems.reshape(-1, session.width, stems.shape[1]).sum(0)
     pair = Pair(name, total, wet, 0, hash_audio(stems), hash_audio(wet))
-    found = aligned(pair, rate, align, Explained(distorts=True, gains=True, tails=True), "the sum of the stems", name)
-    before = max(0, -found.latency_frames)
-    wet = np.pad(found.wet, ((0, 0), (before, stems.shape[1] - before - found.frames)))
-    return replace(found, dry=stems, wet=wet)
+    begun_together = aligned(pair, rate, align, Explained(distorts=True, gains=True, tails=True), "the sum of the stems", name)
+    before = max(0, -begun_together.latency_frames)
+    wet = np.pad(begun_together.wet, ((0, 0), (before, stems.shape[1] - before - begun_together.frames)))
+    return replace(begun_together, dry=stems, wet=wet)
 
 
 def _polarized(session: Session, pair: Pair) -> tuple[Session, list[str]]:
-    """The session with the polarity of the mix, and what is to be said."""
+    """The session with the polarity of the mix, and sentences to report."""
     sides = sides_of([pair])
     if sides is None or (-1 not in sides and session.master.polarity == "normal"):
         return session, []
@@ -264,101 +257,37 @@ def _polarized(session: Session, pair: Pair) -> tuple[Session, list[str]]:
     turn = (sides[0] * own[0], sides[1] * own[1])
     if turn == (1, 1):
         return session, []
-    made = session.copy()
+    inverted = session.copy()
     before = SIGNS[session.master.polarity]
-    made.master.polarity = OPTIONS[(before[0] * turn[0], before[1] * turn[1])]
-    words = f"{pair.name} has the other polarity than the session{CHANNELS[OPTIONS[turn]]}"
-    return made, [f"{words}; the master's polarity was set to {made.master.polarity}"]
+    inverted.master.polarity = OPTIONS[(before[0] * turn[0], before[1] * turn[1])]
+    note = f"{pair.name} has the other polarity than the session{CHANNELS[OPTIONS[turn]]}"
+    return inverted, [f"{note}; the master's polarity was set to {inverted.master.polarity}"]
 
 
 def _stack(session: Session, frames: int | None) -> Audio:
-    from ..session.render import sources
-
     if not any(channel.clips for channel in session):
         raise ValueError(f"session {session.name!r} has no clips, so there are no stems to mix")
-    found = sources(session, frames)
-    return np.ascontiguousarray(np.concatenate(list(found.values())))
+    return np.ascontiguousarray(np.concatenate(list(sources(session, frames).values())))
 
 
-def usual_addresses(session: Session, there: Iterable[str]) -> list[str]:
-    """What is trained where nothing is said: all that is learnable, but for what others already say."""
-    found = []
-    for address in there:
-        channel, below = session.split(address)
-        name = below.rpartition(".")[2]
-        _, effect, _ = channel.find(below)
-        if effect.card.id in REVERBS:
-            continue
-        said = name in SAID_BY_OTHERS or name in FINE or (below.startswith("sends.") and name == "pan")
-        if said or ("." not in below and channel.kind != "track"):
-            continue
-        found.append(address)
-    return found
-
-
-def choose(twin: SessionTwin, learn: Iterable[str] | None, freeze: Iterable[str]) -> list[str]:
-    """Addresses to train.
-
-    Raises:
-        ValueError: a pattern that matches nothing, or nothing is left.
-    """
-    there = twin.learnable()
-
-    def matching(patterns: Iterable[str]) -> set[str]:
-        found: set[str] = set()
-        for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            hits = [a for a in there if fnmatch(a, pattern)]
-            if not hits:
-                raise ValueError(unknown(pattern, there, "the session", "learnable value"))
-            found.update(hits)
-        return found
-
-    nothing = {
-        ".".join(part for part in (channel.name, place, name) if part)
-        for channel in twin.session
-        for place, effect in channel.effects()
-        for name in idle(effect.card, effect.values(), twin.session.width)
-    }
-    wanted = set(usual_addresses(twin.session, there)) if learn is None else matching(learn)
-    wanted -= nothing - {learn if isinstance(learn, str) else "", *(learn or ())}
-    chosen = [a for a in there if a in wanted - matching(freeze)]
-    if not chosen:
-        raise ValueError("no value is left to train; name more in learn")
-    return chosen
-
-
-def _gaps(run: MixRun, loss: Loss) -> dict[str, Any]:
-    """How far away each target is, and its unit."""
-    from .targets import Heard, Target
-
-    y = torch.from_numpy(run.made()(run.pairs[0].dry, run.rate))[None]
+def _gaps(run: Run[Stacked]) -> dict[str, tuple[float, str]]:
+    """How far away each target is, and its unit; empty where a mix is to be reached."""
+    if run.settings.compares:
+        return {}
+    player = run.trainable.player()
+    y = torch.from_numpy(player(run.pairs[0].dry, run.rate))[None]
+    terms = [term for _, term in run.settings.loss.terms]
     with torch.no_grad():
-        found = {t.name: (float(t.gap(y, run.rate)), t.unit) for _, t in loss.terms if isinstance(t, Target)}
-        heard = [t for _, t in loss.terms if isinstance(t, Heard)]
-        if heard:
-            twin = run._twin_of(run.made())
-            found |= {t.name: (float(t.gap(twin)), t.unit) for t in heard}
-        return found
+        gaps = {t.name: (float(t.gap(y, run.rate)), t.unit) for t in terms if isinstance(t, Target)}
+        of_channels = [t for t in terms if isinstance(t, Heard)]
+        if of_channels:
+            twin = run.trainable.twin_of(player)
+            gaps |= {t.name: (float(t.gap(twin)), t.unit) for t in of_channels}
+        return gaps
 
 
-def _parameters(before: Session, after: Session, addresses: Sequence[str], run: MixRun) -> list[ParameterResult]:
-    errors = run.polished.standard_errors if run.polished is not None else []
-    found = []
-    for i, address in enumerate(addresses):
-        p = run.card(address)
-        try:
-            fitted = float(after.get(address))
-        except ValueError:  # pruned
-            continue
-        result = ParameterResult(address, float(before.get(address)), fitted, p.unit, p.min, p.max, p.expected)
-        if i < len(errors):
-            result.standard_error, result.determined = in_units(p, run.raw[i].item(), errors[i])
-        found.append(result)
-    return found
-
-
-def _pruned(run: MixRun, session: Session, fitted: Assessment) -> tuple[Session, dict[str, float], Assessment]:
-    """Without what does not matter: effects and sends are taken out one by one, those that matter least first."""
+def _pruned(run: Run[Stacked], session: Session, fitted: Assessment) -> tuple[Session, dict[str, float], Assessment]:
+    """Take out effects and sends that do not matter, one by one, those that matter least first."""
 
     def error(candidate: Session) -> float:
         return float(10.0 ** (run.measure(Stacked(candidate)).error_db / 20.0))
@@ -368,20 +297,21 @@ def _pruned(run: MixRun, session: Session, fitted: Assessment) -> tuple[Session,
         names = [f"{channel.name}.{a}" for a, e in channel.rack.addresses().items() if not e.bypass]
         for name in [*names, *(f"{channel.name}.sends.{s.to}" for s in channel.sends)]:
             alone[name] = error(_without(session, name))
-    found: dict[str, float] = {}
+    pruned: dict[str, float] = {}
     for name in sorted(alone, key=lambda n: alone[n]):
         if alone[name] > NEEDLESS * base:
             break
-        tried = _without(session, name)
-        now = error(tried)
+        without = _without(session, name)
+        now = error(without)
         if now <= NEEDLESS * base:
-            session, found[name] = tried, 20.0 * float(np.log10(now / base))
-    return session, found, run.assess(Stacked(session)) if found else fitted
+            session, pruned[name] = without, 20.0 * float(np.log10(now / base))
+    return session, pruned, run.assess(Stacked(session)) if pruned else fitted
 
 
 def _without(session: Session, name: str) -> Session:
-    made = session.copy()
-    channel, below = made.split(name)
+    """A copy without one effect or send, by its address."""
+    copy = session.copy()
+    channel, below = copy.split(name)
     if below.startswith("sends."):
         channel.sends = [s for s in channel.sends if s.to != below.removeprefix("sends.")]
     else:
@@ -390,16 +320,14 @@ def _without(session: Session, name: str) -> Session:
             channel.rack.remove(below)
         else:
             effect.bypass = True
-    gone = f"{below}." if below.startswith("sends.") or below not in channel.rack.addresses() else None
-    if gone is not None:
-        channel.automation = {a: p for a, p in channel.automation.items() if not a.startswith(gone)}
-    return made
+    prefix = f"{below}." if below.startswith("sends.") or below not in channel.rack.addresses() else None
+    if prefix is not None:
+        channel.automation = {a: p for a, p in channel.automation.items() if not a.startswith(prefix)}
+    return copy
 
 
 def provenance(r: MixResult, pair: Pair) -> dict[str, Any]:
     """Where the values came from, as it is written into the session."""
-    from datetime import UTC, datetime
-
     return {
         "made_by": f"twinrack {__version__} fit through a mix, torch {torch.__version__}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

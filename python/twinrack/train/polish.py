@@ -1,8 +1,8 @@
-"""The last steps of a fit by Levenberg and Marquardt on the waveform: few parameters, many samples, quadratic convergence.
+"""The last steps of a fit, by Levenberg and Marquardt on the waveform: few parameters, many samples, quadratic convergence.
 
-An effect has a handful of parameters, so the Jacobian of the sound is affordable by differences of renders. It also tells
-what the recording determines: the standard error of each parameter, given the residual that is left. (Yu and Fazekas, arXiv
-2509.10706, matched a compressor by Newton-Raphson in the same spirit.)
+An effect has a handful of parameters, so the Jacobian of the sound is affordable by differences of renders. It also gives what
+the recording determines: the standard error of each parameter, given the residual. (C.-Y. Yu and G. Fazekas, Sound Matching an
+Analogue Levelling Amplifier Using the Newton-Raphson Method, arXiv 2509.10706, 2025, match a compressor in the same way.)
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Sound = Callable[[], Tensor]
 
 @dataclass
 class Polished:
-    """What the polish did: the norm of the residual relative to the target before and after, and standard errors in u."""
+    """Result of the second-order steps: the norm of the residual relative to the target before and after, and standard errors
+    in the constrained domain."""
 
     before: float
     after: float
@@ -50,7 +51,7 @@ def polish(
     sound: Sound,
     target: Tensor,
     iterations: int,
-    told: Callable[[int, float], None] | None = None,
+    report: Callable[[int, float], None] | None = None,
     errors: bool = True,
 ) -> Polished:
     """Lower the squared difference between `sound()` and `target`; a step that does not lower it is not taken.
@@ -59,7 +60,7 @@ def polish(
         parameters: scalars that `sound` depends on; they are changed in place.
         sound: renders, and returns as many numbers as `target`, flat.
         iterations: at most so many; ends earlier when nothing improves.
-        told: called after each iteration with its number and the relative residual.
+        report: called after each iteration with its number and the relative residual.
         errors: work out standard errors, which takes two more renders for each parameter.
     """
     size = float(torch.linalg.vector_norm(target.double()))
@@ -91,8 +92,8 @@ def polish(
                 u.fill_(at)
             break
         result.after, result.iterations = energy**0.5 / size, iteration + 1
-        if told is not None:
-            told(iteration + 1, result.after)
+        if report is not None:
+            report(iteration + 1, result.after)
         if gain < 1e-4 or result.after < 1e-6:
             break
     if errors:
@@ -117,17 +118,17 @@ def uncertainty(
     normal = slopes @ slopes.T / 32.0
     scale = torch.sqrt(torch.diagonal(normal))
     alive = scale > 1e-9 * float(scale.max())
-    found = [float("inf")] * len(parameters)
+    deviations = [float("inf")] * len(parameters)
     index = torch.nonzero(alive).flatten()
     if index.numel() == 0:
-        return found, []
+        return deviations, []
     scaled = normal[index][:, index] / torch.outer(scale[index], scale[index])
     values, vectors = torch.linalg.eigh(scaled)
     covariance = (vectors / values.clamp(min=1e-12)) @ vectors.T
     for place, i in enumerate(index.tolist()):
-        found[i] = float(torch.sqrt(covariance[place, place] * noise) / scale[i])
+        deviations[i] = float(torch.sqrt(covariance[place, place] * noise) / scale[i])
     spread = torch.sqrt(torch.diagonal(covariance).clamp(min=1e-30))
     together = (covariance / torch.outer(spread, spread)).abs()
     pairs = [(a, b) for a in range(len(index)) for b in range(a + 1, len(index)) if float(together[a, b]) > ALIKE]
     named = [(int(index[a]), int(index[b])) for a, b in pairs]
-    return found, [(i, j) for i, j in named if min(found[i], found[j]) > NOTABLE]
+    return deviations, [(i, j) for i, j in named if min(deviations[i], deviations[j]) > NOTABLE]

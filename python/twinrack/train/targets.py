@@ -1,4 +1,4 @@
-"""What a sound should be like, where no recording says how it should sound: the targets of `match`.
+"""Targets of `match`: how a sound should be, where there is no recording of it.
 
     tr.match(rack, "voice.wav", target=tr.targets.Spectrum("reference.wav") + tr.targets.Loudness(-16.0))
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,10 @@ from ..audio import as_planar, check_rate
 from ..checks import brief, is_number
 from ..files.audio_file import read_audio
 from ..perceptual.masking import Masking
-from ..twins.rack_twin import RackTwin
 from .losses import FLOOR, SoundTerm, ValueTerm, loudness_contour, third_octaves
+
+if TYPE_CHECKING:
+    from .losses import Twin
 
 Reference = str | os.PathLike[str] | tuple[npt.ArrayLike, float]
 
@@ -51,7 +53,7 @@ class Spectrum(Target):
     """The long-term spectrum of a reference, whatever its level: mean difference in dB over third octaves.
 
     Args:
-        reference: a file, or (samples, sample_rate); it may say and last what it likes.
+        reference: a file, or (samples, sample_rate); of any content and length.
         low_hz, high_hz: the range that is compared.
     """
 
@@ -83,8 +85,8 @@ class Spectrum(Target):
         return (ours - self.levels.to(ours)).abs().mean()
 
 
-class Loudness(Target):
-    """A loudness (ITU-R BS.1770-4, momentary, gated 20 LU below the mean), or a contour over time.
+class LoudnessTarget(Target):
+    """A loudness (ITU-R BS.1770-4, momentary, gated 20 LU below the mean), or a contour over time. Users call it `Loudness`.
 
     Args:
         lufs: one number, or one for every point of `seconds`.
@@ -106,13 +108,16 @@ class Loudness(Target):
         if self.seconds is None:
             power = 10.0 ** (contour / 10.0)
             mean = 10.0 * torch.log10(power.mean(-1, keepdim=True))
-            heard = contour > torch.maximum(mean.detach() - 20.0, torch.full_like(mean, -70.0))
-            gated = (power * heard).sum(-1) / heard.sum(-1).clamp(min=1)
+            inside = contour > torch.maximum(mean.detach() - 20.0, torch.full_like(mean, -70.0))
+            gated = (power * inside).sum(-1) / inside.sum(-1).clamp(min=1)
             return (10.0 * torch.log10(gated + FLOOR) - float(self.lufs[0])).abs().mean()
         at = (np.arange(contour.shape[-1]) + 2.0) * 0.1  # the middle of each window
         wanted = torch.from_numpy(np.interp(at, self.seconds, self.lufs)).to(contour)
-        heard = contour > -70.0
-        return ((contour - wanted) * heard).abs().sum() / heard.sum().clamp(min=1)
+        audible = contour > -70.0
+        return ((contour - wanted) * audible).abs().sum() / audible.sum().clamp(min=1)
+
+
+Loudness = LoudnessTarget  # `tr.targets.Loudness`
 
 
 class Dynamics(Target):
@@ -120,7 +125,7 @@ class Dynamics(Target):
     of the mean (as EBU Tech 3342 measures a range, in shorter windows).
 
     Args:
-        wanted: in LU, or a reference whose range it is: a file, or (samples, sample_rate).
+        wanted: in LU, or a reference with the wanted range: a file, or (samples, sample_rate).
     """
 
     name, unit, scale = "reach dynamics", "LU", 10.0
@@ -135,16 +140,16 @@ class Dynamics(Target):
             self.range_lu = float(self._range(x[None].double(), rate).mean())
 
     def _range(self, y: Tensor, rate: float) -> Tensor:
-        found = []
+        ranges = []
         for contour in loudness_contour(y, rate):
             mean = 10.0 * torch.log10((10.0 ** (contour / 10.0)).mean())
-            heard = contour[contour > torch.clamp(mean.detach() - 20.0, min=-70.0)]
-            if heard.numel() < 2:
-                found.append(contour.sum() * 0.0)
+            inside = contour[contour > torch.clamp(mean.detach() - 20.0, min=-70.0)]
+            if inside.numel() < 2:
+                ranges.append(contour.sum() * 0.0)
                 continue
-            low, high = torch.quantile(heard, torch.tensor([0.1, 0.95], dtype=heard.dtype))
-            found.append(high - low)
-        return torch.stack(found)
+            low, high = torch.quantile(inside, torch.tensor([0.1, 0.95], dtype=inside.dtype))
+            ranges.append(high - low)
+        return torch.stack(ranges)
 
     def gap(self, y: Tensor, rate: float) -> Tensor:
         return (self._range(y, rate) - self.range_lu).abs().mean()
@@ -167,23 +172,23 @@ class Heard(ValueTerm):
         self.name = f"reach heard {channel}"
         self._masking: Masking | None = None
 
-    def gap(self, twin: Any) -> Tensor:
+    def gap(self, twin: Twin) -> Tensor:
         """How much is missing, in dB."""
-        heard = getattr(twin, "heard", {})
-        if self.channel not in heard:
+        sounds = getattr(twin, "heard", {})
+        if self.channel not in sounds:
             raise ValueError(f"there is no channel {brief(self.channel)} to be heard; this target is for sessions, in fit_mix")
         if self._masking is None or self._masking.bands.sample_rate != twin.sample_rate:
             self._masking = Masking(twin.sample_rate)
-        mine, mix = heard[self.channel], heard["master"]
+        mine, mix = sounds[self.channel], sounds["master"]
         power = self._masking.bands(mine).sum(1)
         hidden = self._masking.threshold(mix - mine).sum(1)
         loud = power.detach() > power.detach().amax((1, 2), keepdim=True) * 1e-3
         margin = 10.0 * torch.log10((power + FLOOR) / (hidden + FLOOR))
         missing = (self.by_db - margin).clamp(min=0.0) * loud
-        found: Tensor = missing.sum() / loud.sum().clamp(min=1)
-        return found
+        mean: Tensor = missing.sum() / loud.sum().clamp(min=1)
+        return mean
 
-    def __call__(self, twin: Any, addresses: Sequence[str]) -> Tensor:
+    def __call__(self, twin: Twin, addresses: Sequence[str]) -> Tensor:
         return (self.gap(twin) / 10.0).float()
 
 
@@ -191,7 +196,7 @@ class Width(Target):
     """How wide a stereo sound is: the level of the side (L - R) over the middle (L + R), in dB; 0 dB is very wide, -20 narrow.
 
     Args:
-        side_db: what is wanted.
+        side_db: the wanted level.
     """
 
     name, unit, scale = "reach width", "dB", 10.0
@@ -222,7 +227,7 @@ class Decay(ValueTerm):
         if not self.seconds or any(not 0.05 <= s <= 20.0 or not hz > 0 for hz, s in self.seconds.items()):
             raise ValueError(f"seconds = {dict(seconds)!r}; give decay times from 0.05 to 20 s by frequency in Hz")
 
-    def times(self, twin: RackTwin) -> Tensor:
+    def times(self, twin: Twin) -> Tensor:
         """The decay times now, in the order of `seconds`."""
         longest = max(self.seconds.values())
         frames = int(twin.sample_rate * (0.3 + 1.2 * longest))
@@ -232,7 +237,7 @@ class Decay(ValueTerm):
         h = twin(impulse)[0].double().mean(0)
         spectrum = torch.fft.rfft(h, 2 * frames)
         hertz = torch.fft.rfftfreq(2 * frames, 1.0 / twin.sample_rate, dtype=torch.float64)
-        found = []
+        times = []
         for centre in self.seconds:
             place = torch.log2(hertz.clamp(min=1e-3) / centre)
             band = torch.where(place.abs() < 0.5, torch.cos(np.pi * place / 2.0).square(), torch.zeros_like(place))
@@ -243,18 +248,18 @@ class Decay(ValueTerm):
             time = torch.arange(frames, dtype=torch.float64)[inside] / twin.sample_rate
             level = db[inside]
             if level.numel() < 16:  # no tail yet
-                found.append(torch.zeros((), dtype=torch.float64) + 0.0 * left[0])
+                times.append(torch.zeros((), dtype=torch.float64) + 0.0 * left[0])
                 continue
-            middle = time - time.mean()
-            slope = (middle * level).sum() / (middle * middle).sum()
-            found.append(-60.0 / slope)
-        return torch.stack(found)
+            centred = time - time.mean()
+            slope = (centred * level).sum() / (centred * centred).sum()
+            times.append(-60.0 / slope)
+        return torch.stack(times)
 
-    def gap(self, twin: RackTwin) -> Tensor:
+    def gap(self, twin: Twin) -> Tensor:
         """The mean difference in per cent."""
         wanted = torch.tensor(list(self.seconds.values()), dtype=torch.float64)
         return 100.0 * (self.times(twin) / wanted - 1.0).abs().mean()
 
-    def __call__(self, twin: RackTwin, addresses: Sequence[str]) -> Tensor:
+    def __call__(self, twin: Twin, addresses: Sequence[str]) -> Tensor:
         wanted = torch.tensor(list(self.seconds.values()), dtype=torch.float64)
         return torch.log(self.times(twin).clamp(min=1e-3) / wanted).abs().mean()

@@ -1,0 +1,236 @@
+"""`fit_rack`: the values with which a rack turns a dry recording into a wet one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..rack.card import Value
+from ..rack.rack import Rack
+from ..rack.signatures import spelled_out
+from ..system import interrupt
+from ..system.disk import check_writable
+from ..twins.rack_twin import RackTwin
+from .addresses import Learned, learned_in_rack, patterns_of
+from .advice import advice
+from .conditions import Conditions
+from .data import Source, explained_by, load_pairs
+from .losses import Loss, Term
+from .polarity import polarized
+from .process import training
+from .result import FitResult, provenance
+from .rounds import Rounds, compete
+from .run import INTERRUPTED, Assessment, Run
+from .settings import RackSettings, checked_alignment, lowered
+from .starts import analysed
+from .stream_updater import StreamUpdater
+from .structures import combinations, open_choices
+from .trainable_rack import TrainableRack
+
+if TYPE_CHECKING:
+    from ..stage.stream import LiveStream
+
+
+class InterruptedFitError(KeyboardInterrupt):
+    """The command that runs a fit was asked to end; `rack` has the best values so far, or is None before any were found."""
+
+    def __init__(self, rack: Rack | None) -> None:
+        super().__init__()
+        self.rack = rack
+
+
+@spelled_out()
+def fit_rack(
+    rack: Rack,
+    dry: Source | Sequence[Source],
+    wet: Source | Sequence[Source],
+    sample_rate: float | None = None,
+    *,
+    steps: int = 300,
+    learn: Iterable[str] | None = None,
+    freeze: Iterable[str] = (),
+    choices: Iterable[str] | Mapping[str, Sequence[Value]] = (),
+    starts: int = 0,
+    conditions: Sequence[Mapping[str, float]] = (),
+    learning_rate: float = 0.012,
+    network_learning_rate: float = 0.003,
+    loss: Loss | Term | None = None,
+    stft_weight: float = 1.0,
+    waveform_weight: float = 1.0,
+    polish_steps: int = 30,
+    window_s: float = 8.0,
+    batch: int = 4,
+    validation: bool = True,
+    patience: int = 12,
+    align: bool | int = True,
+    seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    tensorboard: str | os.PathLike[str] | None = None,
+    live: LiveStream | None = None,
+    compares: bool = True,
+    progress: bool | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> FitResult:
+    """Find the values with which `rack` turns `dry` into `wet`.
+
+    Args:
+        rack: structure and start values; it is not changed.
+        dry, wet: (channels, frames) arrays, files, lists of either, or two folders whose files have the same names.
+        sample_rate: Hz; needed for arrays.
+        steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
+        learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too; an empty list
+            only measures. What does nothing as the choices stand, such as the gain of a low cut, is left out unless it is
+            named. A response learns when it is named: "convolution_reverb.impulse_response".
+        freeze: addresses that keep their start values.
+        choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
+            each: all combinations are tried in short rounds and the best goes on (see `structures`).
+        starts: take start values from the recordings, where there is an analysis for the effect (see `starts`): so many at
+            most, tried like choices; 0 begins with the rack's own values.
+        conditions: what was set while each pair was recorded, in the order of the pairs: an address ("compressor.ratio") has
+            that value for that pair; any other name is a knob, which moves every trained value along a straight line (in the
+            constrained domain) whose slope is trained (see `FitResult.at`).
+        learning_rate: size of the first steps.
+        network_learning_rate: of weights of networks; of responses a tenth of their peak times as much.
+        loss: what is lowered (see `losses`); without, the next two.
+        stft_weight, waveform_weight: of `losses.STFT` and `losses.Waveform`.
+        polish_steps: at most so many second-order steps afterwards, where the waveforms come close (see `polish`); none where
+            a network or response is trained, and then no standard errors either.
+        window_s: longer recordings are trained in random windows of this length, started from silence.
+        batch: windows in one step.
+        validation: hold out every fifth stretch; False trains and measures on everything.
+        patience: checks (one each 10 steps) without improvement on held-out audio after which it stops.
+        align: True finds and removes the latency of `wet`, False does not, a number is the latency in frames.
+        seed: of the windows.
+        checkpoint: file that holds the state after each check, and is continued from where it exists.
+        tensorboard: folder for TensorBoard's events: the loss and its parts, distances, drift and all values.
+        live: a stream whose rack follows the training, gliding; it must have the structure of `rack`.
+        compares: False where `wet` is no target and the loss says what to reach (see `match`).
+        progress: False is silent; otherwise a bar on a terminal, and elsewhere a line every 10 s on standard error.
+        on_step: called after each step with its number and the loss.
+
+    Returns:
+        The fitted rack, distances on held-out audio, history, and how well each parameter is determined.
+
+    Raises:
+        FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
+
+    What the recordings have beside the processing is said in `result.warnings`, and undone where that is possible: delay (also
+    of a fraction of a frame), DC offset and swapped channels are removed from the recordings before training; for inverted
+    polarity a Gain is set, or added at the end of the rack; clipping, noise and a different clock are only named.
+
+    Ctrl-C ends it with the best values so far. A step whose loss or gradient is NaN or infinity is not taken, and counted;
+    after five of them it goes back to the best values with smaller steps. Where the spectrum, phase or envelope drift away
+    while the loss falls, `result.warnings` says so (see `drift`).
+    """
+    settings = RackSettings(
+        steps=steps,
+        learning_rate=learning_rate,
+        stft_weight=stft_weight,
+        waveform_weight=waveform_weight,
+        polish_steps=polish_steps,
+        window_s=window_s,
+        batch=batch,
+        validation=validation,
+        patience=patience,
+        seed=seed,
+        network_learning_rate=network_learning_rate,
+        compares=compares,
+        loss=lowered(loss, stft_weight, waveform_weight, compares),
+        starts=starts,
+    )
+    align = checked_alignment(align)
+    if checkpoint is not None:
+        check_writable(checkpoint)
+    if rack.sidechains:
+        raise ValueError(
+            f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it"
+        )
+    began = time.monotonic()
+    pairs, rate = load_pairs(dry, wet, sample_rate, align, explained_by(rack) if compares else None)
+    opened = open_choices(rack, choices)
+    notes, frozen = [note for p in pairs for note in p.notes], patterns_of(freeze)
+    wanted = None if learn is None else patterns_of(learn)
+    if compares:
+        prepared = polarized(rack, pairs, rate, opened, fixed=live is not None)
+        rack, pairs, notes = prepared.rack, prepared.pairs, notes + prepared.notes
+        frozen += [f"{prepared.added}.*"] if prepared.added is not None else []
+    known = Conditions(rack, conditions, len(pairs))
+    if known and (starts or choices):
+        raise ValueError("conditions cannot be combined with starts or choices; find these on pairs of one condition first")
+    channels = pairs[0].dry.shape[0]
+    with training(settings.steps, progress, tensorboard) as (bar, board):
+        candidates = combinations(rack, opened)
+        if starts:
+            free = learned_in_rack(RackTwin(rack, rate), wanted, frozen, channels).values
+            candidates = [start for r in candidates for start in analysed(r, pairs, rate, free, settings.starts)]
+        rounds = Rounds(candidates, [])
+        if len(candidates) > 1:
+            rounds = compete(candidates, opened, pairs, rate, settings, wanted, frozen, bar)
+        twin = RackTwin(rounds.racks[0], rate)
+        learned = learned_in_rack(twin, wanted, frozen, channels)
+        learned = Learned([a for a in learned.values if a not in known.fixed], learned.resources)
+        settings = replace(settings, learn=[*learned.values, *learned.resources], choices=list(opened))
+        updater = None if live is None else StreamUpdater(live, rounds.racks[0], twin)
+        run = Run(TrainableRack(twin, pairs, rate, learned, known), settings, board, updater)
+        start = run.assess(rack)
+        if rounds.interrupted:
+            stopped = INTERRUPTED
+        else:
+            stopped = run.complete(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+        if stopped == INTERRUPTED and interrupt.received():  # the command ends now, and has no time to measure
+            raise InterruptedFitError(twin.to_rack() if run.history else None)
+    fitted_rack = twin.to_rack()
+    fitted = run.assess(fitted_rack)
+    if not _nearer(fitted, start, compares and loss is None):
+        fitted_rack, fitted, stopped = rack.copy(), start, f"{stopped}; nothing better than the start was found"
+        run.drop_slopes()
+    if updater is not None:
+        updater.set_all(fitted_rack)
+    nothing = run.assess(None)
+    gains = nothing.trajectory_db, start.trajectory_db, fitted.trajectory_db
+    result = FitResult(
+        rack=fitted_rack,
+        start_rack=rack.copy(),
+        pairs=pairs,
+        sample_rate=rate,
+        nothing=nothing.distances,
+        start=start.distances,
+        fitted=fitted.distances,
+        parameters=run.parameters(rack, fitted_rack),
+        history=run.history,
+        settings=settings.record(),
+        stopped=stopped,
+        skipped_steps=run.skipped,
+        seconds=time.monotonic() - began,
+        splits=run.splits,
+        structures=rounds.tried,
+        warnings=notes + run.warnings,
+        slopes=run.slopes(),
+        middles=known.middles,
+        held_out_loss=fitted.loss,
+        trajectory_db=gains if np.isfinite(gains).all() else None,
+    )
+    if compares and loss is None:
+        pieces = run.held_out(fitted_rack)
+        result.advice = advice(fitted_rack, fitted.distances.error_db, run.history, settings, stopped, pieces, rate)
+    if run.polished is not None:
+        result.alike = [(learned.values[i], learned.values[j]) for i, j in run.polished.alike]
+    fitted_rack.provenance = provenance(result)
+    if run.history:
+        rows = [[h["step"], h["loss"], h["held_out"]] for h in run.history]
+        fitted_rack.arrays = {"history_step_loss_held_out": np.array(rows, np.float32)}
+    return result
+
+
+def _nearer(fitted: Assessment, start: Assessment, by_distances: bool) -> bool:
+    """Whether a fit is not worse than its start: by its distances to the recording, or by its loss."""
+    if not by_distances:
+        return fitted.loss <= start.loss
+    before, after = start.distances, fitted.distances
+    return not (after.error_db + 10 * after.stft > before.error_db + 10 * before.stft and after.stft > before.stft)
