@@ -208,7 +208,6 @@ BORROWED_STILL = {
     "session.freeze": {"_channels"},
     "session.mix": {"_name"},
     "session.session": {"_name"},
-    "train.mixdown": {"_held_out", "_twin_of", "_writer"},
 }
 
 

@@ -98,6 +98,8 @@ def test_signatures_show_what_is_handed_on():
     assert set(settings.MatchSettings.__annotations__) < set(by_name(tr.match))
     assert set(settings.SearchSettings.__annotations__) < set(by_name(tr.search))
     assert by_name(tr.fit)["steps"] == by_name(fit_rack)["steps"]
+    assert by_name(tr.live) == by_name(tr.LiveStream)
+    assert "block_size" in by_name(tr.live)
     for method, function in (
         (tr.Session.render, render.render),
         (tr.Session.render_to, output.render_to),

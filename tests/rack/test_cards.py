@@ -138,7 +138,7 @@ def test_classes_come_from_the_card(card):
                 (p.max + 1, "above"),
                 (p.min - 1, "below"),
                 (float("nan"), "NaN"),
-                ("loud", "not a number"),
+                ("loud", "must be a number, got 'loud'"),
             ):
                 with pytest.raises(ValueError, match=word) as error:
                     setattr(effect, p.id, value)

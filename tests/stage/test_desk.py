@@ -214,7 +214,7 @@ def test_many_at_once_and_the_sound_goes_on(desk, stream):
     desk.set("parametric_eq.bypass", True)
     desk.set("gain.gain_db", -12.0412)
     time.sleep(0.2)
-    probe = Probe(stream.host._client.name and server_name(), 2, RATE)
+    probe = Probe(stream.host.name and server_name(), 2, RATE)
     try:
         heard = probe.play(np.full((2, 2 * RATE), 0.5, np.float32))
     finally:

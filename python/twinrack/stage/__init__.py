@@ -1,1 +1,1 @@
-"""Live: racks between an audio interface's inputs and outputs, and everything that reaches into them while they sound."""
+"""Live sound: racks on audio devices, the desk that changes them, the console, MIDI and OSC, and recorded takes."""

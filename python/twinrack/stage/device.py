@@ -1,4 +1,4 @@
-"""What an audio device is, and which one is meant."""
+"""Audio devices, and the choice of one by number or name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from ..checks import brief, is_integer
 
 JACK = "JACK"
-NONE_THERE = "there is no audio device; plug one in, or start a server such as JACK (jackd -d dummy needs no hardware)"
+NO_DEVICE = "there is no audio device; plug one in, or start a server such as JACK (jackd -d dummy needs no hardware)"
 
 
 @dataclass(frozen=True)
@@ -33,29 +33,29 @@ class Device:
         return f"{self.index:>3}  {self.name} ({self.host_api}): {self.inputs} in, {self.outputs} out, {self.sample_rate:g} Hz"
 
 
-def without_repeats(there: Sequence[Device]) -> list[Device]:
-    """Devices as a person counts them: a JACK server is there once, not through PortAudio once more."""
-    ours = any(device.host_api == JACK for device in there)
-    return [device for device in there if not (ours and device.host_api.startswith("JACK Audio"))]
+def without_repeats(every: Sequence[Device]) -> list[Device]:
+    """The devices with a JACK server listed once, and not through PortAudio once more."""
+    ours = any(device.host_api == JACK for device in every)
+    return [device for device in every if not (ours and device.host_api.startswith("JACK Audio"))]
 
 
-def choose(there: Sequence[Device], wanted: int | str | None, direction: str) -> Device:
+def choose(every: Sequence[Device], wanted: int | str | None, direction: str) -> Device:
     """The device that is meant: by number, by (part of the) name, or the system's; JACK before others where it runs.
 
     Raises:
-        OSError: there is none like that; names what there is.
+        OSError: there is no such device; names those that there are.
     """
-    if not there:
-        raise OSError(NONE_THERE)
+    if not every:
+        raise OSError(NO_DEVICE)
     count = "inputs" if direction == "input" else "outputs"
-    fitting = [d for d in there if getattr(d, count) > 0]
+    fitting = [d for d in every if getattr(d, count) > 0]
     if is_integer(wanted) or (isinstance(wanted, str) and wanted.isdigit()):
-        for device in there:
+        for device in every:
             if device.index == int(wanted):
                 if device not in fitting:
                     raise OSError(f"device {device.index} ({device.name}) has no {count}; see `twinrack devices`")
                 return device
-        raise OSError(f"there is no device {brief(wanted)}; there are {', '.join(str(d.index) for d in there)}")
+        raise OSError(f"there is no device {brief(wanted)}; there are {', '.join(str(d.index) for d in every)}")
     if wanted is not None and not isinstance(wanted, str):
         raise ValueError(f"{direction} = {brief(wanted)} is neither a device's number nor a part of its name")
     if wanted is not None:

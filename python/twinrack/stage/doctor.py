@@ -1,4 +1,4 @@
-"""`twinrack doctor`: what stands in the way of small blocks on this machine, and what to do about each."""
+"""`twinrack doctor`: what keeps this machine from running small blocks, and what to do about each."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything; opens no stream."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for look in (_build, _servers, _devices, _priority, _memory, _governor, _kernel, _extras):
-        found += look()
-    return found
+        findings += look()
+    return findings
 
 
 def _build() -> Iterator[Finding]:
@@ -85,9 +85,9 @@ def _no_server() -> Iterator[Finding]:
     fix = "start one (jackd -R -d alsa -p 64, or PipeWire), or use a device directly; `jackd -d dummy` needs no hardware"
     yield Finding("JACK", POOR, "no server runs", fix)
     folder = Path("/dev/shm")
-    there = [p for p in folder.glob("jack_*_0_0")] if folder.exists() else []
+    registries = [p for p in folder.glob("jack_*_0_0")] if folder.exists() else []
     running = subprocess.run(["pgrep", "-x", "jackd"], capture_output=True).returncode == 0 if shutil.which("pgrep") else True
-    if len(there) >= 8 and not running:
+    if len(registries) >= 8 and not running:
         fix = "no jackd runs, so: rm /dev/shm/jack*"
         yield Finding("JACK's registry", BAD, "it is full of servers that were killed, so none can start", fix)
 
@@ -97,15 +97,15 @@ def _devices() -> Iterator[Finding]:
     from .hosts import devices
 
     try:
-        there = without_repeats(devices())
+        every = without_repeats(devices())
     except OSError as error:
         yield Finding("devices", BAD, str(error))
         return
-    if not there:
+    if not every:
         yield Finding("devices", BAD, "there is none", "plug one in, or start a server such as JACK")
         return
-    inputs = sum(d.inputs > 0 for d in there)
-    outputs = sum(d.outputs > 0 for d in there)
+    inputs = sum(d.inputs > 0 for d in every)
+    outputs = sum(d.outputs > 0 for d in every)
     yield Finding("devices", GOOD if inputs and outputs else POOR, f"{inputs} with inputs, {outputs} with outputs")
     if sys.platform.startswith("linux") and os.geteuid() != 0 and Path("/dev/snd").exists():
         import grp
@@ -124,7 +124,7 @@ def _priority() -> Iterator[Finding]:
         os.sched_setscheduler(0, before, parameters)
     except PermissionError:
         fix = f"put `@audio - rtprio 95` into {LIMITS} and be in the group audio, or install rtkit; then log in anew"
-        yield Finding("real-time priority", POOR, "is not allowed to you; small blocks will be late under load", fix)
+        yield Finding("real-time priority", POOR, "is not allowed to you; small blocks will drop out under load", fix)
     else:
         yield Finding("real-time priority", GOOD, "is allowed")
 
@@ -152,7 +152,7 @@ def _governor() -> Iterator[Finding]:
         yield Finding("CPU governor", GOOD, now)
     else:
         fix = "sudo cpupower frequency-set -g performance, while you play"
-        yield Finding("CPU governor", POOR, f"{now}: the clock may be low when a block comes", fix)
+        yield Finding("CPU governor", POOR, f"{now}: the clock may be low when a block is due", fix)
 
 
 def _kernel() -> Iterator[Finding]:
@@ -177,5 +177,5 @@ def _extras() -> Iterator[Finding]:
         return
     from .midi import ports
 
-    there = ports()
-    yield Finding("console, MIDI, OSC", GOOD, f"installed; MIDI inputs: {', '.join(there) or 'none'}")
+    inputs = ports()
+    yield Finding("console, MIDI, OSC", GOOD, f"installed; MIDI inputs: {', '.join(inputs) or 'none'}")

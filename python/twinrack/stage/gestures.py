@@ -1,4 +1,4 @@
-"""What was played live, as a session: a take's inputs are clips, and what hands did to its parameters is automation."""
+"""Takes as sessions: the inputs of a take become clips, and the changes of its parameters automation."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from .take import DRY, read_events, read_head
 Change = tuple[int, float]  # tick, and the value that it was set to
 
 
-def _at(tick: int, late: int) -> str:
-    return f"{tick * TICK_FRAMES - late} frames"
+def _at(tick: int, latency: int) -> str:
+    return f"{tick * TICK_FRAMES - latency} frames"
 
 
-def glides(p: Parameter, before: float, changes: Sequence[Change], rate: float, late: int = 0) -> list[Point]:
+def glides(p: Parameter, before: float, changes: Sequence[Change], rate: float, latency: int = 0) -> list[Point]:
     """The points of a value that was set while it sounded, and glided as the engine lets it glide.
 
     Args:
         before: where it stood.
         changes: in order; the tick from which on each holds.
         rate: Hz.
-        late: frames by which the sound was late there, of which a live stream knows nothing.
+        latency: frames by which the effects before it hold the sound back, which a live stream does not compensate.
     """
     ticks = 0 if p.kind != "continuous" else math.ceil(p.smoothing_ms * 1e-3 * rate / TICK_FRAMES)
 
@@ -56,25 +56,25 @@ def glides(p: Parameter, before: float, changes: Sequence[Change], rate: float, 
         if following == tick:
             continue  # set again at once
         if ticks == 0:
-            points.append(Point(_at(tick, late), value(target), "hold"))
+            points.append(Point(_at(tick, latency), value(target), "hold"))
             now = target
             continue
         end = tick - 1 + ticks
         if following is None or following > end:
-            points += [Point(_at(tick - 1, late), now, "smooth"), Point(_at(end, late), target, "hold")]
+            points += [Point(_at(tick - 1, latency), now, "smooth"), Point(_at(end, latency), target, "hold")]
             now = target
             continue
         for k in range(tick, following):  # cut off by the next change
-            points.append(Point(_at(k, late), along(now, target, k - tick + 1), "hold"))
+            points.append(Point(_at(k, latency), along(now, target, k - tick + 1), "hold"))
         now = along(now, target, following - tick)
     return points
 
 
 def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
-    """A take as a session: a track for each line, with what it heard, its rack, and the histories of its parameters.
+    """A take as a session: a track for each line, with its inputs, its rack, and the changes of its parameters.
 
     Args:
-        folder: what `LiveStream.record` made.
+        folder: written by `LiveStream.record`.
 
     Returns:
         The session, and what could not be carried, a sentence each: bypasses, racks that were put in place of others, levels of
@@ -122,18 +122,18 @@ def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
         track = session.add_track(line["name"], clips=clips, rack=rack, gain_db=max(float(line["level_db"]), LOWEST_DB))
         track.mute = bool(line["mute"])
         for key in rack.sidechains:
-            heard = line["sidechain"][key]
-            numbers = [heard] if isinstance(heard, int) else list(heard)
+            routed = line["sidechain"][key]
+            numbers = [routed] if isinstance(routed, int) else list(routed)
             name = f"{line['name']} {key}"
             picked = tuple((numbers * session.width)[: session.width] if len(numbers) == 1 else numbers)
             session.add_track(name, clips=[Clip(folder / DRY, channels=tuple(n - 1 for n in picked))], output=None)
             track.keys[key] = (name, "post")
-        late = latency_before(rack, rate)
+        latencies = latency_before(rack, rate)
         for (name, address), done in changes.items():
             if name == line["name"]:
                 effect, parameter = rack.running.split(address)
                 p = effect.card.addresses[parameter]
-                track.automate(address, glides(p, p.to_engine(effect.get(parameter)), done, rate, late[place_of(effect)]))
+                track.automate(address, glides(p, p.to_engine(effect.get(parameter)), done, rate, latencies[place_of(effect)]))
     if head["safety"].get("limiter"):
         left.append("the safety limiter of the stream is not in the session")
     return session, left

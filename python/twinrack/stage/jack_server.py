@@ -1,7 +1,7 @@
-"""A JACK server, or PipeWire behind its face: a client of our own whose callback is C++ (libjack through JACK-Client).
+"""JACK servers, PipeWire's among them: a client whose callback is C++ (libjack through JACK-Client).
 
-JACK tells when the server goes away, so a lost server is known at once and the client can be closed without hanging; that
-is why it is not reached through PortAudio.
+JACK reports when the server goes away, so a lost server is known at once and the client can be closed without hanging;
+PortAudio does not pass that on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .device import JACK, Device
 from .portaudio import PATIENCE_S, within
 
 GONE = "the JACK server is gone; start it again (jackd, or PipeWire)"
-SETTLING_S = 0.3
+DRIVER_START_S = 0.3
 ATTEMPTS = 10
 LATENCY_S = 0.3  # so long until the server has worked out the latencies of new connections
 SILENT_CALLBACKS_S = 1.0
@@ -48,11 +48,11 @@ class _Range(ctypes.Structure):
 def _latency(port: Any, *, capture: bool) -> int:
     """Frames between a port and the hardware at the other end; JACK-Client does not ask for it."""
     jack = library()
-    found = _Range()
+    latencies = _Range()
     pointer = ctypes.c_void_p(int(jack._ffi.cast("uintptr_t", port._ptr)))
     mode = 0 if capture else 1  # JackCaptureLatency, JackPlaybackLatency
-    ctypes.CDLL(jack._libname).jack_port_get_latency_range(pointer, ctypes.c_int(mode), ctypes.byref(found))
-    return int(found.most)
+    ctypes.CDLL(jack._libname).jack_port_get_latency_range(pointer, ctypes.c_int(mode), ctypes.byref(latencies))
+    return int(latencies.most)
 
 
 def open_client(name: str) -> Any:
@@ -64,13 +64,13 @@ def open_client(name: str) -> Any:
     jack = library()
     if jack is None:
         return None
-    found: list[Any] = []
+    clients: list[Any] = []
 
     def enter() -> None:
         for _ in range(ATTEMPTS):
             try:
                 with libjack.opening():
-                    found.append(jack.Client(name, no_start_server=True))
+                    clients.append(jack.Client(name, no_start_server=True))
                 return
             except jack.JackOpenError as error:
                 if error.status.server_failed:
@@ -79,11 +79,11 @@ def open_client(name: str) -> Any:
 
     if not within(libjack.ANSWER_S, enter):
         raise OSError("the JACK server does not answer; restart it, and then this program")
-    return found[0] if found else None
+    return clients[0] if clients else None
 
 
 def is_pipewire() -> bool:
-    """Whether what answers as JACK is PipeWire: there every program has a block size of its own."""
+    """Whether the JACK server is PipeWire's, where every program has a block size of its own."""
     maps = Path("/proc/self/maps")
     return library() is not None and maps.exists() and "pipewire" in maps.read_text()
 
@@ -104,13 +104,13 @@ def _wish(block_size: int | None) -> Iterator[None]:
 
 
 def await_start() -> None:
-    """Return when the server is there and has settled.
+    """Wait until the server runs and its driver too.
 
     jackd 1.9 answers before its driver runs; a client that stays from that moment on leaves the server without sound in a
     third of all starts. So the first answer is only taken as a sign.
 
     Raises:
-        OSError: it is not there.
+        OSError: there is none.
     """
     client = open_client("twinrack-look")
     if client is None:
@@ -121,7 +121,7 @@ def await_start() -> None:
             client.close()
 
     within(PATIENCE_S, leave)
-    time.sleep(SETTLING_S)
+    time.sleep(DRIVER_START_S)
 
 
 def find() -> list[Device]:
@@ -130,22 +130,22 @@ def find() -> list[Device]:
     if client is None:
         return []
     try:
-        found: dict[str, list[int]] = {}
+        ports: dict[str, list[int]] = {}
         physical: set[str] = set()
         for port in client.get_ports(is_audio=True):
             owner = port.name.rpartition(":")[0]
             if owner == client.name:
                 continue
-            counts = found.setdefault(owner, [0, 0])
+            counts = ports.setdefault(owner, [0, 0])
             counts[0 if port.is_output else 1] += 1
             if port.is_physical:
                 physical.add(owner)
         rate, block = float(client.samplerate), client.blocksize
     finally:
         client.close()
-    names = sorted(found, key=lambda name: name not in physical)
+    names = sorted(ports, key=lambda name: name not in physical)
     return [
-        Device(i, name, JACK, found[name][0], found[name][1], rate, 1000.0 * block / rate, name in physical)
+        Device(i, name, JACK, ports[name][0], ports[name][1], rate, 1000.0 * block / rate, name in physical)
         for i, name in enumerate(names)
     ]
 
@@ -192,7 +192,7 @@ class JackHost:
 
     @property
     def others(self) -> list[str]:
-        """Clients beside us and the hardware, which our block size would concern."""
+        """Other clients, not the hardware's, that a change of the block size would concern."""
         if is_pipewire():
             return []
         names = {port.name.rpartition(":")[0] for port in self._client.get_ports() if not port.is_physical}
@@ -213,7 +213,7 @@ class JackHost:
         return str(self._client.name)
 
     def attach(self, mixer: _engine.Mixer, inputs: int, outputs: int) -> None:
-        """Register so many ports, and the callback."""
+        """Register ports and the callback."""
         jack = library()
         lib, ffi = jack._lib, jack._ffi
         self._inputs = [self._client.inports.register(f"in_{c + 1}") for c in range(inputs)]
@@ -248,9 +248,9 @@ class JackHost:
             time.sleep(0.01)
 
     def _ports(self, device: Device, sources: bool) -> list[Any]:
-        """The ports of a device: where sound comes from, or where it goes."""
-        found = self._client.get_ports(is_audio=True, is_output=sources, is_input=not sources)
-        return [p for p in found if p.name.rpartition(":")[0] == device.name]
+        """The ports of a device: its sources, or its destinations."""
+        ports = self._client.get_ports(is_audio=True, is_output=sources, is_input=not sources)
+        return [p for p in ports if p.name.rpartition(":")[0] == device.name]
 
     def _connect(self, theirs: Sequence[Any], ours: Sequence[Any], hear: bool) -> None:
         for a, b in zip(theirs, ours, strict=False):
@@ -282,9 +282,9 @@ class JackHost:
         """From the hardware to our inputs, and from our outputs to the hardware, as the server reports them."""
         if self.server_is_gone:
             return 0.0, 0.0
-        there = [_latency(p, capture=True) for p in self._inputs]
-        back = [_latency(p, capture=False) for p in self._outputs]
-        return float(max(there, default=0)), float(max(back, default=0))
+        capture = [_latency(p, capture=True) for p in self._inputs]
+        playback = [_latency(p, capture=False) for p in self._outputs]
+        return float(max(capture, default=0)), float(max(playback, default=0))
 
     def close(self) -> bool:
         """Leave the server; never hangs, also when it is gone. False where it may still call."""

@@ -96,7 +96,7 @@ class Levels:
             return {address: s.meter for address, s in effects.items()}, output
 
     def forget(self, reader: str) -> None:
-        """This reader comes no more."""
+        """This reader will not read any more."""
         with self._lock:
             self._effects.pop(reader, None)
             self._outputs.pop(reader, None)

@@ -43,9 +43,9 @@ class Line:
         self.check_level(self.level_db)
         for name in self.sidechain:
             if name not in self.rack.sidechains:
-                heard = ", ".join(self.rack.sidechains) or "none"
+                names = ", ".join(self.rack.sidechains) or "none"
                 raise ValueError(
-                    f"line {brief(self.name)}: the rack listens to no sidechain {brief(name)}; it listens to: {heard}"
+                    f"line {brief(self.name)}: the rack listens to no sidechain {brief(name)}; it listens to: {names}"
                 )
         for name in self.rack.sidechains:
             if name not in self.sidechain:
@@ -66,8 +66,8 @@ class Line:
     @property
     def keys(self) -> list[list[int]]:
         """Inputs of the sidechains in the rack's order, from 1."""
-        found = [self.sidechain[name] for name in self.rack.sidechains]
-        return [[k] if is_integer(k) else list(k) for k in found]
+        routed = [self.sidechain[name] for name in self.rack.sidechains]
+        return [[k] if is_integer(k) else list(k) for k in routed]
 
     def fill_in(self, channels: int, device_inputs: int, device_outputs: int) -> None:
         """Channels that were not given, and a refusal of those that the devices lack."""

@@ -1,7 +1,7 @@
-"""MIDI controllers: any control, key or pad moves any address of the desk, learned by moving it; presets by program change.
+"""MIDI controllers: a control, key or pad that was learned moves an address of the desk; program changes load presets.
 
-A controller that was moved, or a preset that was loaded, leaves both apart; so that nothing jumps, a control takes hold of a
-value only when it comes by where the value is ("pickup"). Ports are those of ALSA, or of JACK where a server runs (mido and
+After a preset was loaded, a control and its value differ. So that nothing jumps, a control moves its value only once it has
+passed the value's position ("pickup"). Ports are those of ALSA, or of JACK where a server runs (mido and
 python-rtmidi).
 """
 
@@ -45,7 +45,7 @@ Key = tuple[str, int, int]  # kind, channel, number
 NRPN_HIGH, NRPN_LOW, DATA = 99, 98, 6
 SELECTS = (98, 99, 100, 101)
 TAKEOVERS = ("pickup", "jump")
-NEAR = 1.5 / 127.0  # so close counts as there
+NEAR = 1.5 / 127.0  # a control this close has reached its value
 APIS = ("LINUX_ALSA", "UNIX_JACK", "MACOSX_CORE", "WINDOWS_MM")
 MISSING = "MIDI needs mido and python-rtmidi: pip install 'twinrack[live]'"
 
@@ -77,12 +77,12 @@ def backends() -> Iterator[tuple[str, Any]]:
 
 
 def ports() -> list[str]:
-    """Names of the MIDI inputs there are now."""
-    found: list[str] = []
+    """Names of the MIDI inputs."""
+    names: list[str] = []
     for _, backend in backends():
         with quiet():
-            found += [name for name in backend.get_input_names() if name not in found]
-    return found
+            names += [name for name in backend.get_input_names() if name not in names]
+    return names
 
 
 class Midi:
@@ -90,8 +90,8 @@ class Midi:
 
     Args:
         desk: what they move.
-        file: where what was learned is kept; read when it is there, written whenever something is learned.
-        takeover: "pickup" takes hold only where the value is; "jump" at once.
+        file: keeps what was learned; read where it exists, written whenever something is learned.
+        takeover: "pickup": a control moves its value only once it has passed the value's position; "jump": at once.
 
     Attributes:
         controls: what was learned, by (kind, channel 0 to 15, number); see `midi_control.Control`.
@@ -106,7 +106,7 @@ class Midi:
         self.controls: dict[Key, Control] = {}
         self._ports: list[Any] = []
         self._learning: tuple[str, str] | None = None
-        self._halves: dict[tuple[int, int], int] = {}  # by channel and controller: the last values of what comes in two
+        self._halves: dict[tuple[int, int], int] = {}  # by channel and controller: the last values
         self._msb: dict[int, tuple[int, float]] = {}  # by channel: the last controller below 32, and when
         self._lock = forking.lock()
         self._end = desk.subscribe(weakly(self._changed))
@@ -126,9 +126,9 @@ class Midi:
             The port's name.
 
         Raises:
-            OSError: there is none like that, or no MIDI system.
+            OSError: no input is called so, or there is no MIDI system.
         """
-        there: list[str] = []
+        every: list[str] = []
         for api, backend in backends():
             with quiet():
                 names = backend.get_input_names()
@@ -136,15 +136,15 @@ class Midi:
                     port = backend.open_input(name or "twinrack", virtual=True, callback=weakly(self.receive))
                     self._ports.append(port)
                     return f"{name or 'twinrack'} ({api})"
-            there += names
+            every += names
             for candidate in names:
                 if name is None or name.lower() in candidate.lower():
                     with quiet():
                         self._ports.append(backend.open_input(candidate, callback=weakly(self.receive)))
                     return str(candidate)
-        if not there:
+        if not every:
             raise OSError("there is no MIDI input; plug a controller in, or load the module snd-seq")
-        raise OSError(f"no MIDI input is called {name!r}; there are: {', '.join(there)}")
+        raise OSError(f"no MIDI input is called {name!r}; there are: {', '.join(every)}")
 
     def learn(self, address: str, mode: str = AUTO) -> None:
         """The next control that is moved, or key or pad that is hit, moves this address from then on.
@@ -189,14 +189,14 @@ class Midi:
         Raises:
             ValueError: there is no such address, control or mode, or the mode is not for this parameter.
         """
-        found = Control(kind, channel, control, address, mode)
+        bound = Control(kind, channel, control, address, mode)
         _check_mode(mode, self.desk.find(address), address)
         with self._lock:
-            self.controls[kind, channel, control] = found
+            self.controls[kind, channel, control] = bound
             self._write()
 
     def receive(self, message: Any) -> None:
-        """What a port gives; never raises."""
+        """Carry out a message of a port; never raises."""
         try:
             if message.type == "program_change":
                 name = self.desk.program(message.program)
@@ -238,10 +238,10 @@ class Midi:
     def _is_fine(self, channel: int, coarse: int) -> bool:
         """Whether a controller's other half was learned; while it is not known, halves that follow at once tell."""
         bound = self.controls.get((CONTROL, channel, coarse))
-        if bound is not None and bound.mode in (AUTO, ABSOLUTE) and not bound.settled:
+        if bound is not None and bound.mode in (AUTO, ABSOLUTE) and not bound.mode_known:
             last, at = self._msb.get(channel, (-1, 0.0))
             if last == coarse and time.monotonic() - at < PAIR_S:
-                bound.mode, bound.settled = FINE, True
+                bound.mode, bound.mode_known = FINE, True
                 self._write()
         return bound is not None and bound.mode == FINE
 
@@ -276,7 +276,7 @@ class Midi:
                     self.desk.set(bound.address, place.parameter.at(position))
 
     def _learn_from(self, kind: str, channel: int, number: int) -> None:
-        """What waits for a control has found one."""
+        """Bind the address that waits for a control to this one."""
         assert self._learning is not None
         (address, mode), self._learning = self._learning, None
         if mode == AUTO and kind != CONTROL:
@@ -284,7 +284,7 @@ class Midi:
             mode = ABSOLUTE if kind == NRPN else VELOCITY if continuous else TOGGLE
         self.bind(channel, number, address, mode, kind)
         bound = self.controls[kind, channel, number]
-        bound.settled = mode != AUTO
+        bound.mode_known = mode != AUTO
         self.desk.stream.tell("midi", f"{bound} moves {address} ({mode})")
 
     def _look(self, bound: Control, value: int, is_button: bool) -> None:
@@ -315,7 +315,7 @@ class Midi:
             self.desk.set(address, mode == TRIGGER or not now)
 
     def _has_hold(self, bound: Control, last: int | None, value: float, position: float, top: int) -> bool:
-        """Whether a control moves its value: it does since it came by."""
+        """Whether a control moves its value: it does once it has passed the value's position."""
         if self.takeover == "jump" or bound.holds:
             return True
         passed = last is not None and (last / top - value) * (position - value) <= 0.0
@@ -323,7 +323,7 @@ class Midi:
         return bound.holds
 
     def _changed(self, change: dict[str, Any]) -> None:
-        """A value that somebody else moved slips out of the control's hold."""
+        """A value that was changed otherwise has to be picked up again."""
         for bound in tuple(self.controls.values()):
             if "structure" in change or (change.get("source") != "midi" and change.get("set") == bound.address):
                 bound.holds = False
@@ -336,8 +336,8 @@ class Midi:
             {"kind": c.kind, "channel": c.channel, "number": c.number, "address": c.address, "mode": c.mode}
             for _, c in sorted(self.controls.items())
         ]
-        with atomic(self.file) as beside:
-            beside.write_text(json.dumps({"format": FORMAT, "version": VERSION, "controls": rows}, indent=1) + "\n")
+        with atomic(self.file) as temporary:
+            temporary.write_text(json.dumps({"format": FORMAT, "version": VERSION, "controls": rows}, indent=1) + "\n")
 
     def _read(self, file: Path) -> None:
         try:
@@ -347,15 +347,15 @@ class Midi:
             rows = data["controls"]
             if data["version"] == 1:  # controllers only, and all of them absolute
                 rows = [{**r, "kind": CONTROL, "number": r["control"], "mode": ABSOLUTE} for r in rows]
-            found = [Control(r["kind"], r["channel"], r["number"], str(r["address"]), r["mode"]) for r in rows]
+            controls = [Control(r["kind"], r["channel"], r["number"], str(r["address"]), r["mode"]) for r in rows]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{file} holds no learned MIDI controls: {error}; remove it, or give another file") from None
-        for control in found:  # of another rack, they wait until there is such an address
-            control.settled = control.mode != AUTO
+        for control in controls:  # those of another rack wait until there is such an address
+            control.mode_known = control.mode != AUTO
             self.controls[control.kind, control.channel, control.number] = control
 
     def close(self) -> None:
-        """Let go of the ports."""
+        """Close the ports."""
         _close(self._end, self._ports)
 
     def __reduce__(self) -> NoReturn:
@@ -373,7 +373,7 @@ def _check_mode(mode: str, place: Place, address: str) -> None:
     if mode in (TOGGLE, TRIGGER) and kind == "continuous":
         raise ValueError(f"{address} is a number, which a {mode} cannot move; use absolute, a relative mode, or velocity")
     if mode == MOMENTARY and kind != "switch":
-        raise ValueError(f"{address} is no switch, which alone can be momentary; use toggle for a choice")
+        raise ValueError(f"{address} is not a switch, which alone can be momentary; use toggle for a choice")
 
 
 @contextmanager
@@ -387,4 +387,4 @@ def virtual_output(name: str) -> Iterator[Any]:
         finally:
             port.close()
         return
-    raise OSError("there is no MIDI system here")
+    raise OSError("there is no MIDI system")

@@ -1,4 +1,4 @@
-"""What one control of a MIDI controller sends, and what that means: absolute, in two bytes, relative, or a button's press.
+"""Controls of a MIDI controller, and how their values are read: absolute, in two bytes, relative, or a button's press.
 
 Encoders without ends send steps in one of three codes (values of +1 and -1): two's complement 1 and 127, offset 65 and 63,
 sign and magnitude 1 and 65. None of them says which it is. "auto" finds out: the same small step comes again and again, which
@@ -24,7 +24,7 @@ HIGHEST = {CONTROL: 127, NOTE: 127, NRPN: 16383}
 ON = 64  # from this value on a button counts as pressed
 WIDEST_STEP = 16  # of an encoder that is turned fast
 REPEATS = 3  # equal steps in a row that only an encoder sends
-PRESS_S = 0.5  # a button that comes back so soon is no switch that stays
+PRESS_S = 0.5  # a button that is released within this time is not a latching switch
 PAIR_S = 0.02  # between the two halves of a value of 14 bits
 
 
@@ -56,7 +56,7 @@ class Control:
     mode: str
     last: int | None = None
     holds: bool = False
-    settled: bool = True  # how its values are read is known
+    mode_known: bool = True  # how its values are read was found out, or given
     _first_at: float = 0.0
     _run: int = 0
     _seen: set[int] = field(default_factory=set)
@@ -86,10 +86,10 @@ class Control:
         self._run = self._run + 1 if value == self.last else 1
         self._seen.add(value)
         if is_button and self._seen <= {0, 127}:
-            if self._seen == {0, 127}:  # pressed and let go, or a switch that stays
+            if self._seen == {0, 127}:  # pressed and released, or a latching switch
                 self.mode = TOGGLE if now - self._first_at < PRESS_S else ABSOLUTE
             elif self._run > 1:
-                self.mode = TOGGLE  # it says nothing when it is let go
+                self.mode = TOGGLE  # it sends nothing when it is released
             return
         near_0 = all(1 <= v <= WIDEST_STEP or v >= 128 - WIDEST_STEP for v in self._seen)
         near_64 = all(abs(v - ON) <= WIDEST_STEP for v in self._seen)
@@ -100,7 +100,7 @@ class Control:
             self.mode = ABSOLUTE
 
     def steps(self, value: int) -> int:
-        """The steps of a relative control. What its values so far leave open, they settle."""
+        """The steps of a relative control; its code becomes known with the first step to the left."""
         if self.mode == TWOS and self._seen and all(v <= WIDEST_STEP for v in self._seen) and ON < value <= ON + WIDEST_STEP:
             self.mode = SIGN
         self._seen.add(value)

@@ -15,7 +15,7 @@ RequestListener = Callable[[int, _engine.Ask, int, float], None]
 
 
 def make_mixer(lines: Iterable[Line], inputs: int, outputs: int, sample_rate: float, first_frame: int = 0) -> _engine.Mixer:
-    """The engine's mixer of lines whose racks have been prepared, with so many channels of a device."""
+    """The engine's mixer of lines whose racks have been prepared, with the device's numbers of channels."""
     routed = []
     for line in lines:
         keys = [[k - 1 for k in key] for key in line.keys]
@@ -43,7 +43,7 @@ class LiveMixer:
     Attributes:
         lines: by name.
         inputs, outputs: channels of the device that the lines use.
-        engine: the engine's mixer; there after `build`.
+        engine: the engine's mixer; set by `build`.
         request_listeners: called with each request: its number, what is asked, the index of the line, the value.
         replaced_listeners: called when `engine` is another one.
     """

@@ -1,15 +1,16 @@
-"""OSC: every address of the desk is one of OSC, in and out, and all of them can be asked for (python-osc, UDP).
+"""OSC over UDP (python-osc): every address of the desk can be set and read, and changes are sent back.
 
 /compressor/ratio 4.0               sets it, in the parameter's unit; choices are texts
 /compressor/ratio                   answers with the value
 /parametric_eq/band2/gain_db -3.0
 /voice/compressor/bypass 1          with several lines, after the line's name
 /twinrack/addresses                 answers, for each address, with its value, lowest, highest, unit and what it does
-/twinrack/subscribe                 from now on every change and the meters go to who asked; /twinrack/unsubscribe
+/twinrack/subscribe                 from now on every change and the meters are sent back; /twinrack/unsubscribe ends it
 /twinrack/undo   redo   switch   snapshot NAME   forget NAME   recall NAME [SECONDS]   program NUMBER
 
 A program on another machine is answered only once it has subscribed, for a minute after its last subscription (ask again, as a
-mixing console's remote does), and at no more than 64 kB a second: UDP names any sender, and must not be turned on others.
+mixing console's remote does), and at no more than 64 kB a second: a UDP packet may name any sender, whom
+answers must not flood.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MISSING = "OSC needs python-osc: pip install 'twinrack[live]'"
 METERS_S, SERVE_S = 0.05, 0.1
 FLOOR_DB = -140.0
 MOST_SUBSCRIBERS = 32
-LEASE_S = 60.0  # how long a program on another machine is told, after it asked
+LEASE_S = 60.0  # how long a subscription of another machine lasts
 MOST_BYTES = 65536  # a second, to each of those
 MOST_MESSAGES = 1000  # a second, that are worked on
 LONGEST_ERROR = 300
@@ -45,13 +46,13 @@ def path_of(address: str) -> str:
 
 
 class Osc:
-    """A UDP port that moves a desk and tells of it.
+    """A UDP port that sets values of a desk and sends its changes.
 
     Args:
-        desk: what it moves.
+        desk: what it changes.
         port: number of the port; 0 takes any that is free.
         host: where it listens; "0.0.0.0" lets the whole network in.
-        to: (host, port) that is told of every change from the start.
+        to: (host, port) that is sent every change from the start.
     """
 
     def __init__(self, desk: Desk, port: int = 9000, host: str = "127.0.0.1", to: tuple[str, int] | None = None) -> None:
@@ -87,8 +88,6 @@ class Osc:
         self._thread.start()
         every(METERS_S, self._stop, self._send_meters, "twinrack-osc-meters")
         weakref.finalize(self, _close, self._end, self._stop).atexit = False
-
-    # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, client: tuple[str, int], path: str, *arguments: Any) -> None:
         if not self._messages.allow(1.0):
@@ -130,7 +129,7 @@ class Osc:
         elif command == "subscribe":
             self.end_leases()
             if client not in self.subscribers and len(self.subscribers) >= MOST_SUBSCRIBERS:
-                raise ValueError(f"{MOST_SUBSCRIBERS} are told already")
+                raise ValueError(f"there are {MOST_SUBSCRIBERS} subscribers already")
             near = _is_here(client)
             limit = None if near else self.subscribers.get(client, _Subscriber(RateLimit(MOST_BYTES))).limit
             self.subscribers[client] = _Subscriber(limit, None if near else time.monotonic() + LEASE_S)
@@ -153,8 +152,6 @@ class Osc:
             desk.program(int(arguments[0]))
         else:
             raise ValueError("there is no such command")
-
-    # --- out ---------------------------------------------------------------------------------------------------------
 
     def end_leases(self) -> None:
         now = time.monotonic()
@@ -219,7 +216,7 @@ class Osc:
 
 @dataclass
 class _Subscriber:
-    """Who is told: how much it may be sent (None without a bound), and until when (None for always)."""
+    """A subscriber: how much it may be sent (None without a limit), and until when (None for always)."""
 
     limit: RateLimit | None
     until: float | None = None

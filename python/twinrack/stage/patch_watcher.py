@@ -16,7 +16,7 @@ WRITTEN_S = 0.05  # an editor may still be writing
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does; None while it is not there."""
+    """What changes when a file does; None while it is missing."""
     try:
         status = path.stat()
     except OSError:
@@ -54,7 +54,7 @@ class PatchWatcher:
         every(CHECK_S, end, self._check, "twinrack-reload", path, line)
 
     def skip(self, path: Path) -> None:
-        """What a file holds now is heard already."""
+        """Count a file as loaded as it is now."""
         path = path.resolve()
         if path in self._ends:
             self._stamps[path] = _stamp(path)

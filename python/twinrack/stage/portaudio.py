@@ -1,6 +1,6 @@
 """Devices through PortAudio (python-sounddevice): ALSA, CoreAudio, WASAPI; not JACK (see `libjack`). The callback is C++.
 
-PortAudio gives no notice of a device that is gone, and its calls may then never return. So whatever could hang runs beside
+PortAudio gives no notice of a device that is gone, and its calls may then never return. So whatever could hang runs on a thread
 the caller, with an end to its patience; a library that hangs is left as it is, and a fresh copy of it loaded instead.
 """
 
@@ -60,7 +60,7 @@ def quiet() -> _Quiet:
 
 
 def within(seconds: float, work: Callable[[], object]) -> bool:
-    """Run `work` beside; False when it has not come back by then (it goes on, and is forgotten). Its errors are raised."""
+    """Run `work` on a thread; False when it has not returned in time (it goes on, and is forgotten). Its errors are raised."""
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -164,7 +164,7 @@ def find() -> list[Device]:
     """All devices that PortAudio knows now."""
     sd = LIBRARY.acquire()
     try:
-        apis, found = sd.query_hostapis(), sd.query_devices()
+        apis, listed = sd.query_hostapis(), sd.query_devices()
         default = tuple(sd.default.device)
     finally:
         LIBRARY.release()
@@ -180,7 +180,7 @@ def find() -> list[Device]:
             default=i in default,
             native=i,
         )
-        for i, d in enumerate(found)
+        for i, d in enumerate(listed)
     ]
 
 
@@ -201,7 +201,7 @@ class PortAudioHost:
         self._held = True
 
     def attach(self, mixer: _engine.Mixer, inputs: int, outputs: int) -> None:
-        """Open the device with so many channels.
+        """Open the device with these numbers of channels.
 
         Raises:
             OSError: it cannot do this; one sentence says what it could.
@@ -282,10 +282,10 @@ class PortAudioHost:
 
     @property
     def load(self) -> dict[str, Any]:
-        found = dict(self._callback.load)
+        load = dict(self._callback.load)
         if self.bridge is not None:
-            found["flagged"] += self.bridge.underruns + self.bridge.overruns
-        return found
+            load["flagged"] += self.bridge.underruns + self.bridge.overruns
+        return load
 
     @property
     def drift_ppm(self) -> float | None:

@@ -1,4 +1,4 @@
-"""How late a sound is: noise goes out, comes back over a cable (or a loop in the server), and is found in what comes in."""
+"""Round-trip latency: noise is played, comes back over a cable (or a loop in the server), and is located in the input."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class RoundTrip:
         return 1000.0 * self.frames / self.sample_rate
 
     def __str__(self) -> str:
-        said = 1000.0 * self.reported_frames / self.sample_rate
+        reported_ms = 1000.0 * self.reported_frames / self.sample_rate
         return (
             f"round trip {self.frames:.1f} frames ({self.ms:.2f} ms) at {self.sample_rate:g} Hz, blocks of {self.block_size}; "
-            f"server and driver report {said:.2f} ms"
+            f"server and driver report {reported_ms:.2f} ms"
         )
 
 
@@ -58,7 +58,7 @@ def round_trip(**options: Any) -> RoundTrip:
         options: input, output, block_size, sample_rate and name, as for `tr.live`.
 
     Raises:
-        OSError: nothing comes back, or too little of it; says what to connect.
+        OSError: the noise does not come back, or not clearly; says what to connect.
     """
     noise = np.random.default_rng(20).uniform(-LEVEL, LEVEL, (1, 1 << 17)).astype(np.float32)
     stream = LiveStream(Rack([], name="probe"), channels=1, play=(noise, None), **options)
@@ -74,10 +74,10 @@ def round_trip(**options: Any) -> RoundTrip:
         rate, block = stream.sample_rate, stream.block_size
         reported = sum(stream.host.latency_frames)
         names = stream.output.name, stream.input.name
-    heard, sent = both[:, 0], both[:, stream.mixer.inputs]
+    received, sent = both[:, 0], both[:, stream.mixer.inputs]
     if len(both) < rate / 2:
         raise OSError(f"{names[0]} does not call; see `twinrack doctor`")
-    delay, clarity = _delay(heard, sent)
+    delay, clarity = _delay(received, sent)
     if clarity < CLEAR:
         raise OSError(
             f"the noise did not come back: connect output 1 of {names[0]} to input 1 of {names[1]} with a cable, or in the "
@@ -86,10 +86,10 @@ def round_trip(**options: Any) -> RoundTrip:
     return RoundTrip(delay, rate, block, reported, clarity)
 
 
-def _delay(heard: np.ndarray, sent: np.ndarray) -> tuple[float, float]:
+def _delay(received: np.ndarray, sent: np.ndarray) -> tuple[float, float]:
     """Frames by which one is later than the other, and how clear that is."""
     length = 1 << int(np.ceil(np.log2(2 * len(sent))))
-    spectrum = np.fft.rfft(heard, length) * np.conj(np.fft.rfft(sent, length))
+    spectrum = np.fft.rfft(received, length) * np.conj(np.fft.rfft(sent, length))
     correlation = np.abs(np.fft.irfft(spectrum, length))[: len(sent)]
     peak = int(np.argmax(correlation))
     around = correlation.copy()

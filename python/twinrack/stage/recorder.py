@@ -81,9 +81,9 @@ class Recorder:
         try:
             self.folder.mkdir(parents=True)
         except FileExistsError:
-            raise FileExistsError(f"{self.folder} is there already; give a new folder for the take") from None
+            raise FileExistsError(f"{self.folder} exists already; give a new folder for the take") from None
         except OSError as error:
-            raise OSError(f"{self.folder} cannot be made: {error.strerror}") from None
+            raise OSError(f"{self.folder} cannot be created: {error.strerror}") from None
         try:
             self._begin(sounding)
         except BaseException:
@@ -208,7 +208,7 @@ class Recorder:
         raise RuntimeError("the device does not call; a take cannot begin")
 
     def _swapped(self, key: tuple[str, int]) -> int:
-        """The frame from which on only the fresh program of a line is heard."""
+        """The frame from which on only the new program of a line is heard."""
         engine = self._engines[key[0]]
         assert engine is not None
         return self._frame_of(key) + int(engine.swap_frames)
@@ -264,8 +264,8 @@ class Recorder:
         names = [DRY, PROCESSED, EVENTS, *sorted(p.name for p in self.folder.glob("*.rack.json"))]
         hashes = {name: digest(self.folder / name) for name in names} if ended else {}
         head = {**self._head, "complete": ended, "frames": self._frames, "sha256": hashes}
-        with atomic(self.folder / HEAD) as beside:
-            beside.write_text(json.dumps(head, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        with atomic(self.folder / HEAD) as temporary:
+            temporary.write_text(json.dumps(head, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     def _turn(self) -> None:
         why = ""

@@ -46,10 +46,10 @@ class Replay:
 
 
 def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Replay:
-    """Render a take again, offline, with every change where it was made.
+    """Render a take again, offline, with every change at its frame.
 
     Args:
-        folder: what `LiveStream.record` made.
+        folder: written by `LiveStream.record`.
         block_frames: how much at once; the result does not depend on it.
 
     Raises:
@@ -70,8 +70,8 @@ def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Repla
     if head["exact_from"]:
         mixer.ask(_engine.Ask.fade, 0, 1.0)  # it sounded already
     by_name = {line.name: line for line in lines}
-    there = min(soundfile.info(library_name(folder / name)).frames for name in (DRY, PROCESSED))
-    parts, at, count = [], 0, int(head["frames"]) if head["complete"] else there
+    written = min(soundfile.info(library_name(folder / name)).frames for name in (DRY, PROCESSED))
+    parts, at, count = [], 0, int(head["frames"]) if head["complete"] else written
     events = read_events(folder)
     with soundfile.SoundFile(library_name(folder / DRY)) as dry:
         for event in [*events, {"frame": first + count}]:
@@ -84,9 +84,9 @@ def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Repla
                 at += x.shape[1]
             _apply(event, mixer, by_name, folder)
     y = np.concatenate(parts, 1) if parts else np.zeros((head["outputs"], 0), np.float32)
-    heard = soundfile.read(library_name(folder / PROCESSED), dtype="float32", always_2d=True)[0].T
+    recorded = soundfile.read(library_name(folder / PROCESSED), dtype="float32", always_2d=True)[0].T
     begin = int(head["exact_from"]) - first
-    a, b = y[:, begin:], heard[:, begin : y.shape[1]]
+    a, b = y[:, begin:], recorded[:, begin : y.shape[1]]
     equal = a.shape == b.shape and bool(np.array_equal(a, b))
     largest = 0.0 if equal or a.shape != b.shape else float(np.max(np.abs(a - b), initial=0.0))
     difference = 20.0 * np.log10(largest) if largest > 0 else (-np.inf if equal else np.inf)

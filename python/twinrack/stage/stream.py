@@ -267,7 +267,7 @@ class LiveStream:
             try:
                 self.on_event(event)
             except Exception:
-                log.exception("what is called with events failed")
+                log.exception("the on_event callback failed")
 
     def _watch(self) -> None:
         try:
@@ -390,7 +390,7 @@ class LiveStream:
         begin anew, by a crossfade: a reverb's tail ends within 21 ms. Call `stop` on what is returned.
 
         Raises:
-            FileExistsError: the folder is there already.
+            FileExistsError: the folder exists already.
             RuntimeError: a take is running, or the stream plays recordings.
         """
         if self.recording is not None:
@@ -477,7 +477,7 @@ class LiveStream:
         return self._levels.read(reader)
 
     def forget_reader(self, reader: str) -> None:
-        """This reader of levels comes no more."""
+        """This reader of levels will not read any more."""
         self._levels.forget(reader)
 
     def _leave_to_parent(self) -> None:
@@ -509,8 +509,8 @@ def live(*args: Any, **named: Any) -> LiveStream:
     Args:
         rack: what sounds; it gets a new stream. Or several lines, each a rack with inputs and outputs of its own.
         input, output: device by number or part of its name; without, JACK's where it runs, else the system's.
-        block_size: frames that the server hands over at once, 1 to 8192. Without, the smallest that runs without a late
-            callback; a JACK server that others use too keeps its own.
+        block_size: frames that the server hands over at once, 1 to 8192. Without, the smallest that runs without an
+            overrun; a JACK server that others use too keeps its own.
         sample_rate: Hz; without, the output device's.
         channels: 1 to 16; without, 2 or what the output has.
         sidechain: for every sidechain that the rack listens to, the number of the input that it hears, from 1.
@@ -522,6 +522,6 @@ def live(*args: Any, **named: Any) -> LiveStream:
         on_event: called with every event (a lost device, a howl), from a thread of its own.
 
     Raises:
-        OSError: PortAudio, the device or the server is not there, or the device cannot do this; one sentence says which.
+        OSError: PortAudio, the device or the server is missing, or the device cannot do this; one sentence says which.
     """
     return LiveStream(*args, **named)

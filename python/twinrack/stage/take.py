@@ -1,8 +1,8 @@
-"""Takes on disk: a folder with what came in, what was heard, the racks, and all that was changed, frame by frame.
+"""Takes on disk: a folder with the input, the output, the racks, and every change with its frame.
 
 dry.wav  processed.wav   32-bit float
 0001.rack.json …         the racks at the beginning, and those that came later
-events.jsonl             one change a line, as it happens: the frame from which on it holds, and what it is
+events.jsonl             one change a line: the frame from which on it holds, and the change
 take.json                what the stream was like; complete and with hashes once the take has ended
 """
 
@@ -44,13 +44,13 @@ def read_head(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: {sorted(missing)[0]} is missing")
     for name, wanted in head["sha256"].items():
         if name not in (DRY, PROCESSED, EVENTS) and (not name.endswith(".rack.json") or "/" in name):
-            raise ValueError(f"{path}: sha256 names {name!r}, which is no part of a take")
+            raise ValueError(f"{path}: sha256 names {name!r}, which is not part of a take")
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}; a take consists of {DRY}, {PROCESSED}, {EVENTS} and {HEAD}")
         if digest(folder / name) != wanted:
             raise ValueError(f"{path}: sha256 does not fit {name}: the file was changed")
-    found: dict[str, Any] = head
-    return found
+    read: dict[str, Any] = head
+    return read
 
 
 def _lines(path: Path) -> list[str]:
@@ -62,12 +62,12 @@ def _lines(path: Path) -> list[str]:
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
     """What was changed, in order. The last line of a take that was cut off may be a part of one."""
-    found = []
+    events = []
     for number, line in enumerate(_lines(folder / EVENTS)):
         try:
             event = json.loads(line)
             int(event["frame"])
         except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{folder / EVENTS}: line {number + 1} is no event") from None
-        found.append(event)
-    return sorted(found, key=lambda e: int(e["frame"]))
+            raise ValueError(f"{folder / EVENTS}: line {number + 1} is not an event") from None
+        events.append(event)
+    return sorted(events, key=lambda e: int(e["frame"]))

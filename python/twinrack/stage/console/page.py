@@ -37,7 +37,7 @@ class Page:
             return  # it knows; what follows from it, it does not
         text = json.dumps(message)
         if self._full or self._waiting + len(text) > MOST_WAITING:
-            self._full = True  # it does not read: it ends, and is told everything when it comes anew
+            self._full = True  # it does not read: it is closed, and gets everything when it connects again
             self._words.clear()
         else:
             self._words.append(text)

@@ -36,7 +36,7 @@ from .web import HEADER_BYTES, SAFE, answer, impatient_protocol, page_file, with
 log = logging.getLogger("twinrack.live")
 MISSING = "the console needs starlette, uvicorn and websockets: pip install 'twinrack[live]'"
 FRAME_S = 1.0 / 60.0
-CROWD = 4  # from so many pages on, each is told less often
+CROWD = 4  # with more pages than this, each gets levels less often
 MOST_PAGES = 50
 MOST_BYTES = 65536
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
@@ -49,7 +49,7 @@ class Console:
         desk: what it changes.
         port: 0 takes any that is free.
         host: where it listens; "0.0.0.0" lets the whole network in, if it knows the token.
-        token: what who comes must know; without, a new one.
+        token: must be known to a browser; without, a new one.
         midi: whose controls the page may learn.
         takes: folder that recordings go to.
 
@@ -274,7 +274,7 @@ class Site:
                     message = {**state.whole(self.desk), "midi": state.midi(self.midi)}
                     self._soon(self._tell if page is None else page.say, message)
                 return
-            except (KeyError, ValueError):  # Python code beside the desk is just changing the structure
+            except (KeyError, ValueError):  # Python code is changing the structure without the desk
                 time.sleep(0.02 * (attempt + 1))
             except RuntimeError:
                 return

@@ -1,4 +1,4 @@
-"""What the page is told: the racks with their cards, the levels of a moment, the curves of an effect."""
+"""Messages to the page: the racks with their cards, the present levels, and the curves of an effect."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def midi(controls: Midi | None) -> list[dict[str, Any]]:
 
 
 def effect_addresses(desk: Desk) -> list[str]:
-    """The effects in the order in which levels are told."""
+    """The effects in the order of their levels in a frame."""
     return [desk.address(name, a) for name, line in desk.stream.lines.items() for a in line.rack.addresses()]
 
 
@@ -133,8 +133,8 @@ class Spectrum:
     def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         spectrum = np.fft.rfft(x * self._window)
         power = spectrum.real**2 + spectrum.imag**2
-        found = np.maximum.reduceat(power, self._starts, axis=1) * self._scale**2
-        levels: npt.NDArray[np.float32] = 10.0 * np.log10(np.maximum(found, 1e-12)).astype(np.float32)
+        bands = np.maximum.reduceat(power, self._starts, axis=1) * self._scale**2
+        levels: npt.NDArray[np.float32] = 10.0 * np.log10(np.maximum(bands, 1e-12)).astype(np.float32)
         return levels
 
 
@@ -156,11 +156,11 @@ class Frames:
         load = stream.load
         calls, total = load["callbacks"], load["sum"]
         before, total_before = self._sums
-        share = (total - total_before) / (calls - before) if calls > before else 0.0
+        load_now = (total - total_before) / (calls - before) if calls > before else 0.0
         self._sums = (calls, total)
         head = [
             float(stream.active),
-            share,
+            load_now,
             load["worst"],
             stream.xruns,
             stream.late_callbacks,
@@ -189,15 +189,15 @@ class Frames:
 
 def curve(effect: Effect, sample_rate: float) -> dict[str, Any]:
     """The effect's first curve, measured on the engine."""
-    found = curves(effect, sample_rate)[0]
-    step = max(1, len(found.x) // CURVE_POINTS)
+    measured = curves(effect, sample_rate)[0]
+    step = max(1, len(measured.x) // CURVE_POINTS)
     return {
-        "title": found.title,
-        "x_label": found.x_label,
-        "y_label": found.y_label,
-        "log_x": found.log_x,
-        "x": _rounded(found.x[::step]),
-        "y": _rounded(found.y[::step]),
+        "title": measured.title,
+        "x_label": measured.x_label,
+        "y_label": measured.y_label,
+        "log_x": measured.log_x,
+        "x": _rounded(measured.x[::step]),
+        "y": _rounded(measured.y[::step]),
     }
 
 
