@@ -84,8 +84,8 @@ def fit_rack(
         sample_rate: Hz; needed for arrays.
         steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
         learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too; an empty list
-            only measures. What does nothing as the choices stand, such as the gain of a low cut, is left out unless it is
-            named. A response learns when it is named: "convolution_reverb.impulse_response".
+            only measures. Values that do nothing as the choices stand, such as the gain of a low cut, are left out unless
+            they are named. A response learns when it is named: "convolution_reverb.impulse_response".
         freeze: addresses that keep their start values.
         choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
             each: all combinations are tried in short rounds and the best goes on (see `structures`).
@@ -109,7 +109,7 @@ def fit_rack(
         checkpoint: file that holds the state after each check, and is continued from where it exists.
         tensorboard: folder for TensorBoard's events: the loss and its parts, distances, drift and all values.
         live: a stream whose rack follows the training, gliding; it must have the structure of `rack`.
-        compares: False where `wet` is no target and the loss says what to reach (see `match`).
+        compares: False where `wet` is not a target and the loss says what to reach (see `match`).
         progress: False is silent; otherwise a bar on a terminal, and elsewhere a line every 10 s on standard error.
         on_step: called after each step with its number and the loss.
 
@@ -119,7 +119,7 @@ def fit_rack(
     Raises:
         FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
 
-    What the recordings have beside the processing is said in `result.warnings`, and undone where that is possible: delay (also
+    Other differences between the recordings are named in `result.warnings`, and undone where that is possible: delay (also
     of a fraction of a frame), DC offset and swapped channels are removed from the recordings before training; for inverted
     polarity a Gain is set, or added at the end of the rack; clipping, noise and a different clock are only named.
 
