@@ -112,7 +112,7 @@ def own_worst(frames: int, seconds: float = 10.0, runs: int = 7) -> tuple[float,
         rng = np.random.default_rng(3)
         rack = strip()
         rack.prepare(RATE, 2)
-        mixer = _engine.Mixer([(rack._engine, [0, 1], [], [0, 1])], 2, 2, RATE)
+        mixer = _engine.Mixer([(rack.running.engine, [0, 1], [], [0, 1])], 2, 2, RATE)
         mixer.ask(_engine.Ask.fade, 0, 1.0)
         took = []
         for n in range(int(seconds * RATE / frames)):
@@ -120,7 +120,7 @@ def own_worst(frames: int, seconds: float = 10.0, runs: int = 7) -> tuple[float,
             rack.set("parametric_eq.band3.gain_db", float(rng.uniform(-9, 9)))
             if n % (RATE // frames) == RATE // frames - 1:
                 other = strip()
-                rack._hand_over(other)
+                rack.running.hand_over(other.running)
                 rack = other
             block = np.ascontiguousarray(x[:, n * frames : (n + 1) * frames])
             began = time.perf_counter_ns()
@@ -170,7 +170,7 @@ def run(rack: Callable[[], tr.Rack], seconds: float, frames: int) -> None:
             end.set()
             for thread in threads:
                 thread.join(5.0)
-            pages = len(console._pages)
+            pages = len(console.site.pages)
             console.close()
             if looking is not None:
                 looking.kill()

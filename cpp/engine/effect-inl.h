@@ -1,4 +1,4 @@
-// Wraps any effect struct for the engine, once for every instruction set.
+// The wrapper that makes an EffectType of any effect struct, compiled once for every instruction set.
 #if defined(TWINRACK_ENGINE_EFFECT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_ENGINE_EFFECT_INL_H_
 #undef TWINRACK_ENGINE_EFFECT_INL_H_
@@ -40,48 +40,50 @@ struct EffectWrapper {
     if constexpr (requires(const E& e) { e.gain_reduction_db(); }) return of(self).gain_reduction_db();
     return 0.0f;
   }
-  static bool settle(void* self, int silent_frames) noexcept TR_RT {
-    if constexpr (requires(E& e) { e.settle(0); }) return of(self).settle(silent_frames);
+  static bool tail_ended(void* self, int silent_frames) noexcept TR_RT {
+    if constexpr (requires(E& e) { e.tail_ended(0); }) return of(self).tail_ended(silent_frames);
     return false;
   }
-  static bool settling(const void* self) noexcept TR_RT {
-    if constexpr (requires(const E& e) { e.settling(); }) return of(self).settling();
+  static bool is_ramping(const void* self) noexcept TR_RT {
+    if constexpr (requires(const E& e) { e.is_ramping(); }) return of(self).is_ramping();
     return false;
   }
-  static std::span<const float> decide(void* self) noexcept TR_RT {
-    if constexpr (requires(E& e) { e.decide(); }) return of(self).decide();
+  static std::span<const float> control_values(void* self) noexcept TR_RT {
+    if constexpr (requires(E& e) { e.control_values(); }) return of(self).control_values();
     return {};
   }
-  static void rest(void* self, int frames) noexcept TR_RT {
-    if constexpr (requires(E& e) { e.rest(0); }) of(self).rest(frames);
+  static void skip_silence(void* self, int frames) noexcept TR_RT {
+    if constexpr (requires(E& e) { e.skip_silence(0); }) of(self).skip_silence(frames);
   }
-  static void state(void* self, StateWalk& walk) {
-    if constexpr (requires(E& e) { e.state(walk); }) of(self).state(walk);
+  static void state(void* self, StateArchive& archive) {
+    if constexpr (requires(E& e) { e.state(archive); }) of(self).state(archive);
   }
 };
 
 template <class E>
 const EffectType* effect_type() {
   using W = EffectWrapper<E>;
-  static const EffectType type{E::Card::id,
-                               E::Card::parameters.data(),
-                               static_cast<int>(E::Card::parameters.size()),
-                               hwy::TargetName(HWY_TARGET),
-                               W::create,
-                               W::destroy,
-                               W::prepare,
-                               requires(E& e, const Resource& r) { e.load(r); } ? W::load : nullptr,
-                               W::tune,
-                               W::process,
-                               W::reset,
-                               W::latency,
-                               requires(const E& e) { e.dispersion(); } ? W::dispersion : nullptr,
-                               requires(const E& e) { e.gain_reduction_db(); } ? W::gain_reduction_db : nullptr,
-                               requires(E& e) { e.settle(0); } ? W::settle : nullptr,
-                               requires(E& e) { e.rest(0); } ? W::rest : nullptr,
-                               requires(const E& e) { e.settling(); } ? W::settling : nullptr,
-                               requires(E& e) { e.decide(); } ? W::decide : nullptr,
-                               requires(E& e, StateWalk& walk) { e.state(walk); } ? W::state : nullptr};
+  static const EffectType type{
+      .id = E::Card::id,
+      .parameters = E::Card::parameters.data(),
+      .parameter_count = static_cast<int>(E::Card::parameters.size()),
+      .target = hwy::TargetName(HWY_TARGET),
+      .create = W::create,
+      .destroy = W::destroy,
+      .prepare = W::prepare,
+      .load = requires(E& e, const Resource& r) { e.load(r); } ? W::load : nullptr,
+      .tune = W::tune,
+      .process = W::process,
+      .reset = W::reset,
+      .latency = W::latency,
+      .dispersion = requires(const E& e) { e.dispersion(); } ? W::dispersion : nullptr,
+      .gain_reduction_db = requires(const E& e) { e.gain_reduction_db(); } ? W::gain_reduction_db : nullptr,
+      .tail_ended = requires(E& e) { e.tail_ended(0); } ? W::tail_ended : nullptr,
+      .skip_silence = requires(E& e) { e.skip_silence(0); } ? W::skip_silence : nullptr,
+      .is_ramping = requires(const E& e) { e.is_ramping(); } ? W::is_ramping : nullptr,
+      .control_values = requires(E& e) { e.control_values(); } ? W::control_values : nullptr,
+      .state = requires(E& e, StateArchive& archive) { e.state(archive); } ? W::state : nullptr,
+  };
   return &type;
 }
 

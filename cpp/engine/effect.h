@@ -1,8 +1,7 @@
-// What the engine knows of an effect: one row of function pointers, the same for all effects and chosen once for the
-// best instruction set of this machine.
+// The interface between the engine and an effect: a table of function pointers, chosen once for the best instruction
+// set of this machine, and an owner of one effect behind it.
 #pragma once
 
-#include <memory>
 #include <span>
 
 #include "rt/block.h"
@@ -25,20 +24,20 @@ struct EffectType {
   void (*process)(void*, Block, SideBlock) noexcept TR_RT;
   void (*reset)(void*) noexcept TR_RT;
   int (*latency)(const void*) noexcept;
-  // How many frames of it are a turned phase, in which sound comes already; null where the latency is a pure delay.
+  // How many frames of the latency come from phase dispersion, in which sound arrives already; null where the latency
+  // is a pure delay.
   int (*dispersion)(const void*) noexcept;
   float (*gain_reduction_db)(const void*) noexcept TR_RT;  // null where there is none
-  // Sleep; null for an effect that never does. `settle` is asked after so many frames of silence: true when nothing
-  // above -140 dBFS comes any more and the effect's memory of the past no longer matters; it then forgets what is left
-  // of it.
-  bool (*settle)(void*, int silent_frames) noexcept TR_RT;
-  void (*rest)(void*, int frames) noexcept TR_RT;  // time that passes asleep; null where nothing moves meanwhile
-  // True while it moves on its own to what it was tuned to; it is then tuned once a tick. Null where nothing does.
-  bool (*settling)(const void*) noexcept TR_RT;
-  // What an effect that drives others says for the tick that begins, a number for each value; null where it drives
-  // none.
-  std::span<const float> (*decide)(void*) noexcept TR_RT;
-  void (*state)(void*, StateWalk&);  // null for an effect that does not say what it remembers
+  // Called after so many frames of silence: true when the tail has fallen below -140 dBFS and the past no longer
+  // matters; the effect then clears what is left of it, and sleeps. Null for an effect that never sleeps.
+  bool (*tail_ended)(void*, int silent_frames) noexcept TR_RT;
+  // Advances the time of an effect that sleeps; null where nothing moves meanwhile.
+  void (*skip_silence)(void*, int frames) noexcept TR_RT;
+  // True while a ramp towards the tuned values still runs; the effect is then tuned once a tick. Null where none does.
+  bool (*is_ramping)(const void*) noexcept TR_RT;
+  // For the tick that begins, a number for each value that the effect drives; null where it drives none.
+  std::span<const float> (*control_values)(void*) noexcept TR_RT;
+  void (*state)(void*, StateArchive&);  // saves and loads; null for an effect whose state cannot be kept
 };
 
 // Null for an id that no card has.
@@ -46,7 +45,7 @@ const EffectType* find_effect(const char* id);
 // All effects, ended by null.
 const EffectType* const* all_effects();
 
-// One effect, owned.
+// Owns one effect.
 class EffectInstance {
  public:
   explicit EffectInstance(const EffectType& type) : type_(&type), self_(type.create()) {}
@@ -69,15 +68,15 @@ class EffectInstance {
   void reset() noexcept TR_RT { type_->reset(self_); }
   int latency() const noexcept { return type_->latency(self_); }
   int dispersion() const noexcept { return type_->dispersion == nullptr ? 0 : type_->dispersion(self_); }
-  bool settle(int silent_frames) noexcept TR_RT {
-    return type_->settle != nullptr && type_->settle(self_, silent_frames);
+  bool tail_ended(int silent_frames) noexcept TR_RT {
+    return type_->tail_ended != nullptr && type_->tail_ended(self_, silent_frames);
   }
-  void rest(int frames) noexcept TR_RT {
-    if (type_->rest != nullptr) type_->rest(self_, frames);
+  void skip_silence(int frames) noexcept TR_RT {
+    if (type_->skip_silence != nullptr) type_->skip_silence(self_, frames);
   }
-  bool settling() const noexcept TR_RT { return type_->settling != nullptr && type_->settling(self_); }
-  std::span<const float> decide() noexcept TR_RT { return type_->decide(self_); }
-  void state(StateWalk& walk) { type_->state(self_, walk); }
+  bool is_ramping() const noexcept TR_RT { return type_->is_ramping != nullptr && type_->is_ramping(self_); }
+  std::span<const float> control_values() noexcept TR_RT { return type_->control_values(self_); }
+  void state(StateArchive& archive) { type_->state(self_, archive); }
   float gain_reduction_db() const noexcept TR_RT {
     return type_->gain_reduction_db == nullptr ? 0.0f : type_->gain_reduction_db(self_);
   }

@@ -1,4 +1,4 @@
-// The list of effects: one line for every card, made by the build.
+// The list of all effects; the build writes a line for every card.
 #include <cstring>
 
 #include "engine/effect.h"

@@ -1,4 +1,4 @@
-// Audio as the engine passes it around: planar float32, channels x frames, and the grid on which control acts.
+// Basic types and limits: planar float32 audio (channels x frames), sidechains, resources, formats, the control grid.
 #pragma once
 
 namespace twinrack {
@@ -14,15 +14,15 @@ struct Block {
   int frames;
 };
 
-// What a detector listens to when it is not the block itself; `channel` is null when there is none.
+// A sidechain: what a detector hears instead of the block itself; `channel` is null where there is none.
 struct SideBlock {
   const float* const* channel;
   int channels;
-  bool silent = true;  // all of it is zero
+  bool silent = true;  // all samples are zero
 };
 
-// What an effect is given besides its parameters, in rows of numbers: an impulse response at the rack's sample rate
-// (channels x frames), a network (one row).
+// What an effect loads besides its parameters, as rows of numbers: an impulse response at the rack's sample rate
+// (channels x frames), or a network (one row).
 struct Resource {
   const float* const* channel;
   int channels;

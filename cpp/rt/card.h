@@ -1,4 +1,4 @@
-// What the engine needs to know of a parameter; the rows are generated from the cards.
+// A row of an effect's parameter table; the rows are generated from the cards.
 #pragma once
 
 namespace twinrack {
@@ -7,7 +7,7 @@ enum class Scale { linear, log, step };
 
 struct Parameter {
   const char* address;  // below the effect: "ratio", "band2.gain_db"
-  Scale scale;          // in which a glide is a straight line; a step does not glide
+  Scale scale;          // the scale in which it glides; `step` does not glide
   float min;
   float max;
   float initial;

@@ -1,5 +1,4 @@
-// The processor's own clock, which the audio thread may read: no call of the system. What a tick of it is, is measured
-// elsewhere (`ticks_per_second`), once.
+// The processor's tick counter, which the audio thread may read without a system call, and its rate, measured once.
 #pragma once
 
 #include <chrono>
@@ -30,16 +29,16 @@ inline std::uint64_t clock_ticks() noexcept TR_RT {
 
 // Takes 10 ms, once; never on the audio thread.
 inline double ticks_per_second() {
-  static const double found = [] {
+  static const double rate = [] {
     using Clock = std::chrono::steady_clock;
     const auto begin = Clock::now();
     const std::uint64_t first = clock_ticks();
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     const std::uint64_t last = clock_ticks();
-    const std::chrono::duration<double> took = Clock::now() - begin;
-    return static_cast<double>(last - first) / took.count();
+    const std::chrono::duration<double> elapsed = Clock::now() - begin;
+    return static_cast<double>(last - first) / elapsed.count();
   }();
-  return found;
+  return rate;
 }
 
 }  // namespace twinrack

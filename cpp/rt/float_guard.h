@@ -1,5 +1,5 @@
-// While alive, denormal numbers are read and written as zero on this thread: a decaying tail then costs no more than a
-// loud one. The previous mode comes back at the end of the scope.
+// A scope in which this thread reads and writes denormal numbers as zero, so that a decaying tail costs no more than a
+// loud one. The previous mode returns at its end.
 #pragma once
 
 #include "rt/realtime.h"

@@ -1,5 +1,5 @@
-// Frames of several channels on their way from one thread to one other. `write` fails when there is no room and `read`
-// gives what there is; neither waits.
+// A wait-free ring buffer of multichannel frames between one writing and one reading thread. `write` fails when there
+// is no room, and `read` returns what is available.
 #pragma once
 
 #include <algorithm>
@@ -37,11 +37,11 @@ class FrameRing {
     return true;
   }
 
-  // Interleaved, at most `frames`; how many there were.
+  // Interleaved, at most `frames`; returns how many.
   int read(float* to, int frames) noexcept TR_RT {
     const std::size_t begin = read_.load(std::memory_order_relaxed);
-    const std::size_t there = written_.load(std::memory_order_acquire) - begin;
-    const std::size_t count = std::min(there, static_cast<std::size_t>(frames));
+    const std::size_t available = written_.load(std::memory_order_acquire) - begin;
+    const std::size_t count = std::min(available, static_cast<std::size_t>(frames));
     for (std::size_t n = 0; n < count; ++n) {
       const float* from = memory_.data() + (begin + n) % frames_ * channels_;
       std::copy_n(from, channels_, to + n * channels_);

@@ -1,5 +1,5 @@
-// How a parameter moves to a new value: in its own scale, one step a tick, slowly at first and at last (a smooth step:
-// a line's corners would click where the range is wide), and it ends exactly there.
+// A parameter's glide to a new value: a smoothstep in the parameter's own scale, one step a tick, that ends exactly at
+// the value. (The corners of a straight line would click where the range is wide.)
 #pragma once
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include "rt/block.h"
 #include "rt/card.h"
 #include "rt/realtime.h"
+#include "rt/smoothstep.h"
 #include "rt/state.h"
 
 namespace twinrack {
@@ -32,7 +33,7 @@ class Glide {
     done_ = ticks_;
   }
 
-  void go(float target) noexcept TR_RT {
+  void glide_to(float target) noexcept TR_RT {
     target = std::clamp(target, min_, max_);
     if (ticks_ == 0 || target == value_) return jump(target);
     target_ = target;
@@ -46,8 +47,8 @@ class Glide {
     const float before = value_;
     if (done_ < ticks_) {
       ++done_;
-      const double t = static_cast<double>(done_) / ticks_, along = from_ + (to_ - from_) * t * t * (3.0 - 2.0 * t);
-      value_ = done_ == ticks_ ? target_ : static_cast<float>(scale_ == Scale::log ? std::exp(along) : along);
+      const double scaled = from_ + smoothstep(static_cast<double>(done_) / ticks_, to_ - from_);
+      value_ = done_ == ticks_ ? target_ : static_cast<float>(scale_ == Scale::log ? std::exp(scaled) : scaled);
     } else if (pending_) {
       value_ = target_;
     }
@@ -55,11 +56,11 @@ class Glide {
     return value_ != before;
   }
 
-  void state(StateWalk& walk) {
-    walk.within(value_, min_, max_);
-    walk.within(target_, min_, max_);
-    walk.within(done_, 0, ticks_);
-    walk(from_, to_, pending_);
+  void state(StateArchive& archive) {
+    archive.bounded(value_, min_, max_);
+    archive.bounded(target_, min_, max_);
+    archive.bounded(done_, 0, ticks_);
+    archive(from_, to_, pending_);
   }
 
  private:

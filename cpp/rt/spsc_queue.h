@@ -1,5 +1,5 @@
-// A wait-free queue between exactly one writing and one reading thread. `push` fails when full, `pop` when empty;
-// neither ever waits. The counters run on for ever and are masked on use, so full and empty differ.
+// A wait-free queue between exactly one writing and one reading thread. `push` fails when full, `pop` when empty. The
+// counters never wrap and are masked on use, so full and empty differ.
 #pragma once
 
 #include <array>

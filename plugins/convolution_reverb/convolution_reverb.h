@@ -2,8 +2,8 @@
 //
 //   in -> * response -> gain -> mix -> out
 //
-// Cuts, pre-delay, trim, length and decay are worked into the response before it comes here (resource.py): what does
-// not change with time may as well be done once.
+// Cuts, pre-delay, trim, length and decay are applied to the response beforehand (resource.py), since they do not
+// change with time.
 #if defined(TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_
 #undef TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_
@@ -78,12 +78,12 @@ struct ConvolutionReverb {
   }
 
   // After so much silence all blocks in memory are zero.
-  bool settle(int silent_frames) noexcept TR_RT {
+  bool tail_ended(int silent_frames) noexcept TR_RT {
     return silent_frames - frames_ > convolver_.memory() && !settings_.moving();
   }
 
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) { walk(settings_, convolver_); }
+  void state(StateArchive& archive) { archive(settings_, convolver_); }
 
  private:
   enum Ramped : std::size_t { gain, mix, ramped_count };

@@ -1,5 +1,5 @@
-// The end of a mixing desk's channel: width, pan and level as one 2 x 2 matrix for each stereo pair, mute as a factor
-// of it (DAFX, ch. 5). The matrix moves on a straight line over each tick in which it changes.
+// The output stage of a mixer channel: width, pan and level as one 2 x 2 matrix for each stereo pair, and mute as a
+// factor of it (DAFX, ch. 5). The matrix ramps over each tick in which it changes.
 #if defined(TWINRACK_PLUGINS_FADER_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_FADER_H_
 #undef TWINRACK_PLUGINS_FADER_H_
@@ -16,6 +16,7 @@
 #include "dsp/lanes/lane-inl.h"
 #include "rt/block.h"
 #include "rt/state.h"
+#include "rt/tick_fade.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -30,27 +31,27 @@ struct Fader {
     level_ = std::pow(10.0, static_cast<double>(v.gain_db) / 20.0);
     pan_ = static_cast<double>(v.pan);
     width_ = static_cast<double>(v.width);
-    goal_ = v.mute ? 0 : turn_ticks;
     law_ = v.law;
-    open_ += std::clamp(goal_ - open_, -1, 1);
-    for (int i = 0; i < laws; ++i) laws_[at(i)] += std::clamp(wanted(i) - laws_[at(i)], -1, 1);
+    unmuted_.go(!v.mute);
+    unmuted_.tick();
+    for (std::size_t i = 0; i < laws; ++i) {
+      laws_[i].go(i == static_cast<std::size_t>(law_));
+      laws_[i].tick();
+    }
     from_ = to_;
     to_ = now();
     frame_ = 0;
   }
 
   void reset() noexcept TR_RT {
-    open_ = goal_;
-    for (int i = 0; i < laws; ++i) laws_[at(i)] = wanted(i);
+    unmuted_.arrive();
+    for (Fade& law : laws_) law.arrive();
     to_ = from_ = now();
   }
 
-  // True while a mute or another law is on its way.
-  bool settling() const noexcept TR_RT {
-    for (int i = 0; i < laws; ++i) {
-      if (laws_[at(i)] != wanted(i)) return true;
-    }
-    return open_ != goal_;
+  // True while a mute or a change of law fades.
+  bool is_ramping() const noexcept TR_RT {
+    return unmuted_.moving() || std::any_of(laws_.begin(), laws_.end(), [](const Fade& law) { return law.moving(); });
   }
 
   void process(Block io, SideBlock) noexcept TR_RT {
@@ -64,29 +65,23 @@ struct Fader {
     frame_ = std::min(frame_ + io.frames, tick_frames);
   }
 
-  bool settle(int) noexcept TR_RT { return from_ == to_; }
+  bool tail_ended(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(from_, to_);
-    walk.within(open_, 0, turn_ticks);
-    for (int& law : laws_) walk.within(law, 0, turn_ticks);
-    walk.within(frame_, 0, tick_frames);
+  void state(StateArchive& archive) {
+    archive(from_, to_);
+    archive(unmuted_);
+    for (Fade& law : laws_) archive(law);
+    archive.bounded(frame_, 0, tick_frames);
   }
 
  private:
-  static constexpr int turn_ticks = 16, laws = 4;
+  using Fade = TickFade<0, 16>;
+  static constexpr std::size_t laws = 4;
+  static_assert(static_cast<std::size_t>(Card::Law::linear_6db) == laws - 1, "the last law of the card");
   static constexpr std::size_t alone = 4;  // the gain of a channel without a partner, after the four of the matrix
   using Gains = std::array<float, 5>;
 
-  static constexpr std::size_t at(int law) noexcept TR_RT { return static_cast<std::size_t>(law); }
-  int wanted(int law) const noexcept TR_RT { return law == static_cast<int>(law_) ? turn_ticks : 0; }
-  // A smooth step from 0 to 1.
-  static double along(int ticks) noexcept TR_RT {
-    const double t = static_cast<double>(ticks) / turn_ticks;
-    return t * t * (3.0 - 2.0 * t);
-  }
-
-  // What a side gets whose own end is at 1, by each law.
+  // The gain of the side that is at pan 1, by each law.
   static double side(Card::Law law, double pan) noexcept TR_RT {
     const double x = 0.5 * (pan + 1.0);
     const double sine = std::sin(0.5 * std::numbers::pi * x);
@@ -102,12 +97,12 @@ struct Fader {
     }
   }
 
-  // By the law, or between two of them while it changes.
+  // By the law; while it changes, a weighted mean.
   double side(double pan) const noexcept TR_RT {
     double sum = 0.0, weights = 0.0;
-    for (int i = 0; i < laws; ++i) {
-      if (laws_[at(i)] == 0) continue;
-      const double weight = along(laws_[at(i)]);
+    for (std::size_t i = 0; i < laws; ++i) {
+      if (laws_[i].at_first()) continue;
+      const double weight = laws_[i].share();
       sum += weight * side(static_cast<Card::Law>(i), pan);
       weights += weight;
     }
@@ -115,7 +110,7 @@ struct Fader {
   }
 
   Gains now() const noexcept TR_RT {
-    const double level = level_ * along(open_), left = level * side(-pan_), right = level * side(pan_);
+    const double level = level_ * unmuted_.share(), left = level * side(-pan_), right = level * side(pan_);
     const double same = 0.5 * (1.0 + width_), other = 0.5 * (1.0 - width_);
     return {static_cast<float>(left * same), static_cast<float>(left * other), static_cast<float>(right * other),
             static_cast<float>(right * same), static_cast<float>(level)};
@@ -140,9 +135,10 @@ struct Fader {
 
   double level_ = 1.0, pan_ = 0.0, width_ = 1.0;
   Card::Law law_ = Card::Law::balance;
-  std::array<int, laws> laws_{turn_ticks};
+  std::array<Fade, laws> laws_{Fade(true)};
   Gains from_{}, to_{};
-  int open_ = turn_ticks, goal_ = turn_ticks, frame_ = 0;
+  Fade unmuted_{true};
+  int frame_ = 0;
 };
 
 }  // namespace HWY_NAMESPACE

@@ -1,5 +1,5 @@
 // Level, balance and polarity as one gain a channel (DAFX, ch. 5), ramped over each tick in which it changes. A
-// polarity turns over within `turn_ticks`.
+// polarity fades within 32 ticks.
 #if defined(TWINRACK_PLUGINS_GAIN_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_GAIN_H_
 #undef TWINRACK_PLUGINS_GAIN_H_
@@ -15,6 +15,7 @@
 #include "dsp/lanes/lane-inl.h"
 #include "rt/block.h"
 #include "rt/state.h"
+#include "rt/tick_fade.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -34,9 +35,9 @@ struct Gain {
       const bool invert = v.polarity == Card::Polarity::invert ||
                           v.polarity == (left ? Card::Polarity::invert_left : Card::Polarity::invert_right);
       const auto at = static_cast<std::size_t>(c);
-      size_[at] = level * side;
-      goal_[at] = invert ? -1 : 1;
-      turned_[at] += std::clamp(goal_[at] * turn_ticks - turned_[at], -1, 1);
+      level_[at] = level * side;
+      polarity_[at].go(!invert);
+      polarity_[at].tick();
       from_[at] = to_[at];
       to_[at] = gain(at);
     }
@@ -45,16 +46,16 @@ struct Gain {
 
   void reset() noexcept TR_RT {
     for (std::size_t at = 0; at < max_channels; ++at) {
-      turned_[at] = goal_[at] * turn_ticks;
+      polarity_[at].arrive();
       to_[at] = gain(at);
     }
     from_ = to_;
   }
 
-  // True while a polarity turns over.
-  bool settling() const noexcept TR_RT {
+  // True while a polarity fades.
+  bool is_ramping() const noexcept TR_RT {
     for (std::size_t at = 0; at < static_cast<std::size_t>(channels_); ++at) {
-      if (turned_[at] != goal_[at] * turn_ticks) return true;
+      if (polarity_[at].moving()) return true;
     }
     return false;
   }
@@ -73,25 +74,22 @@ struct Gain {
     frame_ = std::min(frame_ + io.frames, tick_frames);
   }
 
-  bool settle(int) noexcept TR_RT { return from_ == to_; }
+  bool tail_ended(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(from_, to_, turned_);
-    walk.within(frame_, 0, tick_frames);
+  void state(StateArchive& archive) {
+    archive(from_, to_, polarity_);
+    archive.bounded(frame_, 0, tick_frames);
   }
 
  private:
-  static constexpr int turn_ticks = 16;
-
-  // The polarity on its way: a smooth step between -1 and 1.
+  // The polarity fades between -1 and 1.
   float gain(std::size_t at) const noexcept TR_RT {
-    const double t = 0.5 + 0.5 * turned_[at] / turn_ticks;
-    return static_cast<float>(size_[at] * (2.0 * t * t * (3.0 - 2.0 * t) - 1.0));
+    return static_cast<float>(level_[at] * (2.0 * polarity_[at].share() - 1.0));
   }
 
   std::array<float, max_channels> from_{}, to_{};
-  std::array<double, max_channels> size_{};
-  std::array<int, max_channels> goal_{}, turned_{};
+  std::array<double, max_channels> level_{};
+  std::array<TickFade<-16, 16>, max_channels> polarity_{};
   int channels_ = 0, frame_ = 0;
 };
 

@@ -1,4 +1,5 @@
-// Up to 16 bands, each one to four trapezoidal state-variable filters (A. Simper, 2013), all in one series.
+// Parametric equaliser: up to 16 bands in series, each of one to four trapezoidal state-variable filters (A. Simper,
+// 2013).
 #if defined(TWINRACK_PLUGINS_PARAMETRIC_EQ_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_PARAMETRIC_EQ_H_
 #undef TWINRACK_PLUGINS_PARAMETRIC_EQ_H_
@@ -12,6 +13,7 @@
 
 #include "cards.h"
 #include "dsp/filters/svf_cascade-inl.h"
+#include "rt/smoothstep.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -28,13 +30,13 @@ struct ParametricEQ {
     for (auto& channel : before_) pointers_.push_back(channel.data());
   }
 
-  // Frequencies, gains and Qs move in place. Another set of filters (a band's type or slope, the warping) starts from
-  // silence beside the old one, which it replaces in a short crossfade; a third waits for its end.
+  // Frequencies, gains and Qs ramp. A new layout (a band's type or slope, the warping) starts from silence beside the
+  // old one, which it replaces in a short crossfade; a third one waits for its end.
   void tune(const Card::Values& v) noexcept TR_RT {
     wanted_ = layout_of(v);
     if (!(wanted_ == layout_) && faded_ >= fade_frames) {
       layout_ = wanted_;
-      filters_[now_].arrive();  // nothing tunes it any more
+      filters_[now_].arrive();  // it is not tuned any more
       now_ = 1 - now_;
       filters_[now_].clear();
       faded_ = 0;
@@ -42,8 +44,8 @@ struct ParametricEQ {
     filters_[now_].tune(v, layout_, rate_);
   }
 
-  // True while a change of the set waits.
-  bool settling() const noexcept TR_RT { return !(wanted_ == layout_); }
+  // True while a new layout waits.
+  bool is_ramping() const noexcept TR_RT { return !(wanted_ == layout_); }
 
   void reset() noexcept TR_RT {
     filters_[now_].reset();
@@ -60,19 +62,19 @@ struct ParametricEQ {
       float* x = io.channel[c];
       for (int n = 0; n < io.frames; ++n) {
         const float t = std::min(1.0f, static_cast<float>(faded_ + n + 1) / fade_frames);
-        const float share = t * t * (3.0f - 2.0f * t);
-        x[n] = (1.0f - share) * before[n] + share * x[n];
+        const float present = smoothstep(t);
+        x[n] = (1.0f - present) * before[n] + present * x[n];
       }
     }
     faded_ += io.frames;
   }
 
-  bool settle(int) noexcept TR_RT { return faded_ >= fade_frames && filters_[now_].settle(); }
+  bool tail_ended(int) noexcept TR_RT { return faded_ >= fade_frames && filters_[now_].tail_ended(); }
   int latency() const noexcept { return 0; }
-  void state(StateWalk& walk) {
-    walk(filters_, layout_);
-    walk.within(now_, 0, 1);
-    walk.within(faded_, 0, fade_frames + max_segment);
+  void state(StateArchive& archive) {
+    archive(filters_, layout_);
+    archive.bounded(now_, 0, 1);
+    archive.bounded(faded_, 0, fade_frames + max_segment);
   }
 
  private:
@@ -86,12 +88,12 @@ struct ParametricEQ {
     Card::Warping warping{};
     std::array<BandLayout, bands> band{};
     bool operator==(const Layout&) const = default;
-    void state(StateWalk& walk) {
-      walk(warping);
+    void state(StateArchive& archive) {
+      archive(warping);
       for (BandLayout& b : band) {
-        walk.within(b.type, Card::Type::off, Card::Type::all_pass);
-        walk.within(b.stages, 1, max_stages);
-        walk.within(b.channel, Card::Channel::all, Card::Channel::right);
+        archive.bounded(b.type, Card::Type::off, Card::Type::all_pass);
+        archive.bounded(b.stages, 1, max_stages);
+        archive.bounded(b.channel, Card::Channel::all, Card::Channel::right);
       }
     }
   };
@@ -137,31 +139,59 @@ struct ParametricEQ {
     void reset() noexcept TR_RT {
       for (Series& series : series_) series.reset();
     }
-    bool settle() noexcept TR_RT {
+    bool tail_ended() noexcept TR_RT {
       bool all = true;
-      for (Series& series : series_) all = series.settle() && all;
+      for (Series& series : series_) all = series.tail_ended() && all;
       return all;
     }
-    void state(StateWalk& walk) { walk(series_); }
+    void state(StateArchive& archive) { archive(series_); }
 
    private:
     using Series = SvfCascade<bands * max_stages>;
-    static constexpr int parts = 3;  // Card::Channel
+    static constexpr int parts = 3;
+    static_assert(static_cast<int>(Card::Channel::all) == 0 && static_cast<int>(Card::Channel::left) == 1 &&
+                  static_cast<int>(Card::Channel::right) == 2);
     std::array<Series, parts> series_;
   };
 
+  // By name, so the order in the card does not matter; a type without a case stops the build.
   static FilterShape shape_of(Card::Type type) noexcept TR_RT {
-    return static_cast<FilterShape>(static_cast<int>(type) - 1);
+    switch (type) {
+      case Card::Type::off:
+      case Card::Type::bell:
+        return FilterShape::bell;
+      case Card::Type::low_shelf:
+        return FilterShape::low_shelf;
+      case Card::Type::high_shelf:
+        return FilterShape::high_shelf;
+      case Card::Type::low_cut:
+        return FilterShape::low_cut;
+      case Card::Type::high_cut:
+        return FilterShape::high_cut;
+      case Card::Type::notch:
+        return FilterShape::notch;
+      case Card::Type::band_pass:
+        return FilterShape::band_pass;
+      case Card::Type::all_pass:
+        return FilterShape::all_pass;
+    }
+    return FilterShape::bell;
   }
   static bool is_cut(Card::Type type) noexcept TR_RT {
-    return shape_of(type) == FilterShape::low_cut || shape_of(type) == FilterShape::high_cut;
+    return type == Card::Type::low_cut || type == Card::Type::high_cut;
+  }
+  static int stages_of(Card::SlopeDbPerOctave slope) noexcept TR_RT {
+    using Slope = Card::SlopeDbPerOctave;  // each option is one stage of 12 dB an octave more
+    static_assert(static_cast<int>(Slope::n12) == 0 && static_cast<int>(Slope::n24) == 1);
+    static_assert(static_cast<int>(Slope::n36) == 2 && static_cast<int>(Slope::n48) == max_stages - 1);
+    return static_cast<int>(slope) + 1;
   }
 
   static Layout layout_of(const Card::Values& v) noexcept TR_RT {
     Layout layout{v.warping};
     for (std::size_t b = 0; b < bands; ++b) {
       const auto& band = v.bands[b];
-      const int stages = is_cut(band.type) ? static_cast<int>(band.slope_db_per_octave) + 1 : 1;
+      const int stages = is_cut(band.type) ? stages_of(band.slope_db_per_octave) : 1;
       layout.band[b] = {band.type, stages, band.channel};
     }
     return layout;

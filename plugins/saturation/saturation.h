@@ -1,9 +1,9 @@
-// Saturation: a named curve without memory, worked out at a higher sample rate.
+// Saturation: a memoryless curve at a higher sample rate.
 //
 //   in -> drive -> [up] -> + bias -> curve -> [down] -> cut at 5 Hz -> tilt -> level -> mix -> out
 //
 // The dry part of the mix is delayed as the wet one is: with linear phase by as many frames, with minimum phase by the
-// same filters up and down, whose phase then cancels nothing.
+// same filters up and down, so that their phase does not cancel.
 #if defined(TWINRACK_PLUGINS_SATURATION_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_SATURATION_H_
 #undef TWINRACK_PLUGINS_SATURATION_H_
@@ -25,6 +25,7 @@
 #include "dsp/filters/svf_cascade-inl.h"
 #include "dsp/filters/svf_design.h"
 #include "rt/block.h"
+#include "rt/tick_fade.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -38,7 +39,7 @@ struct Saturation {
     rate_ = format.sample_rate;
     channels_ = format.channels;
     oversampler_.prepare(channels_);
-    straight_.prepare(channels_);
+    dry_oversampler_.prepare(channels_);
     filters_.prepare(channels_);
     dry_.prepare(channels_, oversampling_delay(halfband_stages));
     wet_.assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
@@ -47,39 +48,45 @@ struct Saturation {
 
   void tune(const Card::Values& v) noexcept TR_RT {
     choices_ = v;
-    if (turned_ == goal() && wanted() != curve()) {
+    if (!curve_fade_.moving() && wanted() != curve()) {
       active_ = 1 - active_;
       curves_[active_] = wanted();
+      curve_fade_.go(active_ == 1);
     }
-    turned_ += std::clamp(goal() - turned_, -1, 1);
-    levelled_ += std::clamp(level_goal() - levelled_, -1, 1);
-    arrange();
+    curve_fade_.tick();
+    auto_gain_.go(v.auto_gain);
+    auto_gain_.tick();
+    update_settings();
     const SvfDesign filters[2] = {
         design_svf(FilterShape::low_cut, false, 5.0, 0.0, std::numbers::sqrt2 / 2.0, rate_),
         design_svf(FilterShape::high_shelf, false, 1000.0, static_cast<double>(v.tone_db), 0.5, rate_)};
     filters_.tune(filters, 2);
-    oversampler_.set(static_cast<int>(v.oversampling), v.filters == Card::Filters::minimum_phase);
-    straight_.set(static_cast<int>(v.oversampling), v.filters == Card::Filters::minimum_phase);
+    using Factor = Card::Oversampling;  // each option is one stage more
+    static_assert(static_cast<int>(Factor::n1) == 0 && static_cast<int>(Factor::n2) == 1);
+    static_assert(static_cast<int>(Factor::n4) == 2 && static_cast<int>(Factor::n8) == halfband_stages);
+    const int stages = static_cast<int>(v.oversampling);
+    oversampler_.set(stages, v.filters == Card::Filters::minimum_phase);
+    dry_oversampler_.set(stages, v.filters == Card::Filters::minimum_phase);
     dry_.set(oversampler_.latency());
   }
 
   void reset() noexcept TR_RT {
     oversampler_.reset();
-    straight_.reset();
+    dry_oversampler_.reset();
     filters_.reset();
     dry_.reset();
     curves_[active_] = wanted();
-    turned_ = goal();
-    levelled_ = level_goal();
-    arrange();
+    curve_fade_.arrive();
+    auto_gain_.arrive();
+    update_settings();
     settings_.arrive();
   }
 
-  // True while one curve turns into another.
-  bool settling() const noexcept TR_RT { return turned_ != goal() || levelled_ != level_goal() || wanted() != curve(); }
+  // True while one curve is crossfaded into another, and while the automatic gain comes or goes.
+  bool is_ramping() const noexcept TR_RT { return curve_fade_.moving() || auto_gain_.moving() || wanted() != curve(); }
 
   void process(Block io, SideBlock) noexcept TR_RT {
-    if (!settings_.rests_at(turn, static_cast<float>(active_))) return turn_over(io);
+    if (!settings_.rests_at(second, static_cast<float>(active_))) return crossfade(io);
     switch (curve()) {
       case Curve::tanh:
         return run<Curve::tanh>(io);
@@ -96,50 +103,60 @@ struct Saturation {
     }
   }
 
-  bool settle(int silent_frames) noexcept TR_RT {
-    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.settle() && straight_.settle() &&
-           filters_.settle();
+  bool tail_ended(int silent_frames) noexcept TR_RT {
+    return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.tail_ended() &&
+           dry_oversampler_.tail_ended() && filters_.tail_ended();
   }
 
   int latency() const noexcept { return oversampler_.latency(); }
   int dispersion() const noexcept { return oversampler_.minimum_phase() ? oversampler_.latency() : 0; }
-  void state(StateWalk& walk) {
-    walk.within(active_, 0, 1);
-    for (Curve& curve : curves_) walk.within(curve, Curve::tanh, Curve::fold);
-    walk(turned_, levelled_, settings_, oversampler_, straight_, filters_, dry_);
+  void state(StateArchive& archive) {
+    archive.bounded(active_, 0, 1);
+    for (Curve& curve : curves_) archive.bounded(curve, Curve::tanh, Curve::fold);
+    archive(curve_fade_, auto_gain_, settings_, oversampler_, dry_oversampler_, filters_, dry_);
+    curve_fade_.go(active_ == 1);  // its goal is not saved
   }
 
  private:
-  enum Ramped : std::size_t { drive, bias, out, mix, turn, ramped_count };
+  enum Ramped : std::size_t { drive, bias, out, mix, second, ramped_count };
   using V = Vec<float>;
-  static constexpr int turn_ticks = 16;  // in which a curve turns into another
 
-  Curve wanted() const noexcept TR_RT { return static_cast<Curve>(choices_.curve); }
-  Curve curve() const noexcept TR_RT { return curves_[active_]; }
-  int goal() const noexcept TR_RT { return active_ * turn_ticks; }
-  int level_goal() const noexcept TR_RT { return choices_.auto_gain ? turn_ticks : 0; }
-  static double smooth_step(int ticks) noexcept TR_RT {
-    const double t = static_cast<double>(ticks) / turn_ticks;
-    return t * t * (3.0 - 2.0 * t);
+  // By name, so the order in the card does not matter; a curve without a case stops the build.
+  Curve wanted() const noexcept TR_RT {
+    switch (choices_.curve) {
+      case Card::Curve::tanh:
+        return Curve::tanh;
+      case Card::Curve::soft_clip:
+        return Curve::soft_clip;
+      case Card::Curve::hard_clip:
+        return Curve::hard_clip;
+      case Card::Curve::asymmetric:
+        return Curve::asymmetric;
+      case Card::Curve::tape:
+        return Curve::tape;
+      case Card::Curve::fold:
+        return Curve::fold;
+    }
+    return Curve::tanh;
   }
+  Curve curve() const noexcept TR_RT { return curves_[active_]; }
 
   // What moves from tick to tick, from the values.
-  void arrange() noexcept TR_RT {
+  void update_settings() noexcept TR_RT {
     const Card::Values& v = choices_;
     const double drive = std::pow(10.0, static_cast<double>(v.drive_db) / 20.0), bias = static_cast<double>(v.bias);
     const double level = static_cast<double>(v.output_db) - 0.5 * static_cast<double>(v.tone_db);
-    const double share = smooth_step(turned_);
-    double own = levelled_ > 0 ? sine_level(curve(), drive, bias) : 1.0;
-    if (levelled_ > 0 && turned_ != goal()) {
-      own = share * sine_level(curves_[1], drive, bias) + (1.0 - share) * sine_level(curves_[0], drive, bias);
+    const double of_second = curve_fade_.share();
+    double own = auto_gain_.at_first() ? 1.0 : sine_level(curve(), drive, bias);
+    if (!auto_gain_.at_first() && curve_fade_.moving()) {
+      own = of_second * sine_level(curves_[1], drive, bias) + (1.0 - of_second) * sine_level(curves_[0], drive, bias);
     }
-    if (levelled_ < turn_ticks) own = 1.0 + (own - 1.0) * smooth_step(levelled_);
+    if (!auto_gain_.at_last()) own = 1.0 + (own - 1.0) * auto_gain_.share();
     const double out = std::pow(10.0, level / 20.0) * own;
-    settings_.go({static_cast<float>(drive), v.bias, static_cast<float>(out), v.mix, static_cast<float>(share)});
+    settings_.go({static_cast<float>(drive), v.bias, static_cast<float>(out), v.mix, static_cast<float>(of_second)});
   }
 
-  // How much a sine at the reference level must be raised after the curve to have the power it had, from 16 points of
-  // it.
+  // The gain after the curve that gives a sine at the reference level the power it had, from 16 points of the sine.
   static double sine_level(Curve curve, double drive, double bias) noexcept TR_RT {
     constexpr int points = 16;
     double power = 0.0, mean = 0.0, before = 0.0;
@@ -157,8 +174,8 @@ struct Saturation {
 
   // The input, delayed as the wet sound is.
   const float* dry(int channel, float* x, int frames) noexcept TR_RT {
-    if (!straight_.minimum_phase()) return dry_.delayed(channel, x, frames);
-    straight_.process(channel, x, frames, [](V v, int) HWY_ATTR { return v; });
+    if (!dry_oversampler_.minimum_phase()) return dry_.delayed(channel, x, frames);
+    dry_oversampler_.process(channel, x, frames, [](V v, int) HWY_ATTR { return v; });
     return x;
   }
 
@@ -173,13 +190,13 @@ struct Saturation {
     });
   }
 
-  // From one curve to another: both, in shares.
-  void turn_over(Block io) noexcept TR_RT {
+  // From one curve to another: a crossfade of both.
+  void crossfade(Block io) noexcept TR_RT {
     shape(io, [&](V x, int n) HWY_ATTR {
       const V at = settings_.vector(bias, n);
       const V from = shaped(curves_[0], x + at) - shaped(curves_[0], at);
       const V to = shaped(curves_[1], x + at) - shaped(curves_[1], at);
-      return from + settings_.vector(turn, n) * (to - from);
+      return from + settings_.vector(second, n) * (to - from);
     });
   }
 
@@ -205,10 +222,10 @@ struct Saturation {
   int channels_ = 0;
   Card::Values choices_{};
   Curve curves_[2] = {Curve::tanh, Curve::tanh};
-  int active_ = 0, turned_ = 0;  // which of them, and how far it is turned to the second
-  int levelled_ = turn_ticks;    // how far the automatic gain is there
+  int active_ = 0;  // the curve that the crossfade goes to
+  TickFade<0, 16> curve_fade_, auto_gain_{true};
   Ramps<ramped_count> settings_;
-  Oversampler oversampler_, straight_;  // what is bent, and the dry sound of minimum phase
+  Oversampler oversampler_, dry_oversampler_;  // of the wet sound, and of the dry one with minimum phase
   SvfCascade<2> filters_;
   Lookahead dry_;
   std::vector<float> wet_;

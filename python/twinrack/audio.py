@@ -1,4 +1,4 @@
-"""Audio as numpy arrays: what comes in is brought to (channels, frames) float32, or refused with a hint."""
+"""Audio as NumPy arrays: conversion to (channels, frames) float32, channel layouts, sample rates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _engine
-from .checks import brief, to_float
+from .checks import brief, must_be, to_float
 
 Audio = npt.NDArray[np.float32]
 MIN_RATE, MAX_RATE = 8000, 384000
@@ -59,24 +59,24 @@ def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
 
 
 def _as_array(x: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
-    """What was given as an array.
+    """The argument as an array.
 
     Raises:
-        ValueError: it has no regular shape, or masked samples, which are no sound.
+        ValueError: lists of different lengths, or masked samples.
     """
     if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
         raise ValueError(f"{what} has {int(np.ma.getmaskarray(x).sum())} masked samples; fill them first: x.filled(0.0)")
     try:
         return np.asarray(x)
     except Exception:  # lists of different lengths, or what an object of somebody else raises
-        raise ValueError(f"{what} is no array of numbers; give (channels, frames) or one dimension") from None
+        raise ValueError(f"{what} must be numbers of shape (channels, frames) or (frames,)") from None
 
 
 Layout = Literal["mono", "stereo"]
 
 
 def channels_of(layout: Layout | None, channels: int) -> int:
-    """How many channels a sound of so many has when it is brought to a layout; None leaves it.
+    """The number of channels of a layout; `channels` where the layout is None.
 
     Raises:
         ValueError: no such layout, or a sound of more than two channels.
@@ -115,7 +115,7 @@ def check_rate(sample_rate: float) -> float:
     """
     rate = to_float(sample_rate)
     if rate is None or isinstance(sample_rate, bool | np.bool_):
-        raise ValueError(f"sample rate {brief(sample_rate)} is no number that fits; give Hz, such as 48000")
+        raise must_be("sample_rate", "a number in Hz, such as 48000", sample_rate)
     if not MIN_RATE <= rate <= MAX_RATE:
         raise ValueError(f"sample rate {rate:g} Hz is outside {MIN_RATE} to {MAX_RATE} Hz")
     return rate

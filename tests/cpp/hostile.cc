@@ -1,10 +1,9 @@
 // Every effect under hostile settings and signals: random values of all parameters, also at their ends and changing
-// while it sounds, any rate and channels; noise, clicks, full scale and far above, denormal and not finite numbers,
+// while it sounds, any rate and channels; noise, clicks, full scale and far above, denormal numbers, NaN and infinity,
 // silence.
 //
-//   hostile [signals]    for each effect; exits with 1 and a sentence when a number is not finite, grows without bound,
-//   or
-//                        an effect failed and nobody was told
+//   hostile [signals]    for each effect; exits with 1 and a sentence when NaN or infinity comes out, when the output
+//                        grows without bound, or when an effect failed and nobody was told
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -100,7 +99,7 @@ int run(const EffectType& type, long signals) {
       rack.process(channel, nullptr, frames);
       for (int c = 0; c < channels; ++c) {
         for (int n = 0; n < frames; ++n) {
-          if (!std::isfinite(channel[c][n])) return fail(type, done, "a number that is not finite came out");
+          if (!std::isfinite(channel[c][n])) return fail(type, done, "NaN or infinity came out");
           loudest = std::max(loudest, std::abs(channel[c][n]));
         }
       }

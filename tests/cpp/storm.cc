@@ -1,9 +1,9 @@
 // The engine and the live mixer under storm: one thread runs audio; one writes parameters, bypasses and requests, swaps
 // structures and reads meters; one records, looks at the scopes and writes to a bridge; one does the work of effects
-// that are made outside. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio
+// that a worker computes. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio
 // runs.
 //
-//   storm [blocks]    exits with 1 and a sentence when a number is not finite or something forbidden was called
+//   storm [blocks]    exits with 1 and a sentence on NaN or infinity, or when something forbidden was called
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -122,42 +122,42 @@ Node random_effect(std::mt19937& random) {
   return node;
 }
 
-// Those that wait for work.
-class Outsides {
+// The worker side of effects that another thread computes.
+class Workers {
  public:
-  void add(std::shared_ptr<twinrack::Outside> outside) {
+  void add(std::shared_ptr<twinrack::WorkerEffect> worker) {
     const std::lock_guard lock(mutex_);
-    all_.push_back(std::move(outside));
+    all_.push_back(std::move(worker));
   }
   void work() {
-    std::vector<std::shared_ptr<twinrack::Outside>> now;
+    std::vector<std::shared_ptr<twinrack::WorkerEffect>> now;
     {
       const std::lock_guard lock(mutex_);
-      std::erase_if(all_, [](const auto& o) { return o->closed(); });
+      std::erase_if(all_, [](const auto& w) { return w->detached(); });
       now = all_;
     }
-    for (const auto& outside : now) {
-      std::vector<float> x(static_cast<std::size_t>(outside->channels() * outside->block()));
-      if (!outside->take(x.data())) continue;
+    for (const auto& worker : now) {
+      std::vector<float> x(static_cast<std::size_t>(worker->channels() * worker->block()));
+      if (!worker->fetch(x.data())) continue;
       for (float& v : x) v = -v;
-      x.size() % 7 == 0 ? outside->drop() : outside->give(x.data());
+      x.size() % 7 == 0 ? worker->discard() : worker->deliver(x.data());
     }
   }
 
  private:
   std::mutex mutex_;
-  std::vector<std::shared_ptr<twinrack::Outside>> all_;
+  std::vector<std::shared_ptr<twinrack::WorkerEffect>> all_;
 };
 
-Outsides outsides;
+Workers workers;
 
-Node random_outside(std::mt19937& random) {
+Node random_worker_effect(std::mt19937& random) {
   Node node;
   node.kind = Node::Kind::effect;
   node.effect = "python";
   const int block = std::uniform_int_distribution<>(32, 600)(random);
-  node.outside = std::make_shared<twinrack::Outside>(2, block, 2);
-  outsides.add(node.outside);
+  node.worker = std::make_shared<twinrack::WorkerEffect>(2, block, 2);
+  workers.add(node.worker);
   return node;
 }
 
@@ -171,7 +171,7 @@ Node random_rack(std::mt19937& random) {
     parallel.children.push_back(chain);
   }
   root.children = {random_effect(random), random_effect(random), parallel, random_effect(random)};
-  if (random() % 3 == 0) root.children.push_back(random_outside(random));
+  if (random() % 3 == 0) root.children.push_back(random_worker_effect(random));
   int parameters = 0;
   given::drive_some(root, parameters, given::parameters_of(root), random);
   return root;
@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   mixer.record_into(1);
   mixer.keep_history(true);
   rack.keep_history(true);
-  mixer.ask(twinrack::live::Ask::fade, 0, 1.0f);
+  mixer.set(twinrack::live::MixerControl::fade, 0, 1.0f);
   twinrack::live::Bridge bridge(1, 48000.0, 48000.0, 1024);
   std::atomic<bool> done{false};
 
@@ -198,14 +198,14 @@ int main(int argc, char** argv) {
     std::vector<float> record(4 * 1000), block(480);
     while (!done.load()) {
       mixer.read_record(record.data(), 1000);
-      if (!std::isfinite(mixer.scope(0, true).last(1024).back())) fail("a scope is not finite");
+      if (!std::isfinite(mixer.scope(0, true).last(1024).back())) fail("a scope holds NaN or infinity");
       bridge.write(block.data(), 480);
       std::this_thread::sleep_for(std::chrono::microseconds(100));
     }
   });
   std::thread worker([&] {
     while (!done.load()) {
-      outsides.work();
+      workers.work();
       std::this_thread::sleep_for(std::chrono::microseconds(50));
     }
   });
@@ -226,9 +226,10 @@ int main(int argc, char** argv) {
           rack.set_bypass(1, i % 2 == 0);
         }
       }
-      const auto what = static_cast<twinrack::live::Ask>(std::uniform_int_distribution<>(0, 8)(r));
-      mixer.ask(what, std::uniform_int_distribution<>(0, 1)(r), std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
-      twinrack::Applied applied{};
+      const auto control = static_cast<twinrack::live::MixerControl>(std::uniform_int_distribution<>(0, 8)(r));
+      mixer.set(control, std::uniform_int_distribution<>(0, 1)(r),
+                std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
+      twinrack::AppliedChange applied{};
       while (mixer.pop_history(applied) || rack.pop_history(applied)) {
       }
       mixer.output_state();
@@ -263,7 +264,7 @@ int main(int argc, char** argv) {
     on_audio_thread = false;
     for (const float* x : out) {
       for (int n = 0; n < frames; ++n) {
-        if (!std::isfinite(x[n])) fail("a number that is not finite came out");
+        if (!std::isfinite(x[n])) fail("NaN or infinity came out");
       }
     }
   }

@@ -11,7 +11,7 @@ import torch
 
 import twinrack as tr
 from support import error_db, music, small_network
-from twinrack.resources.architectures import Activation, Chain, Convolution, Layer, LayerArray, WaveNet
+from twinrack.resources.architectures import Activation, Convolution, ConvStack, Layer, LayerArray, WaveNet
 from twinrack.twins.networks import network as network_in_torch
 
 RATE = 48000
@@ -158,7 +158,7 @@ def test_containers_give_the_size_that_is_asked_for(tmp_path: Path):
         path.write_text(json.dumps(broken))
         with pytest.raises(ValueError, match=words):
             tr.Network.read(path, size=0.5)
-    with pytest.raises(ValueError, match="size = 2 must be a number from 0 to 1"):
+    with pytest.raises(ValueError, match="size must be a number from 0 to 1, got 2"):
         tr.Network.read(path, size=2)
 
 
@@ -253,17 +253,17 @@ def test_files_that_cannot_be_played_are_named(tmp_path: Path):
     cases = (
         (lambda d: d.update(architecture="Transformer"), "'Transformer' is not known; WaveNet, LSTM"),
         (lambda d: d["weights"].pop(), "has 220 weights, 219 were given"),
-        (lambda d: d["weights"].__setitem__(3, float("nan")), "weights that are not finite"),
+        (lambda d: d["weights"].__setitem__(3, float("nan")), "NaN or infinity in 1 weight"),
         (lambda d: layer(d).pop("channels"), "config has no 'channels'"),
         (lambda d: layer(d).update(conv_pre_film={"active": True}), "conv_pre_film cannot be used"),
         (lambda d: layer(d).update(condition_size=2), "conditioned by more than one channel"),
         (lambda d: d["config"].update(condition_dsp={"architecture": "WaveNet"}), "conditioned by another one"),
         (lambda d: layer(d)["activation"].__setitem__(0, {"type": "Snake"}), "'Snake' is not known"),
-        (lambda d: layer(d).update(dilations=[1, -2]), "dilation = -2 is out of range"),
+        (lambda d: layer(d).update(dilations=[1, -2]), "dilation must be an integer from 1 to 1048576, got -2"),
         (lambda d: d.update(config=[]), "another form than the format's"),
         (lambda d: d["config"].update(layers=["a"]), "another form than the format's"),
         (lambda d: layer(d).update(gating_mode=["both", "none"]), "the gating 'both' is not known"),
-        (lambda d: layer(d).update(channels=4.0), r"channels = 4\.0 is no whole number"),
+        (lambda d: layer(d).update(channels=4.0), r"channels must be an integer from 1 to 4096, got 4\.0"),
         (lambda d: layer(d)["head"].update(stride=2), "'stride' of head of layers is not known here"),
         (lambda d: layer(d).update(skip_input=True), "'skip_input' of layers is not known here"),
         (lambda d: layer(d).update(skip="all"), "'skip' of layers is not known here"),
@@ -334,8 +334,8 @@ def test_silence_falls_asleep_and_starts_as_if_it_had_lasted():
         assert not rack(silence, RATE).any()
         rack.prepare(RATE, 1)
         rack.process(np.concatenate([x, silence], 1))
-        assert rack._engine is not None
-        assert rack._engine.slept > 0.3 * RATE
+        assert rack.running.engine is not None
+        assert rack.running.engine.slept > 0.3 * RATE
 
 
 def test_blocks_change_nothing_over_sleep():
@@ -352,13 +352,13 @@ def test_blocks_change_nothing_over_sleep():
 
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="too much to keep"):
-        tr.Network(Chain((Convolution(4096), Convolution(1, 2, 1_000_000))))
-    with pytest.raises(ValueError, match="no whole number"):
+        tr.Network(ConvStack((Convolution(4096), Convolution(1, 2, 1_000_000))))
+    with pytest.raises(ValueError, match=r"outputs must be an integer from 1 to 4096, got 2\.5"):
         tr.Network.mlp((2.5,))
     with pytest.raises(ValueError, match="gives one channel"):
         tr.Network(WaveNet((LayerArray(2, 2, 2, (Layer(2, 1),)),)))
     with pytest.raises(ValueError, match="hears one channel and gives one"):
-        tr.Network(Chain((Convolution(2),)))
+        tr.Network(ConvStack((Convolution(2),)))
     with pytest.raises(ValueError, match="hears 2000001 frames; up to 1048576"):
         tr.Network.wavenet((2,), (1_000_000,))
     with pytest.raises(ValueError, match="there is no activation 'swish'"):

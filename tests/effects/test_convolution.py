@@ -132,7 +132,7 @@ def test_wrong_responses_are_one_sentence(tmp_path):
     for given, words in [
         ((np.zeros(10), RATE), "is silent"),
         ((np.array([]), RATE), "is empty"),
-        ((np.array([np.nan]), RATE), "not finite"),
+        ((np.array([np.nan]), RATE), "NaN or infinity in 1 sample"),
         ((np.ones(10), 100), "sample rate 100 Hz is outside"),
     ]:
         with pytest.raises(ValueError, match=words):

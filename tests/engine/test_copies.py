@@ -212,6 +212,6 @@ def test_a_stream_that_was_torn_by_a_fork_is_refused_and_can_begin_anew():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_lock_that_the_forking_thread_holds_stays_its_own():
     rack = prepared()
-    with rack._changing():
+    with rack.running.changing():
         assert children(lambda: rack.append(tr.Gate()), 1) == [0]
     rack.append(tr.Gate())

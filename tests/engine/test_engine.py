@@ -12,6 +12,7 @@ import pytest
 
 import twinrack as tr
 from support import CARD_IDS, blocks_of, error_db, music, random_effect, random_values
+from twinrack import _engine
 
 RATES = (8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000, 192000, 384000)
 
@@ -377,7 +378,7 @@ def test_what_is_set_after_many_changes_is_heard_after_two_crossfades(runs):
             rack.process(np.ones(32, np.float32))
         rack.remove("gain_2")
     rack["gain"].gain_db = -6.0
-    y = rack.process(np.ones(2 * rack._engine.swap_frames + 32 * 32, np.float32))
+    y = rack.process(np.ones(2 * rack.running.engine.swap_frames + 32 * 32, np.float32))
     assert y[-1] == pytest.approx(10 ** (-6 / 20), abs=1e-4)
 
 
@@ -450,6 +451,23 @@ def test_a_poisoned_sidechain_counts_as_silence():
     assert rack.input_faults == 1
     assert np.isnan(bad[0, 4000])  # the caller's array is left alone
     assert np.allclose(y[0, -100:], rack(x, 48000, sidechain=key)[0, -100:], atol=0.01)
+
+
+def test_only_what_can_change_the_latency_asks_for_it(monkeypatch):
+    """The question builds an effect, so a value that glides must not put it."""
+    asked = []
+    latency = _engine.effect_latency
+    monkeypatch.setattr(_engine, "effect_latency", lambda *given: asked.append(given) or latency(*given))
+    rack = tr.Rack([tr.Compressor(), tr.Limiter(), tr.Saturation(), tr.Gain()])
+    rack.prepare(48000, 1)
+    for effect in rack.effects:
+        for name, p in effect.card.addresses.items():
+            asked.clear()
+            value = p.options[-1] if p.kind == "choice" else not effect.get(name) if p.kind == "switch" else p.at(0.6)
+            effect.set(name, value)
+            can_change = effect.card.latency != "none" and (p.kind != "continuous" or name == effect.card.latency)
+            assert bool(asked) == (p.rebuilds or can_change), f"{effect.card.id}.{name}"
+    assert sum(effect.card.latency != "none" for effect in rack.effects) == 3
 
 
 def test_latency_changes_rebuild_and_other_choices_do_not():

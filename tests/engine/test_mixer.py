@@ -17,7 +17,7 @@ Ask = _engine.Ask
 
 def mixer(rack: tr.Rack, channels: int = 2, rate: int = RATE) -> _engine.Mixer:
     rack.prepare(rate, channels)
-    made = _engine.Mixer([(rack._engine, list(range(channels)), [], list(range(channels)))], channels, channels, rate)
+    made = _engine.Mixer([(rack.running.engine, list(range(channels)), [], list(range(channels)))], channels, channels, rate)
     made.ask(Ask.fade, 0, 1.0)
     return made
 
@@ -76,7 +76,7 @@ def test_several_lines_their_inputs_outputs_and_sidechains():
     voice, bass = tr.Rack([tr.Gain(gain_db=-6.0206)]), tr.Rack([tr.Compressor(threshold_db=-40, ratio=20, key="kick")])
     voice.prepare(RATE, 2)
     bass.prepare(RATE, 1)
-    made = _engine.Mixer([(voice._engine, [0, 0], [], [0, 1]), (bass._engine, [1], [[2]], [1])], 3, 3, RATE)
+    made = _engine.Mixer([(voice.running.engine, [0, 0], [], [0, 1]), (bass.running.engine, [1], [[2]], [1])], 3, 3, RATE)
     made.ask(Ask.fade, 0, 1.0)
     x = np.zeros((3, RATE), np.float32)
     x[0], x[1] = 0.5, 0.25
@@ -90,7 +90,7 @@ def test_several_lines_their_inputs_outputs_and_sidechains():
     assert y[0, -1] == 0.0
     assert y[1, -1] < 0.03  # the kick turns the bass down
     with pytest.raises(ValueError, match="lacks"):
-        _engine.Mixer([(voice._engine, [0, 7], [], [0, 1])], 3, 3, RATE)
+        _engine.Mixer([(voice.running.engine, [0, 7], [], [0, 1])], 3, 3, RATE)
 
 
 def loop(gain_db: float, source: np.ndarray, *, duck: bool, seconds: float = 4.0) -> tuple[np.ndarray, _engine.Mixer, float]:

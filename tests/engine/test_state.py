@@ -29,7 +29,7 @@ def biased_network(seed: int) -> tr.Network:
 
 
 def engine_of(rack: tr.Rack, rate: float = RATE, channels: int = 2) -> _engine.Engine:
-    return rack._new_engine(rate, channels)[0]
+    return rack.running.compile(rate, channels)[0]
 
 
 def play(
@@ -82,7 +82,7 @@ def random_events(rack: tr.Rack, rng: np.random.Generator, rate: float, frames: 
         flat = [[q.to_engine(v[n]) for n, q in effect.card.addresses.items()] for v in (effect.values(), changed)]
         if p.rebuilds or len({_engine.effect_latency(effect.card.id, f, rate) for f in flat}) > 1:
             continue
-        index = rack._now.first[address] + list(effect.card.addresses).index(name)
+        index = rack.running.structure.first[address] + list(effect.card.addresses).index(name)
         made.append((frame, "set_parameter", index, p.to_engine(value)))
     return made
 
@@ -94,7 +94,7 @@ def automate(rack: tr.Rack, engine: _engine.Engine, seed: int, ticks: int) -> No
         curves |= {f"{address}.{name}": row for name, row in list(found.items())[:3]}
     if curves:
         rows = np.ascontiguousarray(list(curves.values()), np.float32)
-        engine.automate([rack._index(address)[1] for address in curves], rows)
+        engine.automate([rack.running.index(address)[1] for address in curves], rows)
 
 
 def goes_on(
@@ -174,7 +174,7 @@ def test_racks_go_on(seed, rng):
 
 @pytest.mark.parametrize("channels", [1, 2, 5, 16])
 @pytest.mark.parametrize("rate", [8000, 44100, 192000])
-def test_formats(channels, rate, rng):
+def test_a_long_rack_goes_on_at_every_rate_and_width(channels, rate, rng):
     effects = [random_effect(tr.CARDS[card], rng, "expected") for card in CARD_IDS]
     goes_on(tr.Rack(effects), rng, rate=rate, channels=channels, frames=5000)
 
@@ -190,7 +190,7 @@ def test_formats(channels, rate, rng):
         lambda: tr.Controller(),
     ],
 )
-def test_resources(effect, rng):
+def test_what_was_loaded_goes_on(effect, rng):
     for _ in range(3):
         goes_on(tr.Rack([effect()]), rng, frames=70000 if isinstance(effect(), tr.ConvolutionReverb) else 9000)
 
@@ -219,11 +219,11 @@ def test_what_counts_goes_on_counting(seed, rng):
     goes_on(tr.Rack([gate]), rng, x=x, cut=4100 + 337 * seed, events=0)
     for effect in (tr.Compressor(threshold_db=-40), tr.Gate(threshold_db=-30), tr.Limiter(input_gain_db=20)):
         rack = tr.Rack([effect])
-        _, link = rack._index(f"{effect.card.id}.link_percent")
+        _, link = rack.running.index(f"{effect.card.id}.link_percent")
         asked = [(200 + 1000 * i, "set_parameter", link, v) for i, v in enumerate((20.0, 100.0))]
         goes_on(rack, rng, x=x, cut=3000 + 111 * seed, asked=asked)
     rack = tr.Rack([gate.copy()])
-    _, index = rack._index("gate.range_db")
+    _, index = rack.running.index("gate.range_db")
     asked = [(0, "set_parameter", index, 20.0), (300, "set_bypass", 0, True), (1500, "set_bypass", 0, False)]
     goes_on(rack, rng, x=x, cut=4000 + 111 * seed, asked=asked)
     for network in range(4):
@@ -296,7 +296,7 @@ OTHER_PROCESS = """
 import pickle, sys
 import numpy as np
 rack, state, x, keys = pickle.load(sys.stdin.buffer)
-engine = rack._new_engine(48000, 2)[0]
+engine = rack.running.compile(48000, 2)[0]
 engine.load_state(state)
 sys.stdout.buffer.write(engine.process(x, keys).tobytes())
 """
@@ -321,7 +321,7 @@ def test_a_swap_under_way_is_waited_for(rng):
     x = music(2, 4800, RATE, 1)
     rack.process(x)
     rack.append(tr.FDNReverb())
-    engine = rack._engine
+    engine = rack.running.engine
     for _ in range(2):
         with pytest.raises(RuntimeError, match="a change is still under way"):
             engine.save_state()

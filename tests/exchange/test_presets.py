@@ -209,7 +209,7 @@ def test_camilladsp_computes_the_same(tmp_path):
         assert np.max(np.abs(rack(x, RATE) - y)) < 1e-5, n
     assert not write_camilladsp(tr.Rack(), tmp_path / "x.yml")
     assert yaml.safe_load((tmp_path / "x.yml").read_text()) == {"filters": {}, "pipeline": []}
-    with pytest.raises(ValueError, match="channels = 0"):
+    with pytest.raises(ValueError, match="channels must be an integer from 1 to 16, got 0"):
         write_camilladsp(tr.Rack(), tmp_path / "x.yml", channels=0)
 
 

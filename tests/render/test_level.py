@@ -267,11 +267,11 @@ def test_silence_and_short_sounds_stay(tmp_path, frames, ending):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"normalize_lufs": "-16"}, "normalize_lufs = '-16'; give a number"),
+        ({"normalize_lufs": "-16"}, "normalize_lufs must be a number, got '-16'"),
         ({"normalize_lufs": 3}, "normalize_lufs = 3 is outside -70 to 0"),
         ({"normalize_lufs": float("nan")}, "normalize_lufs = nan is outside"),
         ({"true_peak_db": 1}, "true_peak_db = 1 is outside -60 to 0"),
-        ({"true_peak_db": True}, "true_peak_db = True; give a number"),
+        ({"true_peak_db": True}, "true_peak_db must be a number, got True"),
         ({"normalize_peak_db": -100}, "normalize_peak_db = -100 is outside"),
         ({"normalize_lufs": -16, "normalize_peak_db": -1}, "both given"),
     ],
@@ -353,8 +353,8 @@ def test_the_command(source, tmp_path):
     assert run("render", source, tmp_path / "c.flac", "--limit").returncode == 0
     assert independent(tmp_path / "c.flac")[1] <= -1 + FLOAT
     for arguments, words in (
-        (("--normalize", "loud"), "--normalize 'loud' is no number such as -14LUFS"),
-        (("--true-peak", "-1LUFS"), "--true-peak '-1LUFS' is no number"),
+        (("--normalize", "loud"), "--normalize must be a number such as -14LUFS or -1dBTP, got 'loud'"),
+        (("--true-peak", "-1LUFS"), "--true-peak must be a number such as -1 or -1dBTP, got '-1LUFS'"),
         (("--normalize", "5"), "normalize_lufs = 5 is outside -70 to 0"),
         ((), "Missing option '--rack'"),
     ):
@@ -526,7 +526,7 @@ def test_stems_get_the_gain_too(source, tmp_path):
         assert np.max(np.abs(total - mix)) < 1e-4 * np.max(np.abs(mix))
 
 
-def test_what_is_not_finite_counts_as_silence_and_is_told(source, tmp_path):
+def test_nan_and_infinity_count_as_silence_and_are_named(source, tmp_path):
     x = dense()
     x[0, 5000], x[1, 9000:9010] = np.nan, np.inf
     soundfile.write(tmp_path / "bad.wav", x.T, 48000, subtype="FLOAT")
@@ -534,7 +534,7 @@ def test_what_is_not_finite_counts_as_silence_and_is_told(source, tmp_path):
     assert made.input_faults == 11
     assert independent(tmp_path / "a.wav")[0] == pytest.approx(-20, abs=0.1)
     made = one(tmp_path / "bad.wav").render_to(tmp_path / "b.wav", normalize_lufs=-20, manifest=False)
-    assert any("11 samples that are not finite" in note for note in made.notes)
+    assert any("NaN or infinity in 11 samples" in note for note in made.notes)
     assert independent(tmp_path / "b.wav")[0] == pytest.approx(-20, abs=0.1)
 
 

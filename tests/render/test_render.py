@@ -155,7 +155,7 @@ def test_clipping_and_faults_are_told(tmp_path):
     tr.Rack([tr.Gain(gain_db=12)]).save(tmp_path / "r.json")
     done = run("render", tmp_path / "in.wav", tmp_path / "out.wav", "--rack", tmp_path / "r.json")
     assert "samples clipped" in done.stdout
-    assert "1 input samples were not finite" in done.stdout
+    assert "NaN or infinity in 1 input sample" in done.stdout
 
 
 @pytest.fixture

@@ -248,7 +248,7 @@ def test_what_cannot_be_rendered_is_said_before(song, tmp_path):
     assert not (tmp_path / "x.wav").exists()
 
 
-def test_recordings_with_numbers_that_are_not_finite_are_named(tmp_path):
+def test_recordings_with_nan_or_infinity_are_named(tmp_path):
     x = 0.1 * music(2, 9600, RATE, 1)
     x[0, 100:105] = np.nan
     x[1, 7] = np.inf
@@ -256,7 +256,7 @@ def test_recordings_with_numbers_that_are_not_finite_are_named(tmp_path):
     session = tr.Session("bad", RATE)
     session.add_track("a", clips=[tr.Clip(tmp_path / "bad.wav")])
     made = session.render_to(tmp_path / "mix.wav")
-    assert made.notes == ["bad.wav holds 6 samples that are not finite; they count as silence"]
+    assert made.notes == ["bad.wav has NaN or infinity in 6 samples; they count as silence"]
     assert np.isfinite(read(tmp_path / "mix.wav")).all()
 
 
@@ -297,7 +297,10 @@ def test_the_command(song, tmp_path):
     assert tr.Session.load(song)["track 0"].frozen is not None
     assert command("session", "freeze", song, "track 0", "--undo").returncode == 0
     for arguments, match in (
-        (("session", "render", song, "--normalize", "loud"), "--normalize 'loud' is no number such as -14LUFS"),
+        (
+            ("session", "render", song, "--normalize", "loud"),
+            "--normalize must be a number such as -14LUFS or -1dBTP, got 'loud'",
+        ),
         (("session", "render", tmp_path / "x.session.json"), "there is no session"),
         (("session", "render", song, "--channel", "vocals"), "has no channel 'vocals'"),
         (("session", "freeze", song, "master"), "the master cannot be frozen"),

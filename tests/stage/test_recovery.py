@@ -127,22 +127,46 @@ def test_nothing_leaks_over_many_kills(server):
     assert found[-1][3] < found[KILLS // 2][3] + 8.0  # the allocator's arenas fill up at the beginning
 
 
-def test_portaudio_that_hangs_is_left_and_loaded_anew(server):
-    """PortAudio's own face to JACK hangs when its server dies; the stream goes on with a fresh copy of the library."""
-    there = [d for d in tr.devices() if d.host_api.startswith("JACK Audio")]
-    if not there:
-        pytest.skip("this PortAudio does not know JACK")
-    script = f"""
-import os, sys, time, threading
+def run(script: str, **values: object) -> str:
+    """What a script prints, in a process of its own; {names} in it are filled in."""
+    for name, value in values.items():
+        script = script.replace(f"{{{name}}}", repr(value))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    if NO_JACK in done.stderr:
+        pytest.skip(NO_JACK)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "ended" in done.stdout
+    return done.stdout
+
+
+NO_JACK = "this PortAudio does not know JACK"
+# twinrack keeps PortAudio away from JACK; here that stands in for a device of PortAudio. It takes its leave from larger blocks
+# without haste (see `stage/libjack.py`).
+PORTAUDIO_WITH_JACK = f"""
+import os, sys, time
+from contextlib import nullcontext
 import twinrack as tr
-sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from twinrack.stage import portaudio
+portaudio.finding_no_server = nullcontext
+
+def look():
+    if not any(d.host_api.startswith("JACK Audio") for d in tr.devices()):
+        sys.exit({NO_JACK!r})
+"""
+
+
+def test_portaudio_that_hangs_is_left_and_loaded_anew():
+    """PortAudio's own face to JACK hangs when its server dies; the stream goes on with a fresh copy of the library."""
+    script = """
+sys.path.insert(0, {here})
 import jack_support
 server = jack_support.JackServer()
 os.environ["JACK_DEFAULT_SERVER"] = server.name
-server.start()
+server.start(48000, 512)
+look()
 name = "JACK Audio"
 rack = tr.Rack([tr.Gain(gain_db=-3)])
-with tr.live(rack, input=name, output=name, block_size=64) as stream:
+with tr.live(rack, input=name, output=name, block_size=512) as stream:
     time.sleep(0.5)
     assert stream.active and stream.frames > 0, stream.frames
     server.kill()
@@ -150,7 +174,7 @@ with tr.live(rack, input=name, output=name, block_size=64) as stream:
     while "lost" not in [e.kind for e in stream.events]:
         assert time.monotonic() - began < 20
         time.sleep(0.01)
-    server.start()
+    server.start(48000, 512)
     began = time.monotonic()
     while "returned" not in [e.kind for e in stream.events]:
         assert time.monotonic() - began < 20, stream.events
@@ -164,31 +188,65 @@ with tr.live(rack, input=name, output=name, block_size=64) as stream:
 print("ended", flush=True)
 server.stop()
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "ended" in done.stdout
-    print(done.stdout)
+    print(run(PORTAUDIO_WITH_JACK + script, here=str(Path(__file__).parents[1])))
 
 
-def test_two_devices_with_clocks_of_their_own(server):
+def test_two_devices_with_clocks_of_their_own():
     """Input and output as two streams of PortAudio, joined by the bridge; in a process of its own, as PortAudio may hang."""
-    if not [d for d in tr.devices() if d.host_api.startswith("JACK Audio")]:
-        pytest.skip("this PortAudio does not know JACK")
     script = """
-import time
-import twinrack as tr
-from twinrack.stage.portaudio import PortAudioHost
-PortAudioHost._same_card = lambda self: False
-with tr.live(tr.Rack([tr.Gain()]), input="JACK Audio", output="JACK Audio", block_size=64) as stream:
+look()
+portaudio.PortAudioHost.same_card = lambda self: False
+with tr.live(tr.Rack([tr.Gain()]), input="JACK Audio", output="JACK Audio", block_size=256) as stream:
     time.sleep(2.0)
     assert stream.active and stream.frames > 48000, stream.frames
-    bridge = stream._host._bridge
-    print(bridge.underruns, bridge.overruns, round(bridge.waiting), stream._host.realtime, stream.latencies_ms())
+    bridge = stream.host.bridge
+    print(bridge.underruns, bridge.overruns, round(bridge.waiting), stream.host.realtime, stream.latencies_ms())
     assert bridge.underruns <= 1 and bridge.overruns == 0
     assert 0 < stream.latency_ms < 100
 print("ended")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "ended" in done.stdout
-    print(done.stdout)
+    with jack_server(RATE, 256):
+        print(run(PORTAUDIO_WITH_JACK + script))
+
+
+def test_a_server_that_dies_while_devices_are_looked_up(server):
+    """PortAudio would end the process: it asserts that the server lets it go."""
+    script = """
+import os, signal, time
+import twinrack as tr
+from twinrack.stage.portaudio import LIBRARY
+LIBRARY.acquire()
+os.kill({server}, signal.SIGKILL)
+time.sleep(0.2)
+LIBRARY.release()
+time.sleep(0.2)
+assert not tr.devices() or tr.devices()[0].host_api != "JACK"
+print("ended")
+"""
+    assert server.process is not None
+    run(script, server=server.process.pid)
+
+
+def test_looking_for_devices_before_the_loss_was_noticed(server):
+    """libjack frees the clients of a dead server when another one is opened; nobody may close them afterwards."""
+    script = """
+import os, signal, time
+import twinrack as tr
+from twinrack.stage import stream as stage
+stage.WATCH_S = 60.0
+streams = [tr.live(tr.Rack([tr.Gain()]), block_size=64) for _ in range(2)]
+for stream in streams:
+    stream.start()
+os.kill({server}, signal.SIGKILL)
+while streams[0].active:
+    time.sleep(0.001)
+for _ in range(3):
+    assert not [d for d in tr.devices() if d.host_api == "JACK"]
+for stream in streams:
+    stream._end.set()
+    stream._running = False  # its watcher sleeps
+    stream.stop()
+print("ended")
+"""
+    assert server.process is not None
+    run(script, server=server.process.pid)

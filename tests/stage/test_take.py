@@ -203,8 +203,8 @@ def test_what_cannot_be_recorded_leaves_nothing_behind(server, tmp_path):
         with pytest.raises(ValueError, match="no place in a patch"):
             stream.record(tmp_path / "take")
         assert not (tmp_path / "take").exists()
-        assert not rack._listeners
-        assert not rack._witnesses
+        assert not rack.running.listeners
+        assert not rack.running.witnesses
         stream.rack = tr.Rack([tr.Gain()])
         recorder = stream.record(tmp_path / "take")
         stream.rack.insert(0, tr.PythonEffect(lambda x, rate: x))

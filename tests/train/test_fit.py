@@ -286,7 +286,7 @@ def bad_pairs():
         (x, x[:1], "2 channels, .* 1; make them equal"),
         (x, x[:, : RATE // 4], "of the same length"),
         (x, np.zeros_like(x), "wet of the recording is silent"),
-        (poisoned, x, "1 samples that are NaN or infinity, the first at frame 500"),
+        (poisoned, x, "NaN or infinity in 1 sample, the first at frame 500"),
         (x, x.T, r"looks like \(frames, channels\)"),
         (np.ones((2, 2000)), np.ones((2, 2000)), "at least 0.2 s"),
         ("gone.wav", "gone.wav", "there is no file gone.wav"),
@@ -314,8 +314,8 @@ def test_arrays_need_a_rate_and_files_must_agree(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"steps": -1}, "steps = -1"),
-        ({"batch": 0}, "batch = 0"),
+        ({"steps": -1}, "steps must be an integer from 0 to 10000000, got -1"),
+        ({"batch": 0}, "batch must be an integer from 1 to 10000000, got 0"),
         ({"window_s": 0.05}, "window_s = 0.05 is below 0.5"),
         ({"align": 3.7}, "align = 3.7"),
         ({"checkpoint": "/nowhere/c.pt"}, "there is no folder /nowhere"),
@@ -513,5 +513,5 @@ def test_choices_that_cannot_be_tried():
         tr.fit(tr.Rack([tr.Compressor(), tr.Saturation()]), x, x, 48000, choices=["*"])
     with pytest.raises(ValueError, match="none of"):
         tr.fit(tr.Rack([tr.Compressor()]), x, x, 48000, choices={"compressor.detector": ("loud",)})
-    with pytest.raises(ValueError, match="starts = -1"):
+    with pytest.raises(ValueError, match="starts must be an integer from 0 to 10000000, got -1"):
         tr.fit(tr.Rack([tr.Compressor()]), x, x, 48000, starts=-1)

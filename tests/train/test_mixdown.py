@@ -142,12 +142,12 @@ def test_targets_instead_of_a_mix(tmp_path):
     ("arguments", "match"),
     [
         ({"mix": np.zeros((2, 48000), np.float32)}, "is silent"),
-        ({"mix": np.full((2, 48000), np.nan, np.float32)}, "NaN or infinity"),
+        ({"mix": np.full((2, 48000), np.nan, np.float32)}, "NaN or infinity in 96000 samples"),
         ({"mix": np.ones((1, 48000), np.float32)}, "has 1 channels, the session 2"),
         ({"mix": np.ones((2, 48000), np.float32), "sample_rate": 44100}, "has 44100 Hz, the session 48000"),
         ({"mix": None}, "neither a mix nor a loss"),
         ({"mix": np.ones((2, 48000), np.float32), "learn": ["9.gain_db"]}, "has no learnable value '9.gain_db'"),
-        ({"mix": np.ones((2, 48000), np.float32), "steps": -1}, "steps = -1"),
+        ({"mix": np.ones((2, 48000), np.float32), "steps": -1}, "steps must be an integer from 0 to 10000000, got -1"),
     ],
 )
 def test_wrong_input_is_one_sentence(arguments, match):

@@ -1,4 +1,4 @@
-// One step of a gate's state: what the engine and the twin share.
+// One step of a gate's state, for the engine and the twin.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace twinrack {
 struct GateState {
   bool open = false;
   int since = 0;  // frames since the level was last above
-  void state(StateWalk& walk) { walk(open, since); }
+  void state(StateArchive& archive) { archive(open, since); }
 };
 
 // `above`: the level is at or above the upper threshold, or, while open, the lower one.

@@ -1,4 +1,4 @@
-// Many state-variable filters in series, for all channels, with filters and channels in the lanes of a vector.
+// A cascade of state-variable filters for all channels, with filters and channels in the lanes of a vector.
 //
 // A recursion cannot be spread over time, but a series can be pipelined: in the step in which the last filter works on
 // frame n, the one before works on frame n + 1, and so on. Each lane is one filter of one channel: four filters in each
@@ -38,7 +38,7 @@ class SvfCascade {
     count_ = 0;
   }
 
-  // Forgets filters and states: the next tune starts anew.
+  // Removes filters and states: the next tune starts anew.
   void clear() noexcept TR_RT {
     count_ = 0;
     to_ = identity();
@@ -93,7 +93,7 @@ class SvfCascade {
   }
 
   // Nothing above -140 dBFS comes any more; what is left is forgotten.
-  bool settle() noexcept TR_RT {
+  bool tail_ended() noexcept TR_RT {
     for (const GroupState& state : states_) {
       for (std::size_t i = 0; i < lanes; ++i) {
         if (std::abs(state.s1[i]) + std::abs(state.s2[i]) > 1e-8f) return false;
@@ -103,10 +103,10 @@ class SvfCascade {
     return true;
   }
 
-  void state(StateWalk& walk) {
-    walk(from_, to_, states_, ramping_);
-    walk.within(frame_, 0, tick_frames);
-    walk.within(count_, 0, max_sections);
+  void state(StateArchive& archive) {
+    archive(from_, to_, states_, ramping_);
+    archive.bounded(frame_, 0, tick_frames);
+    archive.bounded(count_, 0, max_sections);
   }
 
  private:
@@ -195,7 +195,7 @@ class SvfCascade {
     const D d;
     const int here = std::min(blocks, io.channels - channel);
     float* const left = io.channel[channel];
-    [[maybe_unused]] float* const right = io.channel[channel + here - 1];  // a lone last channel is worked out twice
+    [[maybe_unused]] float* const right = io.channel[channel + here - 1];  // a lone last channel is computed twice
     const auto first = static_cast<std::size_t>(group);
     GroupState* stored = &states_[static_cast<std::size_t>(channel / blocks) * groups + first];
     Pipeline<width, lag> pipeline;

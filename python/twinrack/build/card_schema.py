@@ -194,7 +194,7 @@ class Card(Strict):
             if isinstance(p, Continuous) and p.follows is not None:
                 other = by_id.get(p.follows.parameter)
                 if not isinstance(other, Continuous) or other.follows is not None:
-                    raise ValueError(f"{p.id} follows {p.follows.parameter!r}, which is no independent parameter")
+                    raise ValueError(f"{p.id} follows {p.follows.parameter!r}, which follows another parameter")
                 if abs(other.default * p.follows.factor - p.default) > 1e-6 * abs(p.default):
                     raise ValueError(f"default of {p.id} is not {p.follows.factor} × that of {other.id}")
         return self

@@ -154,11 +154,11 @@ def plain_number(text: str) -> float:
     """A number with a point or a comma before its decimals.
 
     Raises:
-        LeftOutError: it is beyond all bounds.
+        LeftOutError: infinity.
     """
     found = float(text.replace(",", "."))
     if not math.isfinite(found):
-        raise LeftOutError(f"{text[:20]} is beyond all bounds")
+        raise LeftOutError(f"{text[:20]} is infinity")
     return found
 
 

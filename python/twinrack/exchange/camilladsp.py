@@ -8,7 +8,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..checks import whole_number
+from ..checks import check_integer
 from ..rack.rack import Rack
 from ..system.disk import atomic
 from .sections import Level, Section, sections_of
@@ -37,7 +37,7 @@ def write_camilladsp(rack: Rack, path: str | os.PathLike[str], *, channels: int 
         ValueError: a number of channels that is none.
         OSError: the folder is missing, read-only or full.
     """
-    channels = whole_number(channels, "channels", 1, _MOST_CHANNELS)
+    channels = check_integer(channels, "channels", 1, _MOST_CHANNELS)
     found, lost = sections_of(rack)
     filters: dict[str, tuple[str, dict[str, Value]]] = {}
     steps: list[tuple[list[int], list[str]]] = []

@@ -21,7 +21,7 @@ def number(e: ET.Element, name: str, default: float | None = None, least: float 
     """A number in an attribute.
 
     Raises:
-        ValueError: missing without a default, no number, not finite, beyond a week, below `least`.
+        ValueError: missing without a default, not a number, NaN, infinity, beyond a week, or below `least`.
     """
     text = e.get(name)
     if text is None:
@@ -31,9 +31,9 @@ def number(e: ET.Element, name: str, default: float | None = None, least: float 
     try:
         found = float(text)
     except ValueError:
-        raise ValueError(f"{name}={text[:40]!r} of {label(e)} is no number") from None
+        raise ValueError(f"{name}={text[:40]!r} of {label(e)} is not a number") from None
     if not math.isfinite(found) or abs(found) > LONGEST_S * 1000:
-        raise ValueError(f"{name}={text[:40]!r} of {label(e)} is not a finite number of a sensible size")
+        raise ValueError(f"{name}={text[:40]!r} of {label(e)} is NaN, infinity or beyond a week")
     if least is not None and found < least:
         raise ValueError(f"{name}={text[:40]!r} of {label(e)} is below {least:g}")
     return found

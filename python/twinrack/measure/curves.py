@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
-from ..rack.effect import CLASSES, Effect
+from ..rack.effect import CLASSES, Effect, without_key
 from ..rack.effect_files import effect_file
 from ..rack.rack import Rack
 from .impulse import rt60
@@ -46,10 +46,7 @@ def curves(effect: Effect, sample_rate: float) -> list[Curve]:
 
 def _alone(effect: Effect) -> Rack:
     """A rack of the effect without its key, so that it is measured on the sound itself."""
-    copy = type(effect)(**effect.resources)
-    for address, value in effect.values().items():
-        copy.set(address, value)
-    return Rack([copy])
+    return Rack([without_key(effect)])
 
 
 def frequency_response(effect: Effect, sample_rate: float) -> Curve:

@@ -153,5 +153,5 @@ def parse_tolerance(text: str) -> tuple[float, float]:
         rf"([-+]?{number})\s*(?:LUFS|LKFS)?\s*(?:(?:\+-|\+/-|±)\s*{number}\s*(?:LU|dB)?)?", plain, re.IGNORECASE
     )
     if match is None:
-        raise ValueError(f"--integrated {brief(text)} is not a loudness with a tolerance, such as -16+-1")
+        raise ValueError(f"--integrated must be a loudness with a tolerance, such as -16+-1, got {brief(text)}")
     return float(match[1]), 0.1 if match[3] is None else float(match[3])

@@ -1,6 +1,6 @@
-"""Racks: cards, effects, the tree that they stand in, the rack that runs them, and the patch that it is saved as."""
+"""Racks: effects and their cards, the tree that effects form, the engine that runs it, and the patch file."""
 
-from .rack import Meter as Meter
 from .rack import Rack as Rack
 from .rack import _rebuild_rack as _rebuild_rack  # pickles name it here
 from .rack import as_rack as as_rack
+from .running import Meter as Meter

@@ -1,6 +1,7 @@
-"""What all effects share: values in user units, checked against the card, readable, comparable.
+"""Base classes of effects and of their repeated parts: values in user units, checked against the card, comparable.
 
-The classes themselves (`Compressor`, `Band`, …) are made from the cards in `effects`.
+The classes themselves (`Compressor`, `Band`, …) are made from the cards in `effects`. The rack that an effect is in is told of
+changes: `attach` sets the listeners, `detach` removes them; `running` calls both.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from ..checks import SHOWN, brief
+from ..checks import SHOWN, brief, must_be
 from ..resources.resource import Resource
 from ..resources.types import TYPES
 from .card import Card, Group, Parameter, Value
@@ -32,25 +33,25 @@ def _short(value: object) -> str:
 
 
 def unknown(name: str, names: Sequence[str], place: str, what: str = "parameter") -> str:
-    """One sentence about a name that is not there, with the nearest that is."""
+    """One sentence about an unknown name, with the nearest known one."""
     near = get_close_matches(name[:SHOWN], names, 1) if isinstance(name, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{place} has no {what} {brief(name)}{hint}"
 
 
-def unknown_address(address: str, there: Mapping[str, Sequence[str]], place: str) -> str:
-    """One sentence about an address whose effect is not there, or that is the name of a value alone.
+def unknown_address(address: str, names: Mapping[str, Sequence[str]], place: str) -> str:
+    """One sentence about an address of an unknown effect, or of a value without its effect.
 
     Args:
-        there: the addresses of effects, and the names of the values of each.
+        names: by address of an effect, the names of its values.
     """
     effect, dot, _ = str(address).partition(".")
     if dot:
-        return unknown(effect, list(there), place, "effect")
-    alike = [f"{a}.{address}" for a, names in there.items() if address in names]
+        return unknown(effect, list(names), place, "effect")
+    alike = [f"{a}.{address}" for a, values in names.items() if address in values]
     if alike:
         return f"{place} has no value {address!r}; did you mean {' or '.join(map(repr, alike[:3]))}?"
-    return unknown(effect, list(there), place, "effect")
+    return unknown(effect, list(names), place, "effect")
 
 
 class _Values:
@@ -60,7 +61,7 @@ class _Values:
     _place: str
     _values: dict[str, Value]
     _explicit: set[str]  # given or set by the user; the others keep following what the card says they follow
-    _listener: Listener | None
+    _listener: Listener | None  # set by `attach` when the effect comes into a rack
 
     def _begin(self, place: str, given: dict[str, Any]) -> None:
         object.__setattr__(self, "_place", place)
@@ -185,7 +186,7 @@ class Effect(_Values):
             raise ValueError(f"name {brief(name)} cannot be addressed; use a text of letters, digits and underscores")
         self._begin(name or card.id, given)
         if key is not None and not isinstance(key, str):
-            raise ValueError(f"key = {brief(key)} of {card.id} is no name; give the name of a sidechain input, as text")
+            raise must_be(f"key of {card.id}", "the name of a sidechain input, as text", key)
         if key is not None and not card.sidechain:
             raise ValueError(f"{card.id} has no sidechain, so it takes no key")
         self._name = name
@@ -274,19 +275,19 @@ class Effect(_Values):
 
     def values(self) -> dict[str, Value]:
         """All values by address below the effect ("ratio", "band2.gain_db"), in the engine's order."""
-        found = dict(self._values)
+        values = dict(self._values)
         for group, index, prefix in self.card.groups_of():
             item = self._groups[group.id][index - 1]
-            found.update({f"{prefix}.{name}": value for name, value in item._values.items()})
-        return found
+            values.update({f"{prefix}.{name}": value for name, value in item._values.items()})
+        return values
 
     def unused(self) -> set[str]:
         """Addresses below the effect of group items that are as the card has them, such as bands that are off."""
-        found: set[str] = set()
+        addresses: set[str] = set()
         for group, index, prefix in self.card.groups_of():
             if self._groups[group.id][index - 1]._is_default():
-                found.update(f"{prefix}.{p.id}" for p in group.parameters)
-        return found
+                addresses.update(f"{prefix}.{p.id}" for p in group.parameters)
+        return addresses
 
     def _target(self, address: str) -> tuple[_Values, str]:
         head, dot, tail = address.partition(".")
@@ -317,9 +318,9 @@ class Effect(_Values):
         """The same effect with the same values, belonging to no rack."""
         items = {f"{group.id}s": self._groups[group.id] for group in self.card.groups}
         given = {**self._values, **items, **self._resources}
-        made = type(self)(name=self._name, bypass=self._bypass, key=self._key, **given)
-        made._explicit.intersection_update(self._explicit)
-        return made
+        copied = type(self)(name=self._name, bypass=self._bypass, key=self._key, **given)
+        copied._explicit.intersection_update(self._explicit)
+        return copied
 
     def __copy__(self) -> Self:
         return self.copy()
@@ -329,25 +330,6 @@ class Effect(_Values):
 
     def __reduce__(self) -> Any:
         return _rebuild_effect, (self.card.id, self._name, self._bypass, self._key, self.values(), self._resources)
-
-    def _move(self, address: str) -> None:
-        """Be addressed so from now on."""
-        self._place = address
-        for group, index, prefix in self.card.groups_of():
-            self._groups[group.id][index - 1]._place = f"{address}.{prefix}"
-
-    def _attach(self, changed: Listener, bypassed: Callable[[bool], None], rebuild: Callable[[], None]) -> None:
-        self._rebuild_listener = rebuild
-        self._listener = changed
-        self._bypass_listener = bypassed
-        for group, index, prefix in self.card.groups_of():
-            self._groups[group.id][index - 1]._listener = _prefixed(prefix, changed)
-
-    def _detach(self) -> None:
-        self._listener = self._bypass_listener = self._rebuild_listener = self._owner = None
-        for items in self._groups.values():
-            for item in items:
-                item._listener = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Effect) or type(self) is not type(other):
@@ -374,6 +356,50 @@ class Effect(_Values):
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
+def without_key(effect: Effect) -> Effect:
+    """A copy whose detector listens to the sound itself."""
+    copied = effect.copy()
+    copied._key = None
+    return copied
+
+
+def owner_of(effect: Effect) -> Any:
+    """The rack that an effect is in; None where it is in none."""
+    return None if effect._owner is None else effect._owner()
+
+
+def place_of(values: Effect | GroupItem) -> str:
+    """How messages call an effect or a group item: its address in its rack, its name or card outside."""
+    return values._place
+
+
+def move(effect: Effect, address: str) -> None:
+    """Let an effect be addressed so from now on."""
+    effect._place = address
+    for group, index, prefix in effect.card.groups_of():
+        effect._groups[group.id][index - 1]._place = f"{address}.{prefix}"
+
+
+def attach(
+    effect: Effect, owner: object, changed: Listener, bypassed: Callable[[bool], None], rebuild: Callable[[], None]
+) -> None:
+    """Put an effect into a rack: it calls `changed`, `bypassed` and `rebuild` with every change from now on."""
+    effect._owner = weakref.ref(owner)
+    effect._rebuild_listener = rebuild
+    effect._listener = changed
+    effect._bypass_listener = bypassed
+    for group, index, prefix in effect.card.groups_of():
+        effect._groups[group.id][index - 1]._listener = _prefixed(prefix, changed)
+
+
+def detach(effect: Effect) -> None:
+    """Take an effect out of its rack: it calls nobody any more."""
+    effect._listener = effect._bypass_listener = effect._rebuild_listener = effect._owner = None
+    for items in effect._groups.values():
+        for item in items:
+            item._listener = None
+
+
 def _rebuild_item(class_name: str, values: dict[str, Value]) -> GroupItem:
     return ITEM_CLASSES[class_name](**values)
 
@@ -381,10 +407,10 @@ def _rebuild_item(class_name: str, values: dict[str, Value]) -> GroupItem:
 def _rebuild_effect(
     card: str, name: str | None, bypass: bool, key: str | None, values: dict[str, Value], resources: dict[str, Resource]
 ) -> Effect:
-    made = CLASSES[card](name=name, bypass=bypass, key=key, **resources)
+    effect = CLASSES[card](name=name, bypass=bypass, key=key, **resources)
     for address, value in values.items():
-        made.set(address, value)
-    return made
+        effect.set(address, value)
+    return effect
 
 
 def _prefixed(prefix: str, listener: Listener) -> Listener:
@@ -393,7 +419,7 @@ def _prefixed(prefix: str, listener: Listener) -> Listener:
 
 def _property(p: Parameter) -> property:
     lines = [p.doc, "", f"Range: {p.range_text()}. {p.perceptual}"]
-    return property(lambda self: self._values[p.id], lambda self, value: self._set(p.id, value), doc="\n".join(lines))
+    return property(lambda self: self._values[p.id], doc="\n".join(lines))  # `_Values.__setattr__` sets it
 
 
 def _resource_property(id: str, doc: str) -> property:
@@ -429,8 +455,8 @@ def make_group_class(group: Group) -> type[GroupItem]:
     members["group"] = group
     members["__doc__"] = _doc([group.doc], group.parameters)
     members["__signature__"] = _signature(group.parameters, True, ())
-    ITEM_CLASSES[group.class_name] = made = type(group.class_name, (GroupItem,), members)
-    return made
+    ITEM_CLASSES[group.class_name] = created = type(group.class_name, (GroupItem,), members)
+    return created
 
 
 def make_effect_class(card: Card, group_classes: dict[str, type[GroupItem]]) -> type[Effect]:
@@ -450,5 +476,5 @@ def make_effect_class(card: Card, group_classes: dict[str, type[GroupItem]]) -> 
     more += [(r["id"], None) for r in card.resources]
     more += [("name", None), ("bypass", False), ("key", None)]
     members["__signature__"] = _signature(card.parameters, False, more)
-    CLASSES[card.id] = made = type(card.class_name, (Effect,), members)
-    return made
+    CLASSES[card.id] = created = type(card.class_name, (Effect,), members)
+    return created

@@ -1,5 +1,7 @@
-"""Python in the middle: a function of numpy blocks as an effect, for prototypes. It runs beside the audio thread, which never
-waits for it; its latency is stated, and what comes too late is heard dry and counted.
+"""A Python function of numpy blocks as an effect, for prototypes.
+
+It runs on a thread of its own, for which the audio thread never waits. Its latency is stated; a block that comes too late is
+heard dry and counted.
 """
 
 from __future__ import annotations
@@ -9,16 +11,16 @@ import logging
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
 from .. import _engine
 from ..audio import Audio
-from ..checks import whole_number
+from ..checks import check_integer
 from .card import Card
-from .effect import Effect, GroupItem
+from .effect import Effect, GroupItem, place_of
 
 log = logging.getLogger("twinrack.live")
 Function = Callable[[Audio, float], Any]
@@ -49,11 +51,11 @@ class PythonEffect(Effect):
         function: called as function(x, sample_rate) with (channels, block_frames) float32, one block after the other; what it
             returns has the same shape. An object that is callable and holds state is copied for every stream.
         block_frames: 32 to 65536; what the function is given at once.
-        blocks: 2 to 64; a result is due so many blocks, less one, after the block's last frame. `latency_frames` follows.
+        blocks: 2 to 64; a result is due `blocks - 1` blocks after its block's last frame. `latency_frames` follows.
         name, bypass: as for every effect.
 
-    A result that is late, of another shape, not finite, or an exception: the block is heard as it came in, with a fade of 32
-    frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
+    A result that is late, of another shape, or with NaN or infinity, or an exception: the block is heard dry, with a fade of
+    32 frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
     """
 
     card: ClassVar[Card] = CARD
@@ -65,12 +67,12 @@ class PythonEffect(Effect):
     ) -> None:
         if not callable(function):
             raise TypeError(f"function is a {type(function).__name__}; give one that is called with (x, sample_rate)")
-        block_frames = whole_number(block_frames, "block_frames", 32, 65536)
-        blocks = whole_number(blocks, "blocks", 2, 64)
+        block_frames = check_integer(block_frames, "block_frames", 32, 65536)
+        blocks = check_integer(blocks, "blocks", 2, 64)
         super().__init__(name=name, bypass=bypass)
         self._function, self._block_frames, self._blocks = function, block_frames, blocks
         self._complaint = ""
-        self._streams: list[_engine.Outside] = []
+        self._streams: list[_engine.WorkerEffect] = []
 
     @property
     def complaint(self) -> str:
@@ -85,8 +87,8 @@ class PythonEffect(Effect):
     @property
     def late(self) -> int:
         """Blocks of the present streams that were heard dry because the function was not in time, or failed."""
-        self._streams = [s for s in self._streams if not s.closed]
-        return sum(s.late for s in self._streams)
+        self._streams = [s for s in self._streams if not s.detached]
+        return sum(s.missed for s in self._streams)
 
     def copy(self) -> Self:
         return type(self)(
@@ -97,7 +99,7 @@ class PythonEffect(Effect):
         if not isinstance(other, PythonEffect):
             return NotImplemented
         mine = (self._function, self._block_frames, self._blocks, self._name, self._bypass)
-        return mine == (other._function, other._block_frames, other._blocks, other._name, other._bypass)
+        return mine == (other._function, other._block_frames, other._blocks, other.name, other.bypass)
 
     __hash__ = object.__hash__
 
@@ -110,23 +112,23 @@ class PythonEffect(Effect):
 
     def work(self, channels: int, sample_rate: float) -> Work:
         """What does the work in a new stream."""
-        outside = _engine.Outside(channels, self._block_frames, self._blocks)
-        self._streams.append(outside)
+        worker = _engine.WorkerEffect(channels, self._block_frames, self._blocks)
+        self._streams.append(worker)
         stateless = isinstance(self._function, types.FunctionType | types.BuiltinFunctionType | types.MethodType)
-        return Work(outside, self._function if stateless else copy.deepcopy(self._function), sample_rate, self)
+        return Work(worker, self._function if stateless else copy.deepcopy(self._function), sample_rate, self)
 
 
 class Work:
     """The function of one stream: `pump` does what waits, `run` does it on a thread of its own until nobody listens."""
 
-    def __init__(self, outside: _engine.Outside, function: Function, sample_rate: float, effect: PythonEffect) -> None:
-        self.outside, self.block_frames = outside, effect._block_frames
+    def __init__(self, worker: _engine.WorkerEffect, function: Function, sample_rate: float, effect: PythonEffect) -> None:
+        self.worker, self.block_frames = worker, effect._block_frames
         self._function, self._rate, self._effect = function, sample_rate, effect
         self._thread: threading.Thread | None = None
 
     def pump(self) -> bool:
         """Work on the block that waits; False where none does."""
-        x = self.outside.take()
+        x = self.worker.fetch()
         if x is None:
             return False
         try:
@@ -134,27 +136,42 @@ class Work:
             if y.shape != x.shape:
                 raise ValueError(f"it returned {y.shape}, not {x.shape}")
             if not np.isfinite(y).all():
-                raise ValueError("it returned numbers that are not finite")
+                raise ValueError("it returned NaN or infinity")
         except Exception as error:
-            self.outside.drop()
+            self.worker.discard()
             if not self._effect._complaint:
-                log.warning("the Python effect %s: %s", self._effect._place, error)
+                log.warning("the Python effect %s: %s", place_of(self._effect), error)
             self._effect._complaint = f"{type(error).__name__}: {error}"
             return True
-        self.outside.give(y)
+        self.worker.deliver(y)
         return True
 
     def run(self) -> None:
         def work() -> None:
-            while not self.outside.closed:
+            while not self.worker.detached:
                 if not self.pump():
                     time.sleep(WAIT_S)
 
-        self._thread = threading.Thread(target=work, name=f"twinrack-{self._effect._place}", daemon=True)
+        self._thread = threading.Thread(target=work, name=f"twinrack-{place_of(self._effect)}", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread, after the block that it works on."""
-        self.outside.leave()
+        self.worker.detach()
         if self._thread is not None:
             self._thread.join(1.0)
+
+
+def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:
+    """The engine's next block, offline: in pieces so short that the results of Python effects are waited for."""
+    if not works:
+        return engine.process(x, keys)
+    size = min(work.block_frames for work in works)
+    parts = []
+    for start in range(0, x.shape[1], size):
+        piece = np.ascontiguousarray(x[:, start : start + size])
+        parts.append(engine.process(piece, [np.ascontiguousarray(k[:, start : start + size]) for k in keys]))
+        for work in works:
+            while work.pump():
+                pass
+    return np.concatenate(parts, axis=1) if parts else x.copy()

@@ -1,21 +1,17 @@
-"""One rendering of a rack from silence, block by block: what calls, files and traces share."""
+"""Rendering of a rack from silence, block by block: the common part of calls, files and traces."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import _engine
 from ..audio import Audio
-from ..checks import brief, numbers_of, to_float
+from ..checks import brief, check_numbers, to_float
 from ..system.interrupt import check
-
-if TYPE_CHECKING:
-    from .python_effect import Work
-    from .rack import Rack
+from .python_effect import in_step
+from .running import RunningRack
 
 SILENCE = 1e-7  # -140 dBFS: below this a tail has ended
 TAIL_LIMIT_S = 120.0
@@ -23,7 +19,7 @@ LONGEST_TAIL_S = 3600.0
 
 
 def check_tail(tail: object) -> None:
-    """Refuse a tail that is none of "auto", a number of seconds, or None.
+    """Refuse a tail that is not "auto", a number of seconds, or None.
 
     Raises:
         ValueError: True and False are refused too: they would be a second and none.
@@ -34,32 +30,17 @@ def check_tail(tail: object) -> None:
         raise ValueError(f'tail = {brief(tail)}; give "auto", a number of seconds, or None')
 
 
-def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:
-    """The engine's next block. What Python does for it is waited for: pieces are so short that its results are there."""
-    if not works:
-        return engine.process(x, keys)
-    size = min(work.block_frames for work in works)
-    parts = []
-    for start in range(0, x.shape[1], size):
-        piece = np.ascontiguousarray(x[:, start : start + size])
-        parts.append(engine.process(piece, [np.ascontiguousarray(k[:, start : start + size]) for k in keys]))
-        for work in works:
-            while work.pump():
-                pass
-    return np.concatenate(parts, axis=1) if parts else x.copy()
-
-
 class Renderer:
     """One rendering from silence: feeds blocks, drops the latency at the start, follows the tail at the end."""
 
-    quiet_s = 0.5  # so long below silence, and the tail has ended
+    quiet_s = 0.5  # after this time below silence the tail has ended
 
-    def __init__(self, rack: Rack, sample_rate: float, channels: int) -> None:
-        self.rack = rack
+    def __init__(self, running: RunningRack, sample_rate: float, channels: int) -> None:
+        self.name = running.rack.name
         self.rate = sample_rate
         self.channels = channels
-        self.addresses = rack._now  # another thread may give the rack another structure meanwhile
-        self.engine, self._works = rack._new_engine(sample_rate, channels, now=self.addresses)
+        self.addresses = running.structure  # another thread may give the rack another structure meanwhile
+        self.engine, self._works = running.compile(sample_rate, channels, structure=self.addresses)
         self.latency = self.engine.latency
         self._skip = self.latency
 
@@ -67,10 +48,10 @@ class Renderer:
         """Curves by address, one value a tick; shorter ones hold their last value."""
         indices, rows = [], []
         for address, curve in automation.items():
-            p, index = self.addresses.index(address, self.rack.name)
+            p, index = self.addresses.index(address, self.name)
             if p.kind != "continuous":
                 raise ValueError(f"{address} is a {p.kind}, which has no curve; set it before")
-            row = numbers_of(curve, f"the automation of {address}").reshape(-1)
+            row = check_numbers(curve, f"the automation of {address}").reshape(-1)
             if row.size == 0:
                 raise ValueError(f"the automation of {address} is empty")
             for value in (row.min(), row.max()):
@@ -153,7 +134,7 @@ class Renderer:
                 )
             start = end
             if address:
-                p, index = self.addresses.index(address, self.rack.name)
+                p, index = self.addresses.index(address, self.name)
                 self.engine.set_parameter(index, p.to_engine(p.check(value, address.rpartition(".")[0])))
         parts.append(self.flush())
         parts += self.tail(tail)

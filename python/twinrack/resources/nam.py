@@ -13,9 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import brief, real_number
+from ..checks import brief, check_number
 from ..system.disk import atomic, json_bytes, path_of, read_json
-from .architectures import GATINGS, Activation, Architecture, Chain, Convolution, Layer, LayerArray, Recurrent, WaveNet, Weights
+from .architectures import (
+    GATINGS,
+    Activation,
+    Architecture,
+    Convolution,
+    ConvStack,
+    Layer,
+    LayerArray,
+    Recurrent,
+    WaveNet,
+    Weights,
+)
 from .network import Network
 
 USUAL_RATE = 48000.0  # of files that do not say
@@ -66,11 +77,11 @@ def read(path: str | os.PathLike[str], size: float | None = None) -> Network:
     if not isinstance(data, dict) or "architecture" not in data or "weights" not in data or "config" not in data:
         raise ValueError(f"{path} is not a .nam file: architecture, config or weights are missing; export it anew")
     try:
-        size = None if size is None else real_number(size, "size", 0.0, 1.0)
+        size = None if size is None else check_number(size, "size", 0.0, 1.0)
         one, rate = _of_size(data, size)
         weights = _weights(one["weights"])
-        made, weights = _architecture(str(one["architecture"]), one["config"], weights)
-        return Network(made, weights, rate, os.fspath(path))
+        architecture, weights = _architecture(str(one["architecture"]), one["config"], weights)
+        return Network(architecture, weights, rate, os.fspath(path))
     except KeyError as error:
         raise ValueError(f"{path}: config has no {error.args[0]!r}; export it anew") from None
     except (AttributeError, IndexError):
@@ -105,7 +116,7 @@ def _rate_of(model: dict[str, Any], otherwise: Any) -> float:
 def _expect(entry: Any, what: str) -> None:
     """Refuse keys that are not known and say something."""
     if not isinstance(entry, dict):
-        raise ValueError(f"its config has another form than the format's: {what} is no object; export it anew")
+        raise ValueError(f"its config has another form than the format's: {what} is not an object; export it anew")
     unknown = sorted(key for key, value in entry.items() if key not in _KEYS[what] and _says(value))
     if unknown:
         raise ValueError(f"{unknown[0]!r} of {what} is not known here and may change the sound; export it without")
@@ -123,18 +134,18 @@ def _says(value: Any) -> bool:
 def _same_length(count: int, **lists: Any) -> None:
     for name, given in lists.items():
         if not isinstance(given, list) or len(given) != count:
-            found = len(given) if isinstance(given, list) else brief(given)
-            raise ValueError(f"layers with {count} dilations have {found} entries in {name!r}; export it anew")
+            count_given = len(given) if isinstance(given, list) else brief(given)
+            raise ValueError(f"layers with {count} dilations have {count_given} entries in {name!r}; export it anew")
 
 
 def _weights(given: Any) -> Weights:
     """The weights of a file, as single precision.
 
     Raises:
-        ValueError: they are no flat list of numbers, or one is beyond what single precision holds.
+        ValueError: not a flat list of numbers, or one is beyond what single precision holds.
     """
     if not isinstance(given, list):
-        raise ValueError("weights is no list of numbers; export it anew")
+        raise ValueError("weights must be a list of numbers; export it again")
     try:
         weights = np.array(given, np.float64)
     except OverflowError:
@@ -142,7 +153,7 @@ def _weights(given: Any) -> Weights:
     except (ValueError, TypeError):
         weights = np.zeros((0, 0))
     if weights.ndim != 1:
-        raise ValueError("weights is no flat list of numbers; export it anew")
+        raise ValueError("weights must be a flat list of numbers; export it again")
     with np.errstate(over="ignore"):  # infinity is refused with the rest
         return weights.astype(np.float32)
 
@@ -164,8 +175,8 @@ def _architecture(name: str, config: dict[str, Any], weights: Weights) -> tuple[
         return Recurrent("lstm", config["hidden_size"], config.get("num_layers", 1)), weights
     if name == "Linear":
         taps = config["receptive_field"]  # the first weight is that of the present frame
-        made = Chain((Convolution(1, taps, 1, bool(config["bias"])),))
-        return made, np.concatenate([weights[:taps][::-1], weights[taps:]])
+        stack = ConvStack((Convolution(1, taps, 1, bool(config["bias"])),))
+        return stack, np.concatenate([weights[:taps][::-1], weights[taps:]])
     return _conv_net(config, weights)
 
 
@@ -213,13 +224,13 @@ def _wavenet(config: dict[str, Any]) -> WaveNet:
     return WaveNet(tuple(arrays), None if not head else _head(head, arrays[-1].head_outputs))
 
 
-def _head(entry: dict[str, Any], inputs: int) -> Chain:
+def _head(entry: dict[str, Any], inputs: int) -> ConvStack:
     _expect(entry, "head")
     if entry.get("in_channels", inputs) != inputs:
         raise ValueError(f"the head takes {entry['in_channels']} inputs, but {inputs} come; export it anew")
     kernels, before = entry["kernel_sizes"], _activation(entry["activation"])
     widths = [entry["channels"]] * (len(kernels) - 1) + [entry["out_channels"]]
-    return Chain(tuple(Convolution(w, k, 1, True, before) for w, k in zip(widths, kernels, strict=True)), inputs)
+    return ConvStack(tuple(Convolution(w, k, 1, True, before) for w, k in zip(widths, kernels, strict=True)), inputs)
 
 
 def _array(entry: dict[str, Any]) -> LayerArray:
@@ -269,7 +280,7 @@ def _array(entry: dict[str, Any]) -> LayerArray:
     )
 
 
-def _conv_net(config: dict[str, Any], weights: Weights) -> tuple[Chain, Weights]:
+def _conv_net(config: dict[str, Any], weights: Weights) -> tuple[ConvStack, Weights]:
     """Convolutions of two frames; the batch norm after each is folded into it."""
     if config.get("groups", 1) != 1:
         raise ValueError("convolutions in groups cannot be used")
@@ -294,7 +305,7 @@ def _conv_net(config: dict[str, Any], weights: Weights) -> tuple[Chain, Weights]
         convs.append(Convolution(channels, 2, dilation, True, before))
         before, inputs = _activation(config["activation"]), channels
     convs.append(Convolution(1, 1, 1, True, before))
-    return Chain(tuple(convs)), np.concatenate([*pieces, weights[at:]])
+    return ConvStack(tuple(convs)), np.concatenate([*pieces, weights[at:]])
 
 
 def write(network: Network, path: str | os.PathLike[str]) -> None:

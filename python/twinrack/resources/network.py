@@ -1,6 +1,6 @@
 """Small neural networks for the `adapter` and the `controller`: an architecture with its weights.
 
-`twins/networks.py` is the arithmetic in torch, `cpp/dsp/neural-inl.h` that in the engine.
+`twins/networks.py` is the arithmetic in torch, `cpp/dsp/neural/network-inl.h` that in the engine.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import check_rate
-from ..checks import is_integer, numbers_of, whole_number
+from ..checks import check_integer, check_numbers, count_nan, is_integer, nan_in
 from .architectures import (
     KINDS,
     Activation,
     Architecture,
-    Chain,
     Convolution,
+    ConvStack,
     Layer,
     LayerArray,
     Recurrent,
@@ -50,7 +50,7 @@ class Network(Resource):
         seed: of random weights; the last layer's are 0 where `quiet`, so that it begins by giving nothing.
 
     Raises:
-        ValueError: weights that are too few, too many or not finite; layers that do not fit each other.
+        ValueError: too few or too many weights, NaN or infinity in them; layers that do not fit each other.
     """
 
     type = "network"
@@ -80,11 +80,13 @@ class Network(Resource):
             )
         if count > MOST_WEIGHTS:
             raise ValueError(f"the network has {count} weights; up to {MOST_WEIGHTS} are possible")
-        array = drawn(architecture, whole_number(seed, "seed", 0), quiet) if weights is None else numbers_of(weights, "weights")
+        array = (
+            drawn(architecture, check_integer(seed, "seed", 0), quiet) if weights is None else check_numbers(weights, "weights")
+        )
         if array.shape != (count,):
             raise ValueError(f"the network has {count} weights, {array.size if array.ndim == 1 else array.shape} were given")
         if not np.isfinite(array).all():
-            raise ValueError("the network has weights that are not finite; train or export it anew")
+            raise ValueError(f"the network has {nan_in(count_nan(array), 'weight')}; train or export it again")
         self._weights: Weights = array
         self._weights.flags.writeable = False
 
@@ -149,7 +151,7 @@ class Network(Resource):
         befores = [Activation(), *(Activation(activation) for _ in hidden)]
         kernels = [taps, *(1 for _ in hidden)]
         convs = [Convolution(w, k, 1, True, a) for w, k, a in zip(widths, kernels, befores, strict=True)]
-        return cls(Chain(tuple(convs)), None, sample_rate, seed=seed, quiet=quiet)
+        return cls(ConvStack(tuple(convs)), None, sample_rate, seed=seed, quiet=quiet)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, size: float | None = None) -> Network:
@@ -199,7 +201,7 @@ class Network(Resource):
         return self._weights
 
     def shapes(self) -> list[tuple[str, Shape]]:
-        """What stands in `weights`, by name, in order."""
+        """Name and shape of each part of `weights`, in order."""
         return list(self.architecture.shapes())
 
     @property
@@ -256,14 +258,14 @@ class Network(Resource):
         from pydantic import TypeAdapter, ValidationError
 
         try:
-            made: Architecture = TypeAdapter(Architecture).validate_json(_json(entry.get("architecture")))
+            architecture: Architecture = TypeAdapter(Architecture).validate_json(_json(entry.get("architecture")))
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"architecture.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        return cls(made, numbers, entry.get("sample_rate"), entry.get("source", ""))
+        return cls(architecture, numbers, entry.get("sample_rate"), entry.get("source", ""))
 
     def numbers(self) -> npt.NDArray[np.float32]:
-        """Description and weights as the engine reads them: (1, numbers). See cpp/dsp/neural_plan.h."""
+        """Description and weights as the engine reads them: (1, numbers). See cpp/dsp/neural/neural_plan.h."""
         return _numbers(self.architecture, self._weights)
 
     def __eq__(self, other: object) -> bool:
@@ -282,7 +284,7 @@ class Network(Resource):
 
 
 class ControlNetwork(Resource):
-    """What a controller does: an MLP from what it hears to numbers that move values of other effects.
+    """The network of a controller: an MLP from levels of the sound to values of other effects.
 
     Args:
         targets: addresses in the rack of the values that it drives ("compressor.threshold_db").
@@ -291,7 +293,7 @@ class ControlNetwork(Resource):
         seed: of random weights.
 
     Raises:
-        ValueError: no target, one that is named twice, or weights that do not fit or are not finite.
+        ValueError: no target, one that is named twice, weights of a wrong number, or NaN or infinity in them.
     """
 
     type = "control"
@@ -313,14 +315,18 @@ class ControlNetwork(Resource):
         widths = [*hidden, len(self.targets)]
         befores = [Activation(), *(Activation("tanh") for _ in hidden)]
         convs = tuple(Convolution(w, 1, 1, True, a) for w, a in zip(widths, befores, strict=True))
-        self.architecture = Chain(convs, self.inputs)
+        self.architecture = ConvStack(convs, self.inputs)
         self.source = source
         count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
         array = (
-            drawn(self.architecture, whole_number(seed, "seed", 0), True) if weights is None else numbers_of(weights, "weights")
+            drawn(self.architecture, check_integer(seed, "seed", 0), True)
+            if weights is None
+            else check_numbers(weights, "weights")
         )
-        if array.shape != (count,) or not np.isfinite(array).all():
-            raise ValueError(f"the control network has {count} finite weights; {array.size} were given, or some are not finite")
+        if array.shape != (count,):
+            raise ValueError(f"the control network has {count} weights, {array.size} were given")
+        if not np.isfinite(array).all():
+            raise ValueError(f"the control network has {nan_in(count_nan(array), 'weight')}; train or export it again")
         self._weights: Weights = array
         self._weights.flags.writeable = False
 
@@ -334,7 +340,7 @@ class ControlNetwork(Resource):
         return self._weights
 
     def shapes(self) -> list[tuple[str, Shape]]:
-        """What stands in `weights`, by name, in order."""
+        """Name and shape of each part of `weights`, in order."""
         return list(self.architecture.shapes())
 
     @classmethod

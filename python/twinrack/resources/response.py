@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
+from ..checks import count_nan, nan_in
 from .resource import Resource
 
 LONGEST_S = 30.0
@@ -27,7 +28,7 @@ class Response(Resource):
         source: where it came from, for people.
 
     Raises:
-        ValueError: empty, too long, not finite, silent, or of a wrong shape.
+        ValueError: empty, too long, NaN or infinity in it, silent, or of a wrong shape.
     """
 
     type = "response"
@@ -42,7 +43,7 @@ class Response(Resource):
         if array.shape[1] > LONGEST_S * self.sample_rate:
             raise ValueError(f"the impulse response lasts {array.shape[1] / self.sample_rate:.1f} s; up to 30 s are possible")
         if not np.isfinite(array).all():
-            raise ValueError("the impulse response has numbers that are not finite; record or export it anew")
+            raise ValueError(f"the impulse response has {nan_in(count_nan(array))}; record or export it again")
         if not array.any():
             raise ValueError("the impulse response is silent")
         self._samples: Audio = array.copy()
@@ -141,7 +142,7 @@ def _log_gain(place: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @functools.cache
 def _low_pass_phase() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The least phase that a causal filter of that gain can have, in radians, and where: found at 16 times the lower rate, so
+    """The minimum phase for that gain, in radians, and its frequencies, computed at 16 times the lower rate, so
     that the filter is causal between its samples as well."""
     times, size = 16, 1 << 17
     place = np.arange(size // 2 + 1) * (2.0 * times / size)

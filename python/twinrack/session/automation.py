@@ -78,7 +78,7 @@ class Lane:
         self.address, self.parameter = address, p
         values = check_points(address, p, points)
         self._seconds = [timeline.seconds(point.time, f"a time of {address}") for point in points]
-        # whole numbers of frames stay on their tick
+        # an integer number of frames stays on its tick
         ticks = [round(seconds * timeline.rate / TICK_FRAMES, 6) for seconds in self._seconds]
         for point, a, b in zip(points, ticks, ticks[1:], strict=False):
             if b < a:

@@ -151,7 +151,7 @@ def stands_still(effect: Effect, name: str) -> str:
         return "changes what the effect is built from"
     if name == effect.card.latency:
         return "sets the latency"
-    if effect.card.latency != "none" and p.kind != "continuous":
+    if effect.card.may_change_latency(name):
         values = {n: q.to_engine(effect.get(n)) for n, q in effect.card.addresses.items()}
         options = range(len(p.options)) if p.kind == "choice" else range(2)
         rate = 48000.0

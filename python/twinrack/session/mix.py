@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
-from ..checks import brief, whole_number
+from ..checks import brief, check_integer, nan_in
 from ..rack.effect import Effect
 from ..rack.rack import Rack
 from ..rack.tree import Chain as Serial
@@ -130,7 +130,7 @@ class Mix:
             if where != place:
                 continue
             p = effect.card.addresses[name]
-            index = rack._now.first[at or where] + list(effect.card.addresses).index(name)
+            index = rack.running.structure.first[at or where] + list(effect.card.addresses).index(name)
             late = 0 if at else late_at(rack, self.rate)[where]
             found.append((index, Lane(f"{channel.name}.{address}", p, points, self.timeline), late))
         return found
@@ -235,8 +235,8 @@ class Mix:
             threads: how many; one for each core when not given.
             step: frames at once, the first time.
         """
-        threads = None if threads is None else whole_number(threads, "threads", 1)
-        step = None if step is None else whole_number(step, "step", 1)
+        threads = None if threads is None else check_integer(threads, "threads", 1)
+        step = None if step is None else check_integer(step, "step", 1)
         if step is not None and self.given == 0:
             self.step = step
         keep_memory()
@@ -264,14 +264,12 @@ class Mix:
         """What went wrong in the sound, and what is missing from recordings, a sentence each."""
         found = list(self.media.notes)
         for strip in self.all:
-            found += [
-                f"{label} holds {n} samples that are not finite; they count as silence" for label, n in strip.notes.items()
-            ]
+            found += [f"{label} has {nan_in(n)}; they count as silence" for label, n in strip.notes.items()]
             if strip.rack is None:
                 continue
             for (address, _), meter in zip(strip.rack.slots, strip.rack.engine.meters(), strict=True):
                 if meter.faults:
-                    found.append(f"{strip.name}.{address} gave numbers that are not finite {meter.faults} times, and was reset")
+                    found.append(f"{strip.name}.{address} put out NaN or infinity {meter.faults} times, and was reset")
         return found
 
 

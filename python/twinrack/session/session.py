@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from .. import _engine
 from ..audio import Audio, check_rate
-from ..checks import brief, is_number, whole_number
+from ..checks import brief, check_integer, is_number
 from ..files.audio_file import check_tags
 from ..rack.card import Value
 from ..rack.effect import unknown
@@ -69,7 +69,7 @@ class Session(Guarded):
             raise TypeError(f"a session's name is text, not {type(name).__name__} ({brief(name)})")
         self.name = name
         self.sample_rate = check_rate(sample_rate)
-        self.width = whole_number(width, "width", 1, _engine.MAX_CHANNELS)
+        self.width = check_integer(width, "width", 1, _engine.MAX_CHANNELS)
         points: Any = [(0.0, tempo)] if is_number(tempo) else tempo
         self.tempo = tuple(as_tempo(t) for t in points)
         self.end = end

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio
+from ..rack.compiling import own_latency
 from ..rack.effect import Effect
-from ..rack.rack import Rack, own_latency
-from ..rack.renderer import in_step
+from ..rack.python_effect import in_step
+from ..rack.rack import Rack
 from ..rack.tree import Chain as Serial
 from ..rack.tree import Parallel
 from .automation import Lane
@@ -92,7 +93,7 @@ class Chain:
     """A rack, or a fader, that runs along the timeline: in time, with its automation."""
 
     def __init__(self, rack: Rack, rate: float, channels: int, lanes: Sequence[Moving]) -> None:
-        self.engine, self._works = rack._new_engine(rate, channels)
+        self.engine, self._works = rack.running.compile(rate, channels)
         self.latency: int = self.engine.latency
         self.fed = 0  # frames that went in
         self._skip = self.latency

@@ -33,7 +33,7 @@ def parse(time: Time, what: str = "the time") -> tuple[float, str]:
     """A time as a number and its unit: "s", "beats" or "frames".
 
     Raises:
-        ValueError: not a time, not finite, or beyond a week.
+        ValueError: not a time, NaN, infinity, or beyond a week.
     """
     if isinstance(time, str):
         clock = _CLOCK.fullmatch(time.strip())

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..rack import patch
 from ..rack.card import Parameter
+from ..rack.effect import place_of
 from ..session.automation import TICK_FRAMES, Point
 from ..session.channel import stands_still
 from ..session.clip import Clip
@@ -99,7 +100,7 @@ def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
         if line in swapped:
             continue
         if "set" in event and line in racks:
-            effect, name = racks[line]._split(event["set"])
+            effect, name = racks[line].running.split(event["set"])
             p = effect.card.addresses[name]
             if stands_still(effect, name):
                 left.append(f"{line}.{event['set']} was changed at {tick * TICK_FRAMES / rate:.2f} s, which a session cannot")
@@ -130,9 +131,9 @@ def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
         late = late_at(rack, rate)
         for (name, address), done in changes.items():
             if name == line["name"]:
-                effect, parameter = rack._split(address)
+                effect, parameter = rack.running.split(address)
                 p = effect.card.addresses[parameter]
-                track.automate(address, glides(p, p.to_engine(effect.get(parameter)), done, rate, late[effect._place]))
+                track.automate(address, glides(p, p.to_engine(effect.get(parameter)), done, rate, late[place_of(effect)]))
     if head["safety"].get("limiter"):
         left.append("the safety limiter of the stream is not in the session")
     return session, left

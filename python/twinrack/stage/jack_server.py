@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import _engine
+from . import libjack
 from .device import JACK, Device
 from .portaudio import PATIENCE_S, within
 
 GONE = "the JACK server is gone; start it again (jackd, or PipeWire)"
 SETTLING_S = 0.3
-ANSWER_S = 3.0
 ATTEMPTS = 10
 LATENCY_S = 0.3  # so long until the server has worked out the latencies of new connections
 SILENT_CALLBACKS_S = 1.0
@@ -56,11 +55,7 @@ def _latency(port: Any, *, capture: bool) -> int:
     return int(found.most)
 
 
-# libjack keeps one server's memory for the whole process: a client must not be opened while one of a dead server is left.
-_one_at_a_time = threading.RLock()
-
-
-def _client(name: str) -> Any:
+def open_client(name: str) -> Any:
     """A client of the server; None where none runs.
 
     Raises:
@@ -74,7 +69,7 @@ def _client(name: str) -> Any:
     def enter() -> None:
         for _ in range(ATTEMPTS):
             try:
-                with _one_at_a_time:
+                with libjack.opening():
                     found.append(jack.Client(name, no_start_server=True))
                 return
             except jack.JackOpenError as error:
@@ -82,7 +77,7 @@ def _client(name: str) -> Any:
                     return  # there is none
             time.sleep(0.1)  # while another client is just leaving, the server may refuse one
 
-    if not within(ANSWER_S, enter):
+    if not within(libjack.ANSWER_S, enter):
         raise OSError("the JACK server does not answer; restart it, and then this program")
     return found[0] if found else None
 
@@ -117,12 +112,12 @@ def await_start() -> None:
     Raises:
         OSError: it is not there.
     """
-    client = _client("twinrack-look")
+    client = open_client("twinrack-look")
     if client is None:
         raise OSError(GONE)
 
     def leave() -> None:
-        with _one_at_a_time:
+        with libjack.one_at_a_time:
             client.close()
 
     within(PATIENCE_S, leave)
@@ -131,7 +126,7 @@ def await_start() -> None:
 
 def find() -> list[Device]:
     """Every client of the server that has audio ports, as a device; what is hardware first. Empty without a server."""
-    client = _client("twinrack-look")
+    client = open_client("twinrack-look")
     if client is None:
         return []
     try:
@@ -161,11 +156,10 @@ class JackHost:
     def __init__(self, input: Device, output: Device, block_size: int | None, sample_rate: float | None, name: str) -> None:
         self.input, self.output = input, output
         with _wish(block_size):
-            client = _client(name)
+            client = open_client(name)
         if client is None:
             raise OSError(GONE)
         self._client = client
-        self._gone = threading.Event()
         self._callback: Any = None
         self._own_block = int(client.blocksize)  # what the server ran before us, and will again
         self._seen, self._seen_at = -1, time.monotonic()
@@ -181,8 +175,8 @@ class JackHost:
         except OSError:
             client.close()
             raise
-        self._closed = False
-        client.set_shutdown_callback(lambda status, reason: self._gone.set())
+        self._closed = self._left = False
+        libjack.clients.add(self)
 
     def _ask_block(self, frames: int) -> None:
         others = self.others
@@ -237,6 +231,8 @@ class JackHost:
         user = ffi.cast("void *", ours.user)
         lib.jack_set_process_callback(self._client._ptr, ffi.cast("JackProcessCallback", ours.entry()), user)
         lib.jack_set_xrun_callback(self._client._ptr, ffi.cast("JackXRunCallback", ours.xrun_entry()), user)
+        # Not in Python: libjack ends the thread that calls this, wherever that is.
+        lib.jack_on_info_shutdown(self._client._ptr, ffi.cast("JackInfoShutdownCallback", ours.gone_entry()), user)
         self._callback = ours
 
     def start(self) -> None:
@@ -261,8 +257,13 @@ class JackHost:
             self._client.connect(*((a, b) if hear else (b, a)))
 
     @property
+    def server_is_gone(self) -> bool:
+        """Whether libjack has said so."""
+        return self._callback is not None and bool(self._callback.gone)
+
+    @property
     def lost(self) -> str | None:
-        if self._gone.is_set():
+        if self.server_is_gone:
             return "the JACK server is gone"
         count, now = self._callback.load["callbacks"], time.monotonic()
         if count != self._seen:
@@ -279,7 +280,7 @@ class JackHost:
     @property
     def latency_frames(self) -> tuple[float, float]:
         """From the hardware to our inputs, and from our outputs to the hardware, as the server reports them."""
-        if self._gone.is_set():
+        if self.server_is_gone:
             return 0.0, 0.0
         there = [_latency(p, capture=True) for p in self._inputs]
         back = [_latency(p, capture=False) for p in self._outputs]
@@ -287,23 +288,26 @@ class JackHost:
 
     def close(self) -> bool:
         """Leave the server; never hangs, also when it is gone. False where it may still call."""
-        client = self._client
         if self._closed:
             return True
         self._closed = True
-
-        def leave() -> None:
-            with _one_at_a_time:
-                if not self._gone.is_set():
-                    client.deactivate()
-                    if client.blocksize != self._own_block and not self.others:
-                        client.blocksize = self._own_block
-                client.close()
-
-        done = within(PATIENCE_S, leave)
+        done = within(PATIENCE_S, self.leave)
         if not done:
             _left_behind.append(self)
         return done
+
+    def leave(self) -> None:
+        """The same, for as long as libjack needs."""
+        client = self._client
+        with libjack.one_at_a_time:
+            if self._left:
+                return
+            self._left = True
+            if not self.server_is_gone:
+                client.deactivate()
+                if client.blocksize != self._own_block and not self.others:
+                    client.blocksize = self._own_block
+            client.close()
 
 
 _left_behind: list[JackHost] = []

@@ -1,4 +1,4 @@
-"""What a mixer consists of: lines, each a rack with inputs and outputs, and what protects ears."""
+"""Lines of a live stream, each a rack with inputs and outputs, and the protection of ears."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Safety:
     Args:
         limiter: no output sample above `ceiling_db`. It holds nothing back and leaves what is below exactly as it is.
         ceiling_db: -40 to 0 dBFS.
-        mute_on_fault: silence for 0.1 s when an effect gives numbers that are not finite (it is then reset and fades in).
+        mute_on_fault: silence for 0.1 s when an effect puts out NaN or infinity (it is then reset and fades in).
         howl_duck: turns the sound down by 26 dB for 0.3 s when a microphone and a loudspeaker begin to howl.
     """
 
@@ -118,20 +118,3 @@ class Safety:
         yield ask.ceiling, 10.0 ** (self.ceiling_db / 20.0)
         yield ask.mute_on_fault, float(self.mute_on_fault)
         yield ask.howl_duck, float(self.howl_duck)
-
-
-def make_mixer(lines: Iterable[Line], inputs: int, outputs: int, sample_rate: float, first_frame: int = 0) -> _engine.Mixer:
-    """A mixer of lines whose racks have been prepared, with so many channels of a device."""
-    found = []
-    for line in lines:
-        keys = [[k - 1 for k in key] for key in line.keys]
-        found.append((line.rack._engine, [n - 1 for n in line.inputs or ()], keys, [n - 1 for n in line.outputs or ()]))
-    return _engine.Mixer(found, inputs, outputs, sample_rate, first_frame)
-
-
-def set_up(lines: Iterable[Line], safety: Safety) -> Iterable[tuple[_engine.Ask, int, float]]:
-    """What a new mixer is asked first."""
-    for what, value in safety.requests():
-        yield what, 0, value
-    for index, line in enumerate(lines):
-        yield _engine.Ask.level, index, line.gain

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..checks import real_number
+from ..checks import check_number
 from ..rack.rack import Rack
 from ..twins.constrain import from_value, value_at
 from ..twins.rack_twin import RackTwin
@@ -41,7 +41,7 @@ class Conditions:
                     f"condition {number} names {', '.join(sorted(c))}, the first {', '.join(names)}; make them equal"
                 )
             for name, value in c.items():
-                real_number(value, f"condition {number}: {name}")
+                check_number(value, f"condition {number}: {name}")
         self.fixed = [name for name in names if "." in name]
         self.knobs = [name for name in names if "." not in name]
         for address in self.fixed:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
+from ..checks import count_nan, nan_in
 from ..files.audio_file import FORMATS, read_audio
 from ..files.hashing import hash_audio
 from ..rack.rack import Rack
@@ -94,7 +95,7 @@ def load_pairs(
         FileNotFoundError, ValueError: one sentence that says what does not fit and what would.
     """
     if isinstance(align, float):
-        raise ValueError(f"align = {align:g} is neither True, False nor a whole number of frames")
+        raise ValueError(f"align must be True, False or an integer, in frames, got {align:g}")
     if isinstance(dry, str | os.PathLike) and path_of(dry).is_dir():
         if not isinstance(wet, str | os.PathLike):
             raise ValueError(f"{dry} is a folder; give the folder of the wet files too")
@@ -164,12 +165,10 @@ def _load(
             "cut or pad one"
         )
     for x, what in ((a, dry_name), (b, wet_name)):
-        bad = int(np.count_nonzero(~np.isfinite(x)))
+        bad = count_nan(x)
         if bad:
             first = int(np.argmax(~np.isfinite(x).all(0)))
-            raise ValueError(
-                f"{what} holds {bad} samples that are NaN or infinity, the first at frame {first}; repair it or cut it out"
-            )
+            raise ValueError(f"{what} has {nan_in(bad)}, the first at frame {first}; repair it or cut it out")
         if x.size == 0 or float(np.max(np.abs(x))) < SILENCE:
             raise ValueError(f"{what} is silent; nothing can be learned from it")
     pair = Pair(name, a, b, 0, hash_audio(a), hash_audio(b))

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import brief, is_number, real_number
+from ..checks import brief, check_number, is_number, must_be
 from ..functional import sosfilt
 from ..measure.distances import stft_loss, waveform_loss
 from ..perceptual.masking import Masking
@@ -75,8 +75,8 @@ class ValueTerm(Term):
 
 def _weight(weight: object) -> float:
     if isinstance(weight, bool):
-        raise ValueError(f"the weight of a loss = {weight} must be a number of at least 0")
-    return real_number(weight, "the weight of a loss", 0.0)
+        raise must_be("the weight of a loss", "a number of at least 0", weight)
+    return check_number(weight, "the weight of a loss", 0.0)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..audio import Audio, as_planar
+from ..checks import count_nan, nan_in
 from ..files.audio_file import read_audio
 from ..files.hashing import hash_audio
 from ..measure.distances import Distances, distances
@@ -229,7 +230,7 @@ def _pair(session: Session, mix: Source | None, sample_rate: float | None, align
     if wet.shape[0] != session.width:
         raise ValueError(f"{name} has {wet.shape[0]} channels, the session {session.width}; give one of {session.width}")
     if not np.isfinite(wet).all():
-        raise ValueError(f"{name} holds {int(np.count_nonzero(~np.isfinite(wet)))} samples that are NaN or infinity; repair it")
+        raise ValueError(f"{name} has {nan_in(count_nan(wet))}; repair it")
     if not np.any(np.abs(wet) > 1e-5):
         raise ValueError(f"{name} is silent; nothing can be learned from it")
     stems = _stack(session, wet.shape[1])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from ..audio import Audio
-from ..checks import real_number, whole_number
+from ..checks import check_integer, check_number
 from ..rack.card import Value
 from ..rack.effect import Effect
 from ..rack.fingerprint import fingerprint
@@ -148,10 +148,10 @@ def search(
     that was being tried does not count, and a study that is continued tries it again.
     """
     rack = as_rack(rack)
-    trials = whole_number(trials, "trials", 1, 1_000_000)
-    steps, final_steps = whole_number(steps, "steps", 0, MOST), whole_number(final_steps, "final_steps", 0, MOST)
-    seed = whole_number(seed, "seed", 0, (1 << 32) - 1)
-    price, tolerance = real_number(price, "price"), real_number(tolerance, "tolerance")
+    trials = check_integer(trials, "trials", 1, 1_000_000)
+    steps, final_steps = check_integer(steps, "steps", 0, MOST), check_integer(final_steps, "final_steps", 0, MOST)
+    seed = check_integer(seed, "seed", 0, (1 << 32) - 1)
+    price, tolerance = check_number(price, "price"), check_number(tolerance, "tolerance")
     if any(not isinstance(item, Effect) for item in rack.effects):
         raise ValueError("search orders a plain chain of effects; take them out of Chain and Parallel")
     opened = open_choices(rack, choices)

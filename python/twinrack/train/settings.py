@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 
-from ..checks import real_number, whole_number
+from ..checks import check_integer, check_number
 from ..rack.card import Value
 from .losses import Loss, SoundTerm, Term, usual
 
@@ -92,7 +92,7 @@ def checked_alignment(align: object) -> bool | int:
     Raises:
         ValueError: neither a bool nor an integer.
     """
-    return bool(align) if isinstance(align, bool | np.bool_) else whole_number(align, "align", -(1 << 31), 1 << 31)
+    return bool(align) if isinstance(align, bool | np.bool_) else check_integer(align, "align", -(1 << 31), 1 << 31)
 
 
 def lowered(loss: Loss | Term | None, stft_weight: float, waveform_weight: float, compares: bool) -> Loss:
@@ -134,9 +134,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, least in self.COUNTS.items():
-            object.__setattr__(self, name, whole_number(getattr(self, name), name, least, MOST))
-        object.__setattr__(self, "window_s", real_number(self.window_s, "window_s", 0.0, 1e6))
-        object.__setattr__(self, "learning_rate", real_number(self.learning_rate, "learning_rate"))
+            object.__setattr__(self, name, check_integer(getattr(self, name), name, least, MOST))
+        object.__setattr__(self, "window_s", check_number(self.window_s, "window_s", 0.0, 1e6))
+        object.__setattr__(self, "learning_rate", check_number(self.learning_rate, "learning_rate"))
         if not self.window_s >= SHORTEST_WINDOW_S:
             raise ValueError(
                 f"window_s = {self.window_s:g} is below {SHORTEST_WINDOW_S:g} s, which holds too little sound to compare"
