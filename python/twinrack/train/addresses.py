@@ -1,4 +1,4 @@
-"""Which values and resources a fit trains: what `learn` and `freeze` name, without what does nothing."""
+"""Addresses that a fit trains: those that `learn` names, without those of `freeze` and values that do nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def patterns_of(patterns: Patterns) -> list[str]:
 
 
 def learned_in_rack(twin: RackTwin, learn: Patterns | None, freeze: Patterns, channels: int) -> Learned:
-    """What is trained in a rack.
+    """Addresses that are trained in a rack.
 
     Args:
         learn: addresses, * for any; None is everything learnable that does something; an empty list is nothing.

@@ -19,7 +19,7 @@ from ..twins.values import Given
 
 
 class Conditions:
-    """The conditions of all pairs; false where there are none.
+    """The conditions of all pairs; False in a boolean context where there are none.
 
     Args:
         rack: whose addresses are meant.

@@ -54,7 +54,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Explained:
-    """What is known of the rack that is to explain a recording.
+    """Abilities of a rack that is fitted: they tell which oddities of a recording may be its doing.
 
     `distorts`: it may make an offset of its own, and stay at an extreme; `gains`: it may change its gain within a period, which
     makes a small offset; `tails`: it may sound on after its input has ended.
@@ -66,7 +66,7 @@ class Explained:
 
 
 def explained_by(rack: Rack) -> Explained:
-    """What a rack can explain, by its effects that are switched on."""
+    """The abilities of a rack, by the categories of its effects that are switched on."""
     categories = {e.card.category for e in rack.addresses().values() if not e.bypass}
     return Explained(
         distorts="nonlinear" in categories, gains="dynamics" in categories, tails=bool(categories & {"reverb", "nonlinear"})
@@ -180,7 +180,7 @@ def _load(
 def aligned(
     pair: Pair, rate: float, align: bool | int, explained: Explained | None, dry_name: str = "dry", wet_name: str = "wet"
 ) -> Pair:
-    """A pair whose recordings begin together, without what is no processing.
+    """A pair whose recordings begin together, without differences that no rack makes.
 
     Args:
         pair: as it was read, of any two lengths.
@@ -243,7 +243,7 @@ def aligned(
 def _without_offset(
     a: Audio, b: Audio, explained: Explained, dry_name: str, wet_name: str, notes: list[str]
 ) -> tuple[Audio, Audio]:
-    """Both without a constant part that is no processing; adds a note for each."""
+    """Both without a DC offset that the rack does not make; adds a note for each."""
     of_dry = [recordings.offset(c) for c in a]
     of_wet = [recordings.offset(c, OFFSET_OF_GAINS_DB if explained.gains else recordings.OFFSET_DB) for c in b]
     if explained.distorts and any(of_dry):  # a curve hears it, and turns it into something else
@@ -315,7 +315,7 @@ def _db(linear: float) -> str:
 def find_latency(dry: Audio, wet: Audio, rate: float) -> int:
     """Frames by which wet is later than dry, by phase-transform cross-correlation (Knapp and Carter, 1976).
 
-    What a filter holds back is no latency: the phase that belongs to its gain is taken out first (see `recordings`). A reverb
+    The delay of a filter is not a latency: the phase that belongs to its gain is taken out first (see `recordings`). A reverb
     spreads the correlation without moving its start, so a delay counts only when it stands out clearly above what is found at
     no delay and elsewhere; else the answer is 0, as for a sound of few frequencies, which looks the same after every period.
     """

@@ -25,12 +25,11 @@ from .losses import Loss, Term
 from .polarity import polarized
 from .process import training
 from .result import FitResult, provenance
-from .rounds import Rounds, compete
+from .rounds import starting_racks
 from .run import INTERRUPTED, Assessment, Run
 from .settings import RackSettings, checked_alignment, lowered
-from .starts import analysed
 from .stream_updater import StreamUpdater
-from .structures import combinations, open_choices
+from .structures import Structure, open_choices
 from .trainable_rack import TrainableRack
 
 if TYPE_CHECKING:
@@ -85,8 +84,8 @@ def fit_rack(
         sample_rate: Hz; needed for arrays.
         steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
         learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too; an empty list
-            only measures. What does nothing as the choices stand, such as the gain of a low cut, is left out unless it is
-            named. A response learns when it is named: "convolution_reverb.impulse_response".
+            only measures. Values that do nothing as the choices stand, such as the gain of a low cut, are left out unless
+            they are named. A response learns when it is named: "convolution_reverb.impulse_response".
         freeze: addresses that keep their start values.
         choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
             each: all combinations are tried in short rounds and the best goes on (see `structures`).
@@ -110,7 +109,7 @@ def fit_rack(
         checkpoint: file that holds the state after each check, and is continued from where it exists.
         tensorboard: folder for TensorBoard's events: the loss and its parts, distances, drift and all values.
         live: a stream whose rack follows the training, gliding; it must have the structure of `rack`.
-        compares: False where `wet` is no target and the loss says what to reach (see `match`).
+        compares: False where `wet` is not a target and the loss says what to reach (see `match`).
         progress: False is silent; otherwise a bar on a terminal, and elsewhere a line every 10 s on standard error.
         on_step: called after each step with its number and the loss.
 
@@ -120,7 +119,7 @@ def fit_rack(
     Raises:
         FileNotFoundError, ValueError: recordings or addresses that do not fit; one sentence.
 
-    What the recordings have beside the processing is said in `result.warnings`, and undone where that is possible: delay (also
+    Other differences between the recordings are named in `result.warnings`, and undone where that is possible: delay (also
     of a fraction of a frame), DC offset and swapped channels are removed from the recordings before training; for inverted
     polarity a Gain is set, or added at the end of the rack; clipping, noise and a different clock are only named.
 
@@ -163,17 +162,10 @@ def fit_rack(
     known = Conditions(rack, conditions, len(pairs))
     if known and (starts or choices):
         raise ValueError("conditions cannot be combined with starts or choices; find these on pairs of one condition first")
-    channels = pairs[0].dry.shape[0]
     with training(settings.steps, progress, tensorboard) as (bar, board):
-        candidates = combinations(rack, opened)
-        if starts:
-            free = learned_in_rack(RackTwin(rack, rate), wanted, frozen, channels).values
-            candidates = [start for r in candidates for start in analysed(r, pairs, rate, free, settings.starts)]
-        rounds = Rounds(candidates, [])
-        if len(candidates) > 1:
-            rounds = compete(candidates, opened, pairs, rate, settings, wanted, frozen, bar)
+        rounds = starting_racks(rack, opened, pairs, rate, settings, wanted, frozen, bar)
         twin = RackTwin(rounds.racks[0], rate)
-        learned = learned_in_rack(twin, wanted, frozen, channels)
+        learned = learned_in_rack(twin, wanted, frozen, pairs[0].dry.shape[0])
         learned = Learned([a for a in learned.values if a not in known.fixed], learned.resources)
         settings = replace(settings, learn=[*learned.values, *learned.resources], choices=list(opened))
         updater = None if live is None else StreamUpdater(live, rounds.racks[0], twin)
@@ -185,46 +177,61 @@ def fit_rack(
             stopped = run.complete(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
         if stopped == INTERRUPTED and interrupt.received():  # the command ends now, and has no time to measure
             raise InterruptedFitError(twin.to_rack() if run.history else None)
-    fitted_rack = twin.to_rack()
-    fitted = run.assess(fitted_rack)
-    if not _nearer(fitted, start, compares and loss is None):
-        fitted_rack, fitted, stopped = rack.copy(), start, f"{stopped}; nothing better than the start was found"
-        run.drop_slopes()
+    result = _result(run, settings, rack, start, rounds.tried, stopped, loss is None)
+    result.warnings, result.middles = notes + run.warnings, known.middles
+    result.seconds = time.monotonic() - began
+    result.rack.provenance = provenance(result)
     if updater is not None:
-        updater.set_all(fitted_rack)
+        updater.set_all(result.rack)
+    return result
+
+
+def _result(
+    run: Run[Rack],
+    settings: RackSettings,
+    given: Rack,
+    start: Assessment,
+    tried: list[Structure],
+    stopped: str,
+    usual_loss: bool,
+) -> FitResult:
+    """The result of a finished run; of the start, where that is nearer."""
+    rack = run.trainable.player()
+    fitted = run.assess(rack)
+    if not _nearer(fitted, start, settings.compares and usual_loss):
+        rack, fitted, stopped = given.copy(), start, f"{stopped}; nothing better than the start was found"
+        run.drop_slopes()
     nothing = run.assess(None)
     gains = nothing.trajectory_db, start.trajectory_db, fitted.trajectory_db
     result = FitResult(
-        rack=fitted_rack,
-        start_rack=rack.copy(),
-        pairs=pairs,
-        sample_rate=rate,
+        rack=rack,
+        start_rack=given.copy(),
+        pairs=run.pairs,
+        sample_rate=run.rate,
         nothing=nothing.distances,
         start=start.distances,
         fitted=fitted.distances,
-        parameters=run.parameters(rack, fitted_rack),
+        parameters=run.parameters(given, rack),
         history=run.history,
         settings=settings.record(),
         stopped=stopped,
         skipped_steps=run.skipped,
-        seconds=time.monotonic() - began,
+        seconds=0.0,
         splits=run.splits,
-        structures=rounds.tried,
-        warnings=notes + run.warnings,
+        structures=tried,
         slopes=run.slopes(),
-        middles=known.middles,
         held_out_loss=fitted.loss,
         trajectory_db=gains if np.isfinite(gains).all() else None,
     )
-    if compares and loss is None:
-        pieces = run.held_out(fitted_rack)
-        result.advice = advice(fitted_rack, fitted.distances.error_db, run.history, settings, stopped, pieces, rate)
+    if settings.compares and usual_loss:
+        pieces = run.held_out(rack)
+        result.advice = advice(rack, fitted.distances.error_db, run.history, settings, stopped, pieces, run.rate)
     if run.polished is not None:
-        result.alike = [(learned.values[i], learned.values[j]) for i, j in run.polished.alike]
-    fitted_rack.provenance = provenance(result)
+        addresses = list(run.trainable.values)
+        result.alike = [(addresses[i], addresses[j]) for i, j in run.polished.alike]
     if run.history:
         rows = [[h["step"], h["loss"], h["held_out"]] for h in run.history]
-        fitted_rack.arrays = {"history_step_loss_held_out": np.array(rows, np.float32)}
+        rack.arrays = {"history_step_loss_held_out": np.array(rows, np.float32)}
     return result
 
 

@@ -1,7 +1,7 @@
 """Least-squares start values for gain and pan of the channels of a mix, and for the bands of their equalisers.
 
 The stems, as they come out of their racks, are to add up to the mix. Linear least squares in third octaves, for each side:
-mix_c(f) = sum of g_ic(f) stem_ic(f). What groups and the master do besides, and what reverbs add, is in the residual. A fader's
+mix_c(f) = sum of g_ic(f) stem_ic(f). The effects of groups and the master, and reverberation, are in the residual. A fader's
 level and pan follow from both sides' gains by its law, an equaliser's bands from how these differ with frequency.
 """
 

@@ -27,7 +27,7 @@ CHANNELS = {"invert": "", "invert_left": " in the left channel", "invert_right":
 
 @dataclass(frozen=True)
 class Polarized:
-    """What is fitted: the rack with its polarity set, the pairs, sentences to report, the address of a Gain that was added."""
+    """Inputs of a fit: the rack with its polarity set, the pairs, sentences to report, the address of a Gain that was added."""
 
     rack: Rack
     pairs: list[Pair]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ..rack.card import Value
 from ..rack.rack import Rack
 from ..system import interrupt
 from ..twins.rack_twin import RackTwin
@@ -13,7 +14,8 @@ from .data import Pair
 from .progress import FitProgress
 from .run import Run
 from .settings import RackSettings
-from .structures import ROUNDS, Structure, kept_of, survivors
+from .starts import analysed
+from .structures import ROUNDS, Structure, combinations, kept_of, survivors
 from .trainable_rack import TrainableRack
 
 WINDOW_S = 4.0  # at most
@@ -21,7 +23,7 @@ WINDOW_S = 4.0  # at most
 
 @dataclass(frozen=True)
 class Rounds:
-    """What came of the rounds.
+    """Result of the rounds.
 
     Attributes:
         racks: those that are left, best first.
@@ -32,6 +34,34 @@ class Rounds:
     racks: list[Rack]
     tried: list[Structure]
     interrupted: bool = False
+
+
+def starting_racks(
+    rack: Rack,
+    opened: dict[str, Sequence[Value]],
+    pairs: list[Pair],
+    rate: float,
+    settings: RackSettings,
+    learn: Patterns | None,
+    freeze: Patterns,
+    bar: FitProgress,
+) -> Rounds:
+    """The racks to begin a fit with, the best first: of all combinations of options and start values, after rounds.
+
+    Args:
+        opened: the options of each choice that are tried.
+        settings, learn, freeze: of the fit.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, before one was tried.
+    """
+    racks = combinations(rack, opened)
+    if settings.starts:
+        free = learned_in_rack(RackTwin(rack, rate), learn, freeze, pairs[0].dry.shape[0]).values
+        racks = [start for r in racks for start in analysed(r, pairs, rate, free, settings.starts)]
+    if len(racks) == 1:
+        return Rounds(racks, [])
+    return compete(racks, opened, pairs, rate, settings, learn, freeze, bar)
 
 
 def compete(

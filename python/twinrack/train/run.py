@@ -113,7 +113,7 @@ class Run(Generic[P]):
 
     @property
     def splits(self) -> list[Split]:
-        """What of each pair is trained on, and what is held out."""
+        """The frames of each pair that are trained on, and those that are held out."""
         return self.excerpts.splits
 
     def trained(self) -> list[nn.Parameter]:
@@ -410,7 +410,7 @@ class Run(Generic[P]):
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def _identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree on to be continued."""
+        """The identity of a training: a checkpoint is continued only where it is equal."""
         return {
             "settings": self.settings.record(),
             "rack": self.trainable.identity,

@@ -16,6 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Unpack
 
+from ..audio import Audio
 from ..checks import check_integer, check_number
 from ..rack.card import Value
 from ..rack.effect import Effect
@@ -23,13 +24,15 @@ from ..rack.fingerprint import fingerprint
 from ..rack.rack import Rack, as_rack
 from ..rack.signatures import spelled_out
 from ..system.disk import atomic, check_writable
-from .data import Source, explained_by, load_pairs
+from .data import Pair, Source, explained_by, load_pairs
 from .fit_rack import fit_rack
 from .losses import Loss, Term
 from .result import FitResult
 from .run import INTERRUPTED
 from .settings import MOST, SearchSettings
 from .structures import open_choices
+
+Sounds = tuple[list[Audio], list[Audio], float]  # dry, wet, sample rate in Hz
 
 SHOWN = 8
 WATCHING = ("on_step", "progress", "tensorboard", "live")  # settings of which the result does not depend
@@ -144,8 +147,6 @@ def search(
     Ctrl-C ends it with the racks that were tried so far, and `stopped` says so; before the first was, it raises. The rack
     that was being tried does not count, and a study that is continued tries it again.
     """
-    import optuna
-
     rack = as_rack(rack)
     trials = check_integer(trials, "trials", 1, 1_000_000)
     steps, final_steps = check_integer(steps, "steps", 0, MOST), check_integer(final_steps, "final_steps", 0, MOST)
@@ -153,7 +154,6 @@ def search(
     price, tolerance = check_number(price, "price"), check_number(tolerance, "tolerance")
     if any(not isinstance(item, Effect) for item in rack.effects):
         raise ValueError("search orders a plain chain of effects; take them out of Chain and Parallel")
-    effects = rack.addresses()
     opened = open_choices(rack, choices)
     if not (use or order) and not opened:
         raise ValueError("nothing is left open; allow use or order, or name choices")
@@ -165,80 +165,12 @@ def search(
     relevant = sorted((name, value) for name, value in settings.items() if name not in WATCHING)
     asked = [bool(use), bool(order), sorted(opened.items()), price, steps, terms, relevant]
     identity = hashlib.sha256(json.dumps([of, fingerprint(rack), repr(asked)]).encode()).hexdigest()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would warn of the trial that Ctrl-C cuts short
-    storage = None
     if study is not None:
         check_writable(Path(study))
-        storage = f"sqlite:///{Path(study).resolve()}"
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(trials // 3, 3)))
-    study_of_racks = optuna.create_study(storage=storage, study_name="twinrack", load_if_exists=True, sampler=sampler)
-    if study_of_racks.user_attrs.setdefault("of", identity) != identity:
-        raise ValueError(f"{study} is a study of other recordings, effects or settings; delete it to start anew")
-    study_of_racks.set_user_attr("of", identity)
-
-    if not study_of_racks.trials:
-        for left_out in [None, *(effects if use else ())]:
-            begin: dict[str, Any] = {f"use {a}": a != left_out for a in effects} if use else {}
-            begin |= {f"place of {a}": i / len(effects) for i, a in enumerate(effects)} if order else {}
-            study_of_racks.enqueue_trial(begin | {a: rack.get(a) for a in opened})
-
-    def suggested(trial: Any) -> tuple[Rack, dict[str, Value]]:
-        used = [a for a in effects if not use or trial.suggest_categorical(f"use {a}", [True, False])]
-        places = {a: trial.suggest_float(f"place of {a}", 0.0, 1.0) for a in effects} if order else {}
-        options = {a: trial.suggest_categorical(a, list(values)) for a, values in opened.items()}
-        chain = sorted(used, key=lambda a: places.get(a, 0.0)) if order else used
-        return _rack(rack, chain, {a: v for a, v in options.items() if a.partition(".")[0] in chain}), options
-
-    fitted: dict[int, Rack] = {}  # with what a study does not keep: weights of networks
-
-    tried = list[int]()
-
-    def objective(trial: Any) -> float:
-        tried.append(trial.number)
-        candidate, options = suggested(trial)
-        try:
-            candidate.copy().prepare(rate, pairs[0].dry.shape[0])
-        except ValueError:  # such as a controller behind what it drives
-            raise optuna.TrialPruned from None
-        chain = list(candidate.addresses())
-        chosen = {a: v for a, v in options.items() if a.partition(".")[0] in chain}
-        for before in study_of_racks.trials:  # the same rack again: nothing new comes of it
-            if before.value is not None and [before.user_attrs["effects"], before.user_attrs["choices"]] == [chain, chosen]:
-                for name, attribute in before.user_attrs.items():
-                    trial.set_user_attr(name, attribute)
-                if before.number in fitted:
-                    fitted[trial.number] = fitted[before.number]
-                return float(before.value)
-        result = _fitted(candidate, sounds, steps, common)
-        if result.stopped.startswith(INTERRUPTED):
-            raise KeyboardInterrupt  # cut short, its score says nothing
-        fitted[trial.number] = result.rack
-        trial.set_user_attr("effects", chain)
-        trial.set_user_attr("choices", chosen)
-        values = result.rack.values()  # a Gain that undoes inverted polarity comes again with each fit
-        trial.set_user_attr("values", {a: v for a, v in values.items() if a.partition(".")[0] in chain})
-        trial.set_user_attr("distances", [result.fitted.error_db, result.fitted.stft])
-        return result.held_out_loss + price * len(chain)
-
-    done = [t for t in study_of_racks.trials if t.state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)]
-    stopped = ""
-    if len(done) < trials:
-        try:
-            study_of_racks.optimize(objective, n_trials=trials - len(done))
-        except KeyboardInterrupt:
-            cut = study_of_racks.trials[tried[-1]] if tried else None
-            if cut is not None and cut.state == optuna.trial.TrialState.RUNNING:
-                study_of_racks.tell(cut.number, state=optuna.trial.TrialState.FAIL)
-            if cut is not None and cut.value is None and cut.params:
-                study_of_racks.enqueue_trial(cut.params)  # a study that is continued tries it again
-            if not any(t.value is not None for t in study_of_racks.trials):
-                raise
-            stopped = f"{INTERRUPTED} after {sum(t.value is not None for t in study_of_racks.trials)} of {trials} racks"
-    done = sorted((t for t in study_of_racks.trials if t.value is not None), key=lambda t: float(t.value or 0.0))
-    if not done:
-        raise ValueError("no rack could be tried: an effect drives what is not there in any of them; allow more trials")
-    ranked = [_trial(t) for t in done]
-    best = _rack(fitted.get(done[0].number, rack), ranked[0].effects, ranked[0].choices, ranked[0].values)
+    tried = _Trials(rack, opened, use, order, pairs, sounds, steps, price, common)
+    tried.open(study, identity, seed, trials)
+    stopped = tried.run(trials)
+    ranked, best = tried.ranked()
     if stopped:  # only measured
         result = _fitted(best, sounds, 0, common | {"learn": []})
     else:
@@ -256,6 +188,133 @@ def search(
     return SearchResult(result.rack, pruned, ranked, _helps(ranked), result, stopped)
 
 
+class _Trials:
+    """The racks of a search, which Optuna chooses and a study keeps.
+
+    Args:
+        rack: all effects that may be used.
+        opened: the options of each choice that is open.
+        use, order: whether effects may be left out, and change places.
+        pairs, sounds: the recordings, and the same as `_fitted` takes them.
+        steps, price, common: of each trial's fit and score.
+    """
+
+    def __init__(
+        self,
+        rack: Rack,
+        opened: dict[str, Sequence[Value]],
+        use: bool,
+        order: bool,
+        pairs: Sequence[Pair],
+        sounds: Sounds,
+        steps: int,
+        price: float,
+        common: dict[str, Any],
+    ) -> None:
+        self._rack, self._opened, self._use, self._order = rack, opened, use, order
+        self._pairs, self._sounds, self._steps, self._price, self._common = pairs, sounds, steps, price, common
+        self._effects = list(rack.addresses())
+        self._fitted: dict[int, Rack] = {}  # with what a study does not keep: weights of networks
+        self._last: int | None = None  # number of the trial that was begun last
+
+    def open(self, study: str | os.PathLike[str] | None, identity: str, seed: int, trials: int) -> None:
+        """Begin a study, or continue the one in a file.
+
+        Raises:
+            ValueError: it is of something else.
+        """
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would warn of the trial that Ctrl-C cuts short
+        storage = None if study is None else f"sqlite:///{Path(study).resolve()}"
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(trials // 3, 3)))
+        self._study = optuna.create_study(storage=storage, study_name="twinrack", load_if_exists=True, sampler=sampler)
+        if self._study.user_attrs.setdefault("of", identity) != identity:
+            raise ValueError(f"{study} is a study of other recordings, effects or settings; delete it to start anew")
+        self._study.set_user_attr("of", identity)
+        if self._study.trials:
+            return
+        for left_out in [None, *(self._effects if self._use else ())]:
+            begin: dict[str, Any] = {f"use {a}": a != left_out for a in self._effects} if self._use else {}
+            begin |= {f"place of {a}": i / len(self._effects) for i, a in enumerate(self._effects)} if self._order else {}
+            self._study.enqueue_trial(begin | {a: self._rack.get(a) for a in self._opened})
+
+    def run(self, trials: int) -> str:
+        """Try racks until there are so many; what Ctrl-C cut short, empty where nothing did.
+
+        Raises:
+            KeyboardInterrupt: before the first was tried.
+        """
+        from optuna.trial import TrialState
+
+        done = [t for t in self._study.trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        if len(done) >= trials:
+            return ""
+        try:
+            self._study.optimize(self._score, n_trials=trials - len(done))
+        except KeyboardInterrupt:
+            cut = None if self._last is None else self._study.trials[self._last]
+            if cut is not None and cut.state == TrialState.RUNNING:
+                self._study.tell(cut.number, state=TrialState.FAIL)
+            if cut is not None and cut.value is None and cut.params:
+                self._study.enqueue_trial(cut.params)  # a study that is continued tries it again
+            count = sum(t.value is not None for t in self._study.trials)
+            if not count:
+                raise
+            return f"{INTERRUPTED} after {count} of {trials} racks"
+        return ""
+
+    def ranked(self) -> tuple[list[Trial], Rack]:
+        """All trials, the best first, and the rack of the best.
+
+        Raises:
+            ValueError: there is none.
+        """
+        done = sorted((t for t in self._study.trials if t.value is not None), key=lambda t: float(t.value or 0.0))
+        if not done:
+            raise ValueError("no rack could be tried: an effect drives what is not there in any of them; allow more trials")
+        ranked = [_trial(t) for t in done]
+        best = ranked[0]
+        return ranked, _rack(self._fitted.get(done[0].number, self._rack), best.effects, best.choices, best.values)
+
+    def _suggested(self, trial: Any) -> tuple[Rack, dict[str, Value]]:
+        used = [a for a in self._effects if not self._use or trial.suggest_categorical(f"use {a}", [True, False])]
+        places = {a: trial.suggest_float(f"place of {a}", 0.0, 1.0) for a in self._effects} if self._order else {}
+        options = {a: trial.suggest_categorical(a, list(values)) for a, values in self._opened.items()}
+        chain = sorted(used, key=lambda a: places.get(a, 0.0)) if self._order else used
+        return _rack(self._rack, chain, {a: v for a, v in options.items() if a.partition(".")[0] in chain}), options
+
+    def _score(self, trial: Any) -> float:
+        """The score of a trial: the loss of its fit on held-out audio, and the price of its effects."""
+        import optuna
+
+        self._last = trial.number
+        candidate, options = self._suggested(trial)
+        try:
+            candidate.copy().prepare(self._sounds[2], self._pairs[0].dry.shape[0])
+        except ValueError:  # such as a controller behind what it drives
+            raise optuna.TrialPruned from None
+        chain = list(candidate.addresses())
+        chosen = {a: v for a, v in options.items() if a.partition(".")[0] in chain}
+        for before in self._study.trials:  # the same rack again: its score is known
+            if before.value is not None and [before.user_attrs["effects"], before.user_attrs["choices"]] == [chain, chosen]:
+                for name, attribute in before.user_attrs.items():
+                    trial.set_user_attr(name, attribute)
+                if before.number in self._fitted:
+                    self._fitted[trial.number] = self._fitted[before.number]
+                return float(before.value)
+        result = _fitted(candidate, self._sounds, self._steps, self._common)
+        if result.stopped.startswith(INTERRUPTED):
+            raise KeyboardInterrupt  # cut short, its score says nothing
+        self._fitted[trial.number] = result.rack
+        trial.set_user_attr("effects", chain)
+        trial.set_user_attr("choices", chosen)
+        values = result.rack.values()  # a Gain that undoes inverted polarity comes again with each fit
+        trial.set_user_attr("values", {a: v for a, v in values.items() if a.partition(".")[0] in chain})
+        trial.set_user_attr("distances", [result.fitted.error_db, result.fitted.stft])
+        return result.held_out_loss + self._price * len(chain)
+
+
 def _rack(whole: Rack, chain: Sequence[str], choices: Mapping[str, Value], values: Mapping[str, Value] | None = None) -> Rack:
     """These effects in this order, under the addresses that they have in the whole rack."""
     items = []
@@ -270,7 +329,7 @@ def _rack(whole: Rack, chain: Sequence[str], choices: Mapping[str, Value], value
     return result
 
 
-def _fitted(rack: Rack, sounds: tuple[list[Any], list[Any], float], steps: int, common: dict[str, Any]) -> FitResult:
+def _fitted(rack: Rack, sounds: Sounds, steps: int, common: dict[str, Any]) -> FitResult:
     """A fit; a rack without learnable values is only measured."""
     dry, wet, rate = sounds
     trainable = [*(twin := rack.twin(rate)).learnable(), *twin.resource_addresses()]
@@ -321,7 +380,7 @@ def _helps(trials: Sequence[Trial]) -> dict[str, float]:
 
 def _pruned(
     result: FitResult,
-    sounds: tuple[list[Any], list[Any], float],
+    sounds: Sounds,
     steps: int,
     common: dict[str, Any],
     tolerance: float,

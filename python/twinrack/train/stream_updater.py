@@ -1,4 +1,4 @@
-"""Hands the values of a training to a live stream, which glides to them every few steps."""
+"""Updates of a live stream from a training: its rack glides to the values every few steps."""
 
 from __future__ import annotations
 

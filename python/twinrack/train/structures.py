@@ -1,6 +1,6 @@
 """Structures: every combination of the options that are open is tried, and the worse ones are dropped early.
 
-A compressor's detector or the place of its ballistics is no number that could be moved a little, but on real processors the
+A compressor's detector or the place of its ballistics is not a number that could be moved a little, but on real processors the
 right one is worth more than any number. So candidates are trained in rounds, a few steps each at first; after each round
 the better third goes on from where it was (successive halving: K. Jamieson, A. Talwalkar, AISTATS 2016).
 """

@@ -1,4 +1,4 @@
-"""What a run trains, as a protocol: a rack (`trainable_rack`) and the mix of a session (`trainable_mix`) fulfil it."""
+"""The protocol of a subject of training; a rack (`trainable_rack`) and the mix of a session (`trainable_mix`) fulfil it."""
 
 from __future__ import annotations
 
