@@ -1,4 +1,6 @@
-"""The network by small gain, each line apart: delays, rotation and Hadamard matrix keep the energy, so one turn multiplies by
+"""Loops of a reverb: the lines of its network, its diffusers and its cuts.
+
+The network by small gain, each line by itself: delays, rotation and Hadamard matrix keep the energy, so one turn multiplies by
 at most the largest attenuation over all frequencies, also while the modulation turns. The diffusers and cuts by their poles.
 
 Attenuation is two shelves whose squared magnitude is a ratio of quadratics in the fourth power of frequency (see
@@ -18,15 +20,15 @@ from twinrack.rack.effect import Effect
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:
     plan = _engine.fdn_layout(sample_rate)
     advice = "switch freeze off" if effect.get("freeze") else Loop.advice
-    found = [
+    every = [
         Loop(f"line {i}", "small gain", largest_gain(effect, frames / sample_rate, sample_rate), advice)
         for i, frames in enumerate(plan["line_frames"], 1)
     ]
     diffusion, decay = (torch.tensor(float(effect.get(name)), dtype=torch.float64) for name in ("diffusion", "decay_s"))
     for number, sides in enumerate(plan["diffuser_frames"], 1):
         gain = max(float(diffuser_gain(diffusion, frames, sample_rate, decay)) for frames in sides)
-        found.append(Loop(f"diffuser {number}", "poles", gain))
-    return found + cut_loops(effect, sample_rate, low_cut="low_cut_hz", high_cut="high_cut_hz")
+        every.append(Loop(f"diffuser {number}", "poles", gain))
+    return every + cut_loops(effect, sample_rate, low_cut="low_cut_hz", high_cut="high_cut_hz")
 
 
 def largest_gain(effect: Effect, seconds: float, sample_rate: float) -> float:

@@ -8,7 +8,30 @@ import numpy
 import numpy.typing
 import typing
 import typing_extensions
-__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
+__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LISTEN', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
+class WorkerEffect:
+    def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def deliver(self, y: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
+        ...
+    def detach(self) -> None:
+        ...
+    def discard(self) -> None:
+        ...
+    def fetch(self) -> typing.Any:
+        ...
+    @property
+    def blocks(self) -> int:
+        ...
+    @property
+    def detached(self) -> bool:
+        ...
+    @property
+    def latency(self) -> int:
+        ...
+    @property
+    def missed(self) -> int:
+        ...
 class NodeKind:
     """
     Members:

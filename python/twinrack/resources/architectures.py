@@ -1,4 +1,4 @@
-"""What a small network consists of: layers, the order of its weights, and the numbers by which the engine knows it.
+"""Architectures of small networks: layers, the order of their weights, and their description for the engine.
 
 The weights of an architecture are one flat array, in the order in which a .nam file keeps them; `shapes` says what stands
 where, `described` is what cpp/dsp/neural/neural_plan.h reads.
@@ -134,10 +134,10 @@ class ConvStack:
             inputs = c.outputs
 
     def described(self) -> list[float]:
-        found: list[float] = [len(self.convolutions), self.inputs]
+        numbers: list[float] = [len(self.convolutions), self.inputs]
         for c in self.convolutions:
-            found += [*c.before.described(), c.outputs, c.kernel, c.dilation, float(c.bias)]
-        return [*found, *Activation().described()]
+            numbers += [*c.before.described(), c.outputs, c.kernel, c.dilation, float(c.bias)]
+        return [*numbers, *Activation().described()]
 
     def check(self) -> None:
         if self.inputs != 1 or self.convolutions[-1].outputs != 1:
@@ -225,12 +225,12 @@ class LayerArray:
             yield "head.bias", (self.head_outputs,)
 
     def described(self) -> list[float]:
-        found: list[float] = [self.channels, self.middle, self.head_inputs, self.head_outputs, float(self.one_by_one)]
-        found.append(len(self.layers))
+        numbers: list[float] = [self.channels, self.middle, self.head_inputs, self.head_outputs, float(self.one_by_one)]
+        numbers.append(len(self.layers))
         for layer in self.layers:
-            found += [GATINGS.index(layer.gating), layer.kernel, layer.dilation]
-            found += [*layer.activation.described(), *layer.second.described()]
-        return [*found, self.head_kernel, self.head_dilation, float(self.head_bias)]
+            numbers += [GATINGS.index(layer.gating), layer.kernel, layer.dilation]
+            numbers += [*layer.activation.described(), *layer.second.described()]
+        return [*numbers, self.head_kernel, self.head_dilation, float(self.head_bias)]
 
 
 @dataclass(frozen=True)
@@ -244,10 +244,10 @@ class WaveNet:
 
     @property
     def receptive_field(self) -> int:
-        found = 1 + sum(
+        frames = 1 + sum(
             (a.head_kernel - 1) * a.head_dilation + sum((x.kernel - 1) * x.dilation for x in a.layers) for a in self.arrays
         )
-        return found + (0 if self.head is None else self.head.receptive_field - 1)
+        return frames + (0 if self.head is None else self.head.receptive_field - 1)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         inputs = 1
@@ -259,10 +259,10 @@ class WaveNet:
         yield "head_scale", (1,)
 
     def described(self) -> list[float]:
-        found: list[float] = [len(self.arrays)]
+        numbers: list[float] = [len(self.arrays)]
         for array in self.arrays:
-            found += array.described()
-        return [*found, *([0] if self.head is None else self.head.described())]
+            numbers += array.described()
+        return [*numbers, *([0] if self.head is None else self.head.described())]
 
     def check(self) -> None:
         if not self.arrays:

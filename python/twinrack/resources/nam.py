@@ -80,8 +80,8 @@ def read(path: str | os.PathLike[str], size: float | None = None) -> Network:
         size = None if size is None else check_number(size, "size", 0.0, 1.0)
         one, rate = _of_size(data, size)
         weights = _weights(one["weights"])
-        made, weights = _architecture(str(one["architecture"]), one["config"], weights)
-        return Network(made, weights, rate, os.fspath(path))
+        architecture, weights = _architecture(str(one["architecture"]), one["config"], weights)
+        return Network(architecture, weights, rate, os.fspath(path))
     except KeyError as error:
         raise ValueError(f"{path}: config has no {error.args[0]!r}; export it anew") from None
     except (AttributeError, IndexError):
@@ -134,8 +134,8 @@ def _says(value: Any) -> bool:
 def _same_length(count: int, **lists: Any) -> None:
     for name, given in lists.items():
         if not isinstance(given, list) or len(given) != count:
-            found = len(given) if isinstance(given, list) else brief(given)
-            raise ValueError(f"layers with {count} dilations have {found} entries in {name!r}; export it anew")
+            count_given = len(given) if isinstance(given, list) else brief(given)
+            raise ValueError(f"layers with {count} dilations have {count_given} entries in {name!r}; export it anew")
 
 
 def _weights(given: Any) -> Weights:
@@ -175,8 +175,8 @@ def _architecture(name: str, config: dict[str, Any], weights: Weights) -> tuple[
         return Recurrent("lstm", config["hidden_size"], config.get("num_layers", 1)), weights
     if name == "Linear":
         taps = config["receptive_field"]  # the first weight is that of the present frame
-        made = ConvStack((Convolution(1, taps, 1, bool(config["bias"])),))
-        return made, np.concatenate([weights[:taps][::-1], weights[taps:]])
+        stack = ConvStack((Convolution(1, taps, 1, bool(config["bias"])),))
+        return stack, np.concatenate([weights[:taps][::-1], weights[taps:]])
     return _conv_net(config, weights)
 
 

@@ -201,7 +201,7 @@ class Network(Resource):
         return self._weights
 
     def shapes(self) -> list[tuple[str, Shape]]:
-        """What stands in `weights`, by name, in order."""
+        """Name and shape of each part of `weights`, in order."""
         return list(self.architecture.shapes())
 
     @property
@@ -258,11 +258,11 @@ class Network(Resource):
         from pydantic import TypeAdapter, ValidationError
 
         try:
-            made: Architecture = TypeAdapter(Architecture).validate_json(_json(entry.get("architecture")))
+            architecture: Architecture = TypeAdapter(Architecture).validate_json(_json(entry.get("architecture")))
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"architecture.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        return cls(made, numbers, entry.get("sample_rate"), entry.get("source", ""))
+        return cls(architecture, numbers, entry.get("sample_rate"), entry.get("source", ""))
 
     def numbers(self) -> npt.NDArray[np.float32]:
         """Description and weights as the engine reads them: (1, numbers). See cpp/dsp/neural/neural_plan.h."""
@@ -284,7 +284,7 @@ class Network(Resource):
 
 
 class ControlNetwork(Resource):
-    """What a controller does: an MLP from what it hears to numbers that move values of other effects.
+    """The network of a controller: an MLP from levels of the sound to values of other effects.
 
     Args:
         targets: addresses in the rack of the values that it drives ("compressor.threshold_db").
@@ -340,7 +340,7 @@ class ControlNetwork(Resource):
         return self._weights
 
     def shapes(self) -> list[tuple[str, Shape]]:
-        """What stands in `weights`, by name, in order."""
+        """Name and shape of each part of `weights`, in order."""
         return list(self.architecture.shapes())
 
     @classmethod
