@@ -91,11 +91,11 @@ struct AllpassSweep {
   }
 
  private:
-  template <class Pass>
-  static auto gain_of(const Pass& pass, int stream) {
+  template <template <class> class Pass, class T>
+  static RampedGain<T> gain_of(const Pass<T>& pass, int stream) {
     const adjoint::Shape& shape = pass.request.shape;
     const std::int64_t row = shape.rows == 1 ? 0 : stream / shape.channels;
-    return RampedGain{pass.coefficients[0] + row * shape.ticks, shape.ticks};
+    return {pass.coefficients[0] + row * shape.ticks, shape.ticks};
   }
   template <class Pass>
   static int delay_of(const Pass& pass, int stream) {

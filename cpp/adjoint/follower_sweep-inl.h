@@ -18,7 +18,7 @@ struct FollowerSweep {
   template <class V>
   using State = FollowerState<V>;
   template <class V>
-  using Settings = FollowerTimes<V>;
+  using Settings = FollowerCoefficients<V>;
   static constexpr int ramped_settings = 0;
   static constexpr std::array option_limits = {1};
 

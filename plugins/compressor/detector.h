@@ -32,7 +32,7 @@ struct DetectorState {
 template <class V>
 struct DetectorSettings {
   GainCurve<V> curve;
-  FollowerTimes<V> ballistics;
+  FollowerCoefficients<V> ballistics;
   V averaging;
 };
 
@@ -48,14 +48,14 @@ struct DetectorFrame {
 };
 
 template <class V>
-HWY_INLINE V detector_follow(const DetectorChoices& choices, FollowerState<V>& state, const FollowerTimes<V>& times,
-                             V x) noexcept TR_RT {
+HWY_INLINE V detector_follow(const DetectorChoices& choices, FollowerState<V>& state,
+                             const FollowerCoefficients<V>& times, V x) noexcept TR_RT {
   return choices.decoupled ? decoupled_step(state, times, x) : branching_step(state, times, x);
 }
 template <class V>
 HWY_INLINE V detector_follow_back(const DetectorChoices& choices, const FollowerState<V>& before,
-                                  const FollowerTimes<V>& times, V x, V grad, FollowerState<V>& adjoint,
-                                  FollowerTimes<V>& sum) noexcept TR_RT {
+                                  const FollowerCoefficients<V>& times, V x, V grad, FollowerState<V>& adjoint,
+                                  FollowerCoefficients<V>& sum) noexcept TR_RT {
   return choices.decoupled ? decoupled_step_back(before, times, x, grad, adjoint, sum)
                            : branching_step_back(before, times, x, grad, adjoint, sum);
 }
@@ -79,7 +79,7 @@ HWY_INLINE V detector_step(DetectorState<V>& state, const DetectorChoices& choic
 template <class V>
 struct DetectorSums {
   GainCurve<V> curve;
-  FollowerTimes<V> ballistics, averaging;  // the gradient of `averaging` in two parts
+  FollowerCoefficients<V> ballistics, averaging;  // the gradient of `averaging` in two parts
 };
 
 // One step backwards, from the gradient of the reduction to that of the level; `adjoint` goes from the state after to
@@ -103,7 +103,7 @@ HWY_INLINE V detector_step_back(const DetectorFrame<V>& frame, const DetectorCho
   }
   if (!choices.rms) return grad;
   grad = if_positive(frame.averaged, grad / (two * frame.averaged), zero);
-  const FollowerTimes<V> averaging{settings.averaging, settings.averaging};
+  const FollowerCoefficients<V> averaging{settings.averaging, settings.averaging};
   grad = branching_step_back(frame.before.average, averaging, frame.level * frame.level, grad, adjoint.average,
                              sum.averaging);
   return grad * (two * frame.level);

@@ -91,7 +91,7 @@ class DetectorTile {
       from_[i] = tick > 0 ? tile_.coefficient(settings_, tick - 1, setting_count, i) : to_[i];
       ramped_ = ramped_ || (i < ramped_count && !hn::AllTrue(Tag<T>(), hn::Eq(to_[i], from_[i])));
     }
-    times_ = {to_[rise], to_[fall]};
+    ballistics_ = {to_[rise], to_[fall]};
   }
   V at(Setting which, int n) const {
     return ramped_ ? MulAdd(to_[which] - from_[which], number(ramp_share<T>(n)), from_[which]) : to_[which];
@@ -101,7 +101,7 @@ class DetectorTile {
   // From levels to gains, in place.
   void run(int frames, V* io) {
     for (int n = 0; n < frames; ++n) {
-      io[n] = detector_step<V>(state_, choices_, {curve(n), times_, to_[averaging]}, io[n], frames_[n]);
+      io[n] = detector_step<V>(state_, choices_, {curve(n), ballistics_, to_[averaging]}, io[n], frames_[n]);
     }
     for (int n = 0; n < frames; ++n) {
       const V wet = at(mix, n);
@@ -142,17 +142,17 @@ class DetectorTile {
     if (choices_.rms) average_back(frames, grad);
   }
   void follow_back(int frames, V* grad, V DetectorFrame<V>::* followed) {
-    FollowerTimes<V> sum{number(0), number(0)};
+    FollowerCoefficients<V> sum{number(0), number(0)};
     for (int n = frames - 1; n >= 0; --n) {
-      grad[n] = detector_follow_back(choices_, frames_[n].before.follower, times_, frames_[n].*followed, grad[n],
+      grad[n] = detector_follow_back(choices_, frames_[n].before.follower, ballistics_, frames_[n].*followed, grad[n],
                                      adjoint_.follower, sum);
     }
     whole_[rise] = whole_[rise] + sum.rise;
     whole_[fall] = whole_[fall] + sum.fall;
   }
   void average_back(int frames, V* grad) {
-    const FollowerTimes<V> same{to_[averaging], to_[averaging]};
-    FollowerTimes<V> sum{number(0), number(0)};
+    const FollowerCoefficients<V> same{to_[averaging], to_[averaging]};
+    FollowerCoefficients<V> sum{number(0), number(0)};
     for (int n = frames - 1; n >= 0; --n) {
       const DetectorFrame<V>& frame = frames_[n];
       const V slope_of_root = hn::IfThenElseZero(hn::Gt(frame.averaged, number(0)), number(0.5) / frame.averaged);
@@ -176,7 +176,7 @@ class DetectorTile {
   const DetectorChoices choices_;
   const T* settings_;
   V to_[setting_count], from_[setting_count], whole_[setting_count], arrived_[setting_count];
-  FollowerTimes<V> times_;
+  FollowerCoefficients<V> ballistics_;
   bool ready_ = false, ramped_ = false;
   DetectorState<V> state_, adjoint_;
   DetectorFrame<V> frames_[tick_frames];  // of this tick

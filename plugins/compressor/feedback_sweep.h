@@ -17,6 +17,7 @@
 
 #include "adjoint/parallel_for.h"
 #include "adjoint/sweep.h"
+#include "dsp/dynamics/channel_mode.h"
 #include "dsp/filters/svf-inl.h"
 #include "plugins/compressor/detector.h"
 #include "rt/block.h"
@@ -41,7 +42,6 @@ enum Setting : int {
 };
 inline constexpr int setting_count = averaging + 1;
 inline constexpr int state_count = 7;  // of a channel
-enum ChannelMode : int { maximum, mean, power_mean, magnitude_mean };
 
 template <class T>
 struct ChannelState {
@@ -79,7 +79,7 @@ struct FeedbackItem {
   const adjoint::Shape& shape;
   bool low_cut;
   DetectorChoices choices;
-  int channel_mode;
+  ChannelMode channel_mode;
   const T* settings;  // this item's row
 
   bool ramped(int tick) const { return shape.ticks > 1 && tick > 0; }
@@ -101,18 +101,18 @@ struct FeedbackItem {
     T sum = 0;
     for (int c = 0; c < shape.channels; ++c) {
       const T x = frames[c].own;
-      if (channel_mode == maximum) {
+      if (channel_mode == ChannelMode::maximum) {
         sum = std::max(sum, std::abs(x));
-      } else if (channel_mode == magnitude_mean) {
+      } else if (channel_mode == ChannelMode::magnitude_mean) {
         sum += std::abs(x);
       } else {
-        sum += channel_mode == mean ? x : x * x;
+        sum += channel_mode == ChannelMode::mean ? x : x * x;
       }
     }
-    if (channel_mode == maximum) return sum;
+    if (channel_mode == ChannelMode::maximum) return sum;
     const T average = sum / static_cast<T>(shape.channels);
-    if (channel_mode == magnitude_mean) return average;
-    return channel_mode == mean ? std::abs(average) : std::sqrt(average);
+    if (channel_mode == ChannelMode::magnitude_mean) return average;
+    return channel_mode == ChannelMode::mean ? std::abs(average) : std::sqrt(average);
   }
 
   // One frame of all channels; `x` steps by shape.frames from channel to channel.
@@ -138,7 +138,7 @@ struct FeedbackItem {
 
   void combine_back(const ChannelFrame<T>* kept, T grad, T* own_grad) const {
     const auto sign = [](T v) { return v > 0 ? T(1) : (v < 0 ? T(-1) : T(0)); };
-    if (channel_mode == maximum) {
+    if (channel_mode == ChannelMode::maximum) {
       int loudest = 0;
       for (int c = 1; c < shape.channels; ++c) {
         if (std::abs(kept[c].own) > std::abs(kept[loudest].own)) loudest = c;
@@ -146,15 +146,16 @@ struct FeedbackItem {
       own_grad[loudest] += grad * sign(kept[loudest].own);
       return;
     }
-    if (channel_mode == magnitude_mean) {
+    if (channel_mode == ChannelMode::magnitude_mean) {
       for (int c = 0; c < shape.channels; ++c) own_grad[c] += grad * sign(kept[c].own) / static_cast<T>(shape.channels);
       return;
     }
     T average = 0;
-    for (int c = 0; c < shape.channels; ++c) average += channel_mode == mean ? kept[c].own : kept[c].own * kept[c].own;
+    for (int c = 0; c < shape.channels; ++c)
+      average += channel_mode == ChannelMode::mean ? kept[c].own : kept[c].own * kept[c].own;
     average /= static_cast<T>(shape.channels);
     for (int c = 0; c < shape.channels; ++c) {
-      if (channel_mode == mean) {
+      if (channel_mode == ChannelMode::mean) {
         own_grad[c] += grad * sign(average) / static_cast<T>(shape.channels);
       } else if (average > 0) {
         own_grad[c] += grad * kept[c].own / (std::sqrt(average) * static_cast<T>(shape.channels));
@@ -236,8 +237,9 @@ struct CompressorFeedbackSweep {
                          request.coefficients[0][2] == setting_count,
                      "settings must be (rows, ticks, 10)");
     const std::vector<int>& options = request.options;
-    adjoint::require(options.size() == 5 && adjoint::are_flags(options.data(), 4) && options[4] >= maximum &&
-                         options[4] <= magnitude_mean,
+    adjoint::require(options.size() == 5 && adjoint::are_flags(options.data(), 4) &&
+                         options[4] >= static_cast<int>(ChannelMode::maximum) &&
+                         options[4] <= static_cast<int>(ChannelMode::magnitude_mean),
                      "five options: low cut, RMS, follower on the level, decoupled (0 or 1), channel mode (0 to 3)");
     adjoint::require(shape.channels <= max_channels, "at most 16 channels");
     const std::int64_t ticks = adjoint::tick_count(shape.frames);
@@ -305,7 +307,7 @@ struct CompressorFeedbackSweep {
     return {shape,
             options[0] != 0,
             {options[1] != 0, options[2] != 0, options[3] != 0},
-            options[4],
+            static_cast<ChannelMode>(options[4]),
             pass.coefficients[0] + row * shape.ticks * compressor_feedback::setting_count};
   }
   template <class P>

@@ -18,7 +18,7 @@ from torch import Tensor
 from .checks import must_be
 from .twins import recursions
 from .twins.curves import numbers_in, together
-from .twins.dynamics import share_per_frame
+from .twins.dynamics import one_pole_coefficient
 from .twins.precision import full_precision
 from .twins.recursions import RecursionPath
 
@@ -126,7 +126,7 @@ def envelope_follower(
     for name, t in zip(("attack_ms", "release_ms"), times, strict=True):
         if not bool((numbers_in(t) > 0).all()):
             raise must_be(name, "above 0", float(numbers_in(t).min()))
-    c = share_per_frame(torch.stack(times, -1), sample_rate)
+    c = one_pole_coefficient(torch.stack(times, -1), sample_rate)
     c = c.reshape(-1, 1, 2)
     batched = _by_rows(_as_batch(x, "x"), x, c.shape[0])
     return recursions.follower(batched, c, decoupled, path).reshape(x.shape)

@@ -15,16 +15,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if __package__ or TYPE_CHECKING:
-    from .card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Resource, Switch, read_cards
+    from .card_schema import (
+        RESOURCE_CLASSES,
+        Card,
+        CardError,
+        Choice,
+        Continuous,
+        Group,
+        Parameter,
+        Resource,
+        Switch,
+        read_cards,
+    )
 else:  # run by the build, before there is a package to import
     sys.path.insert(0, str(Path(__file__).parent))
-    from card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Resource, Switch, read_cards
+    from card_schema import (
+        RESOURCE_CLASSES,
+        Card,
+        CardError,
+        Choice,
+        Continuous,
+        Group,
+        Parameter,
+        Resource,
+        Switch,
+        read_cards,
+    )
 
 GENERATED = "Generated from plugins/ by codegen.py; edit what is there instead."
 
 
 NUMBERED = 9  # effects of one kind in a rack whose addresses the type checker knows
-RESOURCE_CLASSES = {"response": "Response", "network": "Network", "control": "ControlNetwork"}
 
 
 def cpp_float(value: float) -> str:

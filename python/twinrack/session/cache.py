@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import Audio
-from ..system.disk import atomic, cannot_write, take_if_left
+from ..system.disk import atomic, cannot_write, remove_abandoned
 
 LIMIT_BYTES = 16 << 30
 
@@ -108,7 +108,7 @@ class Cache:
     def tidy(self) -> None:
         """Keep within the limit, and take away what processes left that are no more."""
         for part in self.folder.glob("*.part"):
-            take_if_left(part)
+            remove_abandoned(part)
         there = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob("*.f32"))
         total = sum(size for _, size, _ in there)
         for _, size, path in there:

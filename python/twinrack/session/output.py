@@ -18,8 +18,8 @@ from ..files.audio_file import check_audio, check_tags
 from ..measure.loudness import Loudness, LoudnessMeter
 from ..rack.rack import Rack
 from ..render.file import AgainError, over_full_scale
-from ..render.level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
-from ..system.disk import check_writable, path_of, sweep
+from ..render.level import Finish, Keep, LastLimiter, Level, LevelResult, added_limiter, is_lossy, last_limiter, reach_level
+from ..system.disk import check_writable, path_of, remove_leftovers
 from .cache import Cache, CacheEndedError, Recording, Stored
 from .channel import OWN, Channel
 from .fingerprint import Fingerprints, engine_identity, has_python, hash_of
@@ -223,7 +223,7 @@ class _Job:
     def _until_done(self) -> RenderedMix:
         if self.resume:
             for path in self.files:
-                sweep(path)
+                remove_leftovers(path)
         self.notes: list[str] = []
         python = [c.name for c in self.session if has_python(c)]
         if self.checkpoint and python:
@@ -416,15 +416,17 @@ class _Job:
                     raise AgainError
                 made = self._made(files, measured, continued)
 
-        settled = Settled()
+        level_result = LevelResult()
         if self._settles:
             where = "the master" if self.channel == "master" else self.channel
-            settled = settle(self.level, self.ending, quick, write, fader_db=self.fader_db, what="the mix", where=where)
+            level_result = reach_level(
+                self.level, self.ending, quick, write, fader_db=self.fader_db, what="the mix", where=where
+            )
         else:
             write(0.0, None, lambda measured, clipped: True)
         assert made is not None
-        made.gain_db = settled.gain_db
-        made.notes += settled.notes
+        made.gain_db = level_result.gain_db
+        made.notes += level_result.notes
         return made
 
     def _mix_into(self, samples: Samples, mix: Mix, end: End) -> None:

@@ -1,14 +1,14 @@
-// A recursion over the numbers of a vector, one after the other, without leaving the registers.
+// A scan: a recursion over the lanes of a vector, from the first to the last, without leaving the registers.
 //
-// What comes before and after it in a chain of steps is worked out for a whole vector at once. The processor goes on
-// with the next vector while the recursion of this one still waits for itself, so several recursions in a row take
-// hardly longer than the slowest one. (Through memory they would not overlap: a vector cannot be read before the single
-// numbers that were written there have left the processor's queue.)
-#if defined(TWINRACK_DSP_LANES_IN_ORDER_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef TWINRACK_DSP_LANES_IN_ORDER_INL_H_
-#undef TWINRACK_DSP_LANES_IN_ORDER_INL_H_
+// The steps before and after it are computed for a whole vector at once. The processor goes on with the next vector
+// while the recursion of this one still waits for itself, so several recursions in series take hardly longer than the
+// slowest one. (Through memory they would not overlap: a vector cannot be read before the single numbers that were
+// written there have left the processor's store queue.)
+#if defined(TWINRACK_DSP_LANES_SCAN_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_DSP_LANES_SCAN_LANES_INL_H_
+#undef TWINRACK_DSP_LANES_SCAN_LANES_INL_H_
 #else
-#define TWINRACK_DSP_LANES_IN_ORDER_INL_H_
+#define TWINRACK_DSP_LANES_SCAN_LANES_INL_H_
 #endif
 
 #include "dsp/lanes/lane-inl.h"
@@ -17,18 +17,18 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
-// One number, in the lowest lane of a small vector.
-using One = hn::Vec<hn::CappedTag<float, 4>>;
-inline One one(float x) noexcept TR_RT { return hn::Set(hn::CappedTag<float, 4>(), x); }
+// A number in the lowest lane of a small vector.
+using ScalarLane = hn::Vec<hn::CappedTag<float, 4>>;
+inline ScalarLane scalar_lane(float x) noexcept TR_RT { return hn::Set(hn::CappedTag<float, 4>(), x); }
 
-// The lowest lanes of as many vectors, in order.
-HWY_INLINE Vec<float> side_by_side(const One* x) noexcept TR_RT {
+// The lowest lanes of as many vectors as a vector has lanes, as one vector.
+HWY_INLINE Vec<float> gather_lanes(const ScalarLane* x) noexcept TR_RT {
 #if HWY_TARGET == HWY_SCALAR
   return x[0];
 #else
   const hn::CappedTag<float, 4> d;
   const hn::RepartitionToWide<decltype(d)> wide;
-  const auto four = [&](const One* v) HWY_ATTR {
+  const auto four = [&](const ScalarLane* v) HWY_ATTR {
     const auto low = hn::BitCast(wide, hn::InterleaveLower(d, v[0], v[1]));
     return hn::BitCast(d, hn::InterleaveLower(wide, low, hn::BitCast(wide, hn::InterleaveLower(d, v[2], v[3]))));
   };
@@ -44,9 +44,9 @@ HWY_INLINE Vec<float> side_by_side(const One* x) noexcept TR_RT {
 using Pair = hn::Vec<hn::CappedTag<float, 2>>;
 inline constexpr int pair_size = static_cast<int>(hn::MaxLanes(hn::CappedTag<float, 2>()));
 
-// As many pairs as a vector has lanes, as two vectors: all first numbers, all second ones.
-HWY_INLINE void apart([[maybe_unused]] const Pair* x, [[maybe_unused]] Vec<float>& first,
-                      [[maybe_unused]] Vec<float>& second) noexcept TR_RT {
+// As many pairs as a vector has lanes, as two vectors: the first numbers, and the second ones.
+HWY_INLINE void deinterleave([[maybe_unused]] const Pair* x, [[maybe_unused]] Vec<float>& first,
+                             [[maybe_unused]] Vec<float>& second) noexcept TR_RT {
 #if HWY_TARGET == HWY_SCALAR
   first = x[0];
 #else
@@ -67,7 +67,7 @@ HWY_INLINE void apart([[maybe_unused]] const Pair* x, [[maybe_unused]] Vec<float
 
 // The same for two signals at once: (first[i], second[i]) = step((first[i], second[i])).
 template <class Step>
-HWY_INLINE void in_order(Vec<float>& first, Vec<float>& second, int count, Step&& step) noexcept TR_RT {
+HWY_INLINE void scan_lanes(Vec<float>& first, Vec<float>& second, int count, Step&& step) noexcept TR_RT {
   constexpr int lanes = lane_count<float>;
   const hn::CappedTag<float, 2> two;
   alignas(32) float in[2 * lanes];
@@ -82,22 +82,22 @@ HWY_INLINE void in_order(Vec<float>& first, Vec<float>& second, int count, Step&
   } else {
     for (int i = 0; i < lanes; ++i) y[i] = i < count ? step(hn::LoadU(two, in + pair_size * i)) : hn::Zero(two);
   }
-  apart(y, first, second);
+  deinterleave(y, first, second);
 }
 
 // y[i] = step(x[i]) for the first `count` lanes; the others are anything.
 template <class Step>
-HWY_INLINE Vec<float> in_order(Vec<float> x, int count, Step&& step) noexcept TR_RT {
+HWY_INLINE Vec<float> scan_lanes(Vec<float> x, int count, Step&& step) noexcept TR_RT {
   constexpr int lanes = lane_count<float>;
   alignas(32) float in[lanes];
   hn::Store(x, Tag<float>(), in);
-  One y[lanes];
+  ScalarLane y[lanes];
   if (count >= lanes) {
-    for (int i = 0; i < lanes; ++i) y[i] = step(one(in[i]));
+    for (int i = 0; i < lanes; ++i) y[i] = step(scalar_lane(in[i]));
   } else {
-    for (int i = 0; i < lanes; ++i) y[i] = i < count ? step(one(in[i])) : one(0.0f);
+    for (int i = 0; i < lanes; ++i) y[i] = i < count ? step(scalar_lane(in[i])) : scalar_lane(0.0f);
   }
-  return side_by_side(y);
+  return gather_lanes(y);
 }
 
 }  // namespace HWY_NAMESPACE

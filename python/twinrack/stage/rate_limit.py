@@ -1,19 +1,19 @@
-"""A bound on how much may flow in a second, for what comes from a network or goes there."""
+"""A rate limit (token bucket) for what is sent to a network or received from it."""
 
 from __future__ import annotations
 
 import time
 
 
-class Flow:
-    """So many units a second, and after a pause up to one second's worth at once."""
+class RateLimit:
+    """At most so many units a second; after a pause, one second's worth at once."""
 
     def __init__(self, per_second: float) -> None:
         self.per_second = per_second
         self._left, self._at = per_second, time.monotonic()
 
-    def take(self, units: float) -> bool:
-        """Whether so much may flow now; what may not is not counted."""
+    def allow(self, units: float) -> bool:
+        """Whether so many units may pass now; only those that may are counted."""
         self._refill()
         if units > self._left:
             return False
@@ -21,7 +21,7 @@ class Flow:
         return True
 
     def wait_s(self, units: float) -> float:
-        """Take so much anyhow; seconds to wait before more."""
+        """Count so many units in any case; seconds to wait before more."""
         self._refill()
         self._left -= units
         return max(0.0, -self._left / self.per_second)
