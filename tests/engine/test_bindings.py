@@ -113,22 +113,22 @@ def portaudio(with_mixer, channels):
     return e.PortAudioCallback(mixer()[0] if with_mixer else None, e.Bridge(channels, 48000.0, 44100.0, 256))
 
 
-# Forwards and backwards through every sweep, as a twin asks for it.
-def sweeps():
+# Forwards and backwards through a sweep, as a twin asks for it.
+def sweep_calls(name):
     sys.path.insert(0, TESTS)
     import torch
-    from recursion_support import NAMES, asked_by
+    from recursion_support import asked_by
 
-    calls = {}
-    for card in tr.CARDS:
-        for asked in asked_by(card, 1, dtypes=[torch.float32]):
-            if asked.name in NAMES:
-                x, *given = (t.numpy() for t in asked.tensors)
-                options = list(asked.options)
-                _, memory = e.sweep_forward(asked.name, x, given, options, 2)
-                calls[f"{asked.name} forward"] = (e.sweep_forward, (asked.name, x, given, options, 2))
-                calls[f"{asked.name} backward"] = (e.sweep_backward, (asked.name, x, given, memory, x, options, 2))
-    return calls
+    cards = [name.partition(".")[0]] if "." in name else tr.CARDS
+    calls = (a for number in range(12) for card in cards for a in asked_by(card, number, 200, [torch.float32]))
+    asked = next(a for a in calls if a.name == name)
+    x, *given = (t.numpy() for t in asked.tensors)
+    options = list(asked.options)
+    _, memory = e.sweep_forward(name, x, given, options, 2)
+    return {
+        f"{name} forward": (e.sweep_forward, (name, x, given, options, 2)),
+        f"{name} backward": (e.sweep_backward, (name, x, given, memory, x, options, 2)),
+    }
 
 lstm = (f32(2, 70, 3), f32(16, 7), f32(16), f32(4), f32(4), f32(4), False)
 lstm_states = e.recurrent_forward(*lstm, 2)[1]
@@ -168,7 +168,7 @@ CALLS = {
     "design_filters": (e.design_filters, ([0, 1], True, f64(3, 2), f64(3, 2), f64(3, 2), 48000.0)),
     "cut_section_q": (e.cut_section_q, (0, 4, 0.7)),
     "after_fork": (e.after_fork, (False,)),
-    **(sweeps() if " " in sys.argv[1] else {}),
+    **(sweep_calls(sys.argv[1].partition(" ")[0]) if " " in sys.argv[1] else {}),
 }
 
 SMALL = [-1, 0, 1, 3, 17, 33]
