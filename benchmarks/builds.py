@@ -24,18 +24,18 @@ class Skipped(Exception):  # noqa: N818 - it is no error
 
 
 def compile_objects(sources: list[Path], flags: list[str], folder: Path) -> list[Path]:
-    """One object a source, made anew when what it includes has changed; one compiler at a time."""
+    """One object a source, output anew when what it includes has changed; one compiler at a time."""
     folder.mkdir(parents=True, exist_ok=True)
     objects = []
     for source in sources:
         name = f"{source.stem}_{hashlib.sha1(' '.join([str(source), *flags]).encode()).hexdigest()[:8]}"
-        made, needs = folder / f"{name}.o", folder / f"{name}.d"
-        if not made.exists() or not needs.exists() or newest(needs) > made.stat().st_mtime:
+        output, needs = folder / f"{name}.o", folder / f"{name}.d"
+        if not output.exists() or not needs.exists() or newest(needs) > output.stat().st_mtime:
             # -MD and not -MMD: Highway includes a unit once more through a system header, and what that brings in counts as
             # the system's.
             print(f"compiling {source.name}", file=sys.stderr, flush=True)
-            subprocess.run(["g++", *FLAGS, *WARNINGS, *flags, "-MD", "-MF", needs, "-c", source, "-o", made], check=True)
-        objects.append(made)
+            subprocess.run(["g++", *FLAGS, *WARNINGS, *flags, "-MD", "-MF", needs, "-c", source, "-o", output], check=True)
+        objects.append(output)
     return objects
 
 
@@ -85,14 +85,14 @@ def generate_where_new(generate: Callable[[Path], None], folder: Path) -> None:
 
 @functools.cache
 def lv2_program() -> Path:
-    told = None
+    pkg_config = None
     if shutil.which("pkg-config"):
-        told = subprocess.run(["pkg-config", "--cflags", "--libs", "lilv-0", "lv2"], capture_output=True, text=True)
-    if told is None or told.returncode != 0:
+        pkg_config = subprocess.run(["pkg-config", "--cflags", "--libs", "lilv-0", "lv2"], capture_output=True, text=True)
+    if pkg_config is None or pkg_config.returncode != 0:
         raise Skipped("LV2 plugins are not measured: install liblilv-dev, lv2-dev and pkg-config (Debian)")
-    flags = [w for w in told.stdout.split() if w.startswith("-I")]
+    flags = [w for w in pkg_config.stdout.split() if w.startswith("-I")]
     flags = [w.replace("-I", "-isystem") for w in flags] + [f"-I{ROOT / 'cpp'}", f"-I{HERE / 'worker'}"]
-    libraries = [w for w in told.stdout.split() if w.startswith(("-l", "-L"))]
+    libraries = [w for w in pkg_config.stdout.split() if w.startswith(("-l", "-L"))]
     return link("lv2", compile_objects([HERE / "worker" / "lv2.cc"], flags, BUILT / "objects"), libraries)
 
 

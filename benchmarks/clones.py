@@ -153,8 +153,8 @@ def row(name: str, result: FitResult, seconds: float) -> str:
     cells = []
     for rack, d in ((None, result.nothing), (result.start_rack, result.start), (result.rack, result.fitted)):
         cells.append(f"{d.error_db:.1f} / {d.stft:.3f} / {d.level_db:.2f} / {trajectory_db(rack, result):.2f}")
-    found = ", ".join(f"{v}" for v in (result.structures[0].choices.values() if result.structures else ()))
-    return f"| {name} | {' | '.join(cells)} | {found} | {seconds:.0f} |"
+    choices = ", ".join(f"{v}" for v in (result.structures[0].choices.values() if result.structures else ()))
+    return f"| {name} | {' | '.join(cells)} | {choices} | {seconds:.0f} |"
 
 
 def main() -> None:

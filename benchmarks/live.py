@@ -170,7 +170,7 @@ def run(rack: Callable[[], tr.Rack], seconds: float, frames: int) -> None:
             end.set()
             for thread in threads:
                 thread.join(5.0)
-            pages = len(console._pages)
+            pages = len(console.site.pages)
             console.close()
             if looking is not None:
                 looking.kill()

@@ -26,7 +26,7 @@ RATE = 48000
 
 def make_stems(folder: Path, count: int, seconds: float) -> list[np.ndarray]:
     files = sorted(f for f in folder.iterdir() if f.suffix.lower() in (".flac", ".wav"))
-    found = []
+    stems = []
     for i in range(count):
         rng = np.random.default_rng(i)
         x, rate = soundfile.read(files[i % len(files)], dtype="float32", always_2d=True)
@@ -39,8 +39,8 @@ def make_stems(folder: Path, count: int, seconds: float) -> list[np.ndarray]:
             fade = np.minimum(1.0, np.minimum(np.arange(n), np.arange(n)[::-1]) / 480)
             z[:, at : at + n] = 0.3 * y[start : start + n].T * fade
             at += n + int(rng.uniform(0, 0.7) * RATE)
-        found.append(z)
-    return found
+        stems.append(z)
+    return stems
 
 
 def make_session(stems: list[np.ndarray], hidden: bool) -> tr.Session:

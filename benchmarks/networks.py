@@ -100,8 +100,8 @@ def onnx_blocks(network: tr.Network) -> Callable[[], float] | None:
     nodes.append(helper.make_node("MatMul", ["y", "head"], ["z"]))
     shape = {"x": [64, 1, 1], **{s: [1, 1, h] for s in states}}
     inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shape.items()]
-    made = {"z": [64, 1, 1, 1], **{n: [1, 1, h] for n in out[1:]}}
-    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in made.items()]
+    output_shapes = {"z": [64, 1, 1, 1], **{n: [1, 1, h] for n in out[1:]}}
+    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in output_shapes.items()]
     graph = helper.make_graph(nodes, "net", inputs, outputs, given)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
@@ -111,8 +111,8 @@ def onnx_blocks(network: tr.Network) -> Callable[[], float] | None:
     feed = {n: np.zeros(s, np.float32) for n, s in shape.items()}
 
     def play() -> None:
-        found = session.run(None, feed)
-        feed.update(zip(states, found[1:], strict=True))
+        values = session.run(None, feed)
+        feed.update(zip(states, values[1:], strict=True))
 
     return lambda: 100 * 64 / RATE / seconds(play, 100)
 

@@ -126,14 +126,14 @@ def digits(value: float) -> str:
 
 
 def versions() -> str:
-    """Of what is there among the Python packages; the others are in Debian's list."""
-    found = []
+    """Versions of the installed Python packages; the others are in Debian's list."""
+    packages = []
     for name in ("pedalboard", "scipy"):
         try:
-            found.append(f"{name} {metadata.version(name)}")
+            packages.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             continue
-    return ", ".join(found)
+    return ", ".join(packages)
 
 
 def main() -> None:

@@ -189,7 +189,7 @@ def main() -> None:
             print(f"{side} is not installed; left out")
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores; {', '.join(f'{s} {v}' for s, v in sides.items())}")
     print(f"{arguments.tracks} stereo tracks of {arguments.seconds:g} s\n", flush=True)
-    found: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
+    results: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_files(folder, arguments.tracks, arguments.seconds)
@@ -201,11 +201,11 @@ def main() -> None:
                 if done.returncode:
                     print(f"{side} failed: {done.stderr.strip().splitlines()[-1]}")
                     continue
-                found[side].append(tuple(json.loads(done.stdout.strip().splitlines()[-1])))
+                results[side].append(tuple(json.loads(done.stdout.strip().splitlines()[-1])))
     print("| side | seconds | × realtime | memory, MB | level, dBFS | ours is faster by |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    ours = [took for took, _, _ in found["twinrack"]]
-    for side, rows in found.items():
+    ours = [took for took, _, _ in results["twinrack"]]
+    for side, rows in results.items():
         if not rows:
             continue
         took = statistics.median(r[0] for r in rows)

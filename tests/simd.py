@@ -91,14 +91,14 @@ def run_sweep(case: records.Case) -> records.Case:
     import torch
 
     from twinrack.twins import fast
+    from twinrack.twins.recursions import find_recursion
 
     count = sum(name.startswith("tensor") for name in case)
     tensors = [torch.tensor(case[f"tensor{i}"], requires_grad=True) for i in range(count)]
-    choices = case["choices"].tolist()  # a number, a list of them, or nothing
-    if case["sweep"] == "compressor_gain":
-        choices = [bool(c) for c in choices]
-    extra = tuple(case["taps"].tolist()) if "taps" in case else () if choices == [] else (choices,)
-    y = getattr(fast, case["sweep"])(*tensors, extra)
+    if case["sweep"] == "fir":
+        y = fast.fir(*tensors, tuple(case["taps"].tolist()))
+    else:
+        y = find_recursion(case["sweep"]).fast(*tensors, tuple(case["options"].tolist()))
     grads = torch.autograd.grad(y, tensors, torch.tensor(case["y_grad"]))
     return {"y": y.detach().numpy()} | {f"grad{i}": g.contiguous().numpy() for i, g in enumerate(grads)}
 

@@ -38,12 +38,12 @@ def main() -> int:
         folder = Path(name)
         generate(folder)
         highway(folder)
-        sources = [*folder.glob("effect_*.cc"), *ENGINE, *(ROOT / "cpp/adjoint").glob("*.cc")]
+        sources = [*folder.glob("*.cc"), *ENGINE, *(ROOT / "cpp/adjoint").glob("*.cc")]
         with ThreadPoolExecutor(2) as pool:
-            said = list(pool.map(lambda job: check(*job, folder), [(s, f) for s in SYSTEMS for f in sources]))
-    failed = [words for words in said if words]
+            complaints = list(pool.map(lambda job: check(*job, folder), [(s, f) for s in SYSTEMS for f in sources]))
+    failed = [words for words in complaints if words]
     print("\n".join(failed), file=sys.stderr)
-    print(f"portable: {len(said) - len(failed)} of {len(said)} files clean for {' and '.join(SYSTEMS)}")
+    print(f"portable: {len(complaints) - len(failed)} of {len(complaints)} files clean for {' and '.join(SYSTEMS)}")
     return 1 if failed else 0
 
 

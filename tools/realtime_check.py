@@ -40,9 +40,9 @@ def flags(generated: Path) -> list[str]:
 
 def highway(folder: Path) -> Path:
     """A folder with the headers of Highway alone, for other systems: those beside them are this system's."""
-    found = next(p for p in map(Path, ("/usr/include/hwy", "/usr/local/include/hwy")) if p.exists())
+    headers = next(p for p in map(Path, ("/usr/include/hwy", "/usr/local/include/hwy")) if p.exists())
     (folder / "highway").mkdir()
-    (folder / "highway" / "hwy").symlink_to(found)
+    (folder / "highway" / "hwy").symlink_to(headers)
     return folder / "highway"
 
 

@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "adjoint/sweeps.h"
-#include "adjoint/walk.h"
+#include "adjoint/fir.h"
+#include "adjoint/parallel_for.h"
 #include "dsp/lanes/lane-inl.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,6 +1,6 @@
-// Sweeps of one layer of LSTM or GRU: streams in the lanes, so every weight is read once for all of them.
+// The sweeps of one layer of LSTM or GRU: streams in the lanes, so every weight is read once for all of them.
 //
-// Forwards the states are kept at the beginning of every tick; backwards each tick is gone through again from there,
+// Forwards the states are kept at the beginning of every tick; backwards each tick is computed again from there,
 // and the gradient of the weights is summed over its frames in registers, weights by weights. Each tile of streams has
 // sums of its own, which are added in order at the end: the result does not depend on the number of threads.
 #if defined(TWINRACK_ADJOINT_RECURRENT_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -15,9 +15,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "adjoint/sweeps.h"
+#include "adjoint/parallel_for.h"
+#include "adjoint/recurrent.h"
+#include "adjoint/sweep.h"
 #include "adjoint/tile-inl.h"
-#include "adjoint/walk.h"
 #include "dsp/shaping/shapes-inl.h"
 #include "hwy/aligned_allocator.h"
 
@@ -64,7 +65,7 @@ class RecurrentTile {
   static constexpr int lanes = adjoint_tile::lanes<T>;
 
   RecurrentTile(const RecurrentLayer<T>& layer, int tile)
-      : l_(layer),
+      : layer_(layer),
         first_(tile * lanes),
         in_(static_cast<std::size_t>(layer.inputs)),
         hidden_(static_cast<std::size_t>(layer.hidden)),
@@ -72,15 +73,15 @@ class RecurrentTile {
         x_(tick_frames * in_),
         h_((tick_frames + 1) * hidden_),
         c_((tick_frames + 1) * hidden_),
-        made_(tick_frames * (gates_ + 1) * hidden_) {}
+        activations_(tick_frames * (gates_ + 1) * hidden_) {}
 
-  void begin() {
+  void set_first_state() {
     for (std::size_t j = 0; j < hidden_; ++j) {
-      h_.set(j, Broadcast<V>::of(l_.first_hidden[j]));
-      if (!l_.gru) c_.set(j, Broadcast<V>::of(l_.first_cell[j]));
+      h_.set(j, Broadcast<V>::of(layer_.first_hidden[j]));
+      if (!layer_.gru) c_.set(j, Broadcast<V>::of(layer_.first_cell[j]));
     }
   }
-  void keep(T* states) const {
+  void save(T* states) const {
     for (std::size_t j = 0; j < hidden_; ++j) {
       hn::StoreU(h_.get(j), Tag<T>(), states + 2 * j * lanes);
       hn::StoreU(c_.get(j), Tag<T>(), states + (2 * j + 1) * lanes);
@@ -93,17 +94,17 @@ class RecurrentTile {
     }
   }
 
-  // (streams, frames, width) from and to vectors frame by frame; streams that are not there are 0.
+  // (streams, frames, width) from and to vectors frame by frame; lanes without a stream are 0.
   void load(const T* from, int start, int frames, std::size_t width, Vectors<T>& to) const {
     for (int lane = 0; lane < lanes; ++lane) {
-      const bool there = first_ + lane < l_.streams;
+      const bool real = first_ + lane < layer_.streams;
       for (std::size_t i = 0; i < static_cast<std::size_t>(frames) * width; ++i) {
-        to.at(i)[lane] = there ? row(from, lane, start, width)[i] : T(0);
+        to.at(i)[lane] = real ? row(from, lane, start, width)[i] : T(0);
       }
     }
   }
   void store(const Vectors<T>& from, std::size_t offset, T* to, int start, int frames, std::size_t width) const {
-    for (int lane = 0; lane < lanes && first_ + lane < l_.streams; ++lane) {
+    for (int lane = 0; lane < lanes && first_ + lane < layer_.streams; ++lane) {
       for (std::size_t i = 0; i < static_cast<std::size_t>(frames) * width; ++i) {
         row(to, lane, start, width)[i] = from.at(offset + i)[lane];
       }
@@ -113,11 +114,11 @@ class RecurrentTile {
   // A tick, from the state at its beginning, with everything kept.
   void forward(const T* x, int start, int frames) {
     load(x, start, frames, in_, x_);
-    for (std::size_t n = 0; n < static_cast<std::size_t>(frames); ++n) l_.gru ? gru(n) : lstm(n);
+    for (std::size_t n = 0; n < static_cast<std::size_t>(frames); ++n) layer_.gru ? gru(n) : lstm(n);
   }
   void store_hidden(T* y, int start, int frames) const { store(h_, hidden_, y, start, frames, hidden_); }
   // The last state becomes the first of the next tick.
-  void go_on(int frames) {
+  void next_tick(int frames) {
     const std::size_t last = static_cast<std::size_t>(frames) * hidden_;
     for (std::size_t j = 0; j < hidden_; ++j) {
       h_.set(j, h_.get(last + j));
@@ -125,7 +126,7 @@ class RecurrentTile {
     }
   }
 
-  const RecurrentLayer<T>& layer() const { return l_; }
+  const RecurrentLayer<T>& layer() const { return layer_; }
 
  private:
   template <class U>
@@ -133,20 +134,20 @@ class RecurrentTile {
 
   template <class P>
   P* row(P* all, int lane, int start, std::size_t width) const {
-    return all + (static_cast<std::size_t>(first_ + lane) * static_cast<std::size_t>(l_.frames) +
+    return all + (static_cast<std::size_t>(first_ + lane) * static_cast<std::size_t>(layer_.frames) +
                   static_cast<std::size_t>(start)) *
                      width;
   }
 
   // What row r of the weights makes of the input, or of the state, beginning with `sum`.
   V from_input(std::size_t r, std::size_t n, V sum) const {
-    const T* w = l_.weight + r * (in_ + hidden_);
+    const T* w = layer_.weight + r * (in_ + hidden_);
     for (std::size_t i = 0; i < in_; ++i) sum = MulAdd(Broadcast<V>::of(w[i]), x_.get(n * in_ + i), sum);
     return sum;
   }
   // Four rows at once: each state is read once for them.
   void from_state(std::size_t r, std::size_t n, V* sums) const {
-    const T* w = l_.weight + r * (in_ + hidden_) + in_;
+    const T* w = layer_.weight + r * (in_ + hidden_) + in_;
     const std::size_t next = in_ + hidden_;
     for (std::size_t k = 0; k < hidden_; ++k) {
       const V h = h_.get(n * hidden_ + k);
@@ -154,7 +155,7 @@ class RecurrentTile {
     }
   }
   V from_state(std::size_t r, std::size_t n, V sum) const {
-    const T* w = l_.weight + r * (in_ + hidden_) + in_;
+    const T* w = layer_.weight + r * (in_ + hidden_) + in_;
     for (std::size_t k = 0; k < hidden_; ++k) sum = MulAdd(Broadcast<V>::of(w[k]), h_.get(n * hidden_ + k), sum);
     return sum;
   }
@@ -178,17 +179,17 @@ class RecurrentTile {
     }
   }
 
-  std::size_t made(std::size_t n, std::size_t gate) const { return (n * (gates_ + 1) + gate) * hidden_; }
+  std::size_t place(std::size_t n, std::size_t gate) const { return (n * (gates_ + 1) + gate) * hidden_; }
 
   // Keeps input gate, forget gate, candidate, output gate, and tanh of the cell.
   void lstm(std::size_t n) {
-    rows(0, 4 * hidden_, n, true, l_.bias, made_, made(n, 0));
+    rows(0, 4 * hidden_, n, true, layer_.bias, activations_, place(n, 0));
     for (std::size_t j = 0; j < hidden_; ++j) {
-      const V i = sigmoid_of(made_.get(made(n, 0) + j)), f = sigmoid_of(made_.get(made(n, 1) + j));
-      const V g = exact_tanh(made_.get(made(n, 2) + j)), o = sigmoid_of(made_.get(made(n, 3) + j));
+      const V i = sigmoid_of(activations_.get(place(n, 0) + j)), f = sigmoid_of(activations_.get(place(n, 1) + j));
+      const V g = exact_tanh(activations_.get(place(n, 2) + j)), o = sigmoid_of(activations_.get(place(n, 3) + j));
       const V c = MulAdd(f, c_.get(n * hidden_ + j), i * g), t = exact_tanh(c);
       const V all[5] = {i, f, g, o, t};
-      for (std::size_t gate = 0; gate < 5; ++gate) made_.set(made(n, gate) + j, all[gate]);
+      for (std::size_t gate = 0; gate < 5; ++gate) activations_.set(place(n, gate) + j, all[gate]);
       c_.set((n + 1) * hidden_ + j, c);
       h_.set((n + 1) * hidden_ + j, o * t);
     }
@@ -196,24 +197,24 @@ class RecurrentTile {
 
   // Keeps reset, update, candidate, and what the state gives the candidate.
   void gru(std::size_t n) {
-    rows(0, 2 * hidden_, n, true, l_.bias, made_, made(n, 0));
-    rows(2 * hidden_, 3 * hidden_, n, false, l_.inner_bias, made_, made(n, 3));
+    rows(0, 2 * hidden_, n, true, layer_.bias, activations_, place(n, 0));
+    rows(2 * hidden_, 3 * hidden_, n, false, layer_.inner_bias, activations_, place(n, 3));
     for (std::size_t j = 0; j < hidden_; ++j) {
-      const V r = sigmoid_of(made_.get(made(n, 0) + j)), u = sigmoid_of(made_.get(made(n, 1) + j));
-      const V own = from_input(2 * hidden_ + j, n, Broadcast<V>::of(l_.bias[2 * hidden_ + j]));
-      const V fresh = exact_tanh(MulAdd(r, made_.get(made(n, 3) + j), own));
+      const V r = sigmoid_of(activations_.get(place(n, 0) + j)), u = sigmoid_of(activations_.get(place(n, 1) + j));
+      const V own = from_input(2 * hidden_ + j, n, Broadcast<V>::of(layer_.bias[2 * hidden_ + j]));
+      const V candidate = exact_tanh(MulAdd(r, activations_.get(place(n, 3) + j), own));
       const V before = h_.get(n * hidden_ + j);
-      made_.set(made(n, 0) + j, r);
-      made_.set(made(n, 1) + j, u);
-      made_.set(made(n, 2) + j, fresh);
-      h_.set((n + 1) * hidden_ + j, MulAdd(u, before - fresh, fresh));
+      activations_.set(place(n, 0) + j, r);
+      activations_.set(place(n, 1) + j, u);
+      activations_.set(place(n, 2) + j, candidate);
+      h_.set((n + 1) * hidden_ + j, MulAdd(u, before - candidate, candidate));
     }
   }
 
-  const RecurrentLayer<T>& l_;
+  const RecurrentLayer<T>& layer_;
   int first_;
   std::size_t in_, hidden_, gates_;
-  Vectors<T> x_, h_, c_, made_;  // by frame of the tick; h and c with the state before it
+  Vectors<T> x_, h_, c_, activations_;  // by frame of the tick; h and c with the state before it
 };
 
 template <class T>
@@ -221,7 +222,7 @@ class RecurrentBack {
  public:
   using V = Vec<T>;
   explicit RecurrentBack(RecurrentTile<T>& tile)
-      : t_(tile),
+      : tile_(tile),
         in_(tile.in_),
         hidden_(tile.hidden_),
         rows_(tile.gates_ * tile.hidden_),
@@ -236,13 +237,13 @@ class RecurrentBack {
         inner_(rows_) {}
 
   void tick(const T* y_grad, T* x_grad, int start, int frames) {
-    t_.load(y_grad, start, frames, hidden_, y_grad_);
+    tile_.load(y_grad, start, frames, hidden_, y_grad_);
     for (std::size_t n = static_cast<std::size_t>(frames); n-- > 0;) {
       for (std::size_t j = 0; j < hidden_; ++j) h_grad_.set(j, h_grad_.get(j) + y_grad_.get(n * hidden_ + j));
-      t_.l_.gru ? gru(n) : lstm(n);
+      tile_.layer_.gru ? gru(n) : lstm(n);
       back_through(n);
     }
-    t_.store(x_grad_, 0, x_grad, start, frames, in_);
+    tile_.store(x_grad_, 0, x_grad, start, frames, in_);
     add_weights(static_cast<std::size_t>(frames));
   }
 
@@ -261,16 +262,19 @@ class RecurrentBack {
  private:
   V zero() const { return Broadcast<V>::of(0); }
   V one() const { return Broadcast<V>::of(1); }
-  V made(std::size_t n, std::size_t gate, std::size_t j) const { return t_.made_.get(t_.made(n, gate) + j); }
+  V activation(std::size_t n, std::size_t gate, std::size_t j) const {
+    return tile_.activations_.get(tile_.place(n, gate) + j);
+  }
   void set(Vectors<T>& z, std::size_t n, std::size_t gate, std::size_t j, V v) {
     z.set(n * rows_ + gate * hidden_ + j, v);
   }
 
   void lstm(std::size_t n) {
     for (std::size_t j = 0; j < hidden_; ++j) {
-      const V i = made(n, 0, j), f = made(n, 1, j), g = made(n, 2, j), o = made(n, 3, j), t = made(n, 4, j);
+      const V i = activation(n, 0, j), f = activation(n, 1, j), g = activation(n, 2, j), o = activation(n, 3, j),
+              t = activation(n, 4, j);
       const V h = h_grad_.get(j), c = MulAdd(h * o, one() - t * t, c_grad_.get(j));
-      const V all[4] = {c * g * i * (one() - i), c * t_.c_.get(n * hidden_ + j) * f * (one() - f),
+      const V all[4] = {c * g * i * (one() - i), c * tile_.c_.get(n * hidden_ + j) * f * (one() - f),
                         c * i * (one() - g * g), h * t * o * (one() - o)};
       for (std::size_t gate = 0; gate < 4; ++gate) {
         set(own_, n, gate, j, all[gate]);
@@ -283,23 +287,25 @@ class RecurrentBack {
 
   void gru(std::size_t n) {
     for (std::size_t j = 0; j < hidden_; ++j) {
-      const V r = made(n, 0, j), u = made(n, 1, j), fresh = made(n, 2, j), inner = made(n, 3, j);
-      const V h = h_grad_.get(j), before = t_.h_.get(n * hidden_ + j);
-      const V candidate = h * (one() - u) * (one() - fresh * fresh);
-      const V reset = candidate * inner * r * (one() - r), update = h * (before - fresh) * u * (one() - u);
+      const V r = activation(n, 0, j), u = activation(n, 1, j), candidate = activation(n, 2, j),
+              inner = activation(n, 3, j);
+      const V h = h_grad_.get(j), before = tile_.h_.get(n * hidden_ + j);
+      const V candidate_grad = h * (one() - u) * (one() - candidate * candidate);
+      const V reset_grad = candidate_grad * inner * r * (one() - r),
+              update_grad = h * (before - candidate) * u * (one() - u);
       for (auto* z : {&own_, &back_}) {
-        set(*z, n, 0, j, reset);
-        set(*z, n, 1, j, update);
+        set(*z, n, 0, j, reset_grad);
+        set(*z, n, 1, j, update_grad);
       }
-      set(own_, n, 2, j, candidate);
-      set(back_, n, 2, j, candidate * r);
+      set(own_, n, 2, j, candidate_grad);
+      set(back_, n, 2, j, candidate_grad * r);
       h_grad_.set(j, h * u);
     }
   }
 
   // From the gates to the input and to the state before.
   void back_through(std::size_t n) {
-    const T* weight = t_.l_.weight;
+    const T* weight = tile_.layer_.weight;
     const std::size_t wide = in_ + hidden_;
     for (std::size_t i = 0; i < in_; ++i) {
       V sum = zero();
@@ -338,8 +344,8 @@ class RecurrentBack {
       }
       bias_.set(r, own);
       inner_.set(r, back);
-      products(r * wide, own_, r, t_.x_, in_, frames, in_);
-      products(r * wide + in_, back_, r, t_.h_, hidden_, frames, hidden_);
+      products(r * wide, own_, r, tile_.x_, in_, frames, in_);
+      products(r * wide + in_, back_, r, tile_.h_, hidden_, frames, hidden_);
     }
   }
   // weight[at + i] += sum over the frames of z[n][r] * a[n][i], four at a time
@@ -362,7 +368,7 @@ class RecurrentBack {
     }
   }
 
-  RecurrentTile<T>& t_;
+  RecurrentTile<T>& tile_;
   std::size_t in_, hidden_, rows_;
   Vectors<T> h_grad_, c_grad_, y_grad_, x_grad_;
   Vectors<T> own_, back_;  // gradients of the gates' sums, by frame: as the input and as the state reaches them
@@ -375,15 +381,15 @@ void recurrent_forward(const RecurrentLayer<T>& layer, const T* x, T* y, T* stat
   const auto size = static_cast<std::size_t>(2 * layer.hidden * adjoint_tile::lanes<T>);
   adjoint::parallel_for(adjoint_tile::tile_count<T>(layer.streams), layer.threads, [&](int item) {
     RecurrentTile<T> tile(layer, item);
-    tile.begin();
+    tile.set_first_state();
     for (int tick = 0; tick < ticks; ++tick) {
       const int start = tick * tick_frames, frames = std::min(tick_frames, layer.frames - start);
-      tile.keep(states +
+      tile.save(states +
                 (static_cast<std::size_t>(item) * static_cast<std::size_t>(ticks) + static_cast<std::size_t>(tick)) *
                     size);
       tile.forward(x, start, frames);
       tile.store_hidden(y, start, frames);
-      tile.go_on(frames);
+      tile.next_tick(frames);
     }
   });
 }

@@ -1,4 +1,5 @@
-// Eight streams side by side: copies a tick of them between planar memory and lanes, and picks their coefficients.
+// A tile: as many streams as a vector has lanes, side by side. Copies a tick of them between planar memory and vectors,
+// and picks their coefficients.
 #if defined(TWINRACK_ADJOINT_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_ADJOINT_TILE_INL_H_
 #undef TWINRACK_ADJOINT_TILE_INL_H_
@@ -7,9 +8,10 @@
 #endif
 
 #include <algorithm>
+#include <cstdint>
 #include <type_traits>
 
-#include "adjoint/sweeps.h"
+#include "adjoint/sweep.h"
 #include "dsp/lanes/lane-inl.h"
 #include "dsp/lanes/transpose-inl.h"
 
@@ -28,6 +30,12 @@ inline constexpr bool turns = std::is_same_v<T, float> && lanes<T> > 1;
 template <class T>
 inline int tile_count(int streams) {
   return (streams + lanes<T> - 1) / lanes<T>;
+}
+
+// How many numbers it takes to keep `numbers` of them for every stream at every tick; enough for every lane width,
+// because tiles x lanes < streams + lanes.
+inline std::int64_t state_size(const adjoint::Shape& shape, int numbers) {
+  return (static_cast<std::int64_t>(shape.streams) + 8) * adjoint::tick_count(shape.frames) * numbers;
 }
 
 // One tile of a tensor (streams x frames). Lanes without a stream repeat the last one.

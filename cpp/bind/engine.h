@@ -1,25 +1,19 @@
-// The engine as Python sees it: a rack that may be used from any thread.
+// The engine as Python sees it: a rack that any thread may use.
 #pragma once
 
-#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "bind/arrays.h"
 #include "engine/rack.h"
 
 namespace twinrack {
 
-using Array = pybind11::array_t<float, pybind11::array::c_style>;
-
-// Refuse what memory is measured by.
-void check_format(double sample_rate, int channels);
-void check_first_frame(std::int64_t first_frame);
-int checked_frames(pybind11::ssize_t frames);
-
-// One call to `process` at a time, and the GIL is free meanwhile. Made and destroyed with the GIL.
+// `process` runs one call at a time, with the GIL released. Created and destroyed with the GIL.
 class Engine {
  public:
   Engine(const Node& root, double sample_rate, int channels, std::int64_t first_frame);
@@ -27,8 +21,8 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Around a fork, with the GIL. Engines that other threads are in are waited for, for half a second; the child finds
-  // them whole, and those that took longer torn: it refuses to go on with them.
+  // Around a fork, with the GIL. Waits up to half a second for the threads that are inside an engine. In the child, an
+  // engine whose thread took longer is torn, and refuses to go on.
   static void before_fork();
   static void after_fork(bool in_child);
 
@@ -50,7 +44,6 @@ class Engine {
   bool held_ = false, torn_ = false;
 };
 
-std::vector<std::vector<float>> rows_of(const Array& array);
-void bind_live(pybind11::module_& m);
+void bind_engine(pybind11::module_& m);
 
 }  // namespace twinrack

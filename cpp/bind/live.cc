@@ -1,9 +1,9 @@
-// Live: the mixer, the callbacks whose addresses audio servers are given, and the bridge between two clocks.
 #include <pybind11/stl.h>
 
 #include <cmath>
 
 #include "bind/engine.h"
+#include "bind/live.h"
 #include "live/callback.h"
 
 namespace py = pybind11;
@@ -19,16 +19,16 @@ using live::PortAudioCallback;
 std::shared_ptr<Mixer> make_mixer(const std::vector<py::tuple>& lines, int inputs, int outputs, double sample_rate,
                                   std::int64_t first_frame) {
   check_first_frame(first_frame);
-  std::vector<live::Line> made;
+  std::vector<live::LineRouting> routings;
   for (const py::tuple& line : lines) {
-    if (line.size() != 4) throw py::value_error("a line is (engine, from, keys, to)");
-    made.push_back({line[0].cast<Engine&>().shared(), line[1].cast<std::vector<int>>(),
-                    line[2].cast<std::vector<std::vector<int>>>(), line[3].cast<std::vector<int>>()});
+    if (line.size() != 4) throw py::value_error("a line is (engine, inputs, keys, outputs)");
+    routings.push_back({line[0].cast<Engine&>().shared(), line[1].cast<std::vector<int>>(),
+                        line[2].cast<std::vector<std::vector<int>>>(), line[3].cast<std::vector<int>>()});
   }
-  return std::make_shared<Mixer>(std::move(made), inputs, outputs, sample_rate, first_frame);
+  return std::make_shared<Mixer>(std::move(routings), inputs, outputs, sample_rate, first_frame);
 }
 
-// What a server would do, without one: (inputs, frames) in, (outputs, frames) out.
+// One callback without a server: (inputs, frames) in, (outputs, frames) out.
 Array process(Mixer& mixer, const Array& x) {
   if (x.ndim() != 2 || x.shape(0) != mixer.inputs())
     throw py::value_error("the block must be (inputs, frames) float32");
@@ -50,12 +50,12 @@ py::dict load_of(const C& callback) {
   py::dict d;
   d["callbacks"] = load.callbacks();
   d["frames"] = load.frames();
-  d["late"] = load.late();
+  d["late"] = load.overruns();
   d["worst"] = load.worst();
   d["sum"] = load.sum();
-  d["widest_gap"] = load.widest_gap();
+  d["widest_gap"] = load.longest_gap();
   d["counts"] = load.counts();
-  d["flagged"] = callback.flagged();
+  d["flagged"] = callback.xruns();
   return d;
 }
 
@@ -66,17 +66,23 @@ std::uintptr_t address(F* function) {
 
 Array vector_to_array(const std::vector<float>& x) { return Array(static_cast<py::ssize_t>(x.size()), x.data()); }
 
+// Python names what to listen to by its place in this order.
+static_assert(static_cast<int>(live::Listen::rack) == 0);
+static_assert(static_cast<int>(live::Listen::dry) == 1);
+static_assert(static_cast<int>(live::Listen::target) == 2);
+
 void bind_mixer(py::module_& m) {
-  py::enum_<live::Ask>(m, "Ask")
-      .value("level", live::Ask::level)
-      .value("fade", live::Ask::fade)
-      .value("mute", live::Ask::mute)
-      .value("limiter", live::Ask::limiter)
-      .value("ceiling", live::Ask::ceiling)
-      .value("mute_on_fault", live::Ask::mute_on_fault)
-      .value("howl_duck", live::Ask::howl_duck)
-      .value("listen", live::Ask::listen)
-      .value("record", live::Ask::record);
+  m.attr("LISTEN") = py::make_tuple("rack", "dry", "target");
+  py::enum_<live::MixerControl>(m, "Ask")
+      .value("level", live::MixerControl::level)
+      .value("fade", live::MixerControl::fade)
+      .value("mute", live::MixerControl::mute)
+      .value("limiter", live::MixerControl::limiter)
+      .value("ceiling", live::MixerControl::ceiling)
+      .value("mute_on_fault", live::MixerControl::mute_on_fault)
+      .value("howl_duck", live::MixerControl::howl_duck)
+      .value("listen", live::MixerControl::listen)
+      .value("record", live::MixerControl::record);
   py::class_<live::OutputState>(m, "OutputState")
       .def_readonly("limiter_gain", &live::OutputState::limiter_gain)
       .def_readonly("duck_gain", &live::OutputState::duck_gain)
@@ -87,13 +93,13 @@ void bind_mixer(py::module_& m) {
       .def(py::init(&make_mixer), py::arg("lines"), py::arg("inputs"), py::arg("outputs"), py::arg("sample_rate"),
            py::arg("first_frame") = 0)
       .def("process", &process, py::arg("x").noconvert())
-      .def("ask", &Mixer::ask, py::arg("what"), py::arg("index"), py::arg("value"))
+      .def("ask", &Mixer::set, py::arg("what"), py::arg("index"), py::arg("value"))
       .def("keep_history", &Mixer::keep_history, py::arg("on"))
       .def("history",
            [](Mixer& mixer) {
-             py::list found;
-             for (Applied a{}; mixer.pop_history(a);) found.append(py::make_tuple(a.id, a.frame));
-             return found;
+             py::list applied;
+             for (AppliedChange a{}; mixer.pop_history(a);) applied.append(py::make_tuple(a.id, a.frame));
+             return applied;
            })
       .def_property_readonly("silent", &Mixer::silent)
       .def_property_readonly("frame", &Mixer::frame)
@@ -116,8 +122,8 @@ void bind_mixer(py::module_& m) {
             const int width = mixer.inputs() + mixer.outputs();
             checked_frames(frames);
             Array x({frames, width});
-            const int found = mixer.read_record(x.mutable_data(), frames);
-            x.resize({found, width});
+            const int count = mixer.read_record(x.mutable_data(), frames);
+            x.resize({count, width});
             return x;
           },
           py::arg("frames"))

@@ -1,4 +1,4 @@
-// What the engine itself does with whole blocks, compiled for every instruction set; chosen once, with the effects.
+// The engine's own loops over whole blocks, compiled for every instruction set and chosen once, as the effects are.
 #pragma once
 
 #include "rt/realtime.h"
@@ -13,14 +13,16 @@ struct BlockLevel {
 
 struct Kernels {
   BlockLevel (*measure)(const float* const* x, int channels, int frames) noexcept TR_RT;
-  // From dry to y along the share, which moves by `step` each frame, within 0 ... 1, with slope 0 at its ends.
-  void (*crossfade)(float* y, const float* dry, float share, float step, int frames) noexcept TR_RT;
-  // Adds x to y; the second one a pair through a 2 x 2 matrix, by rows.
+  // Crossfades from dry to y, in y: `position` moves by `step` each frame, and its smoothstep within 0 ... 1 is the
+  // mix.
+  void (*crossfade)(float* y, const float* dry, float position, float step, int frames) noexcept TR_RT;
+  // Adds x to y; `add_pair` adds two channels through a 2 x 2 matrix, given by rows.
   void (*add)(float* y, const float* x, int frames) noexcept TR_RT;
   void (*add_pair)(float* left, float* right, const float* x_left, const float* x_right, const float* matrix,
                    int frames) noexcept TR_RT;
-  // Frames as files have them, in turn for all channels, to a row for each: whole numbers of 2, 3 or 4 bytes, the
-  // lowest first, or floats (`bytes` is 0). Full scale becomes 1.
+  // From interleaved samples as in files to a row for each channel: little-endian integers of 2, 3 or 4 bytes, or
+  // floats
+  // (`bytes` is 0). Full scale becomes 1.
   void (*unpack)(const unsigned char* from, int bytes, int channels, int frames, float* const* rows) noexcept TR_RT;
 };
 

@@ -9,12 +9,12 @@
 namespace twinrack {
 
 namespace {
-constexpr int most_depth = 1000;
+constexpr int max_depth = 1000;
 
 // How many sidechains there are; also refuses trees that are too deep to walk.
 int count_keys(const Node& node, int depth = 0) {
   if (node.key < -1 || node.key >= max_channels) throw std::invalid_argument("a sidechain is numbered 0 to 15");
-  if (depth > most_depth) throw std::invalid_argument("chains and parallels are nested more than 1000 deep");
+  if (depth > max_depth) throw std::invalid_argument("chains and parallels are nested more than 1000 deep");
   int count = node.key + 1;
   for (const Node& child : node.children) count = std::max(count, count_keys(child, depth + 1));
   return count;
@@ -25,14 +25,14 @@ Rack::Rack(const Node& root, const Format& format, std::int64_t first_frame) : f
   keys_.resize(static_cast<std::size_t>(count_keys(root)));
   key_blocks_.assign(keys_.size(), SideBlock{nullptr, 0});
   newest_ = program_ = new Program(root, format);
-  old_.assign(static_cast<std::size_t>(format.channels), std::vector<float>(max_segment));
-  for (auto& channel : old_) old_pointers_.push_back(channel.data());
+  outgoing_buffers_.assign(static_cast<std::size_t>(format.channels), std::vector<float>(max_segment));
+  for (auto& channel : outgoing_buffers_) outgoing_pointers_.push_back(channel.data());
 }
 
 Rack::~Rack() {
   collect();
   delete next_.load();
-  delete leaving_;
+  delete outgoing_;
   delete program_;
 }
 
@@ -45,15 +45,15 @@ void Rack::apply(const Message& message, Program& program, bool jump) noexcept T
 }
 
 std::uint64_t Rack::send(Message message) noexcept {
-  message.id = sent_ + 1;
+  message.id = last_id_ + 1;
   if (Program* next = next_.exchange(nullptr, std::memory_order_acquire); next != nullptr) {
     apply(message, *next, true);
-    next->asked.last = message.id;
+    next->request.last = message.id;
     next_.store(next, std::memory_order_release);
   } else if (!inbox_.push(message)) {
     return 0;
   }
-  return ++sent_;
+  return ++last_id_;
 }
 
 std::uint64_t Rack::set_parameter(int parameter, float value) noexcept {
@@ -70,14 +70,14 @@ std::uint64_t Rack::swap(const Node& root) {
     throw std::invalid_argument("the new structure has more sidechains than the rack was prepared with");
   }
   auto next = std::make_unique<Program>(root, format_);
-  next->asked = {sent_ + 1, sent_ + 1};
+  next->request = {last_id_ + 1, last_id_ + 1};
   newest_ = next.get();
   delete next_.exchange(next.release(), std::memory_order_acq_rel);
-  return ++sent_;
+  return ++last_id_;
 }
 
 int Rack::swap_frames() const noexcept {
-  return ((newest_->latency() + tick_frames - 1) / tick_frames + open_ticks + swap_ticks) * tick_frames;
+  return ((newest_->latency() + tick_frames - 1) / tick_frames + input_fade_ticks + swap_ticks) * tick_frames;
 }
 
 void Rack::collect() noexcept {
@@ -98,14 +98,14 @@ void Rack::enable_trace(std::int64_t ticks) {
 }
 
 std::string Rack::save_state() {
-  expect_nothing_waits();
+  expect_nothing_pending();
   StateArchive archive(StateArchive::Mode::save);
   state(archive);
   return StateHeader::wrap(archive.take_bytes());
 }
 
 void Rack::load_state(std::string_view bytes) {
-  expect_nothing_waits();
+  expect_nothing_pending();
   const std::string_view fields = StateHeader::unwrap(bytes);
   const FloatGuard guard;  // as where effects are tuned while they play
   for (const auto mode : {StateArchive::Mode::check, StateArchive::Mode::load}) {
@@ -115,19 +115,19 @@ void Rack::load_state(std::string_view bytes) {
   }
 }
 
-void Rack::expect_nothing_waits() const {
-  if (leaving_ == nullptr && next_.load() == nullptr && !has_waiting_ && inbox_.empty()) return;
+void Rack::expect_nothing_pending() const {
+  if (outgoing_ == nullptr && next_.load() == nullptr && !has_pending_ && inbox_.empty()) return;
   throw std::runtime_error("a change is still under way; process some more frames, then save or load the state");
 }
 
 void Rack::state(StateArchive& archive) {
-  archive.section("the automation");  // first: it may need memory that is not there
+  archive.section("the automation");  // first: it may need more memory than there is
   const std::size_t rows = archive.resizable(automation_.parameter), numbers = archive.resizable(automation_.curves);
   if (archive.is_loading()) automation_.ticks = rows == 0 ? 0 : static_cast<std::int64_t>(numbers / rows);
   program_->state(archive);
   archive.section("the stream");
   std::uint32_t faults = input_faults();
-  archive(begun_, faults);
+  archive(started_, faults);
   archive.bounded(frame_, 0, std::int64_t{1} << 62);
   if (archive.is_loading()) input_faults_.store(faults, std::memory_order_relaxed);
 }
@@ -144,7 +144,7 @@ void Rack::sanitise(float* x, int frames) noexcept TR_RT {
 // The sidechains from `start` on; a channel with NaN or infinity is copied and made silent there.
 void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT {
   for (std::size_t k = 0; k < keys_.size() && keys[k].channel != nullptr; ++k) {
-    Key& key = keys_[k];
+    SidechainInput& key = keys_[k];
     bool silent = true;
     for (int c = 0; c < keys[k].channels; ++c) {
       const auto at = static_cast<std::size_t>(c);
@@ -152,7 +152,7 @@ void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_R
       const BlockLevel level = kernels_.measure(&key.channel[at], 1, frames);
       silent = silent && level.peak == 0.0f;
       if (level.finite) continue;
-      float* copy = key.memory.data() + at * max_segment;
+      float* copy = key.copy.data() + at * max_segment;
       std::copy_n(key.channel[at], frames, copy);
       sanitise(copy, frames);
       key.channel[at] = copy;
@@ -162,32 +162,33 @@ void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_R
 }
 
 void Rack::begin_swap(Program* next) noexcept TR_RT {
-  if (keeps_history_.load(std::memory_order_relaxed)) history_.push({next->asked.id, frame_, next->asked.last});
-  leaving_ = program_;
+  if (keeps_history_.load(std::memory_order_relaxed)) history_.push({next->request.id, frame_, next->request.last});
+  outgoing_ = program_;
   program_ = next;
   program_->tick(true, true);
   swap_tick_ = 0;
-  swap_waits_ = open_ticks + (program_->latency() + tick_frames - 1) / tick_frames;
+  swap_warm_up_ = input_fade_ticks + (program_->latency() + tick_frames - 1) / tick_frames;
 }
 
-// Of what was said, all that is for the program that sounds. What is said after the next one was taken waits for the
-// next tick: at this one nothing may depend on which of two threads was quicker, or a take would not render the same.
-void Rack::take_messages(const Program* next) noexcept TR_RT {
-  while (has_waiting_ || inbox_.pop(waiting_)) {
-    has_waiting_ = next != nullptr && waiting_.id > next->asked.id;
-    if (has_waiting_) return;
-    if (keeps_history_.load(std::memory_order_relaxed)) history_.push({waiting_.id, frame_, waiting_.id});
-    apply(waiting_, *program_, !begun_);
+// Applies the changes that are for the program that sounds. A change sent after the next program was taken waits for
+// the next tick: at this one nothing may depend on which of two threads was quicker, or a take would not render the
+// same.
+void Rack::apply_messages(const Program* next) noexcept TR_RT {
+  while (has_pending_ || inbox_.pop(pending_)) {
+    has_pending_ = next != nullptr && pending_.id > next->request.id;
+    if (has_pending_) return;
+    if (keeps_history_.load(std::memory_order_relaxed)) history_.push({pending_.id, frame_, pending_.id});
+    apply(pending_, *program_, !started_);
   }
 }
 
 void Rack::at_tick() noexcept TR_RT {
-  if (leaving_ != nullptr && swap_tick_ == swap_waits_ + swap_ticks) {
-    if (retired_.push(leaving_)) leaving_ = nullptr;
+  if (outgoing_ != nullptr && swap_tick_ == swap_warm_up_ + swap_ticks) {
+    if (retired_.push(outgoing_)) outgoing_ = nullptr;
   }
   // A second swap waits until the first has faded in.
-  Program* next = leaving_ == nullptr ? next_.exchange(nullptr, std::memory_order_acquire) : nullptr;
-  take_messages(next);
+  Program* next = outgoing_ == nullptr ? next_.exchange(nullptr, std::memory_order_acquire) : nullptr;
+  apply_messages(next);
   if (next != nullptr) begin_swap(next);
   const std::int64_t tick = frame_ / tick_frames - automation_.first_tick;
   const bool grid = frame_ % max_segment == 0;
@@ -196,12 +197,12 @@ void Rack::at_tick() noexcept TR_RT {
     const auto at = row * static_cast<std::size_t>(automation_.ticks) + static_cast<std::size_t>(tick);
     program_->set_parameter(automation_.parameter[row], automation_.curves[at], true);
   }
-  if (leaving_ != nullptr) {
-    leaving_->tick(false, grid);
+  if (outgoing_ != nullptr) {
+    outgoing_->tick(false, grid);
     ++swap_tick_;
   }
-  program_->tick(!begun_, grid);
-  begun_ = true;
+  program_->tick(!started_, grid);
+  started_ = true;
   const auto parameters = static_cast<std::size_t>(program_->parameter_count());
   if (traced_ + parameters <= trace_.size()) {
     for (std::size_t i = 0; i < parameters; ++i) trace_[traced_ + i] = program_->parameter(static_cast<int>(i));
@@ -215,13 +216,13 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
   if (reads != meter_resets_) program_->restart_meters();
   meter_resets_ = reads;
   float* at[max_channels];
-  // Whatever was asked before this call takes effect at its first tick, so a block with mail ends there.
-  if (!has_waiting_) has_waiting_ = inbox_.pop(waiting_);
+  // Changes sent before this call take effect at its first tick, so a block ends there while one is pending.
+  if (!has_pending_) has_pending_ = inbox_.pop(pending_);
   for (int start = 0; start < frames;) {
     const int in_tick = static_cast<int>(frame_ % tick_frames);
     if (in_tick == 0) at_tick();
     int length = std::min(frames - start, max_segment - static_cast<int>(frame_ % max_segment));
-    const bool busy = program_->moving() || leaving_ != nullptr || has_waiting_ ||
+    const bool busy = program_->moving() || outgoing_ != nullptr || has_pending_ ||
                       next_.load(std::memory_order_relaxed) != nullptr || !automation_.parameter.empty() ||
                       traced_ < trace_.size();
     if (busy) length = std::min(length, tick_frames - in_tick);
@@ -233,7 +234,7 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
     }
     if (keys != nullptr) take_keys(keys, start, length);
     const SideBlock* key = keys == nullptr ? nullptr : key_blocks_.data();
-    if (leaving_ != nullptr) {
+    if (outgoing_ != nullptr) {
       crossfade(at, key, length, level);
     } else {
       program_->process(at, key, length, level);
@@ -244,24 +245,24 @@ void Rack::process(float* const* channel, const SideBlock* keys, int frames) noe
   program_->publish_meters();
 }
 
-// What the new program hears fades in over open_ticks, so that nothing in it rings from a sudden beginning. It runs
-// unheard until that has come out, then fades in over swap_ticks.
+// The new program's input fades in, so that nothing in it rings from a sudden beginning. It runs unheard until that has
+// come out, then fades in over swap_ticks.
 void Rack::crossfade(float* const* channel, const SideBlock* keys, int frames, const BlockLevel& level) noexcept TR_RT {
   const int in_tick = static_cast<int>(frame_ % tick_frames);
   for (int c = 0; c < format_.channels; ++c)
-    std::copy_n(channel[c], frames, old_pointers_[static_cast<std::size_t>(c)]);
-  leaving_->process(old_pointers_.data(), keys, frames, level);
-  if (swap_tick_ <= open_ticks) {
-    constexpr float step = 1.0f / (open_ticks * tick_frames);
-    const float share = step * static_cast<float>((swap_tick_ - 1) * tick_frames + in_tick + 1);
-    for (int c = 0; c < format_.channels; ++c) kernels_.crossfade(channel[c], silence_.data(), share, step, frames);
+    std::copy_n(channel[c], frames, outgoing_pointers_[static_cast<std::size_t>(c)]);
+  outgoing_->process(outgoing_pointers_.data(), keys, frames, level);
+  if (swap_tick_ <= input_fade_ticks) {
+    constexpr float step = 1.0f / (input_fade_ticks * tick_frames);
+    const float begin = step * static_cast<float>((swap_tick_ - 1) * tick_frames + in_tick + 1);
+    for (int c = 0; c < format_.channels; ++c) kernels_.crossfade(channel[c], silence_.data(), begin, step, frames);
   }
   program_->process(channel, keys, frames, level);
   constexpr float step = 1.0f / (swap_ticks * tick_frames);
-  const int done = (swap_tick_ - 1 - swap_waits_) * tick_frames + in_tick + 1;
+  const int done = (swap_tick_ - 1 - swap_warm_up_) * tick_frames + in_tick + 1;
   for (int c = 0; c < format_.channels; ++c) {
-    kernels_.crossfade(channel[c], old_pointers_[static_cast<std::size_t>(c)], static_cast<float>(done) * step, step,
-                       frames);
+    kernels_.crossfade(channel[c], outgoing_pointers_[static_cast<std::size_t>(c)], static_cast<float>(done) * step,
+                       step, frames);
   }
 }
 

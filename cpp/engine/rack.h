@@ -1,4 +1,5 @@
-// The running rack: one program, or two while one replaces the other; the clock; and the wait-free ways in and out.
+// A rack that processes a stream: one program, or two while one replaces the other; the clock; and the wait-free queues
+// in and out.
 //
 // One thread calls `process` (the audio thread). One other thread at a time may call everything else.
 #pragma once
@@ -25,9 +26,9 @@ struct Automation {
   std::int64_t first_tick = 0;
 };
 
-// What was asked, by its number, and from which frame on it holds; with it the numbers that follow, up to `last`:
-// values that went into a program while it waited.
-struct Applied {
+// A change that took effect: its number, and the frame from which it holds. The changes up to `last` took effect with
+// it: values that a program took in while it waited.
+struct AppliedChange {
   std::uint64_t id;
   std::int64_t frame;
   std::uint64_t last = id;
@@ -48,18 +49,18 @@ class Rack {
   // In place, any number of frames. NaN and infinity in the input count as silence.
   void process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
 
-  // The number of what is asked, from 1; 0 when the queue is full: the audio thread has not run for long.
+  // Return the change's number, from 1; 0 when the queue is full because the audio thread has not run for long.
   std::uint64_t set_parameter(int parameter, float value) noexcept;
   std::uint64_t set_bypass(int effect, bool bypass) noexcept;
-  // Prepares a program here, crossfades to it on the audio thread, and frees the old one here, later. It takes the
-  // place of one that only waits, and takes in what is set while it waits itself, so that never more than one waits.
+  // Builds a program here, crossfades to it on the audio thread, and frees the old one here, later. It replaces one
+  // that still waits, and takes in the values set while it waits itself, so that never more than one waits.
   std::uint64_t swap(const Node& root);
   void collect() noexcept;
 
-  // What was asked took effect there; kept only while somebody wants it, and in order.
+  // The changes that took effect, in order; kept only while this is on.
   void keep_history(bool on) noexcept { keeps_history_.store(on, std::memory_order_relaxed); }
-  bool pop_history(Applied& applied) noexcept { return history_.pop(applied); }
-  // How many frames a swap takes until only the new program is heard.
+  bool pop_history(AppliedChange& change) noexcept { return history_.pop(change); }
+  // Frames that a swap takes until only the new program is heard.
   int swap_frames() const noexcept;
 
   std::vector<EffectMeter> meters() noexcept;
@@ -71,9 +72,9 @@ class Rack {
   // Only while no thread is in `process`.
   void automate(Automation automation) { automation_ = std::move(automation); }
   void enable_trace(std::int64_t ticks);
-  // Only while no thread is in `process`, and nothing that was asked is still to be done. Bytes from here, given to
-  // another engine of the same tree and format, let it go on as this one does, to the last bit; the automation is among
-  // them. Bytes that are not for it are refused, and change nothing.
+  // Only while no thread is in `process` and no change is pending. Another rack of the same tree and format that loads
+  // these bytes goes on as this one does, to the last bit; they include the automation. Other bytes are refused and
+  // change nothing.
   std::string save_state();
   void load_state(std::string_view bytes);
   void stay_awake() noexcept { newest_->stay_awake(); }
@@ -82,7 +83,7 @@ class Rack {
   int key_count() const noexcept { return static_cast<int>(keys_.size()); }
 
  private:
-  static constexpr int swap_ticks = 32, open_ticks = 8;
+  static constexpr int swap_ticks = 32;
 
   struct Message {
     enum class Kind { parameter, bypass } kind;
@@ -93,41 +94,41 @@ class Rack {
 
   std::uint64_t send(Message message) noexcept;
   void state(StateArchive& archive);
-  void expect_nothing_waits() const;
+  void expect_nothing_pending() const;
   void at_tick() noexcept TR_RT;
-  void take_messages(const Program* next) noexcept TR_RT;
+  void apply_messages(const Program* next) noexcept TR_RT;
   void begin_swap(Program* next) noexcept TR_RT;
   static void apply(const Message& message, Program& program, bool jump) noexcept TR_RT;
   void crossfade(float* const* channel, const SideBlock* keys, int frames, const BlockLevel& level) noexcept TR_RT;
   void sanitise(float* x, int frames) noexcept TR_RT;
   void take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT;
 
-  struct Key {
+  struct SidechainInput {
     std::array<const float*, max_channels> channel{};
-    std::vector<float> memory = std::vector<float>(static_cast<std::size_t>(max_channels) * max_segment);
+    std::vector<float> copy = std::vector<float>(static_cast<std::size_t>(max_channels) * max_segment);
   };
 
   const Kernels& kernels_ = kernels();
   Format format_;
-  Program* program_ = nullptr;           // heard; the audio thread's
-  Program* leaving_ = nullptr;           // fading out
+  Program* program_ = nullptr;           // sounds; the audio thread's
+  Program* outgoing_ = nullptr;          // fading out
   Program* newest_ = nullptr;            // the controlling thread's view
   std::atomic<Program*> next_{nullptr};  // waits until nothing fades; whoever takes it out owns it
-  int swap_tick_ = 0, swap_waits_ = 0;
+  int swap_tick_ = 0, swap_warm_up_ = 0;
   std::int64_t frame_;
-  bool begun_ = false;
-  std::uint64_t sent_ = 0;
+  bool started_ = false;
+  std::uint64_t last_id_ = 0;
   SpscQueue<Message, 16384> inbox_;
-  SpscQueue<Applied, 16384> history_;
+  SpscQueue<AppliedChange, 16384> history_;
   std::atomic<bool> keeps_history_{false};
   SpscQueue<Program*, 64> retired_;
-  Message waiting_{};
-  bool has_waiting_ = false;
-  std::vector<Key> keys_;
+  Message pending_{};
+  bool has_pending_ = false;
+  std::vector<SidechainInput> keys_;
   std::vector<SideBlock> key_blocks_;
   std::vector<float> silence_ = std::vector<float>(max_segment);
-  std::vector<std::vector<float>> old_;
-  std::vector<float*> old_pointers_;
+  std::vector<std::vector<float>> outgoing_buffers_;
+  std::vector<float*> outgoing_pointers_;
   std::atomic<std::uint32_t> input_faults_{0}, meter_reads_{0};
   std::uint32_t meter_resets_ = 0;
   Automation automation_;

@@ -163,8 +163,8 @@ class WorkerEffect {
       const float* wet = playing.samples.data() + row + out_block;
       mix = mix_;
       for (int n = 0; n < frames; ++n) {
-        const float goal = plays_ && !fades_out ? 1.0f : 0.0f;
-        mix = goal > mix ? std::min(goal, mix + step) : std::max(goal, mix - step);
+        const float target = plays_ && !fades_out ? 1.0f : 0.0f;
+        mix = target > mix ? std::min(target, mix + step) : std::max(target, mix - step);
         x[n] = plays_ ? dry[n] + mix * (wet[n] - dry[n]) : dry[n];
       }
     }

@@ -22,7 +22,7 @@ int PortAudioCallback::entry(const void* input, void* output, unsigned long fram
                              void* user) noexcept TR_RT {
   PortAudioCallback& self = *static_cast<PortAudioCallback*>(user);
   const std::uint64_t begin = self.load_.begin();
-  if ((flags & (input_overflow | output_underflow)) != 0) self.flagged_.fetch_add(1, std::memory_order_relaxed);
+  if ((flags & (input_overflow | output_underflow)) != 0) self.xruns_.fetch_add(1, std::memory_order_relaxed);
   const auto* in = static_cast<const float*>(input);
   auto* out = static_cast<float*>(output);
   const auto inputs = static_cast<unsigned long>(self.mixer_->inputs());
@@ -84,7 +84,7 @@ int JackCallback::entry(std::uint32_t frames, void* user) noexcept TR_RT {
 }
 
 int JackCallback::xrun(void* user) noexcept {
-  static_cast<JackCallback*>(user)->flagged_.fetch_add(1, std::memory_order_relaxed);
+  static_cast<JackCallback*>(user)->xruns_.fetch_add(1, std::memory_order_relaxed);
   return proceed;
 }
 

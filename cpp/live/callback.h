@@ -1,4 +1,4 @@
-// The audio callbacks: what PortAudio and JACK call on their own threads, with a mixer behind them. No Python, no lock,
+// The audio callbacks that PortAudio and JACK call on their own threads, with a mixer behind them. No Python, no lock,
 // no allocation. The signatures are those of PaStreamCallback (portaudio.h 19) and JackProcessCallback (jack/types.h),
 // spelled out so that neither is needed to build.
 #pragma once
@@ -15,7 +15,7 @@
 
 namespace twinrack::live {
 
-// Interleaved samples. `bridge`: where the inputs come from when another device, with a clock of its own, records them.
+// Interleaved samples. `bridge`: the source of the inputs when another device, with a clock of its own, records them.
 class PortAudioCallback {
  public:
   explicit PortAudioCallback(std::shared_ptr<Mixer> mixer, std::shared_ptr<Bridge> bridge = nullptr);
@@ -27,7 +27,8 @@ class PortAudioCallback {
                           void* self) noexcept TR_RT;
 
   const Load& load() const noexcept { return load_; }
-  std::uint64_t flagged() const noexcept { return flagged_.load(std::memory_order_relaxed); }
+  // As the server reports them.
+  std::uint64_t xruns() const noexcept { return xruns_.load(std::memory_order_relaxed); }
 
  private:
   void run(const float* input, float* output, int frames) noexcept TR_RT;
@@ -35,7 +36,7 @@ class PortAudioCallback {
   std::shared_ptr<Mixer> mixer_;
   std::shared_ptr<Bridge> bridge_;
   Load load_;
-  std::atomic<std::uint64_t> flagged_{0};
+  std::atomic<std::uint64_t> xruns_{0};
   std::vector<std::vector<float>> planar_;
   std::vector<float*> in_, out_;
 };
@@ -50,13 +51,14 @@ class JackCallback {
 
   static int entry(std::uint32_t frames, void* self) noexcept TR_RT;
   static int xrun(void* self) noexcept;
-  // Of JackInfoShutdownCallback.
+  // A JackInfoShutdownCallback.
   static void server_gone(unsigned code, const char* reason, void* self) noexcept;
   // For libjack's messages, which may come from its audio thread.
   static void ignore(const char*) noexcept {}
 
   const Load& load() const noexcept { return load_; }
-  std::uint64_t flagged() const noexcept { return flagged_.load(std::memory_order_relaxed); }
+  // As the server reports them.
+  std::uint64_t xruns() const noexcept { return xruns_.load(std::memory_order_relaxed); }
   bool gone() const noexcept { return gone_.load(std::memory_order_relaxed); }
 
  private:
@@ -66,7 +68,7 @@ class JackCallback {
   std::vector<const float*> in_;
   std::vector<float*> out_;
   Load load_;
-  std::atomic<std::uint64_t> flagged_{0};
+  std::atomic<std::uint64_t> xruns_{0};
   std::atomic<bool> gone_{false};
 };
 

@@ -1,10 +1,10 @@
-// The last thing before the loudspeakers: no sample above the ceiling, whatever comes. It acts within the sample, holds
-// nothing back, and multiplies by exactly 1 as long as nothing is too loud, so a sound that needs no protection stays
-// as it was, bit for bit.
+// The safety limiter before the outputs: no sample leaves above the ceiling. It acts within the sample, adds no
+// latency, and multiplies by exactly 1 while nothing is too loud, so that such sound stays the same bit for bit.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "rt/realtime.h"
 
@@ -17,11 +17,7 @@ class SafetyLimiter {
   void ceiling(float linear) noexcept TR_RT { ceiling_ = linear; }
   void enable(bool on) noexcept TR_RT { on_ = on; }
   // The smallest gain since the last call.
-  float deepest() noexcept TR_RT {
-    const float found = deepest_;
-    deepest_ = gain_;
-    return found;
-  }
+  float read_min_gain() noexcept TR_RT { return std::exchange(min_gain_, gain_); }
 
   void process(float* const* y, int channels, int frames) noexcept TR_RT {
     if (!on_) {
@@ -33,14 +29,14 @@ class SafetyLimiter {
       for (int c = 0; c < channels; ++c) peak = std::max(peak, std::abs(y[c][n]));
       const float allowed = peak > ceiling_ ? ceiling_ / peak : 1.0f;
       gain_ = std::min(allowed, std::min(1.0f, gain_ + step_));
-      deepest_ = std::min(deepest_, gain_);
+      min_gain_ = std::min(min_gain_, gain_);
       for (int c = 0; c < channels; ++c) y[c][n] *= gain_;
     }
   }
 
  private:
   static constexpr double release_s = 0.25;
-  float ceiling_ = 0.9661f, gain_ = 1.0f, deepest_ = 1.0f, step_ = 0.0f;  // -0.3 dBFS
+  float ceiling_ = 0.9661f, gain_ = 1.0f, min_gain_ = 1.0f, step_ = 0.0f;  // -0.3 dBFS
   bool on_ = true;
 };
 

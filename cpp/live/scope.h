@@ -1,4 +1,4 @@
-// The last frames of a signal, for whoever wants to draw them: written for ever, read now and then by other threads.
+// The last frames of a signal, for drawing: written by the audio thread, read now and then by others.
 #pragma once
 
 #include <atomic>
@@ -15,12 +15,12 @@ class Scope {
 
   // The mean of the channels.
   void write(const float* const* x, int channels, int frames) noexcept TR_RT {
-    const float share = channels > 0 ? 1.0f / static_cast<float>(channels) : 0.0f;
+    const float scale = channels > 0 ? 1.0f / static_cast<float>(channels) : 0.0f;
     const std::int64_t at = written_.load(std::memory_order_relaxed);
     for (int n = 0; n < frames; ++n) {
       float sum = 0.0f;
       for (int c = 0; c < channels; ++c) sum += x[c][n];
-      memory_[static_cast<std::size_t>((at + n) % size)].store(sum * share, std::memory_order_relaxed);
+      memory_[static_cast<std::size_t>((at + n) % size)].store(sum * scale, std::memory_order_relaxed);
     }
     written_.store(at + frames, std::memory_order_release);
   }
@@ -28,14 +28,14 @@ class Scope {
   // The last `frames`, at most half of `size`, oldest first; silence before the first.
   std::vector<float> last(int frames) const {
     const std::int64_t end = written_.load(std::memory_order_acquire);
-    std::vector<float> found(static_cast<std::size_t>(frames));
+    std::vector<float> samples(static_cast<std::size_t>(frames));
     for (int n = 0; n < frames; ++n) {
       const std::int64_t at = end - frames + n;
       if (at >= 0)
-        found[static_cast<std::size_t>(n)] =
+        samples[static_cast<std::size_t>(n)] =
             memory_[static_cast<std::size_t>(at % size)].load(std::memory_order_relaxed);
     }
-    return found;
+    return samples;
   }
 
  private:

@@ -1,6 +1,6 @@
-// Saves the state of a running rack as bytes and loads it. Whatever remembers the past lists its fields in
-// `void state(StateArchive&)`; the same list saves them, checks bytes against them, or loads them. All is checked
-// before anything is written, so bytes that do not fit change nothing. Never on the audio thread: it allocates and
+// An archive of a running rack's state: saves it as bytes, and loads them. Whatever remembers the past lists its fields
+// in `void state(StateArchive&)`; the same list saves them, checks bytes against them, or loads them. All is checked
+// before anything is written, so bytes that do not fit change nothing. Never on the audio thread, for it allocates and
 // throws.
 //
 // Not listed are: what stays as it is once an engine is built; what `tune` sets from the values alone, for an effect is

@@ -1,8 +1,8 @@
-// A neural network as an effect:
+// A neural network as an effect (an amplifier capture, for example):
 //
-//   in -> input gain -> network -> less what it makes of silence -> cut at 5 Hz -> output gain -> mix, or added -> out
+//   in -> input gain -> network - its response to silence -> cut at 5 Hz -> output gain -> mix, or added -> out
 //
-// With `keep_dc` what the network gives goes on as it is.
+// With `keep_dc` the network's output goes on as it is.
 #if defined(TWINRACK_PLUGINS_ADAPTER_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_ADAPTER_H_
 #undef TWINRACK_PLUGINS_ADAPTER_H_
@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/neural/neural-inl.h"
+#include "dsp/neural/network-inl.h"
 #include "dsp/shaping/ramps-inl.h"
 #include "dsp/filters/svf_cascade-inl.h"
 #include "dsp/filters/svf_design.h"
@@ -37,7 +37,7 @@ struct Adapter {
     channels_ = format.channels;
     filter_.prepare(channels_);
     for (auto* rows : {&wet_, &raw_}) rows->assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
-    for (auto* once : {&driven_, &nothing_}) once->assign(max_segment, 0.0f);
+    for (auto* row : {&driven_, &silence_response_}) row->assign(max_segment, 0.0f);
     for (int c = 0; c < channels_; ++c) wet_pointers_[static_cast<std::size_t>(c)] = row(wet_, c);
   }
 
@@ -70,7 +70,7 @@ struct Adapter {
   void process(Block io, SideBlock) noexcept TR_RT {
     const Tag<float> d;
     const int frames = io.frames;
-    network_.hear_nothing(nothing_.data(), frames);
+    network_.silence_response(silence_response_.data(), frames);
     for (int c = 0; c < channels_; ++c) {
       each_vector(frames, [&](int n) HWY_ATTR {
         const auto x = load_some(io.channel[c] + n, frames - n);
@@ -78,29 +78,29 @@ struct Adapter {
       });
       network_.process(c, driven_.data(), row(raw_, c), frames);
       each_vector(frames, [&](int n) HWY_ATTR {
-        hn::StoreU(hn::LoadU(d, row(raw_, c) + n) - hn::LoadU(d, nothing_.data() + n), d, row(wet_, c) + n);
+        hn::StoreU(hn::LoadU(d, row(raw_, c) + n) - hn::LoadU(d, silence_response_.data() + n), d, row(wet_, c) + n);
       });
     }
     filter_.process({wet_pointers_.data(), channels_, frames});
-    int loud = -1;  // the last frame in which something audible came
+    int last_audible = -1;  // frame of the block
     for (int c = 0; c < channels_; ++c) {
       float *y = io.channel[c], *w = row(wet_, c), *r = row(raw_, c);
       for (int n = 0; n < frames; ++n) {
-        const float share = settings_.at(mix, n), as_it_is = settings_.at(keep_dc, n);
-        const float made = settings_.at(output, n) * ((1.0f - as_it_is) * w[n] + as_it_is * r[n]);
-        if (std::abs(made) >= 1e-7f) loud = std::max(loud, n);
-        y[n] = (1.0f - share * settings_.at(replace, n)) * y[n] + share * made;
+        const float wet_share = settings_.at(mix, n), raw_share = settings_.at(keep_dc, n);
+        const float wet = settings_.at(output, n) * ((1.0f - raw_share) * w[n] + raw_share * r[n]);
+        if (std::abs(wet) >= 1e-7f) last_audible = std::max(last_audible, n);
+        y[n] = (1.0f - wet_share * settings_.at(replace, n)) * y[n] + wet_share * wet;
       }
     }
-    quiet_frames_ = loud < 0 ? std::min(quiet_frames_ + frames, 1 << 30) : frames - 1 - loud;
+    quiet_frames_ = last_audible < 0 ? std::min(quiet_frames_ + frames, 1 << 30) : frames - 1 - last_audible;
     settings_.pass(frames);
   }
 
-  // True while the sound that comes in is faded in beside the network's, or out.
+  // True while the connection crossfades.
   bool is_ramping() const noexcept TR_RT { return replaces_.moving(); }
 
-  // Silent for longer than the network hears back, and nothing has come for a period of the filter's 5 Hz. The filter
-  // and a recurrent network keep their state: it is what silence makes of them.
+  // Silence has lasted for longer than the network looks back, and the output for a period of the filter's 5 Hz. The
+  // filter and a recurrent network keep their state, which is their response to silence.
   bool tail_ended(int silent_frames) noexcept TR_RT {
     const int wait = network_.memory() + 2 * max_segment, period = static_cast<int>(rate_ / 5.0);
     return silent_frames > wait && quiet_frames_ > period && !settings_.moving();
@@ -118,13 +118,13 @@ struct Adapter {
 
   double rate_ = 0;
   int channels_ = 0;
-  int quiet_frames_ = 0;      // since something audible came out of the network
-  TickFade<0, 16> replaces_;  // the sound that came in, instead of being added to it
+  int quiet_frames_ = 0;      // since the network's last audible output
+  TickFade<0, 16> replaces_;  // the network's output replaces the input, instead of being added to it
   Ramps<ramped_count> settings_;
   Ramps<ramped_count>::Values tuned_{};
   neural::Network network_;
   SvfCascade<1> filter_;
-  std::vector<float> wet_, raw_, driven_, nothing_;
+  std::vector<float> wet_, raw_, driven_, silence_response_;
   std::array<float*, max_channels> wet_pointers_{};
 };
 

@@ -1,10 +1,9 @@
 // Dynamic range compressor (Giannoulis, Massberg, Reiss, JAES 60(6), 2012):
 //
-//   key -> low cut -> combine channels -> [RMS] -> [follower on the level] -> dB -> curve -> [follower on the gain] ->
-//   gain
+//   sidechain -> low cut -> combine channels -> [RMS] -> [follower on the level] -> dB -> curve ->
+//   [follower on the reduction] -> gain
 //
-// Only the low cut and the followers are recursions; everything else runs over a whole stretch of time, element by
-// element.
+// Only the low cut, the average and the followers are recursions; all else is computed for whole vectors of frames.
 #if defined(TWINRACK_PLUGINS_COMPRESSOR_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_COMPRESSOR_H_
 #undef TWINRACK_PLUGINS_COMPRESSOR_H_
@@ -19,7 +18,7 @@
 #include "cards.h"
 #include "dsp/dynamics/follower-inl.h"
 #include "dsp/dynamics/gain_curve-inl.h"
-#include "dsp/lanes/in_order-inl.h"
+#include "dsp/lanes/scan_lanes-inl.h"
 #include "dsp/dynamics/lookahead.h"
 #include "dsp/lanes/math-inl.h"
 #include "dsp/shaping/ramps-inl.h"
@@ -27,6 +26,7 @@
 #include "dsp/filters/switched_cut-inl.h"
 #include "dsp/filters/svf-inl.h"
 #include "dsp/filters/svf_design.h"
+#include "plugins/compressor/detector.h"
 #include "rt/block.h"
 #include "rt/tick_fade.h"
 
@@ -55,10 +55,10 @@ struct Compressor {
     feedback_ = v.topology == Card::Topology::feedback;
     auto_makeup_.go(v.auto_makeup);
     auto_makeup_.tick();
-    arrange();
+    update_settings();
     if (other_quantity) convert();
-    ballistics_ = {follower_share(v.attack_ms, rate_), follower_share(v.release_ms, rate_)};
-    averaging_ = follower_share(v.rms_window_ms, rate_);
+    ballistics_ = {one_pole_coefficient(v.attack_ms, rate_), one_pole_coefficient(v.release_ms, rate_)};
+    averaging_ = one_pole_coefficient(v.rms_window_ms, rate_);
     cut_on_ = low_cut_.in_use(v.sidechain_low_cut_hz);
     const auto d = design_svf(FilterShape::low_cut, false, static_cast<double>(v.sidechain_low_cut_hz), 0.0,
                               std::numbers::sqrt2 / 2.0, rate_);
@@ -74,9 +74,9 @@ struct Compressor {
     low_cut_.reset();
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
-    heard_.fill(0.0f);
+    output_.fill(0.0f);
     auto_makeup_.arrive();
-    arrange();
+    update_settings();
     settings_.arrive();
     cut_.arrive();
   }
@@ -107,24 +107,22 @@ struct Compressor {
     }
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
-    heard_.fill(0.0f);
+    output_.fill(0.0f);
     return true;
   }
 
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
   void state(StateArchive& archive) {
-    archive(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, heard_);
+    archive(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, output_);
   }
 
  private:
   enum Ramped : std::size_t { threshold, slope, knee, range, makeup, mix, link, ramped_count };
-  struct Detector {
-    FollowerState<float> average{}, follower{};
-  };
+  using Detector = DetectorState<float>;
 
   // What moves from tick to tick, from the values.
-  void arrange() noexcept TR_RT {
+  void update_settings() noexcept TR_RT {
     const Card::Values& v = choices_;
     const double slope = 1.0 - 1.0 / static_cast<double>(v.ratio);
     const double knee = std::max(static_cast<double>(v.knee_db), static_cast<double>(least_knee_db));
@@ -160,13 +158,12 @@ struct Compressor {
     return amplitude(high);
   }
 
-  // The follower on whichever quantity the choices put it.
-  float follow(Detector& d, float x) const noexcept TR_RT {
-    return choices_.envelope == Card::Envelope::branching ? branching_step(d.follower, ballistics_, x)
-                                                          : decoupled_step(d.follower, ballistics_, x);
+  DetectorChoices detector_choices() const noexcept TR_RT {
+    return {choices_.detector == Card::Detector::rms, choices_.ballistics == Card::Ballistics::level,
+            choices_.envelope == Card::Envelope::decoupled};
   }
 
-  ChannelMode channel_mode() const noexcept TR_RT { return static_cast<ChannelMode>(choices_.channel_mode); }
+  ChannelMode channel_mode() const noexcept TR_RT { return channel_mode_of(choices_.channel_mode); }
 
   using D = Tag<float>;
   using V = Vec<float>;
@@ -174,16 +171,17 @@ struct Compressor {
   void process_forward(Block io, SideBlock key) noexcept TR_RT {
     const int frames = io.frames;
     const bool fully = settings_.rests_at(link, 1.0f);
-    if (linked_.one(fully) && Together::fits(key) && (low_cut_.off() || low_cut_.steady() != nullptr)) {
-      Together heard(key, channel_mode(), low_cut_.steady());
-      detect([&](int n) HWY_ATTR { return heard.next(n, frames - n); }, linked_.level(0), frames, detectors_[0]);
-      linked_.hear(heard.done());
+    const bool steady_cut = low_cut_.off() || low_cut_.steady() != nullptr;
+    if (linked_.share_one(fully) && StereoDetectorInput::fits(key) && steady_cut) {
+      StereoDetectorInput input(key, channel_mode(), low_cut_.steady());
+      detect([&](int n) HWY_ATTR { return input.next(n, frames - n); }, linked_.level(0), frames, detectors_[0]);
+      linked_.set_fault(!input.finish());
       std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
       return linked_.apply(io, lookahead_);
     }
-    const SideBlock heard = low_cut_.process(key, frames);
+    const SideBlock filtered = low_cut_.process(key, frames);
     const auto link_at = [&](int n) { return settings_.at(link, n); };
-    const int detectors = linked_.gather(heard, channel_mode(), fully, link_at, frames);
+    const int detectors = linked_.set_levels(filtered, channel_mode(), fully, link_at, frames);
     for (int c = 0; c < detectors; ++c) {
       float* level = linked_.level(c);
       detect([=](int n) HWY_ATTR { return hn::LoadU(D(), level + n); }, level, frames,
@@ -193,31 +191,31 @@ struct Compressor {
     linked_.apply(io, lookahead_);
   }
 
-  // From the rectified level of one detector, vector by vector, to the gain to apply.
-  template <class Heard>
-  void detect(const Heard& heard, float* gain, int frames, Detector& d) noexcept TR_RT {
+  // From the level of one detector, `level(n)` for the vector of frames that begins at n, to the gain to apply.
+  template <class Level>
+  void detect(const Level& level, float* gain, int frames, Detector& d) noexcept TR_RT {
     if (choices_.envelope == Card::Envelope::decoupled) {
-      detect(heard, gain, frames, d,
-             [](auto& state, const auto& c, One x) HWY_ATTR { return decoupled_step(state, c, x); });
+      detect(level, gain, frames, d,
+             [](auto& state, const auto& c, ScalarLane x) HWY_ATTR { return decoupled_step(state, c, x); });
     } else {
-      with_branching(ballistics_, [&](const auto& follow) { detect(heard, gain, frames, d, follow); });
+      with_branching(ballistics_, [&](const auto& follow) { detect(level, gain, frames, d, follow); });
     }
   }
 
-  template <class Heard, class Follow>
-  void detect(const Heard& heard, float* gain, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
+  template <class Level, class Follow>
+  void detect(const Level& level, float* gain, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
     const D tag;
     const bool rms = choices_.detector == Card::Detector::rms;
     const bool on_level = choices_.ballistics == Card::Ballistics::level;
-    const FollowerTimes<One> times{one(ballistics_.rise), one(ballistics_.fall)};
-    const One averaging = one(averaging_);
-    FollowerState<One> state{one(d.follower.peak), one(d.follower.level)};
-    One average = one(d.average.level);
+    const FollowerCoefficients<ScalarLane> coefficients{scalar_lane(ballistics_.rise), scalar_lane(ballistics_.fall)};
+    const ScalarLane averaging = scalar_lane(averaging_);
+    FollowerState<ScalarLane> state{scalar_lane(d.follower.peak), scalar_lane(d.follower.level)};
+    ScalarLane average = scalar_lane(d.average.level);
     V deepest = hn::Zero(tag);
     const auto steady = settings_.vectors(0);
     const bool moving = settings_.moving();
-    const auto smooth = [&](One x) HWY_ATTR { return smoothing_step(average, averaging, x); };
-    const auto ballistics = [&](One x) HWY_ATTR { return follow(state, times, x); };
+    const auto average_step = [&](ScalarLane x) HWY_ATTR { return smoothing_step(average, averaging, x); };
+    const auto follower_step = [&](ScalarLane x) HWY_ATTR { return follow(state, coefficients, x); };
     const auto curve = [&](V x, int n) HWY_ATTR {
       const V audible = hn::Max(x, hn::Set(tag, floor_amplitude));
       if (!moving)
@@ -225,17 +223,17 @@ struct Compressor {
       const auto now = settings_.vectors(n);
       return reduction_db<V>({now[threshold], now[slope], now[knee], now[range]}, decibels(audible));
     };
-    // What comes before the follower, and what comes after it.
-    const auto averaged = [&](V x, int n) HWY_ATTR {
+    // The stages between the level and the gain. The follower's quantity is the level or the reduction.
+    const auto average_power = [&](V x, int n) HWY_ATTR {
       if (!rms) return x;
       x = Min(x, hn::Set(tag, loudest_level));
-      return in_order(x * x, frames - n, smooth);
+      return scan_lanes(x * x, frames - n, average_step);
     };
-    const auto before = [&](V x, int n) HWY_ATTR {
+    const auto to_quantity = [&](V x, int n) HWY_ATTR {
       if (rms) x = hn::Sqrt(x);
       return on_level ? x : curve(x, n);
     };
-    const auto after = [&](V reduction, int n) HWY_ATTR {
+    const auto to_gain = [&](V reduction, int n) HWY_ATTR {
       if (on_level) reduction = curve(reduction, n);
       if (frames - n >= lane_count<float>) {
         deepest = hn::Max(deepest, reduction);
@@ -244,22 +242,22 @@ struct Compressor {
         hn::Store(reduction, tag, last);
         deepest_ = Max(deepest_, largest(last, frames - n));
       }
-      const V share = moving ? settings_.vector(mix, n) : steady[mix],
+      const V wet = moving ? settings_.vector(mix, n) : steady[mix],
               up = moving ? settings_.vector(makeup, n) : steady[makeup];
-      hn::StoreU((hn::Set(tag, 1.0f) - share) + share * amplitude(up - reduction), tag, gain + n);
+      hn::StoreU((hn::Set(tag, 1.0f) - wet) + wet * amplitude(up - reduction), tag, gain + n);
     };
-    // Each of these waits for itself or has a long way to go; so they are at work on five vectors at once, one after
-    // the other in time.
+    // A recursion waits for itself, and the curve takes long. So the stages are pipelined: in one turn, each works on
+    // what the stage before it gave in the last turn, and five vectors of frames are under way at once.
     constexpr int lanes = lane_count<float>;
-    V level = hn::Zero(tag), average_here = level, next = level, followed = level;
+    V levels = hn::Zero(tag), averaged = levels, quantity = levels, followed = levels;
     for (int n = -3 * lanes; n < frames + lanes; n += lanes) {
-      const auto there = [&](int at) { return at >= 0 && at < frames; };
-      const V to_average = level, to_curve = average_here, to_follow = next, to_gain = followed;
-      if (there(n + 3 * lanes)) level = heard(n + 3 * lanes);
-      if (there(n + 2 * lanes)) average_here = averaged(to_average, n + 2 * lanes);
-      if (there(n + lanes)) next = before(to_curve, n + lanes);
-      if (there(n - lanes)) after(to_gain, n - lanes);
-      if (there(n)) followed = in_order(to_follow, frames - n, ballistics);
+      const auto inside = [&](int at) { return at >= 0 && at < frames; };
+      const V last_levels = levels, last_averaged = averaged, last_quantity = quantity, last_followed = followed;
+      if (inside(n + 3 * lanes)) levels = level(n + 3 * lanes);
+      if (inside(n + 2 * lanes)) averaged = average_power(last_levels, n + 2 * lanes);
+      if (inside(n + lanes)) quantity = to_quantity(last_averaged, n + lanes);
+      if (inside(n - lanes)) to_gain(last_followed, n - lanes);
+      if (inside(n)) followed = scan_lanes(last_quantity, frames - n, follower_step);
     }
     deepest_ = Max(deepest_, hn::GetLane(hn::MaxOfLanes(tag, deepest)));
     d.follower = {hn::GetLane(state.peak), hn::GetLane(state.level)};
@@ -273,35 +271,30 @@ struct Compressor {
       return make_svf(g, k, 1.0f, -k, -1.0f);
     };
     const Svf<float> steady = cut_at(0);
+    const DetectorChoices choices = detector_choices();
     for (int n = 0; n < io.frames; ++n) {
       const auto at = [&](std::size_t i) { return settings_.at(i, n); };
-      const GainCurve<float> curve{at(threshold), at(slope), at(knee), at(range)};
-      float own[max_channels], together = 0.0f;
+      const DetectorSettings<float> settings{{at(threshold), at(slope), at(knee), at(range)}, ballistics_, averaging_};
+      float own[max_channels], all = 0.0f;
       for (int c = 0; c < io.channels; ++c) {
         const auto which = static_cast<std::size_t>(c);
-        own[c] = heard_[which];
+        own[c] = output_[which];
         if (cut_on_ || cut_.moving()) {
-          const float cut = svf_step(feedback_cut_[which], cut_.moving() ? cut_at(n) : steady, heard_[which]);
+          const float cut = svf_step(feedback_cut_[which], cut_.moving() ? cut_at(n) : steady, output_[which]);
           if (cut_on_) own[c] = cut;
         }
-        together = combine(channel_mode(), together, own[c]);
+        all = combine(channel_mode(), all, own[c]);
       }
-      together = combined(channel_mode(), together, static_cast<float>(io.channels));
+      all = combined(channel_mode(), all, static_cast<float>(io.channels));
       for (int c = 0; c < io.channels; ++c) {
         const auto which = static_cast<std::size_t>(c);
-        Detector& d = detectors_[which];
-        float level = (1.0f - at(link)) * std::abs(own[c]) + at(link) * together;
-        if (choices_.detector == Card::Detector::rms) {
-          level = std::sqrt(smoothing_step(d.average.level, averaging_, level * level));
-        }
-        const bool on_level = choices_.ballistics == Card::Ballistics::level;
-        if (on_level) level = follow(d, level);
-        float reduction = reduction_db(curve, decibels(std::max(level, floor_amplitude)));
-        if (!on_level) reduction = follow(d, reduction);
+        const float level = (1.0f - at(link)) * std::abs(own[c]) + at(link) * all;
+        DetectorFrame<float> frame;
+        const float reduction = detector_step(detectors_[which], choices, settings, level, frame);
         deepest_ = std::max(deepest_, reduction);
         float& x = io.channel[c][n];
-        heard_[which] = x * amplitude(-reduction);
-        x = (1.0f - at(mix)) * x + at(mix) * amplitude(at(makeup)) * heard_[which];
+        output_[which] = x * amplitude(-reduction);
+        x = (1.0f - at(mix)) * x + at(mix) * amplitude(at(makeup)) * output_[which];
       }
     }
   }
@@ -311,16 +304,16 @@ struct Compressor {
   Card::Values choices_{};
   Ramps<ramped_count> settings_;
   Ramps<2> cut_;  // g and k of the low cut in feedback
-  FollowerTimes<float> ballistics_{};
+  FollowerCoefficients<float> ballistics_{};
   float averaging_ = 0, deepest_ = 0;
   bool cut_on_ = false, feedback_ = false;
   TickFade<0, 32> auto_makeup_;
   Lookahead lookahead_;
-  Linked linked_;
+  LinkedDetectors linked_;
   SwitchedCut<FilterShape::low_cut> low_cut_;
   std::vector<SvfState<float>> feedback_cut_;
   std::vector<Detector> detectors_;
-  std::array<float, max_channels> heard_{};  // the last output sample, for feedback
+  std::array<float, max_channels> output_{};  // the last sample before makeup and mix, for feedback
 };
 
 }  // namespace HWY_NAMESPACE

@@ -1,4 +1,4 @@
-"""A peak detector has no window, one channel nothing to link, a feedback compressor no lookahead."""
+"""Idle values of a compressor: the window of a peak detector, the link of one channel, the lookahead with feedback."""
 
 from collections.abc import Mapping
 
@@ -6,11 +6,11 @@ from twinrack.rack.card import Value
 
 
 def idle(values: Mapping[str, Value], channels: int | None) -> set[str]:
-    found = set()
+    names = set()
     if values["detector"] == "peak":
-        found.add("rms_window_ms")
+        names.add("rms_window_ms")
     if channels == 1:
-        found |= {"link_percent", "channel_mode"}
+        names |= {"link_percent", "channel_mode"}
     if values["topology"] == "feedback":
-        found.add("lookahead_ms")
-    return found
+        names.add("lookahead_ms")
+    return names

@@ -1,5 +1,5 @@
-"""Followers and the sidechain's cut. With feedback the detector hears the output, which the gain, at most 1 before makeup and
-mix, never makes louder than the input: it may breathe, but not grow."""
+"""Loops of a compressor: followers and the sidechain's cut. With feedback the detector's input is the output, which the gain,
+at most 1 before makeup and mix, never makes louder than the input: it may fluctuate, but not grow."""
 
 from twinrack.explain.certify import Loop, cut_loops, detector_loops
 from twinrack.rack.effect import Effect

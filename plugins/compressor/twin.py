@@ -9,13 +9,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from twinrack.plugins.compressor.recursion import compressor_gain, feedback_compressor
 
 from twinrack.audio import whole_frames
 from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, numbers_in, ramp, together
-from twinrack.twins.dynamics import CHANNEL_MODES, linked_level, share_per_frame, sidechain_cut, through_cut
+from twinrack.twins.dynamics import CHANNEL_MODES, linked_level, one_pole_coefficient, sidechain_cut, through_cut
 from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, reduction_db
-from twinrack.twins.recursions import compressor_gain, feedback_compressor
 from twinrack.twins.values import Context, Values
 
 
@@ -38,7 +38,7 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
 
     heard = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
     window = v.rms_window_ms if v.detector == "rms" else v.rms_window_ms.detach()
-    shares = [share_per_frame(time, at.sample_rate) for time in (v.attack_ms, v.release_ms, window)]
+    shares = [one_pole_coefficient(time, at.sample_rate) for time in (v.attack_ms, v.release_ms, window)]
     settings = torch.stack(together(v.threshold_db, slope, knee, v.range_db, makeup, v.mix, *shares), -1)
     choices = [v.detector == "rms", v.ballistics == "level", v.envelope == "decoupled"]
     gain = compressor_gain(linked_level(heard, v, at), settings, choices, at.path)
@@ -49,7 +49,7 @@ def _feedback(x: Tensor, v: Values, at: Context, slope: Tensor, knee: Tensor, ma
     cut, on = sidechain_cut("low_cut", v.sidechain_low_cut_hz, at.sample_rate)
     held = [v.attack_ms, v.release_ms, v.rms_window_ms]
     settings = [v.threshold_db, slope, knee, v.range_db, v.link_percent / 100.0, cut[..., 0], cut[..., 1]]
-    settings += [share_per_frame(time, at.sample_rate) for time in held]
+    settings += [one_pole_coefficient(time, at.sample_rate) for time in held]
     choices = [
         int(bool(numbers_in(on).any())),
         int(v.detector == "rms"),

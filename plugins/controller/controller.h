@@ -1,9 +1,9 @@
-// A network that rides the values of other effects:
+// A network that controls values of other effects:
 //
-//   sound or key -> mean of channels -> levels (10 ms, 300 ms; four bands, 100 ms) -> network -> once a tick, a number
-//   for each value that is driven
+//   sound or sidechain -> mean of channels -> levels (10 ms, 300 ms; four bands, 100 ms) -> network -> once a tick, an
+//   offset for each value that it controls
 //
-// The engine adds these numbers to where the values stand (Program::drive). The sound itself passes.
+// The engine adds the offsets to the values. The sound itself passes unchanged.
 #if defined(TWINRACK_PLUGINS_CONTROLLER_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_CONTROLLER_H_
 #undef TWINRACK_PLUGINS_CONTROLLER_H_
@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "cards.h"
-#include "dsp/neural/neural-inl.h"
+#include "dsp/neural/conv_stack-inl.h"
 #include "dsp/filters/svf-inl.h"
 #include "dsp/filters/svf_design.h"
 #include "rt/block.h"
@@ -42,29 +42,29 @@ struct Controller {
                              static_cast<float>(c.m1), static_cast<float>(c.m2));
     }
     for (std::size_t f = 0; f < features; ++f) {
-      shares_[f] = static_cast<float>(1.0 - std::exp(-tick_frames / (times_s[f] * format.sample_rate)));
+      coefficients_[f] = static_cast<float>(1.0 - std::exp(-tick_frames / (times_s[f] * format.sample_rate)));
     }
   }
 
   void load(const Resource& network) {
-    there_ = network.channels > 0;
-    if (!there_) return;
+    loaded_ = network.channels > 0;
+    if (!loaded_) return;
     if (network.channels > 1) throw std::invalid_argument("a network has one row of numbers");
-    const neural::Plan plan = twinrack::neural::PlanReader(network.channel[0], network.frames).read();
-    if (plan.kind != neural::Plan::chain || plan.convs.convs.front().in != features) {
-      throw std::invalid_argument("the controller's network does not hear what a controller hears");
+    const twinrack::neural::Plan plan = twinrack::neural::PlanReader(network.channel[0], network.frames).read();
+    if (plan.kind != twinrack::neural::Plan::conv_stack || plan.stack.convs.front().in != features) {
+      throw std::invalid_argument("the controller's network does not take the inputs of a controller");
     }
-    network_.prepare(plan.convs);
-    if (network_.memory() > 0) throw std::invalid_argument("the controller's network looks back");
-    state_ = neural::State{};
+    network_.prepare(plan.stack);
+    if (network_.memory() > 0) throw std::invalid_argument("the controller's network needs past frames");
+    state_ = neural::StreamState{};
     network_.make_rows(state_);
-    outputs_.assign(static_cast<std::size_t>(plan.convs.convs.back().out), 0.0f);
+    outputs_.assign(static_cast<std::size_t>(plan.stack.convs.back().out), 0.0f);
   }
 
   void tune(const Card::Values& v) noexcept TR_RT { amount_ = v.amount; }
 
   void reset() noexcept TR_RT {
-    heard_ = 0;
+    filled_ = 0;
     levels_ = {};
     for (auto& s : states_) s = {0.0f, 0.0f};
     for (float& o : outputs_) o = 0.0f;
@@ -74,30 +74,30 @@ struct Controller {
     const bool keyed = key.channel != nullptr;
     const int channels = keyed ? key.channels : io.channels;
     const float scale = 1.0f / static_cast<float>(channels);
-    for (int n = 0; n < io.frames && heard_ + n < tick_frames; ++n) {
+    for (int n = 0; n < io.frames && filled_ + n < tick_frames; ++n) {
       float sum = 0.0f;
       for (int c = 0; c < channels; ++c) sum += keyed ? key.channel[c][n] : io.channel[c][n];
-      sound_[static_cast<std::size_t>(heard_ + n)] = sum * scale;
+      mono_[static_cast<std::size_t>(filled_ + n)] = sum * scale;
     }
-    heard_ = std::min(heard_ + io.frames, tick_frames);
-    if (heard_ == tick_frames) listen();
+    filled_ = std::min(filled_ + io.frames, tick_frames);
+    if (filled_ == tick_frames) update();
   }
 
-  // The numbers for the tick that begins.
+  // The offsets for the tick that begins.
   std::span<const float> control_values() noexcept TR_RT { return outputs_; }
 
   int latency() const noexcept { return 0; }
   void state(StateArchive& archive) {
-    archive.bounded(heard_, 0, tick_frames - 1);
-    archive(sound_, states_, levels_, outputs_);
+    archive.bounded(filled_, 0, tick_frames - 1);
+    archive(mono_, states_, levels_, outputs_);
   }
 
  private:
   // After a whole tick.
-  void listen() noexcept TR_RT {
-    heard_ = 0;
+  void update() noexcept TR_RT {
+    filled_ = 0;
     std::array<float, features> power{};
-    for (const float x : sound_) {
+    for (const float x : mono_) {
       power[0] += x * x;
       for (std::size_t b = 0; b < bands; ++b) {
         const float y = svf_step(states_[b], filters_[b], x);
@@ -105,27 +105,27 @@ struct Controller {
       }
     }
     power[1] = power[0];
-    if (!there_) return;
+    if (!loaded_) return;
     for (std::size_t f = 0; f < features; ++f) {
-      levels_[f] += shares_[f] * (power[f] * (1.0f / tick_frames) - levels_[f]);
+      levels_[f] += coefficients_[f] * (power[f] * (1.0f / tick_frames) - levels_[f]);
       // 10 log10, from -100 dB on, over 40 dB
       const float db = 3.0102999566f * log2_of(levels_[f] + 1e-10f);
       state_.rows.front().row(0)[f] = db * (1.0f / 40.0f) + 1.0f;
     }
     network_.run(state_.rows.data(), 0, 1);
-    const float* made = state_.rows.back().row(0);
-    for (std::size_t o = 0; o < outputs_.size(); ++o) outputs_[o] = amount_ * made[o];
+    const float* out = state_.rows.back().row(0);
+    for (std::size_t o = 0; o < outputs_.size(); ++o) outputs_[o] = amount_ * out[o];
   }
 
-  bool there_ = false;
-  int heard_ = 0;
+  bool loaded_ = false;
+  int filled_ = 0;
   float amount_ = 1.0f;
-  std::array<float, tick_frames> sound_{};
+  std::array<float, tick_frames> mono_{};
   std::array<Svf<float>, bands> filters_{};
   std::array<SvfState<float>, bands> states_{};
-  std::array<float, features> shares_{}, levels_{};
-  neural::Chain network_;
-  neural::State state_;
+  std::array<float, features> coefficients_{}, levels_{};
+  neural::ConvStack network_;
+  neural::StreamState state_;
   std::vector<float> outputs_;
 };
 

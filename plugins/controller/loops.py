@@ -1,4 +1,4 @@
-"""The filters and averages of what it hears. What it drives cannot come back to it: it stands before all of that."""
+"""Loops of a controller: filters and averages of its input. It stands before what it drives, which cannot come back to it."""
 
 import numpy as np
 from twinrack.plugins.controller.twin import CENTRES_HZ, TIMES_S
@@ -11,7 +11,7 @@ TICK_FRAMES = 32
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:
     centres = [min(hertz, 0.45 * sample_rate) for hertz in CENTRES_HZ]
-    found = [filter_loop(f"band {i}", "band_pass", hertz, 0.0, np.sqrt(2.0), sample_rate) for i, hertz in enumerate(centres, 1)]
+    bands = [filter_loop(f"band {i}", "band_pass", hertz, 0.0, np.sqrt(2.0), sample_rate) for i, hertz in enumerate(centres, 1)]
     names = ("level 10 ms", "level 300 ms", "level of a band")
     times = dict(zip(names, TIMES_S, strict=False))
-    return found + [follower_loop(name, 1e3 * time / TICK_FRAMES, sample_rate) for name, time in times.items()]
+    return bands + [follower_loop(name, 1e3 * time / TICK_FRAMES, sample_rate) for name, time in times.items()]

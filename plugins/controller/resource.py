@@ -1,4 +1,4 @@
-"""What the engine reads: the network's description and weights, whatever the effect's values."""
+"""The network of a controller as the engine reads it: its description and weights."""
 
 from collections.abc import Mapping
 

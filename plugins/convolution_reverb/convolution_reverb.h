@@ -2,8 +2,8 @@
 //
 //   in -> * response -> gain -> mix -> out
 //
-// Cuts, pre-delay, trim, length and decay are worked into the response before it comes here (resource.py): what does
-// not change with time may as well be done once.
+// Cuts, pre-delay, trim, length and decay are applied to the response beforehand (resource.py), since they do not
+// change with time.
 #if defined(TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_
 #undef TWINRACK_PLUGINS_CONVOLUTION_REVERB_H_

@@ -1,5 +1,5 @@
-"""From the recorded response to the one that is convolved with: trim, length, decay, cuts, level, pre-delay. The twin does
-the same in torch."""
+"""The response as it is convolved with, from the recorded one: trim, length, decay, cuts, level, pre-delay. The twin does the
+same in torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RING_S = 0.4  # what a low cut adds at the end, at most: 120 dB at 10 Hz
 
 
 def window(frames: int, values: Mapping[str, Value], sample_rate: float) -> tuple[int, int, np.ndarray]:
-    """What is kept: its first frame, one past its last, and the fade at its end (ones where nothing is cut)."""
+    """The kept part: its first frame, one past its last, and the fade at its end (ones where nothing is cut)."""
     first = min(whole_frames(float(values["trim_ms"]), sample_rate), frames - 1)
     kept = min(frames - first, max(1, round(float(values["length_s"]) * sample_rate)))
     fade = np.ones(kept)

@@ -1,5 +1,5 @@
-// The end of a mixing desk's channel: width, pan and level as one 2 x 2 matrix for each stereo pair, mute as a factor
-// of it (DAFX, ch. 5). The matrix moves on a straight line over each tick in which it changes.
+// The output stage of a mixer channel: width, pan and level as one 2 x 2 matrix for each stereo pair, and mute as a
+// factor of it (DAFX, ch. 5). The matrix ramps over each tick in which it changes.
 #if defined(TWINRACK_PLUGINS_FADER_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_FADER_H_
 #undef TWINRACK_PLUGINS_FADER_H_
@@ -49,7 +49,7 @@ struct Fader {
     to_ = from_ = now();
   }
 
-  // True while a mute or another law is on its way.
+  // True while a mute or a change of law fades.
   bool is_ramping() const noexcept TR_RT {
     return unmuted_.moving() || std::any_of(laws_.begin(), laws_.end(), [](const Fade& law) { return law.moving(); });
   }
@@ -77,10 +77,11 @@ struct Fader {
  private:
   using Fade = TickFade<0, 16>;
   static constexpr std::size_t laws = 4;
+  static_assert(static_cast<std::size_t>(Card::Law::linear_6db) == laws - 1, "the last law of the card");
   static constexpr std::size_t alone = 4;  // the gain of a channel without a partner, after the four of the matrix
   using Gains = std::array<float, 5>;
 
-  // What a side gets whose own end is at 1, by each law.
+  // The gain of the side that is at pan 1, by each law.
   static double side(Card::Law law, double pan) noexcept TR_RT {
     const double x = 0.5 * (pan + 1.0);
     const double sine = std::sin(0.5 * std::numbers::pi * x);
@@ -96,7 +97,7 @@ struct Fader {
     }
   }
 
-  // By the law, or between two of them while it changes.
+  // By the law; while it changes, a weighted mean.
   double side(double pan) const noexcept TR_RT {
     double sum = 0.0, weights = 0.0;
     for (std::size_t i = 0; i < laws; ++i) {

@@ -1,4 +1,4 @@
-"""One channel has no width."""
+"""Idle values of a reverb: the width of one channel."""
 
 from collections.abc import Mapping
 

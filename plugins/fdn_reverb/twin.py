@@ -1,7 +1,10 @@
 """The twin of `fdn_reverb.h`:
 
-in -> low cut -> high cut -> pre-delay -+-> taps ----------------------> + -> width -> mix -> out
-                                        +-> all-passes -> 16-line FDN -> +
+in -> low cut -> high cut -> pre-delay -+-> early reflections ---------------------> + -> width -> mix -> out
+                                        +-> diffusers -> 16-line delay network ----> +
+
+`diffuser_gain`, `late_level` and `overshoot_scale` are the functions of these names in cpp/dsp/delay/fdn_design.h, which
+says why they are as they are.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ def layout(sample_rate: float) -> dict[str, Any]:
 def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     wet = svf_cascade(x, _cuts(v, at), at.path)
     wet = _pre_delay(wet, 1.0 + v.pre_delay_ms * (1e-3 * at.sample_rate))
-    late = _late_level(v, at, x.dtype) * _network(_diffuse(wet, v, at), v, at)
+    late = _frames(late_level(v.decay_s), at, x.dtype) * _network(_diffuse(wet, v, at), v, at)
     early = torch.where(v.early_db > EARLY_OFF_DB, amplitude(v.early_db), torch.zeros_like(v.early_db))
     both = late + _frames(early, at, x.dtype) * _reflections(wet, at)
     mean = both.mean(1, keepdim=True)
@@ -77,8 +80,7 @@ def _diffuse(x: Tensor, v: Values, at: Context) -> Tensor:
     for lengths in plan["diffuser_frames"]:
         sides = []
         for side in range(min(2, at.channels)):
-            decay = torch.exp(-6.0 * math.log(10.0) * lengths[side] / at.sample_rate / v.decay_s)
-            gain = 0.75 * v.diffusion * decay
+            gain = diffuser_gain(v.diffusion, lengths[side], at.sample_rate, v.decay_s)
             count = len(range(side, at.channels, 2))
             sides.append(allpass(x[:, side::2].contiguous(), gain, [lengths[side]] * count, at.path))
         x = sides[0] if at.channels == 1 else _interleave(sides, at.channels)
@@ -109,10 +111,8 @@ def attenuation(v: Values, sample_rate: float, lines: list[int]) -> Tensor:
     if v.freeze:
         low = high = gain = torch.ones_like(mid)
     else:
-        apart = (prewarped(low_hz, sample_rate) / prewarped(high_hz, sample_rate)) ** 4
-        ends = torch.maximum(torch.ones_like(low), torch.maximum(low * low, high * high))
-        middle = (high + low * high * high * apart) / (high + apart / low)
-        gain = mid * torch.sqrt(ends / torch.maximum(ends, middle))
+        ratio4 = (prewarped(low_hz, sample_rate) / prewarped(high_hz, sample_rate)) ** 4
+        gain = mid * overshoot_scale(low, high, ratio4)
     first = monotonous_shelf(True, low, low_hz, sample_rate)
     last = monotonous_shelf(False, high, high_hz, sample_rate)
     last = torch.cat([last[..., :2], last[..., 2:] * gain.unsqueeze(-1)], -1)
@@ -137,10 +137,26 @@ def _turns(v: Values, at: Context, plan: dict[str, Any]) -> Tensor:
     return torch.stack([torch.cos(angle), torch.sin(angle)], 2)
 
 
-def _late_level(v: Values, at: Context, dtype: torch.dtype) -> Tensor:
-    """Makes the reverb about as loud whatever the decay."""
-    level = 1.3 * torch.sqrt(-torch.expm1(-6.0 * math.log(10.0) * 0.0316 / v.decay_s))
-    return _frames(level, at, dtype)
+def diffuser_gain(diffusion: Tensor, length: int, sample_rate: float, decay_s: Tensor) -> Tensor:
+    """The gain of a diffuser of `length` frames."""
+    return 0.75 * diffusion * torch.exp(-6.0 * math.log(10.0) * length / sample_rate / decay_s)
+
+
+def late_level(decay_s: Tensor) -> Tensor:
+    """The output level that makes late reverberation about as loud for every decay time."""
+    return 1.3 * torch.sqrt(-torch.expm1(-6.0 * math.log(10.0) * 0.0316 / decay_s))
+
+
+def overshoot_scale(low: Tensor, high: Tensor, ratio4: Tensor) -> Tensor:
+    """The scale that keeps a line's two shelves in series at or below the gains of their three bands.
+
+    Args:
+        low, high: gains of the low and the high band, relative to the middle one.
+        ratio4: (low / high)^4 of the frequencies between the bands, prewarped.
+    """
+    ends = torch.maximum(torch.ones_like(low), torch.maximum(low * low, high * high))
+    middle = (high + low * high * high * ratio4) / (high + ratio4 / low)
+    return torch.sqrt(ends / torch.maximum(ends, middle))
 
 
 def _reflections(x: Tensor, at: Context) -> Tensor:

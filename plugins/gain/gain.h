@@ -1,5 +1,5 @@
 // Level, balance and polarity as one gain a channel (DAFX, ch. 5), ramped over each tick in which it changes. A
-// polarity turns over within 32 ticks.
+// polarity fades within 32 ticks.
 #if defined(TWINRACK_PLUGINS_GAIN_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_GAIN_H_
 #undef TWINRACK_PLUGINS_GAIN_H_
@@ -35,9 +35,9 @@ struct Gain {
       const bool invert = v.polarity == Card::Polarity::invert ||
                           v.polarity == (left ? Card::Polarity::invert_left : Card::Polarity::invert_right);
       const auto at = static_cast<std::size_t>(c);
-      size_[at] = level * side;
-      upright_[at].go(!invert);
-      upright_[at].tick();
+      level_[at] = level * side;
+      polarity_[at].go(!invert);
+      polarity_[at].tick();
       from_[at] = to_[at];
       to_[at] = gain(at);
     }
@@ -46,16 +46,16 @@ struct Gain {
 
   void reset() noexcept TR_RT {
     for (std::size_t at = 0; at < max_channels; ++at) {
-      upright_[at].arrive();
+      polarity_[at].arrive();
       to_[at] = gain(at);
     }
     from_ = to_;
   }
 
-  // True while a polarity turns over.
+  // True while a polarity fades.
   bool is_ramping() const noexcept TR_RT {
     for (std::size_t at = 0; at < static_cast<std::size_t>(channels_); ++at) {
-      if (upright_[at].moving()) return true;
+      if (polarity_[at].moving()) return true;
     }
     return false;
   }
@@ -77,19 +77,19 @@ struct Gain {
   bool tail_ended(int) noexcept TR_RT { return from_ == to_; }
   int latency() const noexcept { return 0; }
   void state(StateArchive& archive) {
-    archive(from_, to_, upright_);
+    archive(from_, to_, polarity_);
     archive.bounded(frame_, 0, tick_frames);
   }
 
  private:
-  // The polarity moves between -1 and 1.
+  // The polarity fades between -1 and 1.
   float gain(std::size_t at) const noexcept TR_RT {
-    return static_cast<float>(size_[at] * (2.0 * upright_[at].share() - 1.0));
+    return static_cast<float>(level_[at] * (2.0 * polarity_[at].share() - 1.0));
   }
 
   std::array<float, max_channels> from_{}, to_{};
-  std::array<double, max_channels> size_{};
-  std::array<TickFade<-16, 16>, max_channels> upright_{};
+  std::array<double, max_channels> level_{};
+  std::array<TickFade<-16, 16>, max_channels> polarity_{};
   int channels_ = 0, frame_ = 0;
 };
 

@@ -1,7 +1,7 @@
 // Noise gate and downward expander:
 //
-//   key -> cuts -> combine channels -> [RMS] -> open or closed (hysteresis, hold) -> curve in dB -> attack, release ->
-//   gain
+//   sidechain -> cuts -> combine channels -> [RMS] -> open or closed (hysteresis, hold) -> curve in dB -> attack,
+//   release -> gain
 //
 // While open the gain goes to 0 dB; while closed it goes down the expander's line below the threshold, to the range.
 #if defined(TWINRACK_PLUGINS_GATE_H_) == defined(HWY_TARGET_TOGGLE)
@@ -18,7 +18,7 @@
 #include "cards.h"
 #include "dsp/dynamics/follower-inl.h"
 #include "dsp/dynamics/gate-inl.h"
-#include "dsp/lanes/in_order-inl.h"
+#include "dsp/lanes/scan_lanes-inl.h"
 #include "dsp/dynamics/lookahead.h"
 #include "dsp/lanes/math-inl.h"
 #include "dsp/shaping/ramps-inl.h"
@@ -49,8 +49,8 @@ struct Gate {
     const auto level = [](double db) { return static_cast<float>(std::pow(10.0, db / 20.0)); };
     const double open_db = static_cast<double>(v.threshold_db), under = static_cast<double>(v.hysteresis_db);
     settings_.go({level(open_db), level(open_db - under), v.ratio - 1.0f, v.range_db, v.link_percent / 100.0f});
-    times_ = {follower_share(v.release_ms, rate_), follower_share(v.attack_ms, rate_)};
-    averaging_ = follower_share(v.rms_window_ms, rate_);
+    ballistics_ = {one_pole_coefficient(v.release_ms, rate_), one_pole_coefficient(v.attack_ms, rate_)};
+    averaging_ = one_pole_coefficient(v.rms_window_ms, rate_);
     hold_ = whole_frames(v.hold_ms, rate_);
     low_cut_.tune(v.sidechain_low_cut_hz);
     high_cut_.tune(v.sidechain_high_cut_hz);
@@ -70,10 +70,10 @@ struct Gate {
   void process(Block io, SideBlock key) noexcept TR_RT {
     if (key.channel == nullptr) key = {io.channel, io.channels};
     const int frames = io.frames;
-    const SideBlock heard = high_cut_.process(low_cut_.process(key, frames), frames);
-    const auto mode = static_cast<ChannelMode>(choices_.channel_mode);
+    const SideBlock filtered = high_cut_.process(low_cut_.process(key, frames), frames);
+    const auto mode = channel_mode_of(choices_.channel_mode);
     const auto link_at = [&](int n) { return settings_.at(link, n); };
-    const int detectors = linked_.gather(heard, mode, settings_.rests_at(link, 1.0f), link_at, frames);
+    const int detectors = linked_.set_levels(filtered, mode, settings_.rests_at(link, 1.0f), link_at, frames);
     deepest_ = 0.0f;
     for (int c = 0; c < detectors; ++c) detect(linked_.level(c), frames, detectors_[static_cast<std::size_t>(c)]);
     if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
@@ -118,7 +118,7 @@ struct Gate {
 
   // From the rectified level of one detector to the gain to apply, in place.
   void detect(float* level, int frames, Detector& d) noexcept TR_RT {
-    with_branching(times_, [&](const auto& follow) { detect(level, frames, d, follow); });
+    with_branching(ballistics_, [&](const auto& follow) { detect(level, frames, d, follow); });
   }
 
   template <class Follow>
@@ -126,13 +126,13 @@ struct Gate {
     const D tag;
     const V zero = hn::Zero(tag), start = hn::Set(tag, start_db_), floor = hn::Set(tag, floor_amplitude);
     const bool rms = choices_.detector == Card::Detector::rms;
-    const FollowerTimes<One> times{one(times_.rise), one(times_.fall)};
-    const One averaging = one(averaging_);
-    FollowerState<One> state{one(0.0f), one(d.closing)};
-    One average = one(d.average);
+    const FollowerCoefficients<ScalarLane> coefficients{scalar_lane(ballistics_.rise), scalar_lane(ballistics_.fall)};
+    const ScalarLane averaging = scalar_lane(averaging_);
+    FollowerState<ScalarLane> state{scalar_lane(0.0f), scalar_lane(d.closing)};
+    ScalarLane average = scalar_lane(d.average);
     GateState gate = d.gate;
-    const auto smooth = [&](One x) HWY_ATTR { return smoothing_step(average, averaging, x); };
-    const auto ballistics = [&](One x) HWY_ATTR { return follow(state, times, x); };
+    const auto smooth = [&](ScalarLane x) HWY_ATTR { return smoothing_step(average, averaging, x); };
+    const auto ballistics = [&](ScalarLane x) HWY_ATTR { return follow(state, coefficients, x); };
     auto now = settings_.vectors(0);
     for (int n = 0; n < frames; n += lane_count<float>) {
       const int count = frames - n;
@@ -140,12 +140,12 @@ struct Gate {
       V x = hn::LoadU(tag, level + n);
       if (rms) {
         x = Min(x, hn::Set(tag, loudest_level));
-        x = hn::Sqrt(in_order(x * x, count, smooth));
+        x = hn::Sqrt(scan_lanes(x * x, count, smooth));
       }
       const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, count);
       const V below = Max(zero, decibels(now[opens_at] / Max(x, floor)));
       const V reduction = hn::IfThenElse(open, zero, Min(now[slope] * below, now[range_db]));
-      hn::StoreU(start + in_order(reduction - start, count, ballistics), tag, level + n);
+      hn::StoreU(start + scan_lanes(reduction - start, count, ballistics), tag, level + n);
     }
     deepest_ = Max(deepest_, largest(level, frames));
     for (int n = 0; n < frames; n += lane_count<float>) {
@@ -158,10 +158,10 @@ struct Gate {
   int channels_ = 0, hold_ = 0;
   Card::Values choices_{};
   Ramps<ramped_count> settings_;
-  FollowerTimes<float> times_{};  // of the reduction: it rises with the release, falls with the attack
+  FollowerCoefficients<float> ballistics_{};  // of the reduction: it rises with the release, falls with the attack
   float averaging_ = 0, start_db_ = 0, deepest_ = 0;
   Lookahead lookahead_;
-  Linked linked_;
+  LinkedDetectors linked_;
   SwitchedCut<FilterShape::low_cut> low_cut_;
   SwitchedCut<FilterShape::high_cut> high_cut_;
   std::vector<Detector> detectors_;

@@ -1,4 +1,4 @@
-"""A peak detector has no window, one channel nothing to link."""
+"""Idle values of a gate: the window of a peak detector, the link of one channel."""
 
 from collections.abc import Mapping
 
@@ -6,5 +6,5 @@ from twinrack.rack.card import Value
 
 
 def idle(values: Mapping[str, Value], channels: int | None) -> set[str]:
-    found = {"rms_window_ms"} if values["detector"] == "peak" else set()
-    return found | ({"link_percent", "channel_mode"} if channels == 1 else set())
+    window = {"rms_window_ms"} if values["detector"] == "peak" else set()
+    return window | ({"link_percent", "channel_mode"} if channels == 1 else set())

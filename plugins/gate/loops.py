@@ -1,4 +1,4 @@
-"""Followers and the sidechain's cuts."""
+"""Loops of a gate: followers and the sidechain's cuts."""
 
 from twinrack.explain.certify import Loop, cut_loops, detector_loops
 from twinrack.rack.effect import Effect

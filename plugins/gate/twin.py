@@ -16,7 +16,7 @@ from torch import Tensor
 from twinrack.audio import whole_frames
 from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, hold, ramp, together
-from twinrack.twins.dynamics import averaged, linked_level, share_per_frame, through_cut
+from twinrack.twins.dynamics import averaged, linked_level, one_pole_coefficient, through_cut
 from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels
 from twinrack.twins.recursions import follower, gate_open
 from twinrack.twins.values import Context, Values
@@ -46,6 +46,6 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     reduction = torch.where(is_open, torch.zeros_like(closed), closed)
     # It begins closed: the follower starts at 0, and every step of it is the same a constant higher.
     start = torch.minimum(slope * (v.threshold_db - FLOOR_DB), deepest)[:, :1].to(x.dtype).unsqueeze(1)
-    times = share_per_frame(torch.stack(together(v.release_ms, v.attack_ms), -1), at.sample_rate)
+    times = one_pole_coefficient(torch.stack(together(v.release_ms, v.attack_ms), -1), at.sample_rate)
     reduction = start + follower(reduction - start, times, False, at.path)
     return delay(x, whole_frames(float(v.lookahead_ms), at.sample_rate)) * amplitude(-reduction)

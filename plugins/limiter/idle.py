@@ -1,4 +1,4 @@
-"""One channel has nothing to link."""
+"""Idle values of a limiter: the link of one channel."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The two releases; the means and the largest of a window forget for certain."""
+"""Loops of a limiter: the two releases. Its moving mean and maximum have a window of finite length, so they are no loops."""
 
 from twinrack.explain.certify import Loop, follower_loop
 from twinrack.rack.effect import Effect

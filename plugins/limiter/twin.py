@@ -18,7 +18,7 @@ from twinrack import _engine
 from twinrack.audio import whole_frames
 from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, numbers_in, ramp
-from twinrack.twins.dynamics import share_per_frame
+from twinrack.twins.dynamics import one_pole_coefficient
 from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels
 from twinrack.twins.recursions import follower
 from twinrack.twins.values import Context, Values
@@ -63,9 +63,9 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     if bool(numbers_in(v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
         over = torch.maximum(decibels_over(found, ceiling), frames(v.link_percent / 100.0) * over)
     held = max_pool1d(pad(over, (ahead + 1, 0)), ahead + 2, stride=1).double()  # long releases and means need it
-    fall = share_per_frame(v.release_ms, at.sample_rate)
+    fall = one_pole_coefficient(v.release_ms, at.sample_rate)
     fast = follower(held, torch.stack([torch.ones_like(fall), fall], -1), False, at.path)
-    longer = share_per_frame(SLOW_FACTOR * v.release_ms, at.sample_rate)
+    longer = one_pole_coefficient(SLOW_FACTOR * v.release_ms, at.sample_rate)
     slow = follower(held, torch.stack([longer, longer], -1), False, at.path)
     reduction = torch.maximum(fast, frames(v.adaptive) * slow)
     both = ahead - (2 * DELAY - 2)

@@ -1,4 +1,4 @@
-"""Cuts, notches, band and all passes have no gain, and only cuts have a slope."""
+"""Idle values of an equaliser: the gain of cuts, notches, band and all passes, and the slope of all but cuts."""
 
 from collections.abc import Mapping
 
@@ -9,15 +9,15 @@ WITH_SLOPE = ("low_cut", "high_cut")
 
 
 def idle(values: Mapping[str, Value], channels: int | None) -> set[str]:
-    found = set()
+    names = set()
     for address, kind in values.items():
         band, _, name = address.partition(".")
         if name != "type":
             continue
         if kind == "off":
-            found |= {f"{band}.{n}" for n in ("frequency_hz", "gain_db", "q", "slope_db_per_octave")}
+            names |= {f"{band}.{n}" for n in ("frequency_hz", "gain_db", "q", "slope_db_per_octave")}
         if kind not in WITH_GAIN:
-            found.add(f"{band}.gain_db")
+            names.add(f"{band}.gain_db")
         if kind not in WITH_SLOPE:
-            found.add(f"{band}.slope_db_per_octave")
-    return found
+            names.add(f"{band}.slope_db_per_octave")
+    return names

@@ -1,4 +1,4 @@
-"""Each filter is a loop of its own; in series none hears the one after it."""
+"""Loops of an equaliser: each filter by itself, as they are in series."""
 
 from twinrack import _engine
 from twinrack.explain.certify import Loop, filter_loop
@@ -6,7 +6,7 @@ from twinrack.rack.effect import Effect
 
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:
-    found = []
+    every = []
     match = effect.get("warping") == "matched"
     for number in range(1, 17):
         band = f"band{number}"
@@ -19,5 +19,5 @@ def loops(effect: Effect, sample_rate: float) -> list[Loop]:
         for stage in range(stages):
             name = f"{band}, section {stage + 1}" if stages > 1 else band
             section_q = _engine.cut_section_q(stage, stages, q)
-            found.append(filter_loop(name, shape, f, gain, section_q, sample_rate, match))
-    return found
+            every.append(filter_loop(name, shape, f, gain, section_q, sample_rate, match))
+    return every

@@ -1,4 +1,5 @@
-// Up to 16 bands, each one to four trapezoidal state-variable filters (A. Simper, 2013), all in one series.
+// Parametric equaliser: up to 16 bands in series, each of one to four trapezoidal state-variable filters (A. Simper,
+// 2013).
 #if defined(TWINRACK_PLUGINS_PARAMETRIC_EQ_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_PARAMETRIC_EQ_H_
 #undef TWINRACK_PLUGINS_PARAMETRIC_EQ_H_
@@ -29,13 +30,13 @@ struct ParametricEQ {
     for (auto& channel : before_) pointers_.push_back(channel.data());
   }
 
-  // Frequencies, gains and Qs move in place. Another set of filters (a band's type or slope, the warping) starts from
-  // silence beside the old one, which it replaces in a short crossfade; a third waits for its end.
+  // Frequencies, gains and Qs ramp. A new layout (a band's type or slope, the warping) starts from silence beside the
+  // old one, which it replaces in a short crossfade; a third one waits for its end.
   void tune(const Card::Values& v) noexcept TR_RT {
     wanted_ = layout_of(v);
     if (!(wanted_ == layout_) && faded_ >= fade_frames) {
       layout_ = wanted_;
-      filters_[now_].arrive();  // nothing tunes it any more
+      filters_[now_].arrive();  // it is not tuned any more
       now_ = 1 - now_;
       filters_[now_].clear();
       faded_ = 0;
@@ -43,7 +44,7 @@ struct ParametricEQ {
     filters_[now_].tune(v, layout_, rate_);
   }
 
-  // True while a change of the set waits.
+  // True while a new layout waits.
   bool is_ramping() const noexcept TR_RT { return !(wanted_ == layout_); }
 
   void reset() noexcept TR_RT {
@@ -61,8 +62,8 @@ struct ParametricEQ {
       float* x = io.channel[c];
       for (int n = 0; n < io.frames; ++n) {
         const float t = std::min(1.0f, static_cast<float>(faded_ + n + 1) / fade_frames);
-        const float share = smoothstep(t);
-        x[n] = (1.0f - share) * before[n] + share * x[n];
+        const float present = smoothstep(t);
+        x[n] = (1.0f - present) * before[n] + present * x[n];
       }
     }
     faded_ += io.frames;
@@ -147,22 +148,50 @@ struct ParametricEQ {
 
    private:
     using Series = SvfCascade<bands * max_stages>;
-    static constexpr int parts = 3;  // Card::Channel
+    static constexpr int parts = 3;
+    static_assert(static_cast<int>(Card::Channel::all) == 0 && static_cast<int>(Card::Channel::left) == 1 &&
+                  static_cast<int>(Card::Channel::right) == 2);
     std::array<Series, parts> series_;
   };
 
+  // By name, so the order in the card does not matter; a type without a case stops the build.
   static FilterShape shape_of(Card::Type type) noexcept TR_RT {
-    return static_cast<FilterShape>(static_cast<int>(type) - 1);
+    switch (type) {
+      case Card::Type::off:
+      case Card::Type::bell:
+        return FilterShape::bell;
+      case Card::Type::low_shelf:
+        return FilterShape::low_shelf;
+      case Card::Type::high_shelf:
+        return FilterShape::high_shelf;
+      case Card::Type::low_cut:
+        return FilterShape::low_cut;
+      case Card::Type::high_cut:
+        return FilterShape::high_cut;
+      case Card::Type::notch:
+        return FilterShape::notch;
+      case Card::Type::band_pass:
+        return FilterShape::band_pass;
+      case Card::Type::all_pass:
+        return FilterShape::all_pass;
+    }
+    return FilterShape::bell;
   }
   static bool is_cut(Card::Type type) noexcept TR_RT {
-    return shape_of(type) == FilterShape::low_cut || shape_of(type) == FilterShape::high_cut;
+    return type == Card::Type::low_cut || type == Card::Type::high_cut;
+  }
+  static int stages_of(Card::SlopeDbPerOctave slope) noexcept TR_RT {
+    using Slope = Card::SlopeDbPerOctave;  // each option is one stage of 12 dB an octave more
+    static_assert(static_cast<int>(Slope::n12) == 0 && static_cast<int>(Slope::n24) == 1);
+    static_assert(static_cast<int>(Slope::n36) == 2 && static_cast<int>(Slope::n48) == max_stages - 1);
+    return static_cast<int>(slope) + 1;
   }
 
   static Layout layout_of(const Card::Values& v) noexcept TR_RT {
     Layout layout{v.warping};
     for (std::size_t b = 0; b < bands; ++b) {
       const auto& band = v.bands[b];
-      const int stages = is_cut(band.type) ? static_cast<int>(band.slope_db_per_octave) + 1 : 1;
+      const int stages = is_cut(band.type) ? stages_of(band.slope_db_per_octave) : 1;
       layout.band[b] = {band.type, stages, band.channel};
     }
     return layout;

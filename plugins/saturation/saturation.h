@@ -1,9 +1,9 @@
-// Saturation: a named curve without memory, worked out at a higher sample rate.
+// Saturation: a memoryless curve at a higher sample rate.
 //
 //   in -> drive -> [up] -> + bias -> curve -> [down] -> cut at 5 Hz -> tilt -> level -> mix -> out
 //
 // The dry part of the mix is delayed as the wet one is: with linear phase by as many frames, with minimum phase by the
-// same filters up and down, whose phase then cancels nothing.
+// same filters up and down, so that their phase does not cancel.
 #if defined(TWINRACK_PLUGINS_SATURATION_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_SATURATION_H_
 #undef TWINRACK_PLUGINS_SATURATION_H_
@@ -39,7 +39,7 @@ struct Saturation {
     rate_ = format.sample_rate;
     channels_ = format.channels;
     oversampler_.prepare(channels_);
-    straight_.prepare(channels_);
+    dry_oversampler_.prepare(channels_);
     filters_.prepare(channels_);
     dry_.prepare(channels_, oversampling_delay(halfband_stages));
     wet_.assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
@@ -56,25 +56,29 @@ struct Saturation {
     curve_fade_.tick();
     auto_gain_.go(v.auto_gain);
     auto_gain_.tick();
-    arrange();
+    update_settings();
     const SvfDesign filters[2] = {
         design_svf(FilterShape::low_cut, false, 5.0, 0.0, std::numbers::sqrt2 / 2.0, rate_),
         design_svf(FilterShape::high_shelf, false, 1000.0, static_cast<double>(v.tone_db), 0.5, rate_)};
     filters_.tune(filters, 2);
-    oversampler_.set(static_cast<int>(v.oversampling), v.filters == Card::Filters::minimum_phase);
-    straight_.set(static_cast<int>(v.oversampling), v.filters == Card::Filters::minimum_phase);
+    using Factor = Card::Oversampling;  // each option is one stage more
+    static_assert(static_cast<int>(Factor::n1) == 0 && static_cast<int>(Factor::n2) == 1);
+    static_assert(static_cast<int>(Factor::n4) == 2 && static_cast<int>(Factor::n8) == halfband_stages);
+    const int stages = static_cast<int>(v.oversampling);
+    oversampler_.set(stages, v.filters == Card::Filters::minimum_phase);
+    dry_oversampler_.set(stages, v.filters == Card::Filters::minimum_phase);
     dry_.set(oversampler_.latency());
   }
 
   void reset() noexcept TR_RT {
     oversampler_.reset();
-    straight_.reset();
+    dry_oversampler_.reset();
     filters_.reset();
     dry_.reset();
     curves_[active_] = wanted();
     curve_fade_.arrive();
     auto_gain_.arrive();
-    arrange();
+    update_settings();
     settings_.arrive();
   }
 
@@ -101,7 +105,7 @@ struct Saturation {
 
   bool tail_ended(int silent_frames) noexcept TR_RT {
     return silent_frames > 2 * max_segment && !settings_.moving() && oversampler_.tail_ended() &&
-           straight_.tail_ended() && filters_.tail_ended();
+           dry_oversampler_.tail_ended() && filters_.tail_ended();
   }
 
   int latency() const noexcept { return oversampler_.latency(); }
@@ -109,7 +113,7 @@ struct Saturation {
   void state(StateArchive& archive) {
     archive.bounded(active_, 0, 1);
     for (Curve& curve : curves_) archive.bounded(curve, Curve::tanh, Curve::fold);
-    archive(curve_fade_, auto_gain_, settings_, oversampler_, straight_, filters_, dry_);
+    archive(curve_fade_, auto_gain_, settings_, oversampler_, dry_oversampler_, filters_, dry_);
     curve_fade_.go(active_ == 1);  // its goal is not saved
   }
 
@@ -117,11 +121,28 @@ struct Saturation {
   enum Ramped : std::size_t { drive, bias, out, mix, second, ramped_count };
   using V = Vec<float>;
 
-  Curve wanted() const noexcept TR_RT { return static_cast<Curve>(choices_.curve); }
+  // By name, so the order in the card does not matter; a curve without a case stops the build.
+  Curve wanted() const noexcept TR_RT {
+    switch (choices_.curve) {
+      case Card::Curve::tanh:
+        return Curve::tanh;
+      case Card::Curve::soft_clip:
+        return Curve::soft_clip;
+      case Card::Curve::hard_clip:
+        return Curve::hard_clip;
+      case Card::Curve::asymmetric:
+        return Curve::asymmetric;
+      case Card::Curve::tape:
+        return Curve::tape;
+      case Card::Curve::fold:
+        return Curve::fold;
+    }
+    return Curve::tanh;
+  }
   Curve curve() const noexcept TR_RT { return curves_[active_]; }
 
   // What moves from tick to tick, from the values.
-  void arrange() noexcept TR_RT {
+  void update_settings() noexcept TR_RT {
     const Card::Values& v = choices_;
     const double drive = std::pow(10.0, static_cast<double>(v.drive_db) / 20.0), bias = static_cast<double>(v.bias);
     const double level = static_cast<double>(v.output_db) - 0.5 * static_cast<double>(v.tone_db);
@@ -135,8 +156,7 @@ struct Saturation {
     settings_.go({static_cast<float>(drive), v.bias, static_cast<float>(out), v.mix, static_cast<float>(of_second)});
   }
 
-  // How much a sine at the reference level must be raised after the curve to have the power it had, from 16 points of
-  // it.
+  // The gain after the curve that gives a sine at the reference level the power it had, from 16 points of the sine.
   static double sine_level(Curve curve, double drive, double bias) noexcept TR_RT {
     constexpr int points = 16;
     double power = 0.0, mean = 0.0, before = 0.0;
@@ -154,8 +174,8 @@ struct Saturation {
 
   // The input, delayed as the wet sound is.
   const float* dry(int channel, float* x, int frames) noexcept TR_RT {
-    if (!straight_.minimum_phase()) return dry_.delayed(channel, x, frames);
-    straight_.process(channel, x, frames, [](V v, int) HWY_ATTR { return v; });
+    if (!dry_oversampler_.minimum_phase()) return dry_.delayed(channel, x, frames);
+    dry_oversampler_.process(channel, x, frames, [](V v, int) HWY_ATTR { return v; });
     return x;
   }
 
@@ -202,10 +222,10 @@ struct Saturation {
   int channels_ = 0;
   Card::Values choices_{};
   Curve curves_[2] = {Curve::tanh, Curve::tanh};
-  int active_ = 0;  // which of them is heard once the crossfade has ended
+  int active_ = 0;  // the curve that the crossfade goes to
   TickFade<0, 16> curve_fade_, auto_gain_{true};
   Ramps<ramped_count> settings_;
-  Oversampler oversampler_, straight_;  // what is bent, and the dry sound of minimum phase
+  Oversampler oversampler_, dry_oversampler_;  // of the wet sound, and of the dry one with minimum phase
   SvfCascade<2> filters_;
   Lookahead dry_;
   std::vector<float> wet_;

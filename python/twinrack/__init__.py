@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from .session.clip import Clip
     from .session.session import Session
     from .session.timeline import Tempo
+    from .stage.hosts import devices
     from .stage.line import Line, Safety
-    from .stage.stream import LiveStream, devices, live
+    from .stage.stream import LiveStream, live
     from .train import losses, priors, targets
     from .train.fit import fit
     from .train.match import match
@@ -45,7 +46,7 @@ _LAZY = {
     "load": "rack.patch",
     "loudness": "measure.loudness",
     "live": "stage.stream",
-    "devices": "stage.stream",
+    "devices": "stage.hosts",
     "fit": "train.fit",
     "FitResult": "train.result",
     "Certificate": "explain.certify",

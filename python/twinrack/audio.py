@@ -1,4 +1,4 @@
-"""Audio as numpy arrays: what comes in is brought to (channels, frames) float32, or refused with a hint."""
+"""Audio as NumPy arrays: conversion to (channels, frames) float32, channel layouts, sample rates."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
 
 
 def _as_array(x: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
-    """What was given as an array.
+    """The argument as an array.
 
     Raises:
-        ValueError: it has no regular shape, or masked samples, which are no sound.
+        ValueError: lists of different lengths, or masked samples.
     """
     if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
         raise ValueError(f"{what} has {int(np.ma.getmaskarray(x).sum())} masked samples; fill them first: x.filled(0.0)")
@@ -76,7 +76,7 @@ Layout = Literal["mono", "stereo"]
 
 
 def channels_of(layout: Layout | None, channels: int) -> int:
-    """How many channels a sound of so many has when it is brought to a layout; None leaves it.
+    """The number of channels of a layout; `channels` where the layout is None.
 
     Raises:
         ValueError: no such layout, or a sound of more than two channels.

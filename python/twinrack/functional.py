@@ -18,9 +18,9 @@ from torch import Tensor
 from .checks import must_be
 from .twins import recursions
 from .twins.curves import numbers_in, together
-from .twins.dynamics import share_per_frame
+from .twins.dynamics import one_pole_coefficient
 from .twins.precision import full_precision
-from .twins.recursions import Path
+from .twins.recursions import RecursionPath
 
 __all__ = ["envelope_follower", "sosfilt", "svf_cascade"]
 
@@ -32,7 +32,7 @@ def _as_batch(x: Tensor, name: str) -> Tensor:
 
 
 @full_precision()
-def sosfilt(x: Tensor, sos: Tensor, path: Path = "auto") -> Tensor:
+def sosfilt(x: Tensor, sos: Tensor, path: RecursionPath = "auto") -> Tensor:
     """Filter along time with second-order sections in series; it begins at rest.
 
     Args:
@@ -72,7 +72,7 @@ def sosfilt(x: Tensor, sos: Tensor, path: Path = "auto") -> Tensor:
 
 
 @full_precision()
-def svf_cascade(x: Tensor, c: Tensor, path: Path = "auto") -> Tensor:
+def svf_cascade(x: Tensor, c: Tensor, path: RecursionPath = "auto") -> Tensor:
     """Trapezoidal state-variable filters in series (A. Simper, 2013), stable for any g > 0 and k > 0, also while they move.
 
     Args:
@@ -108,7 +108,7 @@ def envelope_follower(
     sample_rate: float,
     *,
     decoupled: bool = False,
-    path: Path = "auto",
+    path: RecursionPath = "auto",
 ) -> Tensor:
     """Follow a level with one time constant upwards and another downwards (Giannoulis, Massberg, Reiss, JAES 60(6), 2012).
 
@@ -126,7 +126,7 @@ def envelope_follower(
     for name, t in zip(("attack_ms", "release_ms"), times, strict=True):
         if not bool((numbers_in(t) > 0).all()):
             raise must_be(name, "above 0", float(numbers_in(t).min()))
-    c = share_per_frame(torch.stack(times, -1), sample_rate)
+    c = one_pole_coefficient(torch.stack(times, -1), sample_rate)
     c = c.reshape(-1, 1, 2)
     batched = _by_rows(_as_batch(x, "x"), x, c.shape[0])
     return recursions.follower(batched, c, decoupled, path).reshape(x.shape)

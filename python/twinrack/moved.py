@@ -45,6 +45,7 @@ MOVED = {
     "signatures": "rack.signatures",
     "train.distances": "measure.distances",
     "train.drift": "measure.drift",
+    "train.levels": "train.initial_mix",
     "train.trajectory": "measure.gain_over_time",
     "tree": "rack.tree",
     "words": "checks",

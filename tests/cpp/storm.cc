@@ -1,6 +1,6 @@
 // The engine and the live mixer under storm: one thread runs audio; one writes parameters, bypasses and requests, swaps
 // structures and reads meters; one records, looks at the scopes and writes to a bridge; one does the work of effects
-// that are made outside. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio
+// that a worker computes. Run under sanitizers, and with TWINRACK_TRAP, where memory and locks are trapped while audio
 // runs.
 //
 //   storm [blocks]    exits with 1 and a sentence on NaN or infinity, or when something forbidden was called
@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   mixer.record_into(1);
   mixer.keep_history(true);
   rack.keep_history(true);
-  mixer.ask(twinrack::live::Ask::fade, 0, 1.0f);
+  mixer.set(twinrack::live::MixerControl::fade, 0, 1.0f);
   twinrack::live::Bridge bridge(1, 48000.0, 48000.0, 1024);
   std::atomic<bool> done{false};
 
@@ -226,9 +226,10 @@ int main(int argc, char** argv) {
           rack.set_bypass(1, i % 2 == 0);
         }
       }
-      const auto what = static_cast<twinrack::live::Ask>(std::uniform_int_distribution<>(0, 8)(r));
-      mixer.ask(what, std::uniform_int_distribution<>(0, 1)(r), std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
-      twinrack::Applied applied{};
+      const auto control = static_cast<twinrack::live::MixerControl>(std::uniform_int_distribution<>(0, 8)(r));
+      mixer.set(control, std::uniform_int_distribution<>(0, 1)(r),
+                std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
+      twinrack::AppliedChange applied{};
       while (mixer.pop_history(applied) || rack.pop_history(applied)) {
       }
       mixer.output_state();

@@ -15,7 +15,8 @@
 #include <utility>
 #include <vector>
 
-#include "adjoint/sweeps.h"
+#include "adjoint/fir.h"
+#include "adjoint/sweep.h"
 #include "engine/effect.h"
 #include "engine/rack.h"
 #include "hwy/aligned_allocator.h"
@@ -33,8 +34,6 @@ namespace {
 
 using twinrack::Node;
 using twinrack::SideBlock;
-using twinrack::adjoint::FdnShape;
-using twinrack::adjoint::FeedbackChoices;
 using twinrack::adjoint::Shape;
 
 template <class T>
@@ -107,15 +106,19 @@ void write(std::ostream& out, const Case& results) {
   }
 }
 
+std::string text_of(const Record& record) {
+  const std::vector<char> text = record.as<char>();
+  return {text.begin(), text.end()};
+}
+
 // One effect, from silence; `blocks` are the lengths of the blocks, again and again until the end.
 std::vector<float> render(const Case& c, const std::vector<int>& blocks) {
   const std::vector<double> format = c.at("format").as<double>();
   const int channels = static_cast<int>(format[1]), frames = c.at("x").shape[1];
   const bool keyed = c.count("key") > 0;
-  const std::vector<char> id = c.at("effect").as<char>();
   Node effect, root;
   effect.kind = Node::Kind::effect;
-  effect.effect.assign(id.begin(), id.end());
+  effect.effect = text_of(c.at("effect"));
   effect.values = c.at("values").as<float>();
   effect.key = keyed ? 0 : -1;
   root.children = {effect};
@@ -147,86 +150,69 @@ Case run_effect(const Case& c) {
           {"cut", record_of(render(c, c.at("blocks").as<int>()), x.shape)}};
 }
 
-// Forwards and backwards through one recursion; coefficients' gradients come out for every stream or batch item.
 template <class T>
-Case run_sweep(const Case& c) {
-  using namespace twinrack::adjoint;
-  const std::vector<char> text = c.at("sweep").as<char>();
-  const std::string sweep(text.begin(), text.end());
+Case run_fir(const Case& c) {
   const Record& x_record = c.at("tensor0");
   const std::vector<T> x = x_record.as<T>(), y_grad = c.at("y_grad").as<T>();
-  if (sweep == "fir") {  // the only one without coefficients that learn
-    const std::vector<double> taps = c.at("taps").as<double>();
-    const Shape s{x_record.shape[0] * x_record.shape[1], x_record.shape[1], x_record.shape[2], 1, 1, 1};
-    std::vector<T> y(x.size()), x_grad(x.size());
-    fir(s, {taps.data(), static_cast<int>(taps.size()), false}, x.data(), y.data());
-    fir(s, {taps.data(), static_cast<int>(taps.size()), true}, y_grad.data(), x_grad.data());
-    return {{"y", record_of(y, x_record.shape)}, {"grad0", record_of(x_grad, x_record.shape)}};
+  const std::vector<double> taps = c.at("taps").as<double>();
+  const int count = static_cast<int>(taps.size());
+  const Shape shape{x_record.shape[0] * x_record.shape[1], x_record.shape[1], x_record.shape[2], 1, 1, 1};
+  std::vector<T> y(x.size()), x_grad(x.size());
+  twinrack::adjoint::fir(shape, {taps.data(), count, false}, x.data(), y.data());
+  twinrack::adjoint::fir(shape, {taps.data(), count, true}, y_grad.data(), x_grad.data());
+  return {{"y", record_of(y, x_record.shape)}, {"grad0", record_of(x_grad, x_record.shape)}};
+}
+
+// Forwards and backwards through one sweep; gradients of coefficients come out for every stream or batch item.
+template <class T>
+Case run_sweep(const Case& c) {
+  namespace adjoint = twinrack::adjoint;
+  const std::string name = text_of(c.at("sweep"));
+  if (name == "fir") return run_fir<T>(c);
+  const adjoint::SweepType* type = adjoint::find_sweep(name);
+  if (type == nullptr) throw std::runtime_error("there is no sweep " + name);
+
+  const Record& x_record = c.at("tensor0");
+  const std::vector<T> x = x_record.as<T>(), y_grad = c.at("y_grad").as<T>();
+  std::vector<T> y(x.size()), x_grad(x.size());
+  std::vector<std::vector<T>> coefficients, grads, memory;
+  adjoint::SweepRequest request;
+  for (int i = 1; c.count("tensor" + std::to_string(i)) > 0; ++i) {
+    const Record& record = c.at("tensor" + std::to_string(i));
+    coefficients.push_back(record.as<T>());
+    request.coefficients.emplace_back(record.shape.begin(), record.shape.end());
   }
-  const Record& c_record = c.at("tensor1");
-  const std::vector<T> k = c_record.as<T>();
-  const std::vector<int> choices = c.at("choices").as<int>();
-  const int batch = x_record.shape[0], channels = x_record.shape[1], frames = x_record.shape[2];
-  const Shape s{batch * channels, channels, frames, c_record.shape[0], c_record.shape[1], 1};
-  const auto streams = static_cast<std::size_t>(s.streams), items = static_cast<std::size_t>(batch);
-  const auto ticks = static_cast<std::size_t>(tick_count(frames));
-  const auto state_size = [&s](int sections) { return static_cast<std::size_t>(svf_state_size(s, sections)); };
-  std::vector<T> y(x.size()), x_grad(x.size()), k_grad, states;
-  Case out;
-  const auto gradient = [](const std::vector<T>& of, const Record& record, std::size_t leading) {
-    return std::vector<T>(of.size() / static_cast<std::size_t>(record.shape[0]) * leading);
-  };
-  if (sweep == "svf_cascade") {
-    const int sections = c_record.shape[2];
-    k_grad = gradient(k, c_record, streams);
-    states.resize(state_size(sections));
-    svf_forward(s, sections, x.data(), k.data(), y.data(), states.data());
-    svf_backward(s, sections, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "follower") {
-    const bool decoupled = choices.at(0) != 0;
-    k_grad = gradient(k, c_record, streams);
-    states.resize(state_size(1));
-    follower_forward(s, decoupled, x.data(), k.data(), y.data(), states.data());
-    follower_backward(s, decoupled, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "compressor_gain") {
-    const CompressorChoices which{choices.at(0) != 0, choices.at(1) != 0, choices.at(2) != 0};
-    k_grad = gradient(k, c_record, streams);
-    states.resize(static_cast<std::size_t>(compressor_state_size(s)));
-    compressor_forward(s, which, x.data(), k.data(), y.data(), states.data());
-    compressor_backward(s, which, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "allpass") {
-    const int* delay = choices.data();
-    k_grad = gradient(k, c_record, streams);
-    states.resize(x.size());
-    allpass_forward(s, delay, x.data(), k.data(), y.data(), states.data());
-    allpass_backward(s, delay, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "feedback_compressor") {
-    const FeedbackChoices f{choices.at(0) != 0, choices.at(1) != 0, choices.at(2) != 0, choices.at(3) != 0,
-                            choices.at(4)};
-    k_grad = gradient(k, c_record, items);
-    states.resize(streams * ticks * 7);
-    feedback_forward(s, f, x.data(), k.data(), y.data(), states.data());
-    feedback_backward(s, f, x.data(), k.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data());
-  } else if (sweep == "feedback_network") {
-    const Record& turn_record = c.at("tensor2");
-    const std::vector<T> turns = turn_record.as<T>();
-    std::vector<T> turn_grad = gradient(turns, turn_record, items);
-    std::vector<T> w(items * static_cast<std::size_t>(frames) * 16);
-    const FdnShape f{s, turn_record.shape[0], turn_record.shape[1], choices.data()};
-    k_grad = gradient(k, c_record, items);
-    states.resize(items * ticks * 64);
-    fdn_forward(f, x.data(), k.data(), turns.data(), y.data(), w.data(), states.data());
-    fdn_backward(f, k.data(), turns.data(), w.data(), states.data(), y_grad.data(), x_grad.data(), k_grad.data(),
-                 turn_grad.data());
-    const auto size = static_cast<int>(turn_grad.size());
-    out["grad2"] = record_of(turn_grad, {size});
-  } else {
-    throw std::runtime_error("the sweep " + sweep + " is not in tests/cpp/targets.cc; add it");
+  const adjoint::Sizes& first = request.coefficients.at(0);
+  request.shape = {x_record.shape[0] * x_record.shape[1],
+                   x_record.shape[1],
+                   x_record.shape[2],
+                   static_cast<int>(first.at(0)),
+                   static_cast<int>(first.at(1)),
+                   1};
+  request.options = c.at("options").as<int>();
+  const adjoint::SweepLayout layout = type->layout(request);
+
+  adjoint::ForwardPass<T> forward{request, x.data(), {}, y.data(), {}};
+  adjoint::BackwardPass<T> backward{request, x.data(), {}, {}, y_grad.data(), x_grad.data(), {}};
+  for (const std::int64_t size : layout.memory) memory.emplace_back(static_cast<std::size_t>(size));
+  for (std::vector<T>& numbers : memory) {
+    forward.memory.push_back(numbers.data());
+    backward.memory.push_back(numbers.data());
   }
-  const auto size = static_cast<int>(k_grad.size());
-  out["y"] = record_of(y, x_record.shape);
-  out["grad0"] = record_of(x_grad, x_record.shape);
-  out["grad1"] = record_of(k_grad, {size});
+  for (std::size_t i = 0; i < coefficients.size(); ++i) {
+    const auto rows = static_cast<std::size_t>(request.coefficients[i].at(0));
+    grads.emplace_back(coefficients[i].size() / rows * static_cast<std::size_t>(layout.gradient_rows));
+    forward.coefficients.push_back(coefficients[i].data());
+    backward.coefficients.push_back(coefficients[i].data());
+    backward.coefficient_grads.push_back(grads.back().data());
+  }
+  type->forward(forward);
+  type->backward(backward);
+
+  Case out{{"y", record_of(y, x_record.shape)}, {"grad0", record_of(x_grad, x_record.shape)}};
+  for (std::size_t i = 0; i < grads.size(); ++i) {
+    out["grad" + std::to_string(i + 1)] = record_of(grads[i], {static_cast<int>(grads[i].size())});
+  }
   return out;
 }
 

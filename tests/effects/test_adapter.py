@@ -11,7 +11,7 @@ import torch
 
 import twinrack as tr
 from support import error_db, music, small_network
-from twinrack.resources.architectures import Activation, Chain, Convolution, Layer, LayerArray, WaveNet
+from twinrack.resources.architectures import Activation, Convolution, ConvStack, Layer, LayerArray, WaveNet
 from twinrack.twins.networks import network as network_in_torch
 
 RATE = 48000
@@ -352,13 +352,13 @@ def test_blocks_change_nothing_over_sleep():
 
 def test_wrong_shapes_are_refused():
     with pytest.raises(ValueError, match="too much to keep"):
-        tr.Network(Chain((Convolution(4096), Convolution(1, 2, 1_000_000))))
+        tr.Network(ConvStack((Convolution(4096), Convolution(1, 2, 1_000_000))))
     with pytest.raises(ValueError, match=r"outputs must be an integer from 1 to 4096, got 2\.5"):
         tr.Network.mlp((2.5,))
     with pytest.raises(ValueError, match="gives one channel"):
         tr.Network(WaveNet((LayerArray(2, 2, 2, (Layer(2, 1),)),)))
     with pytest.raises(ValueError, match="hears one channel and gives one"):
-        tr.Network(Chain((Convolution(2),)))
+        tr.Network(ConvStack((Convolution(2),)))
     with pytest.raises(ValueError, match="hears 2000001 frames; up to 1048576"):
         tr.Network.wavenet((2,), (1_000_000,))
     with pytest.raises(ValueError, match="there is no activation 'swish'"):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import twinrack as tr
+from support import music
+from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ
 
 RATE = 48000
 
@@ -73,3 +75,17 @@ def test_lookahead_lets_the_whole_transient_through():
     first = slice(RATE // 2, RATE // 2 + 48)
     assert np.linalg.norm(late[first]) < 0.5 * np.linalg.norm(x[first])
     assert np.linalg.norm(ahead[first]) > 0.99 * np.linalg.norm(x[first])
+
+
+def test_cuts_are_off_where_python_takes_them_as_off():
+    """`audio` repeats the engine's limits, for what is computed without it."""
+    x = music(1, RATE // 2, RATE, 2)
+
+    def gated(**cuts: float) -> np.ndarray:
+        return tr.Rack([tr.Gate(threshold_db=-20, ratio=3, attack_ms=1, release_ms=20, hold_ms=0, **cuts)])(x, RATE)
+
+    plain = gated()
+    assert np.array_equal(gated(sidechain_low_cut_hz=LOW_CUT_OFF_HZ - 5e-4), plain)
+    assert np.array_equal(gated(sidechain_high_cut_hz=HIGH_CUT_OFF_HZ + 0.5), plain)
+    assert not np.array_equal(gated(sidechain_low_cut_hz=LOW_CUT_OFF_HZ + 5e-4), plain)
+    assert not np.array_equal(gated(sidechain_high_cut_hz=HIGH_CUT_OFF_HZ - 0.5), plain)

@@ -11,6 +11,7 @@ import inspect
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,12 @@ from twinrack import _engine
 
 # Addresses by nature: whoever calls these gives a pointer.
 POINTERS = {"use_thread_team": "the address of a function", "JackCallback": "the address of a function, and of ports"}
-WITHOUT_ARGUMENTS = {"cards", "simd_target", "halfbands", "true_peak_phases", "before_fork"}
+SWEEPS = {"sweep_forward", "sweep_backward"}  # tried with every sweep
+WITHOUT_ARGUMENTS = {"cards", "sweep_names", "simd_target", "halfbands", "true_peak_phases", "before_fork"}
 
 CALLS = """
+import sys
+
 import numpy as np
 from twinrack import _engine as e
 
@@ -109,12 +113,23 @@ def portaudio(with_mixer, channels):
     return e.PortAudioCallback(mixer()[0] if with_mixer else None, e.Bridge(channels, 48000.0, 44100.0, 256))
 
 
-T = 22  # ticks of 700 frames
-svf_states = e.svf_forward(f32(2, 2, 700), f32(1, T, 3, 5), 2)[1]
-follower_states = e.follower_forward(f32(2, 2, 700), f32(1, T, 2), True, 2)[1]
-fdn = e.fdn_forward(f32(2, 2, 700), f32(1, 1, 2, 5, 16), f32(1, 1, 2, 8), [50] * 16, 2)
-compressor_states = e.compressor_forward(f32(2, 2, 700), f32(1, T, 9), [True, True, True], 2)[1]
-feedback_states = e.feedback_forward(f32(2, 2, 700), f32(1, T, 10), [1, 1, 1, 1, 0], 2)[1]
+# Forwards and backwards through every sweep, as a twin asks for it.
+def sweeps():
+    sys.path.insert(0, TESTS)
+    import torch
+    from recursion_support import NAMES, asked_by
+
+    calls = {}
+    for card in tr.CARDS:
+        for asked in asked_by(card, 1, dtypes=[torch.float32]):
+            if asked.name in NAMES:
+                x, *given = (t.numpy() for t in asked.tensors)
+                options = list(asked.options)
+                _, memory = e.sweep_forward(asked.name, x, given, options, 2)
+                calls[f"{asked.name} forward"] = (e.sweep_forward, (asked.name, x, given, options, 2))
+                calls[f"{asked.name} backward"] = (e.sweep_backward, (asked.name, x, given, memory, x, options, 2))
+    return calls
+
 lstm = (f32(2, 70, 3), f32(16, 7), f32(16), f32(4), f32(4), f32(4), False)
 lstm_states = e.recurrent_forward(*lstm, 2)[1]
 
@@ -146,28 +161,14 @@ CALLS = {
     "effect_latency": (e.effect_latency, dict(effect="limiter", values=VALUES["limiter"], sample_rate=48000.0)),
     "mix": (e.mix, dict(sounds=[f32(2, 700)], matrices=[[1.0, 0.0, 0.5, 1.0]], channels=2, frames=700)),
     "unpack": (e.unpack, dict(data=bytes(1200), bytes=3, channels=2, frames=200)),
-    "svf_forward": (e.svf_forward, (f32(2, 2, 700), f32(1, T, 3, 5), 2)),
-    "svf_backward": (e.svf_backward, (f32(2, 2, 700), f32(1, T, 3, 5), svf_states, f32(2, 2, 700), 2)),
-    "follower_forward": (e.follower_forward, (f32(2, 2, 700), f32(1, T, 2), True, 2)),
-    "follower_backward": (e.follower_backward, (f32(2, 2, 700), f32(1, T, 2), follower_states, f32(2, 2, 700), True, 2)),
-    "allpass_forward": (e.allpass_forward, (f32(2, 2, 700), f32(1, T), [5, 7], 2)),
-    "allpass_backward": (e.allpass_backward, (f32(2, 2, 700), f32(1, T), f32(2, 2, 700), f32(2, 2, 700), [5, 7], 2)),
-    "fdn_forward": (e.fdn_forward, (f32(2, 2, 700), f32(1, 1, 2, 5, 16), f32(1, 1, 2, 8), [50] * 16, 2)),
-    "fdn_backward": (e.fdn_backward, (f32(2, 2, 700), f32(1, 1, 2, 5, 16), f32(1, 1, 2, 8), fdn[1], fdn[2], f32(2, 2, 700),
-                                      [50] * 16, 2)),
     "fir": (e.fir, (f32(2, 2, 700), [0.5, 0.2], False, 2)),
-    "compressor_forward": (e.compressor_forward, (f32(2, 2, 700), f32(1, T, 9), [True, True, True], 2)),
-    "compressor_backward": (e.compressor_backward, (f32(2, 2, 700), f32(1, T, 9), compressor_states, f32(2, 2, 700),
-                                                    [True, True, True], 2)),
-    "feedback_forward": (e.feedback_forward, (f32(2, 2, 700), f32(1, T, 10), [1, 1, 1, 1, 0], 2)),
-    "feedback_backward": (e.feedback_backward, (f32(2, 2, 700), f32(1, T, 10), feedback_states, f32(2, 2, 700),
-                                                [1, 1, 1, 1, 0], 2)),
     "recurrent_forward": (e.recurrent_forward, (*lstm, 2)),
     "recurrent_backward": (e.recurrent_backward, (*lstm, lstm_states, f32(2, 70, 4), 2)),
     "gate_open": (e.gate_open, (np.zeros((2, 2, 70), np.uint8), np.zeros((2, 2, 70), np.uint8), np.zeros((2, 70), np.int32))),
     "design_filters": (e.design_filters, ([0, 1], True, f64(3, 2), f64(3, 2), f64(3, 2), 48000.0)),
     "cut_section_q": (e.cut_section_q, (0, 4, 0.7)),
     "after_fork": (e.after_fork, (False,)),
+    **(sweeps() if " " in sys.argv[1] else {}),
 }
 
 SMALL = [-1, 0, 1, 3, 17, 33]
@@ -239,17 +240,16 @@ print("survived")
 NAMES = [
     "Engine", "Node", "NodeKind", "adapter", "controller", "process", "set_parameter", "set_bypass", "swap", "automate",
     "enable_trace", "load_state", "Mixer", "Ask", "scope", "play", "read_record", "Bridge", "WorkerEffect", "LoudnessMeter",
-    "PortAudioCallback", "fdn_layout", "effect_latency", "mix", "unpack", "svf_forward", "svf_backward", "follower_forward",
-    "follower_backward", "allpass_forward", "allpass_backward", "fdn_forward", "fdn_backward", "fir", "compressor_forward",
-    "compressor_backward", "feedback_forward", "feedback_backward", "recurrent_forward", "recurrent_backward", "gate_open",
-    "design_filters", "cut_section_q", "after_fork",
+    "PortAudioCallback", "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward", "recurrent_backward",
+    "gate_open", "design_filters", "cut_section_q", "after_fork",
+    *(f"{sweep} {way}" for sweep in _engine.sweep_names() for way in ("forward", "backward")),
 ]  # fmt: skip
 
 
 def test_every_callable_of_the_extension_is_tried():
     public = {n for n in dir(_engine) if not n.startswith("_") and callable(getattr(_engine, n))}
     results = {"EffectMeter", "OutputState"}  # only given back
-    missing = public - set(NAMES) - set(POINTERS) - WITHOUT_ARGUMENTS - results
+    missing = public - set(NAMES) - set(POINTERS) - SWEEPS - WITHOUT_ARGUMENTS - results
     assert not missing
     methods = {n for n, f in inspect.getmembers(_engine.Engine) if not n.startswith("_") and callable(f)}
     assert methods <= {*NAMES, "collect", "keep_history", "history", "meters", "trace", "save_state", "stay_awake"}
@@ -260,7 +260,7 @@ def test_every_callable_of_the_extension_is_tried():
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_arguments_never_crash(name, tmp_path):
     limits = "import resource; resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))\n"
-    code = limits + textwrap.dedent(CALLS).replace("PAIRS", "80")
+    code = limits + textwrap.dedent(CALLS).replace("PAIRS", "80").replace("TESTS", repr(str(Path(__file__).parents[1])))
     last = tmp_path / "last"
     done = subprocess.run(
         [sys.executable, "-c", code, name, "1", str(last)], capture_output=True, text=True, timeout=600, check=False

@@ -14,8 +14,7 @@ import twinrack as tr
 from twinrack import losses, priors, targets
 from twinrack.checks import brief, check_integer, visible
 from twinrack.render.file import render_file
-from twinrack.resources.architectures import Chain as Layers
-from twinrack.resources.architectures import Convolution, Recurrent
+from twinrack.resources.architectures import Convolution, ConvStack, Recurrent
 
 RATE = 22050
 FINE = (ValueError, TypeError, OSError, RuntimeError, KeyError, IndexError, AttributeError)
@@ -118,7 +117,7 @@ def calls(folder: Any) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]
     yield "Response", tr.Response, {"samples": noise(), "sample_rate": RATE, "source": ""}
     yield "Response.read", tr.Response.read, {"path": folder / "none.wav"}
     yield "Response.at", lambda **k: tr.Response(noise(), RATE).at(**k), {"sample_rate": RATE}
-    small = Layers((Convolution(1),))
+    small = ConvStack((Convolution(1),))
     yield (
         "Network",
         tr.Network,
@@ -129,7 +128,7 @@ def calls(folder: Any) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]
             call = getattr(tr.Network, make)
             yield make, call, {p.name: p.default for p in inspect.signature(call).parameters.values()}
     yield "Network.read", tr.Network.read, {"path": folder / "none.nam"}
-    yield "Convolution", lambda **k: tr.Network(Layers((Convolution(**k),))), {"outputs": 1, "kernel": 1, "dilation": 1}
+    yield "Convolution", lambda **k: tr.Network(ConvStack((Convolution(**k),))), {"outputs": 1, "kernel": 1, "dilation": 1}
     yield "Recurrent", lambda **k: tr.Network(Recurrent("lstm", **k)), {"hidden": 2, "layers": 1}
     fine = {p.name: p.default for p in inspect.signature(tr.ControlNetwork).parameters.values()} | {"targets": ["gain.gain_db"]}
     yield "ControlNetwork", tr.ControlNetwork, fine

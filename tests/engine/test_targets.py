@@ -25,6 +25,7 @@ import torch
 import records
 import simd
 import twinrack as tr
+from recursion_support import NAMES, asked_by
 from support import CARD_IDS, error, error_db, music, random_curves, random_values
 from twinrack import _engine
 from twinrack.twins import apply, fast
@@ -63,49 +64,25 @@ def effect_case(card_id: str, number: int, how: str, seconds: float) -> records.
     return case
 
 
-def sweep_cases(card_id: str, number: int, monkeypatch: pytest.MonkeyPatch) -> list[records.Case]:
+def sweep_cases(card_id: str, number: int) -> list[records.Case]:
     """What the twin of a card asks of the recursions under random settings, and a random gradient from behind."""
-    card = tr.CARDS[card_id]
-    rng = np.random.default_rng([number, 43])
-    batch, frames = 1 + number % 3, 700
-    channels = {"mono": 1, "stereo": 2}.get(card.channels, 1 + number % 5)
-    found: list[records.Case] = []
-
-    def noting(name):
-        function = getattr(fast, name)
-
-        def noted(*arguments):
-            y = function(*arguments)
-            *tensors, extra = arguments
-            case: records.Case = {f"tensor{i}": t.detach().numpy() for i, t in enumerate(tensors)}
-            fixed = name == "fir"  # its coefficients are no tensor, since they do not learn
-            case |= {"sweep": name, "choices": np.array(extra[0] if extra and not fixed else [], np.int32)}
-            case |= {"taps": np.array(extra, np.float64)} if fixed else {}
-            case["y_grad"] = rng.standard_normal(y.shape).astype(case["tensor0"].dtype)
-            found.append(case)
-            return y
-
-        return noted
-
-    given = random_values(card, rng, "expected")
-    if number % 2:
-        curves = random_curves(card, rng, -(-frames // 32))
-        given |= {a: torch.from_numpy(c.astype(np.float64))[None] for a, c in curves.items()}
-    x = np.stack([music(channels, frames, 8000, number + i) for i in range(batch)])
-    with monkeypatch.context() as m, torch.no_grad():
-        for name in fast.SWEEPS:
-            m.setattr(fast, name, noting(name))
-        for dtype in (torch.float32, torch.float64):
-            apply(card_id, torch.from_numpy(x).to(dtype), 8000.0, given, path="fast")
-    return found
+    rng = np.random.default_rng([number, 44])
+    cases: list[records.Case] = []
+    for call in asked_by(card_id, number):
+        case: records.Case = {f"tensor{i}": t.numpy() for i, t in enumerate(call.tensors)}
+        case |= {"sweep": call.name, "options": np.array(call.options, np.int32)}
+        case |= {"taps": np.array(call.taps, np.float64)} if call.taps else {}
+        case["y_grad"] = rng.standard_normal(call.tensors[0].shape).astype(case["tensor0"].dtype)
+        cases.append(case)
+    return cases
 
 
-def cases_of(count: int, seconds: float, monkeypatch: pytest.MonkeyPatch) -> list[records.Case]:
+def cases_of(count: int, seconds: float) -> list[records.Case]:
     kinds = ("expected", "random", "extreme", "automation")
     cases = [effect_case(c, n, how, seconds) for c in CARD_IDS for how in kinds for n in range(count)]
     for card in CARD_IDS:
         for number in range(12):
-            cases += sweep_cases(card, number, monkeypatch)
+            cases += sweep_cases(card, number)
     return cases
 
 
@@ -143,8 +120,8 @@ def patch():
 
 
 @pytest.fixture(scope="module")
-def many(patch):
-    return cases_of(6, 0.3, patch)
+def many():
+    return cases_of(6, 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +155,7 @@ def arm(tmp_path_factory, patch):
     generate(folder)
     flags = ["-std=c++20", "-O2", "-DNDEBUG", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Wconversion"]
     paths = [f"-I{ROOT / 'cpp'}", f"-I{folder}", f"-I{ROOT}", "-isystem", str(highway(folder))]
-    sources = [*folder.glob("effect_*.cc"), *ENGINE, *(ROOT / "cpp/adjoint").glob("*.cc"), ROOT / "tests/cpp/targets.cc"]
+    sources = [*folder.glob("*.cc"), *ENGINE, *(ROOT / "cpp/adjoint").glob("*.cc"), ROOT / "tests/cpp/targets.cc"]
 
     def build(source: Path) -> Path:
         built = folder / f"{source.stem}.o"
@@ -189,7 +166,7 @@ def arm(tmp_path_factory, patch):
         built = list(pool.map(build, sources))
     program = folder / "targets"
     subprocess.run([CROSS, "-static", *built, "-o", program, "-pthread"], check=True)
-    runs = Runs(folder, cases_of(2, 0.1, patch))
+    runs = Runs(folder, cases_of(2, 0.1))
     done = subprocess.run([EMULATOR, program, folder / "cases", folder / "NEON"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("NEON, "), done.stdout
@@ -293,7 +270,7 @@ def test_blocks_do_not_matter_on_any_instruction_set(card, place, request):
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("sweep", sorted(fast.SWEEPS))
+@pytest.mark.parametrize("sweep", [*NAMES, "fir"])
 def test_every_instruction_set_has_the_same_gradients(sweep, place, request):
     seen = set()
     for name, case, best, other in request.getfixturevalue(place).sweeps(sweep):

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -83,10 +85,23 @@ def test_a_browser_draws_every_plot(page, tmp_path):
 @pytest.mark.parametrize("card", CARD_IDS)
 def test_every_effect_has_curves(card):
     effect = random_effect(tr.CARDS[card], np.random.default_rng(1), "expected")
-    for curve in curves(effect, RATE):
+    drawn = curves(effect, RATE)
+    assert drawn
+    for curve in drawn:
         assert curve.x.shape == curve.y.shape
         assert curve.x.size > 5
         assert np.isfinite(curve.x).all()
+        assert np.isfinite(curve.y).all(), curve.title
+
+
+def test_cards_name_the_curves_or_a_file_draws_them(monkeypatch):
+    assert [c.title for c in curves(tr.Compressor(), RATE)] == ["Transfer curve", "Attack and release"]
+    assert [c.title for c in curves(tr.Saturation(), RATE)] == ["Transfer curve", "Harmonics"]
+    assert [c.title for c in curves(tr.Gain(), RATE)] == ["Frequency response"]
+    own = ModuleType("twinrack.plugins.gain.curves")
+    own.curves = lambda effect, rate: [transfer_curve(effect, rate)]
+    monkeypatch.setitem(sys.modules, own.__name__, own)
+    assert [c.title for c in curves(tr.Gain(), RATE)] == ["Transfer curve"]
 
 
 def test_the_curves_are_right():

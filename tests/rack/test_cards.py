@@ -11,8 +11,10 @@ import pytest
 
 import twinrack as tr
 from support import CARD_IDS
-from twinrack.build.card_schema import Card, CardError, read_card, read_cards
+from twinrack.build.card_schema import RESOURCE_CLASSES, Card, CardError, read_card, read_cards
 from twinrack.build.codegen import main as generate
+from twinrack.measure.curves import MEASUREMENTS
+from twinrack.resources.types import TYPES
 
 ROOT = Path(__file__).resolve().parents[2]
 GAIN = (ROOT / "plugins/gain/card.toml").read_text(encoding="utf-8")
@@ -51,6 +53,10 @@ def test_a_card_without_a_field_names_file_and_field(card_file, field):
         ('id = "gain"\n', 'id = "loudness"\n', "name of its folder"),
         ('doc = "Gain;', 'colour = "red"\ndoc = "Gain;', "colour"),
         ("purpose = ", "purpose = = ", "not valid TOML"),
+        ('role = "level"', 'role = "loud"', "polarity.role: Input should be 'main', 'level' or 'fine'"),
+        ('category = "linear"', 'category = "loud"', "category: Input should be 'linear'"),
+        ('loops = "none"', 'loops = "some"', "loops: Input should be 'none'"),
+        ('loops = "none"', 'curves = ["loudness"]', "curves.0: Input should be 'response'"),
     ],
 )
 def test_a_wrong_card_is_refused(card_file, old, new, words):
@@ -59,6 +65,15 @@ def test_a_wrong_card_is_refused(card_file, old, new, words):
     with pytest.raises(CardError, match=r"card\.toml") as error:
         read_card(card_file)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("field", "value"), [("loops", '"none"'), ("curves", '["response"]')])
+def test_what_a_card_says_does_not_stand_in_a_file_too(card_file, field, value):
+    card_file.write_text(GAIN.replace('loops = "none"', f"{field} = {value}", 1), encoding="utf-8")
+    read_card(card_file)
+    (card_file.parent / f"{field}.py").touch()
+    with pytest.raises(CardError, match=rf"{field}: also stands in {field}\.py beside it"):
+        read_card(card_file)
 
 
 def test_the_build_stops_with_one_sentence(tmp_path):
@@ -90,6 +105,12 @@ def test_two_cards_may_not_share_a_class(tmp_path):
         (tmp_path / name / "card.toml").write_text(GAIN.replace('id = "gain"', f'id = "{name}"', 1), encoding="utf-8")
     with pytest.raises(CardError, match="class: Gain is also that of gain"):
         read_cards(tmp_path)
+
+
+def test_what_cards_may_name_exists():
+    assert {kind: cls.__name__ for kind, cls in TYPES.items()} == RESOURCE_CLASSES
+    named = Card.model_json_schema()["properties"]["curves"]["anyOf"][0]["items"]["enum"]
+    assert set(named) == set(MEASUREMENTS)
 
 
 def test_the_json_schema_is_complete():

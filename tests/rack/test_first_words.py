@@ -14,7 +14,7 @@ import torch
 
 import twinrack as tr
 from twinrack.stage.device import JACK, Device, without_repeats
-from twinrack.stage.stream import _recordings
+from twinrack.stage.playback import read_recordings
 
 RATE = 48000
 
@@ -90,14 +90,14 @@ def test_playing_one_recording(tmp_path: Path):
     soundfile.write(file, x.T, RATE, subtype="PCM_24")
     expected = soundfile.read(file, dtype="float32")[0].T
     for play in (str(file), file, (file,), (file, None), [file], expected, (expected,)):
-        dry, target = _recordings(play, RATE)
+        dry, target = read_recordings(play, RATE)
         assert np.array_equal(dry, expected)
         assert target.shape == (0, x.shape[1])
-    dry, target = _recordings((file, expected), RATE)
+    dry, target = read_recordings((file, expected), RATE)
     assert np.array_equal(dry, target)
     for play in ((), (None, file), (file, None, None), 5, True, (True, None)):
         with pytest.raises(ValueError, match=r"play takes a recording, or \(dry, target\)"):
-            _recordings(play, RATE)
+            read_recordings(play, RATE)
 
 
 def test_the_form_of_the_recursions_is_chosen():

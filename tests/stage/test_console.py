@@ -29,7 +29,8 @@ connect = pytest.importorskip("websockets.sync.client").connect
 
 from websockets.exceptions import WebSocketException  # noqa: E402
 
-from twinrack.stage.console import server as module  # noqa: E402
+from twinrack.stage.console import page as page_module  # noqa: E402
+from twinrack.stage.console import web  # noqa: E402
 from twinrack.stage.console.server import Console  # noqa: E402
 from twinrack.stage.desk import Desk  # noqa: E402
 from twinrack.stage.midi import Midi  # noqa: E402
@@ -249,7 +250,7 @@ def test_the_token_leaves_the_address(console):
 
 def test_connections_that_do_nothing_end(console, monkeypatch):
     """Silent ones, slow headers, bodies without end, readers that do not read: each ends in time, and the page is served."""
-    monkeypatch.setattr(module, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(web, "PATIENCE_S", 1.0)
     here = f"Host: 127.0.0.1:{console.port}\r\n"
     begins = [
         b"", b"G", b"GET / HTTP/1.1\r\n", f"GET / HTTP/1.1\r\n{here}".encode(),
@@ -266,10 +267,10 @@ def test_connections_that_do_nothing_end(console, monkeypatch):
             for one in found[2::7]:
                 with contextlib.suppress(OSError):
                     one.sendall(b"x: y\r\n")  # a header now and then
-        until(lambda: not console._site._server.server_state.connections)
+        until(lambda: not console.site.server.server_state.connections)
         assert get(console.url)[0] == 200
-    many = [socket.create_connection(("127.0.0.1", console.port)) for _ in range(module.MOST_CONNECTIONS + 50)]
-    until(lambda: len(console._site._server.server_state.connections) <= module.MOST_CONNECTIONS)
+    many = [socket.create_connection(("127.0.0.1", console.port)) for _ in range(web.MOST_CONNECTIONS + 50)]
+    until(lambda: len(console.site.server.server_state.connections) <= web.MOST_CONNECTIONS)
     time.sleep(1.2)
     assert get(console.url)[0] == 200
     for one in many:
@@ -289,8 +290,8 @@ def test_headers_and_bodies_have_a_bound(console):
 
 
 def test_a_page_that_floods_or_does_not_read_hurts_nobody(console, stream, monkeypatch):
-    monkeypatch.setattr(module, "MOST_MESSAGES", 50)
-    monkeypatch.setattr(module, "MOST_WAITING", 200_000)
+    monkeypatch.setattr(page_module, "MOST_MESSAGES", 50)
+    monkeypatch.setattr(page_module, "MOST_WAITING", 200_000)
     with talk(console) as flood, talk(console) as other:
         words(flood, "state"), words(other, "state")
         began = time.monotonic()
@@ -302,25 +303,23 @@ def test_a_page_that_floods_or_does_not_read_hurts_nobody(console, stream, monke
         assert time.monotonic() - began > 1.0
         while words(other, "set")["to"] != -14.9:
             pass
-    until(lambda: not console._site._pages)
+    until(lambda: not console.site.pages)
     with talk(console) as deaf:
         words(deaf, "state")
-        (page,) = console._site._pages
-        console._site._loop.call_soon_threadsafe(
-            lambda: [page.say({"type": "event", "words": "x" * 1000}) for _ in range(5000)]
-        )
-        until(lambda: not console._site._pages)
+        (page,) = console.site.pages
+        console.site.loop.call_soon_threadsafe(lambda: [page.say({"type": "event", "words": "x" * 1000}) for _ in range(5000)])
+        until(lambda: not console.site.pages)
 
 
 def test_a_console_that_nobody_holds_ends(stream):
     desk = Desk(stream)
-    before = len(desk._listeners)
+    before = len(desk.listeners)
     for _ in range(3):  # a cell of a notebook that is run again
         found = Console(desk, port=0)
         port = found.port
         del found
         gc.collect()
-        assert len(desk._listeners) == before
+        assert len(desk.listeners) == before
         assert stream.on_event is None
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.1", port), timeout=2).close()
@@ -340,7 +339,7 @@ def test_what_midi_learned_is_listed_and_changed(console):
         assert words(found, "state")["midi"] == []
         found.send('{"do":"learn","address":"gain.bypass"}')
         words(found, "event")
-        console.midi._moved("note", 9, 36, 100, 127)
+        console.midi.moved("note", 9, 36, 100, 127)
         listed = words(found, "state")["midi"]
         while not listed:
             listed = words(found, "state")["midi"]
@@ -463,17 +462,17 @@ def test_what_others_do_is_seen(page, console, stream):
     page.wait_for_selector(".effect")
     page.get_by_role("button", name="Learn a MIDI control for gain, on or off").click()
     until(lambda: console.midi.learning == "gain.bypass", page=page)
-    console.midi._moved("note", 9, 36, 100, 127)
+    console.midi.moved("note", 9, 36, 100, 127)
     page.get_by_text("MIDI controls").click()
     page.get_by_label("How note 36, channel 10 is read").select_option("momentary")
     until(lambda: console.midi.controls["note", 9, 36].mode == "momentary", page=page)
     page.get_by_role("button", name="Forget note 36, channel 10").click()
     until(lambda: not console.midi.controls, page=page)
     page.get_by_role("button", name="Record").click()
-    until(lambda: stream._recorder is not None and stream._recorder.running, page=page)
+    until(lambda: stream.recording is not None, page=page)
     page.wait_for_selector("#record[aria-pressed=true]")
     page.get_by_role("button", name="Record").click()
-    until(lambda: stream._recorder is None, page=page)
+    until(lambda: stream.recording is None, page=page)
 
 
 def test_by_keyboard_and_for_screen_readers(page):

@@ -88,7 +88,7 @@ def test_set_undo_redo(desk, stream):
     ):
         with pytest.raises(ValueError, match=words):
             desk.set(address, value)
-    for _ in range(len(desk._undo)):
+    for _ in range(desk.history.undo_steps):
         desk.undo()
     with pytest.raises(ValueError, match="nothing to undo"):
         desk.undo()
@@ -143,14 +143,14 @@ def test_snapshots_and_morphs(desk):
 
 def test_a_and_b(desk, stream):
     desk.set("gain.gain_db", -1.0)
-    assert desk.switch() == "B"
+    assert desk.toggle_ab() == "B"
     assert desk.get("gain.gain_db") == -1.0
     desk.set("gain.gain_db", -20.0)
     desk.add("gate")
-    desk.switch("A")
+    desk.toggle_ab("A")
     assert desk.get("gain.gain_db") == -1.0
     assert "gate" not in stream.rack.addresses()
-    desk.switch("B")
+    desk.switch("B")  # the former name
     assert desk.get("gain.gain_db") == -20.0
     assert "gate" in stream.rack.addresses()
 
@@ -167,12 +167,12 @@ def test_presets_and_an_edited_file(desk, stream, tmp_path):
     desk.load("one")
     assert desk.get("gain.gain_db") == -6.0
     for bad in ("../one", "", ".one", "a/b"):
-        with pytest.raises(ValueError, match="is no name of a preset"):
+        with pytest.raises(ValueError, match="cannot be the name of a preset"):
             desk.load(bad)
     with pytest.raises(FileNotFoundError):
         desk.load("three")
     path = tmp_path / "two.rack.json"
-    desk.follow(path)
+    desk.watch_patch(path)
     path.write_text(path.read_text().replace("-40", "-30"))
     until(lambda: "gain" in stream.rack.addresses() and desk.get("gain.gain_db") == -30.0)
     path.write_text(path.read_text().replace("-30", "-3000"))
@@ -193,7 +193,7 @@ def test_many_at_once_and_the_sound_goes_on(desk, stream):
                 if what < 3:
                     desk.set("gain.gain_db", float(rng.uniform(-20, 0)))
                 elif what == 3:
-                    desk.switch()
+                    desk.toggle_ab()
                 elif what == 4:
                     desk.undo()
                 else:
@@ -214,7 +214,7 @@ def test_many_at_once_and_the_sound_goes_on(desk, stream):
     desk.set("parametric_eq.bypass", True)
     desk.set("gain.gain_db", -12.0412)
     time.sleep(0.2)
-    probe = Probe(stream._host._client.name and server_name(), 2, RATE)
+    probe = Probe(stream.host._client.name and server_name(), 2, RATE)
     try:
         heard = probe.play(np.full((2, 2 * RATE), 0.5, np.float32))
     finally:
@@ -277,7 +277,7 @@ def test_snapshots_and_undo_have_a_bound(desk):
         for what in ("undo", "redo"):
             with pytest.raises(ValueError, match=f"nothing to {what}"):
                 exhaust(getattr(desk, what))
-    assert len(desk._undo) + len(desk._redo) <= 200
+    assert desk.history.undo_steps + desk.history.redo_steps <= 200
 
 
 def test_everything_is_read_while_everything_changes(desk, stream):
@@ -599,7 +599,7 @@ def test_a_real_port(desk, stream):
 
     pytest.importorskip("rtmidi", reason="python-rtmidi is not installed")
     mido = pytest.importorskip("mido")
-    if not list(module._backends()):
+    if not list(module.backends()):
         pytest.skip("there is no MIDI system here (no ALSA sequencer, no JACK)")
     controls = midi(desk, takeover="jump")
     controls.bind(0, 10, "gain.gain_db")
@@ -691,11 +691,11 @@ def test_osc_answers_other_machines_only_when_they_subscribed_and_not_without_en
     osc = module.Osc(desk, port=0)
     monkeypatch.setattr(desk.stream, "meters", lambda reader: {})
     sent: list[int] = []
-    monkeypatch.setattr(osc, "_transmit", lambda packet, client: sent.append(len(packet)))
+    monkeypatch.setattr(osc, "transmit", lambda packet, client: sent.append(len(packet)))
 
     def bytes_for(request: str, client: tuple[str, int]) -> int:
         sent.clear()
-        osc._receive(client, request)
+        osc.receive(client, request)
         return sum(sent)
 
     try:
@@ -707,14 +707,15 @@ def test_osc_answers_other_machines_only_when_they_subscribed_and_not_without_en
         for _ in range(100):
             bytes_for("/twinrack/subscribe", far)  # asking again gives no more
         began = time.monotonic()
-        count = sum(bytes_for("/twinrack/addresses", far) for _ in range(100))
-        assert count <= (2 + time.monotonic() - began) * module.MOST_BYTES  # a busy machine needs seconds for these
-        osc._subscribers[far].until = 0.0
-        osc._end_leases()
+        answer_bytes = sum(bytes_for("/twinrack/addresses", far) for _ in range(100))
+        assert answer_bytes <= (2 + time.monotonic() - began) * module.MOST_BYTES  # a busy machine needs seconds for these
+        osc.subscribers[far].until = 0.0
+        osc.end_leases()
         assert bytes_for("/twinrack/addresses", far) == 0
         near = ("127.0.0.1", 1)
+        began = time.monotonic()
         answered = sum(bytes_for("/gain/gain_db", near) > 0 for _ in range(3 * module.MOST_MESSAGES))
-        assert answered <= 2 * module.MOST_MESSAGES
+        assert answered <= (1.1 + time.monotonic() - began) * module.MOST_MESSAGES
     finally:
         osc.close()
 
@@ -723,14 +724,14 @@ def test_osc_and_midi_that_nobody_holds_end(desk, stream):
     pytest.importorskip("pythonosc", reason="python-osc is not installed")
     from twinrack.stage.osc import Osc
 
-    before = len(desk._listeners)
+    before = len(desk.listeners)
     osc = Osc(desk, port=0)
     port = osc.port
     controls = midi(desk)
-    assert len(desk._listeners) == before + 2
+    assert len(desk.listeners) == before + 2
     del osc, controls
     gc.collect()
-    assert len(desk._listeners) == before
+    assert len(desk.listeners) == before
     until(lambda: not any(t.name.startswith("twinrack-osc") for t in threading.enumerate()))
     Osc(desk, port=port).close()
 

@@ -53,7 +53,7 @@ def test_a_round_trip_of_known_length_is_measured(monkeypatch):
 
         def start_and_connect(self, record=None):
             start(self, record)
-            loop.connect(self._host.name)
+            loop.connect(self.host.name)
 
         monkeypatch.setattr(LiveStream, "start", start_and_connect)
         try:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,9 +19,9 @@ import pytest
 import twinrack as tr
 from jack_support import BLOCK, RATE, Probe, jack_server, needs_jack
 from support import error_db, music
-from twinrack.stage import stream as live_stream
 from twinrack.stage.desk import Desk
 from twinrack.stage.replay import replay
+from twinrack.stage.stream import open_streams
 
 pytestmark = needs_jack
 
@@ -134,8 +135,38 @@ def test_reports_and_refusals(server):
         assert stream.active
         assert stream.frames > 0
         assert 0 < stream.latency_ms < 50
-        assert stream.xruns >= 0
-        assert 0 <= stream.cpu_load < 1
+
+
+def measured(rack: tr.Rack, done: Callable[[tr.LiveStream], bool]) -> tuple[float, float, int]:
+    """A rack plays noise until something has happened: the load, and what part of the callbacks overran; and the dropouts."""
+    noise = music(2, RATE, RATE, 6)  # on silence its effects would sleep
+    with tr.live(rack, block_size=BLOCK, play=noise) as stream:
+        end = time.monotonic() + 20.0
+        while not (stream.frames > RATE // 4 and done(stream)) and time.monotonic() < end:
+            time.sleep(0.02)
+        return stream.cpu_load, stream.late_callbacks / stream.load["callbacks"], stream.xruns
+
+
+def test_load_overruns_and_dropouts_are_counted(server):
+    """Heavier racks load the callback more; one that needs longer than its block overruns, and the server reports dropouts."""
+    reverb = tr.Rack([tr.FDNReverb()])
+    reverb.prepare(RATE, 2)
+    block = music(2, BLOCK, RATE, 7)
+    times = []
+    for _ in range(500):
+        began = time.perf_counter()
+        reverb.process(block)
+        times.append(time.perf_counter() - began)
+    most = BLOCK / RATE / float(np.median(times))  # reverbs that fill a block's time
+    light, _, _ = measured(tr.Rack([tr.Gain()]), lambda stream: True)
+    half, few, _ = measured(tr.Rack([tr.FDNReverb() for _ in range(round(0.3 * most))]), lambda stream: True)
+    over, many, dropouts = measured(tr.Rack([tr.FDNReverb() for _ in range(round(3 * most))]), lambda stream: stream.xruns > 0)
+    print(f"load {light:.4f}, {half:.2f}, {over:.2f}; overran {few:.3f}, {many:.3f}; {dropouts} dropouts")
+    assert 0 < light < 0.3
+    assert 2 * light < half < over / 2
+    assert over > 1.0
+    assert few < 0.5 < many
+    assert dropouts > 0
 
 
 def clients(server: str) -> list[str]:
@@ -152,10 +183,10 @@ def test_a_stream_that_nobody_holds_ends(server, started):
         if started:
             stream.start()
         assert len(clients(server)) == 1
-        mixer = stream._mixer
+        mixer = stream.mixer.engine
     del stream
     assert not clients(server)
-    assert not live_stream._open
+    assert not open_streams()
     before = mixer.frame
     time.sleep(0.1)
     assert mixer.frame == before
@@ -169,7 +200,7 @@ def test_a_stream_that_is_held_only_by_what_it_does_ends(server, tmp_path):
     stream = tr.live(rack, block_size=BLOCK)
     stream.start()
     desk = Desk(stream, tmp_path)
-    desk.follow(tmp_path / "held.rack.json")
+    desk.follow(tmp_path / "held.rack.json")  # the former name of watch_patch
     desk.snapshot("a")
     desk.set("gain.gain_db", -20.0)
     desk.recall("a", seconds=60.0)
@@ -187,11 +218,11 @@ def test_a_stream_that_is_held_only_by_what_it_does_ends(server, tmp_path):
 
 def test_looking_for_devices_leaves_a_stream_alone(server):
     with tr.live(tr.Rack([tr.Gain()]), block_size=BLOCK) as stream:
-        before = stream._mixer.frame
+        before = stream.mixer.engine.frame
         tr.devices()
         other = tr.live(tr.Rack([tr.Gain()]), block_size=BLOCK)
         time.sleep(0.2)
-        assert stream._mixer.frame > before
+        assert stream.mixer.engine.frame > before
         other.stop()
         other.stop()  # twice does nothing
         with pytest.raises(RuntimeError, match="the stream was stopped"):

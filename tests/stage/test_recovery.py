@@ -195,12 +195,12 @@ def test_two_devices_with_clocks_of_their_own():
     """Input and output as two streams of PortAudio, joined by the bridge; in a process of its own, as PortAudio may hang."""
     script = """
 look()
-portaudio.PortAudioHost._same_card = lambda self: False
+portaudio.PortAudioHost.same_card = lambda self: False
 with tr.live(tr.Rack([tr.Gain()]), input="JACK Audio", output="JACK Audio", block_size=256) as stream:
     time.sleep(2.0)
     assert stream.active and stream.frames > 48000, stream.frames
-    bridge = stream._host._bridge
-    print(bridge.underruns, bridge.overruns, round(bridge.waiting), stream._host.realtime, stream.latencies_ms())
+    bridge = stream.host.bridge
+    print(bridge.underruns, bridge.overruns, round(bridge.waiting), stream.host.realtime, stream.latencies_ms())
     assert bridge.underruns <= 1 and bridge.overruns == 0
     assert 0 < stream.latency_ms < 100
 print("ended")

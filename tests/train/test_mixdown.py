@@ -10,6 +10,8 @@ from session_support import RATE
 from support import SHARED, music, recording
 from twinrack.measure.loudness import loudness
 from twinrack.plugins.fader.twin import level_and_pan
+from twinrack.session.twin import SessionTwin
+from twinrack.train.addresses import learned_in_mix
 from twinrack.train.mixdown import fit_mix
 
 SECONDS = 4.0
@@ -79,6 +81,25 @@ def test_levels_and_pans_follow_by_their_laws():
             level, place = level_and_pan(float(gains[0]), float(gains[1]), law)
             assert level == pytest.approx(-7, abs=0.05)
             assert place == pytest.approx(pan, abs=0.005)
+
+
+def test_what_is_trained_in_a_mix_where_nothing_is_said():
+    """Main values of tracks; neither what another gain stage covers, nor details, nor reverbs, nor faders of groups."""
+    session = mixture(stems(2, 1.0), False)
+    session["0"].rack.append(tr.Saturation())
+    session["1"].rack.append(tr.Limiter())
+    chosen = set(learned_in_mix(SessionTwin(session), None, ()))
+    trained = ("0.gain_db", "0.pan", "0.parametric_eq.band1.gain_db", "0.parametric_eq.band1.frequency_hz",
+               "0.sends.plate.gain_db", "0.saturation.drive_db", "1.compressor.ratio", "1.limiter.ceiling_db")  # fmt: skip
+    for address in trained:
+        assert address in chosen
+    left_out = ("0.width", "0.sends.plate.pan", "0.saturation.mix", "0.saturation.output_db", "0.parametric_eq.band1.q",
+                "1.compressor.makeup_db", "1.compressor.knee_db", "1.limiter.input_gain_db", "1.limiter.link_percent",
+                "band.gain_db", "plate.gain_db", "plate.fdn_reverb.decay_s", "master.gain_db")  # fmt: skip
+    every = SessionTwin(session).learnable()
+    for address in left_out:
+        assert address in every
+        assert address not in chosen
 
 
 def test_what_does_not_matter_is_left_out():

@@ -9,7 +9,7 @@ import torch
 import twinrack as tr
 from support import CARD_IDS, error, error_db, music, random_curves, random_effect
 from twinrack.twins import RackTwin, parallel, reference
-from twinrack.twins.recursions import svf_cascade
+from twinrack.twins.recursions import find_recursion, svf_cascade
 
 RATE = 16000
 
@@ -41,9 +41,10 @@ def tensors(*shapes: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> li
 
 def compare(name: str, *inputs, extra=()) -> None:
     """Values and all gradients."""
+    recursion = find_recursion(name)
     found = []
-    for form in (parallel, reference):
-        y = getattr(form, name)(*inputs, *extra)
+    for form in (recursion.parallel, recursion.reference):
+        y = form(*inputs, *extra)
         learned = [t for t in inputs if t.requires_grad]
         weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)
         found.append([y.detach(), *torch.autograd.grad((y * weights).sum(), learned)])
@@ -58,13 +59,13 @@ def test_values_and_gradients_are_those_of_the_loops(rows: int, ticks: int):
     (c,) = tensors((rows, ticks, 2, 5), low=0.1)
     compare("svf_cascade", x, c)
     (times,) = tensors((rows, ticks, 2), low=0.001, high=0.4)
-    for decoupled in (False, True):
-        compare("follower", level, times, extra=(decoupled,))
+    for decoupled in (0, 1):
+        compare("follower", level, times, extra=([decoupled],))
     compare("allpass", x, gain, extra=([7, 31, 400],))
     settings = torch.cat([*tensors((rows, ticks, 9), low=0.05, high=0.5)], -1)
     settings = (settings * torch.tensor([-40.0, 1, 6, 40, 2, 1, 1, 0.1, 0.3])).detach().requires_grad_()
-    for choices in ([True, False, False], [False, True, True], [False, False, True]):
-        compare("compressor_gain", level, settings, extra=(choices,))
+    for choices in ([1, 0, 0], [0, 1, 1], [0, 0, 1]):
+        compare("compressor.feed_forward", level, settings, extra=(choices,))
     lines = [37 + 3 * i for i in range(16)]
     (shelf,) = tensors((rows, ticks, 2, 5, 16), low=0.05, high=0.3)
     angle = torch.linspace(0, 1, rows * (ticks + 1 if ticks > 1 else 1) * 8, dtype=torch.float64).reshape(rows, -1, 8)

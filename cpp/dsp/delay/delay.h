@@ -1,6 +1,7 @@
-// A line that remembers: written one block at a time, read a block at a time at any age up to its length. A ring whose
-// beginning stands once more after its end, so that every block lies in one piece and loops over it can be vectorised.
-// The size is no power of two: rings of one size would all fall onto the same few places of the cache.
+// A delay line: written a block at a time, and read a block at a time at any age up to its length.
+//
+// It is a ring whose beginning is repeated after its end, so that every block lies in one piece and loops over it can
+// be vectorised. Its size is not a power of two, since rings of one size would compete for the same few cache sets.
 #pragma once
 
 #include <algorithm>
@@ -16,10 +17,9 @@ namespace twinrack {
 
 class DelayLine {
  public:
-  static constexpr int spare = 16;  // frames after a block that may be read or written in passing
+  static constexpr int spare = 16;  // frames after a block that a last whole vector may read or write
 
-  // Holds ages 0 … longest while a block of at most `block` frames is written. So many, and the spare ones, lie in one
-  // piece.
+  // For ages of 0 … longest and blocks of at most `block` frames. A block and its spare frames lie in one piece.
   void prepare(int longest, int block) {
     guard_ = block + spare;
     size_ = longest + block + spare;
@@ -29,7 +29,7 @@ class DelayLine {
 
   void reset() noexcept TR_RT { std::fill(memory_.begin(), memory_.end(), 0.0f); }
 
-  // True when nothing in it is larger.
+  // True when no sample in it is above the level.
   bool below(float level) const noexcept TR_RT {
     for (int start = 0; start < size_; start += 64) {
       float most = 0.0f;
@@ -46,7 +46,8 @@ class DelayLine {
     close(frames);
   }
 
-  // The next frames may also be written where they belong: `frames` of them, and anything in the `spare` ones after.
+  // To write the next frames in place: `open` gives the memory, where the `spare` frames after them may be overwritten
+  // too, and `close` ends the block.
   float* open() noexcept TR_RT { return memory_.data() + at_; }
   void close(int frames) noexcept TR_RT {
     const int end = at_ + frames;
@@ -57,10 +58,10 @@ class DelayLine {
     at_ = end >= size_ ? end - size_ : end;
   }
 
-  // After `write` of `frames`: where the block lies that is `age` frames older than the one written.
+  // After a block of `frames` was written: the block that is `age` frames older.
   const float* written(int frames, int age) const noexcept TR_RT { return coming(frames + age); }
 
-  // Before a write: where the frames lie that are `age` older than those written next; at most `age` of them.
+  // Before a block is written: the block that is `age` frames older than it; at most `age` frames.
   const float* coming(int age) const noexcept TR_RT {
     const int at = at_ - age;
     return memory_.data() + (at < 0 ? at + size_ : at);

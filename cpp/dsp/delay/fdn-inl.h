@@ -1,9 +1,9 @@
 // One frame of a sixteen-line feedback delay network (Jot and Chaigne 1991) with the lines in the lanes.
 //
-// What leaves the delay lines is attenuated (two shelves a line, the second carries the whole-band gain), turned in
-// pairs by a slowly moving angle (Schlecht and Habets 2015), mixed by a Hadamard matrix, and goes back in with the
-// input. Rotation and Hadamard are orthogonal, so only the attenuation decides the decay. Channel c is heard at the
-// entrance of line c: the rows of the Hadamard matrix make the channels independent.
+// The outputs of the delay lines are attenuated (two shelves a line, the second carries the whole-band gain), rotated
+// in pairs by a slowly moving angle (Schlecht and Habets 2015), mixed by a Hadamard matrix, and fed back with the
+// input. Rotation and Hadamard matrix are orthogonal, so only the attenuation sets the decay. Channel c is taken at the
+// input of line c: the rows of the Hadamard matrix decorrelate the channels.
 #if defined(TWINRACK_DSP_DELAY_FDN_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_DELAY_FDN_INL_H_
 #undef TWINRACK_DSP_DELAY_FDN_INL_H_
@@ -20,7 +20,7 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
-// Sixteen numbers in as few vectors as the target needs.
+// Sixteen numbers, one a line, in as few vectors as the target needs.
 template <class T>
 struct Lines {
   using D = Tag<T>;
@@ -108,13 +108,13 @@ HWY_INLINE Lines<T> hadamard(Lines<T> x) noexcept TR_RT {
   return x;
 }
 
-// How channel (i modulo channels) enters line i: irregular signs, energy 1 in all.
+// The input gain of line i, from channel (i modulo channels): irregular signs, energy 1 for each channel.
 template <class T>
 inline std::array<T, fdn_lines> fdn_entrance(int channels) noexcept TR_RT {
   constexpr int sign[fdn_lines] = {1, 1, -1, 1, -1, -1, 1, -1, 1, -1, -1, 1, 1, -1, 1, 1};
   std::array<T, fdn_lines> gain{};
   for (int i = 0; i < fdn_lines; ++i) {
-    int lines = 0;  // that this line's channel enters
+    int lines = 0;  // with the input of the same channel
     for (int j = i % channels; j < fdn_lines; j += channels) ++lines;
     gain[static_cast<std::size_t>(i)] = static_cast<T>(sign[i]) / std::sqrt(static_cast<T>(lines));
   }

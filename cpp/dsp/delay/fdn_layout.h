@@ -1,4 +1,5 @@
-// The fixed numbers of the reverb, for one sample rate: where the echoes are. The engine and the twin read the same.
+// The layout of the reverb at a sample rate: lengths of lines and diffusers, early reflections, modulation. The engine
+// and the twin share it.
 #pragma once
 
 #include <array>

@@ -1,10 +1,11 @@
-// Level followers with separate attack and release (Giannoulis, Massberg, Reiss, JAES 60(6), 2012, section 2.3).
+// Level followers with separate attack and release (Giannoulis, Massberg, Reiss, JAES 60(6), 2012, section 2.3), and
+// their backward steps.
 //
-// `rise` and `fall` are 1 - exp(-1 / (time constant x sample rate)). Branching: one pole that changes its coefficient
-// with the direction. Decoupled: a peak that falls with the release, smoothed with the attack.
+// Branching: one pole whose coefficient depends on the direction. Decoupled: a peak that falls with the release,
+// smoothed with the attack.
 //
-// The branch is taken without a comparison on the way from state to state: the quicker pole is ahead in either
-// direction, so it is the larger of both results when the attack is the quicker one, else the smaller.
+// The branching step needs no comparison between one state and the next: the quicker pole is ahead in either direction,
+// so it is the larger of both results when the attack is the quicker one, else the smaller.
 #if defined(TWINRACK_DSP_DYNAMICS_FOLLOWER_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_DYNAMICS_FOLLOWER_INL_H_
 #undef TWINRACK_DSP_DYNAMICS_FOLLOWER_INL_H_
@@ -25,19 +26,21 @@ struct FollowerState {
   V peak, level;  // branching uses `level` only
 };
 
+// One-pole coefficients. (Not attack and release: in a gate the reduction rises with the release.)
 template <class V>
-struct FollowerTimes {
+struct FollowerCoefficients {
   V rise, fall;
 };
 
+// 1 - exp(-1 / (time constant x sample rate)).
 template <class T>
-inline T follower_share(T time_ms, double sample_rate) noexcept TR_RT {
+inline T one_pole_coefficient(T time_ms, double sample_rate) noexcept TR_RT {
   return static_cast<T>(-std::expm1(-1.0 / (static_cast<double>(time_ms) * 1e-3 * sample_rate)));
 }
 
 // Where it is known which one is quicker.
 template <bool quick_attack, class V>
-HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerTimes<V>& c, V x) noexcept TR_RT {
+HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerCoefficients<V>& c, V x) noexcept TR_RT {
   const V difference = x - state.level;
   const V up = MulAdd(c.rise, difference, state.level), down = MulAdd(c.fall, difference, state.level);
   state.level = quick_attack ? Max(up, down) : Min(up, down);
@@ -45,7 +48,7 @@ HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerTimes<V>& c, 
 }
 
 template <class V>
-HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerTimes<V>& c, V x) noexcept TR_RT {
+HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerCoefficients<V>& c, V x) noexcept TR_RT {
   FollowerState<V> slow = state;
   branching_step<true>(state, c, x);
   branching_step<false>(slow, c, x);
@@ -53,25 +56,25 @@ HWY_INLINE V branching_step(FollowerState<V>& state, const FollowerTimes<V>& c, 
   return state.level;
 }
 
-// Calls use(step) with the step for these times.
+// Calls use(step) with the step for these coefficients.
 template <class Use>
-HWY_INLINE void with_branching(const FollowerTimes<float>& times, const Use& use) noexcept TR_RT {
-  if (times.rise >= times.fall) {
+HWY_INLINE void with_branching(const FollowerCoefficients<float>& c, const Use& use) noexcept TR_RT {
+  if (c.rise >= c.fall) {
     use([](auto& state, const auto& c, auto x) HWY_ATTR { return branching_step<true>(state, c, x); });
   } else {
     use([](auto& state, const auto& c, auto x) HWY_ATTR { return branching_step<false>(state, c, x); });
   }
 }
 
-// Where there is one time constant for both.
+// One time constant for both directions.
 template <class V>
-HWY_INLINE V smoothing_step(V& level, V share, V x) noexcept TR_RT {
-  level = MulAdd(share, x - level, level);
+HWY_INLINE V smoothing_step(V& level, V coefficient, V x) noexcept TR_RT {
+  level = MulAdd(coefficient, x - level, level);
   return level;
 }
 
 template <class V>
-HWY_INLINE V decoupled_step(FollowerState<V>& state, const FollowerTimes<V>& c, V x) noexcept TR_RT {
+HWY_INLINE V decoupled_step(FollowerState<V>& state, const FollowerCoefficients<V>& c, V x) noexcept TR_RT {
   state.peak = Max(x, MulAdd(c.fall, x - state.peak, state.peak));
   state.level = MulAdd(c.rise, state.peak - state.level, state.level);
   return state.level;
@@ -80,8 +83,8 @@ HWY_INLINE V decoupled_step(FollowerState<V>& state, const FollowerTimes<V>& c, 
 // One step backwards; `adjoint` goes from the state after to the state before, `sum` collects the gradients of rise and
 // fall, the gradient of x is returned. At the switching point the branch that was taken counts.
 template <class V>
-HWY_INLINE V branching_step_back(const FollowerState<V>& before, const FollowerTimes<V>& c, V x, V y_grad,
-                                 FollowerState<V>& adjoint, FollowerTimes<V>& sum) noexcept TR_RT {
+HWY_INLINE V branching_step_back(const FollowerState<V>& before, const FollowerCoefficients<V>& c, V x, V y_grad,
+                                 FollowerState<V>& adjoint, FollowerCoefficients<V>& sum) noexcept TR_RT {
   const V zero = Broadcast<V>::of(0);
   const V difference = x - before.level;
   const V grad = adjoint.level + y_grad;
@@ -93,8 +96,8 @@ HWY_INLINE V branching_step_back(const FollowerState<V>& before, const FollowerT
 }
 
 template <class V>
-HWY_INLINE V decoupled_step_back(const FollowerState<V>& before, const FollowerTimes<V>& c, V x, V y_grad,
-                                 FollowerState<V>& adjoint, FollowerTimes<V>& sum) noexcept TR_RT {
+HWY_INLINE V decoupled_step_back(const FollowerState<V>& before, const FollowerCoefficients<V>& c, V x, V y_grad,
+                                 FollowerState<V>& adjoint, FollowerCoefficients<V>& sum) noexcept TR_RT {
   const V zero = Broadcast<V>::of(0);
   const V fallen = MulAdd(c.fall, x - before.peak, before.peak);
   const V peak = Max(x, fallen);

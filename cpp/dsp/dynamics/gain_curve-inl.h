@@ -1,5 +1,5 @@
-// The static curve of a compressor: how many dB the gain falls at a level (Giannoulis, Massberg, Reiss 2012, eq. 4,
-// with a quadratic knee), and never more than the range.
+// The static curve of a compressor: the gain reduction in dB at a level (Giannoulis, Massberg, Reiss 2012, eq. 4, with
+// a quadratic knee), at most the range; and its gradient.
 #if defined(TWINRACK_DSP_DYNAMICS_GAIN_CURVE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_DYNAMICS_GAIN_CURVE_INL_H_
 #undef TWINRACK_DSP_DYNAMICS_GAIN_CURVE_INL_H_
@@ -37,15 +37,15 @@ template <class T>
 HWY_INLINE T reduction_back(const GainCurve<T>& c, T level_db, T grad, GainCurve<T>& sum) noexcept TR_RT {
   const T zero = Broadcast<T>::of(0), half = c.knee_db * Broadcast<T>::of(0.5);
   const T over = level_db - c.threshold_db, into = over + half, past = over - half;
-  const T share = into / c.knee_db, twice = share * Broadcast<T>::of(0.5);  // of the knee
-  const T bent = if_positive(past, over, into * twice);
+  const T in_knee = into / c.knee_db, half_in_knee = in_knee * Broadcast<T>::of(0.5);  // 0 … 1 of the knee
+  const T bent = if_positive(past, over, into * half_in_knee);
   const T reducing = if_positive(into, grad, zero);
   const T free = if_positive(c.range_db - c.slope * bent, reducing, zero);
   sum.range_db = sum.range_db + (reducing - free);
   sum.slope = MulAdd(free, bent, sum.slope);
   const T bent_grad = free * c.slope;
-  const T over_grad = if_positive(past, bent_grad, bent_grad * share);
-  sum.knee_db = sum.knee_db + if_positive(past, zero, bent_grad * (twice - share * twice));
+  const T over_grad = if_positive(past, bent_grad, bent_grad * in_knee);
+  sum.knee_db = sum.knee_db + if_positive(past, zero, bent_grad * (half_in_knee - in_knee * half_in_knee));
   sum.threshold_db = sum.threshold_db - over_grad;
   return over_grad;
 }

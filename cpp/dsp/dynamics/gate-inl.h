@@ -1,5 +1,5 @@
-// Open or closed: a gate opens where the level reaches the upper threshold, stays open while it is at or above the
-// lower one, and for the hold time after.
+// The state of a gate over vectors of frames: it opens where the level reaches the upper threshold, and stays open
+// while the level is at or above the lower one and for the hold time after.
 #if defined(TWINRACK_DSP_DYNAMICS_GATE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_DYNAMICS_GATE_INL_H_
 #undef TWINRACK_DSP_DYNAMICS_GATE_INL_H_
@@ -14,7 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
-// For a vector of frames, of which the first `count` are there.
+// For a vector of frames, of which the first `count` are in the block.
 template <class M>
 HWY_INLINE M gate_open(GateState& state, M above_upper, M above_lower, int hold, int count) noexcept TR_RT {
   const Tag<float> d;

@@ -1,4 +1,4 @@
-// One step of a gate's state: what the engine and the twin share.
+// One step of a gate's state, for the engine and the twin.
 #pragma once
 
 #include <cstdint>

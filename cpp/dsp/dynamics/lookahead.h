@@ -1,4 +1,4 @@
-// The sound, held back so that a detector is ahead of it.
+// A lookahead delay: the sound waits, so that its detector is ahead of it.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ class Lookahead {
   void set(int frames) noexcept TR_RT { frames_ = frames; }
   int frames() const noexcept TR_RT { return frames_; }
 
-  // A channel as it was so many frames ago; itself when there are none.
+  // The channel, delayed by `frames()`; `x` itself where that is 0.
   const float* delayed(int channel, const float* x, int frames) noexcept TR_RT {
     if (frames_ == 0) return x;
     DelayLine& line = lines_[static_cast<std::size_t>(channel)];

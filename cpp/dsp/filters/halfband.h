@@ -1,4 +1,4 @@
-// Half-band filters for oversampling by 2, 4 and 8: a steep one between the base rate and twice that, easier ones
+// Half-band filters for oversampling by 2, 4 and 8: a steep one between the base rate and twice that, gentler ones
 // above. Flat to 0.417 of the base rate (20 kHz at 48 kHz), 94 dB down or more from 0.583 on.
 //
 // Linear phase: a windowed sinc (J. F. Kaiser, 1974); all coefficients but the middle one sit at even places. Minimum
@@ -33,8 +33,8 @@ inline double bessel_i0(double x) {
   return sum;
 }
 
-// The 2 m + 2 coefficients at even places; they add up to 1, twice what the filter has, so that a signal with zeros put
-// in keeps its level. The middle one is 1 likewise.
+// The 2 m + 2 coefficients at even places; the middle one is 1. They add up to 1, which is twice the filter's, so that
+// a signal with zeros inserted keeps its level.
 inline std::vector<float> halfband_taps(int stage) {
   const auto [m, beta] = halfband_shapes[static_cast<std::size_t>(stage)];
   const double centre = 2.0 * m + 1.0;
@@ -46,19 +46,24 @@ inline std::vector<float> halfband_taps(int stage) {
     taps.push_back(sinc * bessel_i0(beta * std::sqrt(1.0 - place * place)));
     sum += taps.back();
   }
-  std::vector<float> found;
-  for (const double tap : taps) found.push_back(static_cast<float>(tap / sum));
-  return found;
+  std::vector<float> scaled;
+  for (const double tap : taps) scaled.push_back(static_cast<float>(tap / sum));
+  return scaled;
 }
 
-// How many samples of a stage's lower rate go by between its input and its output, up and down together; a stage above
-// the first waits until that is a whole number of frames.
+// The delay of a stage up and down, in samples of its lower rate; a stage above the first adds what makes it whole
+// frames.
 inline int halfband_delay(int stage) {
   const int bare = 2 * halfband_shapes[static_cast<std::size_t>(stage)].m + 1, whole = 1 << stage;
   return (bare + whole - 1) / whole * whole;
 }
 
-// Frames that oversampling by 2^stages holds back.
+// Samples of a stage's lower rate that it waits beyond the delay of its filters.
+inline int halfband_wait(int stage) {
+  return halfband_delay(stage) - (2 * halfband_shapes[static_cast<std::size_t>(stage)].m + 1);
+}
+
+// The delay of oversampling by 2^stages, in frames.
 inline int oversampling_delay(int stages) {
   int frames = 0;
   for (int stage = 0; stage < stages; ++stage) frames += halfband_delay(stage) / (1 << stage);

@@ -1,8 +1,7 @@
-// Works out a function without memory at 2, 4 or 8 times the sample rate, so that the harmonics it makes do not fold
-// back.
+// An oversampler: a memoryless function at 2, 4 or 8 times the sample rate, so that its harmonics do not alias.
 //
-// The samples of the higher rate are never put in one row: every r-th of them is a row of its own (a phase), as long as
-// the block. So all loops run over whole vectors of frames, and the function does not care.
+// The samples of the higher rate are kept as phases (polyphase form): every r-th of them is a row of its own, as long
+// as the block. So all loops run over whole vectors of frames.
 #if defined(TWINRACK_DSP_FILTERS_OVERSAMPLER_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_FILTERS_OVERSAMPLER_INL_H_
 #undef TWINRACK_DSP_FILTERS_OVERSAMPLER_INL_H_
@@ -48,7 +47,7 @@ class Oversampler {
     }
   }
 
-  // By 2^stages. Another way of working starts from silence.
+  // By 2^stages. A change starts from silence.
   void set(int stages, bool minimum_phase) noexcept TR_RT {
     if (stages == stages_ && minimum_phase == minimum_) return;
     stages_ = stages;
@@ -112,7 +111,7 @@ class Oversampler {
   using Lines = std::vector<DelayLine>;
   using States = std::array<std::array<float, most_allpasses>, halfband_stages>;
   struct Channel {
-    // What goes into a stage: upwards the phases of its lower rate, downwards those of its higher rate.
+    // The inputs of each stage: upwards the phases of its lower rate, downwards those of its higher rate.
     std::array<Lines, halfband_stages> up, down;
     std::vector<float> out;
     States up_states{}, down_states{};
@@ -124,14 +123,14 @@ class Oversampler {
     for (int n = 0; n < frames; n += lane_count<float>) hn::StoreU(shape(hn::LoadU(D(), x + n), n), D(), x + n);
   }
 
-  // Where the samples are that lie `back` samples before those of a phase, among 2^log_count lines that take turns.
+  // The samples `back` samples before those of a phase, in a signal of 2^log_count phases.
   static const float* before(const DelayLine* lines, int log_count, int stride, int phase, int back,
                              int frames) noexcept TR_RT {
     const int at = phase - back, line = at & ((1 << log_count) - 1);
     return lines[line * stride].written(frames, (line - at) >> log_count);
   }
 
-  // The filter over a signal that takes turns among 2^log_count lines, for those of its samples that have one phase.
+  // The filter over a signal of 2^log_count phases, for its samples of one phase.
   static void fir(const DelayLine* lines, int log_count, int stride, int phase, int wait,
                   const std::vector<float>& taps, float* y, int frames) noexcept TR_RT {
     const D d;
@@ -158,7 +157,7 @@ class Oversampler {
     for (; n < frames; n += lanes) some(n, std::integral_constant<int, 1>{});
   }
 
-  // Every sample of the lower rate becomes two. What comes out is where the next stage, or the function, takes it.
+  // Every sample of the lower rate becomes two, written to the input of the next stage or of the function.
   void up(Channel& channel, int stage, int frames) noexcept TR_RT {
     const auto which = static_cast<std::size_t>(stage);
     const bool last = stage == stages_ - 1;
@@ -190,7 +189,7 @@ class Oversampler {
       return stage == 0 ? channel.out.data() : channel.down[which - 1][static_cast<std::size_t>(phase)].open();
     };
     if (minimum_) return down_minimum(channel, stage, to, frames);
-    const int middle = halfband_shapes[which].m, wait = halfband_delay(stage) - (2 * middle + 1);
+    const int middle = halfband_shapes[which].m, wait = halfband_wait(stage);
     for (int phase = 0; phase < phases; ++phase) {
       float* y = to(phase);
       fir(from.data(), stage, 2, phase, wait, taps_[which], y, frames);
@@ -201,8 +200,9 @@ class Oversampler {
     }
   }
 
-  // Both chains of a stage, on their inputs.
-  static void chains(int stage, std::array<float, most_allpasses>& states, float& first, float& second) noexcept TR_RT {
+  // Both all-pass branches of a stage, in place.
+  static void branches(int stage, std::array<float, most_allpasses>& states, float& first,
+                       float& second) noexcept TR_RT {
     const HalfbandAllpasses& all = halfband_allpasses[static_cast<std::size_t>(stage)];
     for (int i = 0; i < all.count; ++i) {
       const auto at = static_cast<std::size_t>(i);
@@ -222,7 +222,7 @@ class Oversampler {
     for (int n = 0; n < frames; ++n) {
       for (std::size_t p = 0; p < phases; ++p) {
         float first = from[p][n], second = first;
-        chains(stage, states, first, second);
+        branches(stage, states, first, second);
         into[2 * p][n] = first;
         into[2 * p + 1][n] = second;
       }
@@ -242,7 +242,7 @@ class Oversampler {
     for (int n = 0; n < frames; ++n) {
       for (std::size_t p = 0; p < phases; ++p) {
         float first = from[2 * p + 1][n], second = from[2 * p][n];
-        chains(stage, states, first, second);
+        branches(stage, states, first, second);
         into[p][n] = 0.5f * (first + second);
       }
     }

@@ -4,8 +4,8 @@
 // usual form subtracts two numbers close to 1. g > 0 is the warped frequency, k > 0 the damping (1/Q); the filter is
 // stable for every such pair, also while they change. The output mixes input, band pass and low pass by m0, m1, m2.
 //
-// A recursion is as slow as the way from a state to the next one: here two multiply-adds. The output is gathered to
-// three coefficients, so in a series the next filter waits for one multiply-add only.
+// A recursion is as slow as the path from one state to the next: here two multiply-adds. The output has three
+// coefficients of its own, so in a series the next filter waits for one multiply-add only.
 #if defined(TWINRACK_DSP_FILTERS_SVF_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_FILTERS_SVF_INL_H_
 #undef TWINRACK_DSP_FILTERS_SVF_INL_H_

@@ -1,4 +1,4 @@
-// Many state-variable filters in series, for all channels, with filters and channels in the lanes of a vector.
+// A cascade of state-variable filters for all channels, with filters and channels in the lanes of a vector.
 //
 // A recursion cannot be spread over time, but a series can be pipelined: in the step in which the last filter works on
 // frame n, the one before works on frame n + 1, and so on. Each lane is one filter of one channel: four filters in each
@@ -38,7 +38,7 @@ class SvfCascade {
     count_ = 0;
   }
 
-  // Forgets filters and states: the next tune starts anew.
+  // Removes filters and states: the next tune starts anew.
   void clear() noexcept TR_RT {
     count_ = 0;
     to_ = identity();
@@ -195,7 +195,7 @@ class SvfCascade {
     const D d;
     const int here = std::min(blocks, io.channels - channel);
     float* const left = io.channel[channel];
-    [[maybe_unused]] float* const right = io.channel[channel + here - 1];  // a lone last channel is worked out twice
+    [[maybe_unused]] float* const right = io.channel[channel + here - 1];  // a lone last channel is computed twice
     const auto first = static_cast<std::size_t>(group);
     GroupState* stored = &states_[static_cast<std::size_t>(channel / blocks) * groups + first];
     Pipeline<width, lag> pipeline;

@@ -1,5 +1,5 @@
-// One state-variable filter for all channels, two of them in a small vector. What comes out is there at once and not
-// some frames later, as in a cascade, so a detector can take it vector by vector while its other recursions run.
+// A state-variable filter for all channels, two channels in a small vector. Its output is not some frames late, as a
+// cascade's is, so a detector can take it vector by vector while its other recursions run.
 #if defined(TWINRACK_DSP_FILTERS_SVF_PAIRS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_FILTERS_SVF_PAIRS_INL_H_
 #undef TWINRACK_DSP_FILTERS_SVF_PAIRS_INL_H_
@@ -12,7 +12,7 @@
 #include <cmath>
 #include <vector>
 
-#include "dsp/lanes/in_order-inl.h"
+#include "dsp/lanes/scan_lanes-inl.h"
 #include "dsp/filters/svf-inl.h"
 #include "dsp/filters/svf_design.h"
 #include "rt/block.h"
@@ -36,7 +36,7 @@ class SvfPairs {
     from_ = to_;
   }
 
-  // The filter from this tick on; it ramps to its coefficients within the tick. The first one is there at once.
+  // The filter from this tick on; it ramps to its coefficients within the tick. The first one starts at them.
   void tune(const SvfDesign& d) noexcept TR_RT {
     from_ = to_;
     to_ = {static_cast<float>(d.g), static_cast<float>(d.k), static_cast<float>(d.m0), static_cast<float>(d.m1),
@@ -55,7 +55,7 @@ class SvfPairs {
   // While moving, a call stays inside one tick. `y` may be `x`.
   void process(const float* const* x, float* const* y, int channels, int frames) noexcept TR_RT {
     for (int c = 0; c < channels; c += pair_size) {
-      const int other = std::min(c + pair_size - 1, channels - 1);  // a lone last channel is worked out twice
+      const int other = std::min(c + pair_size - 1, channels - 1);  // a lone last channel is computed twice
       State& stored = state(c / pair_size);
       State s = stored;
       for (int n = 0; n < frames; n += lane_count<float>) {
@@ -63,12 +63,12 @@ class SvfPairs {
         Vec<float> first = load_some(x[c] + n, count), second = load_some(x[other] + n, count);
         if (moving()) {
           int frame = frame_ + n;
-          in_order(first, second, count, [&](Pair in) HWY_ATTR {
+          scan_lanes(first, second, count, [&](Pair in) HWY_ATTR {
             ++frame;
             return svf_step(s, mixed(static_cast<float>(frame) * (1.0f / tick_frames)), in);
           });
         } else {
-          in_order(first, second, count, [&](Pair in) HWY_ATTR { return svf_step(s, steady_, in); });
+          scan_lanes(first, second, count, [&](Pair in) HWY_ATTR { return svf_step(s, steady_, in); });
         }
         store_some(first, y[c] + n, count);
         if (other != c) store_some(second, y[other] + n, count);

@@ -1,4 +1,4 @@
-// A low or high cut that is off at the end of its range, where the sound passes unchanged.
+// A low or high cut that is off at the end of its range.
 #if defined(TWINRACK_DSP_FILTERS_SWITCHED_CUT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_FILTERS_SWITCHED_CUT_INL_H_
 #undef TWINRACK_DSP_FILTERS_SWITCHED_CUT_INL_H_
@@ -18,8 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
-// A cut for copies of channels. While it is off its state is held (g = 0), so it may go on and off while it
-// sounds.
+// It filters copies of the channels. While it is off its state is held (g = 0), so it may be switched while it sounds.
 template <FilterShape shape>
 class SwitchedCut {
  public:
@@ -51,11 +50,11 @@ class SwitchedCut {
     return true;
   }
 
-  // The filter, if that is all there is to do: it neither moves nor is off.
+  // The filter, while it is on and does not move; else null.
   SvfPairs* steady() noexcept TR_RT { return on_ && !filter_.moving() ? &filter_ : nullptr; }
   bool off() const noexcept TR_RT { return !on_ && !filter_.moving(); }
 
-  // Gives the channels themselves, or where they were filtered to.
+  // Returns the channels themselves while it is off, else their filtered copies.
   SideBlock process(SideBlock key, int frames) noexcept TR_RT {
     if (off()) return key;
     filter_.process(key.channel, to_.data(), key.channels, frames);

@@ -1,5 +1,5 @@
-// The arithmetic of a recursion is a template over its lane type: float, double, or a Highway vector of either. This
-// file gives plain numbers the few operations that vectors have and numbers lack, under the names Highway uses.
+// Operations that a recursion's arithmetic needs for every lane type: float, double, or a Highway vector of either.
+// Plain numbers get those that vectors have, under Highway's names.
 #if defined(TWINRACK_DSP_LANES_LANE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_LANES_LANE_INL_H_
 #undef TWINRACK_DSP_LANES_LANE_INL_H_
@@ -32,7 +32,7 @@ using Vec = hn::Vec<Tag<T>>;
 template <class T>
 inline constexpr int lane_count = static_cast<int>(hn::MaxLanes(Tag<T>()));
 
-// Fused where the vectors' is, so a number alone comes out as in a vector.
+// Fused where the vectors' is, so that a number and a vector give the same result.
 template <class T>
   requires std::is_floating_point_v<T>
 inline T MulAdd(T a, T b, T c) noexcept TR_RT {
@@ -86,14 +86,13 @@ struct Broadcast<double> {
   }
 };
 
-// Calls work(n) for the first frame of every vector that a block touches. What is read and written there is memory that
-// ends on a whole vector, so the last one needs no care.
+// Calls work(n) for the first frame of every vector that a block touches. The memory must end on a whole vector.
 template <class Work>
 HWY_INLINE void each_vector(int frames, const Work& work) noexcept TR_RT {
   for (int n = 0; n < frames; n += lane_count<float>) work(n);
 }
 
-// A vector of which only the first `count` numbers are there to be read; the others are 0.
+// A vector from the first `count` numbers in memory; the other lanes are 0.
 HWY_INLINE Vec<float> load_some(const float* x, int count) noexcept TR_RT {
   if (count >= lane_count<float>) return hn::LoadU(Tag<float>(), x);
   alignas(32) float some[lane_count<float>] = {};
@@ -110,30 +109,29 @@ HWY_INLINE void store_some(Vec<float> v, float* x, int count) noexcept TR_RT {
 // False when NaN or infinity is among the numbers.
 inline bool all_finite(const float* x, int frames) noexcept TR_RT {
   const Tag<float> d;
-  auto odd = hn::Zero(d);
+  auto differences = hn::Zero(d);
   int n = 0;
   for (; n + lane_count<float> <= frames; n += lane_count<float>) {
     const auto v = hn::LoadU(d, x + n);
-    odd = odd + (v - v);
+    differences = differences + (v - v);
   }
-  float found = hn::GetLane(hn::SumOfLanes(d, odd));
-  for (; n < frames; ++n) found += x[n] - x[n];
-  return found == 0.0f;
+  float sum = hn::GetLane(hn::SumOfLanes(d, differences));
+  for (; n < frames; ++n) sum += x[n] - x[n];
+  return sum == 0.0f;
 }
 
-// The largest of a stretch of numbers, and 0.
+// The largest of the numbers, and at least 0.
 inline float largest(const float* x, int frames) noexcept TR_RT {
   const Tag<float> d;
-  auto most = hn::Zero(d);
+  auto maxima = hn::Zero(d);
   int n = 0;
-  for (; n + lane_count<float> <= frames; n += lane_count<float>) most = hn::Max(most, hn::LoadU(d, x + n));
-  float found = hn::GetLane(hn::MaxOfLanes(d, most));
-  for (; n < frames; ++n) found = Max(found, x[n]);
-  return found;
+  for (; n + lane_count<float> <= frames; n += lane_count<float>) maxima = hn::Max(maxima, hn::LoadU(d, x + n));
+  float maximum = hn::GetLane(hn::MaxOfLanes(d, maxima));
+  for (; n < frames; ++n) maximum = Max(maximum, x[n]);
+  return maximum;
 }
 
-// Where in its tick a frame stands, as the share of the way from the last tick's coefficients to this one's: the last
-// frame of a tick has arrived.
+// The place of a frame in the ramp from the last tick's coefficients to this one's: 1 at the last frame of the tick.
 template <class T>
 inline T ramp_share(int frame_in_tick) noexcept TR_RT {
   return static_cast<T>(frame_in_tick + 1) / static_cast<T>(tick_frames);

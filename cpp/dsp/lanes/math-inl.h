@@ -1,4 +1,4 @@
-// Logarithm and exponential to base 2 in vectors, for the dynamics. Error below 2e-7 (absolute for
+// Logarithm and exponential to base 2, sine and cosine in vectors. Error of the first two below 2e-7 (absolute for
 // log2, relative for exp2), which is 2e-6 dB. log2 by the series of atanh((m-1)/(m+1)), exp2 by Taylor to the 7th power
 // around the nearest integer.
 #if defined(TWINRACK_DSP_LANES_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)

@@ -1,4 +1,4 @@
-// Which of Highway's instruction sets are compiled; stands before the first header of Highway.
+// The choice of Highway's instruction sets that are compiled. It is included before the first header of Highway.
 //
 // x86: SSSE3 and AVX-512 with VBMI add nothing to SSE4 and AVX-512 here. Arm: NEON, which every 64-bit processor has,
 // and no choice at run time: vectors of SVE have no size, so no struct can hold one; and where Highway chooses at run

@@ -1,4 +1,4 @@
-// A square of numbers turned over: as many vectors as they have lanes, so rows become columns.
+// The transpose of a square matrix: as many vectors as they have lanes.
 #if defined(TWINRACK_DSP_LANES_TRANSPOSE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_LANES_TRANSPOSE_INL_H_
 #undef TWINRACK_DSP_LANES_TRANSPOSE_INL_H_

@@ -1,7 +1,7 @@
 // Loudness and peaks of a whole programme: Rec. ITU-R BS.1770-4. Each channel goes through the K weighting (a shelf for
-// the head and a low cut, as biquads in double precision), and the power of every hundredth of a second is kept; gates
-// and windows are made of these afterwards. The true peak is looked for between the samples (annex 2). NaN and infinity
-// count as silence, as in a rack, and are counted.
+// the head and a low cut, as biquads in double precision), and the power of every hundredth of a second is stored, from
+// which gates and windows are computed later. The true peak is the largest between the samples too (annex 2). NaN and
+// infinity count as silence, as in a rack, and are counted.
 #pragma once
 
 #include <algorithm>
@@ -38,9 +38,9 @@ class LoudnessMeter {
     for (int start = 0; start < frames;) {
       const int count = std::min(frames - start, tenth_ - filled_);
       for (std::size_t c = 0; c < channels_.size(); ++c) {
-        take(channels_[c], x[c] + start, count);
-        weigh(channels_[c], weight(c), count);
-        between(channels_[c], count);
+        append(channels_[c], x[c] + start, count);
+        add_power(channels_[c], weight(c), count);
+        update_true_peak(channels_[c], count);
       }
       filled_ += count;
       start += count;
@@ -90,7 +90,7 @@ class LoudnessMeter {
   }
 
   // The next frames behind the last ones, into `line_`.
-  void take(Channel& channel, const float* x, int frames) {
+  void append(Channel& channel, const float* x, int frames) {
     line_.resize(static_cast<std::size_t>(past + frames));
     std::copy_n(channel.past.begin(), past, line_.begin());
     for (int n = 0; n < frames; ++n) {
@@ -101,7 +101,7 @@ class LoudnessMeter {
   }
 
   // Adds the squares after the weighting to the hundredths that they lie in.
-  void weigh(Channel& channel, double weight, int frames) {
+  void add_power(Channel& channel, double weight, int frames) {
     auto [s0, s1, t0, t1] = channel.state;
     float peak = channel.peak;
     const float* x = line_.data() + past;
@@ -122,13 +122,13 @@ class LoudnessMeter {
       }
       sums_[part] += weight * sum;
     }
-    constexpr double least = 1e-30;  // far below anything that can be heard, and far above numbers that cost time
+    constexpr double least = 1e-30;  // far below audibility, and far above denormal numbers
     for (double* s : {&s0, &s1, &t0, &t1}) *s = std::abs(*s) < least ? 0.0 : *s;
     channel.state = {s0, s1, t0, t1};
     channel.peak = peak;
   }
 
-  void between(Channel& channel, int frames) {
+  void update_true_peak(Channel& channel, int frames) {
     constexpr int look = 64;
     float most = channel.true_peak;
     for (int n = 0; n < frames; ++n) {

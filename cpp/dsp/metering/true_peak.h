@@ -1,5 +1,5 @@
-// Rec. ITU-R BS.1770-4, annex 2: the true peak is looked for between the samples, on a grid four times as fine. These
-// are the coefficients that the recommendation prints; the last two phases are the first two backwards.
+// The interpolation filter of true peaks: four times the sample rate, with the coefficients that Rec. ITU-R BS.1770-4,
+// annex 2 prints. The last two phases are the first two backwards.
 #pragma once
 
 #include <array>

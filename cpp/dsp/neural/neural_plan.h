@@ -1,6 +1,5 @@
-// What a neural network consists of, read from the numbers that an effect is given. python/twinrack/architectures.py
-// writes them (`Network.numbers`): how many describe it, the description, and then the weights in the order of a .nam
-// file.
+// The plan of a neural network, read from a row of numbers: how many of them describe it, the description, and the
+// weights in the order of a .nam file. python/twinrack/resources/network.py writes the row (`Network.numbers`).
 #pragma once
 
 #include <cmath>
@@ -11,7 +10,7 @@
 namespace twinrack::neural {
 
 struct Activation {
-  // In the order of architectures.py's ACTIVATIONS.
+  // In the order of ACTIVATIONS in python/twinrack/resources/architectures.py.
   enum Kind : int {
     identity,
     tanh,
@@ -40,8 +39,8 @@ struct Conv {
   const float* bias = nullptr;
 };
 
-// One after the other, an activation before each and one after the last.
-struct Chain {
+// Convolutions in series, with an activation before each and one after the last.
+struct ConvStack {
   std::vector<Conv> convs;
   std::vector<Activation> activations;  // one more than convs
 };
@@ -49,27 +48,27 @@ struct Chain {
 enum class Gating : int { none, multiply, blend };
 
 struct WaveNetLayer {
-  Conv conv, mixer, out, head;
-  bool has_out = true, has_head = false;
+  Conv conv, input_mixin, layer1x1, head1x1;
+  bool has_layer1x1 = true, has_head1x1 = false;
   Activation first, second;
   Gating gating = Gating::none;
 };
 
 struct WaveNetArray {
-  Conv widen, head;
+  Conv rechannel, head;
   std::vector<WaveNetLayer> layers;
 };
 
 struct WaveNet {
   std::vector<WaveNetArray> arrays;
   float head_scale = 1;
-  Chain head;  // may be empty
+  ConvStack head;  // may be empty
 };
 
 struct RecurrentLayer {
   const float* weight;      // (gates x hidden, in + hidden)
-  const float* bias;        // (gates x hidden): LSTM input, forget, cell, output; GRU reset, update, new
-  const float* inner_bias;  // GRU only, (hidden): inside the reset
+  const float* bias;        // (gates x hidden): LSTM input, forget, candidate, output; GRU reset, update, candidate
+  const float* inner_bias;  // GRU only, (hidden): of the candidate, inside the reset
   const float* hidden;      // at the start
   const float* cell;        // LSTM only, at the start
 };
@@ -83,9 +82,9 @@ struct Recurrent {
 };
 
 struct Plan {
-  enum Kind : int { chain, wavenet, lstm, gru, count };
-  Kind kind = chain;
-  Chain convs;
+  enum Kind : int { conv_stack, wavenet, lstm, gru, count };
+  Kind kind = conv_stack;
+  ConvStack stack;
   WaveNet wave;
   Recurrent recurrent;
 };
@@ -103,8 +102,8 @@ class PlanReader {
     Plan plan;
     plan.kind = static_cast<Plan::Kind>(whole(0, Plan::count - 1));
     switch (plan.kind) {
-      case Plan::chain:
-        plan.convs = chain(whole(1, most_layers));
+      case Plan::conv_stack:
+        plan.stack = conv_stack(whole(1, most_layers));
         break;
       case Plan::wavenet:
         plan.wave = wavenet();
@@ -133,9 +132,9 @@ class PlanReader {
   }
   const float* take(long long count) {
     if (count > end_of_weights_ - weights_) throw std::invalid_argument("a network with too few weights");
-    const float* found = weights_;
+    const float* first = weights_;
     weights_ += count;
-    return found;
+    return first;
   }
 
   // For rows of so many channels.
@@ -162,79 +161,79 @@ class PlanReader {
     c.bias = bias ? take(c.out) : nullptr;
   }
 
-  Chain chain(int count) {
-    Chain found;
+  ConvStack conv_stack(int count) {
+    ConvStack stack;
     int in = count > 0 ? whole(1, widest) : 1;
     for (int i = 0; i < count; ++i) {
-      found.activations.push_back(activation(in));
+      stack.activations.push_back(activation(in));
       const int out = whole(1, widest);
       Conv c = conv(in, out);
       fill(c, whole(0, 1) == 1);
-      found.convs.push_back(c);
+      stack.convs.push_back(c);
       in = out;
     }
-    found.activations.push_back(count > 0 ? activation(in) : Activation{});
-    return found;
+    stack.activations.push_back(count > 0 ? activation(in) : Activation{});
+    return stack;
   }
 
   WaveNet wavenet() {
-    WaveNet found;
+    WaveNet net;
     const int arrays = whole(1, most_layers);
     int in = 1;
     for (int i = 0; i < arrays; ++i) {
-      found.arrays.push_back(array(in));
-      in = found.arrays.back().layers.front().conv.in;
+      net.arrays.push_back(array(in));
+      in = net.arrays.back().layers.front().conv.in;
     }
     const int head = whole(0, most_layers);
     if (head > 0) {
-      found.head = chain(head);
-      if (found.head.convs.front().in != found.arrays.back().head.out) {
+      net.head = conv_stack(head);
+      if (net.head.convs.front().in != net.arrays.back().head.out) {
         throw std::invalid_argument("a network whose head does not fit its layers");
       }
     }
-    found.head_scale = *take(1);
-    return found;
+    net.head_scale = *take(1);
+    return net;
   }
 
   WaveNetArray array(int in) {
-    WaveNetArray found;
-    const int channels = whole(1, widest), middle = whole(1, widest);
-    const int head_in = whole(0, widest),
-              head_out = whole(1, widest);  // head_in 0: `middle`, without a conv of its own
-    const bool has_out = whole(0, 1) == 1;
-    found.widen = {in, channels, 1, 1, nullptr, nullptr};
-    fill(found.widen, false);
+    WaveNetArray array;
+    const int channels = whole(1, widest), bottleneck = whole(1, widest);
+    const int head_in = whole(0, widest), head_out = whole(1, widest);  // head_in 0: the bottleneck, without a head1x1
+    const bool has_layer1x1 = whole(0, 1) == 1;
+    array.rechannel = {in, channels, 1, 1, nullptr, nullptr};
+    fill(array.rechannel, false);
     const int layers = whole(1, most_layers);
     for (int i = 0; i < layers; ++i) {
       WaveNetLayer layer;
       layer.gating = static_cast<Gating>(whole(0, 2));
-      const int wide = layer.gating == Gating::none ? middle : 2 * middle;
+      const int wide = layer.gating == Gating::none ? bottleneck : 2 * bottleneck;
       layer.conv = conv(channels, wide);
-      layer.first = activation(middle);
-      layer.second = activation(middle);
-      layer.mixer = {1, wide, 1, 1, nullptr, nullptr};
-      layer.out = {middle, channels, 1, 1, nullptr, nullptr};
-      layer.head = {middle, head_in, 1, 1, nullptr, nullptr};
-      layer.has_out = has_out;
-      layer.has_head = head_in > 0;
+      layer.first = activation(bottleneck);
+      layer.second = activation(bottleneck);
+      layer.input_mixin = {1, wide, 1, 1, nullptr, nullptr};
+      layer.layer1x1 = {bottleneck, channels, 1, 1, nullptr, nullptr};
+      layer.head1x1 = {bottleneck, head_in, 1, 1, nullptr, nullptr};
+      layer.has_layer1x1 = has_layer1x1;
+      layer.has_head1x1 = head_in > 0;
       fill(layer.conv, true);
-      fill(layer.mixer, false);
-      if (layer.has_out) fill(layer.out, true);
-      if (layer.has_head) fill(layer.head, true);
-      found.layers.push_back(layer);
+      fill(layer.input_mixin, false);
+      if (layer.has_layer1x1) fill(layer.layer1x1, true);
+      if (layer.has_head1x1) fill(layer.head1x1, true);
+      array.layers.push_back(layer);
     }
-    if (!has_out && middle != channels) throw std::invalid_argument("a network whose layers do not fit each other");
-    found.head = conv(head_in > 0 ? head_in : middle, head_out);
-    fill(found.head, whole(0, 1) == 1);
-    return found;
+    if (!has_layer1x1 && bottleneck != channels)
+      throw std::invalid_argument("a network whose layers do not fit each other");
+    array.head = conv(head_in > 0 ? head_in : bottleneck, head_out);
+    fill(array.head, whole(0, 1) == 1);
+    return array;
   }
 
   Recurrent recurrent(bool gru) {
-    Recurrent found;
-    found.gru = gru;
-    found.hidden = whole(1, widest);
+    Recurrent plan;
+    plan.gru = gru;
+    plan.hidden = whole(1, widest);
     const int layers = whole(1, most_layers), gates = gru ? 3 : 4;
-    const long long h = found.hidden;
+    const long long h = plan.hidden;
     for (int i = 0; i < layers; ++i) {
       RecurrentLayer layer{};
       layer.weight = take(gates * h * ((i == 0 ? 1 : h) + h));
@@ -242,11 +241,11 @@ class PlanReader {
       if (gru) layer.inner_bias = take(h);
       layer.hidden = take(h);
       if (!gru) layer.cell = take(h);
-      found.layers.push_back(layer);
+      plan.layers.push_back(layer);
     }
-    found.head_weight = take(h);
-    found.head_bias = *take(1);
-    return found;
+    plan.head_weight = take(h);
+    plan.head_bias = *take(1);
+    return plan;
   }
 
   long long past_ = 0;  // frames that all convolutions together look back

@@ -1,4 +1,4 @@
-// Numbers that move on straight lines from one tick's values to the next one's.
+// Ramps: numbers that move on straight lines from one tick's values to the next one's.
 #if defined(TWINRACK_DSP_SHAPING_RAMPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_SHAPING_RAMPS_INL_H_
 #undef TWINRACK_DSP_SHAPING_RAMPS_INL_H_
@@ -16,13 +16,13 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
-// One of them; `frame` counts from where the tick began.
+// One number; `frame` counts from where the tick began.
 struct Ramp {
   float from, to;
   int frame;
   bool moves;
 
-  // At the n-th frame from here, and at as many as a vector has lanes, from the n-th on.
+  // At the n-th frame from here, and at a vector of frames from the n-th on.
   float operator[](int n) const noexcept TR_RT {
     return moves ? from + (to - from) * ramp_share<float>(frame + n) : to;
   }
@@ -57,7 +57,7 @@ class Ramps {
   void pass(int frames) noexcept TR_RT { frame_ = std::min(frame_ + frames, tick_frames); }
 
   bool moving() const noexcept TR_RT { return moving_; }
-  // True when a number is this and stays so.
+  // True when a number has this value and does not move.
   bool rests_at(std::size_t i, float value) const noexcept TR_RT { return to_[i] == value && from_[i] == value; }
   const Values& to() const noexcept TR_RT { return to_; }
 
@@ -81,13 +81,13 @@ class Ramps {
   int frame_ = 0;  // since the tick began
 };
 
-// x = (1 - mix) dry + mix (level wet), by the numbers of these places; dry may be x.
+// x = (1 - mix) dry + mix level wet, where `level` and `mix` are places in the ramps; dry may be x.
 template <std::size_t count>
 inline void blend(const Ramps<count>& ramps, std::size_t level, std::size_t mix, const float* dry, const float* wet,
                   float* x, int frames) noexcept TR_RT {
   for (int n = 0; n < frames; ++n) {
-    const float share = ramps.at(mix, n);
-    x[n] = (1.0f - share) * dry[n] + share * (ramps.at(level, n) * wet[n]);
+    const float wet_share = ramps.at(mix, n);
+    x[n] = (1.0f - wet_share) * dry[n] + wet_share * (ramps.at(level, n) * wet[n]);
   }
 }
 

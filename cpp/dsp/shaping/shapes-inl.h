@@ -1,4 +1,4 @@
-// The curves of a saturator: odd and even harmonics from functions without memory. All have slope 1 at 0.
+// The curves of a saturator: memoryless functions that make odd and even harmonics. All have slope 1 at 0.
 #if defined(TWINRACK_DSP_SHAPING_SHAPES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_DSP_SHAPING_SHAPES_INL_H_
 #undef TWINRACK_DSP_SHAPING_SHAPES_INL_H_
@@ -14,7 +14,6 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
-// In the order of the card's options.
 enum class Curve : int { tanh, soft_clip, hard_clip, asymmetric, tape, fold };
 
 template <class V>
@@ -34,7 +33,7 @@ HWY_INLINE V tanh_of(V x) noexcept TR_RT {
 }
 inline double tanh_of(double x) noexcept TR_RT { return std::tanh(x); }
 
-// 1 / (1 + e^-x), as exact near 1 as near 0: what a recurrent network forgets is what is missing to 1.
+// 1 / (1 + e^-x), as exact near 1 as near 0: a recurrent network forgets by the distance to 1.
 template <class V>
 HWY_INLINE V sigmoid_of(V x) noexcept TR_RT {
   const V one = Broadcast<V>::of(1);
@@ -74,7 +73,7 @@ HWY_INLINE V shaped(V x) noexcept TR_RT {
   }
 }
 
-// The same for a curve that is only known while it runs.
+// The same for a curve chosen at run time.
 template <class V>
 HWY_INLINE V shaped(Curve curve, V x) noexcept TR_RT {
   switch (curve) {

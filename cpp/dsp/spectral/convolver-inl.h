@@ -1,7 +1,7 @@
-// Convolution with a long response, without latency, whatever the blocks (W. G. Gardner, Efficient convolution without
-// input-output delay, JAES 43(3), 1995).
+// Convolution with a long response, without latency, for blocks of any size (W. G. Gardner, Efficient convolution
+// without input-output delay, JAES 43(3), 1995).
 //
-// The first `head` coefficients are worked out directly. The rest is cut into levels of parts: parts of 64 first, then
+// The first `head` coefficients are computed directly. The rest is cut into levels of parts: parts of 64 first, then
 // of 512, 4096, 32768. A level of parts of B begins at 2 B, so the transform of a finished block of B frames has the
 // time of another B frames to be done: it is cut into as many slices of equal cost as there are slots of 64 frames, and
 // every slot does one slice of each level. No block is much dearer than another, and no helper thread is needed.
@@ -32,7 +32,7 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
-// From which input to which output, with which coefficients.
+// A path from an input to an output, with its coefficients.
 struct ConvolverPath {
   int from, to;
   const float* response;
@@ -71,10 +71,10 @@ class Convolver {
     reset();
   }
 
-  // Frames, besides the response's own length, after which a sound has left everything.
+  // Frames, besides the response's own length, after which a sound has left the memory.
   int memory() const noexcept TR_RT { return ring_ + head; }
 
-  // What was heard is forgotten by counting, not by clearing megabytes.
+  // The past is made invalid by counting, instead of clearing megabytes.
   void reset() noexcept TR_RT {
     for (auto& line : recent_) line.reset();
     for (Level& level : levels_) level.reset();
@@ -92,13 +92,13 @@ class Convolver {
       for (int c = 0; c < channels_; ++c) {
         bool first = true;
         for (const Level& level : levels_) {
-          const float* late = level.output(c, at_);
-          if (late == nullptr) continue;
+          const float* tail = level.output(c, at_);
+          if (tail == nullptr) continue;
           float* to = y[c] + start;
           if (first) {
-            std::memcpy(to, late, bytes(count));
+            std::memcpy(to, tail, bytes(count));
           } else {
-            for (int n = 0; n < count; ++n) to[n] += late[n];
+            for (int n = 0; n < count; ++n) to[n] += tail[n];
           }
           first = false;
         }
@@ -185,18 +185,18 @@ class Convolver {
       }
       work_.assign(2 * size, 0.0f);
       const std::size_t spectrum = static_cast<std::size_t>(parts_) * 2 * size;
-      heard_.assign(static_cast<std::size_t>(channels), std::vector<float>(spectrum, 0.0f));
+      spectra_.assign(static_cast<std::size_t>(channels), std::vector<float>(spectrum, 0.0f));
       for (auto* out : {&now_, &next_}) out->assign(static_cast<std::size_t>(channels), std::vector<float>(size, 0.0f));
       responses_.clear();
       paths_.assign(static_cast<std::size_t>(channels), {});
       for (const ConvolverPath& path : paths) {
-        std::size_t found = 0;  // paths with the same coefficients share them
-        while (found < responses_.size() && responses_[found].from != path.response) ++found;
-        if (found == responses_.size()) {
+        std::size_t shared = 0;  // paths with the same coefficients share them
+        while (shared < responses_.size() && responses_[shared].from != path.response) ++shared;
+        if (shared == responses_.size()) {
           responses_.push_back({path.response, std::vector<float>(spectrum)});
           transform(path.response + begin, std::min(length, frames - begin), responses_.back().spectrum);
         }
-        paths_[static_cast<std::size_t>(path.to)].push_back({path.from, found});
+        paths_[static_cast<std::size_t>(path.to)].push_back({path.from, shared});
       }
       plan(channels);
       reset();
@@ -209,7 +209,7 @@ class Convolver {
       has_now_ = has_next_ = false;
     }
 
-    // The frames from a place in the ring on; null while there is nothing.
+    // The output from a place in the ring on; null while there is none.
     const float* output(int channel, int at) const noexcept TR_RT {
       return has_now_ ? now_[static_cast<std::size_t>(channel)].data() + at % part_ : nullptr;
     }
@@ -217,7 +217,7 @@ class Convolver {
     // At the end of every slot; `at` is the place in the ring of the next frame.
     void work(const Channels& input, int at, int ring) noexcept TR_RT {
       const int slots = part_ / slot, which = at / slot % slots;
-      if (which == 0) {  // a block is there: the last one's work is done, and this one's begins
+      if (which == 0) {  // a block is complete: its work begins, and the last one's ends
         while (done_ < units_.size()) run(units_[done_++], input, ring);
         std::swap(now_, next_);
         has_now_ = has_next_;
@@ -232,7 +232,7 @@ class Convolver {
     }
 
     void state(StateArchive& archive, int ring) {
-      archive(work_, heard_, now_, next_, has_now_, has_next_);
+      archive(work_, spectra_, now_, next_, has_now_, has_next_);
       archive.bounded(done_, 0, units_.size());
       archive.bounded(newest_, 0, parts_ - 1);
       archive.bounded(valid_, 0, parts_ + 1);
@@ -242,7 +242,7 @@ class Convolver {
     }
 
    private:
-    enum class Kind { load, forward, keep, multiply, backward, give };
+    enum class Kind { load, forward, store, multiply, backward, output };
     struct Unit {
       Kind kind;
       int channel, pass, first, last;
@@ -282,7 +282,7 @@ class Convolver {
       }
     }
 
-    // All there is to do for one block, in pieces of some thousand cycles, and how far each slot gets with it.
+    // The work for one block, in units of some thousand cycles, and the unit up to which each slot gets.
     void plan(int channels) {
       units_.clear();
       const auto add = [&](Kind kind, int channel, int pass, int steps, double cost, int at_once) {
@@ -296,7 +296,7 @@ class Convolver {
         for (int pass = 0; pass < fft_.passes(); ++pass) {
           add(Kind::forward, c, pass, fft_.steps(pass), pass < fft_.passes() - 1 ? 20.0 : 90.0, 16);
         }
-        add(Kind::keep, c, 0, vectors_, 4.0, 64);
+        add(Kind::store, c, 0, vectors_, 4.0, 64);
       }
       for (int c = 0; c < channels; ++c) {
         const auto sources = static_cast<double>(paths_[static_cast<std::size_t>(c)].size());
@@ -305,7 +305,7 @@ class Convolver {
         for (int pass = 0; pass < fft_.passes(); ++pass) {
           add(Kind::backward, c, pass, fft_.steps_back(pass), pass > 0 ? 20.0 : 90.0, 16);
         }
-        add(Kind::give, c, 0, vectors_, 6.0, 64);
+        add(Kind::output, c, 0, vectors_, 6.0, 64);
       }
       double total = 0.0;
       for (const Unit& unit : units_) total += unit.cost;
@@ -327,14 +327,14 @@ class Convolver {
           return load(unit, input[static_cast<std::size_t>(unit.channel)].data(), ring, re, im);
         case Kind::forward:
           return fft_.forward(unit.pass, unit.first, unit.last, re, im);
-        case Kind::keep:
-          return keep(unit, re, im);
+        case Kind::store:
+          return store(unit, re, im);
         case Kind::multiply:
           return multiply(unit, re, im);
         case Kind::backward:
           return fft_.backward(unit.pass, unit.first, unit.last, re, im);
-        case Kind::give:
-          return give(unit, re, im);
+        case Kind::output:
+          return output(unit, re, im);
       }
     }
 
@@ -352,16 +352,16 @@ class Convolver {
       }
     }
 
-    void keep(const Unit& unit, const float* re, const float* im) noexcept TR_RT {
+    void store(const Unit& unit, const float* re, const float* im) noexcept TR_RT {
       const D d;
       for (int v = unit.first; v < unit.last; ++v) {
-        float* to = place(heard_[static_cast<std::size_t>(unit.channel)], v, newest_);
+        float* to = place(spectra_[static_cast<std::size_t>(unit.channel)], v, newest_);
         hn::StoreU(hn::LoadU(d, re + v * lanes), d, to);
         hn::StoreU(hn::LoadU(d, im + v * lanes), d, to + lanes);
       }
     }
 
-    // Sum over all parts of what was heard so many blocks ago times the response of the part.
+    // The sum over all parts of the spectrum of so many blocks ago times that of the response's part.
     void multiply(const Unit& unit, float* re, float* im) noexcept TR_RT {
       const D d;
       const int blocks = std::min(valid_, parts_);
@@ -369,7 +369,7 @@ class Convolver {
         V rr = hn::Zero(d), ii = rr, ri = rr, ir = rr;
         for (const Source& source : paths_[static_cast<std::size_t>(unit.channel)]) {
           const float* h = place(responses_[source.response].spectrum, v, 0);
-          const float* x = place(heard_[static_cast<std::size_t>(source.channel)], v, 0);
+          const float* x = place(spectra_[static_cast<std::size_t>(source.channel)], v, 0);
           const auto add = [&](int part, int ago) HWY_ATTR {
             const float *hp = h + part * 2 * lanes, *xp = x + ago * 2 * lanes;
             const V hr = hn::LoadU(d, hp), hi = hn::LoadU(d, hp + lanes), xr = hn::LoadU(d, xp),
@@ -388,8 +388,9 @@ class Convolver {
       }
     }
 
-    // The imaginary part of what comes back, without the weights: the second half, where nothing has wrapped around.
-    void give(const Unit& unit, const float* re, const float* im) noexcept TR_RT {
+    // The imaginary part of the inverse transform, without the weights: the second half, where nothing has wrapped
+    // around.
+    void output(const Unit& unit, const float* re, const float* im) noexcept TR_RT {
       const D d;
       float* to = next_[static_cast<std::size_t>(unit.channel)].data();
       for (int v = unit.first; v < unit.last; ++v) {
@@ -403,10 +404,10 @@ class Convolver {
     Fft fft_;
     std::vector<float> weight_re_, weight_im_;  // e^(i pi n / 2 B)
     std::vector<float> work_;
-    Channels heard_;  // spectra of the last blocks, by channel
+    Channels spectra_;  // spectra of the last blocks, by channel
     std::vector<Response> responses_;
     std::vector<std::vector<Source>> paths_;  // by output
-    Channels now_, next_;                     // what is played, and what is being made
+    Channels now_, next_;                     // the output that plays, and the one in the making
     std::vector<Unit> units_;
     std::vector<std::size_t> slices_;
     std::size_t done_ = 0;

@@ -1,5 +1,5 @@
 // Complex Fourier transform of a power of two, in place, for convolution only: the frequencies come out in an order of
-// their own, the same both ways, so nothing is sorted. Real and imaginary parts are apart.
+// their own, the same both ways, so nothing is sorted. Real and imaginary parts are separate arrays.
 //
 // Forwards by decimation in frequency: passes of radix 4 (and one of radix 2 where the length needs it) down to pieces
 // of one vector, which are then turned over, so that the last butterflies are between vectors as well. Backwards the

@@ -21,6 +21,9 @@ Role = Literal["main", "level", "fine"]
 # What an effect can do to a recording. linear: gains and filters, none of which moves by itself. dynamics: the gain follows
 # the sound. reverb: the sound goes on after its input. nonlinear: distortion and tails; assumed where the card says nothing.
 Category = Literal["linear", "dynamics", "reverb", "nonlinear"]
+ResourceType = Literal["response", "network", "control"]
+# The class of `twinrack.resources` for each; `resources.types` has the classes themselves.
+RESOURCE_CLASSES: dict[ResourceType, str] = {"response": "Response", "network": "Network", "control": "ControlNetwork"}
 
 
 class Strict(BaseModel):
@@ -124,7 +127,7 @@ class Resource(Strict):
     """An array that belongs to the effect: an impulse response, the weights of a network."""
 
     id: Identifier
-    type: Literal["response", "network", "control"] = "response"
+    type: ResourceType = "response"
     doc: Sentence
     shape: str = Field(min_length=1)
     learnable: bool = False  # training changes it unless it is frozen
@@ -191,7 +194,7 @@ class Card(Strict):
             if isinstance(p, Continuous) and p.follows is not None:
                 other = by_id.get(p.follows.parameter)
                 if not isinstance(other, Continuous) or other.follows is not None:
-                    raise ValueError(f"{p.id} follows {p.follows.parameter!r}, which is no independent parameter")
+                    raise ValueError(f"{p.id} follows {p.follows.parameter!r}, which follows another parameter")
                 if abs(other.default * p.follows.factor - p.default) > 1e-6 * abs(p.default):
                     raise ValueError(f"default of {p.id} is not {p.follows.factor} × that of {other.id}")
         return self

@@ -1,9 +1,10 @@
-"""From cards to code: the build runs this to make the C++ tables, the effect list and the type stubs.
+"""Code from cards and sweeps: the build runs this to make the C++ tables, the lists of effects and sweeps, and the type stubs.
 
     python codegen.py PLUGINS_DIR OUT_DIR
 
 writes `cards.h` (constexpr tables and value structs), `cards_json.h` (the validated cards, which Python reads back from
-the extension), one translation unit per effect, `registry.inc`, and `effects.pyi` / `__init__` stubs for editors.
+the extension), one translation unit for each effect and each sweep (`units.txt` lists them), `registry.inc`, `sweeps.inc`, and
+`effects.pyi` for editors.
 """
 
 from __future__ import annotations
@@ -11,19 +12,40 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if __package__ or TYPE_CHECKING:
-    from .card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Resource, Switch, read_cards
+    from .card_schema import (
+        RESOURCE_CLASSES,
+        Card,
+        CardError,
+        Choice,
+        Continuous,
+        Group,
+        Parameter,
+        Resource,
+        Switch,
+        read_cards,
+    )
 else:  # run by the build, before there is a package to import
     sys.path.insert(0, str(Path(__file__).parent))
-    from card_schema import Card, CardError, Choice, Continuous, Group, Parameter, Resource, Switch, read_cards
+    from card_schema import (
+        RESOURCE_CLASSES,
+        Card,
+        CardError,
+        Choice,
+        Continuous,
+        Group,
+        Parameter,
+        Resource,
+        Switch,
+        read_cards,
+    )
 
-GENERATED = "Generated from plugins/*/card.toml by codegen.py; edit the cards instead."
+GENERATED = "Generated from plugins/ by codegen.py; edit what is there instead."
 
 
 NUMBERED = 9  # effects of one kind in a rack whose addresses the type checker knows
-RESOURCE_CLASSES = {"response": "Response", "network": "Network", "control": "ControlNetwork"}
 
 
 def cpp_float(value: float) -> str:
@@ -39,8 +61,8 @@ def enumerator(option: str) -> str:
     return f"n{option}" if option[0].isdigit() else option
 
 
-def enum_name(parameter: str) -> str:
-    return "".join(word.capitalize() for word in parameter.split("_"))
+def camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def cpp_row(parameter: Parameter, prefix: str) -> str:
@@ -57,14 +79,14 @@ def cpp_row(parameter: Parameter, prefix: str) -> str:
 
 def cpp_field(parameter: Parameter) -> str:
     if isinstance(parameter, Choice):
-        return f"{enum_name(parameter.id)} {parameter.id};"
+        return f"{camel(parameter.id)} {parameter.id};"
     return f"{'bool' if isinstance(parameter, Switch) else 'float'} {parameter.id};"
 
 
 def cpp_read(parameter: Parameter, target: str, index: str) -> str:
     value = f"flat[{index}]"
     if isinstance(parameter, Choice):
-        value = f"static_cast<{enum_name(parameter.id)}>(static_cast<int>({value}))"
+        value = f"static_cast<{camel(parameter.id)}>(static_cast<int>({value}))"
     elif isinstance(parameter, Switch):
         value = f"{value} > 0.5f"
     return f"{target}.{parameter.id} = {value};"
@@ -72,7 +94,7 @@ def cpp_read(parameter: Parameter, target: str, index: str) -> str:
 
 def cpp_enums(parameters: tuple[Parameter, ...]) -> list[str]:
     return [
-        f"  enum class {enum_name(p.id)} : int {{ {', '.join(enumerator(o) for o in p.options)} }};"
+        f"  enum class {camel(p.id)} : int {{ {', '.join(enumerator(o) for o in p.options)} }};"
         for p in parameters
         if isinstance(p, Choice)
     ]
@@ -142,35 +164,70 @@ inline constexpr const char* json[] = {{
 """
 
 
-def effect_unit(card: Card) -> str:
+class Sweep(NamedTuple):
+    """A file that holds a recursion for training (see cpp/adjoint/sweep.h)."""
+
+    name: str  # in the list of sweeps
+    identifier: str
+    struct: str
+    header: str
+
+
+def sweeps_of(plugins: Path, cards: list[Card]) -> list[Sweep]:
+    """`plugins/<id>/<part>_sweep.h` is the sweep `<id>.<part>`, `cpp/adjoint/<name>_sweep-inl.h` the sweep `<name>`."""
+    found = []
+    for path in sorted((plugins.parent / "cpp" / "adjoint").glob("*_sweep-inl.h")):
+        name = path.name.removesuffix("_sweep-inl.h")
+        found.append(Sweep(name, name, f"{camel(name)}Sweep", f"adjoint/{path.name}"))
+    for card in cards:
+        for path in sorted((plugins / card.id).glob("*_sweep.h")):
+            part = path.name.removesuffix("_sweep.h")
+            header = f"plugins/{card.id}/{path.name}"
+            found.append(Sweep(f"{card.id}.{part}", f"{card.id}_{part}", f"{card.class_}{camel(part)}Sweep", header))
+    return found
+
+
+def unit(file: str, headers: list[str], result: str, function: str, value: str) -> str:
+    """A translation unit: a function that is compiled for every SIMD target, and `get_` and its name, which calls the best."""
+    includes = "\n".join(f'#include "{header}"' for header in headers)
     return f"""// {GENERATED}
-// The effect, compiled once for every SIMD target.
+// Compiled once for every SIMD target.
 #include "dsp/lanes/targets.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "effect_{card.id}.cc"
+#define HWY_TARGET_INCLUDE "{file}"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
-#include "engine/effect-inl.h"
-#include "plugins/{card.id}/{card.id}.h"
+{includes}
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {{
 namespace HWY_NAMESPACE {{
-const EffectType* {card.id}_type() {{ return effect_type<{card.class_}>(); }}
+const {result}* {function}() {{ return {value}; }}
 }}  // namespace HWY_NAMESPACE
 }}  // namespace twinrack
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace twinrack {{
-HWY_EXPORT({card.id}_type);
-const EffectType* get_{card.id}_type();
-const EffectType* get_{card.id}_type() {{ return HWY_DYNAMIC_DISPATCH({card.id}_type)(); }}
+HWY_EXPORT({function});
+const {result}* get_{function}();
+const {result}* get_{function}() {{ return HWY_DYNAMIC_DISPATCH({function})(); }}
 }}  // namespace twinrack
 #endif
 """
+
+
+def effect_unit(card: Card) -> str:
+    headers = ["engine/effect-inl.h", f"plugins/{card.id}/{card.id}.h"]
+    return unit(f"effect_{card.id}.cc", headers, "EffectType", f"{card.id}_type", f"effect_type<{card.class_}>()")
+
+
+def sweep_unit(sweep: Sweep) -> str:
+    headers = ["adjoint/sweep-inl.h", sweep.header]
+    value = f"sweep_type<{sweep.struct}>({cpp_string(sweep.name)})"
+    return unit(f"sweep_{sweep.identifier}.cc", headers, "adjoint::SweepType", f"{sweep.identifier}_sweep", value)
 
 
 def registry(cards: list[Card]) -> str:
@@ -273,13 +330,18 @@ def write_if_changed(path: Path, text: str) -> None:
 
 def main(plugins: Path, out: Path) -> None:
     cards = read_cards(plugins)
+    sweeps = sweeps_of(plugins, cards)
+    units = {f"effect_{card.id}.cc": effect_unit(card) for card in cards}
+    units |= {f"sweep_{sweep.identifier}.cc": sweep_unit(sweep) for sweep in sweeps}
     out.mkdir(parents=True, exist_ok=True)
     write_if_changed(out / "cards.h", cards_header(cards))
     write_if_changed(out / "cards_json.h", json_header(cards))
     write_if_changed(out / "registry.inc", registry(cards))
+    write_if_changed(out / "sweeps.inc", "".join(f"TWINRACK_SWEEP({sweep.identifier})\n" for sweep in sweeps))
     write_if_changed(out / "effects.pyi", effects_stub(cards))
-    for card in cards:
-        write_if_changed(out / f"effect_{card.id}.cc", effect_unit(card))
+    for name, text in units.items():
+        write_if_changed(out / name, text)
+    write_if_changed(out / "units.txt", "".join(f"{name}\n" for name in units))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The `twinrack` command. What goes wrong because of the input is said in one sentence, with exit code 2."""
+"""The `twinrack` command. An error in the input ends it with one sentence and exit code 2."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def main() -> None:
         try:
             _run()
         except BaseException:
-            if not interrupt.asked():
+            if not interrupt.received():
                 raise
-        if interrupt.asked():
+        if interrupt.received():
             with suppress(Exception):
                 sys.stdout.flush()
-            interrupt.leave(interrupt.asked())
+            interrupt.end_process(interrupt.received())
 
 
 def _run() -> None:
@@ -234,15 +234,17 @@ def render(
                 failed += 1
                 bar.console.print(f"twinrack: {escape(visible(pipes.sentence(result.reason), lines=False))}", soft_wrap=True)
                 continue
-            result = pipes.hand_on(result)
+            result = pipes.deliver(result)
             if result.skipped:
                 skipped += 1
                 continue
             seconds += result.seconds
             notes = ""
             if result.loudness is not None and level:
-                found = result.loudness
-                notes += f", {result.gain_db:+.1f} dB: {found.integrated:.1f} LUFS, true peak {found.true_peak_db:.1f} dBTP"
+                measured = result.loudness
+                notes += (
+                    f", {result.gain_db:+.1f} dB: {measured.integrated:.1f} LUFS, true peak {measured.true_peak_db:.1f} dBTP"
+                )
             notes += f", {result.clipped} samples clipped" if result.clipped else ""
             notes += f", {nan_in(result.input_faults, 'input sample')}" if result.input_faults else ""
             say.print(f"{escape(visible(str(result.path), lines=False))}  {result.seconds:.2f} s{notes}", soft_wrap=True)
@@ -304,19 +306,20 @@ def measure(
         if not as_json:
             print(HEADING)
         results = measure_files(paths, workers) if pipe is None else list(measure_files(paths, workers))
-    for found in results:
-        if not isinstance(found, Measured):
+    for result in results:
+        if not isinstance(result, Measured):
             failed += 1
-            why = found[1] if pipe is None else found[1].replace(str(found[0]), str(pipe))
+            source, why = result
+            why = why if pipe is None else why.replace(str(source), str(pipe))
             print(f"twinrack: {why}", file=sys.stderr)
-            entries.append({"path": str(pipe or found[0]), "error": why})
+            entries.append({"path": str(pipe or source), "error": why})
             continue
-        found = found if pipe is None else replace(found, path=pipe)
-        sentences = limits.outside(found.loudness)
+        measured = result if pipe is None else replace(result, path=pipe)
+        sentences = limits.outside(measured.loudness)
         outside += bool(sentences)
-        entries.append({**found.values(), **({"outside": sentences} if limits.given else {})})
+        entries.append({**measured.values(), **({"outside": sentences} if limits.given else {})})
         if not as_json:
-            print("\n".join([found.line(), *(f"    {sentence}" for sentence in (*sentences, *found.notes))]))
+            print("\n".join([measured.line(), *(f"    {sentence}" for sentence in (*sentences, *measured.notes))]))
     if as_json:
         print(json.dumps(entries, indent=1, ensure_ascii=False))
     if failed:
@@ -387,7 +390,7 @@ def fit(
     except InterruptedFitError as error:
         if error.rack is not None:
             error.rack.save(output)
-            interrupt.add(f"the best values so far are in {output}")
+            interrupt.add_note(f"the best values so far are in {output}")
         raise
     print(result)
     result.rack.save(output)
@@ -408,7 +411,7 @@ def _train_extra() -> None:
 def demo(
     source: Annotated[Path | None, typer.Option("--input", help="A recording of your own.")] = None,
     target: Annotated[Path | None, typer.Option(help="The same recording through the processor to be matched.")] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Folder for what is made.")] = Path("twinrack-demo"),
+    folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("twinrack-demo"),
 ) -> None:
     """Run everything once: a recording, training, patch, render, report; ends with where things are."""
     _train_extra()

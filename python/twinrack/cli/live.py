@@ -21,12 +21,12 @@ RackOption = Annotated[list[Path], typer.Option("--rack", help="Patch: a .rack.j
 def devices() -> None:
     """List the audio devices."""
     from ..stage.device import without_repeats
-    from ..stage.stream import devices as find
+    from ..stage.hosts import devices as find
 
-    found = without_repeats(find())
-    if not found:
+    unique = without_repeats(find())
+    if not unique:
         print("no audio device; plug one in, or start a server such as JACK")
-    for device in found:
+    for device in unique:
         print(device)
 
 
@@ -46,13 +46,13 @@ def _block(text: str) -> int | None:
 
 
 def _sidechains(given: list[str]) -> dict[str, list[int]]:
-    found = {}
+    channels = {}
     for text in given:
         name, equals, numbers = text.partition("=")
         if not equals:
             raise ValueError(f"--sidechain {text!r} is not NAME=CHANNEL, such as voice=2")
-        found[name] = _numbers(numbers, "--sidechain")
-    return found
+        channels[name] = _numbers(numbers, "--sidechain")
+    return channels
 
 
 def live(
@@ -114,7 +114,7 @@ def live(
         raise ValueError(f"--sidechain {key}: no rack listens to a sidechain of that name")
     if racks is not None and not racks.is_dir():
         raise FileNotFoundError(f"there is no folder {racks}; --racks wants one of presets")
-    interrupt.be_patient()  # a take is completed first
+    interrupt.allow_time()  # a take is completed first
     stream = LiveStream(
         lines,
         input=source,
@@ -145,14 +145,14 @@ def live(
                 print(f"console: {page.url}")
             if reload:
                 for path, line in zip(rack, lines, strict=True):
-                    desk.follow(path, line.name)
+                    desk.watch_patch(path, line.name)
             stream.start(record)
             closing.callback(stream.stop)
             _introduce(stream)
             _watch(stream, seconds)
     except KeyboardInterrupt:
-        if interrupt.asked() == signal.SIGINT:  # the usual way to end it
-            interrupt.answered()
+        if interrupt.received() == signal.SIGINT:  # the usual way to end it
+            interrupt.handled()
     finally:
         stream.stop()
     seconds_played = stream.frames / stream.sample_rate
@@ -187,7 +187,7 @@ def replay(
     take: Annotated[Path, typer.Argument(help="Folder of a take.")],
     output: Annotated[Path | None, typer.Option("--out", help="File to write what is rendered to (32-bit float).")] = None,
 ) -> None:
-    """Render a recorded take again, with every change where it was made, and compare it with what was heard."""
+    """Render a recorded take again, with every change at its frame, and compare it with the recorded output."""
     import soundfile
 
     from ..formats.sound import library_name
@@ -196,14 +196,14 @@ def replay(
 
     if output is not None:
         check_writable(output)
-    found = render(take)
-    print(found)
+    replayed = render(take)
+    print(replayed)
     if output is not None:
         with atomic(output) as beside:
-            soundfile.write(library_name(beside), found.audio.T, int(found.sample_rate), format="RF64", subtype="FLOAT")
+            soundfile.write(library_name(beside), replayed.audio.T, int(replayed.sample_rate), format="RF64", subtype="FLOAT")
         print(f"written: {output}")
-    if not found.equal:
-        raise ValueError("the take is not what was heard; it may be of another version of twinrack")
+    if not replayed.equal:
+        raise ValueError("the rendered take differs from the recorded output; it may be of another version of twinrack")
 
 
 def _introduce(stream: Any) -> None:

@@ -25,7 +25,7 @@ ToOption = Annotated[str | None, typer.Option("--to", help="Where to end.")]
 
 
 def parse_tail(text: str) -> str | float | None:
-    """What `--tail` means.
+    """The value of `--tail`.
 
     Raises:
         ValueError: none of "auto", "none" or a number.
@@ -115,12 +115,12 @@ def render(
     ending = parse_tail(tail)
     loaded.channel(channel)  # is there
     with _Bar(stem) as bar:
-        made = render_to(
+        rendered = render_to(
             loaded, *files, stems=folder, start=start, end=end, tail=ending, channel=channel, bits=bits,
             sample_rate=rate, limit=limit, **level, cache=cache, checkpoint=True, resume=resume,
             manifest=manifest, threads=threads, progress=bar,
         )  # fmt: skip
-    print(made)
+    print(rendered)
 
 
 @app.command()
@@ -147,10 +147,10 @@ def report(
     path = output or session.with_name(f"{stem}.report.html")
     check_writable(path)
     try:
-        found = _load(session, media).report(path, start=start, end=end)
+        mix_report = _load(session, media).report(path, start=start, end=end)
     except ModuleNotFoundError as error:
         raise ValueError(f"reports need {error.name}; in the clone of twinrack: pip install '.[train]'") from None
-    print(found)
+    print(mix_report)
     print(f"report: {path}")
 
 
@@ -222,18 +222,18 @@ def _imported(source: Path, session: Path) -> tuple[int, list[str]]:
     if (source / "take.json").exists():
         from ..stage.gestures import read_take
 
-        made, left = read_take(source)
+        imported, left = read_take(source)
     elif source.is_dir():
         from ..exchange.stems_folder import read_stems
 
-        made, left = read_stems(source), list[str]()
-        made.name = stem
+        imported, left = read_stems(source), list[str]()
+        imported.name = stem
     else:
         from ..exchange.dawproject import read_dawproject
 
-        made, left = read_dawproject(source, session.with_name(f"{stem}.media"))
-    made.save(session, collect=True)
-    return len(made) - 1, left
+        imported, left = read_dawproject(source, session.with_name(f"{stem}.media"))
+    imported.save(session, collect=True)
+    return len(imported) - 1, left
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What the command prints: names and paths never steer the terminal, and every character fits its encoding."""
+"""Terminal output in which no name or path can send control codes, and every character fits the encoding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Terminal(Console):
 
 
 class Plain:
-    """A text stream to which everything is written as `visible` makes it."""
+    """A text stream whose text passes through `visible`."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream  # rich writes there, by this name

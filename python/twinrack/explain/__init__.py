@@ -1,1 +1,1 @@
-"""What a rack does, for people: curves measured on the engine itself, and reports."""
+"""Explanations of a rack: proofs of stability, ablation, and reports of a fit."""

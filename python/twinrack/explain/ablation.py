@@ -1,4 +1,4 @@
-"""What matters in a rack: each effect left out, and each value put back to where its card begins, on a sound of one's own."""
+"""Ablation of a rack: each effect left out, and each value put back to its card's default, on a sound of one's own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..train.losses import loudness_contour, masking
 @dataclass(frozen=True)
 class Ablation:
     """One thing taken away: how far that is from the whole rack's sound, by how much that stands above what the sound masks
-    (mean over bands and time, see `perceptual.Masking`; 0 is not heard), and how much louder or quieter it is, in LU."""
+    (mean over bands and time, see `perceptual.Masking`; 0 is inaudible), and how much louder or quieter it is, in LU."""
 
     address: str
     before: Value | None  # of a parameter; None for an effect
@@ -56,7 +56,7 @@ def ablate(rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = 
         contour = loudness_contour(torch.from_numpy(y)[None], rate)
         return float(10.0 * torch.log10((10.0 ** (contour / 10.0)).mean()))
 
-    def taken(changed: Rack, address: str, before: Value | None, after: Value | None) -> Ablation:
+    def compared(changed: Rack, address: str, before: Value | None, after: Value | None) -> Ablation:
         y = changed(sound, rate)
         with torch.no_grad():
             audible = float(masking(rate)(torch.from_numpy(y)[None], torch.from_numpy(whole)[None]))
@@ -68,16 +68,16 @@ def ablate(rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = 
             continue
         changed = rack.copy()
         changed[address].bypass = True
-        effects.append(taken(changed, address, None, None))
+        effects.append(compared(changed, address, None, None))
         for name, p in effect.card.addresses.items() if parameters else ():
             before = effect.get(name)
             if name in effect.unused() or before == p.default:
                 continue
             changed = rack.copy()
             changed[address].set(name, p.default)
-            values.append(taken(changed, f"{address}.{name}", before, p.default))
+            values.append(compared(changed, f"{address}.{name}", before, p.default))
 
-    def sort(found: list[Ablation]) -> list[Ablation]:
-        return sorted(found, key=lambda a: -a.distances.error_db)
+    def sort(ablations: list[Ablation]) -> list[Ablation]:
+        return sorted(ablations, key=lambda a: -a.distances.error_db)
 
     return sort(effects) + sort(values)

@@ -151,10 +151,10 @@ def follower_loop(name: str, time_ms: float, sample_rate: float) -> Loop:
 
 def detector_loops(effect: Effect, sample_rate: float) -> list[Loop]:
     """Attack, release and, where it averages, the average of a detector."""
-    loops = [follower_loop(f"{name} follower", float(effect.get(f"{name}_ms")), sample_rate) for name in ("attack", "release")]
+    every = [follower_loop(f"{name} follower", float(effect.get(f"{name}_ms")), sample_rate) for name in ("attack", "release")]
     if effect.get("detector") == "rms":
-        loops.append(follower_loop("average", float(effect.get("rms_window_ms")), sample_rate))
-    return loops
+        every.append(follower_loop("average", float(effect.get("rms_window_ms")), sample_rate))
+    return every
 
 
 def cut_loops(effect: Effect, sample_rate: float, **cuts: str) -> list[Loop]:

@@ -1,4 +1,4 @@
-"""The report of a fit: one HTML page that needs nothing else, for people who have to judge what was learned."""
+"""The report of a fit: one self-contained HTML page, for people who have to judge what was learned."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from ..system.disk import atomic
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from ..train.result import FitResult
+    from ..train.result import FitResult, ParameterResult
 
 GAIN_S = 8.0  # of the first pair, in the plot of the gain
-HEARD_S = 12.0  # of the first pair, in the players and spectrograms
+PLAYED_S = 12.0  # of the first pair, in the players and spectrograms
 COLOURS = {"start": "#8a8f98", "target": "#d9822b", "fitted": "#2b6cb0", "held out": "#d9822b", "training": "#2b6cb0"}
 DASHES = {"start": "dot", "target": "dash", "fitted": "solid"}
 BANDS, SPECTRUM_DB = 96, 90.0
@@ -47,7 +47,7 @@ def _page(r: FitResult) -> str:
     pair, rate = r.pairs[0], r.sample_rate
     fitted = r.rack(pair.dry, rate)
     start = r.start_rack(pair.dry, rate)
-    heard = int(HEARD_S * rate)
+    played = int(PLAYED_S * rate)
     sounds = {"Dry": pair.dry, "Target": pair.wet, "Fitted": fitted, "Difference": pair.wet - fitted}
     plots: dict[str, Any] = {
         "spectrum": _lines(
@@ -86,15 +86,15 @@ def _page(r: FitResult) -> str:
             }
         )
     for name, x in sounds.items():
-        plots[f"spectrogram_{name.lower()}"] = _spectrogram(x[:, :heard], rate)
+        plots[f"spectrogram_{name.lower()}"] = _spectrogram(x[:, :played], rate)
     return environment.get_template("report.html").render(
         result=r,
         version=__version__,
         blocks=blocks,
         rack_text=repr(r.rack),
         seconds=pair.frames / rate,
-        players=[(name, f"spectrogram_{name.lower()}", _player(x[:, :heard], rate)) for name, x in sounds.items()],
-        parity_db=_parity(r.rack, pair.dry[:, :heard], rate),
+        players=[(name, f"spectrogram_{name.lower()}", _player(x[:, :played], rate)) for name, x in sounds.items()],
+        parity_db=_parity(r.rack, pair.dry[:, :played], rate),
         plots=json.dumps(plots, separators=(",", ":")).replace("</", "<\\/"),
         plotly=get_plotlyjs(),
         provenance=json.dumps(r.rack.provenance, indent=1, ensure_ascii=False),
@@ -110,7 +110,7 @@ def _parity(rack: Rack, x: Audio, rate: float) -> float:
     return 20 * float(np.log10(max(difference, 1e-15) / max(float(np.linalg.norm(y)), 1e-15)))
 
 
-def _row(p: Any, r: FitResult) -> dict[str, Any]:
+def _row(p: ParameterResult, r: FitResult) -> dict[str, Any]:
     target = None if r.target_rack is None else r.target_rack.get(p.address)
     warnings = []
     if not p.inside_expected:
@@ -137,12 +137,12 @@ def _effect_plots(address: str, effect: Effect, r: FitResult) -> list[tuple[str,
             if len(drawn) <= i:
                 drawn.append([])
             drawn[i].append((name, curve))
-    found = []
+    plots = []
     for group in drawn:
         first = group[0][1]
         lines = [_line(c.x, c.y, name) for name, c in group]
-        found.append((first.title, _lines(lines, first.x_label, first.y_label, first.log_x)))
-    return found
+        plots.append((first.title, _lines(lines, first.x_label, first.y_label, first.log_x)))
+    return plots
 
 
 # --- plots, as plotly's JSON -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Audio files: read and written in blocks through soundfile; a file that is being written appears complete or not at all."""
+"""Audio files, read and written in blocks through soundfile; a written file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ FLOAT_FORMATS = ("WAV", "AIFF")
 LARGEST_WAV = 0xFFF00000  # bytes; longer ones are written as RF64 (EBU Tech 3306)
 
 
-def ends_early(path: Path, there: int, frames: int, rate: float) -> str:
-    """The sentence about a file of which only `there` of its frames can be decoded."""
-    return f"{shown(path.name)} ends after {there / rate:.2f} of {frames / rate:.2f} s; what follows is damaged or missing"
+def truncation_note(path: Path, decoded: int, frames: int, rate: float) -> str:
+    """The note on a file of which only `decoded` of its frames can be decoded."""
+    return f"{shown(path.name)} ends after {decoded / rate:.2f} of {frames / rate:.2f} s; what follows is damaged or missing"
 
 
 class AudioFile:
@@ -43,7 +43,7 @@ class AudioFile:
     Raises:
         FileNotFoundError, ValueError: not there, not audio, empty, more channels or another rate than the engine takes.
 
-    `notes` has a sentence about each thing that is missing from the file or had to be guessed.
+    `notes` names what is missing from the file or had to be guessed, a sentence each.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -76,7 +76,7 @@ class AudioFile:
         while self._at < self.frames:
             part = self._sound.read(self._at, size)
             if not part.shape[1]:
-                self.notes.append(ends_early(self.path, self._at, self.frames, self.sample_rate))
+                self.notes.append(truncation_note(self.path, self._at, self.frames, self.sample_rate))
                 self.frames = self._at
                 return
             self._at += part.shape[1]
@@ -90,7 +90,7 @@ class AudioFile:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def metadata(self) -> Metadata:
-        """All that the file says of itself: comments, pictures, markers, chunks."""
+        """Comments, pictures, markers and chunks of the file."""
         try:
             return read_metadata(self.path, self.sample_rate)
         except (RecursionError, MemoryError, ValueError, OverflowError):  # whatever is wrong there, the sound is not
@@ -98,7 +98,7 @@ class AudioFile:
             return Metadata()
 
     def tags(self) -> dict[str, str]:
-        """What the file says of itself: title, artist, … (see NAMES)."""
+        """Title, artist and the like, by the names in NAMES."""
         return self.metadata().simple()
 
     def __enter__(self) -> Self:
@@ -109,15 +109,15 @@ class AudioFile:
 
 
 def read_audio(path: str | os.PathLike[str]) -> tuple[Audio, int]:
-    """A whole file: (channels, frames) float32 and its sample rate. Warns of what is missing from it; raises as `AudioFile`."""
+    """A whole file: (channels, frames) float32 and its sample rate. Warns of missing parts; raises as `AudioFile`."""
     with AudioFile(path) as file:
         x = file.read()
-        tell(file.notes, stacklevel=2)
+        warn_of(file.notes, stacklevel=2)
         return x, file.sample_rate
 
 
-def tell(notes: Iterable[str], stacklevel: int) -> None:
-    """Warn the caller of what is known of files: a sentence each."""
+def warn_of(notes: Iterable[str], stacklevel: int) -> None:
+    """Warn the caller of each note on a file."""
     for sentence in notes:
         warnings.warn(sentence, RuntimeWarning, stacklevel=stacklevel + 1)
 
@@ -128,10 +128,10 @@ def format_of(path: Path) -> str:
     Raises:
         ValueError: an ending that is none of FORMATS.
     """
-    found = FORMATS.get(path.suffix.lower())
-    if found is None:
+    name = FORMATS.get(path.suffix.lower())
+    if name is None:
         raise ValueError(f"{brief(path.name)[1:-1]} has no audio ending that can be written; use one of {', '.join(FORMATS)}")
-    return found
+    return name
 
 
 def check_tags(tags: Mapping[str, str]) -> None:
@@ -187,7 +187,7 @@ class AudioWriter:
         sample_rate: Hz; channels: 1 to 16.
         bits: 16, 24, or 32 (float where the format has it). Integers get triangular dither of one step, from `seed`.
         tags: text to write into it, by the names in NAMES.
-        metadata: all that it is to say of itself, instead of `tags`, with frames at `sample_rate`.
+        metadata: comments, pictures and markers, instead of `tags`, with frames at `sample_rate`.
         frames: about how many will come, so that a long WAV becomes an RF64.
         broadcast: content of a `bext` chunk (EBU Tech 3285), for WAV.
 
@@ -244,7 +244,7 @@ class AudioWriter:
         return self._beside
 
     def _quantised(self, x: Audio) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """Whole steps with triangular dither, in the upper bits of int32, which the library writes as they are."""
+        """Integers with triangular dither, in the upper bits of int32, which the library writes as they are."""
         full = 2.0 ** (self._bits - 1)
         y = x.T.astype(np.float64) * full
         self.clipped += int(np.count_nonzero((y > full - 1) | (y < -full)))

@@ -1,4 +1,4 @@
-"""Fingerprints of audio and of files (SHA-256)."""
+"""SHA-256 of audio and of files."""
 
 from __future__ import annotations
 

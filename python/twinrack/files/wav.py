@@ -1,4 +1,4 @@
-"""What only WAV files have: samples that the engine unpacks itself, and the `bext` chunk of EBU Tech 3285."""
+"""WAV only: sample layouts that the engine unpacks itself, and the `bext` chunk of EBU Tech 3285."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..formats.riff import find_samples, read_wave
 
 
 def wav_layout(path: Path, channels: int, frames: int) -> Layout | None:
-    """How a WAV file holds its frames, where the engine unpacks them by itself; None for other files."""
+    """The sample layout of a WAV file that the engine can unpack; None for other files."""
     wave = read_wave(path)
     if wave is None:
         return None

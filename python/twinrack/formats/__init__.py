@@ -1,1 +1,1 @@
-"""Audio file formats: where the samples lie, how many there really are, and what a file says of itself."""
+"""Audio file formats: the position and true number of their samples, and their metadata."""

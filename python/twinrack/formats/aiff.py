@@ -1,4 +1,4 @@
-"""AIFF and AIFF-C: chunks, and where the samples lie. Source: Apple, "Audio Interchange File Format", 1.3 and AIFF-C."""
+"""AIFF and AIFF-C: chunks, and the position of the samples. Source: Apple, "Audio Interchange File Format", 1.3 and AIFF-C."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Found:
 
 
 def find_samples(path: Path, aiff: Aiff) -> Found:
-    """Where the samples of an AIFF file lie.
+    """The position and layout of the samples of an AIFF file.
 
     Raises:
         ValueError: no format or no samples in it; one sentence.
@@ -82,11 +82,11 @@ def find_samples(path: Path, aiff: Aiff) -> Found:
             f"{shown(path)} has an impossible layout ({bits} bits, {channels} channels); write it anew as 16, 24 or 32 bits"
         )
     start = data.at + 8 + offset
-    there = max(min(data.at + data.size, aiff.end) - start, 0) // (each * channels)
-    there_bytes = aiff.end - data.at
-    unknown = (data.size >= 0x7F000000 and data.size > there_bytes) or frames == 0 or frames >= 0x7FFFF000
+    available = max(min(data.at + data.size, aiff.end) - start, 0) // (each * channels)
+    available_bytes = aiff.end - data.at
+    unknown = (data.size >= 0x7F000000 and data.size > available_bytes) or frames == 0 or frames >= 0x7FFFF000
     claimed = None if unknown else frames
-    count = there if claimed is None else min(there, claimed)
+    count = available if claimed is None else min(available, claimed)
     return Found(Layout(start, channels, round(_extended(head[8:18])), count, kind, each, 8 * each, big=big), claimed)
 
 

@@ -1,4 +1,4 @@
-"""CAF and AU where the size of their samples is not known or too large. Sources: Apple, "Core Audio Format"; Sun, audio.h."""
+"""CAF and AU files whose data size is unknown or too large. Sources: Apple, "Core Audio Format"; Sun, audio.h."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Data:
-    """The samples: bytes that are there, that are promised (None: not known), and what is to change for a right header."""
+    """The samples: bytes in the file, bytes that the header promises (None: unknown), and the bytes of a corrected header."""
 
     there: int
     claimed: int | None
@@ -18,14 +18,16 @@ class Data:
 
 
 def find_data(path: Path) -> Data | None:
-    """Where the samples of a CAF or AU file lie; None for other files."""
+    """The position of the samples in a CAF or AU file; None for other files."""
     with path.open("rb") as file:
         head = file.read(12)
         end = file.seek(0, os.SEEK_END)
         if head[:4] == b".snd":
             start, size = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
-            there = max(min(size, end - start), 0)
-            return Data(there, None if size == 0xFFFFFFFF else size, start + there, {8: there.to_bytes(4, "big")})
+            size_in_file = max(min(size, end - start), 0)
+            return Data(
+                size_in_file, None if size == 0xFFFFFFFF else size, start + size_in_file, {8: size_in_file.to_bytes(4, "big")}
+            )
         if head[:4] != b"caff":
             return None
         at = 8
@@ -33,8 +35,13 @@ def find_data(path: Path) -> Data | None:
             file.seek(at)
             name, size = file.read(4), int.from_bytes(file.read(8), "big", signed=True)
             if name == b"data":
-                there = end - at - 12 if size < 0 else min(size, end - at - 12)
-                return Data(there - 4, None if size < 0 else size - 4, at + 12 + there, {at + 4: there.to_bytes(8, "big")})
+                size_in_file = end - at - 12 if size < 0 else min(size, end - at - 12)
+                return Data(
+                    size_in_file - 4,
+                    None if size < 0 else size - 4,
+                    at + 12 + size_in_file,
+                    {at + 4: size_in_file.to_bytes(8, "big")},
+                )
             if size < 0:
                 return None
             at += 12 + size

@@ -1,4 +1,4 @@
-"""What WAV and AIFF files say of themselves, in chunks. Sources: Microsoft/IBM, "Multimedia Programming Interface and Data
+"""Metadata chunks of WAV and AIFF files. Sources: Microsoft/IBM, "Multimedia Programming Interface and Data
 Specifications"; EBU Tech 3285 (bext); AES46 (cart); iXML; Apple, "Audio Interchange File Format"."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal
 from . import id3
 from .aiff import Aiff
 from .riff import Wave
-from .tags import Marker, Metadata, turned
+from .tags import Marker, Metadata
 
 INFO = {
     "INAM": "TITLE", "IART": "ARTIST", "IPRD": "ALBUM", "ICMT": "COMMENT", "ICRD": "DATE", "IGNR": "GENRE", "ICOP": "COPYRIGHT",
@@ -25,7 +25,7 @@ IDS = {name: chunk for chunk, name in INFO.items()}
 ISRC = re.compile(r"[A-Z]{2}-?[A-Z0-9]{3}-?\d{2}-?\d{5}")  # some programs put this number where RIFF has the source
 # Chunks whose content stays true, once their frames are turned to another rate.
 KEPT = (b"bext", b"iXML", b"axml", b"chna", b"cart", b"smpl", b"inst", b"acid", b"plst", b"_PMX", b"aXML", b"ubxt", b"umid")
-# Of the old samples, made anew, or only filling.
+# Belong to the old samples, are written again, or are padding.
 OF_THE_SOUND = (
     b"fmt ",
     b"data",
@@ -53,38 +53,10 @@ def _text(data: bytes) -> str:
         return data.decode("cp1252", "replace")
 
 
-def chunk_at_rate(name: bytes, content: bytes, from_rate: int, to_rate: int) -> bytes:
-    """A chunk's content for the sound at another rate: what counts frames is turned."""
-    out = bytearray(content)
-
-    def turn(at: int, size: int = 4) -> None:
-        value = int.from_bytes(out[at : at + size], "little")
-        if at + size <= len(out) and value != (1 << 8 * size) - 1:
-            out[at : at + size] = min(turned(value, from_rate, to_rate), (1 << 8 * size) - 1).to_bytes(size, "little")
-
-    if name == b"bext":
-        turn(338, 8)
-    elif name == b"smpl" and len(out) >= 36:
-        out[8:12] = round(1e9 / to_rate).to_bytes(4, "little")
-        for i in range(min(int.from_bytes(out[28:32], "little"), (len(out) - 36) // 24)):
-            turn(36 + 24 * i + 8)
-            turn(36 + 24 * i + 12)
-    elif name == b"cart":
-        for at in range(684, 748, 8):
-            if any(out[at : at + 4]):
-                turn(at + 4)
-    elif name == b"plst":
-        for i in range(min(int.from_bytes(out[:4], "little"), (len(out) - 4) // 12)):
-            turn(4 + 12 * i + 4)
-    elif name == b"iXML":
-        return re.sub(rb"(<FILE_SAMPLE_RATE>)\s*\d+\s*(</)", rb"\g<1>%d\g<2>" % to_rate, content)
-    return bytes(out)
-
-
 def read_wave(path: Path, wave: Wave, sample_rate: int, into: Metadata) -> None:
     """The metadata of a WAV file."""
     places: dict[int, int] = {}
-    said: dict[int, dict[str, tuple[int, str, bytes]]] = {}
+    labels: dict[int, dict[str, tuple[int, str, bytes]]] = {}
     with path.open("rb") as file:
         for chunk in wave.chunks:
             if chunk.name in (b"data", b"fmt ") or chunk.at + chunk.size > wave.end:
@@ -100,10 +72,10 @@ def read_wave(path: Path, wave: Wave, sample_rate: int, into: Metadata) -> None:
                 for name, data in _inside(content, order):
                     number = int.from_bytes(data[:4], order)
                     if name in ("labl", "note"):
-                        said.setdefault(number, {})[name] = (0, _text(data[4:]), b"")
+                        labels.setdefault(number, {})[name] = (0, _text(data[4:]), b"")
                     elif name == "ltxt" and len(data) >= 20:
                         length = int.from_bytes(data[4:8], order)
-                        said.setdefault(number, {})[name] = (length, _text(data[20:]), data[8:12])
+                        labels.setdefault(number, {})[name] = (length, _text(data[20:]), data[8:12])
             elif chunk.name == b"cue ":
                 for i in range(min(int.from_bytes(content[:4], order), len(content) // 24)):
                     at = 4 + 24 * i
@@ -119,7 +91,7 @@ def read_wave(path: Path, wave: Wave, sample_rate: int, into: Metadata) -> None:
     if places:
         into.markers.clear()  # exact, where chapters of an ID3 tag are milliseconds
     for number, frame in places.items():
-        texts = said.get(number, {})
+        texts = labels.get(number, {})
         length, text, purpose = texts.get("ltxt", (0, "", b"rgn "))
         label = texts["labl"][1] if "labl" in texts else text
         note = texts["note"][1] if "note" in texts else ""
@@ -127,7 +99,7 @@ def read_wave(path: Path, wave: Wave, sample_rate: int, into: Metadata) -> None:
 
 
 def read_id3(content: bytes, sample_rate: int, into: Metadata) -> None:
-    """An ID3 tag beside other metadata: only what that does not say."""
+    """The entries of an ID3 tag that the other metadata lacks."""
     more = Metadata()
     id3.read(content, sample_rate, more)
     for name, texts in more.comments.items():
@@ -146,12 +118,12 @@ def _shown(name: bytes) -> str:
 
 def _inside(content: bytes, order: Literal["little", "big"]) -> list[tuple[str, bytes]]:
     """The chunks inside a LIST."""
-    found, at = [], 4
+    inner, at = [], 4
     while at + 8 <= len(content):
         size = int.from_bytes(content[at + 4 : at + 8], order)
-        found.append((content[at : at + 4].decode("latin-1"), content[at + 8 : at + 8 + size]))
+        inner.append((content[at : at + 4].decode("latin-1"), content[at + 8 : at + 8 + size]))
         at += 8 + size + size % 2
-    return found
+    return inner
 
 
 def _chunk(name: bytes, content: bytes, order: Literal["little", "big"] = "little") -> bytes:
@@ -159,7 +131,7 @@ def _chunk(name: bytes, content: bytes, order: Literal["little", "big"] = "littl
 
 
 def write_wave(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
-    """Append metadata to a WAV or RF64 file as libsndfile writes it, and say what had no place."""
+    """Append metadata to a WAV or RF64 file written by libsndfile; returns the names of entries without a place."""
     out = b"".join(_chunk(name, content) for name, content in metadata.chunks.items())
     info, more = b"", Metadata(pictures=metadata.pictures, frames=metadata.frames)
     for name, texts in metadata.comments.items():
@@ -266,7 +238,7 @@ def read_aiff(path: Path, form: Aiff, sample_rate: int, into: Metadata) -> None:
 
 
 def write_aiff(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
-    """Append metadata to an AIFF file, and say what had no place."""
+    """Append metadata to an AIFF file; returns the names of entries without a place."""
     out, more = b"", Metadata(pictures=metadata.pictures, frames=metadata.frames)
     chunks = {name: chunk for chunk, name in AIFF_TEXTS.items()}
     for name, texts in metadata.comments.items():

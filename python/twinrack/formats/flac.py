@@ -1,4 +1,4 @@
-"""FLAC: how many samples there really are, from the last whole frame. Source: RFC 9639."""
+"""FLAC: the true number of samples, from the last whole frame. Source: RFC 9639."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def crc16(data: bytes) -> int:
 
 @dataclass(frozen=True)
 class Stream:
-    """What the head of a FLAC file says.
+    """The head of a FLAC file.
 
     Attributes:
         info: place of the 34 bytes of STREAMINFO; first: of the first frame.
@@ -93,7 +93,7 @@ def read_stream(path: Path) -> Stream | None:
 
 @dataclass(frozen=True)
 class Real:
-    """The samples that are there, where the last whole frame ends, and whether a frame follows that is not whole."""
+    """The number of samples in the file, the end of the last whole frame, and whether a partial frame follows."""
 
     samples: int
     end: int
@@ -108,11 +108,11 @@ def find_end(path: Path, stream: Stream) -> Real:
         while stream.first < end:
             start = max(stream.first, end - window)
             file.seek(start)
-            found = _last_frame(file.read(end - start), stream)
-            if found is not None:
-                last = start + found[1]
+            frame = _last_frame(file.read(end - start), stream)
+            if frame is not None:
+                last = start + frame[1]
                 file.seek(last)
-                return Real(found[0], last, last < size and file.read(1) == b"\xff")
+                return Real(frame[0], last, last < size and file.read(1) == b"\xff")
             if start == stream.first:
                 break
             window *= 4
@@ -153,7 +153,7 @@ def _last_frame(data: bytes, stream: Stream) -> tuple[int, int] | None:
 
 
 def _sample_after(head: bytes, stream: Stream) -> int | None:
-    """The number of the sample after a frame, from the frame's head; None where it is none."""
+    """The number of the sample after a frame, from the frame's head; None for other bytes."""
     if len(head) < 6:
         return None
     size_code, rate_code = head[2] >> 4, head[2] & 15

@@ -58,7 +58,7 @@ def safe(size: bytes) -> int:
 
 
 def text_of(data: bytes, coding: int) -> str:
-    """A text in one of the four codings; UTF-8 marked as Latin-1, which some programs write, is taken for what it is."""
+    """A text in one of the four codings; UTF-8 marked as Latin-1, which some programs write, is recognised."""
     if coding == 1:
         if data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
             return data.decode("utf-16-le", "replace")
@@ -72,7 +72,7 @@ def text_of(data: bytes, coding: int) -> str:
 
 
 def split(data: bytes, coding: int) -> tuple[bytes, bytes]:
-    """What comes before the first end of a text, and after it."""
+    """The text before its first terminator, and the bytes after it."""
     if coding not in (1, 2):
         first, _, rest = data.partition(b"\0")
         return first, rest
@@ -86,11 +86,11 @@ def texts_of(data: bytes) -> list[str]:
     """All texts of a text frame."""
     if not data:
         return []
-    coding, rest, found = data[0], data[1:], []
+    coding, rest, texts = data[0], data[1:], []
     while rest:
         first, rest = split(rest, coding)
-        found.append(text_of(first, coding).strip("\0").rstrip())
-    return [t for t in found if t]
+        texts.append(text_of(first, coding).strip("\0").rstrip())
+    return [t for t in texts if t]
 
 
 def read(data: bytes, sample_rate: int, into: Metadata) -> None:
@@ -205,10 +205,10 @@ def _take(name: str, data: bytes, version: int, sample_rate: int, room: _Room, i
         into.add(TEXTS[name], data.decode("latin-1").strip("\0"))
     elif name in ("COMM", "USLT"):
         label, rest = split(data[4:], data[0])
-        said = text_of(label, data[0]).strip("\0")
+        description = text_of(label, data[0]).strip("\0")
         plain = "COMMENT" if name == "COMM" else "LYRICS"
         into.add(
-            f"{plain}:{said}" if said and not said.upper().startswith("ITUN") else said or plain,
+            f"{plain}:{description}" if description and not description.upper().startswith("ITUN") else description or plain,
             text_of(rest, data[0]).strip("\0"),
         )
     elif name == "APIC":
@@ -225,10 +225,10 @@ def _take(name: str, data: bytes, version: int, sample_rate: int, room: _Room, i
 
 
 def _genre(text: str) -> str:
-    found = re.fullmatch(r"\(?(\d+)\)?(.*)", text)
-    if found is None:
+    numbered = re.fullmatch(r"\(?(\d+)\)?(.*)", text)
+    if numbered is None:
         return text
-    return found[2] or (GENRES[int(found[1])] if int(found[1]) < len(GENRES) else text)
+    return numbered[2] or (GENRES[int(numbered[1])] if int(numbered[1]) < len(GENRES) else text)
 
 
 def _take_picture(data: bytes, version: int, into: Metadata) -> None:
@@ -254,7 +254,7 @@ def _take_chapter(data: bytes, version: int, sample_rate: int, room: _Room, into
 
 
 def read_old(data: bytes, into: Metadata) -> None:
-    """The 128 bytes of an ID3v1 tag; only for names that nothing else gave."""
+    """The 128 bytes of an ID3v1 tag; only for names without a text."""
     fields = (("TITLE", 3, 33), ("ARTIST", 33, 63), ("ALBUM", 63, 93), ("DATE", 93, 97), ("COMMENT", 97, 127))
     for name, a, b in fields:
         if name not in into.comments:
@@ -266,7 +266,7 @@ def read_old(data: bytes, into: Metadata) -> None:
 
 
 def write(metadata: Metadata, sample_rate: int) -> bytes:
-    """A whole tag; empty where there is nothing to say. Markers become chapters."""
+    """A whole tag; empty without metadata. Markers become chapters."""
     version = 4 if any(len(texts) > 1 for texts in metadata.comments.values()) else 3
     body = b""
     for name, texts in metadata.comments.items():
@@ -289,7 +289,7 @@ def write(metadata: Metadata, sample_rate: int) -> bytes:
 
 
 def _coded(text: str, version: int) -> tuple[int, bytes]:
-    """A text in the coding that every reader of a version knows."""
+    """A text in the encoding that every reader of a version supports."""
     if text.isascii():
         return 0, text.encode("ascii")
     if version == 4:
@@ -306,8 +306,8 @@ def _frame(name: str, content: bytes, version: int) -> bytes:
 def _text_frames(name: str, texts: list[str], version: int) -> Iterator[tuple[str, bytes]]:
     plain, _, label = name.partition(":")
     if plain in ("COMMENT", "LYRICS"):
-        coding, (head, said) = _coded_both(label, "\n".join(texts), version)
-        yield "COMM" if plain == "COMMENT" else "USLT", bytes([coding]) + b"XXX" + head + said
+        coding, (head, body) = _coded_both(label, "\n".join(texts), version)
+        yield "COMM" if plain == "COMMENT" else "USLT", bytes([coding]) + b"XXX" + head + body
         return
     frame = IDS.get(name, name if re.fullmatch(r"T(?!XXX)[A-Z0-9]{3}", name) else "")
     if frame[:1] == "W" and (len(texts) > 1 or not re.fullmatch(r"[a-z]+:[!-~]+", texts[0])):
@@ -316,13 +316,13 @@ def _text_frames(name: str, texts: list[str], version: int) -> Iterator[tuple[st
         yield frame, texts[0].encode("latin-1", "replace")
         return
     if version == 3 and frame == "TDRC":
-        found = re.match(r"(\d{4})(?:-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?)?", texts[0])
-        if found is not None and found[0] == texts[0]:
-            yield "TYER", b"\0" + found[1].encode()
-            if found[3]:
-                yield "TDAT", b"\0" + (found[3] + found[2]).encode()
-            if found[5]:
-                yield "TIME", b"\0" + (found[4] + found[5]).encode()
+        date = re.match(r"(\d{4})(?:-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d))?)?", texts[0])
+        if date is not None and date[0] == texts[0]:
+            yield "TYER", b"\0" + date[1].encode()
+            if date[3]:
+                yield "TDAT", b"\0" + (date[3] + date[2]).encode()
+            if date[5]:
+                yield "TIME", b"\0" + (date[4] + date[5]).encode()
             return
     if version == 3 and frame in ONLY_IN_4:
         frame = ""
@@ -330,8 +330,8 @@ def _text_frames(name: str, texts: list[str], version: int) -> Iterator[tuple[st
         coding, coded = _coded("\0".join(texts), version)
         yield frame, bytes([coding]) + coded
         return
-    coding, (head, said) = _coded_both(name, "\0".join(texts), version)
-    yield "TXXX", bytes([coding]) + head + said
+    coding, (head, body) = _coded_both(name, "\0".join(texts), version)
+    yield "TXXX", bytes([coding]) + head + body
 
 
 def _coded_both(label: str, text: str, version: int) -> tuple[int, tuple[bytes, bytes]]:

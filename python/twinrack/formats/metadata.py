@@ -1,4 +1,4 @@
-"""What any audio file says of itself, read and written."""
+"""Metadata of audio files, read and written for every format."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .tags import Metadata, left_out
 
 
 def read_metadata(path: Path, sample_rate: int) -> Metadata:
-    """What a file says of itself; what cannot be read is named in `unread`."""
-    found = Metadata()
+    """The metadata of a file; parts that cannot be read are named in `unread`."""
+    metadata = Metadata()
     try:
-        _read(path, sample_rate, found)
+        _read(path, sample_rate, metadata)
     except (ValueError, IndexError, struct.error, OverflowError):
-        found.unread.append("damaged tags")
-    return found
+        metadata.unread.append("damaged tags")
+    return metadata
 
 
 def _read(path: Path, sample_rate: int, into: Metadata) -> None:
@@ -54,7 +54,10 @@ def _read(path: Path, sample_rate: int, into: Metadata) -> None:
 
 
 def write_metadata(path: Path, name: str, kind: str, metadata: Metadata, sample_rate: int) -> list[str]:
-    """Put metadata into a file that is complete otherwise, and name what had no place in it, in one sentence or none.
+    """Write metadata into a file that is complete otherwise.
+
+    Returns:
+        A sentence that names the entries without a place in the format, or none.
 
     Args:
         path: the file; name: what messages call it.

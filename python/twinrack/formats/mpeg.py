@@ -1,4 +1,4 @@
-"""MPEG audio: how many frames there really are, and a Xing frame that says so. Sources: ISO 11172-3, 13818-3; LAME's tag."""
+"""MPEG audio: the true number of frames, and a Xing frame that states it. Sources: ISO 11172-3, 13818-3; LAME's tag."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEARCH = 1 << 17  # bytes in which two frames are enough to be taken for sound; 
 
 @dataclass(frozen=True)
 class Head:
-    """What a frame's four bytes say: all sizes in bytes, `samples` of each channel."""
+    """A frame's header of four bytes: all sizes in bytes, `samples` of each channel."""
 
     version: int  # 3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5
     layer: int
@@ -34,7 +34,7 @@ class Head:
 
 
 def read_head(word: bytes) -> Head | None:
-    """A frame's head; None where it is none, or of free format."""
+    """The header of a frame; None for other bytes and for the free format."""
     if len(word) < 4 or word[0] != 0xFF or word[1] & 0xE0 != 0xE0:
         return None
     version, layer = word[1] >> 3 & 3, 4 - (word[1] >> 1 & 3)
@@ -58,7 +58,7 @@ class Stream:
         frames: whole ones that hold sound.
         info: place of "Xing" or "Info"; None without. claimed: frames that it promises.
         cut: the last frame is not whole.
-        gaps: what is not sound between start and end; damaged: bytes of it that are no tags either.
+        gaps: what is not sound between start and end; damaged: bytes of it that are not tags either.
         silent: side information of frames whose bits are damaged or were in a gap, as it is of silence, by place.
     """
 
@@ -155,7 +155,7 @@ def _silence(data: mmap.mmap, at: int, head: Head) -> dict[int, bytes]:
 
 
 def _tags_end(data: mmap.mmap, at: int) -> int:
-    """Where the tags end that begin at a place; the place itself where none does."""
+    """The end of the tags that begin at a position; the position itself without any."""
     while (end := _tag_end(data, at)) > at:
         at = end
     return at
@@ -173,7 +173,7 @@ def _tag_end(data: mmap.mmap, at: int) -> int:
 
 
 def _first(data: mmap.mmap, at: int, like: Head | None = None) -> int | None:
-    """The next place at which frames of the same kind follow each other, of the kind of `like` where it is given."""
+    """The next position from which frames of one kind follow each other, of the kind of `like` if given."""
     near = at + SEARCH
     while (at := data.find(b"\xff", at)) >= 0:
         head = read_head(data[at : at + 4])
@@ -184,7 +184,7 @@ def _first(data: mmap.mmap, at: int, like: Head | None = None) -> int | None:
 
 
 def _follow(data: mmap.mmap, at: int, head: Head, count: int) -> bool:
-    """Whether so many frames follow the one at a place, or fewer up to the file's end."""
+    """Whether so many frames follow the one at a position, or all up to the file's end."""
     after: Head | None = head
     for _ in range(count):
         assert after is not None
@@ -214,19 +214,19 @@ def _side(head: Head) -> int:
 
 
 def make_info(word: bytes, frames: int, size: int) -> bytes:
-    """A silent frame before others of the kind of `word`, whose Xing tag says how many they are."""
+    """A silent frame whose Xing tag states the number of the frames after it, of the kind of `word`."""
     for bits in range(1, 15):
-        made = bytes([word[0], word[1] | 1, bits << 4 | word[2] & 0x0C, word[3]])
-        head = read_head(made)
+        header = bytes([word[0], word[1] | 1, bits << 4 | word[2] & 0x0C, word[3]])
+        head = read_head(header)
         assert head is not None
         tag = b"Xing" + (3).to_bytes(4, "big") + frames.to_bytes(4, "big") + (size + head.size).to_bytes(4, "big")
         if head.size >= 4 + _side(head) + len(tag) + 36:
-            return (made + bytes(_side(head)) + tag).ljust(head.size, b"\0")
+            return (header + bytes(_side(head)) + tag).ljust(head.size, b"\0")
     raise AssertionError("every kind has a frame that is large enough")
 
 
 def changed_info(path: Path, stream: Stream) -> dict[int, bytes]:
-    """The bytes of an info frame that promises more than there is, as they should be."""
+    """The corrected bytes of an info frame that promises more than the file holds."""
     assert stream.info is not None
     changes = {stream.info + 8: stream.frames.to_bytes(4, "big")}
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Ogg: whether a stream has its end, and pages that are written anew. Source: RFC 3533."""
+"""Ogg pages: checksums, the streams of a file, and whether the last is complete. Source: RFC 3533."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
 
 
 def checksum(page: bytes) -> int:
-    """The checksum of a page whose own place for it is zero: zlib's polynomial, bits the other way round."""
-    found = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{found:032b}"[::-1], 2)
+    """The checksum of a page whose checksum field is zero: zlib's polynomial with reversed bits."""
+    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)
 
 
 def sealed(page: bytes | bytearray) -> bytes:
@@ -34,7 +34,7 @@ def page_size(data: bytes | mmap.mmap, at: int) -> int:
 
 
 @dataclass(frozen=True)
-class End:
+class LastPage:
     """The last whole page of a stream: its place, the byte after it, and whether it ends the stream."""
 
     at: int
@@ -44,7 +44,7 @@ class End:
 
 
 def find_links(path: Path) -> list[tuple[int, int]]:
-    """Where each of the streams that follow each other in a file begins and ends; streams side by side are one."""
+    """Begin and end of each chained stream in a file; multiplexed streams count as one."""
     starts: list[int] = []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at, within = 0, True
@@ -63,7 +63,7 @@ def find_links(path: Path) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=False))
 
 
-def find_end(path: Path, first: int, size: int) -> End | None:
+def find_end(path: Path, first: int, size: int) -> LastPage | None:
     """The last whole page of a stretch of a file; None where its end holds none."""
     with path.open("rb") as file:
         start = max(size - 3 * LARGEST_PAGE, first)
@@ -74,6 +74,6 @@ def find_end(path: Path, first: int, size: int) -> End | None:
         long = page_size(data, at)
         page = data[at : at + long]
         if long and at + long <= len(data) and sealed(page) == page:
-            return End(start + at, start + at + long, bool(page[5] & 4), page)
+            return LastPage(start + at, start + at + long, bool(page[5] & 4), page)
         at = data.rfind(b"OggS", 0, at)
     return None

@@ -1,4 +1,4 @@
-"""Uncompressed samples: how a file lays them out, and any stretch of them as float32."""
+"""Uncompressed samples: their layout in a file, and decoding to float32."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCAN = 1 << 20  # samples at once, where all of a file has to be looked at
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file holds its frames.
+    """The layout of the frames in a file.
 
     Attributes:
         start: the first byte.
@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def code(self) -> int | None:
-        """What the engine unpacks by itself: bytes of an integer, 0 for a 32-bit float; None for other layouts."""
+        """The sample format for the engine's unpacker: bytes of an integer, 0 for a 32-bit float; None for other layouts."""
         if self.big or self.below:
             return None
         if self.kind == "float":
@@ -81,7 +81,7 @@ def _on_top(layout: Layout, data: bytes | bytearray | memoryview, count: int) ->
 
 
 def place_bits(path: Path, layout: Layout) -> tuple[Layout, bool]:
-    """Find out from the samples whether their bits lie at the top or at the bottom of larger containers.
+    """The layout with the position of the bits in larger containers, top or bottom, found from the samples.
 
     At the top (as RIFF's documents say) the unused bits below are all zero; at the bottom (as ALSA's S24_LE) the unused bits
     above are copies of the sign, or all zero.
@@ -139,13 +139,13 @@ class PcmSound:
             view = memoryview(self._bytes)[:size]
             try:
                 self._file.seek(self.layout.start + start * self.layout.frame_bytes)
-                there = _fill(self._file, view)
+                filled = _fill(self._file, view)
             except OSError as error:
                 why = error.strerror or str(error)
                 raise ValueError(
                     f"{shown(self.path)} cannot be read at frame {start} ({why}); is it damaged, or gone?"
                 ) from None
-            if there != size:
+            if filled != size:
                 raise ValueError(
                     f"{shown(self.path)} ends before frame {start + count}, although it had {self.frames} when it was opened"
                 )

@@ -1,4 +1,4 @@
-"""WAV and its relatives (RIFF, RIFX, RF64, BW64, W64): chunks, and where the samples lie.
+"""WAV and its relatives (RIFF, RIFX, RF64, BW64, W64): chunks, and the position of the samples.
 
 Sources: Microsoft, "Multiple Channel Audio Data and WAVE Files"; EBU Tech 3306 (RF64); ITU-R BS.2088 (BW64); Sonic Foundry W64.
 """
@@ -38,7 +38,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Wave:
-    """What kind of file it is, and its chunks; the sizes are as written, so the last may reach beyond the file's end."""
+    """The kind of a RIFF file, and its chunks; the sizes are as written, so the last may reach beyond the file's end."""
 
     kind: Literal["RIFF", "RIFX", "RF64", "W64"]
     chunks: list[Chunk]
@@ -104,14 +104,14 @@ def _is_name(name: bytes) -> bool:
 
 
 def is_placeholder(size: int, kind: str) -> bool:
-    """Whether a size is one that programs write while they do not know it: into pipes, or before they have ended."""
+    """Whether a size is a placeholder, as programs write it into pipes or before they have finished."""
     if kind in ("RF64", "W64"):
         return size >= 1 << 62 or size == 0xFFFFFFFF
     return size >= 0xFFFFF000 or 0x7FFFF000 <= size <= 0x80001000
 
 
 def _data_size(file: BinaryIO, at: int, size: int, end: int, kind: str) -> int:
-    """The size of the samples where what is written is nothing or too little; `size` where it is to be believed."""
+    """The size of the samples where the header has 0 or too little; otherwise `size`."""
     if size == 0 and not _chunks_fill(file, at, end):
         return _before_chunks(file, at, end, kind) - at
     if is_placeholder(size, kind) and at + size > end:
@@ -127,16 +127,16 @@ def _data_size(file: BinaryIO, at: int, size: int, end: int, kind: str) -> int:
 
 
 def _before_chunks(file: BinaryIO, at: int, end: int, kind: str) -> int:
-    """Where the chunks begin that follow samples of unknown size, looked for from the file's end on."""
+    """The begin of the chunks after samples of unknown size, searched from the file's end."""
     order: Literal["little", "big"] = "big" if kind == "RIFX" else "little"
     start = max(at, end - TAIL)
     file.seek(start)
     data = file.read(end - start)
     firsts = {len(data)}
-    for found in sorted((m.start() for m in TAIL_NAMES.finditer(data)), reverse=True):
-        size = int.from_bytes(data[found + 4 : found + 8], order)
-        if {found + 8 + size + size % 2, found + 8 + size} & firsts and found + 8 <= len(data):
-            firsts.add(found)
+    for at_name in sorted((m.start() for m in TAIL_NAMES.finditer(data)), reverse=True):
+        size = int.from_bytes(data[at_name + 4 : at_name + 8], order)
+        if {at_name + 8 + size + size % 2, at_name + 8 + size} & firsts and at_name + 8 <= len(data):
+            firsts.add(at_name)
     return start + min(firsts)
 
 
@@ -184,7 +184,7 @@ class Found:
 
 
 def find_samples(path: Path, wave: Wave) -> Found:
-    """Where the samples of a WAV file lie.
+    """The position and layout of the samples of a WAV file.
 
     Raises:
         ValueError: no format or no samples in it, or a layout that has no certain meaning; one sentence.
@@ -193,13 +193,13 @@ def find_samples(path: Path, wave: Wave) -> Found:
     if fmt is None or data is None:
         missing = "no fmt chunk" if fmt is None else "no data chunk"
         raise ValueError(f"{shown(path)} cannot be read as audio ({missing}); give WAV, FLAC, OGG, AIFF or MP3")
-    there = max(min(data.size, wave.end - data.at), 0)
-    claimed = None if is_placeholder(data.size, wave.kind) and data.size > there else data.size
+    available = max(min(data.size, wave.end - data.at), 0)
+    claimed = None if is_placeholder(data.size, wave.kind) and data.size > available else data.size
     with path.open("rb") as file:
         file.seek(fmt.at)
         head = file.read(min(fmt.size, 40))
     notes: list[str] = []
-    layout = _layout(path, head, data.at, there, wave.big)
+    layout = _layout(path, head, data.at, available, wave.big)
     if layout is not None:
         layout, unclear = place_bits(path, layout)
         if unclear and int.from_bytes(head[:2], "big" if wave.big else "little") == PCM:
@@ -210,11 +210,11 @@ def find_samples(path: Path, wave: Wave) -> Found:
     over = _behind(path, wave, data)
     if over:
         notes.append(f"{shown(path.name)} holds {over} bytes behind the sound that its header promises; they were left out")
-    return Found(layout, data, there, claimed, notes)
+    return Found(layout, data, available, claimed, notes)
 
 
 def _behind(path: Path, wave: Wave, data: Chunk) -> int:
-    """Bytes behind the samples that are neither chunks nor tags nor filling: perhaps sound that the header misses."""
+    """Bytes after the samples that are neither chunks, tags nor padding: perhaps sound that the header omits."""
     at = data.at + data.size + data.size % 2
     if wave.kind not in ("RIFF", "RIFX") or wave.end - at < 64:
         return 0

@@ -1,6 +1,6 @@
-"""Audio files open for reading: all the sound that is there, whatever the header says of its length, and a sentence about
-what is missing. Uncompressed samples are read here; all else is left to libsndfile, which is shown the file with a header that
-fits where its own does not.
+"""Audio files open for reading: all of their sound, whatever length the header states, and notes on missing parts.
+
+Uncompressed samples are read here. Everything else is left to libsndfile, through a corrected header where the file's is wrong.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class LibrarySound:
 
 
 class ChainSound:
-    """An Ogg file of several streams after each other, as recordings of radio stations are; one is open at a time.
+    """An Ogg file of chained streams, as in radio recordings; one is open at a time.
 
     Args:
         links: where each begins and ends. Those that are not like the first are left out, with a note.
@@ -202,7 +202,7 @@ class ChainSound:
 
 
 def library_name(path: Path) -> str | bytes:
-    """A file's name as soundfile takes it: as bytes where a system has names that are no text."""
+    """A file's name as soundfile takes it: bytes on systems whose names need not be text."""
     return str(path) if os.name == "nt" else os.fsencode(path)
 
 
@@ -214,9 +214,9 @@ def open_sound(path: Path) -> Sound:
         OSError: it cannot be opened.
     """
     for attempt in (_wave, _aiff, _flac, _ogg, _apple, _mpeg):
-        found = attempt(path)
-        if found is not None:
-            return found
+        sound = attempt(path)
+        if sound is not None:
+            return sound
     return LibrarySound(path, [])
 
 
@@ -236,36 +236,36 @@ def _wave(path: Path) -> Sound | None:
     wave = riff.read_wave(path)
     if wave is None:
         return None
-    found = riff.find_samples(path, wave)
-    layout, data = found.layout, found.data
+    samples = riff.find_samples(path, wave)
+    layout, data = samples.layout, samples.data
     if layout is not None:
-        claimed = None if found.claimed is None else found.claimed // layout.frame_bytes
+        claimed = None if samples.claimed is None else samples.claimed // layout.frame_bytes
         if claimed is not None and layout.frames < claimed and layout.sample_rate:
-            found.notes.append(_missing(path, layout.frames, claimed, layout.sample_rate))
-        return PcmSound(path, layout, found.notes)
-    if found.claimed is not None and found.there < found.claimed:
-        found.notes.append(_part(path, found.there, found.claimed))
+            samples.notes.append(_missing(path, layout.frames, claimed, layout.sample_rate))
+        return PcmSound(path, layout, samples.notes)
+    if samples.claimed is not None and samples.there < samples.claimed:
+        samples.notes.append(_part(path, samples.there, samples.claimed))
     with path.open("rb") as file:
         file.seek(data.at - 4)
         written = int.from_bytes(file.read(4), "little")
-    if wave.kind != "RIFF" or written == found.there or found.there > 0xFFFF0000:
-        return LibrarySound(path, found.notes)
-    end = data.at + found.there
-    changes = {4: (end - 8).to_bytes(4, "little"), data.at - 4: found.there.to_bytes(4, "little")}
-    return LibrarySound(path, found.notes, lambda: View(path, 0, end, changes=changes))
+    if wave.kind != "RIFF" or written == samples.there or samples.there > 0xFFFF0000:
+        return LibrarySound(path, samples.notes)
+    end = data.at + samples.there
+    changes = {4: (end - 8).to_bytes(4, "little"), data.at - 4: samples.there.to_bytes(4, "little")}
+    return LibrarySound(path, samples.notes, lambda: View(path, 0, end, changes=changes))
 
 
 def _aiff(path: Path) -> Sound | None:
     form = aiff.read_aiff(path)
     if form is None:
         return None
-    found = aiff.find_samples(path, form)
-    if found.layout is None:
+    samples = aiff.find_samples(path, form)
+    if samples.layout is None:
         return LibrarySound(path, [])
     notes = []
-    if found.claimed is not None and found.layout.frames < found.claimed and found.layout.sample_rate:
-        notes.append(_missing(path, found.layout.frames, found.claimed, found.layout.sample_rate))
-    return PcmSound(path, found.layout, notes)
+    if samples.claimed is not None and samples.layout.frames < samples.claimed and samples.layout.sample_rate:
+        notes.append(_missing(path, samples.layout.frames, samples.claimed, samples.layout.sample_rate))
+    return PcmSound(path, samples.layout, notes)
 
 
 def _flac(path: Path) -> Sound | None:
@@ -300,7 +300,7 @@ def _ogg(path: Path) -> Sound | None:
 
 
 def _ogg_link(path: Path, start: int, end: int) -> LibrarySound:
-    """One of the streams that follow each other in an Ogg file."""
+    """One of the chained streams of an Ogg file."""
     last = ogg.find_end(path, start, end)
     if last is None or last.ends:
         return LibrarySound(path, [], lambda: View(path, start, end))
@@ -352,10 +352,10 @@ def _mpeg(path: Path) -> Sound | None:
             f"frames of it and were left out; {sound.frames / rate:.2f} s are there"
         )
         return sound
-    there = f"{shown(path.name)} was cut short: {sound.frames / rate:.2f} s are there"
+    cut = f"{shown(path.name)} was cut short: {sound.frames / rate:.2f} s are there"
     if stream.claimed is not None and stream.claimed > stream.frames:
         missing = (stream.claimed - stream.frames) * stream.head.samples / rate
-        sound.notes.append(f"{there}, and {missing:.2f} s are missing from the file")
+        sound.notes.append(f"{cut}, and {missing:.2f} s are missing from the file")
     elif stream.cut:
-        sound.notes.append(f"{there}, and it ends within a frame of its coding")
+        sound.notes.append(f"{cut}, and it ends within a frame of its coding")
     return sound

@@ -1,5 +1,5 @@
-"""What a file says of itself, in one form for all formats: comments by the names of Vorbis comments, pictures, markers, and
-chunks of WAV files that are kept as they are.
+"""Metadata in one form for all formats: comments by the names of Vorbis comments, pictures, markers, and chunks of WAV files
+that are kept as they are.
 """
 
 from __future__ import annotations
@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+
+from .at_rate import chunk_at_rate, cuesheet_at_rate, frames_at_rate
 
 # The names under which a session's `metadata` and `AudioFile.tags` have them.
 NAMES = ("title", "artist", "album", "date", "genre", "comment", "copyright", "tracknumber", "software", "license")
@@ -40,19 +42,14 @@ class Marker:
     purpose: bytes = b"rgn "
 
 
-def turned(frames: int, from_rate: int, to_rate: int) -> int:
-    """A number of frames at another rate, rounded to the nearest."""
-    return (2 * frames * to_rate + from_rate) // (2 * from_rate)
-
-
 @dataclass
 class Metadata:
-    """What a file says of itself.
+    """The metadata of a file.
 
     Attributes:
         comments: texts by name, in capitals.
         chunks: of WAV files, by their names: bext, iXML, smpl, …; own: of AIFF files, whose names overlap.
-        frames: of ID3 tags, that hold no text: name and content.
+        frames: of ID3 tags that do not hold text: name and content.
         cuesheet: the content of FLAC's CUESHEET block.
         unread: what was not understood, by name.
     """
@@ -72,7 +69,7 @@ class Metadata:
         return cls({name.upper(): [text] for name, text in tags.items() if text})
 
     def add(self, name: str, text: str) -> None:
-        """One more text; empty ones, and ones that are there, are left out."""
+        """Add a text, unless it is empty or already present."""
         texts = self.comments.setdefault(name.upper(), [])
         if text and text not in texts:
             texts.append(text)
@@ -87,17 +84,13 @@ class Metadata:
         """The same for the sound at another sample rate."""
         if from_rate == to_rate:
             return self
-        from .chunks import chunk_at_rate
-
         markers = [
-            replace(m, frame=turned(m.frame, from_rate, to_rate), length=turned(m.length, from_rate, to_rate))
+            replace(m, frame=frames_at_rate(m.frame, from_rate, to_rate), length=frames_at_rate(m.length, from_rate, to_rate))
             for m in self.markers
         ]
         chunks = {name: chunk_at_rate(name, content, from_rate, to_rate) for name, content in self.chunks.items()}
         sheet, unread = self.cuesheet, self.unread
         if sheet is not None:
-            from .vorbis import cuesheet_at_rate
-
             try:
                 sheet = cuesheet_at_rate(sheet, from_rate, to_rate)
             except (ValueError, OverflowError, IndexError):
@@ -105,19 +98,19 @@ class Metadata:
         return replace(self, markers=markers, chunks=chunks, cuesheet=sheet, unread=unread)
 
     def without_stale(self) -> tuple[Metadata, list[str]]:
-        """Without what was true of the old sound only, and the names of that."""
+        """Without the entries that describe the old sound only, and the names of those."""
         gone = [name for name in self.comments if STALE.fullmatch(name)]
-        kept = {n: t for n, t in self.comments.items() if n not in gone and n != "ENCODERSETTINGS"}
-        return replace(self, comments=kept), gone
+        comments = {n: t for n, t in self.comments.items() if n not in gone and n != "ENCODERSETTINGS"}
+        return replace(self, comments=comments), gone
 
     def has_regions(self) -> bool:
-        """Whether a marker has a length that is not simply the way to the next one."""
+        """Whether a marker has a length other than the distance to the next one."""
         nexts = [m.frame for m in self.markers[1:]]
         return any(m.length and abs(m.frame + m.length - at) > 1 for m, at in zip(self.markers, nexts, strict=False))
 
 
 def left_out(name: str, kind: str, what: Iterable[str]) -> list[str]:
-    """The sentence about what has no place in a file."""
+    """The sentence that names entries without a place in a file."""
     names = list(dict.fromkeys(what))
     if not names:
         return []
@@ -132,8 +125,8 @@ def clock(seconds: float) -> str:
 
 def seconds_of(text: str) -> float | None:
     """The seconds of such a time; None for other text."""
-    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text.strip())
-    return None if found is None else 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3])
+    match = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text.strip())
+    return None if match is None else 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
 
 
 def image_size(data: bytes) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A file as a library is to see it: a stretch of it, with some bytes changed and others in front. The file stays as it is."""
+"""A read-only view of a file for a library: a part of it, with some bytes replaced and others in front."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from .at_rate import cuesheet_at_rate
 from .ogg import page_size, sealed
-from .tags import Marker, Metadata, Picture, clock, image_size, seconds_of, turned
+from .tags import Marker, Metadata, Picture, clock, image_size, seconds_of
 
 LARGEST_BLOCK = (1 << 24) - 1
 LARGEST_HEADERS = 1 << 26  # bytes of an Ogg file in which its headers must end
@@ -111,32 +112,6 @@ def make_picture(p: Picture) -> bytes:
     return head + b"".join(n.to_bytes(4, "big") for n in numbers) + p.data
 
 
-def cuesheet_at_rate(sheet: bytes, from_rate: int, to_rate: int) -> bytes:
-    """A CUESHEET block whose places are frames at another rate; it is then no CD's any more.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    out = bytearray(sheet)
-
-    def turn(at: int) -> None:
-        if at + 12 > len(sheet):
-            raise ValueError("the cue sheet is damaged")
-        out[at : at + 8] = turned(int.from_bytes(out[at : at + 8], "big"), from_rate, to_rate).to_bytes(8, "big")
-
-    turn(128)
-    out[136] &= 0x7F
-    at = 396
-    for _ in range(out[395]):
-        turn(at)
-        points = out[at + 35]
-        at += 36
-        for _ in range(points):
-            turn(at)
-            at += 12
-    return bytes(out)
-
-
 # --- FLAC ---------------------------------------------------------------------------------------------------------------
 
 
@@ -180,7 +155,7 @@ def read_flac(path: Path, start: int, sample_rate: int, into: Metadata) -> None:
 
 def write_flac(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
     """Put metadata into a FLAC file, and say what had no place."""
-    kept: list[tuple[int, bytes]] = []
+    blocks: list[tuple[int, bytes]] = []
     vendor = b""
     with path.open("rb") as file:
         file.seek(4)
@@ -188,12 +163,12 @@ def write_flac(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
             file.seek(at)
             content = file.read(size)
             if kind in (0, 3):
-                kept.append((kind, content))
+                blocks.append((kind, content))
             elif kind == 4:
                 vendor = content[4 : 4 + int.from_bytes(content[:4], "little")]
             first = at + size
     gone = []
-    blocks = [*kept, (4, make_comments(metadata, sample_rate, vendor, pictures=False))]
+    blocks = [*blocks, (4, make_comments(metadata, sample_rate, vendor, pictures=False))]
     blocks += [(6, make_picture(p)) for p in metadata.pictures]
     if metadata.cuesheet is not None:
         blocks.append((5, metadata.cuesheet))
@@ -269,22 +244,22 @@ def read_ogg(path: Path, sample_rate: int, into: Metadata) -> None:
     """
     with path.open("rb") as file:
         data = file.read(LARGEST_HEADERS)
-    found = _headers(data)
-    if found is None:
+    headers = _headers(data)
+    if headers is None:
         if data[28:33] != b"\x7fFLAC":
             raise ValueError("the comments are damaged")
         return
-    comments = found[0][1]
+    comments = headers[0][1]
     read_comments(comments[7:] if comments[:7] == b"\x03vorbis" else comments[8:], sample_rate, into)
 
 
 def write_ogg(path: Path, metadata: Metadata, sample_rate: int) -> list[str]:
     """Put metadata into an Ogg file of Vorbis or Opus: pages behind the headers get other numbers."""
     with path.open("rb") as file:
-        found = _headers(file.read(LARGEST_HEADERS))
-    if found is None:
+        headers = _headers(file.read(LARGEST_HEADERS))
+    if headers is None:
         return ["all tags"]
-    packets, after, (first,), serial = found
+    packets, after, (first,), serial = headers
     old = packets[1]
     mark = b"\x03vorbis" if old[:7] == b"\x03vorbis" else b"OpusTags"
     body = old[len(mark) :]

@@ -45,7 +45,8 @@ def curves(effect: Effect, sample_rate: float) -> list[Curve]:
 
 
 def _alone(effect: Effect) -> Rack:
-    return Rack([without_key(effect)])  # measured on itself, not on a key
+    """A rack of the effect without its key, so that it is measured on the sound itself."""
+    return Rack([without_key(effect)])
 
 
 def frequency_response(effect: Effect, sample_rate: float) -> Curve:

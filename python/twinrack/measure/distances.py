@@ -1,4 +1,4 @@
-"""How far one recording is from another: the loss that training lowers and the figures that people read."""
+"""Distances between two recordings: the losses that training lowers and the figures that people read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ STFT_LIMIT = 1e-8
 
 
 def stft_loss(y: Tensor, target: Tensor) -> Tensor:
-    """Multi-resolution STFT distance (Yamamoto et al. 2020): spectral convergence and log magnitude, by auraloss.
+    """Multi-resolution STFT distance, by auraloss: spectral convergence and log magnitude (R. Yamamoto, E. Song, J.-M. Kim,
+    Parallel WaveGAN, ICASSP 2020).
 
     Args:
         y, target: (batch, channels, time).
@@ -25,8 +26,8 @@ def stft_loss(y: Tensor, target: Tensor) -> Tensor:
     loss = auraloss.freq.MultiResolutionSTFTLoss(
         fft_sizes=sizes, hop_sizes=[s // 2 for s in sizes], win_lengths=sizes, eps=STFT_LIMIT
     )
-    found: Tensor = loss(y, target)
-    return found
+    distance: Tensor = loss(y, target)
+    return distance
 
 
 def waveform_loss(y: Tensor, target: Tensor) -> Tensor:

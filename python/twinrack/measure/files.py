@@ -20,12 +20,12 @@ SHOWN = 0.005  # half a step of the figures that are shown: what looks equal is 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one file is like.
+    """Measurements of one file.
 
     Attributes:
         seconds, sample_rate, channels: of its sound, in s and Hz.
         loudness: integrated, short-term, momentary, range, peaks (ITU-R BS.1770-4, EBU R 128).
-        notes: what is missing from the file.
+        notes: on a file that is cut short or damaged.
     """
 
     path: Path
@@ -37,25 +37,25 @@ class Measured:
 
     def values(self) -> dict[str, Any]:
         """As JSON holds it; None for the -inf of silence and for what the file is too short for."""
-        found = self.loudness
+        loudness = self.loudness
         numbers = {
-            "integrated_lufs": found.integrated, "max_short_term_lufs": found.loudest_short_term,
-            "max_momentary_lufs": found.loudest_momentary, "range_lu": found.range,
-            "true_peak_dbtp": found.true_peak_db, "sample_peak_dbfs": found.peak_db,
+            "integrated_lufs": loudness.integrated, "max_short_term_lufs": loudness.loudest_short_term,
+            "max_momentary_lufs": loudness.loudest_momentary, "range_lu": loudness.range,
+            "true_peak_dbtp": loudness.true_peak_db, "sample_peak_dbfs": loudness.peak_db,
         }  # fmt: skip
         return {
             "path": str(self.path), "seconds": self.seconds, "sample_rate": self.sample_rate, "channels": self.channels,
             **{name: round(v, 3) if math.isfinite(v) else None for name, v in numbers.items()},
-            "invalid_samples": found.faults, "notes": list(self.notes),
+            "invalid_samples": loudness.faults, "notes": list(self.notes),
         }  # fmt: skip
 
     def line(self) -> str:
         """Its line of the table below HEADING."""
-        found = self.loudness
-        levels = (found.integrated, found.loudest_short_term, found.loudest_momentary, found.range)
-        peaks = (found.true_peak_db, found.peak_db)
+        loudness = self.loudness
+        levels = (loudness.integrated, loudness.loudest_short_term, loudness.loudest_momentary, loudness.range)
+        peaks = (loudness.true_peak_db, loudness.peak_db)
         shape = f"{self.seconds:>9.2f}s {self.sample_rate:>7} {self.channels:>3}"
-        note = f"  ({fault_sentence(found.faults)})" if found.faults else ""
+        note = f"  ({fault_sentence(loudness.faults)})" if loudness.faults else ""
         return "".join(f"{v:>8.1f}" for v in levels) + "".join(f"{v:>8.2f}" for v in peaks) + f"{shape}  {self.path}{note}"
 
 
@@ -81,7 +81,7 @@ def measure_file(path: str | os.PathLike[str]) -> Measured:
 
 
 def file_loudness(path: Path) -> Loudness:
-    """Of what is read back from a file."""
+    """The loudness of an audio file."""
     return measure_file(path).loudness
 
 
@@ -104,7 +104,7 @@ def measure_files(paths: Sequence[Path], workers: int | None = None) -> Iterator
 
 @dataclass(frozen=True)
 class Limits:
-    """What files are to be within; None for no limit.
+    """Limits of loudness and peaks; None for no limit.
 
     Attributes:
         integrated: LUFS and how far it may be from that, in LU.
@@ -124,17 +124,17 @@ class Limits:
     def given(self) -> bool:
         return self != Limits()
 
-    def outside(self, found: Loudness) -> list[str]:
-        """What is outside, in words."""
+    def outside(self, measured: Loudness) -> list[str]:
+        """A sentence for each limit that is exceeded."""
         sentences = []
-        if self.integrated is not None and not abs(found.integrated - self.integrated[0]) <= self.integrated[1] + SHOWN:
-            sentences.append(f"integrated {found.integrated:.2f} LUFS, not {self.integrated[0]:g} ± {self.integrated[1]:g}")
+        if self.integrated is not None and not abs(measured.integrated - self.integrated[0]) <= self.integrated[1] + SHOWN:
+            sentences.append(f"integrated {measured.integrated:.2f} LUFS, not {self.integrated[0]:g} ± {self.integrated[1]:g}")
         for name, value, most, unit in (
-            ("max short-term", found.loudest_short_term, self.max_short_term, "LUFS"),
-            ("max momentary", found.loudest_momentary, self.max_momentary, "LUFS"),
-            ("LRA", found.range, self.max_range, "LU"),
-            ("true peak", found.true_peak_db, self.max_true_peak, "dBTP"),
-            ("sample peak", found.peak_db, self.max_sample_peak, "dBFS"),
+            ("max short-term", measured.loudest_short_term, self.max_short_term, "LUFS"),
+            ("max momentary", measured.loudest_momentary, self.max_momentary, "LUFS"),
+            ("LRA", measured.range, self.max_range, "LU"),
+            ("true peak", measured.true_peak_db, self.max_true_peak, "dBTP"),
+            ("sample peak", measured.peak_db, self.max_sample_peak, "dBFS"),
         ):
             if most is not None and value > most + SHOWN:
                 sentences.append(f"{name} {value:.2f} {unit}, above {most:g}")
@@ -149,9 +149,9 @@ def parse_tolerance(text: str) -> tuple[float, float]:
     """
     number = r"(\d+(?:\.\d*)?|\.\d+)"
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
-    found = re.fullmatch(
+    match = re.fullmatch(
         rf"([-+]?{number})\s*(?:LUFS|LKFS)?\s*(?:(?:\+-|\+/-|±)\s*{number}\s*(?:LU|dB)?)?", plain, re.IGNORECASE
     )
-    if found is None:
+    if match is None:
         raise ValueError(f"--integrated must be a loudness with a tolerance, such as -16+-1, got {brief(text)}")
-    return float(found[1]), 0.1 if found[3] is None else float(found[3])
+    return float(match[1]), 0.1 if match[3] is None else float(match[3])

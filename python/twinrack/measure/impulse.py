@@ -11,15 +11,16 @@ Numbers = npt.NDArray[np.float64]
 
 
 def energy_decay_db(h: npt.NDArray[Any]) -> Numbers:
-    """Energy that is still to come at each frame, relative to all of it, in dB (M. R. Schroeder, JASA 37, 1965).
+    """Remaining energy at each frame, relative to all of it, in dB (M. R. Schroeder, New Method of Measuring Reverberation
+    Time, JASA 37, 1965).
 
     Args:
         h: impulse response, (channels, frames) or (frames,).
     """
     power = np.atleast_2d(np.asarray(h, np.float64)) ** 2
     energy = np.cumsum(power.sum(0)[::-1])[::-1]
-    found: Numbers = 10 * np.log10(energy / max(energy[0], 1e-300) + 1e-15)
-    return found
+    level: Numbers = 10 * np.log10(energy / max(energy[0], 1e-300) + 1e-15)
+    return level
 
 
 def rt60(h: npt.NDArray[Any], sample_rate: float, start_db: float = -5.0, end_db: float = -35.0) -> float:
@@ -40,7 +41,8 @@ def rt60(h: npt.NDArray[Any], sample_rate: float, start_db: float = -5.0, end_db
 
 
 def echo_density(h: npt.NDArray[Any], sample_rate: float, until_s: float = 0.4) -> tuple[Numbers, Numbers]:
-    """Share of samples outside one standard deviation in 20 ms windows: 1 for Gaussian noise (Abel and Huang, AES 121, 2006).
+    """Fraction of samples outside one standard deviation in 20 ms windows: 1 for Gaussian noise (J. S. Abel and P. Huang,
+    A Simple, Robust Measure of Reverberation Echo Density, AES Convention 121, 2006).
 
     Args:
         h: impulse response, (frames,).
@@ -62,8 +64,8 @@ def echo_density(h: npt.NDArray[Any], sample_rate: float, until_s: float = 0.4) 
 
 def dense_after_s(h: npt.NDArray[Any], sample_rate: float, density: float = 0.9) -> float:
     """When the echo density first reaches `density`; infinite where it does not."""
-    t, found = echo_density(h, sample_rate)
-    return float(t[np.argmax(found >= density)]) if np.any(found >= density) else float("inf")
+    t, densities = echo_density(h, sample_rate)
+    return float(t[np.argmax(densities >= density)]) if np.any(densities >= density) else float("inf")
 
 
 def spectrum(x: npt.NDArray[Any], sample_rate: float, size: int = 16384) -> tuple[Numbers, Numbers]:

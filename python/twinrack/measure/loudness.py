@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -30,8 +31,8 @@ RANGED_EVERY = 100
 
 def _lufs(power: Numbers) -> Numbers:
     with np.errstate(divide="ignore"):
-        found: Numbers = -0.691 + 10.0 * np.log10(power)
-    return found
+        lufs: Numbers = -0.691 + 10.0 * np.log10(power)
+    return lufs
 
 
 def _mean_lufs(power: Numbers) -> float:
@@ -44,7 +45,7 @@ def _db(linear: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Loudness:
-    """What a meter has heard.
+    """Loudness and peaks of a programme.
 
     Attributes:
         powers: weighted power of every full hundredth of a second.
@@ -70,8 +71,8 @@ class Loudness:
         if self.powers.size < hundredths:
             return np.zeros(0)
         windows = np.lib.stride_tricks.sliding_window_view(self.powers, hundredths)[::step]
-        found: Numbers = windows.mean(axis=-1)
-        return found
+        means: Numbers = windows.mean(axis=-1)
+        return means
 
     @cached_property
     def momentary(self) -> Numbers:
@@ -119,7 +120,7 @@ class Loudness:
         return float(np.max(self.momentary, initial=-math.inf))
 
     def louder(self, gain_db: float) -> Loudness:
-        """The same programme, louder by so many dB."""
+        """The same programme with a gain in dB."""
         power = 10.0 ** (gain_db / 10.0)
         return Loudness(self.powers * power, self.peak_db + gain_db, self.true_peak_db + gain_db, self.faults)
 
@@ -132,13 +133,13 @@ class Loudness:
 
 
 def fault_sentence(faults: int) -> str:
-    """What is said of samples that no meter can measure."""
+    """A sentence about samples that no meter can measure."""
     what = "sample was NaN or infinity and counts" if faults == 1 else "samples were NaN or infinity and count"
     return f"{faults} {what} as silence"
 
 
 class LoudnessMeter:
-    """Hears a programme block by block.
+    """Measures a programme block by block.
 
     Args:
         sample_rate: Hz.
@@ -155,12 +156,12 @@ class LoudnessMeter:
         self._meter.process(x, self.channels)
 
     def finish(self) -> Loudness:
-        """Of all, when no more comes: the true peak sees the last frames too."""
+        """The result at the end of the programme; the true peak takes the last frames into account too."""
         self.process(np.zeros((self.channels, 12), np.float32))
         return self.result()
 
     def result(self) -> Loudness:
-        """Of all so far."""
+        """The result so far."""
         return Loudness(self._meter.powers, _db(self._meter.peak), _db(self._meter.true_peak), self._meter.faults)
 
 
@@ -181,12 +182,10 @@ def loudness(x: npt.ArrayLike, sample_rate: float) -> Loudness:
     audio, _ = as_planar(x)
     meter = LoudnessMeter(sample_rate, audio.shape[0])
     meter.process(audio)
-    found = meter.finish()
-    if found.faults:
-        import warnings
-
-        warnings.warn(fault_sentence(found.faults), RuntimeWarning, stacklevel=2)
-    return found
+    result = meter.finish()
+    if result.faults:
+        warnings.warn(fault_sentence(result.faults), RuntimeWarning, stacklevel=2)
+    return result
 
 
 class _Callable(ModuleType):

@@ -1,4 +1,4 @@
-"""What is heard: critical bands, masking, specific loudness. As torch modules with gradients, and for analysis."""
+"""Models of hearing: critical bands, masking, specific loudness; torch modules with gradients, for losses and analysis."""
 
 from .bands import CriticalBands
 from .loudness import SpecificLoudness, phon

@@ -65,10 +65,10 @@ class CriticalBands(nn.Module):
         if x.shape[-1] < self.size:
             x = nn.functional.pad(x, (0, self.size - x.shape[-1]))
         flat = x.reshape(-1, x.shape[-1])
-        found = torch.stft(
+        spectrum = torch.stft(
             flat, self.size, self.size // 2, window=self.window.to(x), center=False, return_complex=True
         )  # fmt: skip
-        return (found.abs().square() * self.unit).reshape(*x.shape[:-1], *found.shape[-2:])
+        return (spectrum.abs().square() * self.unit).reshape(*x.shape[:-1], *spectrum.shape[-2:])
 
     def forward(self, x: Tensor) -> Tensor:
         """Power (batch, channels, bands, frames) of x (batch, channels, time); a sine of amplitude 1 has 1/2."""

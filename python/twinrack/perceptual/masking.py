@@ -1,4 +1,4 @@
-"""What a sound hides: the threshold below which an error beside it is not heard."""
+"""Masking: the threshold below which an error beside a sound is inaudible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Racks: cards, effects, the tree that they stand in, the rack that runs them, and the patch that it is saved as."""
+"""Racks: effects and their cards, the tree that effects form, the engine that runs it, and the patch file."""
 
 from .rack import Rack as Rack
 from .rack import _rebuild_rack as _rebuild_rack  # pickles name it here

@@ -1,4 +1,4 @@
-"""Where everything in a rack is found: made once for each structure and never changed, so any thread may read it."""
+"""Addresses of the effects in a rack, built once for each structure and never changed, so that any thread may read them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Addresses:
         places: address and number of an effect, by its `id`.
 
     Raises:
-        ValueError: an effect is there twice, or two have the same name.
+        ValueError: an effect is in the tree twice, or two have the same name.
     """
 
     def __init__(self, root: Chain) -> None:
@@ -61,8 +61,8 @@ class Addresses:
         """
         effect, _, parameter = address.partition(".")
         if effect not in self.effects:
-            there = {a: list(e.card.addresses) for a, e in self.effects.items()}
-            raise ValueError(unknown_address(address, there, f"rack {brief(rack)}"))
+            names = {a: list(e.card.addresses) for a, e in self.effects.items()}
+            raise ValueError(unknown_address(address, names, f"rack {brief(rack)}"))
         return self.effects[effect], parameter
 
     def index(self, address: str, rack: str) -> tuple[Parameter, int]:

@@ -1,4 +1,4 @@
-"""The cards of the effects, as the extension carries them: what each effect is for and what its parameters mean.
+"""Cards of the effects, read from the extension: what each effect is for and what its parameters mean.
 
 The build has validated them (see `card_schema`), so reading them here is quick and needs nothing but the standard library.
 """
@@ -111,7 +111,7 @@ class Parameter:
         return min(max(value, self.min), self.max)
 
     def place(self, value: Value) -> float:
-        """The other way, for every kind: a choice is in the middle of its share of the range."""
+        """The inverse, for every kind: a choice is in the middle of its part of the range."""
         if self.kind == "choice":
             return (self.options.index(str(value)) + 0.5) / len(self.options)
         return float(value) if self.kind == "switch" else self.position(float(value))
@@ -154,11 +154,11 @@ class Card:
     @functools.cached_property
     def addresses(self) -> dict[str, Parameter]:
         """All parameters by their address below the effect, in the engine's order."""
-        found = {p.id: p for p in self.parameters}
+        parameters = {p.id: p for p in self.parameters}
         for group in self.groups:
             for index in range(1, group.count + 1):
-                found.update({f"{group.id}{index}.{p.id}": p for p in group.parameters})
-        return found
+                parameters.update({f"{group.id}{index}.{p.id}": p for p in group.parameters})
+        return parameters
 
     def may_change_latency(self, address: str) -> bool:
         """Whether a new value of this parameter can change the latency: the one that sets it, a choice, or a switch."""
@@ -260,7 +260,7 @@ def hint_for(name: str, names: Sequence[str]) -> str:
 
     Args:
         name: what was asked for.
-        names: what there is: ids of cards, or names of their classes.
+        names: ids of cards, or names of their classes.
     """
     plain = "".join(c for c in str(name).lower() if c not in "_- ")
     if plain in NOT_HERE:

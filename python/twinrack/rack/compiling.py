@@ -71,7 +71,7 @@ def compile_tree(structure: Addresses, rack: str, sample_rate: float, channels: 
 
 
 def built_resource(effect: Effect, resource: Resource, sample_rate: float, channels: int) -> Audio:
-    """What the engine of an effect is given: rows of numbers, at the rack's rate, as the effect's values shape them."""
+    """A resource as the engine takes it: rows of numbers, at the rack's rate, shaped by the effect's values."""
     module = import_module(f"twinrack.plugins.{effect.card.id}.resource")
     built: Audio = module.build(effect.values(), resource, sample_rate, channels)
     return built
@@ -81,7 +81,7 @@ def _driven_by(effect: Effect, resource: Resource, structure: Addresses, rack: s
     """Numbers of the parameters that a controller drives.
 
     Raises:
-        ValueError: a target that is not there, cannot move, or stands before the controller.
+        ValueError: a target is unknown, cannot move, or comes before the controller.
     """
     if not isinstance(resource, ControlNetwork):
         return []

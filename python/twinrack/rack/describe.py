@@ -1,4 +1,4 @@
-"""A rack as a person reads it: every value with its unit, what differs from the default marked, where the values came from."""
+"""A rack as text: every value with its unit, what differs from the default marked, and where the values came from."""
 
 from __future__ import annotations
 
@@ -61,11 +61,12 @@ def effect_lines(address: str, effect: Effect) -> Iterator[str]:
     for name, resource in effect.resources.items():
         yield f"  {name}  {resource!r}"
     without = idle(effect.card, effect.values())
-    yield from _table(effect.card.parameters, effect._values, effect, without, "")
-    for group, index, prefix in effect.card.groups_of():
-        item = effect._groups[group.id][index - 1]
-        if not item._is_default():
-            yield from _item_lines(group, prefix, item._values, without)
+    values, unused = effect.values(), effect.unused()
+    yield from _table(effect.card.parameters, values, effect, without, "")
+    for group, _, prefix in effect.card.groups_of():
+        item = {p.id: f"{prefix}.{p.id}" for p in group.parameters}
+        if not unused.issuperset(item.values()):
+            yield from _item_lines(group, prefix, {id: values[address] for id, address in item.items()}, without)
 
 
 def _table(
@@ -73,9 +74,9 @@ def _table(
 ) -> Iterator[str]:
     width = max((len(p.id) for p in parameters), default=0)
     for p in parameters:
-        text, default = value_text(p, values[p.id]), value_text(p, effect._default(p))
+        text, default = value_text(p, values[p.id]), value_text(p, effect.default(p.id))
         note = "   (does nothing here)" if f"{prefix}{p.id}" in without else ""
-        changed = f" {MARK} (default {default})" if values[p.id] != effect._default(p) else ""
+        changed = f" {MARK} (default {default})" if values[p.id] != effect.default(p.id) else ""
         yield f"  {p.id:<{width}}  {text}{changed}{note}"
 
 
@@ -89,15 +90,15 @@ def _item_lines(group: Group, prefix: str, values: Mapping[str, Value], without:
     yield from textwrap.wrap(f"  {prefix}: {', '.join(parts)}", WIDTH, subsequent_indent="    ", break_long_words=False)
 
 
-def _provenance(found: Mapping[str, Any]) -> Iterator[str]:
-    held = found.get("held_out") or {}
+def _provenance(provenance: Mapping[str, Any]) -> Iterator[str]:
+    held = provenance.get("held_out") or {}
     if held:
-        yield f"\nfitted on {found.get('date', 'an unknown date')}; residual on held-out audio, re target:"
+        yield f"\nfitted on {provenance.get('date', 'an unknown date')}; residual on held-out audio, re target:"
         for name, d in held.items():
             yield f"  {name:<8} {d['error_db']:7.1f} dB"
     for key, words in (
         ("not_determined", "not determined by the recording"),
         ("outside_expected", "outside the expected range"),
     ):
-        if found.get(key):
-            yield f"{words}: {', '.join(found[key])}"
+        if provenance.get(key):
+            yield f"{words}: {', '.join(provenance[key])}"

@@ -1,6 +1,7 @@
-"""What all effects share: values in user units, checked against the card, readable, comparable.
+"""Base classes of effects and of their repeated parts: values in user units, checked against the card, comparable.
 
-The classes themselves (`Compressor`, `Band`, …) are made from the cards in `effects`.
+The classes themselves (`Compressor`, `Band`, …) are made from the cards in `effects`. The rack that an effect is in is told of
+changes: `attach` sets the listeners, `detach` removes them; `running` calls both.
 """
 
 from __future__ import annotations
@@ -32,25 +33,25 @@ def _short(value: object) -> str:
 
 
 def unknown(name: str, names: Sequence[str], place: str, what: str = "parameter") -> str:
-    """One sentence about a name that is not there, with the nearest that is."""
+    """One sentence about an unknown name, with the nearest known one."""
     near = get_close_matches(name[:SHOWN], names, 1) if isinstance(name, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{place} has no {what} {brief(name)}{hint}"
 
 
-def unknown_address(address: str, there: Mapping[str, Sequence[str]], place: str) -> str:
-    """One sentence about an address whose effect is not there, or that is the name of a value alone.
+def unknown_address(address: str, names: Mapping[str, Sequence[str]], place: str) -> str:
+    """One sentence about an address of an unknown effect, or of a value without its effect.
 
     Args:
-        there: the addresses of effects, and the names of the values of each.
+        names: by address of an effect, the names of its values.
     """
     effect, dot, _ = str(address).partition(".")
     if dot:
-        return unknown(effect, list(there), place, "effect")
-    alike = [f"{a}.{address}" for a, names in there.items() if address in names]
+        return unknown(effect, list(names), place, "effect")
+    alike = [f"{a}.{address}" for a, values in names.items() if address in values]
     if alike:
         return f"{place} has no value {address!r}; did you mean {' or '.join(map(repr, alike[:3]))}?"
-    return unknown(effect, list(there), place, "effect")
+    return unknown(effect, list(names), place, "effect")
 
 
 class _Values:
@@ -274,19 +275,19 @@ class Effect(_Values):
 
     def values(self) -> dict[str, Value]:
         """All values by address below the effect ("ratio", "band2.gain_db"), in the engine's order."""
-        found = dict(self._values)
+        values = dict(self._values)
         for group, index, prefix in self.card.groups_of():
             item = self._groups[group.id][index - 1]
-            found.update({f"{prefix}.{name}": value for name, value in item._values.items()})
-        return found
+            values.update({f"{prefix}.{name}": value for name, value in item._values.items()})
+        return values
 
     def unused(self) -> set[str]:
         """Addresses below the effect of group items that are as the card has them, such as bands that are off."""
-        found: set[str] = set()
+        addresses: set[str] = set()
         for group, index, prefix in self.card.groups_of():
             if self._groups[group.id][index - 1]._is_default():
-                found.update(f"{prefix}.{p.id}" for p in group.parameters)
-        return found
+                addresses.update(f"{prefix}.{p.id}" for p in group.parameters)
+        return addresses
 
     def _target(self, address: str) -> tuple[_Values, str]:
         head, dot, tail = address.partition(".")
@@ -317,9 +318,9 @@ class Effect(_Values):
         """The same effect with the same values, belonging to no rack."""
         items = {f"{group.id}s": self._groups[group.id] for group in self.card.groups}
         given = {**self._values, **items, **self._resources}
-        made = type(self)(name=self._name, bypass=self._bypass, key=self._key, **given)
-        made._explicit.intersection_update(self._explicit)
-        return made
+        copied = type(self)(name=self._name, bypass=self._bypass, key=self._key, **given)
+        copied._explicit.intersection_update(self._explicit)
+        return copied
 
     def __copy__(self) -> Self:
         return self.copy()
@@ -357,9 +358,9 @@ class Effect(_Values):
 
 def without_key(effect: Effect) -> Effect:
     """A copy whose detector listens to the sound itself."""
-    made = effect.copy()
-    made._key = None
-    return made
+    copied = effect.copy()
+    copied._key = None
+    return copied
 
 
 def owner_of(effect: Effect) -> Any:
@@ -406,10 +407,10 @@ def _rebuild_item(class_name: str, values: dict[str, Value]) -> GroupItem:
 def _rebuild_effect(
     card: str, name: str | None, bypass: bool, key: str | None, values: dict[str, Value], resources: dict[str, Resource]
 ) -> Effect:
-    made = CLASSES[card](name=name, bypass=bypass, key=key, **resources)
+    effect = CLASSES[card](name=name, bypass=bypass, key=key, **resources)
     for address, value in values.items():
-        made.set(address, value)
-    return made
+        effect.set(address, value)
+    return effect
 
 
 def _prefixed(prefix: str, listener: Listener) -> Listener:
@@ -454,8 +455,8 @@ def make_group_class(group: Group) -> type[GroupItem]:
     members["group"] = group
     members["__doc__"] = _doc([group.doc], group.parameters)
     members["__signature__"] = _signature(group.parameters, True, ())
-    ITEM_CLASSES[group.class_name] = made = type(group.class_name, (GroupItem,), members)
-    return made
+    ITEM_CLASSES[group.class_name] = created = type(group.class_name, (GroupItem,), members)
+    return created
 
 
 def make_effect_class(card: Card, group_classes: dict[str, type[GroupItem]]) -> type[Effect]:
@@ -475,5 +476,5 @@ def make_effect_class(card: Card, group_classes: dict[str, type[GroupItem]]) -> 
     more += [(r["id"], None) for r in card.resources]
     more += [("name", None), ("bypass", False), ("key", None)]
     members["__signature__"] = _signature(card.parameters, False, more)
-    CLASSES[card.id] = made = type(card.class_name, (Effect,), members)
-    return made
+    CLASSES[card.id] = created = type(card.class_name, (Effect,), members)
+    return created

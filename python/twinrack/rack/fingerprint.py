@@ -1,4 +1,4 @@
-"""A hash of everything that a rack is."""
+"""A hash of a rack: its structure, values and resources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def fingerprint(rack: Rack) -> str:
     """SHA-256 of structure, values, and what its effects are given."""
     arrays = [r.to_patch() for effect in rack.addresses().values() for r in effect.resources.values()]
     parts = [repr(shape_of(rack.root)), repr(rack.values()), *(f"{entry}" for entry, _ in arrays)]
-    found = hashlib.sha256("\n".join(parts).encode())
+    digest = hashlib.sha256("\n".join(parts).encode())
     for _, array in arrays:
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

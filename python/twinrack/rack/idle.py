@@ -21,5 +21,5 @@ def idle(card: Card, values: Mapping[str, Value], channels: int | None = None) -
     module = effect_file(card, "idle")
     if module is None:
         return set()
-    addresses: set[str] = module.idle(values, channels)
-    return addresses
+    names: set[str] = module.idle(values, channels)
+    return names

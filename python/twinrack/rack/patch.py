@@ -1,7 +1,7 @@
-"""The patch: a rack as a readable, diffable JSON file, with where it came from; arrays stand beside it in safetensors.
+"""Patches: a rack as a readable JSON file, with where its values came from; arrays are in a safetensors file beside it.
 
-Saving writes beside and renames, so a file is complete or not there. Loading checks everything (form, versions, names,
-ranges, hashes) before an effect is made, and says what is wrong in one sentence that names the file and the field.
+Saving writes a temporary file and renames it, so a patch is complete or missing. Loading checks everything (form, versions,
+names, ranges, hashes) before an effect is created; what is wrong is one sentence that names the file and the field.
 """
 
 from __future__ import annotations
@@ -148,33 +148,33 @@ def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
     if isinstance(item, PythonEffect):
         raise ValueError(f"{place_of(item)} is a Python function, which has no place in a patch; remove it before saving")
     unused = item.unused()
-    found: dict[str, Any] = {"effect": item.card.id, "version": item.card.version}
+    entry: dict[str, Any] = {"effect": item.card.id, "version": item.card.version}
     if item.name is not None:
-        found["name"] = item.name
+        entry["name"] = item.name
     if item.bypass:
-        found["bypass"] = True
+        entry["bypass"] = True
     if item.key is not None:
-        found["key"] = item.key
-    found["values"] = {a: v for a, v in item.values().items() if a not in unused}
+        entry["key"] = item.key
+    entry["values"] = {a: v for a, v in item.values().items() if a not in unused}
     if item.resources:
-        found["resources"] = {
+        entry["resources"] = {
             id: {"array": _array_name(place_of(item), id), **r.to_patch()[0]} for id, r in item.resources.items()
         }
-    return found
+    return entry
 
 
 def to_json(rack: Rack) -> dict[str, Any]:
     """The patch as a JSON object, without arrays."""
-    found: dict[str, Any] = {
+    data: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "name": rack.name,
         "written_by": f"twinrack {__version__}",
     }
-    found["rack"] = [_entry(item) for item in rack.effects]
+    data["rack"] = [_entry(item) for item in rack.effects]
     if rack.provenance:
-        found["provenance"] = rack.provenance
-    return found
+        data["provenance"] = rack.provenance
+    return data
 
 
 def save(rack: Rack, path: str | os.PathLike[str]) -> None:
@@ -185,9 +185,9 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
     """
     path = disk.path_of(path)
     target = disk.target_of(path)[0]
-    with atomic(path) as beside:  # first, so that arrays are not written for a patch that cannot be
+    with atomic(path) as temporary:  # first, so that arrays are not written for a patch that cannot be
         data = with_arrays(rack, target, path.name.removesuffix(".json").removesuffix(".rack"))
-        beside.write_bytes(disk.json_bytes(data, path, "patch"))
+        temporary.write_bytes(disk.json_bytes(data, path, "patch"))
 
 
 def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
@@ -209,8 +209,8 @@ def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
     except ValidationError as error:
         raise ValueError(f"{path} cannot hold this rack: {first_complaint(error)}") from None
     if content:
-        with atomic(path.with_name(data["arrays"]["file"])) as beside:
-            beside.write_bytes(content)
+        with atomic(path.with_name(data["arrays"]["file"])) as temporary:
+            temporary.write_bytes(content)
     return data
 
 
@@ -218,7 +218,7 @@ def load(path: str | os.PathLike[str]) -> Rack:
     """Read a patch.
 
     Raises:
-        FileNotFoundError: the patch or its arrays are not there.
+        FileNotFoundError: the patch or its arrays are missing.
         ValueError: not a patch, of a newer version, an unknown effect or parameter, a value out of range, a wrong hash.
     """
     path = disk.path_of(path)
@@ -287,7 +287,7 @@ def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[Reso
 
 
 def read_json(path: Path, what: str = "patch") -> dict[str, Any]:
-    """A patch's or session's JSON object. Raises as `disk.read_json`, and ValueError for JSON that is no object."""
+    """A patch's or session's JSON object. Raises as `disk.read_json`, and ValueError for JSON that is not an object."""
     try:
         data = disk.read_json(path, what)
     except ValueError:
@@ -321,13 +321,13 @@ def _kind_of(complaint: str) -> str:
     return KINDS.get(complaint.partition("_")[0], "something else")
 
 
-def _complaint(found: Any, names: Sequence[str]) -> str:
+def _complaint(complaint: Any, names: Sequence[str]) -> str:
     """What is wrong with a field, without the words of the library that checked it."""
-    kind, shown, context = found["type"], _shown(found.get("input")), found.get("ctx", {})
+    kind, shown, context = complaint["type"], _shown(complaint.get("input")), complaint.get("ctx", {})
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        near = get_close_matches(str(found["loc"][-1]), names, 1)
+        near = get_close_matches(str(complaint["loc"][-1]), names, 1)
         return f"is not known here; {f'did you mean {near[0]!r}?' if near else 'leave it out'}"
     if kind == "literal_error":
         return f"is {shown}; {context['expected']} was expected"
@@ -350,20 +350,20 @@ WAY = re.compile(r"float|int|str|bool|none|constrained-\w+|.*[\[(].*")  # the li
 
 
 def first_complaint(error: ValidationError, *models: type[BaseModel]) -> str:
-    """The first thing that is wrong with a file, as a sentence: where, what is there, what is right.
+    """The first thing that is wrong with a file, as a sentence: the field, what it holds, what is right.
 
     Args:
         models: of the file's parts, for the nearest name of a field that is not known.
     """
     complaints = error.errors()
-    found = complaints[0]
-    where = found["loc"]
+    complaint = complaints[0]
+    where = complaint["loc"]
     if len(where) > 1 and isinstance(where[-1], str) and WAY.fullmatch(where[-1]):  # it may be written in several ways
         where = where[:-1]
         kinds = [_kind_of(c["type"]) for c in complaints if c["loc"][:-1] == where]
-        words = f"is {_shown(found['input'])}; {' or '.join(dict.fromkeys(kinds))} was expected"
+        words = f"is {_shown(complaint['input'])}; {' or '.join(dict.fromkeys(kinds))} was expected"
     else:
-        words = _complaint(found, [name for model in models for name in model.model_fields])
+        words = _complaint(complaint, [name for model in models for name in model.model_fields])
     place, parent = "", None
     for part in where:
         if isinstance(parent, int) and part in ("effect", "chain", "parallel"):
@@ -415,11 +415,11 @@ def _item(
 
 def _migrated(card: Card, entry: EffectEntry, place: str) -> dict[str, Any]:
     """The entry's values for the card of today; an effect's `migrate.py` brings those of an older major version up."""
-    here, there = (tuple(map(int, text.split("."))) for text in (card.version, entry.version or card.version))
-    if there[0] > here[0]:
+    ours, theirs = (tuple(map(int, text.split("."))) for text in (card.version, entry.version or card.version))
+    if theirs[0] > ours[0]:
         raise ValueError(f"{place}: {card.id} {entry.version} is newer than this twinrack's {card.version}; upgrade twinrack")
     values: dict[str, Any] = dict(entry.values)
-    if there[0] == here[0]:
+    if theirs[0] == ours[0]:
         return values
     try:
         module = import_module(f"twinrack.plugins.{card.id}.migrate")
@@ -428,7 +428,7 @@ def _migrated(card: Card, entry: EffectEntry, place: str) -> dict[str, Any]:
             f"{place}: {card.id} {entry.version} is older than this twinrack's {card.version}, whose parameters differ, and "
             "no migration is known; set it up anew or render with the older twinrack"
         ) from None
-    migrated: dict[str, Any] = module.migrate(values, there)
+    migrated: dict[str, Any] = module.migrate(values, theirs)
     return migrated
 
 
@@ -438,18 +438,18 @@ def _read_arrays(path: Path, patch: Patch) -> dict[str, npt.NDArray[Any]]:
 
     assert patch.arrays is not None
     entry, used = patch.arrays, {r.array for item in patch.rack for r in _resources(item)}
-    beside = below(path.parent, entry.file)
-    if not os.path.lexists(beside) and path.is_symlink():
-        beside = below(Path(os.path.realpath(path)).parent, entry.file)
+    arrays_path = below(path.parent, entry.file)
+    if not os.path.lexists(arrays_path) and path.is_symlink():
+        arrays_path = below(Path(os.path.realpath(path)).parent, entry.file)
     try:
-        check_header(beside, used)
-        content = disk.read_whole(beside, "safetensors file", LARGEST_ARRAYS)
+        check_header(arrays_path, used)
+        content = disk.read_whole(arrays_path, "safetensors file", LARGEST_ARRAYS)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} needs {entry.file} beside it, which is not there; copy both together") from None
+        raise FileNotFoundError(f"{path} needs {entry.file} beside it, which is missing; copy both together") from None
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise ValueError(f"{path}: arrays.sha256 does not fit {entry.file}: the file was changed or belongs to another patch")
     try:
-        found: dict[str, npt.NDArray[Any]] = from_bytes(content)
+        arrays: dict[str, npt.NDArray[Any]] = from_bytes(content)
     except SafetensorError as error:
-        raise ValueError(f"{beside} is not a safetensors file: {error}") from None
-    return found
+        raise ValueError(f"{arrays_path} is not a safetensors file: {error}") from None
+    return arrays

@@ -1,5 +1,7 @@
-"""Python in the middle: a function of numpy blocks as an effect, for prototypes. It runs beside the audio thread, which never
-waits for it; its latency is stated, and what comes too late is heard dry and counted.
+"""A Python function of numpy blocks as an effect, for prototypes.
+
+It runs on a thread of its own, for which the audio thread never waits. Its latency is stated; a block that comes too late is
+heard dry and counted.
 """
 
 from __future__ import annotations
@@ -49,11 +51,11 @@ class PythonEffect(Effect):
         function: called as function(x, sample_rate) with (channels, block_frames) float32, one block after the other; what it
             returns has the same shape. An object that is callable and holds state is copied for every stream.
         block_frames: 32 to 65536; what the function is given at once.
-        blocks: 2 to 64; a result is due so many blocks, less one, after the block's last frame. `latency_frames` follows.
+        blocks: 2 to 64; a result is due `blocks - 1` blocks after its block's last frame. `latency_frames` follows.
         name, bypass: as for every effect.
 
-    A result that is late, of another shape, holds NaN or infinity, or an exception: the block is heard as it came in, with a
-    fade of 32 frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
+    A result that is late, of another shape, or with NaN or infinity, or an exception: the block is heard dry, with a fade of
+    32 frames, and counted in `late`. Rendering offline waits for the function, so nothing is late there.
     """
 
     card: ClassVar[Card] = CARD
@@ -97,7 +99,7 @@ class PythonEffect(Effect):
         if not isinstance(other, PythonEffect):
             return NotImplemented
         mine = (self._function, self._block_frames, self._blocks, self._name, self._bypass)
-        return mine == (other._function, other._block_frames, other._blocks, other._name, other._bypass)
+        return mine == (other._function, other._block_frames, other._blocks, other.name, other.bypass)
 
     __hash__ = object.__hash__
 

@@ -23,7 +23,7 @@ from .tree import Chain, Parallel, shape_of
 
 if TYPE_CHECKING:
     from ..twins.rack_twin import RackTwin
-    from ..twins.recursions import Path
+    from ..twins.recursions import RecursionPath
 
 E = TypeVar("E", bound=Effect)
 TICK_FRAMES: int = _engine.TICK_FRAMES
@@ -53,7 +53,7 @@ class Rack(Addressed):
             raise TypeError(f"the name of a rack is {brief(name)}; give a text")
         self.name = name
         self.provenance: dict[str, Any] = {}  # where the values came from: written into the patch, no part of equality
-        self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; stand beside the patch
+        self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; in a file beside the patch
         self.running = RunningRack(self)
         self.effects = effects
 
@@ -101,9 +101,9 @@ class Rack(Addressed):
 
     def copy(self) -> Rack:
         """The same effects with the same values and provenance, and no stream."""
-        made = Rack((item.copy() for item in self.effects), name=self.name)
-        made.provenance, made.arrays = dict(self.provenance), dict(self.arrays)
-        return made
+        copied = Rack((item.copy() for item in self.effects), name=self.name)
+        copied.provenance, copied.arrays = dict(self.provenance), dict(self.arrays)
+        return copied
 
     def __copy__(self) -> Rack:
         return self.copy()  # an effect is in one rack only
@@ -132,7 +132,7 @@ class Rack(Addressed):
         items = self.running.structure.root.items
         if not -len(items) <= place < len(items):
             raise IndexError(
-                f"rack {brief(self.name)} has {len(items)} items in its outer chain, so there is no item {brief(place)}"
+                f"rack {brief(self.name)} has {len(items)} items in its outer chain, so it has no item {brief(place)}"
             )
         return items[place]
 
@@ -146,10 +146,10 @@ class Rack(Addressed):
             KeyError, IndexError: there is none.
             TypeError: it is of another class.
         """
-        found = self._at(address)
-        if not isinstance(found, kind):
-            raise TypeError(f"{address!r} of rack {brief(self.name)} is a {type(found).__name__}, not a {kind.__name__}")
-        return found
+        effect = self._at(address)
+        if not isinstance(effect, kind):
+            raise TypeError(f"{address!r} of rack {brief(self.name)} is a {type(effect).__name__}, not a {kind.__name__}")
+        return effect
 
     def __iter__(self) -> Iterator[Effect | Chain | Parallel]:
         """What is in the rack, first to last."""
@@ -203,7 +203,7 @@ class Rack(Addressed):
             x: (channels, frames) or (frames,).
             sample_rate: Hz, 8000 to 384000.
             tail: None: as long as the input. "auto": with what still sounds, until below -140 dBFS (at most 120 s).
-                A number: so many seconds longer.
+                A number: that many seconds longer.
             channels: "stereo" gives mono to both sides, so that a mono voice comes out of a reverb in stereo; "mono" takes the
                 mean of both sides. None: as many as `x` has.
             sidechain: what keyed effects listen to: (channels, frames), or one for each name.
@@ -305,7 +305,7 @@ class Rack(Addressed):
 
         save(self, path)
 
-    def twin(self, sample_rate: float, path: Path = "auto") -> RackTwin:
+    def twin(self, sample_rate: float, path: RecursionPath = "auto") -> RackTwin:
         """The differentiable twin with the present values: a torch.nn.Module on (batch, channels, time).
 
         Args:
@@ -353,23 +353,24 @@ class Rack(Addressed):
             raise TypeError(f"a rack is compared with another rack, not with {type(other).__name__}; twinrack.load reads one")
         now, then = self.running.structure, other.running.structure
         mine, theirs = now.effects, then.effects
-        found = [f"{a}: only here" for a in mine if a not in theirs] + [f"{a}: only there" for a in theirs if a not in mine]
+        differences = [f"{a}: only here" for a in mine if a not in theirs]
+        differences += [f"{a}: only there" for a in theirs if a not in mine]
         both = [a for a in mine if a in theirs]
         for address in both:
             a, b = mine[address], theirs[address]
             if type(a) is not type(b):
-                found.append(f"{address}: {type(a).__name__} here, {type(b).__name__} there")
+                differences.append(f"{address}: {type(a).__name__} here, {type(b).__name__} there")
                 continue
             for name in ("bypass", "key", "resources"):
                 if getattr(a, name) != getattr(b, name):
-                    found.append(f"{address}: {name} {getattr(a, name)!r} here, {getattr(b, name)!r} there")
+                    differences.append(f"{address}: {name} {getattr(a, name)!r} here, {getattr(b, name)!r} there")
             for name, value in a.values().items():
-                there = b.get(name)
-                if value != there:
-                    found.append(f"{address}.{name}: {_shown(value)} here, {_shown(there)} there")
-        if not found and (shape_of(now.root) != shape_of(then.root) or list(mine) != list(theirs)):
-            found.append("the same effects in another order or tree")
-        return found
+                other_value = b.get(name)
+                if value != other_value:
+                    differences.append(f"{address}.{name}: {_shown(value)} here, {_shown(other_value)} there")
+        if not differences and (shape_of(now.root) != shape_of(then.root) or list(mine) != list(theirs)):
+            differences.append("the same effects in another order or tree")
+        return differences
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Rack) and self.running.structure.root == other.running.structure.root
@@ -399,6 +400,6 @@ def as_rack(given: object) -> Rack:
 
 
 def _rebuild_rack(items: list[Any], name: str, provenance: dict[str, Any], arrays: dict[str, Any]) -> Rack:
-    made = Rack(items, name)
-    made.provenance, made.arrays = provenance, arrays
-    return made
+    rack = Rack(items, name)
+    rack.provenance, rack.arrays = provenance, arrays
+    return rack

@@ -1,4 +1,4 @@
-"""One rendering of a rack from silence, block by block: what calls, files and traces share."""
+"""Rendering of a rack from silence, block by block: the common part of calls, files and traces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_TAIL_S = 3600.0
 
 
 def check_tail(tail: object) -> None:
-    """Refuse a tail that is none of "auto", a number of seconds, or None.
+    """Refuse a tail that is not "auto", a number of seconds, or None.
 
     Raises:
         ValueError: True and False are refused too: they would be a second and none.
@@ -33,7 +33,7 @@ def check_tail(tail: object) -> None:
 class Renderer:
     """One rendering from silence: feeds blocks, drops the latency at the start, follows the tail at the end."""
 
-    quiet_s = 0.5  # so long below silence, and the tail has ended
+    quiet_s = 0.5  # after this time below silence the tail has ended
 
     def __init__(self, running: RunningRack, sample_rate: float, channels: int) -> None:
         self.name = running.rack.name

@@ -1,4 +1,4 @@
-"""Functions that pass arguments on: their whole signature for `help`, and one sentence about an argument that is none."""
+"""Signatures of functions that pass arguments on: `help` shows them whole, and an unknown argument is refused."""
 
 from __future__ import annotations
 
@@ -48,6 +48,28 @@ def spelled_out(
 
         kinds = sorted(shown.values(), key=lambda p: p.kind)
         checked.__signature__ = own.replace(parameters=kinds)  # type: ignore[attr-defined]
+        return checked
+
+    return decorate
+
+
+def with_arguments_of(source: Callable[P, R]) -> Callable[[Callable[..., R]], Callable[P, R]]:
+    """Let a function that hands all its arguments on show and check those of what it calls.
+
+    Type checkers, editors and `help` show the signature of `source`.
+    """
+    signature = inspect.signature(source)
+
+    def decorate(function: Callable[..., R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in kwargs:
+                if name not in signature.parameters:
+                    raise TypeError(unknown(name, list(signature.parameters), function.__name__, "argument"))
+            return function(*args, **kwargs)
+
+        returned = inspect.signature(function).return_annotation
+        checked.__signature__ = signature.replace(return_annotation=returned)  # type: ignore[attr-defined]
         return checked
 
     return decorate

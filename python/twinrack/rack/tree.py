@@ -83,15 +83,15 @@ def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Paral
 
     Args:
         wet: what the wet branch goes through.
-        mix: share of the wet signal, 0 to 1; both shares are Gain effects and can be moved later.
+        mix: part of the wet signal, 0 to 1; both parts are Gain effects and can be moved later.
     """
     from .effects import Gain
 
     mix = check_number(mix, "mix", 0.0, 1.0)
     least = Gain.card.addresses["gain_db"].min
 
-    def level(share: float) -> float:
-        return max(20.0 * math.log10(share), least) if share > 0 else least
+    def level(part: float) -> float:
+        return max(20.0 * math.log10(part), least) if part > 0 else least
 
     branch: list[Any] = list(wet) if isinstance(wet, list | tuple) else [wet]
     return Parallel([Chain([Gain(gain_db=level(1.0 - mix))]), Chain([*branch, Gain(gain_db=level(mix))])])
@@ -101,12 +101,12 @@ def checked(items: Effect | Chain | Parallel | Iterable[Any]) -> list[Effect | C
     """Items as a list; one alone is a list of one.
 
     Raises:
-        TypeError: something that is no effect, Chain or Parallel.
+        TypeError: an item that is not an effect, Chain or Parallel.
     """
     if isinstance(items, Effect | Chain | Parallel):
         return [items]
-    found: list[Any] = [items] if isinstance(items, str | bytes | type) or not isinstance(items, Iterable) else list(items)
-    for item in found:
+    listed: list[Any] = [items] if isinstance(items, str | bytes | type) or not isinstance(items, Iterable) else list(items)
+    for item in listed:
         if isinstance(item, Effect | Chain | Parallel):
             continue
         if isinstance(item, type) and issubclass(item, Effect):
@@ -118,7 +118,7 @@ def checked(items: Effect | Chain | Parallel | Iterable[Any]) -> list[Effect | C
         if isinstance(item, list | tuple):
             raise TypeError("a rack holds effects, Chain and Parallel, not lists; write Chain([…]) or Parallel([…])")
         raise TypeError(f"a rack holds effects, Chain and Parallel, not {type(item).__name__} ({brief(item)})")
-    return found
+    return listed
 
 
 def check_depth(item: Effect | Chain | Parallel) -> None:

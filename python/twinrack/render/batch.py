@@ -1,4 +1,4 @@
-"""Many files through a rack: all cores or a cluster, what failed said at the end, and what was done before left out."""
+"""Many files through a rack: on all cores or a Dask cluster, with failures reported at the end and a journal to resume."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..files.audio_file import FORMATS, AudioFile
 from ..files.hashing import digest
 from ..rack.fingerprint import fingerprint
 from ..rack.rack import Rack
-from ..system.disk import sweep
+from ..system.disk import remove_leftovers
 from ..system.interrupt import stopping_at
 from ..version import __version__
 from .file import Rendered, render_file
@@ -54,8 +54,8 @@ def plan(sources: Sequence[Path], output: Path, ending: str | None = None) -> li
     into_folder = len(sources) > 1 or output.is_dir() or sources[0].is_dir() or output.suffix == ""
     for source in sources:
         if source.is_dir():
-            found = audio_in(source, output if output.resolve() != source.resolve() else None)
-            pairs += [(f, output / _named(f.relative_to(source), ending)) for f in found]
+            files = audio_in(source, output if output.resolve() != source.resolve() else None)
+            pairs += [(f, output / _named(f.relative_to(source), ending)) for f in files]
         elif not source.exists():
             raise FileNotFoundError(f"there is no file {source}")
         else:
@@ -78,14 +78,14 @@ def audio_in(folder: Path, but_below: Path | None = None) -> list[Path]:
         ValueError: there are none.
     """
     ours = None if but_below is None else but_below.resolve()
-    found = sorted(
+    files = sorted(
         f for f in folder.rglob("*")
         if f.suffix.lower() in FORMATS and not f.name.startswith(".")
         and not (ours is not None and f.resolve().is_relative_to(ours))
     )  # fmt: skip
-    if not found:
+    if not files:
         raise ValueError(f"{folder} holds no audio file ({', '.join(FORMATS)})")
-    return found
+    return files
 
 
 def _named(name: Path, ending: str | None) -> Path:
@@ -107,7 +107,7 @@ def render_many(
     """Render many files, several at once; a file that fails does not stop the others.
 
     Args:
-        pairs: input and output of each; folders of outputs are made.
+        pairs: input and output of each; folders of outputs are created.
         rack: every file is rendered from silence.
         workers: how many at once; the number of cores when not given. Of a cluster, all that it has.
         journal: a folder (or a file in it) where what is done is written down, a line each; what is there already, of the same
@@ -125,7 +125,7 @@ def render_many(
         before = None if done is None else done.find(source, path)
         if before is None:
             if done is not None:
-                sweep(path)
+                remove_leftovers(path)
             waiting.append((source, path))
             continue
         if progress is not None:
@@ -141,10 +141,10 @@ def render_many(
             done.close()
 
 
-def _one(source: Path, path: Path, rack: Rack, settings: dict[str, Any], told: Any = None) -> Rendered | Failed:
+def _one(source: Path, path: Path, rack: Rack, settings: dict[str, Any], progress: Any = None) -> Rendered | Failed:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return render_file(source, path, rack.copy(), progress=told, quiet=True, **settings)
+        return render_file(source, path, rack.copy(), progress=progress, quiet=True, **settings)
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         return Failed(source, str(error) or f"{source}: {type(error).__name__}")
 
@@ -155,20 +155,20 @@ def _on_cores(
     def one(source: Path, path: Path) -> Rendered | Failed:
         if progress is None:
             return _one(source, path, rack, settings)
-        said = 0.0
+        reported = 0.0
         total = 0
 
-        def told(frames: int) -> None:
-            nonlocal said, total
+        def report(frames: int) -> None:
+            nonlocal reported, total
             if not total:
                 with AudioFile(source) as file:
                     total = max(file.frames, 1)
-            progress(frames / total - said)
-            said = frames / total
+            progress(frames / total - reported)
+            reported = frames / total
 
-        found = _one(source, path, rack, settings, told)
-        progress(1.0 - said)
-        return found
+        result = _one(source, path, rack, settings, report)
+        progress(1.0 - reported)
+        return result
 
     stop = threading.Event()
 
@@ -198,12 +198,12 @@ def _on_cluster(
     for future in in_turn(list(futures)):  # type: ignore[no-untyped-call]
         source, path = futures[future]
         try:
-            found = future.result()
+            result = future.result()
         except Exception as error:  # a worker that died, again and again
-            found = Failed(source, f"{source} was not rendered: {error}")
+            result = Failed(source, f"{source} was not rendered: {error}")
         if progress is not None:
             progress(1.0)
-        yield replace(found, source=source, **({"path": path} if isinstance(found, Rendered) else {}))
+        yield replace(result, source=source, **({"path": path} if isinstance(result, Rendered) else {}))
 
 
 @contextmanager
@@ -233,13 +233,13 @@ def cluster(address: str | None) -> Iterator[Any]:
 
 
 def _mark(path: Path) -> list[int]:
-    """By which a file is known again: its size and time."""
+    """A file's size and time, by which the journal recognises it."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns]
 
 
 class _Journal:
-    """What was done, a JSON line each. A line that was cut off counts as none."""
+    """The journal: a JSON line for each file done. A line that was cut off is ignored."""
 
     def __init__(self, place: Path, rack: Rack, settings: dict[str, Any]) -> None:
         folder = place if place.suffix == "" or place.is_dir() else place.parent

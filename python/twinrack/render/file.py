@@ -1,4 +1,4 @@
-"""Files through a rack, in constant memory: latency compensated, tail kept, complete or not there."""
+"""One file through a rack, in constant memory: latency compensated, tail kept, complete or not there."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, Self
 import numpy as np
 
 from ..audio import Audio, Layout, channels_of, check_rate, in_layout
-from ..files.audio_file import AudioFile, AudioWriter, check_audio, tell
+from ..files.audio_file import AudioFile, AudioWriter, check_audio, warn_of
 from ..measure.files import file_loudness
 from ..measure.loudness import Loudness, LoudnessMeter
 from ..rack.rack import Rack
 from ..rack.renderer import Renderer
 from ..system.disk import cannot_write, check_writable, path_of
-from .level import Finish, Keep, LastLimiter, Level, Settled, added_limiter, is_lossy, last_limiter, settle
+from .level import Finish, Keep, LastLimiter, Level, LevelResult, added_limiter, is_lossy, last_limiter, reach_level
 
 BLOCK = 65536
 Progress = Callable[[int], None]
@@ -28,17 +28,17 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Rendered:
-    """What came of one file.
+    """The result of rendering one file.
 
     Attributes:
         source, path: what was read and written.
         seconds: of sound in the result.
         clipped: samples beyond full scale, in files of integers.
         input_faults: samples of the input that were NaN or infinite, and count as silence.
-        skipped: it was there already.
-        loudness: of the file as it is read back, where its level was asked for or its coding changes it.
-        gain_db: how much louder it was made for that, before the last limiter where there is one.
-        notes: what is missing from the input, what it says of itself that had no place in the result, and what else to know.
+        skipped: an earlier run had written it.
+        loudness: of the file as read back, where a level was asked for or the coding is lossy.
+        gain_db: the gain for that level, before the last limiter where there is one.
+        notes: for the user, such as parts missing from the input, and tags that had no place in the result; a sentence each.
     """
 
     source: Path
@@ -71,7 +71,7 @@ def render_file(
 ) -> Rendered:
     """Render one file.
 
-    What is promised of levels holds in the file as it is read back: after resampling, dither and lossy coding. Where the last
+    Levels hold in the file as it is read back, after resampling, dither and lossy coding. Where the last
     effect of the rack is a limiter, it runs at the rate of the result, and its ceiling holds there.
 
     Args:
@@ -128,7 +128,7 @@ def render_file(
 
         def blocks() -> Iterator[Audio]:
             done = 0
-            with _Key(rack, sidechain, file) as keys:
+            with _SidechainFile(rack, sidechain, file) as keys:
                 for x in file.blocks(BLOCK):
                     yield renderer.block(in_layout(x, channels), keys.next(x.shape[1]))
                     done += x.shape[1]
@@ -140,31 +140,31 @@ def render_file(
                 ended.extend(keys.ended)
 
         limiter = None if ending is None else ending.limiter
-        found: Loudness | None
+        loudness: Loudness | None
         if level.wanted or (lossy and ending is not None):
             check_audio(path, to_rate, width, bits)
-            with Bare(path, width) as bare:
-                bare.fill(Finish(file.sample_rate, to_rate, width), blocks())
-                made = bare.settle(level, ending, to_rate, writer)
-                frames, clipped, notes = bare.frames, bare.clipped, list(made.notes)
-                found, gain = made.files[0], made.gain_db
-                notes += over_full_scale(path, found) if lossy and found is not None else []
+            with Spool(path, width) as spool:
+                spool.fill(Finish(file.sample_rate, to_rate, width), blocks())
+                result = spool.write(level, ending, to_rate, writer)
+                frames, clipped, notes = spool.frames, spool.clipped, list(result.notes)
+                loudness, gain = result.files[0], result.gain_db
+                notes += over_full_scale(path, loudness) if lossy and loudness is not None else []
         else:
             with writer() as out:
                 frames = _write(out, Finish(file.sample_rate, to_rate, width, limiter), blocks())
                 clipped, gain = out.clipped, 0.0
-                found = file_loudness(out.written()) if lossy else None
-            notes = [] if found is None else over_full_scale(path, found)
+                loudness = file_loudness(out.written()) if lossy else None
+            notes = [] if loudness is None else over_full_scale(path, loudness)
         if not quiet:
-            tell(missing, stacklevel=2)
+            warn_of(missing, stacklevel=2)
         return Rendered(
             source, path, frames / to_rate, clipped, renderer.engine.input_faults,
-            loudness=found, gain_db=gain, notes=(*missing, *ended, *writers[-1].notes, *notes),
+            loudness=loudness, gain_db=gain, notes=(*missing, *ended, *writers[-1].notes, *notes),
         )  # fmt: skip
 
 
 def _write(out: AudioWriter, finish: Finish, blocks: Iterator[Audio]) -> int:
-    """How many frames it became."""
+    """Write all blocks; returns the number of frames."""
     frames = 0
     for y in finish.all(blocks):
         frames += y.shape[1]
@@ -172,12 +172,12 @@ def _write(out: AudioWriter, finish: Finish, blocks: Iterator[Audio]) -> int:
     return frames
 
 
-def over_full_scale(path: Path, found: Loudness) -> list[str]:
-    """What is said of a lossy file that comes out above full scale."""
-    if found.true_peak_db <= 0.0:
+def over_full_scale(path: Path, loudness: Loudness) -> list[str]:
+    """The note on a lossy file that decodes above full scale."""
+    if loudness.true_peak_db <= 0.0:
         return []
     return [
-        f"{path.name} has a true peak of {found.true_peak_db:+.1f} dBTP when it is decoded, which players clip: "
+        f"{path.name} has a true peak of {loudness.true_peak_db:+.1f} dBTP when it is decoded, which players clip: "
         "--true-peak -1 (in Python true_peak_db=-1) turns it down"
     ]
 
@@ -186,8 +186,8 @@ class AgainError(Exception):
     """The file is to be written with another gain."""
 
 
-class Bare:
-    """Float32 frames at the rate of the result in a file without a name beside it, from which it is written as often as needed.
+class Spool:
+    """Raw float32 frames in an unnamed temporary file, from which the result can be written more than once.
 
     Args:
         path: of the result.
@@ -199,7 +199,7 @@ class Bare:
         self._file = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - closed by __exit__
 
     def fill(self, finish: Finish, blocks: Iterator[Audio]) -> None:
-        """Keep all that comes."""
+        """Store the finished blocks."""
         try:
             for y in finish.all(blocks):
                 self._file.write(np.ascontiguousarray(y.T).tobytes())
@@ -209,14 +209,14 @@ class Bare:
             raise cannot_write(self.path, error) from None
 
     def blocks(self) -> Iterator[Audio]:
-        """All of it."""
+        """The stored frames, block by block."""
         self._file.seek(0)
         while data := self._file.read(4 * self.channels * BLOCK):
             yield np.ascontiguousarray(np.frombuffer(data, np.float32).reshape(-1, self.channels).T)
 
-    def settle(
+    def write(
         self, level: Level, ending: LastLimiter | None, rate: int, writer: Callable[[], AudioWriter], **settings: Any
-    ) -> Settled:
+    ) -> LevelResult:
         """Write the file with the gain that it needs."""
         limiter = None if ending is None else ending.limiter
 
@@ -236,7 +236,7 @@ class Bare:
                 if not keep([file_loudness(out.written())], out.clipped):
                     raise AgainError
 
-        return settle(level, ending, quick, write, **settings)
+        return reach_level(level, ending, quick, write, **settings)
 
     def __enter__(self) -> Self:
         return self
@@ -245,11 +245,11 @@ class Bare:
         self._file.close()
 
 
-class _Key:
-    """The blocks of the sidechain file, beside those of the input."""
+class _SidechainFile:
+    """The sidechain's blocks, in step with those of the input."""
 
     def __init__(self, rack: Rack, path: str | os.PathLike[str] | None, file: AudioFile) -> None:
-        self._file, self._heard = None, 0
+        self._file, self._frame = None, 0
         self._ends: int | None = None  # frame after which it is silent
         if path is None and rack.sidechains:
             raise ValueError(f"the rack listens to sidechain {rack.sidechains[0]!r}; give its file (--sidechain)")
@@ -274,8 +274,8 @@ class _Key:
             return []
         x = next(self._blocks, np.zeros((self._file.channels, 0), np.float32))[:, :frames]
         if x.shape[1] < frames and self._ends is None:
-            self._ends = self._heard + x.shape[1]
-        self._heard += frames
+            self._ends = self._frame + x.shape[1]
+        self._frame += frames
         return [np.ascontiguousarray(np.pad(x, ((0, 0), (0, frames - x.shape[1]))))]
 
     @property
@@ -284,8 +284,8 @@ class _Key:
 
     @property
     def ended(self) -> list[str]:
-        """That it was shorter than the sound, where that is more than a rounding of its length."""
-        if self._file is None or self._ends is None or self._heard - self._ends < 0.1 * self._file.sample_rate:
+        """The note that the sidechain was shorter than the sound, by more than rounding."""
+        if self._file is None or self._ends is None or self._frame - self._ends < 0.1 * self._file.sample_rate:
             return []
         seconds = self._ends / self._file.sample_rate
         return [f"{self._file.path.name} ends after {seconds:.2f} s; the sidechain is silent from there on"]

@@ -1,4 +1,4 @@
-"""The level that a rendered file is brought to: a gain before the last limiter, and a ceiling that holds in what is written.
+"""Loudness and peak normalisation of rendered files: a gain before the last limiter, and a ceiling that holds in the file.
 
 What counts is the file: resampling, dither, clipping and lossy coding all move peaks and loudness. So every file is measured
 as it is read back, and written again with another gain until it is within the limits, a bounded number of times.
@@ -43,7 +43,7 @@ SILENT = "silent, or shorter than the 0.4 s that a loudness takes, so its level 
 
 @dataclass(frozen=True)
 class Level:
-    """What a file's level is to be.
+    """The level wanted for a file.
 
     Args:
         lufs: integrated loudness, -70 to 0.
@@ -92,7 +92,7 @@ class LevelSettings(TypedDict, total=False):
 
 
 def parse_level(normalize: str | None, true_peak: str | None) -> LevelSettings:
-    """What `--normalize` and `--true-peak` mean: "-16", "-16LUFS", "-16 LUFS" or "-1dBTP"; "-1", "-1dBTP" or "-1 dB".
+    """The values of `--normalize` and `--true-peak`: "-16", "-16LUFS", "-16 LUFS" or "-1dBTP"; "-1", "-1dBTP" or "-1 dB".
 
     Returns:
         Arguments of `render_file`.
@@ -100,17 +100,17 @@ def parse_level(normalize: str | None, true_peak: str | None) -> LevelSettings:
     Raises:
         ValueError: neither.
     """
-    found: LevelSettings = {}
+    settings: LevelSettings = {}
     if normalize is not None:
         value, unit = parse_number(normalize, "LUFS|LKFS|dBTP|dBFS|dB", "--normalize", "-14LUFS or -1dBTP")
         if unit in ("", "lufs", "lkfs"):
-            found["normalize_lufs"] = value
+            settings["normalize_lufs"] = value
         else:
-            found["normalize_peak_db"] = value
+            settings["normalize_peak_db"] = value
     if true_peak is not None:
-        found["true_peak_db"] = parse_number(true_peak, "dBTP|dBFS|dB", "--true-peak", "-1 or -1dBTP")[0]
-    Level.of(found.get("normalize_lufs"), found.get("normalize_peak_db"), found.get("true_peak_db"))
-    return found
+        settings["true_peak_db"] = parse_number(true_peak, "dBTP|dBFS|dB", "--true-peak", "-1 or -1dBTP")[0]
+    Level.of(settings.get("normalize_lufs"), settings.get("normalize_peak_db"), settings.get("true_peak_db"))
+    return settings
 
 
 def parse_number(text: str, units: str, option: str, example: str) -> tuple[float, str]:
@@ -124,10 +124,10 @@ def parse_number(text: str, units: str, option: str, example: str) -> tuple[floa
         ValueError: another text.
     """
     plain = text.strip().replace("\N{MINUS SIGN}", "-")
-    found = re.fullmatch(rf"([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s*({units})?", plain, re.IGNORECASE)
-    if found is None:
+    match = re.fullmatch(rf"([-+]?(?:\d+(?:\.\d*)?|\.\d+))\s*({units})?", plain, re.IGNORECASE)
+    if match is None:
         raise ValueError(f"{option} must be a number such as {example}, got {brief(text)}")
-    return float(found[1]), (found[2] or "").lower()
+    return float(match[1]), (match[2] or "").lower()
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def is_lossy(path: Path) -> bool:
 
 
 class Finish:
-    """What comes after the rack and before the file: gain, another rate, the last limiter, a trim.
+    """The steps between rack and file: gain, resampling, the last limiter, a trim.
 
     The limiter runs at the rate of the file, because resampling makes peaks anew.
 
@@ -221,7 +221,7 @@ class Finish:
         return z if self._after == 1.0 else z * self._after
 
     def all(self, blocks: Iterable[Audio]) -> Iterator[Audio]:
-        """What becomes of all blocks, without empty ones."""
+        """All blocks through these steps, without empty ones."""
         for x in blocks:
             y = self(x)
             if y.shape[1]:
@@ -232,7 +232,7 @@ class Finish:
 
 
 def resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, bool], Audio]:
-    """Blocks of one rate to blocks of another; the last one is said, and may be empty."""
+    """Blocks of one rate to blocks of another; the last one is marked, and may be empty."""
     if from_rate == to_rate:
         return lambda y, last: y
     import soxr
@@ -247,14 +247,14 @@ def resampler(from_rate: int, to_rate: int, channels: int) -> Callable[[Audio, b
 
 
 @dataclass
-class Settled:
-    """What it came to.
+class LevelResult:
+    """The final gains, and the loudness of the files written with them.
 
     Attributes:
         gain_db: before the limiter; of the whole where there is none.
         trim_db: after the limiter.
         files: the loudness of each file as it is read back.
-        notes: what is to be said, a sentence each.
+        notes: for the user, a sentence each.
     """
 
     gain_db: float = 0.0
@@ -268,7 +268,7 @@ Keep = Callable[[list[Loudness], int], bool]
 Write = Callable[[float, float, Keep], None]
 
 
-def settle(
+def reach_level(
     level: Level,
     limiter: LastLimiter | None,
     quick: Quick,
@@ -277,7 +277,7 @@ def settle(
     fader_db: float = 0.0,
     what: str = "the file",
     where: str = "the rack",
-) -> Settled:
+) -> LevelResult:
     """Find the gain and write the files.
 
     Args:
@@ -290,7 +290,7 @@ def settle(
         what: what is written, in sentences; where: what a limiter would be the last effect of.
     """
     search = (_PlainGain if limiter is None else _IntoLimiter)(level, limiter, quick, fader_db)
-    made = Settled()
+    result = LevelResult()
     best: tuple[float, float, float] | None = None  # with peaks within their limits: what is missing, gain, trim
     for turn in range(WRITES):
         last = turn == WRITES - 1
@@ -299,7 +299,7 @@ def settle(
 
         def keep(files: list[Loudness], clipped: int, last: bool = last) -> bool:
             nonlocal best
-            made.files, made.gain_db, made.trim_db = files, search.gain, search.trim
+            result.files, result.gain_db, result.trim_db = files, search.gain, search.trim
             over = search.over(files)
             if over <= 0.0:
                 missing = -over if level.lufs is None else abs(level.lufs - files[0].integrated)
@@ -310,9 +310,9 @@ def settle(
         write(search.gain - search.trim, search.trim + fader_db, keep)
         if not search.again:
             break
-    search.gain, search.trim = made.gain_db, made.trim_db
-    made.notes = search.remarks(made.files, what, where)
-    return made
+    search.gain, search.trim = result.gain_db, result.trim_db
+    result.notes = search.remarks(result.files, what, where)
+    return result
 
 
 class _Search:
@@ -365,20 +365,20 @@ class _Search:
     def remarks(self, files: Sequence[Loudness], what: str, where: str) -> list[str]:
         if self.silent:
             return [f"{what} is {SILENT}"] if self.level.wanted else []
-        found = []
+        remarks = []
         miss = 0.0 if self.level.lufs is None else self.level.lufs - files[0].integrated
         if miss > FAR_LU:
-            found.append(self.missed(files[0].integrated, miss).format(where=where))
+            remarks.append(self.missed(files[0].integrated, miss).format(where=where))
         elif miss < -FAR_LU:
-            found.append(f"it became {files[0].integrated:.1f} LUFS, {-miss:.1f} LU above the target")
+            remarks.append(f"it became {files[0].integrated:.1f} LUFS, {-miss:.1f} LU above the target")
         if self.trim < self.first_trim - ROOM_DB:
             less = self.first_trim - self.trim
-            found.append(f"coding lifts peaks above the limiter's ceiling, so {less:.2f} dB were taken off after it")
+            remarks.append(f"coding lifts peaks above the limiter's ceiling, so {less:.2f} dB were taken off after it")
         over = self.over(files)
         if over > NEAR_DB:
             peak = max(f.true_peak_db for f in files)
-            found.append(f"the true peak of what was written is {peak:.2f} dBTP, {over:.2f} dB too high")
-        return found
+            remarks.append(f"the true peak of what was written is {peak:.2f} dBTP, {over:.2f} dB too high")
+        return remarks
 
 
 class _PlainGain(_Search):
@@ -453,13 +453,13 @@ class _IntoLimiter(_Search):
 
     def correct(self, files: Sequence[Loudness], clipped: int) -> bool:
         over, before = self.over(files), (self.gain, self.trim)
-        target, found = self.level.lufs, files[0].integrated
+        target, integrated = self.level.lufs, files[0].integrated
         if over > 0.0:
             self.trim -= over + self.room()
-        elif -over > UNUSED_DB and self.trim < self.first_trim and (target is None or target - found > NEAR_LU):
+        elif -over > UNUSED_DB and self.trim < self.first_trim and (target is None or target - integrated > NEAR_LU):
             self.trim = min(self.first_trim, self.trim - over - ROOM_DB)
-        if target is not None and (self.trim != before[1] or (abs(target - found) > NEAR_LU and not self.flat)):
-            self.coding = found - self.samples
+        if target is not None and (self.trim != before[1] or (abs(target - integrated) > NEAR_LU and not self.flat)):
+            self.coding = integrated - self.samples
             self.solve()
         return max(abs(self.gain - before[0]), abs(self.trim - before[1])) > 1e-3
 

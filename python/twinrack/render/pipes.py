@@ -1,6 +1,4 @@
-"""Pipes and devices instead of files: what comes through one is put into a temporary file, and a result is handed on when it
-is complete.
-"""
+"""Pipes and devices instead of files: input goes into a temporary file first, and the result into the pipe once complete."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def is_pipe(path: Path, names: Sequence[str]) -> bool:
-    """Whether a path is no plain file: one of these names, a pipe, or a device."""
+    """Whether a path is one of these names, a pipe, or a device, rather than a plain file."""
     return str(path) in names or bool(special_kind(path))
 
 
@@ -112,7 +110,7 @@ class Pipes:
                 text = text.replace(str(ours), _named(given)).replace(ours.name, _named(given))
         return text
 
-    def hand_on(self, result: Rendered) -> Rendered:
+    def deliver(self, result: Rendered) -> Rendered:
         """Write a complete result into the pipe.
 
         Raises:
@@ -127,8 +125,8 @@ class Pipes:
         except OSError as error:
             name = "standard output" if self.to_standard else str(self.target)
             if isinstance(error, BrokenPipeError):
-                raise OSError(f"what reads {name} has ended, so the sound was not handed on") from None
-            raise OSError(f"the sound could not be handed on to {name}: {error.strerror or error}") from None
+                raise OSError(f"what reads {name} has ended, so the sound was not written") from None
+            raise OSError(f"the sound could not be written to {name}: {error.strerror or error}") from None
         return replace(result, path=self.target)
 
     def _open(self) -> BinaryIO:

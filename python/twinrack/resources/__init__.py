@@ -1,1 +1,1 @@
-"""What effects load: impulse responses and neural networks."""
+"""Resources that effects load: impulse responses and neural networks."""

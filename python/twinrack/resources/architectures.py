@@ -1,7 +1,7 @@
-"""What a small network consists of: layers, the order of its weights, and the numbers by which the engine knows it.
+"""Architectures of small networks: layers, the order of their weights, and their description for the engine.
 
 The weights of an architecture are one flat array, in the order in which a .nam file keeps them; `shapes` says what stands
-where, `described` is what cpp/dsp/neural_plan.h reads.
+where, `described` is what cpp/dsp/neural/neural_plan.h reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..checks import brief, is_integer, must_be
 Weights = npt.NDArray[np.float32]
 Shape = tuple[int, ...]
 
-# Names and default numbers, in the order of cpp/dsp/neural_plan.h.
+# Names and default numbers, in the order of cpp/dsp/neural/neural_plan.h.
 ACTIVATIONS: dict[str, tuple[float, ...]] = {
     "identity": (),
     "tanh": (),
@@ -105,8 +105,8 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class Chain:
-    """Convolutions one after the other; with kernels of 1 frame after the first it is an MLP."""
+class ConvStack:
+    """Convolutions in series; with kernels of 1 frame after the first it is an MLP."""
 
     __pydantic_config__: ClassVar = _CONFIG
     convolutions: tuple[Convolution, ...]
@@ -134,14 +134,17 @@ class Chain:
             inputs = c.outputs
 
     def described(self) -> list[float]:
-        found: list[float] = [len(self.convolutions), self.inputs]
+        numbers: list[float] = [len(self.convolutions), self.inputs]
         for c in self.convolutions:
-            found += [*c.before.described(), c.outputs, c.kernel, c.dilation, float(c.bias)]
-        return [*found, *Activation().described()]
+            numbers += [*c.before.described(), c.outputs, c.kernel, c.dilation, float(c.bias)]
+        return [*numbers, *Activation().described()]
 
     def check(self) -> None:
         if self.inputs != 1 or self.convolutions[-1].outputs != 1:
             raise ValueError("a network hears one channel and gives one")
+
+
+Chain = ConvStack  # its former name, which pickles hold
 
 
 @dataclass(frozen=True)
@@ -162,15 +165,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerArray:
-    """Layers of a WaveNet that are equally wide: in + 1x1(activation(conv(in) + 1x1(sound))), their middles added up.
+    """Layers of a WaveNet of one width: in + layer1x1(activation(conv(in) + input_mixin(sound))). Their bottlenecks, which
+    are what the activations give, are summed for the head. The fields have the names that patches store.
 
     Attributes:
-        channels: between the layers.
-        middle: after the activation.
-        head_outputs: what the sum of the middles becomes.
-        head_inputs: each middle goes through a 1x1 of so many outputs before it is added; 0 adds it as it is.
-        head_dilation: how many frames apart the `head_kernel` frames lie that make the head's outputs.
-        one_by_one: False adds the middle itself to the layer's input (then `middle` is `channels`).
+        channels: width between the layers.
+        middle: width of the bottleneck.
+        head_outputs: width of the head.
+        head_inputs: each bottleneck goes through a 1x1 (head1x1) of so many outputs before it is summed; 0: without one.
+        head_kernel: frames of the head's convolution.
+        head_dilation: distance of these frames.
+        one_by_one: False adds the bottleneck itself to the layer's input (then `middle` is `channels`).
     """
 
     __pydantic_config__: ClassVar = _CONFIG
@@ -203,29 +208,29 @@ class LayerArray:
         return self.head_inputs or self.middle
 
     def shapes(self, inputs: int) -> Iterator[tuple[str, Shape]]:
-        yield "widen", (self.channels, inputs, 1)
+        yield "rechannel", (self.channels, inputs, 1)
         for i, layer in enumerate(self.layers):
             wide = self.middle * (1 if layer.gating == "none" else 2)
             yield f"{i}.weight", (wide, self.channels, layer.kernel)
             yield f"{i}.bias", (wide,)
-            yield f"{i}.mixer", (wide, 1, 1)
+            yield f"{i}.input_mixin", (wide, 1, 1)
             if self.one_by_one:
-                yield f"{i}.out.weight", (self.channels, self.middle, 1)
-                yield f"{i}.out.bias", (self.channels,)
+                yield f"{i}.layer1x1.weight", (self.channels, self.middle, 1)
+                yield f"{i}.layer1x1.bias", (self.channels,)
             if self.head_inputs:
-                yield f"{i}.head.weight", (self.head_inputs, self.middle, 1)
-                yield f"{i}.head.bias", (self.head_inputs,)
+                yield f"{i}.head1x1.weight", (self.head_inputs, self.middle, 1)
+                yield f"{i}.head1x1.bias", (self.head_inputs,)
         yield "head.weight", (self.head_outputs, self.summed, self.head_kernel)
         if self.head_bias:
             yield "head.bias", (self.head_outputs,)
 
     def described(self) -> list[float]:
-        found: list[float] = [self.channels, self.middle, self.head_inputs, self.head_outputs, float(self.one_by_one)]
-        found.append(len(self.layers))
+        numbers: list[float] = [self.channels, self.middle, self.head_inputs, self.head_outputs, float(self.one_by_one)]
+        numbers.append(len(self.layers))
         for layer in self.layers:
-            found += [GATINGS.index(layer.gating), layer.kernel, layer.dilation]
-            found += [*layer.activation.described(), *layer.second.described()]
-        return [*found, self.head_kernel, self.head_dilation, float(self.head_bias)]
+            numbers += [GATINGS.index(layer.gating), layer.kernel, layer.dilation]
+            numbers += [*layer.activation.described(), *layer.second.described()]
+        return [*numbers, self.head_kernel, self.head_dilation, float(self.head_bias)]
 
 
 @dataclass(frozen=True)
@@ -234,15 +239,15 @@ class WaveNet:
 
     __pydantic_config__: ClassVar = _CONFIG
     arrays: tuple[LayerArray, ...]
-    head: Chain | None = None
+    head: ConvStack | None = None
     kind: Literal["wavenet"] = "wavenet"
 
     @property
     def receptive_field(self) -> int:
-        found = 1 + sum(
+        frames = 1 + sum(
             (a.head_kernel - 1) * a.head_dilation + sum((x.kernel - 1) * x.dilation for x in a.layers) for a in self.arrays
         )
-        return found + (0 if self.head is None else self.head.receptive_field - 1)
+        return frames + (0 if self.head is None else self.head.receptive_field - 1)
 
     def shapes(self) -> Iterator[tuple[str, Shape]]:
         inputs = 1
@@ -254,10 +259,10 @@ class WaveNet:
         yield "head_scale", (1,)
 
     def described(self) -> list[float]:
-        found: list[float] = [len(self.arrays)]
+        numbers: list[float] = [len(self.arrays)]
         for array in self.arrays:
-            found += array.described()
-        return [*found, *([0] if self.head is None else self.head.described())]
+            numbers += array.described()
+        return [*numbers, *([0] if self.head is None else self.head.described())]
 
     def check(self) -> None:
         if not self.arrays:
@@ -315,12 +320,12 @@ class Recurrent:
         pass
 
 
-Architecture = Chain | WaveNet | Recurrent
+Architecture = ConvStack | WaveNet | Recurrent
 
 
 def rows_kept(a: Architecture) -> int:
     """Numbers that the engine keeps of the past of all layers, about."""
-    if isinstance(a, Chain):
+    if isinstance(a, ConvStack):
         widths = [a.inputs, *(c.outputs for c in a.convolutions)]
         return sum((64 + (c.kernel - 1) * c.dilation) * (w + 7) for c, w in zip(a.convolutions, widths, strict=False))
     if isinstance(a, WaveNet):

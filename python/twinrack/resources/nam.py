@@ -15,7 +15,18 @@ import numpy as np
 
 from ..checks import brief, check_number
 from ..system.disk import atomic, json_bytes, path_of, read_json
-from .architectures import GATINGS, Activation, Architecture, Chain, Convolution, Layer, LayerArray, Recurrent, WaveNet, Weights
+from .architectures import (
+    GATINGS,
+    Activation,
+    Architecture,
+    Convolution,
+    ConvStack,
+    Layer,
+    LayerArray,
+    Recurrent,
+    WaveNet,
+    Weights,
+)
 from .network import Network
 
 USUAL_RATE = 48000.0  # of files that do not say
@@ -69,8 +80,8 @@ def read(path: str | os.PathLike[str], size: float | None = None) -> Network:
         size = None if size is None else check_number(size, "size", 0.0, 1.0)
         one, rate = _of_size(data, size)
         weights = _weights(one["weights"])
-        made, weights = _architecture(str(one["architecture"]), one["config"], weights)
-        return Network(made, weights, rate, os.fspath(path))
+        architecture, weights = _architecture(str(one["architecture"]), one["config"], weights)
+        return Network(architecture, weights, rate, os.fspath(path))
     except KeyError as error:
         raise ValueError(f"{path}: config has no {error.args[0]!r}; export it anew") from None
     except (AttributeError, IndexError):
@@ -123,8 +134,8 @@ def _says(value: Any) -> bool:
 def _same_length(count: int, **lists: Any) -> None:
     for name, given in lists.items():
         if not isinstance(given, list) or len(given) != count:
-            found = len(given) if isinstance(given, list) else brief(given)
-            raise ValueError(f"layers with {count} dilations have {found} entries in {name!r}; export it anew")
+            count_given = len(given) if isinstance(given, list) else brief(given)
+            raise ValueError(f"layers with {count} dilations have {count_given} entries in {name!r}; export it anew")
 
 
 def _weights(given: Any) -> Weights:
@@ -164,8 +175,8 @@ def _architecture(name: str, config: dict[str, Any], weights: Weights) -> tuple[
         return Recurrent("lstm", config["hidden_size"], config.get("num_layers", 1)), weights
     if name == "Linear":
         taps = config["receptive_field"]  # the first weight is that of the present frame
-        made = Chain((Convolution(1, taps, 1, bool(config["bias"])),))
-        return made, np.concatenate([weights[:taps][::-1], weights[taps:]])
+        stack = ConvStack((Convolution(1, taps, 1, bool(config["bias"])),))
+        return stack, np.concatenate([weights[:taps][::-1], weights[taps:]])
     return _conv_net(config, weights)
 
 
@@ -213,13 +224,13 @@ def _wavenet(config: dict[str, Any]) -> WaveNet:
     return WaveNet(tuple(arrays), None if not head else _head(head, arrays[-1].head_outputs))
 
 
-def _head(entry: dict[str, Any], inputs: int) -> Chain:
+def _head(entry: dict[str, Any], inputs: int) -> ConvStack:
     _expect(entry, "head")
     if entry.get("in_channels", inputs) != inputs:
         raise ValueError(f"the head takes {entry['in_channels']} inputs, but {inputs} come; export it anew")
     kernels, before = entry["kernel_sizes"], _activation(entry["activation"])
     widths = [entry["channels"]] * (len(kernels) - 1) + [entry["out_channels"]]
-    return Chain(tuple(Convolution(w, k, 1, True, before) for w, k in zip(widths, kernels, strict=True)), inputs)
+    return ConvStack(tuple(Convolution(w, k, 1, True, before) for w, k in zip(widths, kernels, strict=True)), inputs)
 
 
 def _array(entry: dict[str, Any]) -> LayerArray:
@@ -269,7 +280,7 @@ def _array(entry: dict[str, Any]) -> LayerArray:
     )
 
 
-def _conv_net(config: dict[str, Any], weights: Weights) -> tuple[Chain, Weights]:
+def _conv_net(config: dict[str, Any], weights: Weights) -> tuple[ConvStack, Weights]:
     """Convolutions of two frames; the batch norm after each is folded into it."""
     if config.get("groups", 1) != 1:
         raise ValueError("convolutions in groups cannot be used")
@@ -294,7 +305,7 @@ def _conv_net(config: dict[str, Any], weights: Weights) -> tuple[Chain, Weights]
         convs.append(Convolution(channels, 2, dilation, True, before))
         before, inputs = _activation(config["activation"]), channels
     convs.append(Convolution(1, 1, 1, True, before))
-    return Chain(tuple(convs)), np.concatenate([*pieces, weights[at:]])
+    return ConvStack(tuple(convs)), np.concatenate([*pieces, weights[at:]])
 
 
 def write(network: Network, path: str | os.PathLike[str]) -> None:

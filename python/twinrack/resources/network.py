@@ -1,6 +1,6 @@
 """Small neural networks for the `adapter` and the `controller`: an architecture with its weights.
 
-`twins/networks.py` is the arithmetic in torch, `cpp/dsp/neural-inl.h` that in the engine.
+`twins/networks.py` is the arithmetic in torch, `cpp/dsp/neural/network-inl.h` that in the engine.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .architectures import (
     KINDS,
     Activation,
     Architecture,
-    Chain,
     Convolution,
+    ConvStack,
     Layer,
     LayerArray,
     Recurrent,
@@ -151,7 +151,7 @@ class Network(Resource):
         befores = [Activation(), *(Activation(activation) for _ in hidden)]
         kernels = [taps, *(1 for _ in hidden)]
         convs = [Convolution(w, k, 1, True, a) for w, k, a in zip(widths, kernels, befores, strict=True)]
-        return cls(Chain(tuple(convs)), None, sample_rate, seed=seed, quiet=quiet)
+        return cls(ConvStack(tuple(convs)), None, sample_rate, seed=seed, quiet=quiet)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, size: float | None = None) -> Network:
@@ -201,7 +201,7 @@ class Network(Resource):
         return self._weights
 
     def shapes(self) -> list[tuple[str, Shape]]:
-        """What stands in `weights`, by name, in order."""
+        """Name and shape of each part of `weights`, in order."""
         return list(self.architecture.shapes())
 
     @property
@@ -258,14 +258,14 @@ class Network(Resource):
         from pydantic import TypeAdapter, ValidationError
 
         try:
-            made: Architecture = TypeAdapter(Architecture).validate_json(_json(entry.get("architecture")))
+            architecture: Architecture = TypeAdapter(Architecture).validate_json(_json(entry.get("architecture")))
         except ValidationError as error:
             first = error.errors()[0]
             raise ValueError(f"architecture.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        return cls(made, numbers, entry.get("sample_rate"), entry.get("source", ""))
+        return cls(architecture, numbers, entry.get("sample_rate"), entry.get("source", ""))
 
     def numbers(self) -> npt.NDArray[np.float32]:
-        """Description and weights as the engine reads them: (1, numbers). See cpp/dsp/neural_plan.h."""
+        """Description and weights as the engine reads them: (1, numbers). See cpp/dsp/neural/neural_plan.h."""
         return _numbers(self.architecture, self._weights)
 
     def __eq__(self, other: object) -> bool:
@@ -284,7 +284,7 @@ class Network(Resource):
 
 
 class ControlNetwork(Resource):
-    """What a controller does: an MLP from what it hears to numbers that move values of other effects.
+    """The network of a controller: an MLP from levels of the sound to values of other effects.
 
     Args:
         targets: addresses in the rack of the values that it drives ("compressor.threshold_db").
@@ -315,7 +315,7 @@ class ControlNetwork(Resource):
         widths = [*hidden, len(self.targets)]
         befores = [Activation(), *(Activation("tanh") for _ in hidden)]
         convs = tuple(Convolution(w, 1, 1, True, a) for w, a in zip(widths, befores, strict=True))
-        self.architecture = Chain(convs, self.inputs)
+        self.architecture = ConvStack(convs, self.inputs)
         self.source = source
         count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
         array = (
@@ -340,7 +340,7 @@ class ControlNetwork(Resource):
         return self._weights
 
     def shapes(self) -> list[tuple[str, Shape]]:
-        """What stands in `weights`, by name, in order."""
+        """Name and shape of each part of `weights`, in order."""
         return list(self.architecture.shapes())
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What an effect may be given besides its values: something that nobody changes, known by the type that its card names."""
+"""The base of resources: immutable data that an effect loads beside its values, of the type that its card names."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Resource(ABC):
     @classmethod
     @abstractmethod
     def of(cls, given: object) -> Self:
-        """From what a user may give, such as a path.
+        """From a value that a user may give, such as a path.
 
         Raises:
-            TypeError, ValueError, OSError: it is none, or broken; one sentence.
+            TypeError, ValueError, OSError: of another kind, or broken.
         """
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Resource(ABC):
 
     @abstractmethod
     def to_patch(self) -> tuple[dict[str, Any], npt.NDArray[np.float32]]:
-        """What stands in a patch, and the array beside it."""
+        """The entry in a patch, and the array saved beside it."""
 
     @classmethod
     @abstractmethod
@@ -51,7 +51,7 @@ class Resource(ABC):
         """Back from a patch.
 
         Raises:
-            ValueError: what stands there does not fit the array.
+            ValueError: the entry does not fit the array.
         """
 
     def __deepcopy__(self, memo: object) -> Self:

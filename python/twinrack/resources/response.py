@@ -142,7 +142,7 @@ def _log_gain(place: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 @functools.cache
 def _low_pass_phase() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The least phase that a causal filter of that gain can have, in radians, and where: found at 16 times the lower rate, so
+    """The minimum phase for that gain, in radians, and its frequencies, computed at 16 times the lower rate, so
     that the filter is causal between its samples as well."""
     times, size = 16, 1 << 17
     place = np.arange(size // 2 + 1) * (2.0 * times / size)

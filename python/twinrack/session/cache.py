@@ -14,7 +14,7 @@ import numpy as np
 
 from ..audio import Audio
 from ..checks import brief
-from ..system.disk import atomic, cannot_write, take_if_left
+from ..system.disk import atomic, cannot_write, remove_abandoned
 from .media import Media, RawSource, Source
 
 LIMIT_BYTES = 16 << 30
@@ -144,7 +144,7 @@ class Cache:
     def tidy(self) -> None:
         """Keep within the limit, and remove what processes that ended left half-written."""
         for part in self.folder.glob("*.part"):
-            take_if_left(part)
+            remove_abandoned(part)
         sounds = sorted((p.stat().st_mtime, p.stat().st_size, p) for p in self.folder.glob("*.f32"))
         total = sum(size for _, size, _ in sounds)
         for _, size, path in sounds:

@@ -12,11 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from ..audio import Audio
-from ..files.audio_file import AudioFile, ends_early
+from ..files.audio_file import AudioFile, truncation_note
 from ..files.wav import wav_layout
 from ..formats.pcm import Layout, PcmSound
 from ..formats.sound import Sound, open_sound
-from ..system.disk import let_go, watch_over
+from ..system.disk import mark_finished, mark_unfinished
 
 OPEN_FILES = 200
 
@@ -80,7 +80,7 @@ class FileSource:
         end = getattr(self.file, "damage", None)
         if x.shape[1] != count and end is not None:  # silence from there on, as behind the end of any recording
             if self._note is not None:
-                self._note(ends_early(self.path, end, self.frames, self._rate))
+                self._note(truncation_note(self.path, end, self.frames, self._rate))
             return np.pad(x, ((0, 0), (0, count - x.shape[1])))
         if x.shape[1] != count:
             raise ValueError(f"{self.path} ends at frame {start + x.shape[1]}, although it says that it has {self.frames}")
@@ -208,7 +208,7 @@ class Media:
 
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="twinrack-", dir=self._folder)
-            watch_over(Path(self._temporary.name))
+            mark_unfinished(Path(self._temporary.name))
         path = Path(self._temporary.name) / f"{len(self._converted)}.f32"
         resample = resampler(file.sample_rate, round(self.rate), file.channels)
         with path.open("wb") as out:
@@ -228,4 +228,4 @@ class Media:
         self._pool.close()
         if self._temporary is not None:
             self._temporary.cleanup()
-            let_go(Path(self._temporary.name))
+            mark_finished(Path(self._temporary.name))

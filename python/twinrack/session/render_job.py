@@ -14,8 +14,8 @@ import numpy as np
 from ..audio import Audio
 from ..measure.loudness import Loudness, LoudnessMeter
 from ..render.file import AgainError, over_full_scale
-from ..render.level import Finish, Keep, Level, Settled, is_lossy, settle
-from ..system.disk import check_writable, sweep
+from ..render.level import Finish, Keep, Level, LevelResult, is_lossy, reach_level
+from ..system.disk import check_writable, remove_leftovers
 from .cache import Cache, CacheEndedError, CacheWriter, StoredSound
 from .channel import MASTER
 from .fingerprint import Fingerprints, engine_identity, has_python, hash_of
@@ -105,7 +105,7 @@ class RenderJob:
     def _until_done(self) -> RenderedMix:
         if self.resume:
             for path in self.settings.files:
-                sweep(path)
+                remove_leftovers(path)
         python = [c.name for c in self.session if has_python(c)]
         if self.checkpoint and python:
             self.checkpoint = self.resume = False
@@ -301,17 +301,17 @@ class RenderJob:
                     raise AgainError
                 rendered = self._rendered(files, measured, continued_s)
 
-        settled = Settled()
+        result = LevelResult()
         if self._needs_gain:
             where = "the master" if settings.channel == MASTER else settings.channel
-            settled = settle(
+            result = reach_level(
                 settings.level, self.stage.limiter, quick, write, fader_db=self.stage.fader_db, what="the mix", where=where
             )  # fmt: skip
         else:
             write(0.0, None, lambda measured, clipped: True)
         assert rendered is not None
-        rendered.gain_db = settled.gain_db
-        rendered.notes += settled.notes
+        rendered.gain_db = result.gain_db
+        rendered.notes += result.notes
         return rendered
 
     def _mix_into(self, spool: Spool, mix: Mix, wanted: RenderRange) -> None:

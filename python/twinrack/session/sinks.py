@@ -22,7 +22,7 @@ from ..files.wav import make_broadcast
 from ..measure.files import file_loudness
 from ..measure.loudness import Loudness
 from ..render.level import Finish
-from ..system.disk import atomic, let_go, watch_over
+from ..system.disk import atomic, mark_finished, mark_unfinished
 
 BLOCK = 1 << 16
 LONGEST_TAIL = MAX_RATE * 130
@@ -121,7 +121,7 @@ class Spool:
             folder.mkdir()
         else:
             self.frames = int(self.state["meta"]["samples"])
-        watch_over(folder)
+        mark_unfinished(folder)
         self.paths = [folder / f"{i}.f32" for i in range(count)]
         self._files = [path.open("r+b" if self.state is not None else "wb") for path in self.paths]
         for file in self._files:
@@ -179,7 +179,7 @@ class Spool:
 
     def close(self) -> None:
         """Nothing more is written; a later rendering can continue."""
-        let_go(self.folder)
+        mark_finished(self.folder)
         for file in self._files:
             file.close()
 
@@ -187,4 +187,4 @@ class Spool:
         """Remove the folder."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-        let_go(self.folder)
+        mark_finished(self.folder)

@@ -18,7 +18,7 @@ from ..twins.curves import TICK_FRAMES, tick_count
 from ..twins.effect_twin import EffectTwin, ParameterTwin, arithmetic
 from ..twins.precision import full_precision
 from ..twins.rack_twin import PREFIX, RackTwin
-from ..twins.recursions import Path
+from ..twins.recursions import RecursionPath
 from ..twins.values import Given, check_ranges
 from .automation import Lane
 from .channel import MASTER, SENDS, Channel
@@ -72,7 +72,7 @@ class ChannelCard:
 class ChannelTwin(nn.Module, ParameterTwin):
     """One channel as a module: its rack, its fader, its sends."""
 
-    def __init__(self, channel: Channel, session: Session, path: Path) -> None:
+    def __init__(self, channel: Channel, session: Session, path: RecursionPath) -> None:
         super().__init__()
         self.channel = channel
         rate = session.sample_rate
@@ -178,7 +178,7 @@ class SessionTwin(nn.Module):
         ValueError: a circle; automation of a choice, which has no twin.
     """
 
-    def __init__(self, session: Session, path: Path = "auto") -> None:
+    def __init__(self, session: Session, path: RecursionPath = "auto") -> None:
         super().__init__()
         self.session = session.copy()
         self.sample_rate = session.sample_rate

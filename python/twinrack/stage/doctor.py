@@ -55,7 +55,7 @@ def _servers() -> Iterator[Finding]:
         yield Finding("JACK", POOR, "its library is not installed", fix)
         return
     try:
-        client = jack_server._client("twinrack-doctor")
+        client = jack_server.open_client("twinrack-doctor")
     except OSError as error:
         yield Finding("JACK", BAD, str(error))
         return
@@ -94,7 +94,7 @@ def _no_server() -> Iterator[Finding]:
 
 def _devices() -> Iterator[Finding]:
     from .device import without_repeats
-    from .stream import devices
+    from .hosts import devices
 
     try:
         there = without_repeats(devices())

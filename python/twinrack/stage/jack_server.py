@@ -55,7 +55,7 @@ def _latency(port: Any, *, capture: bool) -> int:
     return int(found.most)
 
 
-def _client(name: str) -> Any:
+def open_client(name: str) -> Any:
     """A client of the server; None where none runs.
 
     Raises:
@@ -112,7 +112,7 @@ def await_start() -> None:
     Raises:
         OSError: it is not there.
     """
-    client = _client("twinrack-look")
+    client = open_client("twinrack-look")
     if client is None:
         raise OSError(GONE)
 
@@ -126,7 +126,7 @@ def await_start() -> None:
 
 def find() -> list[Device]:
     """Every client of the server that has audio ports, as a device; what is hardware first. Empty without a server."""
-    client = _client("twinrack-look")
+    client = open_client("twinrack-look")
     if client is None:
         return []
     try:
@@ -156,7 +156,7 @@ class JackHost:
     def __init__(self, input: Device, output: Device, block_size: int | None, sample_rate: float | None, name: str) -> None:
         self.input, self.output = input, output
         with _wish(block_size):
-            client = _client(name)
+            client = open_client(name)
         if client is None:
             raise OSError(GONE)
         self._client = client

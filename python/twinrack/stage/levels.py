@@ -1,4 +1,4 @@
-"""Levels for any number of readers: the engine forgets its levels when they are read, so one reads and tells all."""
+"""Levels for several readers. The engine's meters begin anew whenever they are read, so one object reads them for all."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import _engine
 from ..rack.running import Meter
+from .mixer import LiveMixer
 
 
 @dataclass
@@ -57,10 +57,10 @@ class Levels:
 
     Args:
         racks: gives the meters of all effects by address, since it was last asked.
-        mixer: gives the mixer that sounds now.
+        mixer: whose outputs are read.
     """
 
-    def __init__(self, racks: Callable[[], dict[str, Meter]], mixer: Callable[[], _engine.Mixer]) -> None:
+    def __init__(self, racks: Callable[[], dict[str, Meter]], mixer: LiveMixer) -> None:
         self._racks, self._mixer = racks, mixer
         self._effects: dict[str, dict[str, _Sum]] = {}
         self._outputs: dict[str, Output] = {}
@@ -71,7 +71,7 @@ class Levels:
     def _look(self) -> None:
         now = time.monotonic()
         seconds, self._last = now - self._last, now
-        meters, mixer = self._racks(), self._mixer()
+        meters, mixer = self._racks(), self._mixer.engine
         peaks = mixer.output_peaks()
         self.state = state = mixer.output_state()
         for seen in self._effects.values():
@@ -95,7 +95,7 @@ class Levels:
             self._effects[reader], self._outputs[reader] = {}, Output()
             return {address: s.meter for address, s in effects.items()}, output
 
-    def leave(self, reader: str) -> None:
+    def forget(self, reader: str) -> None:
         """This reader comes no more."""
         with self._lock:
             self._effects.pop(reader, None)

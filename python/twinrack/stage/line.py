@@ -1,4 +1,4 @@
-"""What a mixer consists of: lines, each a rack with inputs and outputs, and what protects ears."""
+"""Lines of a live stream, each a rack with inputs and outputs, and the protection of ears."""
 
 from __future__ import annotations
 
@@ -118,20 +118,3 @@ class Safety:
         yield ask.ceiling, 10.0 ** (self.ceiling_db / 20.0)
         yield ask.mute_on_fault, float(self.mute_on_fault)
         yield ask.howl_duck, float(self.howl_duck)
-
-
-def make_mixer(lines: Iterable[Line], inputs: int, outputs: int, sample_rate: float, first_frame: int = 0) -> _engine.Mixer:
-    """A mixer of lines whose racks have been prepared, with so many channels of a device."""
-    found = []
-    for line in lines:
-        keys = [[k - 1 for k in key] for key in line.keys]
-        found.append((line.rack.running.engine, [n - 1 for n in line.inputs or ()], keys, [n - 1 for n in line.outputs or ()]))
-    return _engine.Mixer(found, inputs, outputs, sample_rate, first_frame)
-
-
-def set_up(lines: Iterable[Line], safety: Safety) -> Iterable[tuple[_engine.Ask, int, float]]:
-    """What a new mixer is asked first."""
-    for what, value in safety.requests():
-        yield what, 0, value
-    for index, line in enumerate(lines):
-        yield _engine.Ask.level, index, line.gain

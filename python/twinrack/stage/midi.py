@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 from ..system import forking
 from ..system.disk import atomic, read_json
-from .beside import weakly
-from .desk import Desk, Place
+from .background import weakly
+from .desk import Desk
 from .midi_control import (
     ABSOLUTE,
     AUTO,
@@ -36,6 +36,7 @@ from .midi_control import (
     VELOCITY,
     Control,
 )
+from .places import Place
 from .portaudio import quiet
 
 log = logging.getLogger("twinrack.live")
@@ -58,7 +59,7 @@ def _mido() -> Any:
     return mido
 
 
-def _backends() -> Iterator[tuple[str, Any]]:
+def backends() -> Iterator[tuple[str, Any]]:
     """The MIDI systems that work here."""
     mido = _mido()
     for api in APIS:
@@ -78,7 +79,7 @@ def _backends() -> Iterator[tuple[str, Any]]:
 def ports() -> list[str]:
     """Names of the MIDI inputs there are now."""
     found: list[str] = []
-    for _, backend in _backends():
+    for _, backend in backends():
         with quiet():
             found += [name for name in backend.get_input_names() if name not in found]
     return found
@@ -128,7 +129,7 @@ class Midi:
             OSError: there is none like that, or no MIDI system.
         """
         there: list[str] = []
-        for api, backend in _backends():
+        for api, backend in backends():
             with quiet():
                 names = backend.get_input_names()
                 if virtual:
@@ -204,7 +205,7 @@ class Midi:
                 self._control_change(message.channel, message.control, message.value)
             elif message.type in ("note_on", "note_off"):
                 pressed = message.type == "note_on" and message.velocity > 0
-                self._moved(NOTE, message.channel, message.note, message.velocity if pressed else 0, 127)
+                self.moved(NOTE, message.channel, message.note, message.velocity if pressed else 0, 127)
         except (ValueError, OSError, RuntimeError) as error:
             self.desk.stream.tell("midi", str(error))
         except Exception:
@@ -215,17 +216,17 @@ class Midi:
         with self._lock:
             self._halves[channel, control] = value
             if (CONTROL, channel, control) in self.controls:
-                self._moved(CONTROL, channel, control, value, 127)
+                self.moved(CONTROL, channel, control, value, 127)
             elif control in SELECTS:
                 return  # the number of an NRPN; its value follows
             elif control in (DATA, DATA + 32) and (number := self._nrpn(channel)) is not None:
                 coarse, fine = (self._halves.get((channel, c), 0) for c in (DATA, DATA + 32))
-                self._moved(NRPN, channel, number, 128 * coarse + (fine if control != DATA else 0), 16383)
+                self.moved(NRPN, channel, number, 128 * coarse + (fine if control != DATA else 0), 16383)
             elif 32 <= control < 64 and self._is_fine(channel, control - 32):
                 coarse = self._halves.get((channel, control - 32), 0)
-                self._moved(CONTROL, channel, control - 32, 128 * coarse + value, 16383)
+                self.moved(CONTROL, channel, control - 32, 128 * coarse + value, 16383)
             else:
-                self._moved(CONTROL, channel, control, value, 127)
+                self.moved(CONTROL, channel, control, value, 127)
             if control < 32:
                 self._msb[channel] = (control, time.monotonic())
 
@@ -244,7 +245,7 @@ class Midi:
                 self._write()
         return bound is not None and bound.mode == FINE
 
-    def _moved(self, kind: str, channel: int, number: int, value: int, top: int) -> None:
+    def moved(self, kind: str, channel: int, number: int, value: int, top: int) -> None:
         """A control gave a value from 0 to `top`."""
         with self._lock:
             if self._learning is not None and not (kind == NOTE and value == 0):
@@ -328,7 +329,7 @@ class Midi:
                 bound.holds = False
 
     def _write(self) -> None:
-        self.desk._tell({"midi": len(self.controls)})
+        self.desk.tell({"midi": len(self.controls)})
         if self.file is None:
             return
         rows = [
@@ -378,7 +379,7 @@ def _check_mode(mode: str, place: Place, address: str) -> None:
 @contextmanager
 def virtual_output(name: str) -> Iterator[Any]:
     """A MIDI output that others can connect to, as a controller has; for tests and scripts."""
-    for _, backend in _backends():
+    for _, backend in backends():
         with quiet():
             port = backend.open_output(name, virtual=True)
         try:

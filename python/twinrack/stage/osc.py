@@ -24,9 +24,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from .beside import every, weakly
+from .background import every, weakly
 from .desk import Desk
-from .flow import Flow
+from .rate_limit import RateLimit
 
 log = logging.getLogger("twinrack.live")
 MISSING = "OSC needs python-osc: pip install 'twinrack[live]'"
@@ -66,12 +66,12 @@ class Osc:
                 log.debug("an OSC packet of %s failed", client_address, exc_info=True)
 
         self.desk = desk
-        self._subscribers: dict[tuple[str, int], _Subscriber] = {}
+        self.subscribers: dict[tuple[str, int], _Subscriber] = {}
         if to is not None:
-            self._subscribers[to] = _Subscriber(None)
-        self._messages = Flow(MOST_MESSAGES)
+            self.subscribers[to] = _Subscriber(None)
+        self._messages = RateLimit(MOST_MESSAGES)
         dispatcher = Dispatcher(strict_timing=False)  # a time tag makes nobody wait
-        dispatcher.set_default_handler(weakly(self._receive), needs_reply_address=True)
+        dispatcher.set_default_handler(weakly(self.receive), needs_reply_address=True)
         try:
             self._server = Server((host, port), dispatcher)
         except OverflowError:
@@ -90,8 +90,8 @@ class Osc:
 
     # --- in ----------------------------------------------------------------------------------------------------------
 
-    def _receive(self, client: tuple[str, int], path: str, *arguments: Any) -> None:
-        if not self._messages.take(1.0):
+    def receive(self, client: tuple[str, int], path: str, *arguments: Any) -> None:
+        if not self._messages.allow(1.0):
             return
         try:
             if path.startswith("/twinrack/"):
@@ -128,21 +128,21 @@ class Osc:
                 self._send(client, "/twinrack/address", path_of(address), desk.get(address), *ends, p.unit, p.doc)
             self._send(client, "/twinrack/addresses", len(desk.addresses()))
         elif command == "subscribe":
-            self._end_leases()
-            if client not in self._subscribers and len(self._subscribers) >= MOST_SUBSCRIBERS:
+            self.end_leases()
+            if client not in self.subscribers and len(self.subscribers) >= MOST_SUBSCRIBERS:
                 raise ValueError(f"{MOST_SUBSCRIBERS} are told already")
             near = _is_here(client)
-            flow = None if near else self._subscribers.get(client, _Subscriber(Flow(MOST_BYTES))).flow
-            self._subscribers[client] = _Subscriber(flow, None if near else time.monotonic() + LEASE_S)
-            self._send(client, "/twinrack/subscribed", len(self._subscribers))
+            limit = None if near else self.subscribers.get(client, _Subscriber(RateLimit(MOST_BYTES))).limit
+            self.subscribers[client] = _Subscriber(limit, None if near else time.monotonic() + LEASE_S)
+            self._send(client, "/twinrack/subscribed", len(self.subscribers))
         elif command == "unsubscribe":
-            self._subscribers.pop(client, None)
+            self.subscribers.pop(client, None)
         elif command == "undo":
             desk.undo()
         elif command == "redo":
             desk.redo()
         elif command == "switch":
-            desk.switch(str(arguments[0]) if arguments else None)
+            desk.toggle_ab(str(arguments[0]) if arguments else None)
         elif command == "snapshot":
             desk.snapshot(str(arguments[0]))
         elif command == "forget":
@@ -156,16 +156,16 @@ class Osc:
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    def _end_leases(self) -> None:
+    def end_leases(self) -> None:
         now = time.monotonic()
-        for client, known in list(self._subscribers.items()):
+        for client, known in list(self.subscribers.items()):
             if known.until is not None and known.until < now:
-                self._subscribers.pop(client, None)
+                self.subscribers.pop(client, None)
 
     def _send(self, client: tuple[str, int], path: str, *arguments: Any) -> None:
         from pythonosc.osc_message_builder import BuildError, OscMessageBuilder
 
-        known = self._subscribers.get(client)
+        known = self.subscribers.get(client)
         if known is None and not _is_here(client):
             return
         builder = OscMessageBuilder(path)
@@ -175,26 +175,26 @@ class Osc:
             packet = builder.build().dgram
         except (BuildError, ValueError):  # text or a number that OSC cannot carry
             return
-        if known is not None and known.flow is not None and not known.flow.take(len(packet)):
+        if known is not None and known.limit is not None and not known.limit.allow(len(packet)):
             return
         try:
-            self._transmit(packet, client)
+            self.transmit(packet, client)
         except OSError:
-            self._subscribers.pop(client, None)
+            self.subscribers.pop(client, None)
 
-    def _transmit(self, packet: bytes, client: tuple[str, int]) -> None:
+    def transmit(self, packet: bytes, client: tuple[str, int]) -> None:
         self._server.socket.sendto(packet, client)
 
     def _changed(self, change: dict[str, Any]) -> None:
-        for client in tuple(self._subscribers):
+        for client in tuple(self.subscribers):
             if "set" in change and change.get("source") != f"osc {client}":
                 self._send(client, path_of(change["set"]), change["to"])
             elif "structure" in change:
                 self._send(client, "/twinrack/structure", change["structure"])
 
     def _send_meters(self) -> None:
-        self._end_leases()
-        clients = tuple(self._subscribers)
+        self.end_leases()
+        clients = tuple(self.subscribers)
         if not clients:
             return
         try:
@@ -221,7 +221,7 @@ class Osc:
 class _Subscriber:
     """Who is told: how much it may be sent (None without a bound), and until when (None for always)."""
 
-    flow: Flow | None
+    limit: RateLimit | None
     until: float | None = None
 
 

@@ -193,7 +193,7 @@ class PortAudioHost:
         self.sample_rate = float(sample_rate or output.sample_rate)
         self.realtime: bool | None = None  # PortAudio does not tell
         self._streams: list[Any] = []
-        self._bridge: Any = None
+        self.bridge: Any = None
         self._callback: Any = None
         self._seen: dict[str, tuple[int, float]] = {}
         self._started = time.monotonic()
@@ -206,12 +206,12 @@ class PortAudioHost:
         Raises:
             OSError: it cannot do this; one sentence says what it could.
         """
-        one_clock = inputs == 0 or (self.input.host_api == self.output.host_api and self._same_card())
+        one_clock = inputs == 0 or (self.input.host_api == self.output.host_api and self.same_card())
         if not one_clock:
             rate = self.input.sample_rate
             delay = 3 * self.block_size + round(0.004 * rate)
-            self._bridge = _engine.Bridge(inputs, rate, self.sample_rate, delay)
-        self._callback = _engine.PortAudioCallback(mixer, self._bridge)
+            self.bridge = _engine.Bridge(inputs, rate, self.sample_rate, delay)
+        self._callback = _engine.PortAudioCallback(mixer, self.bridge)
         ours = self._callback
         if one_clock:
             pair, counts, kind = (self.input.native, self.output.native), (inputs, outputs), "duplex"
@@ -219,9 +219,9 @@ class PortAudioHost:
         else:
             self._open("output", self.output.native, outputs, self.sample_rate, ours.entry(), ours.user)
             entry = ours.bridge_entry()
-            self._open("input", self.input.native, inputs, self.input.sample_rate, entry, self._bridge.user)
+            self._open("input", self.input.native, inputs, self.input.sample_rate, entry, self.bridge.user)
 
-    def _same_card(self) -> bool:
+    def same_card(self) -> bool:
         """Whether both belong together as far as one can see: servers and pairs of one card do."""
         a, b = self.input, self.output
         return a.native == b.native or a.name == b.name or (a.inputs > 0 and a.name.split(":")[0] == b.name.split(":")[0])
@@ -268,8 +268,8 @@ class PortAudioHost:
     def lost(self) -> str | None:
         """Why the device counts as lost; None while it calls."""
         calls = [(self.output, self._callback.load["callbacks"])]
-        if self._bridge is not None:
-            calls.append((self.input, self._bridge.written))
+        if self.bridge is not None:
+            calls.append((self.input, self.bridge.written))
         now = time.monotonic()
         limit = max(SILENT_CALLBACKS_S, 10 * self.block_size / self.sample_rate)
         for device, count in calls:
@@ -283,22 +283,22 @@ class PortAudioHost:
     @property
     def load(self) -> dict[str, Any]:
         found = dict(self._callback.load)
-        if self._bridge is not None:
-            found["flagged"] += self._bridge.underruns + self._bridge.overruns
+        if self.bridge is not None:
+            found["flagged"] += self.bridge.underruns + self.bridge.overruns
         return found
 
     @property
     def drift_ppm(self) -> float | None:
         """How much faster the input's clock runs than the output's; None where both have one clock."""
-        return None if self._bridge is None else float(self._bridge.drift_ppm)
+        return None if self.bridge is None else float(self.bridge.drift_ppm)
 
     @property
     def latency_frames(self) -> tuple[float, float]:
         """Of the input and of the output, as PortAudio reports them; a bridge counts to the input."""
         first = self._streams[0].latency
-        if self._bridge is None:
+        if self.bridge is None:
             return first[0] * self.sample_rate, first[1] * self.sample_rate
-        waits = self._bridge.waiting / self.input.sample_rate + self._streams[1].latency
+        waits = self.bridge.waiting / self.input.sample_rate + self._streams[1].latency
         return waits * self.sample_rate, first * self.sample_rate
 
     def close(self) -> bool:

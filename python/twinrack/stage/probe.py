@@ -63,7 +63,7 @@ def round_trip(**options: Any) -> RoundTrip:
     noise = np.random.default_rng(20).uniform(-LEVEL, LEVEL, (1, 1 << 17)).astype(np.float32)
     stream = LiveStream(Rack([], name="probe"), channels=1, play=(noise, None), **options)
     with stream:
-        mixer = stream._mixer
+        mixer = stream.mixer.engine
         time.sleep(0.3)  # the fade in is over
         mixer.record_into(4)
         stream.ask(_engine.Ask.record, 0, 1.0)
@@ -72,9 +72,9 @@ def round_trip(**options: Any) -> RoundTrip:
         time.sleep(0.1)
         both: Audio = mixer.read_record(round(4 * stream.sample_rate))
         rate, block = stream.sample_rate, stream.block_size
-        reported = sum(stream._host.latency_frames)
+        reported = sum(stream.host.latency_frames)
         names = stream.output.name, stream.input.name
-    heard, sent = both[:, 0], both[:, stream._inputs]
+    heard, sent = both[:, 0], both[:, stream.mixer.inputs]
     if len(both) < rate / 2:
         raise OSError(f"{names[0]} does not call; see `twinrack doctor`")
     delay, clarity = _delay(heard, sent)

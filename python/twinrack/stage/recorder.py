@@ -1,6 +1,6 @@
-"""Records a take while the sound goes on: a ring between the audio thread and the disk, and the history of all changes.
+"""Recording of a take while the sound goes on: audio through a ring buffer to disk, and every change with its frame.
 
-The audio thread says at which frame each change took effect; here it is joined with what the change was.
+The audio thread reports the frame at which a change took effect; here it is joined with what the change was.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import os
 import shutil
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import soundfile
@@ -25,38 +24,54 @@ from ..formats.sound import library_name
 from ..rack.rack import Rack
 from ..system.disk import atomic
 from ..version import __version__
-from .beside import every, weakly
+from .background import every, weakly
 from .line import Line
+from .mixer import LiveMixer
 from .take import DRY, EVENTS, FORMAT, HEAD, PROCESSED, VERSION, digest
-
-if TYPE_CHECKING:
-    from .stream import LiveStream
 
 BUFFER_S = 20
 WRITE_S = 0.05
 WAIT_S = 2.0
 MOST_APPLIED = 1000
-SETTLED_S = 1.5  # after so long, what the limiter and the ducking did before no longer matters
+PROTECTION_MEMORY_S = 1.5  # after so long, what the limiter and the ducking did before no longer matters
 ALWAYS_VALID = 0x1061  # libsndfile's SFC_SET_UPDATE_HEADER_AUTO: the header fits what is written, also after a crash
 
 
 class Recorder:
     """A take that is being recorded.
 
+    Args:
+        mixer: what is recorded, and whose changes are.
+        folder: a new one.
+        sample_rate: Hz.
+        block_size: frames of a callback.
+        sounding: whether the device calls already, so that the take begins in the middle of the sound.
+        tell: called with the kind of an event, "record", and a sentence.
+
     Attributes:
         folder: where it goes; complete when `stop` has returned.
     """
 
-    def __init__(self, stream: LiveStream, folder: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        mixer: LiveMixer,
+        folder: str | os.PathLike[str],
+        sample_rate: float,
+        block_size: int,
+        *,
+        sounding: bool,
+        tell: Callable[[str, str], None],
+    ) -> None:
         self.folder = Path(folder)
         self._done = threading.Event()
         self._done.set()
-        self._held = weakref.ref(stream)  # a take keeps no stream alive: one that nobody holds ends, and the take with it
-        self._mixer = stream._mixer
+        self._mixer = mixer
+        self._engine = mixer.engine  # of this take; when the mixer gets another one, the take ends
+        self._rate, self._block_size, self._tell = sample_rate, block_size, tell
         self._frames = 0
         self._sent: dict[tuple[str, int], dict[str, Any]] = {}
         self._applied: dict[tuple[str, int], int] = {}  # the frame from which on something holds
-        self._unsaid: list[tuple[tuple[str, int], int]] = []  # applied, and not described yet
+        self._undescribed: list[tuple[tuple[str, int], int]] = []  # applied, and not described yet
         self._files: list[soundfile.SoundFile] = []
         self._engines: dict[str, _engine.Engine | None] = {}
         self._thread: threading.Thread | None = None
@@ -70,19 +85,12 @@ class Recorder:
         except OSError as error:
             raise OSError(f"{self.folder} cannot be made: {error.strerror}") from None
         try:
-            self._begin()
+            self._begin(sounding)
         except BaseException:
             self._done.set()
             self._let_go()
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-
-    @property
-    def _stream(self) -> LiveStream:
-        found = self._held()
-        if found is None:
-            raise RuntimeError("the stream of this take is gone")
-        return found
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a take cannot be copied or pickled: it is being recorded; its folder can be copied")
@@ -92,12 +100,10 @@ class Recorder:
         """False once it was stopped, or the disk was full."""
         return not self._done.is_set()
 
-    # --- begin and end -----------------------------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        stream, mixer = self._stream, self._mixer
-        rate = int(stream.sample_rate)
-        inputs, outputs = stream._inputs, stream._outputs
+    def _begin(self, sounding: bool) -> None:
+        mixer, engine = self._mixer, self._engine
+        rate = int(self._rate)
+        inputs, outputs = mixer.inputs, mixer.outputs
         self._widths = (inputs, outputs)
         self._files += [self._open(DRY, rate, inputs), self._open(PROCESSED, rate, outputs)]
         self._history = (self.folder / EVENTS).open("w", encoding="utf-8")
@@ -106,34 +112,34 @@ class Recorder:
             "version": VERSION,
             "written_by": f"twinrack {__version__}",
             "complete": False,
-            "sample_rate": stream.sample_rate,
-            "block_size": stream.block_size,
+            "sample_rate": self._rate,
+            "block_size": self._block_size,
             "inputs": inputs,
             "outputs": outputs,
-            "safety": vars(stream.safety),
-            "lines": [self._line(line) for line in stream.lines.values()],
+            "safety": vars(mixer.safety),
+            "lines": [self._line(line) for line in mixer.lines.values()],
         }
-        mixer.record_into(BUFFER_S)
-        self._lost = mixer.lost_record
+        engine.record_into(BUFFER_S)
+        self._lost = engine.lost_record
         self._listen()
         first = exact = 0
         self._done.clear()
-        if stream._running:
-            self._frame_of(("", stream.ask(_engine.Ask.record, 0, 0.0)))  # of a take before that could not be ended
-        while len(mixer.read_record(1 << 16)):
+        if sounding:
+            self._frame_of(("", mixer.ask(_engine.Ask.record, 0, 0.0)))  # of a take before that could not be ended
+        while len(engine.read_record(1 << 16)):
             pass
-        limited = mixer.output_state()
-        number = stream.ask(_engine.Ask.record, 0, 1.0)
-        if stream._running:
+        protection = engine.output_state()
+        number = mixer.ask(_engine.Ask.record, 0, 1.0)
+        if sounding:
             first = exact = self._frame_of(("", number))
-            for name, line in stream.lines.items():
+            for name, line in mixer.lines.items():
                 exact = max(exact, self._swapped((name, line.rack.running.swap())))
-            if limited.limiter_gain < 1.0 or limited.duck_gain < 1.0:
-                exact = max(exact, first + round(SETTLED_S * rate))
+            if protection.limiter_gain < 1.0 or protection.duck_gain < 1.0:
+                exact = max(exact, first + round(PROTECTION_MEMORY_S * rate))
         self._head |= {"first_frame": first, "exact_from": exact}
         self._write_head()
         self._thread = every(WRITE_S, self._done, self._turn, "twinrack-record")
-        stream.tell("record", f"recording into {self.folder}")
+        self._tell("record", f"recording into {self.folder}")
 
     def _open(self, name: str, rate: int, channels: int) -> soundfile.SoundFile:
         file = soundfile.SoundFile(
@@ -161,32 +167,32 @@ class Recorder:
         return name
 
     def _listen(self) -> None:
-        """Hear of every change from now on."""
-        stream = self._stream
-        stream._asked.append(self._asked)
-        stream._changed.append(self._mixer_gone)
-        self._forget = [partial(stream._asked.remove, self._asked), partial(stream._changed.remove, self._mixer_gone)]
-        self._mixer.keep_history(True)
-        self._mixer.history()
-        for name, line in stream.lines.items():
+        """Be told of every change from now on."""
+        mixer = self._mixer
+        mixer.request_listeners.append(self._note_request)
+        mixer.replaced_listeners.append(self._end_with_the_mixer)
+        self._forget = [
+            partial(mixer.request_listeners.remove, self._note_request),
+            partial(mixer.replaced_listeners.remove, self._end_with_the_mixer),
+        ]
+        self._engine.keep_history(True)
+        self._engine.history()
+        for name, line in mixer.lines.items():
             engine, witnesses = line.rack.running.engine, line.rack.running.witnesses
             assert engine is not None
             engine.keep_history(True)
             engine.history()
-            witness = self._witness(name)
+            witness = partial(weakly(self._note_change), name)
             witnesses.append(witness)  # the list moves on with the stream when another rack takes over
             self._forget.append(partial(witnesses.remove, witness))
-        self._engines = {name: line.rack.running.engine for name, line in stream.lines.items()}
+        self._engines = {name: line.rack.running.engine for name, line in mixer.lines.items()}
 
-    def _witness(self, name: str) -> Callable[[int, dict[str, Any]], None]:
-        return partial(weakly(self._note), name)
-
-    def _note(self, name: str, number: int, change: dict[str, Any]) -> None:
+    def _note_change(self, name: str, number: int, change: dict[str, Any]) -> None:
         if "rack" in change:
             change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
         self._sent[name, number] = {"line": name, **change}
 
-    def _asked(self, number: int, what: _engine.Ask, index: int, value: float) -> None:
+    def _note_request(self, number: int, what: _engine.Ask, index: int, value: float) -> None:
         self._sent["", number] = {"ask": what.name, "index": index, "value": value}
 
     def _frame_of(self, key: tuple[str, int]) -> int:
@@ -195,9 +201,9 @@ class Recorder:
         while time.monotonic() < end:
             with self._lock:
                 self._take_history()
-                found = [frame for (name, number), frame in self._applied.items() if name == key[0] and number >= key[1]]
-            if found:
-                return min(found)
+                frames = [frame for (name, number), frame in self._applied.items() if name == key[0] and number >= key[1]]
+            if frames:
+                return min(frames)
             time.sleep(0.002)
         raise RuntimeError("the device does not call; a take cannot begin")
 
@@ -211,14 +217,14 @@ class Recorder:
         """End the take; what was recorded is then complete on disk."""
         if not self.running:
             return
-        number = self._stream.ask(_engine.Ask.record, 0, 0.0)
+        number = self._mixer.ask(_engine.Ask.record, 0, 0.0)
         with suppress(RuntimeError):
             self._frame_of(("", number))
         self._finish()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(10.0)
 
-    def _mixer_gone(self) -> None:
+    def _end_with_the_mixer(self) -> None:
         self._finish("the device returned with another sample rate")
 
     def _finish(self, why: str = "") -> None:
@@ -226,8 +232,6 @@ class Recorder:
             if self._done.is_set():
                 return
             self._done.set()
-            if self._stream._recorder is self:
-                self._stream._recorder = None  # so that neither holds the other
             try:
                 self._take_history()
                 self._write()
@@ -238,15 +242,15 @@ class Recorder:
                 self._write_head()
             except OSError as error:
                 why = f"{why or 'the disk refuses'}; {HEAD} could not be completed ({error}), the changes are in {EVENTS}"
-        seconds = self._frames / self._stream.sample_rate
-        self._stream.tell("record", f"{self.folder}: {seconds:.1f} s recorded" + (f"; ended because {why}" if why else ""))
+        seconds = self._frames / self._rate
+        self._tell("record", f"{self.folder}: {seconds:.1f} s recorded" + (f"; ended because {why}" if why else ""))
 
     def _let_go(self) -> None:
-        """Hear of nothing any more, and close the files."""
+        """Be told of nothing any more, and close the files."""
         for forget in self._forget:
             with suppress(ValueError):
                 forget()
-        self._mixer.keep_history(False)
+        self._engine.keep_history(False)
         for engine in self._engines.values():
             if engine is not None:
                 engine.keep_history(False)
@@ -263,8 +267,6 @@ class Recorder:
         with atomic(self.folder / HEAD) as beside:
             beside.write_text(json.dumps(head, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
-    # --- meanwhile ---------------------------------------------------------------------------------------------------
-
     def _turn(self) -> None:
         why = ""
         with self._lock:
@@ -275,27 +277,27 @@ class Recorder:
                 self._write()
             except OSError as error:
                 why = f"the disk refuses: {error}"
-            if self._mixer.lost_record > self._lost:
+            if self._engine.lost_record > self._lost:
                 why = f"the disk is too slow: {BUFFER_S} s of buffer did not suffice"
         if why:
             with suppress(RuntimeError):
-                self._stream.ask(_engine.Ask.record, 0, 0.0)
+                self._mixer.ask(_engine.Ask.record, 0, 0.0)
             self._finish(why)
 
     def _take_history(self) -> None:
         """Note what took effect. What is not described yet, because its sender is just about to, waits."""
-        sources: list[tuple[str, Any]] = [("", self._mixer), *self._engines.items()]
+        sources: list[tuple[str, Any]] = [("", self._engine), *self._engines.items()]
         for name, source in sources:
             if source is not None:
-                self._unsaid += [((name, number), frame) for number, frame in source.history()]
-        waiting, self._unsaid = self._unsaid, []
+                self._undescribed += [((name, number), frame) for number, frame in source.history()]
+        waiting, self._undescribed = self._undescribed, []
         newest: dict[str, int] = {}
         for key, frame in waiting:
             self._applied[key] = frame
             newest[key[0]] = max(newest.get(key[0], 0), key[1])
             sent = self._sent.pop(key, None)
             if sent is None:
-                self._unsaid.append((key, frame))
+                self._undescribed.append((key, frame))
                 continue
             if "rack" in sent:
                 try:
@@ -304,17 +306,21 @@ class Recorder:
                     sent = {**sent, "rack": None, "why": str(error)}
             self._history.write(json.dumps({"frame": frame, **sent}, allow_nan=False) + "\n")
             self._history.flush()
-        unsaid = {key for key, _ in self._unsaid}
-        for key in [k for k in self._sent if k[1] < newest.get(k[0], 0) and k not in unsaid]:
+        undescribed = {key for key, _ in self._undescribed}
+        for key in [k for k in self._sent if k[1] < newest.get(k[0], 0) and k not in undescribed]:
             self._sent.pop(key, None)  # a newer structure took its place before it sounded
         for key in list(self._applied)[:-MOST_APPLIED]:
             del self._applied[key]
 
     def _write(self) -> None:
-        """What waits in the ring. Raises OSError when it cannot be written."""
+        """Write what waits in the ring buffer.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         inputs = self._widths[0]
         while True:
-            x = self._mixer.read_record(1 << 16)
+            x = self._engine.read_record(1 << 16)
             if not len(x):
                 return
             parts = (x[:, :inputs] if inputs else np.zeros((len(x), 1), np.float32), x[:, inputs:])

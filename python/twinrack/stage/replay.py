@@ -1,6 +1,4 @@
-"""Renders a take again: the very mixer of the live stream over the recorded input, with every change at its frame, gives the
-same samples, bit for bit.
-"""
+"""Replay of a take: the live stream's mixer over the recorded input, with every change at its frame, to the same samples."""
 
 from __future__ import annotations
 
@@ -16,7 +14,8 @@ from .. import _engine
 from ..audio import Audio
 from ..formats.sound import library_name
 from ..rack import patch
-from .line import Line, Safety, make_mixer, set_up
+from .line import Line, Safety
+from .mixer import first_requests, make_mixer
 from .take import DRY, PROCESSED, read_events, read_head
 
 
@@ -66,7 +65,7 @@ def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Repla
         rack.prepare(rate, len(line["inputs"]), first_frame=first)
         lines.append(Line(**{**line, "rack": rack}))
     mixer = make_mixer(lines, head["inputs"], head["outputs"], rate, first)
-    for what, index, value in set_up(lines, Safety(**head["safety"])):
+    for what, index, value in first_requests(lines, Safety(**head["safety"])):
         mixer.ask(what, index, value)
     if head["exact_from"]:
         mixer.ask(_engine.Ask.fade, 0, 1.0)  # it sounded already

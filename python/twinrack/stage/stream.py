@@ -1,4 +1,4 @@
-"""A live stream: the lines of racks that sound, the devices they sound on, and what happens when a device is lost."""
+"""Live streams: racks that sound on audio devices, also after a device was lost and has returned."""
 
 from __future__ import annotations
 
@@ -14,120 +14,63 @@ from types import TracebackType
 from typing import Any, NoReturn, Self
 from weakref import WeakSet
 
-import numpy as np
-import numpy.typing as npt
-
 from .. import _engine
-from ..audio import Audio, as_planar
-from ..checks import check_integer, count_nan, nan_in
-from ..files.audio_file import read_audio
+from ..checks import check_integer
 from ..rack.rack import Rack, as_rack
 from ..rack.running import Meter
-from ..rack.signatures import spelled_out
+from ..rack.signatures import with_arguments_of
 from ..system import forking
-from ..system.locked_memory import lock_memory, unlock_memory
-from . import jack_server, portaudio
-from .beside import every, weakly
-from .device import JACK, Device, choose
+from ..system.memory import lock_memory, unlock_memory
+from . import jack_server
+from .background import every, weakly
+from .device import JACK, choose
+from .events import Event
+from .hosts import BLOCKS, CallCounts, Host, devices, open_host, runs_in_time
 from .levels import Levels, Output
-from .line import Line, Safety, make_mixer, set_up
+from .line import Line, Safety
+from .mixer import LiveMixer
+from .playback import Play
 from .recorder import Recorder
 
 FADE_LIMIT_S = 1.0
 WATCH_S = 0.05
-LISTEN = ("rack", "dry", "target")
-BLOCKS = (32, 64, 128, 256, 512, 1024)  # what `block_size=None` tries
-TRIAL_S, TRIAL_LOAD = 0.4, 0.7
-Recording = npt.ArrayLike | str | os.PathLike[str]
-Play = Recording | tuple[Recording] | tuple[Recording, Recording | None]
-Host = jack_server.JackHost | portaudio.PortAudioHost
 log = logging.getLogger("twinrack.live")
 # Streams that hold a device. One that nobody else holds any more stops.
 _open: WeakSet[LiveStream] = WeakSet()
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a stream: when (seconds since it began), what, and a sentence about it.
-
-    `kind` is "lost", "returned", "howl", "fault", "record", "reload" or "midi".
-    """
-
-    at_s: float
-    kind: str
-    words: str
+def open_streams() -> list[LiveStream]:
+    """The streams of this process that hold a device."""
+    return list(_open)
 
 
 @dataclass
 class _Loss:
-    """A device that is waited for: the rate it had, whether it is JACK's, and whether it calls no more for certain."""
+    """A device whose return is awaited.
+
+    Attributes:
+        rate: its sample rate in Hz.
+        jack: whether it was JACK's.
+        closed: it calls no more for certain; else its thread may still be in the mixer, which cannot be used again.
+        refusal: why the device that is back could not be taken at the last attempt.
+    """
 
     rate: float
     jack: bool
-    left: bool
-    said: str = ""
-
-
-def devices() -> list[Device]:
-    """All audio devices there are now; `index` is the number by which one is chosen.
-
-    Raises:
-        OSError: neither PortAudio nor JACK is installed.
-    """
-    found: list[Device] = []
-    refused: list[OSError] = []
-    for host in (jack_server, portaudio):
-        try:
-            found += host.find()
-        except OSError as error:
-            refused.append(error)
-    if refused and not found:
-        raise refused[-1]
-    return [Device(**{**vars(d), "index": i}) for i, d in enumerate(found)]
-
-
-def _at_host(device: Device) -> Device:
-    """With the number that PortAudio knows it by."""
-    alike = [d for d in portaudio.find() if (d.name, d.host_api) == (device.name, device.host_api)]
-    for d in sorted(alike, key=lambda d: d.native != device.native):
-        return d
-    raise OSError(f"{device.name} is gone; see `twinrack devices`")
-
-
-def _recordings(play: Play, rate: float) -> tuple[Audio, Audio]:
-    """Dry and target, (channels, frames); a target that is None, or left out, has no channels."""
-    two: Sequence[Any] = play if isinstance(play, tuple | list) else (play, None)
-    if not 1 <= len(two) <= 2 or two[0] is None or any(isinstance(given, bool | int | float) for given in two):
-        raise ValueError("play takes a recording, or (dry, target): files, or arrays (channels, frames) at the stream's rate")
-    found = []
-    for given, what in zip(two, ("dry", "target"), strict=False):
-        if given is None:
-            continue
-        if isinstance(given, str | os.PathLike):
-            x, own = read_audio(given)
-            if own != rate:
-                raise ValueError(
-                    f"{given} has {own:g} Hz, the stream {rate:g} Hz; resample it, or open the stream with that rate"
-                )
-        else:
-            x = as_planar(given, what)[0]
-        if x.shape[1] == 0:
-            raise ValueError(f"the {what} recording is empty")
-        if not np.isfinite(x).all():
-            raise ValueError(f"the {what} recording has {nan_in(count_nan(x))}")
-        found.append(np.ascontiguousarray(x, np.float32))
-    if len(found) == 2 and found[0].shape[1] != found[1].shape[1]:
-        raise ValueError(f"dry has {found[0].shape[1]} frames, target {found[1].shape[1]}; make them equal")
-    return found[0], found[1] if len(found) == 2 else np.zeros((0, found[0].shape[1]), np.float32)
+    closed: bool
+    refusal: str = ""
 
 
 class LiveStream:
     """Racks that sound. Use it in a `with` block, or call `start` and `stop`. One that nobody holds any more stops.
 
+    The arguments are those of `live`.
+
     Attributes:
         lines: the racks with their inputs and outputs, by name.
         input, output: the devices.
-        sample_rate, block_size: what the stream runs at.
+        host: the client of the JACK server, or the stream of PortAudio.
+        mixer: runs the lines.
         events: what happened to it, oldest first; `on_event` is called with each.
         notes: sentences about what could be better here (priority, locked memory).
     """
@@ -153,110 +96,64 @@ class LiveStream:
             rack = as_rack(rack)
         if block_size is not None:
             block_size = check_integer(block_size, "block_size", 1, 8192)
-        there = devices()
-        self.input = choose(there, input, "input")
-        self.output = choose(there, output, "output")
+        available = devices()
+        self.input = choose(available, input, "input")
+        self.output = choose(available, output, "output")
         if channels is None:
             channels = max(1, min(self.output.outputs, 2))
         channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
         lines = [Line(rack, sidechain=sidechain or {})] if isinstance(rack, Rack) else list(rack)
         if not lines:
             raise ValueError("a live stream needs a rack, or at least one line")
-        self.lines: dict[str, Line] = {line.name: line for line in lines}
-        if len(self.lines) < len(lines):
+        if len({line.name for line in lines}) < len(lines):
             raise ValueError("two lines have the same name; give each a name of its own")
         if len({id(line.rack) for line in lines}) < len(lines):
             raise ValueError("one rack is in two lines; use rack.copy() for the second")
         for line in lines:
             line.fill_in(channels, self.input.inputs, self.output.outputs)
             line.rack.running.refuse_live("a second live stream")
-        self._inputs = max(
-            (n for line in lines for n in [*(line.inputs or ()), *(k for key in line.keys for k in key)]), default=0
-        )
-        self._outputs = max((n for line in lines for n in line.outputs or ()), default=0)
-        self.safety = safety or Safety()
+        self.mixer = LiveMixer({line.name: line for line in lines}, safety or Safety(), play)
+        self.lines = self.mixer.lines
         self.events: list[Event] = []
         self.notes: list[str] = []
         self.on_event = on_event
         self._name, self._wanted_rate, self._wanted_block = name, sample_rate, block_size
         self._lock = forking.lock()
-        self._changed: list[Callable[[], None]] = []  # told when the mixer is another one
-        self._asked: list[Callable[[int, _engine.Ask, int, float], None]] = []  # told what the mixer is asked
         self._recorder: Recorder | None = None
-        self._levels = Levels(weakly(self._read_meters), weakly(self._sounding))
+        self._levels = Levels(weakly(self._read_meters), self.mixer)
         self._began = time.monotonic()
-        self._running = self._lost = False
+        self._running = False
         self._loss: _Loss | None = None
-        self._kept = False  # the present host's counts are in `_past`
+        self._counts = CallCounts()
+        self._seen_state = (0, 0)  # howls and mutes that were told
         self._end = threading.Event()
-        self._listen, self._plays, self._play = "rack", play is not None, play
-        self._targets = False
         self._take_host()
         self._held = True
-        self._past = {"callbacks": 0, "frames": 0, "late": 0, "flagged": 0}
         for line in lines:
             line.rack.running.go_live()
         _open.add(self)
 
-    # --- the device ------------------------------------------------------------------------------------------------
-
     def _open_host(self) -> Host:
-        if (self.input.host_api == JACK) != (self.output.host_api == JACK):
-            raise OSError(
-                f"{self.input.name} ({self.input.host_api}) and {self.output.name} ({self.output.host_api}) cannot be joined; "
-                "take both from JACK, or none"
-            )
-        if self.output.host_api == JACK:
-            return jack_server.JackHost(self.input, self.output, self._wanted_block, self._wanted_rate, self._name)
-        block = self._wanted_block or 64
-        return portaudio.PortAudioHost(_at_host(self.input), _at_host(self.output), block, self._wanted_rate)
+        return open_host(self.input, self.output, self._wanted_block, self._wanted_rate, self._name)
 
     def _take_host(self) -> None:
         """Open the device, with a new mixer behind it."""
-        self._host = self._open_host()
+        self.host = self._open_host()
         try:
-            self._make_mixer(self._host.sample_rate)
-            self._host.attach(self._mixer, self._inputs, self._outputs)
+            self._build_mixer(self.host.sample_rate)
+            self.host.attach(self.mixer.engine, self.mixer.inputs, self.mixer.outputs)
         except BaseException:
-            self._host.close()
+            self.host.close()
             raise
+        self._counts.follow(self.host)
 
-    def _make_mixer(self, rate: float) -> None:
-        """Engines and mixer at a rate. What the racks hold, they keep; where one refuses, all stay as they are.
-
-        Raises:
-            ValueError: a rack, or a recording that is played, is for another rate.
-        """
-        recordings = None if self._play is None else _recordings(self._play, rate)
-        for line in self.lines.values():
-            line.rack.running.check_format(rate, len(line.inputs or ()))
-        for line in self.lines.values():
-            line.rack.running.begin(rate, len(line.inputs or ()))
-        self._mixer = make_mixer(self.lines.values(), self._inputs, self._outputs, rate)
-        if recordings is not None:
-            self._targets = recordings[1].shape[0] > 0
-            self._mixer.play(*recordings)
-        self._ask_everything()
+    def _build_mixer(self, sample_rate: float) -> None:
+        self.mixer.build(sample_rate)
         self._seen_state = (0, 0)
-        for changed in tuple(self._changed):
-            changed()
-
-    def _ask_everything(self) -> None:
-        """What a mixer is to know that was just made, or was away."""
-        for what, index, value in set_up(self.lines.values(), self.safety):
-            self._mixer.ask(what, index, value)
-        self._mixer.ask(_engine.Ask.listen, LISTEN.index(self._listen), 1.0)
 
     def ask(self, what: _engine.Ask, index: int, value: float) -> int:
         """Ask the mixer for something; the number of the request."""
-        if self._lost:
-            return 0  # it is asked for everything when the device returns
-        number = self._mixer.ask(what, index, value)
-        if not number:
-            raise RuntimeError("1024 requests wait because the device does not call; is it lost?")
-        for listener in tuple(self._asked):
-            listener(number, what, index, value)
-        return int(number)
+        return self.mixer.ask(what, index, value)
 
     def start(self, record: str | os.PathLike[str] | None = None) -> None:
         """Begin; the sound fades in over 10 ms. A lost device is waited for, and taken again when it returns.
@@ -274,46 +171,38 @@ class LiveStream:
         refused = lock_memory()
         self.notes = [refused] if refused else []
         if self._wanted_block is None:
-            self._settle()
+            self._choose_block_size()
         if record is not None:
             self.record(record)
-        self._host.start()
+        self.host.start()
         self.ask(_engine.Ask.fade, 0, 1.0)
-        if self._host.realtime is False:
+        if self.host.realtime is False:
             how = "start it with -R as a user who may" if self.output.host_api == JACK else "allow it"
             self.notes.append(
-                f"the audio thread runs without real-time priority, so small blocks may be late: {how} (`@audio - rtprio 95` "
+                f"the audio thread runs without real-time priority, so small blocks may drop out: {how} (`@audio - rtprio 95` "
                 "in /etc/security/limits.d/audio.conf and a new login, or rtkit)"
             )
         self._running = True
         self._watcher = every(WATCH_S, self._end, self._watch, "twinrack-watch")
 
-    def _settle(self) -> None:
-        """The smallest block that runs without a late callback, tried in silence. A server that others use keeps its own."""
-        host = self._host
-        if isinstance(host, jack_server.JackHost) and host.others:
-            self._wanted_block = host.block_size
+    def _choose_block_size(self) -> None:
+        """Take the smallest block that runs without an overrun, tried in silence. A server that others use keeps its own."""
+        if isinstance(self.host, jack_server.JackHost) and self.host.others:
+            self._wanted_block = self.host.block_size
             return
         for block in BLOCKS:
-            self._host.close()
+            self.host.close()
             self._wanted_block = block
             try:
                 self._take_host()
-                self._host.start()
+                self.host.start()
             except OSError:
                 if block == BLOCKS[-1]:
                     raise
                 continue
-            time.sleep(0.1)
-            before = self._host.load
-            time.sleep(TRIAL_S)
-            load = self._host.load
-            calls = load["callbacks"] - before["callbacks"]
-            late = load["flagged"] - before["flagged"] + load["late"] - before["late"]
-            share = (load["sum"] - before["sum"]) / max(calls, 1)
-            if calls and not late and share < TRIAL_LOAD:
+            if runs_in_time(self.host):
                 break
-        self._host.close()
+        self.host.close()
         self._take_host()
 
     def stop(self) -> None:
@@ -327,18 +216,18 @@ class LiveStream:
             if not self._is_open():
                 return  # another thread was quicker
             self._held = False
-            if self._running and self._host.lost is None:
+            if self._running and self.host.lost is None:
                 self.ask(_engine.Ask.fade, 0, 0.0)
-                before, end = self._mixer.frame, time.monotonic() + FADE_LIMIT_S
-                while not self._mixer.silent and time.monotonic() < end:
+                before, end = self.mixer.engine.frame, time.monotonic() + FADE_LIMIT_S
+                while not self.mixer.engine.silent and time.monotonic() < end:
                     time.sleep(0.002)
-                    if self._mixer.frame == before and time.monotonic() > end - 0.5:
+                    if self.mixer.engine.frame == before and time.monotonic() > end - 0.5:
                         break  # the server calls no more
             self._running = False
-            self._keep_count()
+            self._counts.end()
             if self._recorder is not None:
                 self._recorder.stop()
-            self._host.close()
+            self.host.close()
             for line in self.lines.values():
                 line.rack.running.close()
             _open.discard(self)
@@ -368,8 +257,6 @@ class LiveStream:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()
 
-    # --- what happens ----------------------------------------------------------------------------------------------
-
     def tell(self, kind: str, words: str) -> None:
         """Note an event."""
         event = Event(time.monotonic() - self._began, kind, words)
@@ -387,7 +274,7 @@ class LiveStream:
             if self._loss is not None:
                 self._retake(self._loss)
                 return
-            lost = self._host.lost
+            lost = self.host.lost
             if lost is not None:
                 self._lose(lost)
             else:
@@ -407,29 +294,20 @@ class LiveStream:
             bad = [a for a, m in self.meters("watch").items() if m.faults]
             self.tell("fault", f"{', '.join(bad) or 'an effect'} put out NaN or infinity; it was reset")
 
-    def _keep_count(self) -> None:
-        if self._kept:
-            return
-        load = self._host.load
-        for key in self._past:
-            self._past[key] += load[key]
-        self._kept = True
-
     def _lose(self, lost: str) -> None:
-        """From now on its return is waited for; what the racks hold is kept, and where the rate is the same also what they
-        do."""
+        """Close the device and await its return. Racks keep their values; at the same rate effects keep their state too."""
         self.tell("lost", f"{lost}; waiting for its return")
-        jack = isinstance(self._host, jack_server.JackHost)
+        jack = isinstance(self.host, jack_server.JackHost)
         with self._lock:
-            rate = self._host.sample_rate
-            self._keep_count()
-            left = self._host.close()  # else its thread may still be in the mixer, which then is its own
-            self._pause(True)
+            rate = self.host.sample_rate
+            self._counts.end()
+            closed = self.host.close()
+            self.mixer.pause(True)
         if jack:
             self._wanted_rate = None
             if not jack_server.is_pipewire():
                 self._wanted_block = None  # whatever it returns with
-        self._loss = _Loss(rate, jack, left)
+        self._loss = _Loss(rate, jack, closed)
 
     def _retake(self, loss: _Loss) -> None:
         """One attempt to take the device again."""
@@ -441,37 +319,28 @@ class LiveStream:
                     return
                 host = self._open_host()
                 try:
-                    if host.sample_rate != loss.rate or not loss.left:
-                        self._make_mixer(host.sample_rate)
-                        loss.rate, loss.left = host.sample_rate, True
-                    host.attach(self._mixer, self._inputs, self._outputs)
+                    if host.sample_rate != loss.rate or not loss.closed:
+                        self._build_mixer(host.sample_rate)
+                        loss.rate, loss.closed = host.sample_rate, True
+                    host.attach(self.mixer.engine, self.mixer.inputs, self.mixer.outputs)
                     host.start()
                 except BaseException:
                     host.close()
                     raise
-                self._host, self._kept, self._loss = host, False, None
-                self._pause(False)
+                self.host, self._loss = host, None
+                self._counts.follow(host)
+                self.mixer.pause(False)
+                if self.recording is None:
+                    self.ask(_engine.Ask.record, 0, 0.0)
                 self.ask(_engine.Ask.fade, 0, 1.0)
         except Exception as error:  # whatever it is, the next attempt may do better
             if not isinstance(error, OSError):
-                if str(error) != loss.said:
-                    loss.said = str(error)
+                if str(error) != loss.refusal:
+                    loss.refusal = str(error)
                     self.tell("lost", f"the device is back, but cannot be taken: {error}; waiting")
                 self._end.wait(0.5)
             return
         self.tell("returned", f"{self.output.name} is back: {self.sample_rate:g} Hz, blocks of {self.block_size} frames")
-
-    def _pause(self, on: bool) -> None:
-        """While the device is lost, nothing is sent where nobody reads; afterwards everything is."""
-        self._lost = on
-        for line in self.lines.values():
-            line.rack.running.pause(on)
-        if not on:
-            self._ask_everything()
-            if self._recorder is None or not self._recorder.running:
-                self.ask(_engine.Ask.record, 0, 0.0)
-
-    # --- what is heard ---------------------------------------------------------------------------------------------
 
     @property
     def rack(self) -> Rack:
@@ -494,36 +363,25 @@ class LiveStream:
 
     def level(self, line: str, level_db: float | None = None, mute: bool | None = None) -> None:
         """Set the level of a line in dB, or mute it; the change takes at most 10 ms."""
-        if line not in self.lines:
-            raise ValueError(f"there is no line {line!r}; there are: {', '.join(self.lines)}")
-        found = self.lines[line]
-        if level_db is not None:
-            found.check_level(level_db)
-            found.level_db = float(level_db)
-        if mute is not None:
-            found.mute = bool(mute)
-        self.ask(_engine.Ask.level, list(self.lines).index(line), found.gain)
+        self.mixer.set_level(line, level_db, mute)
 
     def protect(self, **changes: Any) -> None:
         """Switch a part of `safety` on or off by name, or move its ceiling: `stream.protect(limiter=False)`."""
-        self.safety = Safety(**{**vars(self.safety), **changes})
-        for what, value in self.safety.requests():
-            self.ask(what, 0, value)
+        self.mixer.protect(changes)
+
+    @property
+    def safety(self) -> Safety:
+        """What protects ears; `protect` changes it."""
+        return self.mixer.safety
 
     @property
     def listen(self) -> str:
         """What is heard of the recordings that it plays: "rack", "dry" or "target"; a change fades over 10 ms."""
-        return self._listen
+        return self.mixer.listen
 
     @listen.setter
     def listen(self, to: str) -> None:
-        if not self._plays:
-            raise ValueError("the stream plays no recordings; open it with play=(dry, target)")
-        there = LISTEN if self._targets else LISTEN[:2]
-        if to not in there:
-            raise ValueError(f"listen = {to!r} is none of {', '.join(there)}")
-        self.ask(_engine.Ask.listen, LISTEN.index(to), 1.0)
-        self._listen = to
+        self.mixer.listen = to
 
     def record(self, folder: str | os.PathLike[str]) -> Recorder:
         """Begin a take: what comes in, what is heard, and all that is changed meanwhile, into a new folder.
@@ -535,29 +393,34 @@ class LiveStream:
             FileExistsError: the folder is there already.
             RuntimeError: a take is running, or the stream plays recordings.
         """
-        if self._recorder is not None and self._recorder.running:
-            raise RuntimeError(f"a take runs already, into {self._recorder.folder}; stop it first")
-        if self._plays:
+        if self.recording is not None:
+            raise RuntimeError(f"a take runs already, into {self.recording.folder}; stop it first")
+        if self.mixer.plays:
             raise RuntimeError("the stream plays recordings; a take needs an input")
-        self._recorder = Recorder(self, folder)
+        self._recorder = Recorder(
+            self.mixer, folder, self.sample_rate, self.block_size, sounding=self._running, tell=weakly(self.tell)
+        )
         return self._recorder
 
-    # --- what it reports -------------------------------------------------------------------------------------------
+    @property
+    def recording(self) -> Recorder | None:
+        """The take that is being recorded; None while none is."""
+        return self._recorder if self._recorder is not None and self._recorder.running else None
 
     @property
     def active(self) -> bool:
         """True while the server calls."""
-        return self._running and self._host.lost is None
+        return self._running and self.host.lost is None
 
     @property
     def sample_rate(self) -> float:
         """Frames a second."""
-        return self._host.sample_rate
+        return self.host.sample_rate
 
     @property
     def block_size(self) -> int:
         """Frames that the server hands over at once."""
-        return self._host.block_size
+        return self.host.block_size
 
     @property
     def latency_ms(self) -> float:
@@ -569,55 +432,41 @@ class LiveStream:
 
         What stands in parallel is counted as its slowest branch.
         """
-        there, back = self._host.latency_frames
+        capture, playback = self.host.latency_frames
         ms = 1000.0 / self.sample_rate
-        slowest = max(self.lines.values(), key=lambda line: line.rack.latency_frames)
-        found = {"input": there * ms, "output": back * ms}
-        effects = {a: n * ms for a, n in slowest.rack.running.latencies.items() if n}
-        if sum(effects.values()) > slowest.rack.latency_frames * ms + 1e-9:
-            effects = {f"rack {slowest.name}": slowest.rack.latency_frames * ms}
-        return {**found, **effects}
-
-    def _count(self, key: str) -> int:
-        now = 0 if self._kept else int(self._host.load[key])
-        return self._past[key] + now
+        return {"input": capture * ms, "output": playback * ms, **self.mixer.latencies_ms(self.sample_rate)}
 
     @property
     def xruns(self) -> int:
-        """How often the server said that sound was lost or came too late, since the start; with two devices also how often
-        there was too little or too much between them."""
-        return self._count("flagged")
+        """Dropouts since the start: how often the server reported one, and with two devices how often the buffer between them
+        ran empty or over."""
+        return self._counts["flagged"]
 
     @property
     def late_callbacks(self) -> int:
-        """Callbacks of ours that took longer than their block lasts, since the start."""
-        return self._count("late")
+        """Overruns since the start: callbacks of ours that took longer than their block lasts."""
+        return self._counts["late"]
 
     @property
     def frames(self) -> int:
         """Frames processed since the start."""
-        return self._count("frames")
+        return self._counts["frames"]
 
     @property
     def load(self) -> dict[str, Any]:
-        """Of the present device: callbacks, and as shares of the deadline the `worst`, the `sum` of all, the widest gap
-        between two, and how many took each twentieth (`counts`)."""
-        return self._host.load
+        """Of the present device: the number of callbacks; in parts of a block's time the `worst` callback, the `sum` of all and
+        the widest gap between two; and how many took each twentieth of it (`counts`)."""
+        return self.host.load
 
     @property
     def cpu_load(self) -> float:
-        """Share of the time that the callback uses, on average since the device was opened."""
-        load = self._host.load
+        """Part of the time that the callback uses, on average since the device was opened; above 1 it overruns."""
+        load = self.host.load
         return float(load["sum"] / load["callbacks"]) if load["callbacks"] else 0.0
 
     def _read_meters(self) -> dict[str, Meter]:
         with self._lock:
-            if len(self.lines) == 1:
-                return self.rack.meters()
-            return {f"{name}/{a}": m for name, line in self.lines.items() for a, m in line.rack.meters().items()}
-
-    def _sounding(self) -> _engine.Mixer:
-        return self._mixer
+            return self.mixer.meters()
 
     def meters(self, reader: str = "") -> dict[str, Meter]:
         """Levels of every effect since this reader's last call, by address; with several lines after "line/"."""
@@ -627,6 +476,18 @@ class LiveStream:
         """The same, and the levels of the outputs."""
         return self._levels.read(reader)
 
+    def forget_reader(self, reader: str) -> None:
+        """This reader of levels comes no more."""
+        self._levels.forget(reader)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked process: forget the device, which is the parent's, without telling the server that the stream ends."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.host))  # its end would end the parent's
+        self._held = self._running = False
+        self._end.set()
+        for line in self.lines.values():
+            line.rack.running.close()
+
 
 @atexit.register
 def _stop_all() -> None:
@@ -635,32 +496,14 @@ def _stop_all() -> None:
 
 
 @forking.in_child
-def _leave_to_parent() -> None:
-    """The streams are the parent's: this process neither hears them nor may tell the server that they end."""
+def _leave_streams_to_parent() -> None:
     for stream in tuple(_open):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream._host))  # its end would end the parent's
-        stream._held = stream._running = False
-        stream._end.set()
-        for line in stream.lines.values():
-            line.rack.running.close()
+        stream._leave_to_parent()
     _open.clear()
 
 
-@spelled_out()
-def live(
-    rack: Rack | Sequence[Line],
-    *,
-    input: int | str | None = None,
-    output: int | str | None = None,
-    block_size: int | None = None,
-    sample_rate: float | None = None,
-    channels: int | None = None,
-    sidechain: Mapping[str, int | Sequence[int]] | None = None,
-    play: Play | None = None,
-    safety: Safety | None = None,
-    name: str = "twinrack",
-    on_event: Callable[[Event], None] | None = None,
-) -> LiveStream:
+@with_arguments_of(LiveStream)
+def live(*args: Any, **named: Any) -> LiveStream:
     """A live stream of a rack: `with tr.live(rack, block_size=64) as stream: …`
 
     Args:
@@ -681,16 +524,4 @@ def live(
     Raises:
         OSError: PortAudio, the device or the server is not there, or the device cannot do this; one sentence says which.
     """
-    return LiveStream(
-        rack,
-        input=input,
-        output=output,
-        block_size=block_size,
-        sample_rate=sample_rate,
-        channels=channels,
-        sidechain=sidechain,
-        play=play,
-        safety=safety,
-        name=name,
-        on_event=on_event,
-    )
+    return LiveStream(*args, **named)

@@ -1,7 +1,7 @@
 """Whole files: read only where they are regular and not too large, written so that they are complete or not there.
 
-What is written stands beside its target until it is complete, as `.NAME.twinrack-N.part`, locked by who writes it: what a
-process that was killed left is known by its lock being free, and is taken away by the next who writes the same file.
+A file is written beside its target as `.NAME.twinrack-N.part`, locked by its writer, and renamed when complete; a killed
+process leaves a file whose lock is free, and the next process that writes the same target removes it.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _KINDS = {
 
 _unfinished: dict[Path, int] = {}  # files and folders that this process has begun, by the process that began them
 _changing = threading.Lock()
-_over = threading.Event()  # the process ends, so nothing is begun any more
+_exiting = threading.Event()  # the process ends, so nothing new is begun
 
 
 def path_of(given: str | os.PathLike[str]) -> Path:
     """A path that the system can take.
 
     Raises:
-        TypeError: it is no path.
+        TypeError: not a path.
         ValueError: an empty one, one with a NUL or half a surrogate pair, or a name that is too long.
     """
     try:
@@ -71,7 +71,7 @@ def path_of(given: str | os.PathLike[str]) -> Path:
 
 
 def special_kind(path: Path) -> str:
-    """What a path leads to where it is neither a regular file nor a folder: "a pipe (FIFO)", "a device", "a socket"."""
+    """The kind of a path that is neither a regular file nor a folder: "a pipe (FIFO)", "a device", "a socket"."""
     try:
         return _KINDS.get(stat.S_IFMT(path.stat().st_mode), "")
     except (OSError, ValueError):
@@ -101,15 +101,15 @@ def read_whole(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON
         number = os.open(path, os.O_RDONLY | _BINARY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
         raise cannot_read(path, what, error) from None
-    found = os.fstat(number)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode):
         os.close(number)
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             raise ValueError(f"{shown(path)} is a folder; give the {what} file in it")
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
         raise ValueError(f"{shown(path)} is {kind}; give a regular {what} file")
     with os.fdopen(number, "rb") as file:
-        if found.st_size > most:
+        if status.st_size > most:
             raise ValueError(f"{shown(path)} has more than {most >> 20} MB, which no {what} has")
         try:
             content = file.read(most + 1)
@@ -121,7 +121,7 @@ def read_whole(path: str | os.PathLike[str], what: str, most: int = LARGEST_JSON
 
 
 def read_json(path: str | os.PathLike[str], what: str, form: str = "valid JSON") -> Any:
-    """What a JSON file holds; `form` is how it is called in a message that it is none.
+    """The content of a JSON file; `form` names the expected format in messages.
 
     Raises:
         FileNotFoundError, PermissionError, ValueError: as `read_whole`, or it is not JSON; one sentence with the path.
@@ -151,7 +151,7 @@ def json_bytes(data: Any, path: Path, what: str, indent: int | None = 1) -> byte
     except (TypeError, ValueError) as error:
         raise ValueError(f"{shown(path)} cannot hold this {what}: {error}") from None
     try:
-        return writable(text).encode("utf-8")  # names of files that are no text among it
+        return writable(text).encode("utf-8")  # file names that are not text may be among it
     except UnicodeEncodeError as error:
         around = brief(text[max(error.start - 20, 0) : error.end + 20].strip())
         raise ValueError(f"{shown(path)} cannot hold half a surrogate pair, as in {around}; write that text anew") from None
@@ -167,14 +167,14 @@ def _plain(value: object) -> Any:
     raise TypeError(f"{brief(value)} is a {type(value).__name__}, which JSON does not have")
 
 
-def watch_over(path: Path) -> None:
-    """Let a file or folder go if this process is ended before `let_go` is called."""
+def mark_unfinished(path: Path) -> None:
+    """Have `discard_unfinished` remove a file or folder until `mark_finished` is called."""
     with _changing:
         _unfinished[path] = os.getpid()
 
 
-def let_go(path: Path) -> None:
-    """A file or folder is complete, or gone."""
+def mark_finished(path: Path) -> None:
+    """End of `mark_unfinished`: a file or folder is complete, or gone."""
     with _changing:
         _unfinished.pop(path, None)
 
@@ -207,26 +207,26 @@ def target_of(path: str | os.PathLike[str]) -> tuple[Path, os.stat_result | None
     """
     path = path_of(path)
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
-        found = None
+        status = None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(f"{shown(path)} is a link that leads back to itself; give another name") from None
         raise cannot_write(path, error) from None
-    if found is None:
+    if status is None:
         return (Path(os.path.realpath(path)) if path.is_symlink() else path), None
-    if stat.S_ISDIR(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(f"{shown(path)} is a folder; give the name of a file in it")
-    if not stat.S_ISREG(found.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a regular file")
         raise ValueError(f"{shown(path)} is {kind}; give the name of a regular file")
-    if not found.st_mode & 0o222 or not os.access(path, os.W_OK):  # root may write anywhere, and still should not
+    if not status.st_mode & 0o222 or not os.access(path, os.W_OK):  # root may write anywhere, and still should not
         raise PermissionError(f"{shown(path)} may not be overwritten; choose another name or change its permissions")
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
-    if target is not path and not (target.exists() and os.path.samestat(target.stat(), found)):
+    if target is not path and not (target.exists() and os.path.samestat(target.stat(), status)):
         raise ValueError(f"{shown(path)} leads to a file that has no name any more; give the name of a regular file")
-    return target, found
+    return target, status
 
 
 @contextmanager
@@ -257,7 +257,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         _forget(beside)
         raise
     finally:
-        let_go(beside)
+        mark_finished(beside)
         if number >= 0:
             os.close(number)
 
@@ -271,7 +271,7 @@ def _part(target: Path, slot: int) -> Path:
 
 def _begin(target: Path, before: os.stat_result | None) -> tuple[Path, int]:
     """An empty file beside the target, locked as long as the number is open; what was left there is taken away."""
-    sweep(target)
+    remove_leftovers(target)
     for slot in range(SLOTS):
         beside = _part(target, slot)
         try:
@@ -288,8 +288,8 @@ def _begin(target: Path, before: os.stat_result | None) -> tuple[Path, int]:
             ) from None
         except OSError as error:
             raise cannot_write(target, error) from None
-        watch_over(beside)
-        if _over.is_set():
+        mark_unfinished(beside)
+        if _exiting.is_set():
             _forget(beside)
         if _lock(number) and _still(beside, number):
             return beside, number
@@ -339,23 +339,23 @@ def _forget(beside: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def sweep(path: Path) -> None:
-    """Take away what processes that were killed left of a file; what a living one writes stays."""
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left of a file; what a running one writes stays."""
     try:
         target = Path(os.path.realpath(path)) if path.is_symlink() else path
-        there = [p for p in (_part(target, slot) for slot in range(4)) if p.is_file()]
+        parts = [p for p in (_part(target, slot) for slot in range(4)) if p.is_file()]
     except (OSError, ValueError):
         return
     slot = 4
-    while there and (p := _part(target, slot)).exists():
-        there.append(p)
+    while parts and (p := _part(target, slot)).exists():
+        parts.append(p)
         slot += 1
-    for part in there:
-        take_if_left(part)
+    for part in parts:
+        remove_abandoned(part)
 
 
-def take_if_left(part: Path) -> None:
-    """Take a file away that nobody holds a lock on."""
+def remove_abandoned(part: Path) -> None:
+    """Remove a file that no process has locked."""
     with _changing:
         if _unfinished.get(part) == os.getpid():
             return
@@ -387,7 +387,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     target, before = target_of(path)
     beside, number = _begin(target, before)
     _forget(beside)
-    let_go(beside)
+    mark_finished(beside)
     os.close(number)
 
 
@@ -410,20 +410,20 @@ def cannot_write(path: Path, error: OSError) -> OSError:
 
 
 @contextmanager
-def scratch(folder: Path | None = None) -> Iterator[Path]:
+def scratch(parent: Path | None = None) -> Iterator[Path]:
     """A folder for what is needed only meanwhile."""
-    with tempfile.TemporaryDirectory(prefix=".twinrack-", dir=folder, ignore_cleanup_errors=True) as name:
-        made = Path(name)
-        watch_over(made)
+    with tempfile.TemporaryDirectory(prefix=".twinrack-", dir=parent, ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        mark_unfinished(folder)
         try:
-            yield made
+            yield folder
         finally:
-            let_go(made)
+            mark_finished(folder)
 
 
-def abandon() -> None:
-    """Take away all that this process has begun and not completed; it ends now."""
-    _over.set()
+def discard_unfinished() -> None:
+    """Remove every file and folder that this process began and did not complete; the process is about to end."""
+    _exiting.set()
     for path, owner in list(_unfinished.items()):
         if owner != os.getpid():  # of the process that this one was forked from
             continue

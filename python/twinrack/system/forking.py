@@ -1,4 +1,4 @@
-"""What a forked process is left with: none of the parent's threads, no lock that one of them held, none of its streams."""
+"""Forked processes: without the parent's threads, the locks that they held, and its streams."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _farewells: list[Callable[[], None]] = []
 
 def lock() -> Any:
     """A re-entrant lock that is free in a forked process, unless the thread that forked holds it."""
-    made = threading.RLock()
-    _locks.add(made)
-    return made
+    new = threading.RLock()
+    _locks.add(new)
+    return new
 
 
 def in_child(work: Callable[[], None]) -> Callable[[], None]:

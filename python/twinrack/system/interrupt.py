@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: the command ends at once, and what it has begun and not completed is taken away.
+"""Ctrl-C and SIGTERM: the command ends at once, and its unfinished files are removed.
 
-A signal raises KeyboardInterrupt in the main thread, once. Where that is busy in compiled code, or tidies up for too long, a
-thread that waits for the signal ends the process instead, so that it is over after GRACE_S whatever runs.
+A signal raises KeyboardInterrupt in the main thread, once. If that thread is busy in compiled code, or cleans up for too
+long, a second thread ends the process GRACE_S after the signal.
 
 Threads of a pool are told to stop by an event: whatever renders calls `check` for every block.
 """
@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from ..checks import visible
-from .disk import abandon
+from .disk import discard_unfinished
 
 GRACE_S = 0.35  # for the main thread to end by itself
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -29,20 +29,20 @@ _ending = threading.Lock()
 
 
 class _State:
-    asked = 0  # the signal that came
-    patient = False  # the command ends by itself, in its own time
+    signal = 0  # the one received, or 0
+    allows_time = False  # the command ends by itself
     words = "interrupted"
     deferring = False  # Ctrl-C raises at the next `check`
     pressed = False  # and it was pressed
 
 
 class StoppedError(Exception):
-    """The work of this thread is not wanted any more."""
+    """The work of this thread was cancelled."""
 
 
 @contextmanager
 def stopping_at(event: threading.Event) -> Iterator[None]:
-    """Let `check` end what this thread does once an event is set."""
+    """Within the block, `check` ends the work of this thread once the event is set."""
     before = getattr(_local, "event", None)
     _local.event = event
     try:
@@ -52,7 +52,7 @@ def stopping_at(event: threading.Event) -> Iterator[None]:
 
 
 def check() -> None:
-    """End the work of this thread if nobody wants it any more.
+    """End the work of this thread if it was cancelled.
 
     Raises:
         StoppedError: the event of `stopping_at` is set.
@@ -68,14 +68,14 @@ def check() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let Ctrl-C raise KeyboardInterrupt at the next `check`, or at once when it is pressed twice.
+    """Within the block, Ctrl-C raises KeyboardInterrupt at the next `check`, or at once when pressed twice.
 
     torch calls Python from C++, which ends the process when an exception comes out there. Nothing changes where the program
-    answers Ctrl-C in a way of its own.
+    has a signal handler of its own.
     """
     main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT) if main else None
-    if _State.deferring or before not in (signal.default_int_handler, _asked):
+    if _State.deferring or before not in (signal.default_int_handler, _handle):
         yield
         return
 
@@ -98,7 +98,7 @@ def deferred() -> Iterator[None]:
 
 
 def install() -> None:
-    """Answer signals as the command does. In the main thread, once."""
+    """Install the command's signal handlers. In the main thread, once."""
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     ours = set()
@@ -106,36 +106,36 @@ def install() -> None:
         number = getattr(signal, name, None)
         if number is None or signal.getsignal(number) == signal.SIG_IGN:  # as nohup and shells ask for
             continue
-        signal.signal(number, _asked)
+        signal.signal(number, _handle)
         ours.add(int(number))
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(receiver, sender, ours), name="twinrack-signals", daemon=True).start()
 
 
-def asked() -> int:
-    """The number of the signal that asked the command to end, or 0."""
-    return _State.asked
+def received() -> int:
+    """The number of the signal received, or 0."""
+    return _State.signal
 
 
-def be_patient() -> None:
-    """The command that runs ends by itself when it is asked to, however long that takes; asked three times, it ends at once."""
-    _State.patient = True
+def allow_time() -> None:
+    """Let the running command end by itself after a signal, however long that takes; the third signal ends it at once."""
+    _State.allows_time = True
 
 
-def answered() -> None:
-    """The command has done what the signal asked for, so it ends as if none had come."""
-    _State.asked, _State.patient = 0, False
+def handled() -> None:
+    """The command has handled the signal, and ends as if none had come."""
+    _State.signal, _State.allows_time = 0, False
 
 
-def add(words: str) -> None:
-    """Say something behind "interrupted"."""
+def add_note(words: str) -> None:
+    """Add to the message "interrupted"."""
     _State.words = visible(f"interrupted; {words}", lines=False)
 
 
-def _asked(number: int, frame: FrameType | None) -> None:
-    if _State.asked:  # it ends already
+def _handle(number: int, frame: FrameType | None) -> None:
+    if _State.signal:  # it is ending already
         return
-    _State.asked = number
+    _State.signal = number
     if _State.deferring:
         _State.pressed = True
         return
@@ -150,16 +150,16 @@ def _watch(receiver: socket.socket, sender: socket.socket, ours: set[int]) -> No
         if not number:
             continue
         times += 1
-        if not _State.patient or times > 2:
+        if not _State.allows_time or times > 2:
             time.sleep(GRACE_S)
-            leave(number)
+            end_process(number)
 
 
-def leave(number: int) -> None:
-    """End the process now, as one that a signal ended."""
+def end_process(number: int) -> None:
+    """End the process now, with the exit code of a signal."""
     if not _ending.acquire(blocking=False):
         time.sleep(10.0)  # another thread is about to end everything
-    abandon()
+    discard_unfinished()
     if sys.stderr is not None:
         with suppress(Exception):
             shown = "\x1b[?25h\r\x1b[K" if os.isatty(2) else ""  # a progress bar hides the cursor

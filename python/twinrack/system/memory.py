@@ -1,8 +1,9 @@
-"""Memory of large arrays that come and go: kept by the process, for the system fills every new page with zeros."""
+"""Memory of the process: kept between uses by training and mixing, locked against paging while sound runs."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 
@@ -24,3 +25,31 @@ def keep_memory() -> bool:
         return False
     mmap_threshold, trim_threshold, most = -3, -1, 1 << 30
     return bool(tune(mmap_threshold, most)) and bool(tune(trim_threshold, most))
+
+
+def lock_memory() -> str | None:
+    """Keep the program's memory from being paged out: a page fetched from disk would make a block late.
+
+    Returns:
+        None, or the reason why the system refused, in a sentence.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if limit != resource.RLIM_INFINITY and os.geteuid() != 0:
+        return (
+            "memory is not locked: the limit is "
+            f"{limit // 1024} KiB; put `@audio - memlock unlimited` into /etc/security/limits.d/audio.conf and log in anew"
+        )
+    current, future = 1, 2
+    if ctypes.CDLL(None, use_errno=True).mlockall(current | future) != 0:
+        return f"memory is not locked: {os.strerror(ctypes.get_errno())}"
+    return None
+
+
+def unlock_memory() -> None:
+    """Undo `lock_memory`."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).munlockall()

@@ -1,6 +1,6 @@
-"""File names that are no text in UTF-8, as old archives have them, inside texts that must be: JSON files.
+"""File names that are not valid UTF-8, as in old archives, written into JSON files, which must be.
 
-Python holds a byte that is no text as half a surrogate pair (PEP 383), which UTF-8 cannot. In JSON it is held as a character of
+Python holds such a byte as half a surrogate pair (PEP 383), which UTF-8 cannot. In JSON it is held as a character of
 the private use area instead, U+F780 to U+F7FF.
 """
 
@@ -19,6 +19,6 @@ def writable(text: str) -> str:
 
 def below(folder: Path, name: str) -> Path:
     """The file that a name from such a text means: the one of that name, or else the one whose bytes it stands for."""
-    found = folder / name
+    path = folder / name
     back = name.translate(_BACK)
-    return found if back == name or found.exists() else folder / back
+    return path if back == name or path.exists() else folder / back

@@ -15,7 +15,7 @@ from .starts import analysis_of
 REACHED_DB = -60.0  # a residual below this is as good as found
 STILL_FALLING_DB = 0.5  # in the last quarter of the steps
 NAMED_CHOICES = 3
-SHARE = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
+LARGE_PART = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
 STANDS_OUT_DB = 0.5  # and by so much the residual must be nearer to the target there than over all
 LEAST_FRAMES = 512  # of a stretch, to say anything of its spectrum
 
@@ -42,25 +42,27 @@ def advice(
     """
     if error_db < REACHED_DB or not settings.learn:
         return []
-    found = []
+    sentences = []
     falling = _falling(history, settings.steps)
     if falling > STILL_FALLING_DB and stopped.startswith("all steps"):
         more = 2 * settings.steps
-        found.append(f"the error was still falling, by {falling:.1f} dB in the last quarter: more steps, such as steps={more}")
+        sentences.append(
+            f"the error was still falling, by {falling:.1f} dB in the last quarter: more steps, such as steps={more}"
+        )
     closed = _closed_choices(rack, settings.choices, pieces[0][0].shape[0] if pieces else None)
     if closed:
-        words = ", ".join(f'"{a}"' for a in closed[:NAMED_CHOICES])
-        more_words = f" (or others of {len(closed)})" if len(closed) > NAMED_CHOICES else ""
-        found.append(f"options were not tried: choices=[{words}]{more_words}")
+        named = ", ".join(f'"{a}"' for a in closed[:NAMED_CHOICES])
+        others = f" (or others of {len(closed)})" if len(closed) > NAMED_CHOICES else ""
+        sentences.append(f"options were not tried: choices=[{named}]{others}")
     if not settings.starts and any(analysis_of(e.card) and not e.bypass for e in rack.addresses().values()):
-        found.append("start values were the rack's own: starts=3 reads them from the recordings")
+        sentences.append("start values were the rack's own: starts=3 reads them from the recordings")
     worst = worst_band(pieces, rate)
     if worst is not None:
-        found.append(
+        sentences.append(
             f"the structure fits worst around {worst[0]:.0f} Hz, where the residual is {worst[1]:.1f} dB re the target: "
             "a band or block for it may be missing"
         )
-    return found
+    return sentences
 
 
 def _falling(history: Sequence[dict[str, float]], steps: int) -> float:
@@ -73,17 +75,17 @@ def _falling(history: Sequence[dict[str, float]], steps: int) -> float:
 
 def _closed_choices(rack: Rack, opened: Sequence[str], channels: int | None) -> list[str]:
     """Choices that change the sound and were left as they are; those of group items, such as types of bands, are many."""
-    found = []
+    closed = []
     for address, effect in rack.addresses().items():
         if effect.bypass or not any(p.learnable for p in effect.card.parameters):
             continue
-        nothing = idle(effect.card, effect.values(), channels)
-        found += [
+        without_effect = idle(effect.card, effect.values(), channels)
+        closed += [
             f"{address}.{p.id}"
             for p in effect.card.parameters
-            if p.kind == "choice" and p.id not in nothing and p.role == "main" and f"{address}.{p.id}" not in opened
+            if p.kind == "choice" and p.id not in without_effect and p.role == "main" and f"{address}.{p.id}" not in opened
         ]
-    return found
+    return closed
 
 
 def worst_band(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> tuple[float, float] | None:
@@ -111,5 +113,5 @@ def worst_band(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> tuple[floa
     worst = int(np.argmax(energy))
     over_all = 10.0 * np.log10(left.sum() / wanted.sum())
     here = 10.0 * np.log10(left[bands[worst]].sum() / max(float(wanted[bands[worst]].sum()), 1e-30))
-    stands_out = here > over_all + STANDS_OUT_DB and energy[worst] > SHARE * left.sum()
+    stands_out = here > over_all + STANDS_OUT_DB and energy[worst] > LARGE_PART * left.sum()
     return (float(centres[worst]), float(here)) if stands_out else None

@@ -1,4 +1,4 @@
-"""What was set while each pair was recorded: values that are known, and knobs whose effect is learned.
+"""Conditions of recordings: values that are known for each pair, and knobs whose effect is learned.
 
 A knob of a real processor moves several values at once. Here it moves each trained value along a straight line in the
 constrained domain, about its middle position: u = u0 + slope (knob - middle).
@@ -64,9 +64,9 @@ class Conditions:
         slopes: Mapping[tuple[str, str], Tensor],
     ) -> dict[str, Given]:
         """Values by address for a batch of windows of these pairs, (batch,) each."""
-        found: dict[str, Given] = {}
+        values: dict[str, Given] = {}
         for address in self.fixed:
-            found[address] = torch.tensor([self.given[i][address] for i in which], dtype=torch.float64)
+            values[address] = torch.tensor([self.given[i][address] for i in which], dtype=torch.float64)
         if self.knobs:
             for address, u in raw.items():
                 effect, _, name = address.partition(".")
@@ -74,31 +74,31 @@ class Conditions:
                     torch.tensor([self.given[i][k] - self.middles[k] for i in which], dtype=torch.float64) for k in self.knobs
                 ]
                 moved = sum((slopes[address, k] * turn for k, turn in zip(self.knobs, turns, strict=True)), u)
-                found[address] = value_at(twin[effect].card.addresses[name], moved.clamp(0.0, 1.0))
-        return found
+                values[address] = value_at(twin[effect].card.addresses[name], moved.clamp(0.0, 1.0))
+        return values
 
     def rack_of(self, rack: Rack, pair: int, slopes: Mapping[tuple[str, str], float]) -> Rack:
         """The rack as it is for one pair."""
         if not self.given:
             return rack
         condition = self.given[pair]
-        found = rack_at(rack, {k: condition[k] for k in self.knobs}, self.middles, slopes)
+        result = rack_at(rack, {k: condition[k] for k in self.knobs}, self.middles, slopes)
         for address in self.fixed:
-            found.set(address, condition[address])
-        return found
+            result.set(address, condition[address])
+        return result
 
 
 def rack_at(
     rack: Rack, knobs: Mapping[str, float], middles: Mapping[str, float], slopes: Mapping[tuple[str, str], float]
 ) -> Rack:
     """A copy of the rack with its knobs at these positions."""
-    found = rack.copy()
+    result = rack.copy()
     for address in {a for a, _ in slopes}:
         effect, _, name = address.partition(".")
-        p = found[effect].card.addresses[name]
+        p = result[effect].card.addresses[name]
         turn = sum(slopes[address, k] * (position - middles[k]) for k, position in knobs.items())
         if turn:
-            u = min(max(from_value(p, float(found.get(address))) + turn, 0.0), 1.0)
+            u = min(max(from_value(p, float(result.get(address))) + turn, 0.0), 1.0)
             value = float(value_at(p, torch.tensor(u, dtype=torch.float64)))
-            found.set(address, min(max(value, p.min), p.max))
-    return found
+            result.set(address, min(max(value, p.min), p.max))
+    return result

@@ -23,7 +23,7 @@ LONGEST_LATENCY_S = 0.25
 SILENCE = 1e-5  # -100 dBFS: a recording that never gets louder is taken as silent
 HELD_OUT_EVERY = 5
 LENGTHS_MAY_DIFFER_S = 0.5
-LENGTHS_DIFFER_S = 0.1  # more than this is said
+LENGTHS_DIFFER_S = 0.1  # more than this is reported
 OFFSET_OF_GAINS_DB = -30.0  # relative to the RMS level: a compressor makes less
 STANDS_OUT = 6.0  # times the correlation's RMS, which no lag reaches by chance
 FAINT = 10 ** (-84 / 20)  # two steps of 16 bits
@@ -34,7 +34,7 @@ class Pair:
     """One dry and one wet recording of the same length, (channels, frames), aligned.
 
     `latency_frames` were cut off, and `delay_frames` is the same with the fraction by which `wet` was moved besides; `polarity`
-    is 1, -1 (inverted) or 0 (cannot be told) for each channel; `notes` say what else the recordings have beside the processing.
+    is 1, -1 (inverted) or 0 (cannot be told) for each channel; `notes` name what else was found in the recordings.
     """
 
     name: str
@@ -125,16 +125,16 @@ def load_pairs(
 def _match_folders(dry: Path, wet: Path) -> list[tuple[Source, Source]]:
     if not wet.is_dir():
         raise ValueError(f"{dry} is a folder; give the folder of the wet files too, not {wet}")
-    there = {f.stem: f for f in wet.iterdir() if f.suffix.lower() in FORMATS}
-    found: list[tuple[Source, Source]] = []
+    partners = {f.stem: f for f in wet.iterdir() if f.suffix.lower() in FORMATS}
+    pairs: list[tuple[Source, Source]] = []
     for file in sorted(dry.iterdir()):
         if file.suffix.lower() in FORMATS and not file.name.startswith("."):
-            if file.stem not in there:
+            if file.stem not in partners:
                 raise FileNotFoundError(f"{file} has no partner of the same name in {wet}")
-            found.append((file, there[file.stem]))
-    if not found:
+            pairs.append((file, partners[file.stem]))
+    if not pairs:
         raise ValueError(f"{dry} holds no audio file ({', '.join(FORMATS)})")
-    return found
+    return pairs
 
 
 def _read(source: Source, sample_rate: float | None, what: str) -> tuple[Audio, float, str]:
@@ -209,18 +209,18 @@ def aligned(
         notes += _of_lengths(a, b, latency, rate, dry_name, wet_name)
     a = a[:, max(0, -latency) :][:, :frames]
     b = b[:, max(0, latency) :][:, :frames]
-    found = replace(pair, latency_frames=latency, delay_frames=float(latency))
+    result = replace(pair, latency_frames=latency, delay_frames=float(latency))
     if explained is not None:
         transfers = [recordings.transfer(d, w) for d, w in zip(a, b, strict=True)]
         fraction = recordings.delay_of(transfers, exact=latency == 0) if align is True else 0.0
         if fraction:
             b = recordings.advanced(b, fraction)
-            found = replace(found, delay_frames=latency + fraction)
+            result = replace(result, delay_frames=latency + fraction)
             notes.append(
                 f"{wet_name} is {latency + fraction:.2f} frames later than {dry_name}; it was cut and resampled, so the rack "
                 "plays it without this delay"
             )
-        found = replace(found, polarity=tuple(recordings.polarity(t, fraction) for t in transfers))
+        result = replace(result, polarity=tuple(recordings.polarity(t, fraction) for t in transfers))
         if far and not latency:
             notes.append(
                 f"{wet_name} seems to be {abs(far) / rate:.2f} s {'later' if far > 0 else 'earlier'} than {dry_name}, and up "
@@ -237,13 +237,13 @@ def aligned(
                 f"clock ({1e-3 * abs(ppm) * frames / rate:.2f} ms over the recording), which no rack explains; resample it"
             )
         notes += _of_level(a, b, rate, explained, wet_name)
-    return replace(found, dry=np.ascontiguousarray(a), wet=np.ascontiguousarray(b), notes=tuple(notes))
+    return replace(result, dry=np.ascontiguousarray(a), wet=np.ascontiguousarray(b), notes=tuple(notes))
 
 
 def _without_offset(
     a: Audio, b: Audio, explained: Explained, dry_name: str, wet_name: str, notes: list[str]
 ) -> tuple[Audio, Audio]:
-    """Both without a constant part that is no processing; what is found is said."""
+    """Both without a constant part that is no processing; adds a note for each."""
     of_dry = [recordings.offset(c) for c in a]
     of_wet = [recordings.offset(c, OFFSET_OF_GAINS_DB if explained.gains else recordings.OFFSET_DB) for c in b]
     if explained.distorts and any(of_dry):  # a curve hears it, and turns it into something else
@@ -254,22 +254,22 @@ def _without_offset(
         return a, b
     if explained.distorts and any(of_wet) and not _stays(a, b, of_wet):
         return a, b
-    for name, found in ((dry_name, of_dry), (wet_name, of_wet)):
-        if any(found):
-            size = max(found, key=abs)
+    for name, offsets in ((dry_name, of_dry), (wet_name, of_wet)):
+        if any(offsets):
+            size = max(offsets, key=abs)
             notes.append(f"{name} has a DC offset of {size:+.4f} ({_db(size)} dBFS); it was removed for the fit")
-    less = [np.asarray(found, np.float32)[:, None] for found in (of_dry, of_wet)]
+    less = [np.asarray(offsets, np.float32)[:, None] for offsets in (of_dry, of_wet)]
     return (a - less[0] if any(of_dry) else a), (b - less[1] if any(of_wet) else b)
 
 
-def _stays(a: Audio, b: Audio, found: Sequence[float]) -> bool:
-    """Whether the offset of wet is there where dry is silent too: a distortion's is not."""
+def _stays(a: Audio, b: Audio, offsets: Sequence[float]) -> bool:
+    """Whether the offset of wet remains where dry is silent too: a distortion's is not."""
     quiet = np.abs(a).max(0) < 1e-3 * float(np.abs(a).max())
     if np.count_nonzero(quiet) < 0.01 * a.shape[1]:
         return False
-    there = quiet[: b.shape[1]]
-    means = b[:, : a.shape[1]][:, there].mean(1) if there.any() else np.zeros(len(b))
-    return all(abs(m - f) < 0.5 * abs(f) for m, f in zip(means, found, strict=True) if f)
+    silent = quiet[: b.shape[1]]
+    means = b[:, : a.shape[1]][:, silent].mean(1) if silent.any() else np.zeros(len(b))
+    return all(abs(m - f) < 0.5 * abs(f) for m, f in zip(means, offsets, strict=True) if f)
 
 
 def _of_lengths(a: Audio, b: Audio, latency: int, rate: float, dry_name: str, wet_name: str) -> list[str]:

@@ -183,7 +183,7 @@ def fit_rack(
             stopped = INTERRUPTED
         else:
             stopped = run.complete(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
-        if stopped == INTERRUPTED and interrupt.asked():  # the command ends now, and has no time to measure
+        if stopped == INTERRUPTED and interrupt.received():  # the command ends now, and has no time to measure
             raise InterruptedFitError(twin.to_rack() if run.history else None)
     fitted_rack = twin.to_rack()
     fitted = run.assess(fitted_rack)

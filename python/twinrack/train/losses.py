@@ -215,7 +215,7 @@ def third_octaves(size: int, rate: float, low_hz: float, high_hz: float) -> Tens
     return torch.from_numpy(np.array([r for r in rows if r.any()], np.float64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoudnessDifference(SoundTerm):
     """Difference of the loudness contour in LU, over 10 (ITU-R BS.1770-4 weighting), differentiable. Users call it `Loudness`.
 
@@ -225,6 +225,9 @@ class LoudnessDifference(SoundTerm):
 
     window_s: float = 0.4
     name = "loudness"
+
+    def __repr__(self) -> str:  # as users write it
+        return f"Loudness(window_s={self.window_s!r})"
 
     def __call__(self, y: Tensor, target: Tensor, rate: float) -> Tensor:
         ours, theirs = (loudness_contour(x, rate, self.window_s) for x in (y, target))

@@ -1,4 +1,4 @@
-"""`match`: what settings bring a sound to a spectrum, a loudness, a decay, a width, where no recording shows the result?"""
+"""`match`: the values that bring a sound to a spectrum, a loudness, a decay or a width, where no recording shows the result."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .targets import Decay, Target
 
 @dataclass
 class MatchResult:
-    """What came of a match: `rack` has the values that were found, `before` and `after` say how far away each target was, in
-    its unit; `fit` is the whole record."""
+    """Result of a match: `rack` has the fitted values, `before` and `after` say how far away each target was, in its unit;
+    `fit` is the whole record."""
 
     rack: Rack
     before: dict[str, float]
@@ -95,10 +95,10 @@ def match(
 @torch.no_grad()
 def _gaps(reached: Mapping[str, Target | Decay], rack: Rack, pairs: Sequence[Pair], rate: float) -> dict[str, float]:
     sounds = [torch.from_numpy(rack.copy()(p.dry, rate))[None] for p in pairs]
-    found = {}
+    gaps = {}
     for key, term in reached.items():
         if isinstance(term, Decay):
-            found[key] = float(term.gap(RackTwin(rack, rate)))
+            gaps[key] = float(term.gap(RackTwin(rack, rate)))
         else:
-            found[key] = float(np.mean([float(term.gap(y, rate)) for y in sounds]))
-    return found
+            gaps[key] = float(np.mean([float(term.gap(y, rate)) for y in sounds]))
+    return gaps

@@ -42,7 +42,7 @@ NEEDLESS = 1.02  # an effect is left out where without it the error grows by les
 
 @dataclass
 class MixResult:
-    """What came of a fit through a mix.
+    """Result of a fit through a mix.
 
     Attributes:
         session: with the fitted values, and without what was pruned.
@@ -87,7 +87,7 @@ class MixResult:
         outside = [f"{p.address} ({p.text})" for p in self.parameters if not p.inside_expected and p.determined is not False]
         if outside:
             lines.append(f"  outside the expected range: {', '.join(outside[:12])}")
-        lines += [f"  warning: {words}" for words in self.warnings]
+        lines += [f"  warning: {note}" for note in self.warnings]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -128,16 +128,16 @@ def fit_mix(
         sample_rate: Hz, of an array; it must be the session's.
         steps: of Adam, in the constrained domain, on one window each.
         learn: addresses to train, with * for any ("*.gain_db", "vocals.*"); without: everything that is learnable, but for
-            what other levels already say (width, the faders of groups, returns and the master, makeup and output levels, the
+            what another gain stage covers (width, the faders of groups, returns and the master, makeup and output levels, the
             pan of sends), fine settings such as a knee or a Q, which a mix of many stems hardly determines, and the values of
-            reverbs, which cost more time than all the rest.
+            costly effects such as reverbs (see `role` and `costly` in the cards).
         freeze: addresses that keep their start values.
         learning_rate: size of the first steps.
         loss: what is lowered (see `losses` and `targets`); without, the next two.
         stft_weight, waveform_weight: of `losses.STFT` and `losses.Waveform`.
         polish_steps: at most so many second-order steps afterwards.
         window_s, batch: seconds and number of the excerpts that a step looks at, so memory does not grow with the mix.
-        levels: begin with the levels and pans that linear least squares finds (see `levels`).
+        levels: begin with the levels and pans that linear least squares finds (see `initial_mix`).
         prune: leave out effects and sends without which the mix is as near, by 2 %.
         validation, patience, align, seed, checkpoint, tensorboard, progress, on_step: as in `fit`.
 
@@ -238,14 +238,14 @@ def _pair(session: Session, mix: Source | None, sample_rate: float | None, align
         raise ValueError("the session's clips are silent; nothing can be learned from them")
     total = stems.reshape(-1, session.width, stems.shape[1]).sum(0)
     pair = Pair(name, total, wet, 0, hash_audio(stems), hash_audio(wet))
-    found = aligned(pair, rate, align, Explained(distorts=True, gains=True, tails=True), "the sum of the stems", name)
-    before = max(0, -found.latency_frames)
-    wet = np.pad(found.wet, ((0, 0), (before, stems.shape[1] - before - found.frames)))
-    return replace(found, dry=stems, wet=wet)
+    begun_together = aligned(pair, rate, align, Explained(distorts=True, gains=True, tails=True), "the sum of the stems", name)
+    before = max(0, -begun_together.latency_frames)
+    wet = np.pad(begun_together.wet, ((0, 0), (before, stems.shape[1] - before - begun_together.frames)))
+    return replace(begun_together, dry=stems, wet=wet)
 
 
 def _polarized(session: Session, pair: Pair) -> tuple[Session, list[str]]:
-    """The session with the polarity of the mix, and what is to be said."""
+    """The session with the polarity of the mix, and sentences to report."""
     sides = sides_of([pair])
     if sides is None or (-1 not in sides and session.master.polarity == "normal"):
         return session, []
@@ -257,11 +257,11 @@ def _polarized(session: Session, pair: Pair) -> tuple[Session, list[str]]:
     turn = (sides[0] * own[0], sides[1] * own[1])
     if turn == (1, 1):
         return session, []
-    made = session.copy()
+    inverted = session.copy()
     before = SIGNS[session.master.polarity]
-    made.master.polarity = OPTIONS[(before[0] * turn[0], before[1] * turn[1])]
-    words = f"{pair.name} has the other polarity than the session{CHANNELS[OPTIONS[turn]]}"
-    return made, [f"{words}; the master's polarity was set to {made.master.polarity}"]
+    inverted.master.polarity = OPTIONS[(before[0] * turn[0], before[1] * turn[1])]
+    note = f"{pair.name} has the other polarity than the session{CHANNELS[OPTIONS[turn]]}"
+    return inverted, [f"{note}; the master's polarity was set to {inverted.master.polarity}"]
 
 
 def _stack(session: Session, frames: int | None) -> Audio:
@@ -287,7 +287,7 @@ def _gaps(run: Run[Stacked]) -> dict[str, tuple[float, str]]:
 
 
 def _pruned(run: Run[Stacked], session: Session, fitted: Assessment) -> tuple[Session, dict[str, float], Assessment]:
-    """Without what does not matter: effects and sends are taken out one by one, those that matter least first."""
+    """Take out effects and sends that do not matter, one by one, those that matter least first."""
 
     def error(candidate: Session) -> float:
         return float(10.0 ** (run.measure(Stacked(candidate)).error_db / 20.0))
@@ -297,20 +297,21 @@ def _pruned(run: Run[Stacked], session: Session, fitted: Assessment) -> tuple[Se
         names = [f"{channel.name}.{a}" for a, e in channel.rack.addresses().items() if not e.bypass]
         for name in [*names, *(f"{channel.name}.sends.{s.to}" for s in channel.sends)]:
             alone[name] = error(_without(session, name))
-    found: dict[str, float] = {}
+    pruned: dict[str, float] = {}
     for name in sorted(alone, key=lambda n: alone[n]):
         if alone[name] > NEEDLESS * base:
             break
-        tried = _without(session, name)
-        now = error(tried)
+        without = _without(session, name)
+        now = error(without)
         if now <= NEEDLESS * base:
-            session, found[name] = tried, 20.0 * float(np.log10(now / base))
-    return session, found, run.assess(Stacked(session)) if found else fitted
+            session, pruned[name] = without, 20.0 * float(np.log10(now / base))
+    return session, pruned, run.assess(Stacked(session)) if pruned else fitted
 
 
 def _without(session: Session, name: str) -> Session:
-    made = session.copy()
-    channel, below = made.split(name)
+    """A copy without one effect or send, by its address."""
+    copy = session.copy()
+    channel, below = copy.split(name)
     if below.startswith("sends."):
         channel.sends = [s for s in channel.sends if s.to != below.removeprefix("sends.")]
     else:
@@ -319,10 +320,10 @@ def _without(session: Session, name: str) -> Session:
             channel.rack.remove(below)
         else:
             effect.bypass = True
-    gone = f"{below}." if below.startswith("sends.") or below not in channel.rack.addresses() else None
-    if gone is not None:
-        channel.automation = {a: p for a, p in channel.automation.items() if not a.startswith(gone)}
-    return made
+    prefix = f"{below}." if below.startswith("sends.") or below not in channel.rack.addresses() else None
+    if prefix is not None:
+        channel.automation = {a: p for a, p in channel.automation.items() if not a.startswith(prefix)}
+    return copy
 
 
 def provenance(r: MixResult, pair: Pair) -> dict[str, Any]:

@@ -27,7 +27,7 @@ CHANNELS = {"invert": "", "invert_left": " in the left channel", "invert_right":
 
 @dataclass(frozen=True)
 class Polarized:
-    """What is fitted: the rack with its polarity set, the pairs, what is to be said, the address of a Gain that was added."""
+    """What is fitted: the rack with its polarity set, the pairs, sentences to report, the address of a Gain that was added."""
 
     rack: Rack
     pairs: list[Pair]
@@ -63,26 +63,26 @@ def polarized(rack: Rack, pairs: Sequence[Pair], rate: float, opened: Collection
         return Polarized(rack, pairs, notes)
     what = OPTIONS[turn]
     if sides == (1, 1):
-        words = f"the rack inverts the polarity{CHANNELS[what]}, but wet does not"
+        note = f"the rack inverts the polarity{CHANNELS[what]}, but wet does not"
     else:
-        words = f"wet has inverted polarity{CHANNELS[OPTIONS[sides]]}"
+        note = f"wet has inverted polarity{CHANNELS[OPTIONS[sides]]}"
     if gain is not None:
-        made = rack.copy()
+        changed = rack.copy()
         address = next(a for a, e in rack.addresses().items() if e is gain)
         before = SIGNS[str(gain.get("polarity"))]
         now = OPTIONS[(before[0] * turn[0], before[1] * turn[1])]
-        made.set(f"{address}.polarity", now)
-        return Polarized(made, pairs, [*notes, f"{words}; {address}.polarity was set to {now}"])
+        changed.set(f"{address}.polarity", now)
+        return Polarized(changed, pairs, [*notes, f"{note}; {address}.polarity was set to {now}"])
     if fixed:
         signs = np.asarray([turn[c % 2] for c in range(pairs[0].wet.shape[0])], np.float32)[:, None]
         pairs = [replace(p, wet=p.wet * signs) for p in pairs]
-        words += "; wet was turned for the fit, as the live stream's rack may get no further effect"
-        return Polarized(rack, pairs, [*notes, f'{words}: put Gain(polarity="{what}") behind it'])
-    made = rack.copy()
-    made.append(Gain(polarity=what))
-    address = next(a for a, e in made.addresses().items() if e is made.effects[-1])
+        note += "; wet was turned for the fit, as the live stream's rack may get no further effect"
+        return Polarized(rack, pairs, [*notes, f'{note}: put Gain(polarity="{what}") behind it'])
+    changed = rack.copy()
+    changed.append(Gain(polarity=what))
+    address = next(a for a, e in changed.addresses().items() if e is changed.effects[-1])
     return Polarized(
-        made, pairs, [*notes, f"{words}; {address} with polarity {what} was added at the end of the rack"], address
+        changed, pairs, [*notes, f"{note}; {address} with polarity {what} was added at the end of the rack"], address
     )
 
 
@@ -99,26 +99,26 @@ def _agreeing(pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
     mixed = (signs == -1).any(0) & (signs == 1).any(0)
     if not mixed.any():
         return list(pairs), []
-    found, turned = [], []
+    agreeing, turned = [], []
     for p in pairs:
         turn = np.asarray([m and s == -1 for m, s in zip(mixed, p.polarity, strict=True)])
         if turn.any():
             turned.append(p.name)
             signs_now = tuple(1 if t else s for t, s in zip(turn, p.polarity, strict=True))
             p = replace(p, wet=np.where(turn[:, None], -p.wet, p.wet), polarity=signs_now)
-        found.append(p)
-    return found, [f"wet of {', '.join(turned)} has inverted polarity, unlike the others; it was turned for the fit"]
+        agreeing.append(p)
+    return agreeing, [f"wet of {', '.join(turned)} has inverted polarity, unlike the others; it was turned for the fit"]
 
 
 def sides_of(pairs: Sequence[Pair]) -> tuple[int, int] | None:
     """Polarity of the left (even) and right (odd) channels; a side that cannot be told is taken as the other, and where neither
     can be told or channels of a side differ, it is None."""
-    found = []
+    known = []
     for side in (0, 1):
         signs = {s for p in pairs for s in p.polarity[side::2] if s}
         if len(signs) > 1:
             return None
-        found.append(signs.pop() if signs else 0)
-    if not any(found):
+        known.append(signs.pop() if signs else 0)
+    if not any(known):
         return None
-    return (found[0] or found[1], found[1] or found[0])
+    return (known[0] or known[1], known[1] or known[0])

@@ -1,4 +1,4 @@
-"""What a fit says while it runs: a bar where there is a terminal, else a line every ten seconds."""
+"""Progress of a fit: a bar on a terminal, else a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVERY_S = 10.0
 
 
 class FitProgress:
-    """Says how far a fit is, on standard error.
+    """Shows how far a fit is, on standard error.
 
     Args:
         steps: of the training.
@@ -27,7 +27,7 @@ class FitProgress:
         self._wanted = terminal and wanted is not False  # the bar
         self._lines = not terminal and wanted is not False
         self._first: dict[str, float] = {}
-        self._said = self._began = time.monotonic()
+        self._last_line = self._began = time.monotonic()
         self._phase = ""
         self._phase_began, self._phase_from = self._began, 0.0
 
@@ -70,10 +70,10 @@ class FitProgress:
             self._phase, self._phase_began, self._phase_from = phase, now, done
         if self._wanted:
             self._bar.update(self._task, description=phase, completed=done, total=max(total, 1e-9), words=words)
-        if self._lines and now - self._said >= EVERY_S:
-            self._said = now
-            share = (done - self._phase_from) / max(total - self._phase_from, 1e-9)
-            left = f", about {_duration((now - self._phase_began) * (1.0 - share) / share)} left" if share > 0.02 else ""
+        if self._lines and now - self._last_line >= EVERY_S:
+            self._last_line = now
+            part = (done - self._phase_from) / max(total - self._phase_from, 1e-9)
+            left = f", about {_duration((now - self._phase_began) * (1.0 - part) / part)} left" if part > 0.02 else ""
             rest = f"  {words}" if words else ""
             print(f"fit: {phase} {count or f'{done:.0f}/{total:.0f}'}{left}{rest}", file=sys.stderr, flush=True)
 
@@ -82,9 +82,9 @@ class FitProgress:
         error = "" if error_db is None or not math.isfinite(error_db) else f"error {error_db:.1f} dB  "
         self._show("training", step, self._steps, f"{error}loss {loss:.4f}  {self._words(values)}")
 
-    def trying(self, number: int, of: int, share: float) -> None:
-        """Before a candidate is trained in the rounds: which of how many over all rounds, and the share of the work done."""
-        self._show("trying combinations", share, 1.0, f"number {number} of {of}", f"{number} of {of}")
+    def trying(self, number: int, of: int, done: float) -> None:
+        """Before a candidate is trained in the rounds: its number, of how many, and the part of the work that is done."""
+        self._show("trying combinations", done, 1.0, f"number {number} of {of}", f"{number} of {of}")
 
     def searching(self, names: list[str]) -> None:
         """Before delays are searched."""

@@ -1,9 +1,9 @@
-"""What a recording has beside the processing: delay, polarity, offset, swapped channels, clipping, noise, another clock.
+"""Differences between dry and wet recordings beside the processing: delay, polarity, offset, clipping, noise, another clock.
 
 Delay and polarity are read from the phase of the transfer function from dry to wet (Welch's method). A filter turns the phase
-too, so the phase that belongs to its magnitude (the minimum phase, Oppenheim and Schafer, ch. 13) is taken out first; what is
-left is a straight line for a delay and half a turn at all frequencies for inverted polarity. Nothing is claimed of a sound of
-few frequencies: there, a filter can do the same.
+too, so the phase that belongs to its magnitude (the minimum phase; A. V. Oppenheim, R. W. Schafer, Discrete-Time Signal
+Processing, ch. 13) is taken out first; what is left is a straight line for a delay and half a turn at all frequencies for
+inverted polarity. Nothing is claimed of a sound of few frequencies: a filter can do the same to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Numbers = npt.NDArray[np.float64]
 Spectrum = npt.NDArray[np.complex128]
 
 SIZES = (256, 8192)  # frames of a segment
-HEARD_DB = 80.0  # below the loudest bin, dry says nothing
+AUDIBLE_DB = 80.0  # below the loudest bin, dry says nothing
 COHERENT = 0.5
 BANDS = 6  # third octaves at least, for a claim about polarity
 FAR = 4.0  # frames by which the delay may differ from the whole frames that correlation found
@@ -70,7 +70,7 @@ class Spectra:
     dry: Numbers
     wet: Numbers
     cross: Spectrum
-    heard: npt.NDArray[np.bool_]
+    audible: npt.NDArray[np.bool_]
 
     @property
     def omega(self) -> Numbers:
@@ -83,11 +83,11 @@ class Spectra:
     @property
     def wide(self) -> bool:
         """Whether a delay can be told."""
-        heard = np.flatnonzero(self.heard)
+        audible = np.flatnonzero(self.audible)
         return (
-            len(heard) >= FEWEST
-            and len(heard) > DENSE * (heard[-1] - heard[0] + 1)
-            and len(np.unique(third_octave(self.omega[heard]))) >= BANDS
+            len(audible) >= FEWEST
+            and len(audible) > DENSE * (audible[-1] - audible[0] + 1)
+            and len(np.unique(third_octave(self.omega[audible]))) >= BANDS
         )
 
 
@@ -104,9 +104,9 @@ def spectra(dry: npt.NDArray[np.float32], wet: npt.NDArray[np.float32]) -> Spect
         dd += np.abs(d) ** 2
         ww += np.abs(w) ** 2
         dw += w * np.conj(d)
-    bins, least = np.arange(size // 2 + 1), 10 ** (-HEARD_DB / 10)
-    heard = (dd > dd.max() * least) & (ww > ww.max() * least) & (bins >= 3) & (bins < size // 2)
-    return Spectra(size, dd, ww, dw, heard)
+    bins, least = np.arange(size // 2 + 1), 10 ** (-AUDIBLE_DB / 10)
+    audible = (dd > dd.max() * least) & (ww > ww.max() * least) & (bins >= 3) & (bins < size // 2)
+    return Spectra(size, dd, ww, dw, audible)
 
 
 def third_octave(omega: Numbers) -> npt.NDArray[np.int64]:
@@ -118,26 +118,26 @@ def phase_of_gain(dry: npt.NDArray[np.float32], wet: npt.NDArray[np.float32], om
     s = spectra(dry, wet)
     if s is None or not s.wide:
         return None
-    return minimum_phase(s.omega[s.heard], 0.5 * np.log(s.wet[s.heard] / s.dry[s.heard]), omega)
+    return minimum_phase(s.omega[s.audible], 0.5 * np.log(s.wet[s.audible] / s.dry[s.audible]), omega)
 
 
 def unrelated(dry: Audio, wet: Audio) -> bool:
     """Whether wet follows dry at next to no frequency, though both have many."""
-    found = [spectra(d, w) for d, w in zip(dry, wet, strict=True)]
-    wide = [s for s in found if s is not None and s.wide]
-    return len(wide) == len(found) and all(np.mean(s.coherent[s.heard]) < UNRELATED for s in wide)
+    channels = [spectra(d, w) for d, w in zip(dry, wet, strict=True)]
+    wide = [s for s in channels if s is not None and s.wide]
+    return len(wide) == len(channels) and all(np.mean(s.coherent[s.audible]) < UNRELATED for s in wide)
 
 
 def transfer(dry: npt.NDArray[np.float32], wet: npt.NDArray[np.float32]) -> Transfer | None:
-    """The transfer function of one channel, (frames,); None where nothing coherent is heard."""
+    """The transfer function of one channel, (frames,); None where nothing coherent is audible."""
     s = spectra(dry, wet)
     if s is None:
         return None
-    heard = s.heard & s.coherent
-    if np.count_nonzero(heard) < 3:
+    audible = s.audible & s.coherent
+    if np.count_nonzero(audible) < 3:
         return None
-    omega, h = s.omega[heard], s.cross[heard] / s.dry[heard]
-    turn, share = h / np.abs(h), np.count_nonzero(heard) / np.count_nonzero(s.heard)
+    omega, h = s.omega[audible], s.cross[audible] / s.dry[audible]
+    turn, share = h / np.abs(h), np.count_nonzero(audible) / np.count_nonzero(s.audible)
     return Transfer(
         omega, turn, turn * np.exp(-1j * minimum_phase(omega, np.log(np.abs(h)), omega)), third_octave(omega), share
     )
@@ -201,12 +201,12 @@ def line(transfers: list[Transfer], with_phase: bool) -> Line:
     """
 
     def agreement(delay: float) -> float:  # inverted or not does not matter here
-        found = 0.0
+        total = 0.0
         for t in transfers:
             turn = t.raw if with_phase else t.excess
             weight = 0.5 * t.by_band() + 0.5 / len(t.omega)
-            found += abs(float(np.sum(weight * (turn * np.exp(1j * t.omega * delay)).real))) / len(transfers)
-        return found
+            total += abs(float(np.sum(weight * (turn * np.exp(1j * t.omega * delay)).real))) / len(transfers)
+        return total
 
     delays = np.arange(-FAR, FAR + 0.01, 0.125)
     best = float(delays[int(np.argmax([agreement(d) for d in delays]))])
@@ -298,16 +298,16 @@ def pauses(dry: Audio, rate: float, settle_s: float) -> list[slice]:
     """Stretches of at least 0.1 s, in blocks, in which dry is silent; what follows a sound is left out for `settle_s`."""
     level = levels(dry, rate)
     quiet = level < level.max() - QUIET_DB
-    found, begin = [], None
+    stretches, begin = [], None
     for i, silent in enumerate([*quiet, False]):
         if silent and begin is None:
             begin = i
         elif not silent and begin is not None:
             first = begin + (0 if begin == 0 else int(settle_s / BLOCK_S))
             if i - 1 - first >= 0.1 / BLOCK_S:  # the last may hold the beginning of a sound
-                found.append(slice(first, i - 1))
+                stretches.append(slice(first, i - 1))
             begin = None
-    return found
+    return stretches
 
 
 def noise_floor(dry: Audio, wet: Audio, rate: float, tails: bool) -> tuple[float, float] | None:
@@ -317,7 +317,7 @@ def noise_floor(dry: Audio, wet: Audio, rate: float, tails: bool) -> tuple[float
         tails: the rack may sound on after dry has ended: then only what is before the first sound counts.
     """
     level, before = levels(wet, rate), levels(dry, rate)
-    found: list[float] = []
+    levels_in_pauses: list[float] = []
     for part in pauses(dry, rate, 0.3):
         if tails and part.start > 0:
             continue
@@ -325,10 +325,10 @@ def noise_floor(dry: Audio, wet: Audio, rate: float, tails: bool) -> tuple[float
         half = len(here) // 2
         steady = abs(here[:half].mean() - here[half:].mean()) < 1.5 and float(np.std(here)) < 2.5
         if steady and np.median(here) > np.median(before[part]) + 20.0:
-            found.append(float(np.median(here)))
-    if not found:
+            levels_in_pauses.append(float(np.median(here)))
+    if not levels_in_pauses:
         return None
-    floor, whole = min(found), float(10 * np.log10(np.mean(wet.astype(np.float64) ** 2) + 1e-20))
+    floor, whole = min(levels_in_pauses), float(10 * np.log10(np.mean(wet.astype(np.float64) ** 2) + 1e-20))
     return (floor, whole) if floor > whole - QUIET_DB and floor > -110.0 else None
 
 
@@ -399,15 +399,15 @@ def clock_ppm(dry: Audio, wet: Audio) -> float:
         d, w = (np.fft.rfft(x[:, i * hop : i * hop + length] * window, size) for x in (dry, wet))
         spectra.append((d, w))
     level = np.min([np.abs(d).sum(0) / max(float(np.abs(d).max()), 1e-30) for d, _ in spectra], axis=0)
-    heard = level > 3e-5
-    heard[:2] = False
-    if np.count_nonzero(heard) < 0.05 * len(heard):
+    audible = level > 3e-5
+    audible[:2] = False
+    if np.count_nonzero(audible) < 0.05 * len(audible):
         return 0.0
     delays = []
     far = max(8, int(1e-3 * frames))
     for d, w in spectra:
         cross = (w * np.conj(d)).sum(0)
-        cross = np.where(heard, cross / (np.abs(cross) + 1e-30), 0.0)
+        cross = np.where(audible, cross / (np.abs(cross) + 1e-30), 0.0)
         fine = np.abs(np.fft.irfft(np.pad(cross, (0, 7 * (len(cross) - 1))), 8 * size))  # eight times finer
         lags = np.concatenate([np.arange(8 * far + 1), np.arange(-8 * far, 0)])
         heights = fine[lags]

@@ -1,4 +1,4 @@
-"""What comes of a fit: the rack, distances on held-out audio, and how well each value is determined."""
+"""Result of a fit: the rack, distances on held-out audio, and how well each value is determined."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ParameterResult:
 
     @property
     def rounded(self) -> tuple[str, str]:
-        """The value and its standard error without unit, as far as they say something: "449", "310"; no error: empty."""
+        """The value and its standard error without unit, to their significant digits: "449", "310"; no error: empty."""
         error = self.standard_error
         if not error or error < 0.5e-4:
             return f"{self.fitted:.4f}" if error else f"{self.fitted:.4g}", ""
@@ -72,7 +72,7 @@ class ParameterResult:
 
 @dataclass
 class FitResult:
-    """What came of a fit.
+    """Result of a fit.
 
     `rack` has the fitted values and the provenance; `nothing`, `start` and `fitted` are distances on held-out audio of the
     dry sound itself, of the rack before, and of the rack after; `history` has one row for each check.
@@ -94,9 +94,9 @@ class FitResult:
     target_rack: Rack | None = None
     splits: list[Split] = field(default_factory=list)
     structures: list[Structure] = field(default_factory=list)  # that were tried, best first
-    trajectory_db: tuple[float, float, float] | None = None  # gain over time (see `trajectory`): dry sound, start, fitted
-    held_out_loss: float = float("nan")  # what was lowered, of `rack`, without terms on the values
-    warnings: list[str] = field(default_factory=list)  # of the recordings (see `recordings`), and what drifted (see `drift`)
+    trajectory_db: tuple[float, float, float] | None = None  # gain over time (see `gain_over_time`): dry sound, start, fitted
+    held_out_loss: float = float("nan")  # the loss of `rack`, without terms on the values
+    warnings: list[str] = field(default_factory=list)  # of the recordings (see `recordings`), and drift (see `drift`)
     alike: list[tuple[str, str]] = field(default_factory=list)  # values that can stand for each other
     advice: list[str] = field(default_factory=list)  # what to try next (see `advice`)
     slopes: dict[tuple[str, str], float] = field(default_factory=dict)  # of trained values by knob (see `at`)
@@ -119,7 +119,7 @@ class FitResult:
         if self.structures:
             lines.append(f"  of {len(self.structures)} combinations and starts, after the rounds that each was in:")
             lines += [f"    {s}" for s in self.structures[:SHOWN]]
-        lines += [f"  warning: {words}" for words in self.warnings]
+        lines += [f"  warning: {note}" for note in self.warnings]
         vague = [f"{p.address} ({p.text})" for p in self.parameters if p.determined is False]
         if vague:
             lines.append(f"  the recording does not determine: {', '.join(vague)}")
@@ -128,7 +128,7 @@ class FitResult:
             lines.append(f"  outside the expected range: {', '.join(outside)}")
         for a, b in self.alike[:SHOWN]:
             lines.append(f"  {a} and {b} can stand for each other: freeze one of them")
-        lines += [f"  next: {words}" for words in self.advice]
+        lines += [f"  next: {sentence}" for sentence in self.advice]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -148,8 +148,8 @@ class FitResult:
 
         for name in knobs:
             if name not in self.middles:
-                there = f"there are {', '.join(self.middles)}" if self.middles else "the fit was given none"
-                raise ValueError(f"no knob is called {name!r}; {there}")
+                known = f"there are {', '.join(self.middles)}" if self.middles else "the fit was given none"
+                raise ValueError(f"no knob is called {name!r}; {known}")
         return rack_at(self.rack, knobs, self.middles, self.slopes)
 
     def explain(self) -> str:
@@ -176,6 +176,8 @@ def in_units(p: Parameter, u: float, error: float) -> tuple[float | None, bool]:
 
 
 def provenance(r: FitResult) -> dict[str, Any]:
+    """Where the values came from, as it is written into the patch."""
+
     def readable(value: Value | float) -> Any:
         return round(value, 6) if isinstance(value, float) else value
 

@@ -1,4 +1,4 @@
-"""Where a delay begins: delays have many wrong minima a gradient cannot leave, so their range is searched by rendering.
+"""A search for delays by rendering: their loss has many wrong minima, which a gradient cannot leave.
 
 The waveform's distance as a function of a delay is smooth over about a millisecond, so a grid of that spacing sees every
 minimum; the best is then refined.
@@ -28,7 +28,7 @@ def scan(parameters: Sequence[tuple[nn.Parameter, Parameter]], sound: Callable[[
         sound: renders, as many numbers as `target`.
 
     Returns:
-        The largest remaining share of the distance over all parameters: well below 1 where every delay was clearly found.
+        The largest remaining part of the distance, over all parameters: well below 1 where every delay is clear.
     """
     remaining = 0.0
     for u, p in parameters:

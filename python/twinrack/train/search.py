@@ -1,4 +1,4 @@
-"""`search`: which effects, in which order, with which options? Short fits, chosen by Optuna, in a file that can be resumed.
+"""`search`: which effects, in which order and with which options; short fits, chosen by Optuna, in a study that can be resumed.
 
 Every trial is a rack made of some of the effects in some order, fitted for a few steps; its score is the loss on held-out
 audio and a price for every effect. The first trials are the whole rack and the rack without each of its effects. What a
@@ -53,7 +53,7 @@ class Trial:
 
 @dataclass
 class SearchResult:
-    """What came of a search.
+    """Result of a search.
 
     Attributes:
         rack: the best trial's, fitted for longer.
@@ -78,8 +78,8 @@ class SearchResult:
         lines.append("what helps (score without less score with):")
         lines += [f"  {worth:+8.4f}  {what}" for what, worth in list(self.helps.items())[:SHOWN]]
         lines.append(f"{'the best one' if self.stopped else 'fitted for longer'}: {self.fit.fitted}")
-        kept = " → ".join(self.pruned.addresses()) or "nothing"
-        lines.append(self.stopped if self.stopped else f"as good with: {kept}")
+        smallest = " → ".join(self.pruned.addresses()) or "nothing"
+        lines.append(self.stopped if self.stopped else f"as good with: {smallest}")
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -162,8 +162,8 @@ def search(
     common: dict[str, Any] = {"progress": False, "align": False, "loss": loss, "polish_steps": 0, "seed": seed} | settings
     of = [[p.dry_hash, p.wet_hash] for p in pairs]
     terms = [] if loss is None else [(weight, repr(term)) for weight, term in (Loss() + loss).terms]
-    heard = sorted((name, value) for name, value in settings.items() if name not in WATCHING)
-    asked = [bool(use), bool(order), sorted(opened.items()), price, steps, terms, heard]
+    relevant = sorted((name, value) for name, value in settings.items() if name not in WATCHING)
+    asked = [bool(use), bool(order), sorted(opened.items()), price, steps, terms, relevant]
     identity = hashlib.sha256(json.dumps([of, fingerprint(rack), repr(asked)]).encode()).hexdigest()
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would warn of the trial that Ctrl-C cuts short
     storage = None
@@ -171,18 +171,18 @@ def search(
         check_writable(Path(study))
         storage = f"sqlite:///{Path(study).resolve()}"
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(10, max(trials // 3, 3)))
-    kept = optuna.create_study(storage=storage, study_name="twinrack", load_if_exists=True, sampler=sampler)
-    if kept.user_attrs.setdefault("of", identity) != identity:
+    study_of_racks = optuna.create_study(storage=storage, study_name="twinrack", load_if_exists=True, sampler=sampler)
+    if study_of_racks.user_attrs.setdefault("of", identity) != identity:
         raise ValueError(f"{study} is a study of other recordings, effects or settings; delete it to start anew")
-    kept.set_user_attr("of", identity)
+    study_of_racks.set_user_attr("of", identity)
 
-    if not kept.trials:
+    if not study_of_racks.trials:
         for left_out in [None, *(effects if use else ())]:
             begin: dict[str, Any] = {f"use {a}": a != left_out for a in effects} if use else {}
             begin |= {f"place of {a}": i / len(effects) for i, a in enumerate(effects)} if order else {}
-            kept.enqueue_trial(begin | {a: rack.get(a) for a in opened})
+            study_of_racks.enqueue_trial(begin | {a: rack.get(a) for a in opened})
 
-    def made(trial: Any) -> tuple[Rack, dict[str, Value]]:
+    def suggested(trial: Any) -> tuple[Rack, dict[str, Value]]:
         used = [a for a in effects if not use or trial.suggest_categorical(f"use {a}", [True, False])]
         places = {a: trial.suggest_float(f"place of {a}", 0.0, 1.0) for a in effects} if order else {}
         options = {a: trial.suggest_categorical(a, list(values)) for a, values in opened.items()}
@@ -195,15 +195,15 @@ def search(
 
     def objective(trial: Any) -> float:
         tried.append(trial.number)
-        candidate, options = made(trial)
+        candidate, options = suggested(trial)
         try:
             candidate.copy().prepare(rate, pairs[0].dry.shape[0])
         except ValueError:  # such as a controller behind what it drives
             raise optuna.TrialPruned from None
         chain = list(candidate.addresses())
-        there = {a: v for a, v in options.items() if a.partition(".")[0] in chain}
-        for before in kept.trials:  # the same rack again: nothing new comes of it
-            if before.value is not None and [before.user_attrs["effects"], before.user_attrs["choices"]] == [chain, there]:
+        chosen = {a: v for a, v in options.items() if a.partition(".")[0] in chain}
+        for before in study_of_racks.trials:  # the same rack again: nothing new comes of it
+            if before.value is not None and [before.user_attrs["effects"], before.user_attrs["choices"]] == [chain, chosen]:
                 for name, attribute in before.user_attrs.items():
                     trial.set_user_attr(name, attribute)
                 if before.number in fitted:
@@ -214,46 +214,46 @@ def search(
             raise KeyboardInterrupt  # cut short, its score says nothing
         fitted[trial.number] = result.rack
         trial.set_user_attr("effects", chain)
-        trial.set_user_attr("choices", there)
+        trial.set_user_attr("choices", chosen)
         values = result.rack.values()  # a Gain that undoes inverted polarity comes again with each fit
         trial.set_user_attr("values", {a: v for a, v in values.items() if a.partition(".")[0] in chain})
         trial.set_user_attr("distances", [result.fitted.error_db, result.fitted.stft])
         return result.held_out_loss + price * len(chain)
 
-    done = [t for t in kept.trials if t.state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)]
+    done = [t for t in study_of_racks.trials if t.state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)]
     stopped = ""
     if len(done) < trials:
         try:
-            kept.optimize(objective, n_trials=trials - len(done))
+            study_of_racks.optimize(objective, n_trials=trials - len(done))
         except KeyboardInterrupt:
-            cut = kept.trials[tried[-1]] if tried else None
+            cut = study_of_racks.trials[tried[-1]] if tried else None
             if cut is not None and cut.state == optuna.trial.TrialState.RUNNING:
-                kept.tell(cut.number, state=optuna.trial.TrialState.FAIL)
+                study_of_racks.tell(cut.number, state=optuna.trial.TrialState.FAIL)
             if cut is not None and cut.value is None and cut.params:
-                kept.enqueue_trial(cut.params)  # a study that is continued tries it again
-            if not any(t.value is not None for t in kept.trials):
+                study_of_racks.enqueue_trial(cut.params)  # a study that is continued tries it again
+            if not any(t.value is not None for t in study_of_racks.trials):
                 raise
-            stopped = f"{INTERRUPTED} after {sum(t.value is not None for t in kept.trials)} of {trials} racks"
-    done = sorted((t for t in kept.trials if t.value is not None), key=lambda t: float(t.value or 0.0))
+            stopped = f"{INTERRUPTED} after {sum(t.value is not None for t in study_of_racks.trials)} of {trials} racks"
+    done = sorted((t for t in study_of_racks.trials if t.value is not None), key=lambda t: float(t.value or 0.0))
     if not done:
         raise ValueError("no rack could be tried: an effect drives what is not there in any of them; allow more trials")
-    found = [_trial(t) for t in done]
-    best = _rack(fitted.get(done[0].number, rack), found[0].effects, found[0].choices, found[0].values)
+    ranked = [_trial(t) for t in done]
+    best = _rack(fitted.get(done[0].number, rack), ranked[0].effects, ranked[0].choices, ranked[0].values)
     if stopped:  # only measured
         result = _fitted(best, sounds, 0, common | {"learn": []})
     else:
         result = _fitted(best, sounds, final_steps, common | {"polish_steps": 30})
         if result.stopped.startswith(INTERRUPTED):
             stopped = f"{INTERRUPTED} while the best rack was fitted for longer"
-    notes = [words for p in pairs for words in p.notes]
-    result.warnings = [*notes, *(words for words in result.warnings if words not in notes)]
+    notes = [note for p in pairs for note in p.notes]
+    result.warnings = [*notes, *(note for note in result.warnings if note not in notes)]
     result.rack.provenance["warnings"] = result.warnings
     pruned = result.rack
     if not stopped:
-        pruned, whole = _pruned(result, sounds, final_steps, common, tolerance, found[0])
+        pruned, whole = _pruned(result, sounds, final_steps, common, tolerance, ranked[0])
         if not whole:
             stopped = f"{INTERRUPTED} while effects were left out"
-    return SearchResult(result.rack, pruned, found, _helps(found), result, stopped)
+    return SearchResult(result.rack, pruned, ranked, _helps(ranked), result, stopped)
 
 
 def _rack(whole: Rack, chain: Sequence[str], choices: Mapping[str, Value], values: Mapping[str, Value] | None = None) -> Rack:
@@ -264,23 +264,23 @@ def _rack(whole: Rack, chain: Sequence[str], choices: Mapping[str, Value], value
         items.append(type(item)(name=address, key=item.key, bypass=item.bypass, **item.resources))
         for name, value in item.values().items():
             items[-1].set(name, value)
-    made = Rack(items, whole.name)
+    result = Rack(items, whole.name)
     for address, value in {**choices, **(values or {})}.items():
-        made.set(address, value)
-    return made
+        result.set(address, value)
+    return result
 
 
 def _fitted(rack: Rack, sounds: tuple[list[Any], list[Any], float], steps: int, common: dict[str, Any]) -> FitResult:
-    """A fit of what there is to train; a rack without anything is only measured."""
+    """A fit; a rack without learnable values is only measured."""
     dry, wet, rate = sounds
-    there = [*(twin := rack.twin(rate)).learnable(), *twin.resource_addresses()]
+    trainable = [*(twin := rack.twin(rate)).learnable(), *twin.resource_addresses()]
     common = dict(common)
     for name in ("learn", "freeze"):
         patterns = common.get(name)
-        if patterns is not None:  # only what is there can be named
+        if patterns is not None:  # patterns that match nothing would be refused
             patterns = [patterns] if isinstance(patterns, str) else patterns
-            common[name] = [p for p in patterns if any(fnmatch(a, p) for a in there)]
-    if not there:
+            common[name] = [p for p in patterns if any(fnmatch(a, p) for a in trainable)]
+    if not trainable:
         common["learn"] = []
     return fit_rack(rack, dry, wet, rate, steps=steps, **common)
 
@@ -291,7 +291,7 @@ def _trial(t: Any) -> Trial:
 
 
 def _helps(trials: Sequence[Trial]) -> dict[str, float]:
-    """What each decision is worth: the score of the best rack without it, less that of the best with it."""
+    """The worth of each decision: the score of the best rack without it, less that of the best with it."""
     decisions: dict[str, list[bool]] = {}
     names = sorted({a for t in trials for a in t.effects})
     for a in names:
@@ -309,14 +309,14 @@ def _helps(trials: Sequence[Trial]) -> dict[str, float]:
                 decisions[what] = [
                     a in t.effects and b in t.effects and t.effects.index(a) < t.effects.index(b) for t in trials
                 ]
-    found = {}
+    worth = {}
     for what, yes in decisions.items():
-        there = masks.get(what, [True] * len(trials))
-        with_it = [t.score for t, y, m in zip(trials, yes, there, strict=True) if m and y]
-        without = [t.score for t, y, m in zip(trials, yes, there, strict=True) if m and not y]
+        comparable = masks.get(what, [True] * len(trials))
+        with_it = [t.score for t, y, m in zip(trials, yes, comparable, strict=True) if m and y]
+        without = [t.score for t, y, m in zip(trials, yes, comparable, strict=True) if m and not y]
         if with_it and without:
-            found[what] = min(without) - min(with_it)
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+            worth[what] = min(without) - min(with_it)
+    return dict(sorted(worth.items(), key=lambda item: -item[1]))
 
 
 def _pruned(
@@ -328,20 +328,20 @@ def _pruned(
     best: Trial,
 ) -> tuple[Rack, bool]:
     """One effect after the other is left out while the rest, fitted again, stays as good; False where Ctrl-C ended it."""
-    kept, limit = result.rack, result.held_out_loss + tolerance
+    smallest, limit = result.rack, result.held_out_loss + tolerance
     chain = list(best.effects)
     while len(chain) > 1:
         tried = []
         for address in chain:
             rest = [a for a in chain if a != address]
             choices = {a: v for a, v in best.choices.items() if a.partition(".")[0] in rest}
-            values = {a: v for a, v in kept.values().items() if a.partition(".")[0] in rest}
-            again = _fitted(_rack(kept, rest, choices, values), sounds, max(steps // 3, 1), common)
+            values = {a: v for a, v in smallest.values().items() if a.partition(".")[0] in rest}
+            again = _fitted(_rack(smallest, rest, choices, values), sounds, max(steps // 3, 1), common)
             if again.stopped.startswith(INTERRUPTED):
-                return kept, False
+                return smallest, False
             tried.append((again.held_out_loss, rest, again.rack))
         loss, rest, smaller = min(tried, key=lambda t: t[0])
         if loss > limit:
             break
-        chain, kept = rest, smaller
-    return kept, True
+        chain, smallest = rest, smaller
+    return smallest, True

@@ -1,4 +1,4 @@
-"""Choices are fitted too: every combination of the options that are open is tried, and the worse ones are dropped early.
+"""Structures: every combination of the options that are open is tried, and the worse ones are dropped early.
 
 A compressor's detector or the place of its ballistics is no number that could be moved a little, but on real processors the
 right one is worth more than any number. So candidates are trained in rounds, a few steps each at first; after each round
@@ -53,28 +53,28 @@ def open_choices(rack: Rack, wanted: Iterable[str] | Mapping[str, Sequence[Value
             for option in options:
                 rack.copy().set(address, option)
         return _few({address: tuple(options) for address, options in wanted.items()})
-    there: dict[str, Sequence[Value]] = {}
+    every: dict[str, Sequence[Value]] = {}
     for effect_address, effect in rack.addresses().items():
         unused = effect.unused()
         for name, p in effect.card.addresses.items():
             if p.kind == "continuous" or name in unused or effect.bypass:
                 continue
-            there[f"{effect_address}.{name}"] = p.options if p.kind == "choice" else (False, True)
-    found: dict[str, Sequence[Value]] = {}
+            every[f"{effect_address}.{name}"] = p.options if p.kind == "choice" else (False, True)
+    opened: dict[str, Sequence[Value]] = {}
     for pattern in [wanted] if isinstance(wanted, str) else wanted:
-        hits = [a for a in there if fnmatch(a, pattern)]
+        hits = [a for a in every if fnmatch(a, pattern)]
         if not hits:
-            raise ValueError(unknown(pattern, list(there), "the rack", "choice"))
-        found |= {a: there[a] for a in hits}
-    return _few(found)
+            raise ValueError(unknown(pattern, list(every), "the rack", "choice"))
+        opened |= {a: every[a] for a in hits}
+    return _few(opened)
 
 
-def _few(found: dict[str, Sequence[Value]]) -> dict[str, Sequence[Value]]:
-    count = math.prod(len(options) for options in found.values())
+def _few(opened: dict[str, Sequence[Value]]) -> dict[str, Sequence[Value]]:
+    count = math.prod(len(options) for options in opened.values())
     if count > MOST:
-        each = ", ".join(f"{a} ({len(options)})" for a, options in found.items())
+        each = ", ".join(f"{a} ({len(options)})" for a, options in opened.items())
         raise ValueError(f"{count} combinations are too many to try, at most {MOST}; leave some of these closed: {each}")
-    return found
+    return opened
 
 
 def combinations(rack: Rack, choices: dict[str, Sequence[Value]]) -> list[Rack]:

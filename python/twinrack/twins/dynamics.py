@@ -16,8 +16,8 @@ from .values import Context, Values
 CHANNEL_MODES = ("maximum", "mean", "power_mean", "magnitude_mean")
 
 
-def share_per_frame(time_ms: Tensor, sample_rate: float) -> Tensor:
-    """1 - exp(-1 / (time constant × sample rate)): how much of the way a follower goes in a frame."""
+def one_pole_coefficient(time_ms: Tensor, sample_rate: float) -> Tensor:
+    """1 - exp(-1 / (time constant × sample rate)), for a time constant in ms."""
     return -torch.expm1(-1.0 / (time_ms * 1e-3 * sample_rate))
 
 
@@ -53,5 +53,5 @@ def averaged(level: Tensor, v: Values, at: Context) -> Tensor:
     """The level as the chosen detector has it: itself, or the root of its averaged power."""
     if v.detector == "peak":
         return level
-    average = share_per_frame(v.rms_window_ms, at.sample_rate)
+    average = one_pole_coefficient(v.rms_window_ms, at.sample_rate)
     return root(follower(level * level, torch.stack([average, average], -1), False, at.path))

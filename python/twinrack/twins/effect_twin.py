@@ -15,7 +15,7 @@ from ..rack.effect import Effect, unknown
 from ..resources.resource import Resource
 from .constrain import from_value, moved, value_at
 from .precision import full, full_precision
-from .recursions import Path
+from .recursions import RecursionPath
 from .values import Context, Given, ParameterTable, check_ranges, check_sound, pack
 
 
@@ -30,7 +30,7 @@ def _run(
     given: Mapping[str, Given],
     sample_rate: float,
     key: Tensor | None,
-    path: Path,
+    path: RecursionPath,
     resources: Mapping[str, Tensor],
     known: Mapping[str, Resource],
     first_tick: float | Tensor = 0.0,
@@ -52,7 +52,7 @@ def apply(
     values: Mapping[str, Given] | None = None,
     *,
     key: Tensor | None = None,
-    path: Path = "auto",
+    path: RecursionPath = "auto",
     resources: Mapping[str, Tensor | Resource] | None = None,
     **more: Given,
 ) -> Tensor:
@@ -128,13 +128,13 @@ class EffectTwin(nn.Module):
         path: form of the recursions.
     """
 
-    def __init__(self, effect: Effect, sample_rate: float, path: Path = "auto") -> None:
+    def __init__(self, effect: Effect, sample_rate: float, path: RecursionPath = "auto") -> None:
         super().__init__()
         self.card = effect.card
         self.sample_rate = check_rate(sample_rate)
-        if path not in get_args(Path):
-            raise ValueError(unknown(str(path), get_args(Path), "the twin", "path"))
-        self.path: Path = path
+        if path not in get_args(RecursionPath):
+            raise ValueError(unknown(str(path), get_args(RecursionPath), "the twin", "path"))
+        self.path: RecursionPath = path
         self.bypass = effect.bypass
         self.key = effect.key
         self.constants: dict[str, Value] = effect.values()

@@ -1,6 +1,6 @@
 """The recursions with C++ sweeps forwards and backwards: exact gradients, vectorised over batch and channels, on the CPU.
 
-Each function is the fast form of the one of the same name in `reference` (`design_filters`: in `recursions`). They work under
+`sweep` makes such a function of any sweep by its name; `recursions` has them beside their other forms. They work under
 `torch.vmap` and `torch.func`, whose extra dimension joins the batch, and as one piece each under `torch.compile`. Second
 derivatives are refused here; the reference has them.
 """
@@ -29,7 +29,7 @@ def _array(t: Tensor) -> np.ndarray[Any, Any]:
 
 
 def _known(function: Any) -> Any:
-    """torch asks for the signature at every call; so it is there."""
+    """Give each method its signature: torch asks for it at every call."""
     for method in (function.forward, function.vmap):
         method.__signature__ = inspect.signature(method)
     return function
@@ -41,8 +41,8 @@ def _apply(function: Any, *inputs: Any) -> Any:
 
 def _opaque(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """One piece for torch.compile: what happens inside is C++."""
-    found: Callable[..., Tensor] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
-    return found
+    opaque: Callable[..., Tensor] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return opaque
 
 
 def to_rows(grad: Tensor, rows: int, batch: int) -> Tensor:
@@ -53,11 +53,11 @@ def to_rows(grad: Tensor, rows: int, batch: int) -> Tensor:
 
 def _first_in_batch(size: int, dims: tuple[int | None, ...], tensors: tuple[Tensor, ...], batch: int) -> list[Tensor]:
     """Signals and coefficients under vmap, (batch or rows, …) each, with its dimension as part of the batch of `batch`."""
-    found = []
+    joined = []
     for t, dim in zip(tensors, dims, strict=True):
         t = t.unsqueeze(0).expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
-        found.append(t.expand(size, batch, *t.shape[2:]).flatten(0, 1) if t.shape[1] != batch else t.flatten(0, 1))
-    return found
+        joined.append(t.expand(size, batch, *t.shape[2:]).flatten(0, 1) if t.shape[1] != batch else t.flatten(0, 1))
+    return joined
 
 
 def _batch(size: int, x: Tensor, dim: int | None) -> int:
@@ -77,52 +77,64 @@ class _Once(torch.autograd.Function):
 
 
 def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
-    """The function (x, coefficients…, extra) whose two ways `_engine` has as `name`_forward and `name`_backward.
+    """The function (x, coefficients…, options) of a sweep in C++ (see cpp/adjoint/sweep.h).
 
     Args:
-        coefficients: how many tensors (rows, …) there are, with one row or one for each item of the batch.
+        name: such as "follower", or "compressor.feedback" for plugins/compressor/feedback_sweep.h.
+        coefficients: how many tensors (rows, ticks, …) there are, with one row or one for each item of the batch.
+
+    Returns:
+        A function of x (batch, channels, time), float32 or float64 on the CPU, the coefficients in the same precision, and the
+        options, a tuple of ints; gives y, as x.
+
+    Raises:
+        ValueError: there is no such sweep; of the function: sizes or options that do not fit.
     """
-    go, back = getattr(_engine, f"{name}_forward"), getattr(_engine, f"{name}_backward")
+    if name not in _engine.sweep_names():
+        raise ValueError(f"there is no sweep '{name}' in the extension; was it built with its file?")
 
     class Backward(_Once):
-        """x, coefficients…, memory…, the gradient of y, extra -> the gradients of x and of the coefficients."""
+        """x, coefficients…, memory…, the gradient of y, options -> the gradients of x and of the coefficients."""
 
         @staticmethod
         def forward(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-            *given, extra = rest
-            arrays = [_array(t) for t in (x, *given)]
-            x_grad, *grads = back(*arrays, *extra, torch.get_num_threads())
-            found = [torch.from_numpy(x_grad)]
-            found += [to_rows(torch.from_numpy(g), c.shape[0], x.shape[0]) for g, c in zip(grads, given, strict=False)]
-            return tuple(found)
+            *tensors, y_grad, options = rest
+            arrays = [_array(t) for t in tensors]
+            given, memory = arrays[:coefficients], arrays[coefficients:]
+            threads = torch.get_num_threads()
+            x_grad, grads = _engine.sweep_backward(name, _array(x), given, memory, _array(y_grad), options, threads)
+            summed = [
+                to_rows(torch.from_numpy(g), c.shape[0], x.shape[0]) for g, c in zip(grads, tensors[:coefficients], strict=True)
+            ]
+            return torch.from_numpy(x_grad), *summed
 
         @staticmethod
         def vmap(info: Any, dims: Any, x: Tensor, *rest: Any) -> Any:
-            *given, extra = rest
+            *given, options = rest
             batch = _batch(info.batch_size, x, dims[0])
             signals = (x, *given[:coefficients], given[-1])
             places = (*dims[: 1 + coefficients], dims[-2])
             x, *cs, grad = _first_in_batch(info.batch_size, places, signals, batch)
-            x_grad, *c_grads = _apply(Backward, x, *cs, *given[coefficients:-1], grad, extra)
-            found = [x_grad.unflatten(0, (info.batch_size, batch))]
+            x_grad, *c_grads = _apply(Backward, x, *cs, *given[coefficients:-1], grad, options)
+            grads = [x_grad.unflatten(0, (info.batch_size, batch))]
             for g, c, dim in zip(c_grads, given, dims[1:], strict=False):
                 rows = c.shape[0] if dim is None else c.movedim(dim, 0).shape[1]
                 g = g.unflatten(0, (info.batch_size, batch))
-                found.append(g.sum(1, keepdim=True) if rows == 1 and batch > 1 else g)
-            return tuple(found), (0,) * len(found)
+                grads.append(g.sum(1, keepdim=True) if rows == 1 and batch > 1 else g)
+            return tuple(grads), (0,) * len(grads)
 
     class Forward(torch.autograd.Function):
-        """x, coefficients…, extra -> y, memory…"""
+        """x, coefficients…, options -> y, memory…"""
 
         @staticmethod
         def forward(x: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-            *cs, extra = rest
-            found = go(*[_array(t) for t in (x, *cs)], *extra, torch.get_num_threads())
-            return tuple(torch.from_numpy(a) for a in found)
+            *cs, options = rest
+            y, memory = _engine.sweep_forward(name, _array(x), [_array(c) for c in cs], options, torch.get_num_threads())
+            return tuple(torch.from_numpy(a) for a in (y, *memory))
 
         @staticmethod
         def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            *tensors, ctx.extra = inputs
+            *tensors, ctx.options = inputs
             _, *memory = output
             ctx.mark_non_differentiable(*memory)
             ctx.set_materialize_grads(False)
@@ -132,14 +144,14 @@ def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
         def backward(ctx: Any, grad: Tensor | None, *_: Any) -> Any:
             if grad is None:
                 return (None,) * (2 + coefficients)
-            return *_apply(Backward, *ctx.saved_tensors, grad, ctx.extra), None
+            return *_apply(Backward, *ctx.saved_tensors, grad, ctx.options), None
 
         @staticmethod
         def vmap(info: Any, dims: Any, x: Tensor, *rest: Any) -> Any:
-            *cs, extra = rest
+            *cs, options = rest
             batch = _batch(info.batch_size, x, dims[0])
             x, *cs = _first_in_batch(info.batch_size, dims[:-1], (x, *cs), batch)
-            y, *memory = _apply(Forward, x, *cs, extra)
+            y, *memory = _apply(Forward, x, *cs, options)
             return (y.unflatten(0, (info.batch_size, batch)), *memory), (0, *[None] * len(memory))
 
     Forward.__name__, Backward.__name__ = name, f"{name}_back"
@@ -147,18 +159,10 @@ def sweep(name: str, coefficients: int = 1) -> Callable[..., Tensor]:
         _known(function)
 
     def run(x: Tensor, *rest: Any) -> Tensor:
-        found: Tensor = _apply(Forward, x, *rest)[0]
-        return found
+        y: Tensor = _apply(Forward, x, *rest)[0]
+        return y
 
     return _opaque(run)
-
-
-svf_cascade = sweep("svf")  # extra: nothing
-follower = sweep("follower")  # decoupled
-compressor_gain = sweep("compressor")  # choices
-allpass = sweep("allpass")  # delays
-feedback_compressor = sweep("feedback")  # choices
-feedback_network = sweep("fdn", coefficients=2)  # line lengths
 
 
 class _Fir(torch.autograd.Function):
@@ -187,8 +191,8 @@ _known(_Fir)
 
 @_opaque
 def fir(x: Tensor, taps: tuple[float, ...]) -> Tensor:
-    found: Tensor = _apply(_Fir, x, taps, False)
-    return found
+    y: Tensor = _apply(_Fir, x, taps, False)
+    return y
 
 
 class _Recurrent(torch.autograd.Function):
@@ -211,8 +215,9 @@ class _Recurrent(torch.autograd.Function):
         weight, bias, inner, hidden, cell = given
         arrays = [_array(t) for t in given]
         engine: Any = _engine  # one function for each dtype
-        found = engine.recurrent_backward(_array(x), *arrays, ctx.gru, _array(states), _array(grad), torch.get_num_threads())
-        x_grad, sums = map(torch.from_numpy, found)
+        threads = torch.get_num_threads()
+        grads = engine.recurrent_backward(_array(x), *arrays, ctx.gru, _array(states), _array(grad), threads)
+        x_grad, sums = map(torch.from_numpy, grads)
         rows, h = bias.numel(), hidden.numel()
         sizes = (weight.numel(), rows, rows, h, h)
         weights, biases, inners, first, cells = (sums[sum(sizes[:i]) :][:size] for i, size in enumerate(sizes))
@@ -227,11 +232,8 @@ def recurrent(x: Tensor, gru: bool, weight: Tensor, bias: Tensor, inner: Tensor,
         bias: (gates x hidden,); inner: (hidden,) inside the reset of a GRU, else empty.
         hidden, cell: the first state; cell is empty for a GRU.
     """
-    found: Tensor = _apply(_Recurrent, x, gru, weight, bias, inner, hidden, cell)
-    return found
-
-
-SWEEPS = ("svf_cascade", "follower", "compressor_gain", "allpass", "feedback_compressor", "feedback_network", "fir")
+    states: Tensor = _apply(_Recurrent, x, gru, weight, bias, inner, hidden, cell)
+    return states
 
 
 @_known
@@ -282,8 +284,8 @@ class _Design(torch.autograd.Function):
 def design_filters(
     shapes: list[int], match: bool, frequency_hz: Tensor, gain_db: Tensor, q: Tensor, sample_rate: float
 ) -> Tensor:
-    found: Tensor = _apply(_Design, frequency_hz, gain_db, q, shapes, match, sample_rate)[0]
-    return found
+    coefficients: Tensor = _apply(_Design, frequency_hz, gain_db, q, shapes, match, sample_rate)[0]
+    return coefficients
 
 
 def gate_open(above_upper: Tensor, above_lower: Tensor, hold: Tensor) -> Tensor:

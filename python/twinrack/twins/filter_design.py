@@ -11,9 +11,10 @@ import math
 import torch
 from torch import Tensor
 
+from ..rack.card import CARDS
 from .curves import together
 
-SHAPES = ("bell", "low_shelf", "high_shelf", "low_cut", "high_cut", "notch", "band_pass", "all_pass")
+SHAPES = CARDS["parametric_eq"].addresses["band1.type"].options[1:]  # without "off"; in the engine's order
 BUTTERWORTH_Q = math.sqrt(0.5)
 
 

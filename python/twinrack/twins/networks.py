@@ -1,4 +1,4 @@
-"""Neural networks in torch: what `cpp/dsp/neural-inl.h` computes, differentiable in the sound and in the weights."""
+"""Neural networks in torch: what `cpp/dsp/neural/network-inl.h` computes, differentiable in the sound and in the weights."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from ..resources.architectures import Activation, Architecture, Chain, Layer, Recurrent, WaveNet
+from ..resources.architectures import Activation, Architecture, ConvStack, Layer, Recurrent, WaveNet
 from ..resources.network import Network
 from . import fast
-from .recursions import Path
+from .recursions import RecursionPath
 
 
-def network(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Tensor:
+def network(x: Tensor, net: Network, weights: Tensor, path: RecursionPath = "auto") -> Tensor:
     """A network's answer to x (batch, 1, time), as long as x. Weights are flat; see `Network.shapes`.
 
     The convolutional ones begin as after endless silence. `path`: of recurrent ones, "reference" is a loop over time.
@@ -25,18 +25,18 @@ def network(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Te
     if isinstance(a, Recurrent):
         return recurrent(x, a, pieces, path)
     before = F.pad(x, (a.receptive_field - 1, 0))
-    return wavenet(before, a, pieces) if isinstance(a, WaveNet) else chain(before, a, pieces, "")
+    return wavenet(before, a, pieces) if isinstance(a, WaveNet) else conv_stack(before, a, pieces, "")
 
 
-def silence(x: Tensor, net: Network, weights: Tensor, path: Path = "auto") -> Tensor:
+def silence(x: Tensor, net: Network, weights: Tensor, path: RecursionPath = "auto") -> Tensor:
     """What a network makes of silence that lasts as long as x: (1, 1, time), or one number where it does not change."""
     frames = 1 if net.receptive_field is not None else x.shape[-1]
     return network(x.new_zeros(1, 1, frames), net, weights, path)
 
 
-def mlp(x: Tensor, a: Chain, weights: Tensor) -> Tensor:
-    """A chain that looks at nothing but the present: x (batch, inputs, time) to (batch, outputs, time)."""
-    return chain(x, a, unpacked(a, weights, x.dtype), "")
+def mlp(x: Tensor, a: ConvStack, weights: Tensor) -> Tensor:
+    """Convolutions of 1 frame: x (batch, inputs, time) to (batch, outputs, time)."""
+    return conv_stack(x, a, unpacked(a, weights, x.dtype), "")
 
 
 def unpacked(a: Architecture, weights: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ def activated(x: Tensor, a: Activation) -> Tensor:
     return simple[a.name](x)
 
 
-def chain(x: Tensor, a: Chain, p: Mapping[str, Tensor], prefix: str) -> Tensor:
+def conv_stack(x: Tensor, a: ConvStack, p: Mapping[str, Tensor], prefix: str) -> Tensor:
     for i, c in enumerate(a.convolutions):
         bias = p[f"{prefix}{i}.bias"] if c.bias else None
         x = F.conv1d(activated(x, c.before), p[f"{prefix}{i}.weight"], bias, dilation=c.dilation)
@@ -90,10 +90,10 @@ def gated(z: Tensor, layer: Layer) -> Tensor:
     if layer.gating == "none":
         return activated(z, layer.activation)
     first, second = z.chunk(2, 1)
-    share = activated(second, layer.second)
+    gate = activated(second, layer.second)
     if layer.gating == "multiply":
-        return activated(first, layer.activation) * share
-    return share * activated(first, layer.activation) + (1.0 - share) * first
+        return activated(first, layer.activation) * gate
+    return gate * activated(first, layer.activation) + (1.0 - gate) * first
 
 
 def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
@@ -101,18 +101,18 @@ def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
     sound, y = x, x
     head: Tensor | None = None
     for i, array in enumerate(a.arrays):
-        y = F.conv1d(y, p[f"{i}.widen"])
+        y = F.conv1d(y, p[f"{i}.rechannel"])
         length = y.shape[-1] - sum((layer.kernel - 1) * layer.dilation for layer in array.layers)
         sums = None if head is None else head[..., -length:]
         for j, layer in enumerate(array.layers):
             own = f"{i}.{j}."
             z = F.conv1d(y, p[own + "weight"], p[own + "bias"], dilation=layer.dilation)
-            z = gated(z + p[own + "mixer"][:, :, 0].unsqueeze(0) * sound[..., -z.shape[-1] :], layer)
-            middle = z[..., -length:]
+            z = gated(z + p[own + "input_mixin"][:, :, 0].unsqueeze(0) * sound[..., -z.shape[-1] :], layer)
+            to_head = z[..., -length:]
             if array.head_inputs:
-                middle = F.conv1d(middle, p[own + "head.weight"], p[own + "head.bias"])
-            sums = middle if sums is None else sums + middle
-            more = F.conv1d(z, p[own + "out.weight"], p[own + "out.bias"]) if array.one_by_one else z
+                to_head = F.conv1d(to_head, p[own + "head1x1.weight"], p[own + "head1x1.bias"])
+            sums = to_head if sums is None else sums + to_head
+            more = F.conv1d(z, p[own + "layer1x1.weight"], p[own + "layer1x1.bias"]) if array.one_by_one else z
             y = y[..., -z.shape[-1] :] + more
         assert sums is not None
         head = F.conv1d(
@@ -121,10 +121,10 @@ def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
         y = y[..., -head.shape[-1] :]
     assert head is not None
     head = p["head_scale"] * head
-    return head if a.head is None else chain(head, a.head, p, "head.")
+    return head if a.head is None else conv_stack(head, a.head, p, "head.")
 
 
-def recurrent(x: Tensor, a: Recurrent, p: Mapping[str, Tensor], path: Path) -> Tensor:
+def recurrent(x: Tensor, a: Recurrent, p: Mapping[str, Tensor], path: RecursionPath) -> Tensor:
     y = x.transpose(1, 2)  # batch, time, inputs
     quick = path in ("auto", "fast") and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     nothing = x.new_zeros(0)
@@ -157,17 +157,17 @@ def by_step(
     x: Tensor, kind: str, hidden: Tensor, cell: Tensor, weight_in: Tensor, weight_state: Tensor, bias: Tensor, inner: Tensor
 ) -> Tensor:
     """The definition, frame by frame."""
-    made = []
-    for now in x.unbind(1):
-        own, back = F.linear(now, weight_in, bias), F.linear(hidden, weight_state, inner)
+    states = []
+    for frame in x.unbind(1):
+        own, back = F.linear(frame, weight_in, bias), F.linear(hidden, weight_state, inner)
         if kind == "lstm":
-            into, forget, fresh, out = (own + back).chunk(4, 1)
-            cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(fresh)
+            into, forget, candidate, out = (own + back).chunk(4, 1)
+            cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(candidate)
             hidden = torch.sigmoid(out) * torch.tanh(cell)
         else:
             (own_r, own_z, own_n), (back_r, back_z, back_n) = own.chunk(3, 1), back.chunk(3, 1)
-            keep = torch.sigmoid(own_z + back_z)
-            fresh = torch.tanh(own_n + torch.sigmoid(own_r + back_r) * back_n)
-            hidden = fresh + keep * (hidden - fresh)
-        made.append(hidden)
-    return torch.stack(made, 1)
+            update = torch.sigmoid(own_z + back_z)
+            candidate = torch.tanh(own_n + torch.sigmoid(own_r + back_r) * back_n)
+            hidden = candidate + update * (hidden - candidate)
+        states.append(hidden)
+    return torch.stack(states, 1)

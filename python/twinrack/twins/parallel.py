@@ -7,8 +7,6 @@ blocks and parallel scans.
   these give better choices, and so on until none changes; every turn settles at least one frame more and usually thousands. The
   gradient is that of the choices, as in `reference`.
 - A delay in a loop allows blocks as long as the delay.
-
-A compressor that hears its own output compares in every frame with what it has just done; it stays in `reference`.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from . import reference
 from .curves import TICK_FRAMES, hold, ramp
 from .reference import LINES, PAIRS, entrance, hadamard
 
@@ -66,10 +63,10 @@ def svf_cascade(x: Tensor, c: Tensor) -> Tensor:
     return x
 
 
-def follower(x: Tensor, c: Tensor, decoupled: bool) -> Tensor:
+def follower(x: Tensor, c: Tensor, options: list[int]) -> Tensor:
     rise, fall = hold(c, x.shape[-1]).unsqueeze(1).unbind(-1)
     rise, fall = rise.expand(-1, -1, x.shape[-1]), fall.expand(-1, -1, x.shape[-1])
-    if not decoupled:
+    if not options[0]:
         return branching(x, rise, fall)
     peak = branching(x, torch.ones_like(rise), fall)
     return scan(1.0 - rise, rise * peak)
@@ -88,10 +85,6 @@ def branching(x: Tensor, rise: Tensor, fall: Tensor) -> Tensor:
             up = again
     share = torch.where(up, rise, fall)
     return scan(1.0 - share, share * x)
-
-
-def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool]) -> Tensor:
-    return reference.compressor_gain(level, settings, choices, follower)
 
 
 def allpass(x: Tensor, gain: Tensor, delay: list[int]) -> Tensor:

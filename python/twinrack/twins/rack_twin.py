@@ -16,7 +16,7 @@ from .constrain import driven
 from .curves import TICK_FRAMES, delay, tick_count
 from .effect_twin import Delay, EffectTwin
 from .precision import full_precision
-from .recursions import Path
+from .recursions import RecursionPath
 from .values import Given, check_sound
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RackTwin(nn.Module):
     `twin["compressor"]` is the module of one effect; in `state_dict` and `effects` its name is prefixed with "at_".
     """
 
-    def __init__(self, rack: Rack, sample_rate: float, path: Path = "auto") -> None:
+    def __init__(self, rack: Rack, sample_rate: float, path: RecursionPath = "auto") -> None:
         super().__init__()
         self._rack = rack.copy()
         self.sample_rate = sample_rate = check_rate(sample_rate)

@@ -1,4 +1,4 @@
-"""The recursions in plain torch, sample by sample: readable, on any device, the definition of what is right.
+"""The recursions that effects share, in plain torch, sample by sample: readable, on any device, the definition of the others.
 
 The fast forms (`fast`) and the engine are held to these. Coefficients are (rows, ticks, …) with one row for all items or one
 for each, and one tick for a constant or one for every 32 frames; unless it says "held", they move within a tick on a
@@ -7,13 +7,11 @@ straight line from the previous tick's (see `curves.ramp`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from .curves import TICK_FRAMES, hold, ramp
-from .gain_curve import amplitude, decibels, reduction_db, root
+from .gain_curve import root
 
 
 def svf_step(s1: Tensor, s2: Tensor, c: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,40 +65,17 @@ def follower_step(
     return peak, level + torch.where(difference > 0, rise, fall) * difference
 
 
-def follower(x: Tensor, c: Tensor, decoupled: bool) -> Tensor:
-    """Follow x (batch, channels, time); c: (rows, ticks, 2): rise and fall, held."""
+def follower(x: Tensor, c: Tensor, options: list[int]) -> Tensor:
+    """Follow x (batch, channels, time); c: (rows, ticks, 2): rise and fall, held; options: decoupled."""
+    (decoupled,) = options
     moving = hold(c, x.shape[-1])
     state = (x.new_zeros(x.shape[:2]), x.new_zeros(x.shape[:2]))
     out = []
     for n in range(x.shape[-1]):
         rise, fall = moving[:, min(n, moving.shape[1] - 1)].unsqueeze(1).unbind(-1)
-        state = follower_step(state, rise, fall, x[..., n], decoupled)
+        state = follower_step(state, rise, fall, x[..., n], bool(decoupled))
         out.append(state[1])
     return torch.stack(out, -1)
-
-
-def compressor_gain(
-    level: Tensor, settings: Tensor, choices: list[bool], follow: Callable[[Tensor, Tensor, bool], Tensor] = follower
-) -> Tensor:
-    """What a compressor multiplies by, from the rectified level of its detectors (batch, detectors, time).
-
-    Args:
-        settings: (rows, ticks, 9): threshold in dB, slope, knee in dB, range in dB, makeup in dB, mix; and, held, rise, fall
-            and the averaging coefficient.
-        choices: RMS, ballistics on the level, decoupled.
-        follow: the follower that is used.
-    """
-    rms, on_level, decoupled = choices
-    threshold, slope, knee, limit, makeup, mix = ramp(settings[..., :6], level.shape[-1]).unsqueeze(1).unbind(-1)
-    times, average = settings[..., 6:8], settings[..., 8:9]
-    if rms:
-        level = root(follow(level * level, average.expand(-1, -1, 2), False))
-    if on_level:
-        level = follow(level, times, decoupled)
-    reduction = reduction_db(decibels(level), threshold, slope, knee, limit)
-    if not on_level:
-        reduction = follow(reduction, times, decoupled)
-    return 1.0 - mix + mix * amplitude(makeup - reduction)
 
 
 def allpass(x: Tensor, gain: Tensor, delay: list[int]) -> Tensor:
@@ -176,48 +151,6 @@ def feedback_network(x: Tensor, shelf: Tensor, turns: Tensor, lines: list[int]) 
         out.append(y[:, :channels])
         entering = x[:, [i % channels for i in range(LINES)], n]
         memory.append(y + enter * entering)
-    return torch.stack(out, -1)
-
-
-def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int]) -> Tensor:
-    """A compressor whose detector hears its own last output; up to the reduced signal, before makeup and mix.
-
-    Args:
-        x: (batch, channels, time).
-        settings: (rows, ticks, 10): threshold in dB, slope, knee in dB, range in dB, link, g and k of the low cut (g is 0 in
-            ticks in which it is off); and, held, rise, fall and the averaging coefficient.
-        choices: low cut on, RMS, ballistics on the level, decoupled (0 or 1 each), channel mode (0 maximum, 1 mean, 2 mean of
-            powers, 3 mean of magnitudes).
-    """
-    low_cut, rms, on_level, decoupled, mode = choices
-    frames = x.shape[-1]
-    ramped, held = ramp(settings[..., :7], frames), hold(settings[..., 7:], frames)
-    arrives = hold(settings[..., 5], frames)
-    zero = x.new_zeros(x.shape[:2])
-    heard, s1, s2, average, state = zero, zero, zero, zero, (zero, zero)
-    out = []
-    for n in range(frames):
-        threshold, slope, knee, limit, link, g, k = ramped[:, min(n, ramped.shape[1] - 1)].unsqueeze(1).unbind(-1)
-        rise, fall, smooth = held[:, min(n, held.shape[1] - 1)].unsqueeze(1).unbind(-1)
-        own = heard
-        if low_cut:
-            one = torch.ones_like(g)
-            s1, s2, cut = svf_step(s1, s2, torch.stack([g, k, one, -k, -one], -1), heard)
-            own = torch.where(arrives[:, min(n, arrives.shape[1] - 1)].unsqueeze(1) > 0, cut, heard)
-        together = combine_channels(own, mode)
-        level = (1.0 - link) * own.abs() + link * together
-        if rms:
-            average = average + smooth * (level * level - average)
-            level = root(average)
-        if on_level:
-            state = follower_step(state, rise, fall, level, bool(decoupled))
-            level = state[1]
-        reduction = reduction_db(decibels(level), threshold, slope, knee, limit)
-        if not on_level:
-            state = follower_step(state, rise, fall, reduction, bool(decoupled))
-            reduction = state[1]
-        heard = x[..., n] * amplitude(-reduction)
-        out.append(heard)
     return torch.stack(out, -1)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..rack.card import Card, Parameter, Value
 from ..resources.resource import Resource
 from .curves import numbers_in, tick_count
-from .recursions import Path
+from .recursions import RecursionPath
 
 Given = float | str | bool | Tensor
 
@@ -27,7 +27,7 @@ class Context:
     sample_rate: float
     channels: int
     frames: int
-    path: Path = "auto"
+    path: RecursionPath = "auto"
     resources: Mapping[str, Tensor] = field(default_factory=dict)  # their numbers at the sample rate, by the card's id
     given: Mapping[str, Resource] = field(default_factory=dict)  # what they are, where the effect has them
     first_tick: float | Tensor = 0.0  # where on the timeline the sound begins, (batch, 1) where that differs

@@ -13,9 +13,10 @@ from ...measure.curves import curves
 from ...rack.card import CARDS, Card, Parameter
 from ...rack.effect import Effect
 from ...rack.tree import Chain, Parallel
-from ..desk import LEVEL, MUTE, Desk
+from ..desk import Desk
 from ..midi import Midi
 from ..midi_control import MODES
+from ..places import LEVEL, MUTE
 
 BANDS, LOWEST_HZ, HIGHEST_HZ = 120, 20.0, 20000.0
 WINDOW = 4096
@@ -80,7 +81,7 @@ def whole(desk: Desk) -> dict[str, Any]:
         "line_parameters": [parameter(LEVEL), parameter(MUTE)],
         "cards": {id: card(c) for id, c in CARDS.items()},
         "effects": effect_addresses(desk),
-        "outputs": stream._outputs,
+        "outputs": stream.mixer.outputs,
         "snapshots": list(desk.snapshots),
         "presets": desk.presets(),
         "side": desk.side,
@@ -90,7 +91,7 @@ def whole(desk: Desk) -> dict[str, Any]:
         "output": f"{stream.output.name} ({stream.output.host_api})",
         "latencies_ms": stream.latencies_ms(),
         "safety": vars(stream.safety),
-        "recording": bool(stream._recorder is not None and stream._recorder.running),
+        "recording": stream.recording is not None,
         "events": [[round(e.at_s, 1), e.kind, e.words] for e in stream.events[-20:]],
     }
 
@@ -181,7 +182,7 @@ class Frames:
         numbers = [*head, *rows, *output.peaks]
         self._turn = not self._turn
         if self._turn or not self._spectra:  # a spectrum of 85 ms hardly changes within one frame
-            scopes = [stream._mixer.scope(n, after, WINDOW) for n in range(len(stream.lines)) for after in (False, True)]
+            scopes = [stream.mixer.engine.scope(n, after, WINDOW) for n in range(len(stream.lines)) for after in (False, True)]
             self._spectra = self._spectrum(np.stack(scopes)).tobytes()
         return struct.pack(f"<{len(numbers)}f", *numbers) + self._spectra
 

@@ -1,0 +1,214 @@
+// A feedback delay network of sixteen lines over blocks (see fdn-inl.h), with the time in the lanes. Only the filters
+// of the lines are recursions; they have the lines in the lanes.
+#if defined(TWINRACK_DSP_DELAY_DELAY_NETWORK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_DSP_DELAY_DELAY_NETWORK_INL_H_
+#undef TWINRACK_DSP_DELAY_DELAY_NETWORK_INL_H_
+#else
+#define TWINRACK_DSP_DELAY_DELAY_NETWORK_INL_H_
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "dsp/delay/delay.h"
+#include "dsp/delay/fdn-inl.h"
+#include "dsp/delay/fdn_layout.h"
+#include "dsp/lanes/math-inl.h"
+#include "dsp/lanes/transpose-inl.h"
+#include "dsp/shaping/ramps-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+class DelayNetwork {
+ public:
+  // Coefficients of the two shelves (low, high) of every line: g, k, m0, m1, m2.
+  using Shelf = std::array<std::array<float, fdn_lines>, 5>;
+  using Shelves = std::array<Shelf, 2>;
+  // They move from one tick's to the next one's; `frame` counts from where the tick began.
+  struct ShelfRamp {
+    const Shelves &from, &to;
+    int frame;
+    bool moves;
+  };
+
+  void prepare(const FdnLayout& layout, int channels) {
+    channels_ = channels;
+    length_ = layout.line_frames;
+    rate_factor_ = layout.rate_factor;
+    start_turn_ = layout.start_turn;
+    entrance_ = fdn_entrance<float>(channels);
+    lines_.assign(fdn_lines, DelayLine());
+    for (std::size_t i = 0; i < fdn_lines; ++i) lines_[i].prepare(length_[i], tick_frames);
+  }
+
+  // Modulation in turns a tick, and its depth in right angles.
+  void tune(const Shelves& shelves, double turn_rate, float turn_depth) noexcept TR_RT {
+    steady_ = filters({shelves, shelves, 0, false}, 1.0f);
+    turn_rate_ = turn_rate;
+    turn_depth_ = turn_depth;
+  }
+
+  void reset() noexcept TR_RT {
+    for (DelayLine& line : lines_) line.reset();
+    clear_filters();
+    phase_ = 0.0;
+    skipped_ = false;
+    turns_from_ = turns_to_ = turns_at(0.0);
+  }
+
+  // At the beginning of every tick: the modulation goes on.
+  void tick() noexcept TR_RT {
+    phase_ += turn_rate_;
+    turns_from_ = turns_to_;
+    turns_to_ = turns_at(phase_);
+  }
+  // The same without sound; `resume` stands before the next sound.
+  void skip_tick() noexcept TR_RT { phase_ += turn_rate_; }
+  void skip() noexcept TR_RT { skipped_ = true; }
+  void resume() noexcept TR_RT {
+    if (!skipped_) return;
+    turns_from_ = turns_at(phase_ - turn_rate_);
+    turns_to_ = turns_at(phase_);
+    skipped_ = false;
+  }
+
+  // In place, inside one tick. The shortest line is longer than a tick, so what leaves the lines is known in advance.
+  void process(float* const* channel, const ShelfRamp& shelves, const Ramp& level, int frame_in_tick,
+               int frames) noexcept TR_RT {
+    constexpr int lanes = L::lanes;
+    const L::D d;
+    const float *out[fdn_lines], *source[fdn_lines];
+    float* in[fdn_lines];
+    for (std::size_t i = 0; i < fdn_lines; ++i) {
+      source[i] = channel[static_cast<int>(i) % channels_];
+      out[i] = lines_[i].coming(length_[i]);
+      in[i] = lines_[i].open();
+    }
+    for (int n = 0; n < frames; n += lanes) {
+      V x[fdn_lines];
+      for (int i = 0; i < fdn_lines; ++i) x[i] = hn::LoadU(d, out[i] + n);
+      attenuate_lines(x, shelves, n, std::min(lanes, frames - n));
+      rotate(x, frame_in_tick + n);
+      butterflies<8>(x);
+      butterflies<4>(x);
+      butterflies<2>(x);
+      butterflies<1>(x);
+      for (std::size_t i = 0; i < fdn_lines; ++i) {
+        x[i] = x[i] * hn::Set(d, 0.25f);  // orthonormal
+        hn::StoreU(MulAdd(hn::Set(d, entrance_[i]), hn::LoadU(d, source[i] + n), x[i]), d, in[i] + n);
+      }
+      for (int c = 0; c < channels_; ++c) hn::StoreU(level.vector(n) * x[c], d, channel[c] + n);
+    }
+    for (DelayLine& line : lines_) line.close(frames);
+  }
+
+  bool below(float level) const noexcept TR_RT {
+    return std::all_of(lines_.begin(), lines_.end(), [&](const DelayLine& line) { return line.below(level); });
+  }
+  void clear_filters() noexcept TR_RT {
+    const V zero = hn::Zero(L::D());
+    for (int i = 0; i < L::count; ++i) states_.low[i] = states_.high[i] = {zero, zero};
+  }
+
+  void state(StateArchive& archive) { archive(lines_, states_, turns_from_, turns_to_, phase_, skipped_); }
+
+ private:
+  using L = Lines<float>;
+  using V = L::V;
+
+  static LineFilters<float> filters(const ShelfRamp& shelves, float share) noexcept TR_RT {
+    LineFilters<float> filters;
+    const V s = hn::Set(L::D(), share);
+    for (std::size_t which = 0; which < 2; ++which) {
+      auto* into = which == 0 ? filters.low : filters.high;
+      for (int part = 0; part < L::count; ++part) {
+        const auto mixed = [&](std::size_t i) HWY_ATTR {
+          const V a = hn::LoadU(L::D(), shelves.from[which][i].data() + part * L::lanes);
+          const V b = hn::LoadU(L::D(), shelves.to[which][i].data() + part * L::lanes);
+          return share == 1.0f ? b : MulAdd(b - a, s, a);
+        };
+        into[part] = make_svf(mixed(0), mixed(1), mixed(2), mixed(3), mixed(4));
+      }
+    }
+    return filters;
+  }
+
+  // Frame by frame.
+  void attenuate_lines(V* x, const ShelfRamp& shelves, int n, int count) noexcept TR_RT {
+    for (int part = 0; part < L::count; ++part) transpose(x + part * L::lanes);
+    LineStates<float> states = states_;
+    for (int k = 0; k < count; ++k) {
+      L frame;
+      for (int part = 0; part < L::count; ++part) frame.part[part] = x[part * L::lanes + k];
+      frame = shelves.moves ? attenuate(states, filters(shelves, ramp_share<float>(shelves.frame + n + k)), frame)
+                            : attenuate(states, steady_, frame);
+      for (int part = 0; part < L::count; ++part) x[part * L::lanes + k] = frame.part[part];
+    }
+    states_ = states;
+    for (int part = 0; part < L::count; ++part) transpose(x + part * L::lanes);
+  }
+
+  Turns<float> turns_at(double phase) const noexcept TR_RT {
+    Turns<float> turns;
+    float turn[fdn_pairs];
+    for (std::size_t i = 0; i < fdn_pairs; ++i) {
+      const double whole = phase * rate_factor_[i] + start_turn_[i];
+      turn[i] = static_cast<float>(whole - std::round(whole));
+    }
+    const L::D d;
+    for (int i = 0; i < fdn_pairs; i += L::lanes) {
+      const V angle = hn::Set(d, turn_depth_) * sine_of_turn(hn::LoadU(d, turn + i));
+      hn::StoreU(cosine_of_quarter(angle), d, turns.cosine + i);
+      hn::StoreU(sine_of_quarter(angle), d, turns.sine + i);
+    }
+    return turns;
+  }
+
+  void rotate(V* x, int frame_in_tick) const noexcept TR_RT {
+    const L::D d;
+    const V share = hn::Iota(d, static_cast<float>(frame_in_tick + 1)) * hn::Set(d, 1.0f / tick_frames);
+    for (std::size_t i = 0; i < fdn_pairs; ++i) {
+      const auto mixed = [&](float from, float to)
+                             HWY_ATTR { return hn::Set(d, from) + hn::Set(d, to - from) * share; };
+      const V c = mixed(turns_from_.cosine[i], turns_to_.cosine[i]), s = mixed(turns_from_.sine[i], turns_to_.sine[i]);
+      const V a = x[i], b = x[i + fdn_pairs];
+      x[i] = NegMulAdd(s, b, c * a);
+      x[i + fdn_pairs] = MulAdd(s, a, c * b);
+    }
+  }
+
+  // One stage of a Hadamard matrix.
+  template <int stride>
+  static HWY_INLINE void butterflies(V* x) noexcept TR_RT {
+    for (int first = 0; first < fdn_lines; first += 2 * stride) {
+      for (int i = first; i < first + stride; ++i) {
+        const V a = x[i], b = x[i + stride];
+        x[i] = a + b;
+        x[i + stride] = a - b;
+      }
+    }
+  }
+
+  int channels_ = 0;
+  std::array<int, fdn_lines> length_{};
+  std::array<double, fdn_pairs> rate_factor_{}, start_turn_{};
+  std::array<float, fdn_lines> entrance_{};
+  std::vector<DelayLine> lines_;
+  LineFilters<float> steady_{};
+  LineStates<float> states_{};
+  Turns<float> turns_from_{}, turns_to_{};
+  double phase_ = 0, turn_rate_ = 0;
+  float turn_depth_ = 0;
+  bool skipped_ = false;  // ticks went by without sound
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

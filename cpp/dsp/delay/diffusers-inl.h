@@ -1,0 +1,79 @@
+// Diffusers: Schroeder all-passes in series for each channel, with different lengths for even and odd channels.
+#if defined(TWINRACK_DSP_DELAY_DIFFUSERS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_DSP_DELAY_DIFFUSERS_INL_H_
+#undef TWINRACK_DSP_DELAY_DIFFUSERS_INL_H_
+#else
+#define TWINRACK_DSP_DELAY_DIFFUSERS_INL_H_
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <vector>
+
+#include "dsp/delay/delay.h"
+#include "dsp/delay/fdn_layout.h"
+#include "dsp/filters/allpass-inl.h"
+#include "dsp/lanes/lane-inl.h"
+#include "dsp/shaping/ramps-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+class Diffusers {
+ public:
+  using Gains = std::array<Ramp, fdn_diffusers>;
+
+  void prepare(const FdnLayout& layout, int channels) {
+    length_ = layout.diffuser_frames;
+    lines_.assign(static_cast<std::size_t>(channels) * fdn_diffusers, DelayLine());
+    for (std::size_t line = 0; line < lines_.size(); ++line) {
+      lines_[line].prepare(length_[line % fdn_diffusers][line / fdn_diffusers % 2], tick_frames);
+    }
+  }
+  void reset() noexcept TR_RT {
+    for (DelayLine& line : lines_) line.reset();
+  }
+
+  // One channel, in place; at most tick_frames frames.
+  void process(int channel, float* x, const Gains& gains, int frames) noexcept TR_RT {
+    const Tag<float> d;
+    constexpr int lanes = lane_count<float>;
+    const auto c = static_cast<std::size_t>(channel);
+    for (std::size_t i = 0; i < fdn_diffusers; ++i) {
+      DelayLine& line = lines_[c * fdn_diffusers + i];
+      const int length = length_[i][c % 2];
+      const Ramp& g = gains[i];
+      for (int done = 0; done < frames; done += length) {  // within a length no frame depends on another
+        const int count = std::min(length, frames - done);
+        const float* delayed = line.coming(length);
+        float* v = line.open();
+        int n = 0;
+        for (; n + lanes <= count; n += lanes) {
+          auto out = hn::Zero(d);
+          const auto in = hn::LoadU(d, x + done + n);
+          hn::StoreU(allpass_step(g.vector(done + n), hn::LoadU(d, delayed + n), in, out), d, v + n);
+          hn::StoreU(out, d, x + done + n);
+        }
+        for (; n < count; ++n) v[n] = allpass_step(g[done + n], delayed[n], x[done + n], x[done + n]);
+        line.close(count);
+      }
+    }
+  }
+
+  bool below(float level) const noexcept TR_RT {
+    return std::all_of(lines_.begin(), lines_.end(), [&](const DelayLine& line) { return line.below(level); });
+  }
+  void state(StateArchive& archive) { archive(lines_); }
+
+ private:
+  std::array<std::array<int, 2>, fdn_diffusers> length_{};
+  std::vector<DelayLine> lines_;  // channel by channel
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,69 @@
+// Early reflections: twelve taps a channel of a delay line; the odd ones come from the opposite channel.
+#if defined(TWINRACK_DSP_DELAY_EARLY_REFLECTIONS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_DSP_DELAY_EARLY_REFLECTIONS_INL_H_
+#undef TWINRACK_DSP_DELAY_EARLY_REFLECTIONS_INL_H_
+#else
+#define TWINRACK_DSP_DELAY_EARLY_REFLECTIONS_INL_H_
+#endif
+
+#include <array>
+#include <cstddef>
+#include <vector>
+
+#include "dsp/delay/delay.h"
+#include "dsp/delay/fdn_layout.h"
+#include "dsp/lanes/lane-inl.h"
+#include "dsp/shaping/ramps-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+class EarlyReflections {
+ public:
+  void prepare(const FdnLayout& layout, int channels, int longest) {
+    frames_ = layout.early_frames;
+    gain_ = layout.early_gain;
+    lines_.assign(static_cast<std::size_t>(channels), DelayLine());
+    for (DelayLine& line : lines_) line.prepare(longest, max_segment);
+  }
+  void reset() noexcept TR_RT {
+    for (DelayLine& line : lines_) line.reset();
+  }
+
+  // Adds the reflections of `x` to `y`, where whole vectors are written.
+  void process(const float* const* x, float* const* y, const Ramp& level, int frames) noexcept TR_RT {
+    const Tag<float> d;
+    const int channels = static_cast<int>(lines_.size());
+    for (int c = 0; c < channels; ++c) lines_[static_cast<std::size_t>(c)].write(x[c], frames);
+    for (int c = 0; c < channels; ++c) {
+      const auto side = static_cast<std::size_t>(c % 2);
+      const int opposite = (c ^ 1) < channels ? c ^ 1 : c;
+      const float* tap[early_taps];
+      for (std::size_t i = 0; i < early_taps; ++i) {
+        const DelayLine& line = lines_[static_cast<std::size_t>(i % 2 == 0 ? c : opposite)];
+        tap[i] = line.written(frames, frames_[side][i]);
+      }
+      for (int n = 0; n < frames; n += lane_count<float>) {
+        auto sum = hn::Zero(d);
+        for (std::size_t i = 0; i < early_taps; ++i) {
+          sum = hn::MulAdd(hn::Set(d, gain_[side][i]), hn::LoadU(d, tap[i] + n), sum);
+        }
+        hn::StoreU(hn::MulAdd(level.vector(n), sum, hn::LoadU(d, y[c] + n)), d, y[c] + n);
+      }
+    }
+  }
+
+  void state(StateArchive& archive) { archive(lines_); }
+
+ private:
+  std::array<std::array<int, early_taps>, 2> frames_{};
+  std::array<std::array<float, early_taps>, 2> gain_{};
+  std::vector<DelayLine> lines_;
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,116 @@
+// A compressor's detector, one frame after the other (Giannoulis, Massberg, Reiss 2012, fig. 7):
+//
+// level -> [RMS] -> [follower on the level] -> dB -> curve -> [follower on the reduction] -> reduction in dB
+//
+// The feedback topology of the engine and the sweeps of both topologies go forwards by this step. Where nothing is fed
+// back the engine runs the same parts over vectors of time instead (`detect` in compressor.h), and the sweep goes back
+// part by part (feed_forward_sweep.h): one step would wait for its own result in every frame.
+#if defined(TWINRACK_PLUGINS_COMPRESSOR_DETECTOR_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TWINRACK_PLUGINS_COMPRESSOR_DETECTOR_H_
+#undef TWINRACK_PLUGINS_COMPRESSOR_DETECTOR_H_
+#else
+#define TWINRACK_PLUGINS_COMPRESSOR_DETECTOR_H_
+#endif
+
+#include "dsp/dynamics/follower-inl.h"
+#include "dsp/dynamics/gain_curve-inl.h"
+#include "dsp/lanes/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace twinrack {
+namespace HWY_NAMESPACE {
+
+struct DetectorChoices {
+  bool rms, on_level, decoupled;  // on_level: the follower is on the level, not on the reduction
+};
+
+template <class V>
+struct DetectorState {
+  FollowerState<V> average{}, follower{};  // of the average only `level` counts
+};
+
+template <class V>
+struct DetectorSettings {
+  GainCurve<V> curve;
+  FollowerCoefficients<V> ballistics;
+  V averaging;
+};
+
+// What one frame meets on its way; the way back needs it.
+template <class V>
+struct DetectorFrame {
+  DetectorState<V> before;
+  V level;      // rectified
+  V averaged;   // itself, or the root of its averaged power
+  V curve_in;   // the level that the curve is given, followed or not
+  V level_db;   // the same in dB, at least -140
+  V curve_out;  // the reduction that the curve says, in dB
+};
+
+template <class V>
+HWY_INLINE V detector_follow(const DetectorChoices& choices, FollowerState<V>& state,
+                             const FollowerCoefficients<V>& times, V x) noexcept TR_RT {
+  return choices.decoupled ? decoupled_step(state, times, x) : branching_step(state, times, x);
+}
+template <class V>
+HWY_INLINE V detector_follow_back(const DetectorChoices& choices, const FollowerState<V>& before,
+                                  const FollowerCoefficients<V>& times, V x, V grad, FollowerState<V>& adjoint,
+                                  FollowerCoefficients<V>& sum) noexcept TR_RT {
+  return choices.decoupled ? decoupled_step_back(before, times, x, grad, adjoint, sum)
+                           : branching_step_back(before, times, x, grad, adjoint, sum);
+}
+
+// The reduction in dB; `frame` gets what the way back needs.
+template <class V>
+HWY_INLINE V detector_step(DetectorState<V>& state, const DetectorChoices& choices, const DetectorSettings<V>& settings,
+                           V level, DetectorFrame<V>& frame) noexcept TR_RT {
+  const V floor = Broadcast<V>::of(1e-7);  // -140 dBFS
+  frame.before = state;
+  frame.level = frame.averaged = level;
+  if (choices.rms) frame.averaged = Sqrt(smoothing_step(state.average.level, settings.averaging, level * level));
+  frame.curve_in = frame.averaged;
+  if (choices.on_level) frame.curve_in = detector_follow(choices, state.follower, settings.ballistics, frame.averaged);
+  frame.level_db = decibels(Max(frame.curve_in, floor));
+  frame.curve_out = reduction_db(settings.curve, frame.level_db);
+  if (choices.on_level) return frame.curve_out;
+  return detector_follow(choices, state.follower, settings.ballistics, frame.curve_out);
+}
+
+template <class V>
+struct DetectorSums {
+  GainCurve<V> curve;
+  FollowerCoefficients<V> ballistics, averaging;  // the gradient of `averaging` in two parts
+};
+
+// One step backwards, from the gradient of the reduction to that of the level; `adjoint` goes from the state after to
+// the state before, `sum` collects the gradients of the settings.
+template <class V>
+HWY_INLINE V detector_step_back(const DetectorFrame<V>& frame, const DetectorChoices& choices,
+                                const DetectorSettings<V>& settings, V grad, DetectorState<V>& adjoint,
+                                DetectorSums<V>& sum) noexcept TR_RT {
+  const V zero = Broadcast<V>::of(0), floor = Broadcast<V>::of(1e-7), two = Broadcast<V>::of(2);
+  const V per_db = Broadcast<V>::of(0.11512925464970229);  // ln(10) / 20
+  const FollowerState<V>& before = frame.before.follower;
+  if (!choices.on_level) {
+    grad = detector_follow_back(choices, before, settings.ballistics, frame.curve_out, grad, adjoint.follower,
+                                sum.ballistics);
+  }
+  grad = reduction_back(settings.curve, frame.level_db, grad, sum.curve);
+  grad = if_positive(frame.curve_in - floor, grad / (per_db * frame.curve_in), zero);
+  if (choices.on_level) {
+    grad = detector_follow_back(choices, before, settings.ballistics, frame.averaged, grad, adjoint.follower,
+                                sum.ballistics);
+  }
+  if (!choices.rms) return grad;
+  grad = if_positive(frame.averaged, grad / (two * frame.averaged), zero);
+  const FollowerCoefficients<V> averaging{settings.averaging, settings.averaging};
+  grad = branching_step_back(frame.before.average, averaging, frame.level * frame.level, grad, adjoint.average,
+                             sum.averaging);
+  return grad * (two * frame.level);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace twinrack
+HWY_AFTER_NAMESPACE();
+
+#endif
