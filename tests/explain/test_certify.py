@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -99,6 +100,14 @@ def test_what_cannot_be_proved_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "twinrack.plugins.gate.loops", None)
     with pytest.raises(ValueError, match="gate does not say what loops it has"):
         tr.certify(tr.Rack([tr.Gate()]))
+
+
+def test_an_effect_that_forgot_to_say_is_refused(monkeypatch):
+    """Neither its card nor a file says anything; an effect whose card says that it has no loop needs no file."""
+    assert loops_of(tr.Gain(), 48000.0) == []
+    monkeypatch.setattr(tr.Gain, "card", replace(tr.Gain.card, loops=None))
+    with pytest.raises(ValueError, match=r'gain does not say what loops it has \(plugins/gain/loops\.py, or loops = "none"'):
+        tr.certify(tr.Rack([tr.Gain()]))
 
 
 def test_certified_racks_die_away():
