@@ -201,10 +201,6 @@ BORROWED_OF_LIBRARIES = {
 }
 # Our own, by name: what pickles call it.
 BORROWED = {"rack": {"_rebuild_rack"}}
-# Not undone yet.
-BORROWED_STILL = {
-    "train.mixdown": {"_held_out", "_twin_of", "_writer"},
-}
 
 
 def borrowed(source: str) -> set[str]:
@@ -228,12 +224,12 @@ def borrowed(source: str) -> set[str]:
 def test_no_module_uses_private_names_of_another():
     for module, path in MODULES.items():
         name = ".".join(module)
-        allowed = {*BORROWED_OF_LIBRARIES.get(name, ()), *BORROWED.get(name, ()), *BORROWED_STILL.get(name, ())}
+        allowed = {*BORROWED_OF_LIBRARIES.get(name, ()), *BORROWED.get(name, ())}
         assert borrowed(path.read_text(encoding="utf-8")) - allowed == set(), name
 
 
 def test_the_lists_of_private_names_hold_no_more_than_is_used():
-    for uses in (BORROWED_OF_LIBRARIES, BORROWED, BORROWED_STILL):
+    for uses in (BORROWED_OF_LIBRARIES, BORROWED):
         for name, names in uses.items():
             assert borrowed(MODULES[tuple(name.split("."))].read_text(encoding="utf-8")) >= names, name
 
