@@ -59,8 +59,6 @@ CONVENIENT = {
     ("train.result", "FitResult.explain", "explain.account"),
     ("train.result", "FitResult.report", "explain.report"),
 }
-# Circles that are not undone yet.
-UNDONE = []
 
 # C++, likewise; `plugins` meets `engine` only in generated code. What trains, `*_sweep.h`, may build on `adjoint`.
 CPP = {
@@ -180,7 +178,7 @@ def circles(edges: list[tuple[str, str, str]]) -> list[list[str]]:
 
 
 def test_no_circle_of_imports():
-    assert [ring for ring in circles(arrows()) if not any(set(ring) <= undone for undone in UNDONE)] == []
+    assert circles(arrows()) == []
 
 
 # Private names that a module uses of another one. Libraries: what has no public door.
@@ -203,12 +201,6 @@ BORROWED_OF_LIBRARIES = {
 }
 # Our own, by name: what pickles call it.
 BORROWED = {"rack": {"_rebuild_rack"}}
-# Not undone yet.
-BORROWED_STILL = {
-    "session.freeze": {"_channels"},
-    "session.mix": {"_name"},
-    "session.session": {"_name"},
-}
 
 
 def borrowed(source: str) -> set[str]:
@@ -232,12 +224,12 @@ def borrowed(source: str) -> set[str]:
 def test_no_module_uses_private_names_of_another():
     for module, path in MODULES.items():
         name = ".".join(module)
-        allowed = {*BORROWED_OF_LIBRARIES.get(name, ()), *BORROWED.get(name, ()), *BORROWED_STILL.get(name, ())}
+        allowed = {*BORROWED_OF_LIBRARIES.get(name, ()), *BORROWED.get(name, ())}
         assert borrowed(path.read_text(encoding="utf-8")) - allowed == set(), name
 
 
 def test_the_lists_of_private_names_hold_no_more_than_is_used():
-    for uses in (BORROWED_OF_LIBRARIES, BORROWED, BORROWED_STILL):
+    for uses in (BORROWED_OF_LIBRARIES, BORROWED):
         for name, names in uses.items():
             assert borrowed(MODULES[tuple(name.split("."))].read_text(encoding="utf-8")) >= names, name
 

@@ -13,7 +13,7 @@ from twinrack.twins.curves import ramp, together
 from twinrack.twins.gain_curve import amplitude, root
 from twinrack.twins.values import Context, Values
 
-TURN_TICKS = 16  # as `turn_ticks` in `fader.h`: in which a fader is muted or opened
+FADE_TICKS = 16  # as `Fade` in `fader.h`: in which a fader is muted or opened
 SILENT_DB = -400.0
 LEAST_GAIN = 10.0 ** (-60.0 / 20.0)
 
@@ -57,15 +57,15 @@ def mute_level_db(muted: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         muted: (ticks,), above 0.5 where it is muted. The fader begins in the first state.
 
     Returns:
-        (ticks,): a smooth step in amplitude over `TURN_TICKS`, as the engine moves; `SILENT_DB` where it is closed.
+        (ticks,): a smooth step in amplitude over `FADE_TICKS`, as the engine moves; `SILENT_DB` where it is closed.
     """
     opened = np.empty(muted.size)
     now: float | None = None
     for k, closed in enumerate(muted > 0.5):
-        goal = 0.0 if closed else float(TURN_TICKS)
+        goal = 0.0 if closed else float(FADE_TICKS)
         now = goal if now is None else now + min(max(goal - now, -1.0), 1.0)
         opened[k] = now
-    t = opened / TURN_TICKS
+    t = opened / FADE_TICKS
     level = t * t * (3.0 - 2.0 * t)
     return np.where(level > 0, 20.0 * np.log10(np.maximum(level, 1e-20)), SILENT_DB)
 

@@ -112,7 +112,7 @@ def channel(data, name):
         (lambda d: d.update(version=99, written_by="twinrack 9"), "written by a newer twinrack .twinrack 9."),
         (lambda d: d.update(version=True), "version is True"),
         (lambda d: d.update(sample_rate=1), "sample rate 1 Hz is outside"),
-        (lambda d: d.update(width=99), "width = 99"),
+        (lambda d: d.update(width=99), "width must be an integer from 1 to 16, got 99"),
         (lambda d: d.update(tempo=[]), "no point at beat 0"),
         (lambda d: d.update(tempo=[{"beat": 0, "bpm": 0}]), "0 beats a minute"),
         (lambda d: d.update(end="soon"), "end is 'soon'"),

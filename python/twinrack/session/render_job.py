@@ -301,17 +301,17 @@ class RenderJob:
                     raise AgainError
                 rendered = self._rendered(files, measured, continued_s)
 
-        level_result = LevelResult()
+        result = LevelResult()
         if self._needs_gain:
             where = "the master" if settings.channel == MASTER else settings.channel
-            level_result = reach_level(
+            result = reach_level(
                 settings.level, self.stage.limiter, quick, write, fader_db=self.stage.fader_db, what="the mix", where=where
             )  # fmt: skip
         else:
             write(0.0, None, lambda measured, clipped: True)
         assert rendered is not None
-        rendered.gain_db = level_result.gain_db
-        rendered.notes += level_result.notes
+        rendered.gain_db = result.gain_db
+        rendered.notes += result.notes
         return rendered
 
     def _mix_into(self, spool: Spool, mix: Mix, wanted: RenderRange) -> None:
