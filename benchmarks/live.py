@@ -113,7 +113,7 @@ def own_worst(frames: int, seconds: float = 10.0, runs: int = 7) -> tuple[float,
         rack = strip()
         rack.prepare(RATE, 2)
         mixer = _engine.Mixer([(rack.running.engine, [0, 1], [], [0, 1])], 2, 2, RATE)
-        mixer.ask(_engine.Ask.fade, 0, 1.0)
+        mixer.set_control(_engine.MixerControl.fade, 0, 1.0)
         took = []
         for n in range(int(seconds * RATE / frames)):
             rack.set("first.threshold_db", float(rng.uniform(-40, 0)))

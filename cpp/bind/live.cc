@@ -73,7 +73,7 @@ static_assert(static_cast<int>(live::Listen::target) == 2);
 
 void bind_mixer(py::module_& m) {
   m.attr("LISTEN") = py::make_tuple("rack", "dry", "target");
-  py::enum_<live::MixerControl>(m, "Ask")
+  py::enum_<live::MixerControl>(m, "MixerControl")
       .value("level", live::MixerControl::level)
       .value("fade", live::MixerControl::fade)
       .value("mute", live::MixerControl::mute)
@@ -93,7 +93,7 @@ void bind_mixer(py::module_& m) {
       .def(py::init(&make_mixer), py::arg("lines"), py::arg("inputs"), py::arg("outputs"), py::arg("sample_rate"),
            py::arg("first_frame") = 0)
       .def("process", &process, py::arg("x").noconvert())
-      .def("ask", &Mixer::set, py::arg("what"), py::arg("index"), py::arg("value"))
+      .def("set_control", &Mixer::set_control, py::arg("control"), py::arg("index"), py::arg("value"))
       .def("keep_history", &Mixer::keep_history, py::arg("on"))
       .def("history",
            [](Mixer& mixer) {

@@ -62,7 +62,7 @@ Mixer::Mixer(std::vector<LineRouting> lines, int inputs, int outputs, double sam
 
 Mixer::~Mixer() = default;
 
-std::uint64_t Mixer::set(MixerControl control, int index, float value) noexcept {
+std::uint64_t Mixer::set_control(MixerControl control, int index, float value) noexcept {
   if (!inbox_.push({control, index, value, last_id_ + 1})) return 0;
   return ++last_id_;
 }

@@ -63,7 +63,7 @@ class Mixer {
   void process(const float* const* in, float* const* out, int frames) noexcept TR_RT;
 
   // Returns the change's number, from 1; 0 when too many wait. It takes effect at the next tick.
-  std::uint64_t set(MixerControl control, int index, float value) noexcept;
+  std::uint64_t set_control(MixerControl control, int index, float value) noexcept;
   void keep_history(bool on) noexcept { keeps_history_.store(on, std::memory_order_relaxed); }
   bool pop_history(AppliedChange& change) noexcept { return history_.pop(change); }
 

@@ -8,7 +8,7 @@ import numpy
 import numpy.typing
 import typing
 import typing_extensions
-__all__: list[str] = ['Ask', 'Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LISTEN', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
+__all__: list[str] = ['Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LISTEN', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'MixerControl', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
 class WorkerEffect:
     def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
@@ -192,7 +192,7 @@ class LoudnessMeter:
     @property
     def true_peak(self) -> float:
         ...
-class Ask:
+class MixerControl:
     """
     Members:
     
@@ -214,18 +214,18 @@ class Ask:
     
       record
     """
-    __members__: typing.ClassVar[dict[str, Ask]]
-    ceiling: typing.ClassVar[Ask]
-    fade: typing.ClassVar[Ask]
-    howl_duck: typing.ClassVar[Ask]
-    level: typing.ClassVar[Ask]
-    limiter: typing.ClassVar[Ask]
-    listen: typing.ClassVar[Ask]
-    mute: typing.ClassVar[Ask]
-    mute_on_fault: typing.ClassVar[Ask]
-    record: typing.ClassVar[Ask]
+    __members__: typing.ClassVar[dict[str, MixerControl]]
+    ceiling: typing.ClassVar[MixerControl]
+    fade: typing.ClassVar[MixerControl]
+    howl_duck: typing.ClassVar[MixerControl]
+    level: typing.ClassVar[MixerControl]
+    limiter: typing.ClassVar[MixerControl]
+    listen: typing.ClassVar[MixerControl]
+    mute: typing.ClassVar[MixerControl]
+    mute_on_fault: typing.ClassVar[MixerControl]
+    record: typing.ClassVar[MixerControl]
     @typing.overload
-    def __eq__(self, other: Ask) -> bool:
+    def __eq__(self, other: MixerControl) -> bool:
         ...
     @typing.overload
     def __eq__(self, other: typing.Any) -> bool:
@@ -241,7 +241,7 @@ class Ask:
     def __int__(self) -> int:
         ...
     @typing.overload
-    def __ne__(self, other: Ask) -> bool:
+    def __ne__(self, other: MixerControl) -> bool:
         ...
     @typing.overload
     def __ne__(self, other: typing.Any) -> bool:
@@ -277,8 +277,6 @@ class OutputState:
 class Mixer:
     def __init__(self, lines: collections.abc.Sequence[tuple], inputs: typing.SupportsInt | typing.SupportsIndex, outputs: typing.SupportsInt | typing.SupportsIndex, sample_rate: typing.SupportsFloat | typing.SupportsIndex, first_frame: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
         ...
-    def ask(self, what: Ask, index: typing.SupportsInt | typing.SupportsIndex, value: typing.SupportsFloat | typing.SupportsIndex) -> int:
-        ...
     def history(self) -> list:
         ...
     def keep_history(self, on: bool) -> None:
@@ -296,6 +294,8 @@ class Mixer:
     def record_into(self, seconds: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
     def scope(self, line: typing.SupportsInt | typing.SupportsIndex, after: bool, frames: typing.SupportsInt | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
+        ...
+    def set_control(self, control: MixerControl, index: typing.SupportsInt | typing.SupportsIndex, value: typing.SupportsFloat | typing.SupportsIndex) -> int:
         ...
     @property
     def frame(self) -> int:

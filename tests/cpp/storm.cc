@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   mixer.record_into(1);
   mixer.keep_history(true);
   rack.keep_history(true);
-  mixer.set(twinrack::live::MixerControl::fade, 0, 1.0f);
+  mixer.set_control(twinrack::live::MixerControl::fade, 0, 1.0f);
   twinrack::live::Bridge bridge(1, 48000.0, 48000.0, 1024);
   std::atomic<bool> done{false};
 
@@ -227,8 +227,8 @@ int main(int argc, char** argv) {
         }
       }
       const auto control = static_cast<twinrack::live::MixerControl>(std::uniform_int_distribution<>(0, 8)(r));
-      mixer.set(control, std::uniform_int_distribution<>(0, 1)(r),
-                std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
+      mixer.set_control(control, std::uniform_int_distribution<>(0, 1)(r),
+                        std::uniform_real_distribution<float>(0.0f, 1.0f)(r));
       twinrack::AppliedChange applied{};
       while (mixer.pop_history(applied) || rack.pop_history(applied)) {
       }

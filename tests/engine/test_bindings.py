@@ -81,8 +81,8 @@ def on_mixer(name, *arguments):
     made.process(f32(2, 700))
     return result
 
-def asked(what, index, value):
-    return on_mixer("ask", what, index, value)
+def controlled(control, index, value):
+    return on_mixer("set_control", control, index, value)
 
 def recorded(seconds, frames):
     made = mixer()[0]
@@ -149,7 +149,7 @@ CALLS = {
     "load_state": (state, dict(data=b"twrs" + bytes(200))),
     "Mixer": (mixer, dict(start=(0, 1), keys=((0,),), to=(0, 1), inputs=2, outputs=2, sample_rate=48000.0, first_frame=0,
                           x=f32(2, 700))),
-    "Ask": (asked, dict(what=e.Ask.level, index=0, value=1.0)),
+    "MixerControl": (controlled, dict(control=e.MixerControl.level, index=0, value=1.0)),
     "scope": (on_mixer, dict(name="scope", arguments=(0, True, 100))),
     "play": (on_mixer, dict(name="play", arguments=(f32(2, 500), f32(2, 500)))),
     "read_record": (recorded, dict(seconds=1, frames=64)),
@@ -180,7 +180,7 @@ HUGE = {2**16, 2**31 - 1, 2**31, 2**40}
 def hostile(value):
     if isinstance(value, bool):
         return [not value]
-    if isinstance(value, (int, e.Ask)):
+    if isinstance(value, (int, e.MixerControl)):
         return [*NUMBERS, *REALS[:3], "1", None] if isinstance(value, int) else [0, None]
     if isinstance(value, float):
         return [*REALS, 2**40, None]
@@ -239,9 +239,9 @@ print("survived")
 
 NAMES = [
     "Engine", "Node", "NodeKind", "adapter", "controller", "process", "set_parameter", "set_bypass", "swap", "automate",
-    "enable_trace", "load_state", "Mixer", "Ask", "scope", "play", "read_record", "Bridge", "WorkerEffect", "LoudnessMeter",
-    "PortAudioCallback", "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward", "recurrent_backward",
-    "gate_open", "design_filters", "cut_section_q", "after_fork",
+    "enable_trace", "load_state", "Mixer", "MixerControl", "scope", "play", "read_record", "Bridge", "WorkerEffect",
+    "LoudnessMeter", "PortAudioCallback", "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward",
+    "recurrent_backward", "gate_open", "design_filters", "cut_section_q", "after_fork",
     *(f"{sweep} {way}" for sweep in _engine.sweep_names() for way in ("forward", "backward")),
 ]  # fmt: skip
 
@@ -254,7 +254,7 @@ def test_every_callable_of_the_extension_is_tried():
     methods = {n for n, f in inspect.getmembers(_engine.Engine) if not n.startswith("_") and callable(f)}
     assert methods <= {*NAMES, "collect", "keep_history", "history", "meters", "trace", "save_state", "stay_awake"}
     methods = {n for n, f in inspect.getmembers(_engine.Mixer) if not n.startswith("_") and callable(f)}
-    assert methods <= {*NAMES, "ask", "keep_history", "history", "output_state", "output_peaks", "record_into"}
+    assert methods <= {*NAMES, "set_control", "keep_history", "history", "output_state", "output_peaks", "record_into"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,13 +12,13 @@ from support import SHARED, music, recording
 from twinrack import _engine
 
 RATE = 48000
-Ask = _engine.Ask
+MixerControl = _engine.MixerControl
 
 
 def mixer(rack: tr.Rack, channels: int = 2, rate: int = RATE) -> _engine.Mixer:
     rack.prepare(rate, channels)
     made = _engine.Mixer([(rack.running.engine, list(range(channels)), [], list(range(channels)))], channels, channels, rate)
-    made.ask(Ask.fade, 0, 1.0)
+    made.set_control(MixerControl.fade, 0, 1.0)
     return made
 
 
@@ -42,11 +42,11 @@ def test_the_same_sound_in_any_blocks():
     found = []
     for sizes in (64, 4096, [1, 17, 512, 333]):
         made = mixer(tr.Rack([tr.Compressor(), tr.Gain(gain_db=3)]))
-        made.ask(Ask.level, 0, 0.7)
+        made.set_control(MixerControl.level, 0, 0.7)
         parts = [in_blocks(made, x[:, : RATE + 7], sizes)]
-        made.ask(Ask.mute, 0, 1.0)
+        made.set_control(MixerControl.mute, 0, 1.0)
         parts.append(in_blocks(made, x[:, RATE + 7 : RATE + 3007], sizes))
-        made.ask(Ask.mute, 0, 0.0)
+        made.set_control(MixerControl.mute, 0, 0.0)
         parts.append(in_blocks(made, x[:, RATE + 3007 :], sizes))
         found.append(np.concatenate(parts, 1))
         assert made.output_state().howls > 0
@@ -65,10 +65,10 @@ def test_the_limiter_holds_and_leaves_what_is_below_as_it_is(rng):
     ceiling = 10 ** (-0.3 / 20)
     assert np.max(np.abs(y)) <= ceiling + 1e-4
     assert made.output_state().limiter_gain < 0.1
-    made.ask(Ask.limiter, 0, 0.0)
+    made.set_control(MixerControl.limiter, 0, 0.0)
     assert np.array_equal(made.process(loud), loud)
-    made.ask(Ask.limiter, 0, 1.0)
-    made.ask(Ask.ceiling, 0, 0.25)
+    made.set_control(MixerControl.limiter, 0, 1.0)
+    made.set_control(MixerControl.ceiling, 0, 0.25)
     assert np.max(np.abs(made.process(loud))) <= 0.2501
 
 
@@ -77,14 +77,14 @@ def test_several_lines_their_inputs_outputs_and_sidechains():
     voice.prepare(RATE, 2)
     bass.prepare(RATE, 1)
     made = _engine.Mixer([(voice.running.engine, [0, 0], [], [0, 1]), (bass.running.engine, [1], [[2]], [1])], 3, 3, RATE)
-    made.ask(Ask.fade, 0, 1.0)
+    made.set_control(MixerControl.fade, 0, 1.0)
     x = np.zeros((3, RATE), np.float32)
     x[0], x[1] = 0.5, 0.25
     y = made.process(x)
     assert y[0, -1] == pytest.approx(0.25, rel=1e-5)
     assert y[1, -1] == pytest.approx(0.5, rel=1e-5)
     assert not y[2].any()
-    made.ask(Ask.level, 0, 0.0)
+    made.set_control(MixerControl.level, 0, 0.0)
     x[2] = 0.9
     y = made.process(x)
     assert y[0, -1] == 0.0
@@ -96,7 +96,7 @@ def test_several_lines_their_inputs_outputs_and_sidechains():
 def loop(gain_db: float, source: np.ndarray, *, duck: bool, seconds: float = 4.0) -> tuple[np.ndarray, _engine.Mixer, float]:
     """A microphone that hears its own loudspeaker across a room; what was heard, and when the first howl was noticed."""
     made = mixer(tr.Rack([tr.Gain(gain_db=gain_db)]), 1)
-    made.ask(Ask.howl_duck, 0, float(duck))
+    made.set_control(MixerControl.howl_duck, 0, float(duck))
     rng = np.random.default_rng(4)
     room = rng.standard_normal(2400) * np.exp(-np.arange(2400) / 400)  # 50 ms, with a first path of 7 ms
     room[:336] = 0
@@ -187,8 +187,8 @@ def test_every_recording_through_every_processor_is_no_howl():
 @pytest.mark.parametrize("mutes", [True, False])
 def test_a_fault_is_muted_for_a_moment(mutes):
     made = mixer(tr.Rack([tr.Gain(gain_db=24)]), 1)
-    made.ask(Ask.limiter, 0, 0.0)
-    made.ask(Ask.mute_on_fault, 0, float(mutes))
+    made.set_control(MixerControl.limiter, 0, 0.0)
+    made.set_control(MixerControl.mute_on_fault, 0, float(mutes))
     x = np.full((1, RATE), 0.25, np.float32)
     made.process(x)
     x[0, 1024:1100] = 3e38  # overflows

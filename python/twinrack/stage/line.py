@@ -112,9 +112,9 @@ class Safety:
         if ceiling is None or not -40.0 <= ceiling <= 0.0:
             raise ValueError(f"ceiling_db = {brief(self.ceiling_db)} is outside -40 to 0 dBFS")
 
-    def requests(self) -> Iterable[tuple[_engine.Ask, float]]:
-        ask = _engine.Ask
-        yield ask.limiter, float(self.limiter)
-        yield ask.ceiling, 10.0 ** (self.ceiling_db / 20.0)
-        yield ask.mute_on_fault, float(self.mute_on_fault)
-        yield ask.howl_duck, float(self.howl_duck)
+    def requests(self) -> Iterable[tuple[_engine.MixerControl, float]]:
+        control = _engine.MixerControl
+        yield control.limiter, float(self.limiter)
+        yield control.ceiling, 10.0 ** (self.ceiling_db / 20.0)
+        yield control.mute_on_fault, float(self.mute_on_fault)
+        yield control.howl_duck, float(self.howl_duck)

@@ -10,8 +10,8 @@ from ..rack.running import Meter
 from .line import Line, Safety
 from .playback import Play, read_recordings
 
-LISTEN = ("rack", "dry", "target")
-RequestListener = Callable[[int, _engine.Ask, int, float], None]
+LISTEN: tuple[str, ...] = _engine.LISTEN
+RequestListener = Callable[[int, _engine.MixerControl, int, float], None]
 
 
 def make_mixer(lines: Iterable[Line], inputs: int, outputs: int, sample_rate: float, first_frame: int = 0) -> _engine.Mixer:
@@ -24,12 +24,12 @@ def make_mixer(lines: Iterable[Line], inputs: int, outputs: int, sample_rate: fl
     return _engine.Mixer(routed, inputs, outputs, sample_rate, first_frame)
 
 
-def first_requests(lines: Iterable[Line], safety: Safety) -> Iterator[tuple[_engine.Ask, int, float]]:
-    """What a new mixer is asked first: what to protect, and the level of each line."""
-    for what, value in safety.requests():
-        yield what, 0, value
+def first_requests(lines: Iterable[Line], safety: Safety) -> Iterator[tuple[_engine.MixerControl, int, float]]:
+    """The controls that a new mixer is sent first: its safety, and the level of each line."""
+    for control, value in safety.requests():
+        yield control, 0, value
     for index, line in enumerate(lines):
-        yield _engine.Ask.level, index, line.gain
+        yield _engine.MixerControl.level, index, line.gain
 
 
 class LiveMixer:
@@ -44,7 +44,7 @@ class LiveMixer:
         lines: by name.
         inputs, outputs: channels of the device that the lines use.
         engine: the engine's mixer; set by `build`.
-        request_listeners: called with each request: its number, what is asked, the index of the line, the value.
+        request_listeners: called with each request: its number, the control, the index of the line, the value.
         replaced_listeners: called when `engine` is another one.
     """
 
@@ -75,29 +75,29 @@ class LiveMixer:
         if recordings is not None:
             self._has_target = recordings[1].shape[0] > 0
             self.engine.play(*recordings)
-        self._ask_everything()
+        self._send_controls()
         for listener in tuple(self.replaced_listeners):
             listener()
 
-    def _ask_everything(self) -> None:
-        """What a mixer has to know that is new, or was not asked while its device was lost."""
-        for what, index, value in first_requests(self.lines.values(), self.safety):
-            self.engine.ask(what, index, value)
-        self.engine.ask(_engine.Ask.listen, LISTEN.index(self._listen), 1.0)
+    def _send_controls(self) -> None:
+        """Send every control to a mixer that is new, or whose device was lost."""
+        for control, index, value in first_requests(self.lines.values(), self.safety):
+            self.engine.set_control(control, index, value)
+        self.engine.set_control(_engine.MixerControl.listen, LISTEN.index(self._listen), 1.0)
 
-    def ask(self, what: _engine.Ask, index: int, value: float) -> int:
-        """Ask the audio thread for something; the number of the request, 0 while the device is lost.
+    def set_control(self, control: _engine.MixerControl, index: int, value: float) -> int:
+        """Send a control to the audio thread; the number of the request, 0 while the device is lost.
 
         Raises:
             RuntimeError: 1024 requests wait already.
         """
         if self._paused:
-            return 0  # everything is asked anew when the device returns
-        number = self.engine.ask(what, index, value)
+            return 0  # every control is sent again when the device returns
+        number = self.engine.set_control(control, index, value)
         if not number:
             raise RuntimeError("1024 requests wait because the device does not call; is it lost?")
         for listener in tuple(self.request_listeners):
-            listener(number, what, index, value)
+            listener(number, control, index, value)
         return int(number)
 
     def pause(self, on: bool) -> None:
@@ -106,7 +106,7 @@ class LiveMixer:
         for line in self.lines.values():
             line.rack.running.pause(on)
         if not on:
-            self._ask_everything()
+            self._send_controls()
 
     def set_level(self, line: str, level_db: float | None, mute: bool | None) -> None:
         """See `LiveStream.level`."""
@@ -118,13 +118,13 @@ class LiveMixer:
             changed.level_db = float(level_db)
         if mute is not None:
             changed.mute = bool(mute)
-        self.ask(_engine.Ask.level, list(self.lines).index(line), changed.gain)
+        self.set_control(_engine.MixerControl.level, list(self.lines).index(line), changed.gain)
 
     def protect(self, changes: Mapping[str, Any]) -> None:
         """See `LiveStream.protect`."""
         self.safety = Safety(**{**vars(self.safety), **changes})
-        for what, value in self.safety.requests():
-            self.ask(what, 0, value)
+        for control, value in self.safety.requests():
+            self.set_control(control, 0, value)
 
     @property
     def plays(self) -> bool:
@@ -143,7 +143,7 @@ class LiveMixer:
         choices = LISTEN if self._has_target else LISTEN[:2]
         if to not in choices:
             raise ValueError(f"listen = {to!r} is none of {', '.join(choices)}")
-        self.ask(_engine.Ask.listen, LISTEN.index(to), 1.0)
+        self.set_control(_engine.MixerControl.listen, LISTEN.index(to), 1.0)
         self._listen = to
 
     def meters(self) -> dict[str, Meter]:

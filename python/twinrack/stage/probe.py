@@ -66,9 +66,9 @@ def round_trip(**options: Any) -> RoundTrip:
         mixer = stream.mixer.engine
         time.sleep(0.3)  # the fade in is over
         mixer.record_into(4)
-        stream.ask(_engine.Ask.record, 0, 1.0)
+        stream.set_control(_engine.MixerControl.record, 0, 1.0)
         time.sleep(SECONDS + 0.2)
-        stream.ask(_engine.Ask.record, 0, 0.0)
+        stream.set_control(_engine.MixerControl.record, 0, 0.0)
         time.sleep(0.1)
         both: Audio = mixer.read_record(round(4 * stream.sample_rate))
         rate, block = stream.sample_rate, stream.block_size

@@ -125,11 +125,13 @@ class Recorder:
         first = exact = 0
         self._done.clear()
         if sounding:
-            self._frame_of(("", mixer.ask(_engine.Ask.record, 0, 0.0)))  # of a take before that could not be ended
+            self._frame_of(
+                ("", mixer.set_control(_engine.MixerControl.record, 0, 0.0))
+            )  # of a take before that could not be ended
         while len(engine.read_record(1 << 16)):
             pass
         protection = engine.output_state()
-        number = mixer.ask(_engine.Ask.record, 0, 1.0)
+        number = mixer.set_control(_engine.MixerControl.record, 0, 1.0)
         if sounding:
             first = exact = self._frame_of(("", number))
             for name, line in mixer.lines.items():
@@ -192,8 +194,8 @@ class Recorder:
             change = {"rack": change["rack"].copy()}  # written by the recorder's own thread
         self._sent[name, number] = {"line": name, **change}
 
-    def _note_request(self, number: int, what: _engine.Ask, index: int, value: float) -> None:
-        self._sent["", number] = {"ask": what.name, "index": index, "value": value}
+    def _note_request(self, number: int, control: _engine.MixerControl, index: int, value: float) -> None:
+        self._sent["", number] = {"ask": control.name, "index": index, "value": value}
 
     def _frame_of(self, key: tuple[str, int]) -> int:
         """When something that was sent took effect, or what took its place."""
@@ -217,7 +219,7 @@ class Recorder:
         """End the take; what was recorded is then complete on disk."""
         if not self.running:
             return
-        number = self._mixer.ask(_engine.Ask.record, 0, 0.0)
+        number = self._mixer.set_control(_engine.MixerControl.record, 0, 0.0)
         with suppress(RuntimeError):
             self._frame_of(("", number))
         self._finish()
@@ -281,7 +283,7 @@ class Recorder:
                 why = f"the disk is too slow: {BUFFER_S} s of buffer did not suffice"
         if why:
             with suppress(RuntimeError):
-                self._mixer.ask(_engine.Ask.record, 0, 0.0)
+                self._mixer.set_control(_engine.MixerControl.record, 0, 0.0)
             self._finish(why)
 
     def _take_history(self) -> None:

@@ -65,10 +65,10 @@ def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Repla
         rack.prepare(rate, len(line["inputs"]), first_frame=first)
         lines.append(Line(**{**line, "rack": rack}))
     mixer = make_mixer(lines, head["inputs"], head["outputs"], rate, first)
-    for what, index, value in first_requests(lines, Safety(**head["safety"])):
-        mixer.ask(what, index, value)
+    for control, index, value in first_requests(lines, Safety(**head["safety"])):
+        mixer.set_control(control, index, value)
     if head["exact_from"]:
-        mixer.ask(_engine.Ask.fade, 0, 1.0)  # it sounded already
+        mixer.set_control(_engine.MixerControl.fade, 0, 1.0)  # it sounded already
     by_name = {line.name: line for line in lines}
     written = min(soundfile.info(library_name(folder / name)).frames for name in (DRY, PROCESSED))
     parts, at, count = [], 0, int(head["frames"]) if head["complete"] else written
@@ -95,7 +95,7 @@ def replay(folder: str | os.PathLike[str], *, block_frames: int = 4096) -> Repla
 
 def _apply(event: dict[str, Any], mixer: _engine.Mixer, lines: dict[str, Line], folder: Path) -> None:
     if "ask" in event:
-        mixer.ask(getattr(_engine.Ask, event["ask"]), event["index"], event["value"])
+        mixer.set_control(getattr(_engine.MixerControl, event["ask"]), event["index"], event["value"])
         return
     if "line" not in event:
         return

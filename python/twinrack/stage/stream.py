@@ -151,9 +151,9 @@ class LiveStream:
         self.mixer.build(sample_rate)
         self._seen_state = (0, 0)
 
-    def ask(self, what: _engine.Ask, index: int, value: float) -> int:
-        """Ask the mixer for something; the number of the request."""
-        return self.mixer.ask(what, index, value)
+    def set_control(self, control: _engine.MixerControl, index: int, value: float) -> int:
+        """Send a control to the mixer; the number of the request."""
+        return self.mixer.set_control(control, index, value)
 
     def start(self, record: str | os.PathLike[str] | None = None) -> None:
         """Begin; the sound fades in over 10 ms. A lost device is waited for, and taken again when it returns.
@@ -175,7 +175,7 @@ class LiveStream:
         if record is not None:
             self.record(record)
         self.host.start()
-        self.ask(_engine.Ask.fade, 0, 1.0)
+        self.set_control(_engine.MixerControl.fade, 0, 1.0)
         if self.host.realtime is False:
             how = "start it with -R as a user who may" if self.output.host_api == JACK else "allow it"
             self.notes.append(
@@ -217,7 +217,7 @@ class LiveStream:
                 return  # another thread was quicker
             self._held = False
             if self._running and self.host.lost is None:
-                self.ask(_engine.Ask.fade, 0, 0.0)
+                self.set_control(_engine.MixerControl.fade, 0, 0.0)
                 before, end = self.mixer.engine.frame, time.monotonic() + FADE_LIMIT_S
                 while not self.mixer.engine.silent and time.monotonic() < end:
                     time.sleep(0.002)
@@ -331,8 +331,8 @@ class LiveStream:
                 self._counts.follow(host)
                 self.mixer.pause(False)
                 if self.recording is None:
-                    self.ask(_engine.Ask.record, 0, 0.0)
-                self.ask(_engine.Ask.fade, 0, 1.0)
+                    self.set_control(_engine.MixerControl.record, 0, 0.0)
+                self.set_control(_engine.MixerControl.fade, 0, 1.0)
         except Exception as error:  # whatever it is, the next attempt may do better
             if not isinstance(error, OSError):
                 if str(error) != loss.refusal:
