@@ -175,16 +175,16 @@ class Sweep(NamedTuple):
 
 def sweeps_of(plugins: Path, cards: list[Card]) -> list[Sweep]:
     """`plugins/<id>/<part>_sweep.h` is the sweep `<id>.<part>`, `cpp/adjoint/<name>_sweep-inl.h` the sweep `<name>`."""
-    found = []
+    sweeps = []
     for path in sorted((plugins.parent / "cpp" / "adjoint").glob("*_sweep-inl.h")):
         name = path.name.removesuffix("_sweep-inl.h")
-        found.append(Sweep(name, name, f"{camel(name)}Sweep", f"adjoint/{path.name}"))
+        sweeps.append(Sweep(name, name, f"{camel(name)}Sweep", f"adjoint/{path.name}"))
     for card in cards:
         for path in sorted((plugins / card.id).glob("*_sweep.h")):
             part = path.name.removesuffix("_sweep.h")
             header = f"plugins/{card.id}/{path.name}"
-            found.append(Sweep(f"{card.id}.{part}", f"{card.id}_{part}", f"{card.class_}{camel(part)}Sweep", header))
-    return found
+            sweeps.append(Sweep(f"{card.id}.{part}", f"{card.id}_{part}", f"{card.class_}{camel(part)}Sweep", header))
+    return sweeps
 
 
 def unit(file: str, headers: list[str], result: str, function: str, value: str) -> str:
