@@ -29,7 +29,7 @@ BANNED = {  # pattern: what to write instead
     r"\bFollowerTimes\b|\bfollower_share\b|\bshare_per_frame\b": "FollowerCoefficients, one_pole_coefficient",
     r"\bramp_share\b": "ramp_position",
     r"\bdoz(?:e|es|ing)\b|\bgo_on\b|\bmade_of\b": "try_sleep, advance_bypass, build_hash",
-    r"\bpresence_?\b(?=[;,.)\]]| [=<>+-])": "wet_steps",
+    r"\bpresence_\b": "wet_steps",
     r"\bOutside\b(?=[&*>(;{])|\b(?:class|struct) Outside\b|\bplay_outside\b": "WorkerEffect",
     r"\bStateWalk\b|\bStateSeal\b|\bWay\b": "StateArchive, StateHeader, Mode; Route",
     r"\bin_order\b|\bin_order-inl\b|\bside_by_side\b|\bTogether\b": "scan_lanes, gather_lanes, StereoDetectorInput",
