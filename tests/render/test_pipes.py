@@ -114,7 +114,7 @@ def test_a_reader_that_goes_away(folder):
     assert "what reads standard output has ended" in told
     assert "Traceback" not in told
     done = run(folder, "in.wav", "/dev/full")
-    assert "could not be handed on to /dev/full: No space left" in sentence(done)
+    assert "the sound could not be written to /dev/full: No space left" in sentence(done)
 
 
 @pytest.mark.parametrize(
