@@ -317,7 +317,7 @@ def test_arrays_need_a_rate_and_files_must_agree(tmp_path):
         ({"steps": -1}, "steps must be an integer from 0 to 10000000, got -1"),
         ({"batch": 0}, "batch must be an integer from 1 to 10000000, got 0"),
         ({"window_s": 0.05}, "window_s = 0.05 is below 0.5"),
-        ({"align": 3.7}, "align = 3.7"),
+        ({"align": 3.7}, "align must be an integer from -2147483648 to 2147483648, got 3.7"),
         ({"checkpoint": "/nowhere/c.pt"}, "there is no folder /nowhere"),
     ],
 )
