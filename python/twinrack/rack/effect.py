@@ -254,7 +254,7 @@ class Effect(_Values):
 
     @property
     def resources(self) -> dict[str, Resource]:
-        """What the effect is given besides its values, by the card's id: impulse responses, networks. Set by attribute."""
+        """The effect's resources, by the card's id: impulse responses, networks. Set by attribute."""
         return dict(self._resources)
 
     def _resource(self, id: str, given: object) -> Resource:
@@ -300,7 +300,7 @@ class Effect(_Values):
         raise ValueError(unknown(address, list(self.card.addresses), self._place))
 
     def default(self, address: str) -> Value:
-        """What the card gives an address below the effect, in proportion to others where it follows them."""
+        """The card's default for an address below the effect, in proportion to other values where it follows them."""
         owner, name = self._target(address)
         return owner._default(owner._parameters[name])
 

@@ -73,7 +73,7 @@ class Renderer:
         return y
 
     def flush(self) -> Audio:
-        """What the latency still holds back after the last block."""
+        """The frames that the latency still delays after the last block."""
         return self.block(*self._silence(self.latency))
 
     def _silence(self, frames: int) -> tuple[Audio, list[Audio]]:

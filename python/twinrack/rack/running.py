@@ -50,7 +50,7 @@ class Meter:
 
 
 class Named(Protocol):
-    """What a running rack knows of its rack: what messages call it."""
+    """The owner of a running rack: its name appears in messages."""
 
     name: str
 
