@@ -81,7 +81,7 @@ class PythonEffect(Effect):
 
     @property
     def latency_frames(self) -> int:
-        """Frames that it holds the sound back."""
+        """The latency in frames."""
         return self._block_frames * self._blocks + 32
 
     @property

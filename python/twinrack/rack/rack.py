@@ -262,7 +262,7 @@ class Rack(Addressed):
         Args:
             sample_rate: Hz, 8000 to 384000.
             channels: 1 to 16.
-            first_frame: the number of its first frame, a multiple of 32, where it goes on for another one.
+            first_frame: the number of its first frame, a multiple of 32, where it continues another one.
         """
         rate = check_rate(sample_rate)
         channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)

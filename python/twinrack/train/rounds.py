@@ -74,7 +74,7 @@ def compete(
     freeze: Patterns,
     bar: FitProgress,
 ) -> Rounds:
-    """Train the racks a few steps each, and go on with the better ones.
+    """Train the racks a few steps each, and continue with the better ones.
 
     Args:
         racks: candidates, at least two.

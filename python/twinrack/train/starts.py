@@ -28,7 +28,7 @@ Analysis = Callable[[Effect, Sequence[Pair], float, set[str]], list[Values]]
 CurveFit = Callable[[Effect, Numbers, Numbers, Numbers | None, float, set[str], int, int], list[Values]]
 
 STARTS, STEPS = 48, 250  # of a small fit here, all starts in one batch
-FINALISTS, FIRST_PART = 6, 0.35  # after this part of the steps, one of so many goes on
+FINALISTS, FIRST_PART = 6, 0.35  # after this part of the steps, one of so many continues
 QUIET_DB = -70.0
 WINDOW_S = 0.005
 UNEXPECTED = 3.0  # what it costs to leave an expected range, by the square of the way

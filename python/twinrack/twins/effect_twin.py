@@ -65,9 +65,9 @@ def apply(
         sample_rate: Hz.
         values: by address below the effect ("ratio", "band2.gain_db"), in user units: a number, a (batch,) tensor, or a
             (batch, ticks) curve with one value for each 32 frames. What is missing has the card's default.
-        key: what the detector of an effect with a sidechain hears, (batch, channels, time).
+        key: the detector's input of an effect with a sidechain, (batch, channels, time).
         path: "fast", "parallel", "reference" or "auto" (fast where possible, else parallel).
-        resources: what the effect is given besides: a Response or Network, or the impulse response itself, (channels, frames)
+        resources: by the card's id: a Response or Network, or the impulse response itself, (channels, frames)
             at the sample rate.
         more: further values, for addresses without a dot.
 
@@ -91,7 +91,7 @@ def apply(
 
 
 class Delay(NamedTuple):
-    """Frames that something holds back; `dispersion` of them are a turned phase (see `Program::Delay` in the engine)."""
+    """A delay in frames; `dispersion` of them are phase dispersion (see `Program::Delay` in the engine)."""
 
     frames: int = 0
     dispersion: int = 0

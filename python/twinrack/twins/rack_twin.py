@@ -163,7 +163,7 @@ class RackTwin(nn.Module):
         Args:
             x: (batch, channels, time), float32 or float64. Half precision is taken as float32 and given back as it came, also
                 under `torch.autocast`.
-            sidechain: what keyed effects hear: (batch, channels, time), or one for each name.
+            sidechain: the input of keyed effects' detectors: (batch, channels, time), or one for each name.
             values: replaces values by address ("compressor.ratio"): a number, a (batch,) tensor, or a (batch, ticks) curve;
                 this is how a network drives the rack.
             first_frame: where on the timeline x begins, one number or (batch,), for what moves by itself, such as a reverb's
@@ -206,7 +206,7 @@ class RackTwin(nn.Module):
         tick: float | Tensor,
         beside: bool,
     ) -> Tensor:
-        """`late`: frames by which x is late here, and keys are held back; `beside`: other branches."""
+        """`late`: frames by which x is late here, and by which keys are delayed; `beside`: other branches."""
         if isinstance(item, str):
             twin = self[item]
             if twin.bypass:
