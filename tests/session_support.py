@@ -13,7 +13,7 @@ import soundfile
 import twinrack as tr
 from support import music, random_effect
 from twinrack.session.automation import Lane
-from twinrack.session.channel import Channel, stands_still
+from twinrack.session.channel import Channel, why_fixed
 from twinrack.session.clip import Clip
 from twinrack.session.session import Session
 from twinrack.session.timeline_rack import latency_before
@@ -151,7 +151,7 @@ def random_session(
             channel, rest = session.split(address)
             _, effect, name = channel.find(rest)
             p = effect.card.addresses[name]
-            movable = not stands_still(effect, name) and (p.kind == "continuous" or (switches and name == "mute"))
+            movable = not why_fixed(effect, name) and (p.kind == "continuous" or (switches and name == "mute"))
             if movable and rng.random() < 0.06:
                 session.automate(address, random_points(rng, p, seconds))
     return session

@@ -27,7 +27,7 @@ struct RampedGain {
   T at(int frame) const {
     const int tick = frame / tick_frames;
     if (ticks == 1 || tick == 0) return values[0];
-    return values[tick - 1] + (values[tick] - values[tick - 1]) * ramp_share<T>(frame % tick_frames);
+    return values[tick - 1] + (values[tick] - values[tick - 1]) * ramp_position<T>(frame % tick_frames);
   }
   void add(T* grad, int frame, T amount) const {
     const int tick = frame / tick_frames;
@@ -35,7 +35,7 @@ struct RampedGain {
       grad[0] += amount;
       return;
     }
-    const T share = ramp_share<T>(frame % tick_frames);
+    const T share = ramp_position<T>(frame % tick_frames);
     grad[tick] += share * amount;
     grad[tick - 1] += (1 - share) * amount;
   }

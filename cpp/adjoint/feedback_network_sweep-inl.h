@@ -45,7 +45,7 @@ struct FdnItem {
     const bool moving = ramped(tick);
     const T* to = shelf + (shape.ticks == 1 ? 0 : tick) * shelf_size;
     const T* from = moving ? to - shelf_size : to;
-    const V share = Broadcast<V>::of(ramp_share<T>(frame_in_tick));
+    const V share = Broadcast<V>::of(ramp_position<T>(frame_in_tick));
     LineFilters<T> f;
     for (int which = 0; which < 2; ++which) {
       for (int part = 0; part < L::count; ++part) {
@@ -63,7 +63,7 @@ struct FdnItem {
   Turns<T> turns_at(int tick, int frame_in_tick) const {
     const T* from = turns + (knots == 1 ? 0 : tick) * turn_size;
     const T* to = knots == 1 ? from : from + turn_size;
-    const T share = ramp_share<T>(frame_in_tick);
+    const T share = ramp_position<T>(frame_in_tick);
     Turns<T> t;
     for (int i = 0; i < fdn_pairs; ++i) {
       t.cosine[i] = from[i] + (to[i] - from[i]) * share;
@@ -72,7 +72,7 @@ struct FdnItem {
     return t;
   }
 
-  // What comes out of the delay lines at a frame; w is this item's, frames x 16.
+  // The outputs of the delay lines at a frame; w is this item's, frames x 16.
   L delayed(const T* w, int frame) const {
     T values[fdn_lines];
     for (int i = 0; i < fdn_lines; ++i) {
@@ -224,7 +224,7 @@ struct FeedbackNetworkSweep {
           T g[fdn_lines], f[fdn_lines];
           mixed.store(g);
           k.out.store(f);
-          const T turn_share = ramp_share<T>(n);
+          const T turn_share = ramp_position<T>(n);
           T* from = item_turn_grad + (network.knots == 1 ? 0 : tick) * turn_size;
           T* to = network.knots == 1 ? from : from + turn_size;
           for (int i = 0; i < fdn_pairs; ++i) {
@@ -235,7 +235,7 @@ struct FeedbackNetworkSweep {
             to[fdn_pairs + i] += turn_share * sine;
             from[fdn_pairs + i] += (1 - turn_share) * sine;
           }
-          const V share = Broadcast<V>::of(moving ? ramp_share<T>(n) : T(1));
+          const V share = Broadcast<V>::of(moving ? ramp_position<T>(n) : T(1));
           L in_grad;
           const auto gather = [&](const Svf<V>& c, int which, int i) HWY_ATTR {
             const SvfGradient<V> one = svf_gradient(c, sums[which][i]);

@@ -139,7 +139,7 @@ class RecurrentTile {
                      width;
   }
 
-  // What row r of the weights makes of the input, or of the state, beginning with `sum`.
+  // `sum` plus the product of row r of the weights with the input, or with the state.
   V from_input(std::size_t r, std::size_t n, V sum) const {
     const T* w = layer_.weight + r * (in_ + hidden_);
     for (std::size_t i = 0; i < in_; ++i) sum = MulAdd(Broadcast<V>::of(w[i]), x_.get(n * in_ + i), sum);

@@ -175,7 +175,7 @@ struct Stepwise {
     Settings<V> settings(int n) const {
       if (!ramped_) return struct_of<Settings<V>>(to_);
       V now[setting_count];
-      const V ramp = Broadcast<V>::of(ramp_share<T>(n));
+      const V ramp = Broadcast<V>::of(ramp_position<T>(n));
       for (int i = 0; i < setting_count; ++i) {
         now[i] = i < Recursion::ramped_settings ? MulAdd(to_[i] - from_[i], ramp, from_[i]) : to_[i];
       }
@@ -185,7 +185,7 @@ struct Stepwise {
     void share(int n, const Settings<V>& grad) {
       V numbers[setting_count];
       numbers_of(grad, numbers);
-      const V ramp = Broadcast<V>::of(ramp_share<T>(n));
+      const V ramp = Broadcast<V>::of(ramp_position<T>(n));
       for (int i = 0; i < setting_count; ++i) {
         whole_[i] = whole_[i] + numbers[i];
         arrived_[i] = MulAdd(ramp, numbers[i], arrived_[i]);

@@ -64,7 +64,7 @@ class SvfBank {
   bool ramped() const { return ramped_; }
   const Svf<V>& steady(int section) const { return steady_[static_cast<std::size_t>(section)]; }
   Svf<V> at_frame(int section, int frame_in_tick) const {
-    const V share = Broadcast<V>::of(ramp_share<T>(frame_in_tick));
+    const V share = Broadcast<V>::of(ramp_position<T>(frame_in_tick));
     const auto mixed = [&](int i) HWY_ATTR {
       const V a = from_[at(section, i)];
       return MulAdd(to_[at(section, i)] - a, share, a);
@@ -93,7 +93,7 @@ void store_state(const SvfState<Vec<T>>& state, T* at) {
   hn::StoreU(state.s2, Tag<T>(), at + lanes<T>);
 }
 
-// What a filter was given at a frame.
+// The input of a filter at a frame, and its state before it.
 template <class T>
 struct SvfFrame {
   Vec<T> x;
@@ -270,7 +270,7 @@ class SvfBackward {
   std::size_t size() const { return static_cast<std::size_t>(sections_ * 2 * lanes<T>); }
   static std::size_t first_frame(int section) { return static_cast<std::size_t>(section * tick_frames); }
 
-  // What has been summed up goes to the gradient of this tick's coefficients.
+  // Adds the sums to the gradient of this tick's coefficients.
   void flush_sums(int tick) {
     for (int s = 0; s < sections_; ++s) {
       SvfSums<V>& sums = sums_[static_cast<std::size_t>(s)];
@@ -301,7 +301,7 @@ class SvfBackward {
       SvfSums<V> sums = svf_no_sums<V>();
       io[n] = svf_step_back(m.before, c, m.x, io[n], adjoint, sums);
       const SvfGradient<V> one = svf_gradient(c, sums);
-      const V share = Broadcast<V>::of(ramp_share<T>(n)), amounts[5] = {one.g, one.k, one.m0, one.m1, one.m2};
+      const V share = Broadcast<V>::of(ramp_position<T>(n)), amounts[5] = {one.g, one.k, one.m0, one.m1, one.m2};
       for (int i = 0; i < numbers; ++i) {
         all.at[i] = all.at[i] + amounts[i];
         arrived.at[i] = MulAdd(share, amounts[i], arrived.at[i]);

@@ -46,7 +46,7 @@ Array mix_arrays(const std::vector<py::array_t<float>>& sounds, const std::vecto
   return y;
 }
 
-// Frames of a file as a row for each channel; `bytes` of a whole number, or 0 for floats.
+// Frames of a file as a row for each channel; `bytes` of an integer sample, or 0 for floats.
 Array unpack(const py::buffer& from, int bytes, int channels, int frames) {
   const py::buffer_info info = from.request();
   const py::ssize_t each = bytes == 0 ? 4 : bytes;

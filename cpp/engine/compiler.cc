@@ -10,8 +10,8 @@ namespace twinrack {
 
 namespace {
 
-// What a node holds back, and how many of these frames are phase dispersion (`EffectType::dispersion`). Beside other
-// branches, where times must meet, both count; elsewhere only pure delays, for cutting off the latency would lose
+// The delay of a node in frames, and how many of these frames are phase dispersion (`EffectType::dispersion`). Beside
+// other branches, where times must meet, both count; elsewhere only pure delays, for cutting off the latency would lose
 // sound.
 struct Delay {
   int frames = 0, dispersion = 0;

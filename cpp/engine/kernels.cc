@@ -32,7 +32,7 @@ inline BlockLevel measure_short(const float* const* x, int channels, int frames)
   return level;
 }
 
-// For a block whose power is not finite: because of NaN or infinity, or because of very large numbers.
+// For a block whose power is NaN or infinity: a sample is, or samples are very large.
 inline BlockLevel measure_samples(const float* const* x, int channels, int frames) noexcept TR_RT {
   BlockLevel level{.peak = 0.0f, .power = std::numeric_limits<float>::max(), .finite = true};
   for (int c = 0; c < channels; ++c) {

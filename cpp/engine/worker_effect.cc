@@ -6,7 +6,7 @@
 namespace twinrack {
 
 namespace {
-// What the engine owns; the worker has its own reference, so either may go first.
+// The engine's reference to the worker, which has its own, so either may go first.
 struct Owner {
   std::shared_ptr<WorkerEffect> worker;
 };

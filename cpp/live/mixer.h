@@ -29,7 +29,7 @@ struct LineRouting {
   std::vector<int> outputs;            // for each channel of the rack
 };
 
-// What can be changed while it runs.
+// The controls that can be changed while the mixer runs.
 enum class MixerControl : int { level, fade, mute, limiter, ceiling, mute_on_fault, howl_duck, listen, record };
 
 // `index` is a line for `level`, a `Listen` for `listen`; otherwise unused.

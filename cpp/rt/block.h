@@ -21,8 +21,8 @@ struct SideBlock {
   bool silent = true;  // all samples are zero
 };
 
-// What an effect loads besides its parameters, as rows of numbers: an impulse response at the rack's sample rate
-// (channels x frames), or a network (one row).
+// The data that an effect loads besides its parameters, as rows of numbers: an impulse response at the rack's sample
+// rate (channels x frames), or a network (one row).
 struct Resource {
   const float* const* channel;
   int channels;

@@ -1,5 +1,5 @@
-// A wait-free ring buffer of multichannel frames between one writing and one reading thread. `write` fails when there
-// is no room, and `read` returns what is available.
+// A wait-free ring buffer of multichannel frames between one writing and one reading thread. `write` fails when the
+// buffer is full, and `read` returns what is available.
 #pragma once
 
 #include <algorithm>

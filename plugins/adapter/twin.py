@@ -36,5 +36,5 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
         five = torch.full((1, 1), 5.0, dtype=torch.float64, device=x.device)
         cut = design_svf("low_cut", False, five, 0.0 * five, BUTTERWORTH_Q + 0.0 * five, at.sample_rate)
         wet = svf_cascade(wet.contiguous(), cut.unsqueeze(2), at.path)
-    made = frames(v.mix) * (frames(10.0 ** (v.output_db / 20.0)) * wet)
-    return x + made if v.connection == "add" else (1.0 - frames(v.mix)) * x + made
+    scaled = frames(v.mix) * (frames(10.0 ** (v.output_db / 20.0)) * wet)
+    return x + scaled if v.connection == "add" else (1.0 - frames(v.mix)) * x + scaled

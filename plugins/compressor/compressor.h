@@ -121,7 +121,7 @@ struct Compressor {
   enum Ramped : std::size_t { threshold, slope, knee, range, makeup, mix, link, ramped_count };
   using Detector = DetectorState<float>;
 
-  // What moves from tick to tick, from the values.
+  // Sets the ramps' targets for the next tick from the parameters' values.
   void update_settings() noexcept TR_RT {
     const Card::Values& v = choices_;
     const double slope = 1.0 - 1.0 / static_cast<double>(v.ratio);

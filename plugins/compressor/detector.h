@@ -36,7 +36,7 @@ struct DetectorSettings {
   V averaging;
 };
 
-// What one frame meets on its way; the way back needs it.
+// The values of the forward pass at one frame, which the backward pass needs.
 template <class V>
 struct DetectorFrame {
   DetectorState<V> before;

@@ -94,7 +94,7 @@ class DetectorTile {
     ballistics_ = {to_[rise], to_[fall]};
   }
   V at(Setting which, int n) const {
-    return ramped_ ? MulAdd(to_[which] - from_[which], number(ramp_share<T>(n)), from_[which]) : to_[which];
+    return ramped_ ? MulAdd(to_[which] - from_[which], number(ramp_position<T>(n)), from_[which]) : to_[which];
   }
   GainCurve<V> curve(int n) const { return {at(threshold, n), at(slope, n), at(knee, n), at(range, n)}; }
 
@@ -113,7 +113,7 @@ class DetectorTile {
   // A gradient at a frame, in parts to the ticks before and after.
   void add(Setting which, int n, V amount) {
     whole_[which] = whole_[which] + amount;
-    if (ramped_) arrived_[which] = MulAdd(number(ramp_share<T>(n)), amount, arrived_[which]);
+    if (ramped_) arrived_[which] = MulAdd(number(ramp_position<T>(n)), amount, arrived_[which]);
   }
 
   // Part by part, each over all frames of the tick: only the followers wait for themselves. It is detector_step_back in

@@ -89,7 +89,7 @@ struct FeedbackItem {
     const T* to = settings + (shape.ticks == 1 ? 0 : tick) * setting_count;
     FrameSettings<T> now;
     now.cut_on = to[cut_g] > 0;
-    const T ramp = ramp_share<T>(frame % tick_frames);
+    const T ramp = ramp_position<T>(frame % tick_frames);
     for (int i = 0; i < setting_count; ++i) {
       const bool moving = ramped(tick) && i < ramped_count;
       now.values[i] = moving ? to[i - setting_count] + (to[i] - to[i - setting_count]) * ramp : to[i];
@@ -286,7 +286,7 @@ struct CompressorFeedbackSweep {
           T sum[setting_count] = {};
           item.step_back(adjoints, item.at(start + n), pass.x + place + n, pass.y_grad + place + n, kept_at(n),
                          pass.x_grad + place + n, sum);
-          const T ramp = ramp_share<T>(n);
+          const T ramp = ramp_position<T>(n);
           T* to = grads + (shape.ticks == 1 ? 0 : tick) * setting_count;
           for (int i = 0; i < setting_count; ++i) {
             const bool moving = item.ramped(tick) && i < ramped_count;

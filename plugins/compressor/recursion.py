@@ -91,7 +91,7 @@ feedback = Recursion("compressor.feedback", _feedback)
 
 
 def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool], path: RecursionPath = "auto") -> Tensor:
-    """What a compressor multiplies by, from the rectified level of its detectors (batch, detectors, time).
+    """The gain of a compressor, from the rectified level of its detectors (batch, detectors, time).
 
     Args:
         settings: (rows, ticks, 9): threshold in dB, slope, knee in dB, range in dB, makeup in dB, mix; and, held, rise, fall
@@ -102,7 +102,7 @@ def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool], path: 
 
 
 def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int], path: RecursionPath = "auto") -> Tensor:
-    """A compressor whose detector hears its own last output; up to the reduced signal, before makeup and mix.
+    """A compressor whose detector measures its own last output; up to the reduced signal, before makeup and mix.
 
     Args:
         x: (batch, channels, time).

@@ -36,12 +36,12 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     if v.topology == "feedback":
         return _feedback(x, v, at, slope, knee, makeup)
 
-    heard = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
+    detector_input = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
     window = v.rms_window_ms if v.detector == "rms" else v.rms_window_ms.detach()
-    shares = [one_pole_coefficient(time, at.sample_rate) for time in (v.attack_ms, v.release_ms, window)]
-    settings = torch.stack(together(v.threshold_db, slope, knee, v.range_db, makeup, v.mix, *shares), -1)
+    coefficients = [one_pole_coefficient(time, at.sample_rate) for time in (v.attack_ms, v.release_ms, window)]
+    settings = torch.stack(together(v.threshold_db, slope, knee, v.range_db, makeup, v.mix, *coefficients), -1)
     choices = [v.detector == "rms", v.ballistics == "level", v.envelope == "decoupled"]
-    gain = compressor_gain(linked_level(heard, v, at), settings, choices, at.path)
+    gain = compressor_gain(linked_level(detector_input, v, at), settings, choices, at.path)
     return delay(x, whole_frames(float(v.lookahead_ms), at.sample_rate)) * gain
 
 

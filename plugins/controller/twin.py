@@ -27,29 +27,29 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
 
 def features(x: Tensor, at: Context, key: Tensor | None) -> Tensor:
     """Levels at the end of each whole tick, (batch, 6, ticks): dB over 40, so that -40 dB is 0."""
-    heard = (x if key is None else key).mean(1, keepdim=True)
-    batch, ticks = heard.shape[0], tick_count(heard.shape[-1])
+    mono = (x if key is None else key).mean(1, keepdim=True)
+    batch, ticks = mono.shape[0], tick_count(mono.shape[-1])
     centres = torch.tensor([min(hertz, 0.45 * at.sample_rate) for hertz in CENTRES_HZ], dtype=torch.float64, device=x.device)
     c = design_svf(
         "band_pass", False, centres[:, None], 0.0 * centres[:, None], math.sqrt(2.0) + 0.0 * centres[:, None], at.sample_rate
     )
-    repeated = heard.repeat_interleave(len(CENTRES_HZ), 0).contiguous()
+    repeated = mono.repeat_interleave(len(CENTRES_HZ), 0).contiguous()
     bands = svf_cascade(repeated, c.unsqueeze(2).repeat(batch, 1, 1, 1), at.path).reshape(batch, len(CENTRES_HZ), -1)
-    sounds = torch.cat([heard, heard, bands], 1)
+    sounds = torch.cat([mono, mono, bands], 1)
     padded = torch.nn.functional.pad(sounds, (0, ticks * TICK_FRAMES - sounds.shape[-1]))
     power = padded.reshape(batch, len(TIMES_S), ticks, TICK_FRAMES).square().mean(-1)
-    shares = torch.tensor([1.0 - math.exp(-TICK_FRAMES / (t * at.sample_rate)) for t in TIMES_S], dtype=torch.float64)
-    both = shares.to(x.device).reshape(-1, 1, 1).expand(-1, 1, 2).repeat(batch, 1, 1)
+    coefficients = torch.tensor([1.0 - math.exp(-TICK_FRAMES / (t * at.sample_rate)) for t in TIMES_S], dtype=torch.float64)
+    both = coefficients.to(x.device).reshape(-1, 1, 1).expand(-1, 1, 2).repeat(batch, 1, 1)
     level = follower(power.reshape(-1, 1, ticks).contiguous(), both, False, at.path).reshape(batch, len(TIMES_S), ticks)
     return 10.0 * torch.log10(level + 1e-10) / 40.0 + 1.0
 
 
 def controls(x: Tensor, v: Values, at: Context, key: Tensor | None) -> dict[str, Tensor]:
-    """What is added to where each driven value stands, by address: (batch, ticks); the first tick knows nothing yet."""
+    """The amount added to the position of each driven value, by address: (batch, ticks); one tick late, so 0 at first."""
     net = at.given.get("network")
     if not isinstance(net, ControlNetwork):
         return {}
-    made = mlp(features(x, at, key), net.architecture, at.resources["network"])
-    made = v.amount.to(x.dtype).unsqueeze(1) * made
-    late = torch.cat([torch.zeros_like(made[..., :1]), made[..., :-1]], -1)
-    return dict(zip(net.targets, late.unbind(1), strict=True))
+    moves = mlp(features(x, at, key), net.architecture, at.resources["network"])
+    moves = v.amount.to(x.dtype).unsqueeze(1) * moves
+    delayed = torch.cat([torch.zeros_like(moves[..., :1]), moves[..., :-1]], -1)
+    return dict(zip(net.targets, delayed.unbind(1), strict=True))

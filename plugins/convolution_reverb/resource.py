@@ -16,24 +16,24 @@ RING_S = 0.4  # what a low cut adds at the end, at most: 120 dB at 10 Hz
 
 
 def window(frames: int, values: Mapping[str, Value], sample_rate: float) -> tuple[int, int, np.ndarray]:
-    """The kept part: its first frame, one past its last, and the fade at its end (ones where nothing is cut)."""
+    """The used part of a response: its first frame, one past its last, and the fade at its end (ones where nothing is cut)."""
     first = min(whole_frames(float(values["trim_ms"]), sample_rate), frames - 1)
-    kept = min(frames - first, max(1, round(float(values["length_s"]) * sample_rate)))
-    fade = np.ones(kept)
-    if first + kept < frames:
-        length = max(1, int(FADE_SHARE * kept))
-        fade[-length:] = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, length + 1) / (length + 1))
-    return first, first + kept, fade
+    length = min(frames - first, max(1, round(float(values["length_s"]) * sample_rate)))
+    fade = np.ones(length)
+    if first + length < frames:
+        faded = max(1, int(FADE_SHARE * length))
+        fade[-faded:] = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, faded + 1) / (faded + 1))
+    return first, first + length, fade
 
 
 def outputs(response_channels: int, channels: int) -> list[list[int]]:
-    """Which channels of the response end in the same output."""
+    """The channels of the response that end in the same output, for each output."""
     true_stereo = response_channels == 4 and channels == 2
     return [[0, 2], [1, 3]] if true_stereo else [[c] for c in range(response_channels)]
 
 
 def ring_frames(values: Mapping[str, Value], sample_rate: float) -> int:
-    """How much longer the cuts make the response; nothing while they are off."""
+    """Frames by which the cuts lengthen the response; 0 while they are off."""
     low, high = float(values["low_cut_hz"]), float(values["high_cut_hz"])
     if low > LOW_CUT_OFF_HZ:
         return int(RING_S * 10.0 / low * sample_rate) + 64

@@ -65,7 +65,7 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
 
 
 def convolved(x: Tensor, h: Tensor) -> Tensor:
-    """x (batch, channels, time) with h (rows, channels, frames), as long as x; how the channels meet says the card."""
+    """x (batch, channels, time) with h (rows, channels, frames), as long as x; the card says which channels are convolved."""
     channels, length = x.shape[1], x.shape[-1]
     true_stereo = h.shape[1] == 4 and channels == 2
     if not true_stereo and h.shape[1] not in (1, 2, channels):

@@ -60,7 +60,7 @@ struct Fader {
       const float from = from_[alone], distance = to_[alone] - from;
       float* x = io.channel[io.channels - 1];
       for (int n = 0; n < io.frames; ++n)
-        x[n] *= distance == 0.0f ? from : from + distance * ramp_share<float>(frame_ + n);
+        x[n] *= distance == 0.0f ? from : from + distance * ramp_position<float>(frame_ + n);
     }
     frame_ = std::min(frame_ + io.frames, tick_frames);
   }
@@ -127,7 +127,7 @@ struct Fader {
       return;
     }
     for (int n = 0; n < frames; ++n) {
-      const float t = ramp_share<float>(frame_ + n), l = left[n], r = right[n];
+      const float t = ramp_position<float>(frame_ + n), l = left[n], r = right[n];
       left[n] = (a[0] + (b[0] - a[0]) * t) * l + (a[1] + (b[1] - a[1]) * t) * r;
       right[n] = (a[2] + (b[2] - a[2]) * t) * l + (a[3] + (b[3] - a[3]) * t) * r;
     }

@@ -19,7 +19,7 @@ LEAST_GAIN = 10.0 ** (-60.0 / 20.0)
 
 
 def side(law: str, pan: Tensor) -> Tensor:
-    """What a side gets whose own end is at 1."""
+    """The gain of one side under a pan law; `pan` is 1 at that side's own end."""
     x = 0.5 * (pan + 1.0)
     sine = torch.sin(0.5 * math.pi * x)
     if law == "constant_power_3db":

@@ -36,7 +36,7 @@ def largest_gain(effect: Effect, seconds: float, sample_rate: float) -> float:
     if effect.get("freeze"):
         return 1.0
 
-    def kept(name: str) -> float:
+    def attenuation(name: str) -> float:
         return float(10.0 ** (-3.0 * seconds / float(effect.get(name))))
 
     def warped(name: str) -> float:
@@ -44,8 +44,8 @@ def largest_gain(effect: Effect, seconds: float, sample_rate: float) -> float:
         held = min(frequency, 0.49 * sample_rate)
         return float(np.tan(np.pi * held / sample_rate) * frequency / held) ** 4
 
-    mid = kept("decay_s")
-    low, high = kept("decay_low_s") / mid, kept("decay_high_s") / mid
+    mid = attenuation("decay_s")
+    low, high = attenuation("decay_low_s") / mid, attenuation("decay_high_s") / mid
     at_low, at_high = warped("crossover_low_hz"), warped("crossover_high_hz")
     scale = overshoot_scale(*(torch.tensor(value, dtype=torch.float64) for value in (low, high, at_low / at_high)))
     gain = mid * float(scale)

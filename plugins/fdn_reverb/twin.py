@@ -29,8 +29,8 @@ EARLY_OFF_DB = -59.99
 @lru_cache(maxsize=16)
 def layout(sample_rate: float) -> dict[str, Any]:
     """The fixed numbers of the network at a sample rate, as the engine has them."""
-    found: dict[str, Any] = _engine.fdn_layout(sample_rate)
-    return found
+    numbers: dict[str, Any] = _engine.fdn_layout(sample_rate)
+    return numbers
 
 
 def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:

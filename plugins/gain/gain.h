@@ -68,7 +68,7 @@ struct Gain {
       if (distance == 0.0f) {
         for (int n = 0; n < io.frames; ++n) x[n] *= to;
       } else {
-        for (int n = 0; n < io.frames; ++n) x[n] *= from + distance * ramp_share<float>(frame_ + n);
+        for (int n = 0; n < io.frames; ++n) x[n] *= from + distance * ramp_position<float>(frame_ + n);
       }
     }
     frame_ = std::min(frame_ + io.frames, tick_frames);

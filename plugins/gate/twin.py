@@ -32,9 +32,9 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     def frames(t: Tensor) -> Tensor:  # rows, 1, frames
         return ramp(t.to(x.dtype), at.frames).unsqueeze(1)
 
-    heard = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
-    heard = through_cut(heard, "high_cut", v.sidechain_high_cut_hz, at)
-    level = averaged(linked_level(heard, v, at), v, at)
+    detector_input = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
+    detector_input = through_cut(detector_input, "high_cut", v.sidechain_high_cut_hz, at)
+    level = averaged(linked_level(detector_input, v, at), v, at)
     upper = frames(10.0 ** (v.threshold_db / 20.0))
     with torch.no_grad():
         lower = frames(10.0 ** ((v.threshold_db - v.hysteresis_db) / 20.0))

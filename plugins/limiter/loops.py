@@ -1,4 +1,4 @@
-"""Loops of a limiter: the two releases. Its moving mean and maximum have a window of finite length, so they are no loops."""
+"""Loops of a limiter: the two releases. Its moving mean and maximum have finite windows, so they contain no loop."""
 
 from twinrack.explain.certify import Loop, follower_loop
 from twinrack.rack.effect import Effect

@@ -41,8 +41,8 @@ def peaks(x: Tensor, between: bool) -> Tensor:
     first, second = (torch.tensor(row, dtype=x.dtype, device=x.device) for row in _engine.true_peak_phases())
     phases = torch.stack([first, second, second.flip(0), first.flip(0)]).flip(1).unsqueeze(1)  # conv1d correlates
     flat = pad(x.reshape(-1, 1, x.shape[-1]), (phases.shape[-1] - 1, 0))
-    found = conv1d(flat, phases).abs().amax(1).reshape(x.shape)
-    return torch.maximum(samples, found)
+    between_samples = conv1d(flat, phases).abs().amax(1).reshape(x.shape)
+    return torch.maximum(samples, between_samples)
 
 
 def mean(x: Tensor, window: int) -> Tensor:
@@ -57,11 +57,11 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     ahead = latency({"lookahead_ms": float(v.lookahead_ms)}, at.sample_rate)
     x = frames(10.0 ** (v.input_gain_db / 20.0)) * x
     ceiling = frames(10.0 ** (v.ceiling_db / 20.0))
-    found = peaks(x, v.detector == "true_peak").clamp(min=FLOOR_AMPLITUDE)
-    together = found.amax(1, keepdim=True)
-    over = decibels_over(together, ceiling)
+    channel_peaks = peaks(x, v.detector == "true_peak").clamp(min=FLOOR_AMPLITUDE)
+    largest = channel_peaks.amax(1, keepdim=True)
+    over = decibels_over(largest, ceiling)
     if bool(numbers_in(v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
-        over = torch.maximum(decibels_over(found, ceiling), frames(v.link_percent / 100.0) * over)
+        over = torch.maximum(decibels_over(channel_peaks, ceiling), frames(v.link_percent / 100.0) * over)
     held = max_pool1d(pad(over, (ahead + 1, 0)), ahead + 2, stride=1).double()  # long releases and means need it
     fall = one_pole_coefficient(v.release_ms, at.sample_rate)
     fast = follower(held, torch.stack([torch.ones_like(fall), fall], -1), False, at.path)
@@ -77,7 +77,7 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
 
 
 def late(ceiling: Tensor, frames: int) -> Tensor:
-    """The ceiling of the time when the peaks were found; before the first frame it was what it is there."""
+    """The ceiling delayed to the time when the peaks were measured; before the first frame, that of the first frame."""
     if ceiling.shape[-1] == 1:
         return ceiling
     start = ceiling[..., :1].expand(*ceiling.shape[:-1], min(frames, ceiling.shape[-1]))

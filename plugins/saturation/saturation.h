@@ -141,7 +141,7 @@ struct Saturation {
   }
   Curve curve() const noexcept TR_RT { return curves_[active_]; }
 
-  // What moves from tick to tick, from the values.
+  // Sets the ramps' targets for the next tick from the parameters' values.
   void update_settings() noexcept TR_RT {
     const Card::Values& v = choices_;
     const double drive = std::pow(10.0, static_cast<double>(v.drive_db) / 20.0), bias = static_cast<double>(v.bias);

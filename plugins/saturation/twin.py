@@ -48,7 +48,7 @@ def shaped(curve: str, x: Tensor) -> Tensor:
 
 
 def sine_level(curve: str, drive: Tensor, bias: Tensor) -> Tensor:
-    """How much a sine at the reference level must be raised after the curve to have the power it had."""
+    """The gain after the curve at which a sine at the reference level has the power that it had before."""
     at = (torch.arange(POINTS, dtype=drive.dtype, device=drive.device) + 0.5) / POINTS
     x = REFERENCE * torch.sin(2.0 * math.pi * at)
     y = shaped(curve, drive.unsqueeze(-1) * x + bias.unsqueeze(-1))

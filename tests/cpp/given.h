@@ -1,4 +1,4 @@
-// What effects are given besides their values, at random: responses of noise, small networks of every kind.
+// Random resources for effects: responses of noise, and small networks of every kind.
 #pragma once
 
 #include <cmath>
@@ -24,7 +24,7 @@ class Maker {
     return Rows(static_cast<std::size_t>(channels), noise(frames, 0.02f));
   }
 
-  // How many numbers a controller says.
+  // The number of outputs of a controller.
   static constexpr int says = 3;
 
  private:

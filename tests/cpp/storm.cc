@@ -77,7 +77,7 @@ int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept {
   static const auto next = real<int (*)(pthread_mutex_t*)>("pthread_mutex_lock");
   return next(mutex);
 }
-// What reaches the system from C; the calls that the engine's own code could make, directly or through a library.
+// The C functions that reach the system and that the engine could call, directly or through a library.
 #define TWINRACK_TRAPPED(result, name, parameters, arguments)   \
   result name parameters {                                      \
     trap(#name " on the audio thread");                         \

@@ -11,7 +11,7 @@ import soundfile
 import twinrack as tr
 from session_support import RATE
 from support import CARD_IDS, error_db, make, music, random_values
-from twinrack.session.channel import stands_still
+from twinrack.session.channel import why_fixed
 from twinrack.stage.gestures import read_take
 from twinrack.stage.take import FORMAT, VERSION
 
@@ -50,7 +50,7 @@ def test_histories_become_automation(tmp_path):
             parts.append(rack.process(x[:, at : at + step]))
             at += step
             for name, value in random_values(tr.CARDS[card], rng, "expected").items():
-                if rng.random() < 0.15 and not stands_still(effect, name):
+                if rng.random() < 0.15 and not why_fixed(effect, name):
                     rack.set(f"{card}.{name}", value)
                     events.append({"frame": 640 + at, "line": "line", "set": f"{card}.{name}", "to": value})
         parts.append(rack.process(x[:, at:]))

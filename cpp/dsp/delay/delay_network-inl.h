@@ -145,7 +145,7 @@ class DelayNetwork {
     for (int k = 0; k < count; ++k) {
       L frame;
       for (int part = 0; part < L::count; ++part) frame.part[part] = x[part * L::lanes + k];
-      frame = shelves.moves ? attenuate(states, filters(shelves, ramp_share<float>(shelves.frame + n + k)), frame)
+      frame = shelves.moves ? attenuate(states, filters(shelves, ramp_position<float>(shelves.frame + n + k)), frame)
                             : attenuate(states, steady_, frame);
       for (int part = 0; part < L::count; ++part) x[part * L::lanes + k] = frame.part[part];
     }

@@ -32,7 +32,7 @@ class FractionalDelay {
   void process(float* x, double from, double to, int frame, int frames) noexcept TR_RT {
     line_.write(x, frames);
     for (int n = 0; n < frames; ++n) {
-      const double delay = from + (to - from) * ramp_share<double>(frame + n);
+      const double delay = from + (to - from) * ramp_position<double>(frame + n);
       const int whole = static_cast<int>(delay);
       const Weights w = weights(static_cast<float>(delay - whole));
       const float* oldest = line_.written(frames, whole + 2) + n;

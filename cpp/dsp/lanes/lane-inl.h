@@ -133,7 +133,7 @@ inline float largest(const float* x, int frames) noexcept TR_RT {
 
 // The place of a frame in the ramp from the last tick's coefficients to this one's: 1 at the last frame of the tick.
 template <class T>
-inline T ramp_share(int frame_in_tick) noexcept TR_RT {
+inline T ramp_position(int frame_in_tick) noexcept TR_RT {
   return static_cast<T>(frame_in_tick + 1) / static_cast<T>(tick_frames);
 }
 

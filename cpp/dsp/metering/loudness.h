@@ -53,7 +53,7 @@ class LoudnessMeter {
   }
 
   // The mean power of all channels, weighted, of every hundredth of a second; those of a full tenth. A hundredth that
-  // is not a whole number of frames is one shorter or longer, so that ten of them always last the tenth that BS.1770
+  // is not an integer number of frames is one shorter or longer, so that ten of them always last the tenth that BS.1770
   // steps by.
   const std::vector<double>& powers() const noexcept { return powers_; }
   int channels() const noexcept { return static_cast<int>(channels_.size()); }

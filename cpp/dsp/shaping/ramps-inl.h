@@ -24,7 +24,7 @@ struct Ramp {
 
   // At the n-th frame from here, and at a vector of frames from the n-th on.
   float operator[](int n) const noexcept TR_RT {
-    return moves ? from + (to - from) * ramp_share<float>(frame + n) : to;
+    return moves ? from + (to - from) * ramp_position<float>(frame + n) : to;
   }
   Vec<float> vector(int n) const noexcept TR_RT {
     const Tag<float> d;

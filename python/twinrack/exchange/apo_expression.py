@@ -196,17 +196,17 @@ class _Parser:
         return self._variables.get(text, _CONSTANTS.get(text, UNKNOWN))
 
     def _call(self, name: str) -> Value:
-        given: list[Value] = []
+        arguments: list[Value] = []
         if not self._sign(")"):
-            given.append(self._assignment())
+            arguments.append(self._assignment())
             while self._sign(","):
-                given.append(self._assignment())
+                arguments.append(self._assignment())
             if not self._sign(")"):
                 raise ValueError("a bracket is not closed")
-        if name not in _FUNCTIONS or not given:
+        if name not in _FUNCTIONS or not arguments:
             return UNKNOWN
-        numbers = [float(v) for v in given if isinstance(v, float | bool)]
-        return float(_FUNCTIONS[name](*numbers)) if len(numbers) == len(given) else UNKNOWN
+        numbers = [float(v) for v in arguments if isinstance(v, float | bool)]
+        return float(_FUNCTIONS[name](*numbers)) if len(numbers) == len(arguments) else UNKNOWN
 
     def _deeper(self) -> None:
         self._depth += 1

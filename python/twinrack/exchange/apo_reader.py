@@ -90,7 +90,7 @@ class Branch:
 
 @dataclass
 class Scope:
-    """What a file sets for the lines that follow, and what the file that includes it gets back."""
+    """The settings that a file makes for the lines after them; the file that includes it gets its own back."""
 
     channels: list[str] | None
     stage: Excluded | None
@@ -128,7 +128,7 @@ class Reader:
 
     @property
     def lost(self) -> list[str]:
-        """What is not played, a sentence each."""
+        """Sentences about the lines that are not played."""
         sentences = [item if isinstance(item, str) else item.sentence() for item in self._lost]
         if len(sentences) > MOST_SENTENCES:
             sentences[MOST_SENTENCES:] = [f"{self._files[0]}: {len(sentences) - MOST_SENTENCES} more lines are left out"]
@@ -246,17 +246,17 @@ class Reader:
             return
         if not branches:
             return
-        now = branches[-1]
+        branch = branches[-1]
         if command == "endif":
             branches.pop()
-        elif now.within and now.taken is False:
+        elif branch.within and branch.taken is False:
             holds = truth(evaluate(expression, self._variables)) if command == "elseif" else True
-            now.live, now.taken = bool(holds), holds
-            now.excluded = _condition_excludes(expression, holds)
-        elif now.within:
-            now.live = False
-            if now.taken:
-                now.excluded = Excluded("an earlier branch of the If holds")
+            branch.live, branch.taken = bool(holds), holds
+            branch.excluded = _condition_excludes(expression, holds)
+        elif branch.within:
+            branch.live = False
+            if branch.taken:
+                branch.excluded = Excluded("an earlier branch of the If holds")
 
     def _filled(self, value: str) -> str | None:
         """The line with what stands between backquotes computed; None where that is not known."""

@@ -1,4 +1,4 @@
-"""What a preset does to left and right, as a rack.
+"""The rack for what a preset does to left and right.
 
 Each output is a sum of routes: from an input, through filters, with a factor. Where left comes from left and right from right
 alone, the rack is one line of effects whose bands name their side. Otherwise (after Copy lines) it is parallel branches, each a
@@ -126,16 +126,16 @@ def _gains(left: float, right: float) -> list[Effect]:
     ratio = quietest / loudest if quietest > 10.0 ** (QUIETEST_DB / 20.0) * loudest else 0.0
     side = 1.0 if abs(left) < abs(right) else -1.0
     polarity = {(False, False): "normal", (True, True): "invert", (True, False): "invert_left", (False, True): "invert_right"}
-    given: dict[str, Any] = {"polarity": polarity[left < 0, right < 0]}
+    settings: dict[str, Any] = {"polarity": polarity[left < 0, right < 0]}
     limits = Gain.card.addresses["gain_db"]
     effects: list[Effect] = []
     while True:
         part = min(max(level, limits.min), limits.max)
         share = max(ratio, _FAR) if ratio else 0.0
         balance = side * (1.0 - share) if abs(1.0 - share) > _CLOSE else 0.0
-        if part or balance or given.get("polarity", "normal") != "normal":
-            effects.append(Gain(gain_db=part, balance=balance, **given))
-        level, given = round(level - part, _DIGITS), {}
+        if part or balance or settings.get("polarity", "normal") != "normal":
+            effects.append(Gain(gain_db=part, balance=balance, **settings))
+        level, settings = round(level - part, _DIGITS), {}
         ratio = ratio / share if share and ratio < _FAR else 1.0
         if not level and abs(ratio - 1.0) <= _CLOSE:
             return effects
@@ -194,10 +194,10 @@ def _effects(left: set[Step], right: set[Step], sample_rate: float, order: Calla
 
 
 def _band(step: Filter, side: str) -> Band:
-    given: dict[str, Any] = {"type": step.kind, "frequency_hz": step.frequency_hz, "gain_db": step.gain_db, "q": step.q}
+    settings: dict[str, Any] = {"type": step.kind, "frequency_hz": step.frequency_hz, "gain_db": step.gain_db, "q": step.q}
     if side != "all":
-        given["channel"] = side
-    return Band(**given)
+        settings["channel"] = side
+    return Band(**settings)
 
 
 def _impulse(delay: int) -> npt.NDArray[np.float32]:

@@ -57,7 +57,7 @@ class Archive:
             raise
         except _BROKEN as error:
             self.close()
-            raise ValueError(f"{path} is not a ZIP archive, or is broken ({_said(error)})") from None
+            raise ValueError(f"{path} is not a ZIP archive, or is broken ({_message(error)})") from None
 
     def _checked(self, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         if len(infos) > MOST_ENTRIES:
@@ -99,7 +99,7 @@ class Archive:
             with self._open(name) as file:
                 data = file.read(LARGEST_XML + 1)
         except _BROKEN as error:
-            raise ValueError(f"{self.path}: {name} cannot be unpacked ({_said(error)})") from None
+            raise ValueError(f"{self.path}: {name} cannot be unpacked ({_message(error)})") from None
         try:
             element = parse(data)
         except ValueError as error:
@@ -143,13 +143,13 @@ class Archive:
             except _BROKEN as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise
-                raise ValueError(f"{self.path}: {name[:80]!r} cannot be unpacked ({_said(error)})") from None
+                raise ValueError(f"{self.path}: {name[:80]!r} cannot be unpacked ({_message(error)})") from None
             try:
                 with AudioFile(beside):
                     pass
             except ValueError as error:
-                said = str(error).replace(str(beside), repr(name[:80]))
-                raise ValueError(f"{self.path}: {said}") from None
+                message = str(error).replace(str(beside), repr(name[:80]))
+                raise ValueError(f"{self.path}: {message}") from None
         self.written.append(target)
 
     def undo(self) -> None:
@@ -168,7 +168,7 @@ class Archive:
         self.close()
 
 
-def _said(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:120]
 
 

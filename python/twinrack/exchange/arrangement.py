@@ -28,7 +28,7 @@ TIMELINES = ("Timeline", "Lanes", "Notes", "Clips", "ClipSlot", "markers", "Warp
 
 @dataclass(frozen=True)
 class Window:
-    """What clips around a recording say of it: seconds of the session, fades at the ends, gain, whether it is muted."""
+    """The part of the session in which a clip plays, with its fades; all in seconds."""
 
     begin: float
     end: float
@@ -216,8 +216,8 @@ class Arranger:
             self._audio(audio, inside, begin, end, channel, around, lambda t: inside.at(t) - inside.at(0.0))
             return
         for (a, x), (b, y) in pairwise(pairs):
-            there = inside.at(b) - inside.at(a)
-            if abs(there - (y - x)) > WARP_SAME * max(there, 1.0):
+            seconds = inside.at(b) - inside.at(a)
+            if abs(seconds - (y - x)) > WARP_SAME * max(seconds, 1.0):
                 self.notes.add(
                     f"clip {around.name or label(e)!r} of {channel.name} is warped; it is read at the recording's own speed"
                 )
@@ -246,7 +246,7 @@ class Arranger:
             return
         path = self.take(name)
         with AudioFile(path) as recording:
-            there, width = recording.frames / recording.sample_rate, recording.channels
+            length, width = recording.frames / recording.sample_rate, recording.channels
         frame = 1.0 / inside.timeline.rate
         if unwarp is not None:
             offset = unwarp(inside.of(begin))
@@ -255,10 +255,10 @@ class Arranger:
         if offset < 0:
             begin, offset = begin - offset, 0.0
         if around.loop is not None:
-            self._looped(path, there, frame, begin, end, channel, around, width)
+            self._looped(path, length, frame, begin, end, channel, around, width)
             return
-        ends = begin + there - offset
-        if there - offset < 0.5 * frame or end - begin < 0.5 * frame:
+        ends = begin + length - offset
+        if length - offset < 0.5 * frame or end - begin < 0.5 * frame:
             return
         whole = end >= ends - 0.5 * frame
         end = min(end, ends)

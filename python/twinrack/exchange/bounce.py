@@ -22,7 +22,7 @@ def place_of(channel: Channel, address: str) -> str:
 
 
 def channel_losses(channel: Channel, alone: bool) -> list[str]:
-    """What DAWproject cannot express of a channel before its fader; `alone`: only clips come into it."""
+    """The losses of a channel before its fader in DAWproject, a sentence each; `alone`: only clips come into it."""
     sentences = []
     addresses = {id(effect): address for address, effect in channel.rack.addresses().items()}
     for item in serial(channel.rack.effects):
@@ -40,7 +40,7 @@ def channel_losses(channel: Channel, alone: bool) -> list[str]:
 
 
 def fader_losses(where: str, fader: Fader) -> list[str]:
-    """What DAWproject cannot express of a fader."""
+    """The losses of a fader in DAWproject, a sentence each."""
     sentences = []
     if fader.get("width") != 1.0:
         sentences.append(f"the stereo width of {where} is left out, which DAWproject cannot express")
@@ -111,9 +111,11 @@ class PreparedSession:
 
     def _replace_by_sound(self, name: str) -> None:
         channel = self.session[name]
-        kept = {a: p for a, p in channel.automation.items() if place_of(channel, a) == "" or a.startswith(f"{SENDS}.")}
+        fader_automation = {
+            a: p for a, p in channel.automation.items() if place_of(channel, a) == "" or a.startswith(f"{SENDS}.")
+        }
         channel.rack, channel.clips, channel.keys = Rack(), [], {}
-        channel.automation, channel.polarity, channel.delay, channel.kind = kept, "normal", 0.0, "track"
+        channel.automation, channel.polarity, channel.delay, channel.kind = fader_automation, "normal", 0.0, "track"
         for other in self.session:
             other.disconnect(name)
         self.notes.append(
@@ -123,11 +125,13 @@ class PreparedSession:
     def _drop_unheard(self, bounced: Sequence[str]) -> None:
         """Take out what went only into channels that are sound now."""
         while True:
-            went = {c.name: {c.output, *(s.to for s in c.sends)} & set(bounced) for c in self._original}
-            gone = [c for c in self.session if c.output is None and not c.sends and c.name != MASTER and went[c.name]]
-            if not gone:
+            bounced_outputs = {c.name: {c.output, *(s.to for s in c.sends)} & set(bounced) for c in self._original}
+            unheard = [
+                c for c in self.session if c.output is None and not c.sends and c.name != MASTER and bounced_outputs[c.name]
+            ]
+            if not unheard:
                 return
-            for channel in gone:
+            for channel in unheard:
                 self.session.remove(channel.name)
                 self.notes.append(f"{channel.name} is within what was rendered, and is left out")
                 bounced = [*bounced, channel.name]

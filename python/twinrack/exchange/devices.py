@@ -70,7 +70,7 @@ BAND = (Field("Freq", "frequency_hz", HERTZ), Field("Gain", "gain_db", GAIN), Fi
 
 
 def serial(items: Sequence[Effect | Chain | Parallel]) -> Iterator[Effect | Parallel]:
-    """What stands one after the other in a rack, chains within it opened."""
+    """The effects and parallels of a rack one after the other, chains within it opened."""
     for item in items:
         if isinstance(item, Chain):
             yield from serial(item.items)
@@ -88,7 +88,7 @@ def bands(effect: Effect) -> Iterator[tuple[int, str, int]]:
 
 
 def losses(effect: Effect | Parallel, where: str) -> list[str]:
-    """What DAWproject cannot express about an effect, one sentence each; `where` is its address."""
+    """The losses of an effect in DAWproject, a sentence each; `where` is its address."""
     if isinstance(effect, Parallel):
         return [f"the parallel branches of {where} are left out: DAWproject has devices one after the other only"]
     card = effect.card
@@ -111,8 +111,8 @@ def losses(effect: Effect | Parallel, where: str) -> list[str]:
             if effect.get(f"band{i}.type") not in ("off", "all_pass") and (side := effect.get(f"band{i}.channel")) != "all"
         ]
         return sentences
-    known = {field.address for field in DEVICES[card.id].fields}
-    names = [n for n, p in card.addresses.items() if n not in known and effect.get(n) != p.default]
+    expressible = {field.address for field in DEVICES[card.id].fields}
+    names = [n for n, p in card.addresses.items() if n not in expressible and effect.get(n) != p.default]
     if names:
         sentences.append(f"{where}: DAWproject has no {', '.join(names)}; these have the default of what reads the file")
     if effect.key is not None:

@@ -36,8 +36,8 @@ def sample_rate_of(root: ET.Element) -> float:
         if comment and MIN_RATE <= float(comment[1]) <= MAX_RATE:
             return float(comment[1])
     rates = Counter(round(number(e, "sampleRate", 0.0)) for e in root.iter("Audio"))
-    known = [(count, rate) for rate, count in rates.items() if MIN_RATE <= rate <= MAX_RATE]
-    return float(max(known)[1]) if known else 48000.0
+    allowed = [(count, rate) for rate, count in rates.items() if MIN_RATE <= rate <= MAX_RATE]
+    return float(max(allowed)[1]) if allowed else 48000.0
 
 
 class Reader:

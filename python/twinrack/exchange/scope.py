@@ -46,10 +46,10 @@ def optional(e: ET.Element, name: str, least: float | None = None) -> float | No
 
 def unit(e: ET.Element, name: str, default: str) -> str:
     """A time unit in an attribute."""
-    given = e.get(name, default)
-    if given not in UNITS:
-        raise ValueError(f"{name}={given[:40]!r} of {label(e)} is none of {', '.join(UNITS)}")
-    return given
+    value = e.get(name, default)
+    if value not in UNITS:
+        raise ValueError(f"{name}={value[:40]!r} of {label(e)} is none of {', '.join(UNITS)}")
+    return value
 
 
 def switch(e: ET.Element, name: str, default: bool) -> bool:

@@ -36,7 +36,7 @@ class Level:
     polarity: str = "normal"
 
     def factor(self, side: int) -> float:
-        """What balance and polarity do to the left (0) or the right (1)."""
+        """The factor of balance and polarity for the left (0) or the right (1)."""
         inverted = self.polarity in ("invert", ("invert_left", "invert_right")[side])
         return min(1.0, 1.0 - self.balance if side == 0 else 1.0 + self.balance) * (-1.0 if inverted else 1.0)
 

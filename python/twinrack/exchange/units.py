@@ -1,4 +1,4 @@
-"""How a value of ours stands in DAWproject: the unit that is written, and which units are understood when it is read.
+"""The units of our values in DAWproject: the one that is written, and those that are understood in reading.
 
 All of these are straight lines between our unit and the written one, so a straight line of automation stays one; only a linear
 gain read as dB bends (`Scale.bends`).

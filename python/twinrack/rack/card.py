@@ -130,7 +130,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Card:
-    """What the project says about one effect; the same file makes the C++ tables. `card_schema` says what each field means."""
+    """The description of one effect; the C++ tables come from the same file. `card_schema` describes each field."""
 
     id: str
     class_name: str
@@ -224,7 +224,7 @@ def find_card(effect: str) -> Card:
     return card
 
 
-# What other programs call an effect, in small letters without spaces and underscores: the cards that do it.
+# Other programs' names for an effect, in small letters without spaces and underscores: the cards that do the same.
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "reverb": ("fdn_reverb", "convolution_reverb"), "plate": ("fdn_reverb",), "hall": ("fdn_reverb",), "room": ("fdn_reverb",),
     "algorithmicreverb": ("fdn_reverb",), "freeverb": ("fdn_reverb",),
@@ -245,7 +245,7 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "nam": ("adapter",), "amp": ("adapter",), "neural": ("adapter",), "lstm": ("adapter",), "wavenet": ("adapter",),
     "network": ("adapter",),
 }  # fmt: skip
-# What people look for and does not exist: what comes nearest.
+# Effects that do not exist here: the hint to the nearest substitute.
 NOT_HERE = {
     "deesser": "; there is no de-esser: split the bands with a Parallel of parametric_eq cuts, and compress the upper one",
     "multibandcompressor": "; there is no multiband compressor: compress the branches of a Parallel of parametric_eq cuts",

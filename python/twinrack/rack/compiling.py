@@ -15,7 +15,7 @@ from .tree import Chain, Parallel
 
 
 def own_latency(effect: Effect, rate: float) -> int:
-    """Frames that an effect holds back at a rate in Hz."""
+    """The latency of an effect in frames, at a rate in Hz."""
     if isinstance(effect, PythonEffect):
         return effect.latency_frames
     if effect.card.latency == "none":

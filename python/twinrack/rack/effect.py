@@ -1,7 +1,7 @@
 """Base classes of effects and of their repeated parts: values in user units, checked against the card, comparable.
 
-The classes themselves (`Compressor`, `Band`, …) are made from the cards in `effects`. The rack that an effect is in is told of
-changes: `attach` sets the listeners, `detach` removes them; `running` calls both.
+The classes themselves (`Compressor`, `Band`, …) are made from the cards in `effects`. An effect reports its
+changes to its rack: `attach` sets the listeners, `detach` removes them; `running` calls both.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class Effect(_Values):
             self._groups[group.id] = self._items(group, lists[group.id])
 
     def _meant(self, given: object) -> str:
-        """Which argument something may be that was given without a name."""
+        """The name of the argument that a value without a name was probably meant for."""
         if isinstance(given, list | tuple | GroupItem) and self.card.groups:
             return f"{self.card.groups[0].id}s"
         if not isinstance(given, bool | int | float) and self.card.resources:
@@ -254,7 +254,7 @@ class Effect(_Values):
 
     @property
     def resources(self) -> dict[str, Resource]:
-        """What the effect is given besides its values, by the card's id: impulse responses, networks. Set by attribute."""
+        """The effect's resources, by the card's id: impulse responses, networks. Set by attribute."""
         return dict(self._resources)
 
     def _resource(self, id: str, given: object) -> Resource:
@@ -300,7 +300,7 @@ class Effect(_Values):
         raise ValueError(unknown(address, list(self.card.addresses), self._place))
 
     def default(self, address: str) -> Value:
-        """What the card gives an address below the effect, in proportion to others where it follows them."""
+        """The card's default for an address below the effect, in proportion to other values where it follows them."""
         owner, name = self._target(address)
         return owner._default(owner._parameters[name])
 
@@ -369,7 +369,7 @@ def owner_of(effect: Effect) -> Any:
 
 
 def place_of(values: Effect | GroupItem) -> str:
-    """How messages call an effect or a group item: its address in its rack, its name or card outside."""
+    """The name of an effect or a group item in messages: its address in its rack, its name or card outside."""
     return values._place
 
 

@@ -12,13 +12,13 @@ __all__: list[str] = []
 
 
 class Addressed:
-    """What finds its effects by address: `rack["compressor"]`, or by position: `rack[0]`.
+    """Base of classes that find effects by address, `rack["compressor"]`, or by position, `rack[0]`.
 
-    The stub says, from the cards, of which class the effect at a default address is.
+    The stub gives, from the cards, the class of the effect at a default address.
     """
 
     def __getitem__(self, address: str | int) -> Any:
-        """The effect at an address, or what stands at a position of the outer chain."""
+        """The effect at an address, or the item at a position of the outer chain."""
         return self._at(address)
 
     def _at(self, address: str | int) -> Any:

@@ -82,7 +82,7 @@ class ParallelEntry(_Strict):
 
 
 def _kind(data: object) -> str:
-    """Which kind of entry is meant."""
+    """The kind of entry that is meant."""
     for kind in ("chain", "parallel"):
         if kind in data if isinstance(data, dict) else hasattr(data, kind):
             return kind
@@ -317,12 +317,12 @@ def _shown(given: object) -> str:
 
 
 def _kind_of(complaint: str) -> str:
-    """What was expected, from the library's name of the complaint, such as "float_type"."""
+    """The kind of value that was expected, from the library's name of the complaint, such as "float_type"."""
     return KINDS.get(complaint.partition("_")[0], "something else")
 
 
 def _complaint(complaint: Any, names: Sequence[str]) -> str:
-    """What is wrong with a field, without the words of the library that checked it."""
+    """The error in a field as part of a sentence, without the words of the library that checked it."""
     kind, shown, context = complaint["type"], _shown(complaint.get("input")), complaint.get("ctx", {})
     if kind == "missing":
         return "is missing"

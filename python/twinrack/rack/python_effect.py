@@ -76,12 +76,12 @@ class PythonEffect(Effect):
 
     @property
     def complaint(self) -> str:
-        """What went wrong last; empty where nothing did."""
+        """The last error; empty where there was none."""
         return self._complaint
 
     @property
     def latency_frames(self) -> int:
-        """Frames that it holds the sound back."""
+        """The latency in frames."""
         return self._block_frames * self._blocks + 32
 
     @property
@@ -111,7 +111,7 @@ class PythonEffect(Effect):
         return f"PythonEffect({called}, block_frames={self._block_frames}, blocks={self._blocks})"
 
     def work(self, channels: int, sample_rate: float) -> Work:
-        """What does the work in a new stream."""
+        """The `Work` that calls the function in a new stream."""
         worker = _engine.WorkerEffect(channels, self._block_frames, self._blocks)
         self._streams.append(worker)
         stateless = isinstance(self._function, types.FunctionType | types.BuiltinFunctionType | types.MethodType)
@@ -119,7 +119,7 @@ class PythonEffect(Effect):
 
 
 class Work:
-    """The function of one stream: `pump` does what waits, `run` does it on a thread of its own until nobody listens."""
+    """The function of one stream: `pump` calls it on a waiting block, `run` does so on a thread until the stream has ended."""
 
     def __init__(self, worker: _engine.WorkerEffect, function: Function, sample_rate: float, effect: PythonEffect) -> None:
         self.worker, self.block_frames = worker, effect._block_frames

@@ -69,7 +69,7 @@ class Rack(Addressed):
 
     @property
     def effects(self) -> tuple[Effect | Chain | Parallel, ...]:
-        """What is in the rack, first to last. Assign to change the structure: a running stream crossfades."""
+        """The items of the outer chain, first to last. Assign to change the structure: a running stream crossfades."""
         return tuple(self.running.structure.root.items)
 
     @effects.setter
@@ -152,7 +152,7 @@ class Rack(Addressed):
         return effect
 
     def __iter__(self) -> Iterator[Effect | Chain | Parallel]:
-        """What is in the rack, first to last."""
+        """The items of the outer chain, first to last."""
         return iter(self.effects)
 
     def __len__(self) -> int:
@@ -262,7 +262,7 @@ class Rack(Addressed):
         Args:
             sample_rate: Hz, 8000 to 384000.
             channels: 1 to 16.
-            first_frame: the number of its first frame, a multiple of 32, where it goes on for another one.
+            first_frame: the number of its first frame, a multiple of 32, where it continues another one.
         """
         rate = check_rate(sample_rate)
         channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
@@ -331,11 +331,11 @@ class Rack(Addressed):
         """
         if not isinstance(other, Rack):
             raise TypeError(f"a rack is compared with another rack, not with {type(other).__name__}; twinrack.load reads one")
-        here, there = self.running.structure, other.running.structure
-        if shape_of(here.root) != shape_of(there.root) or list(here.effects) != list(there.effects):
+        own, others = self.running.structure, other.running.structure
+        if shape_of(own.root) != shape_of(others.root) or list(own.effects) != list(others.effects):
             return False
-        for address, effect in here.effects.items():
-            mine, theirs = effect.values(), there.effects[address].values()
+        for address, effect in own.effects.items():
+            mine, theirs = effect.values(), others.effects[address].values()
             for name, p in effect.card.addresses.items():
                 if p.kind != "continuous":
                     if mine[name] != theirs[name]:
@@ -345,7 +345,7 @@ class Rack(Addressed):
         return True
 
     def differences(self, other: Rack) -> list[str]:
-        """What differs in another rack, a sentence each: "compressor.ratio: 3 here, 4 there"; empty where they are equal.
+        """The differences from another rack, a line each: "compressor.ratio: 3 here, 4 there"; empty where they are equal.
 
         Effects are compared by address, values as they are.
         """
@@ -384,7 +384,7 @@ class Rack(Addressed):
 
 
 def as_rack(given: object) -> Rack:
-    """What a function about racks was given, as a rack: a rack as it is, effects in one of their own.
+    """The rack argument of a function as a `Rack`: a rack as it is, effects in a new one.
 
     Raises:
         TypeError: something else; says how to get a rack.

@@ -63,7 +63,7 @@ class Renderer:
         self.engine.automate(indices, np.ascontiguousarray(padded, dtype=np.float32))
 
     def block(self, x: Audio, keys: list[Audio]) -> Audio:
-        """The next block; at the start it is shorter by what the latency holds back."""
+        """The next block; at the start it is shorter by the latency."""
         check()
         y = in_step(self.engine, self._works, x, keys)
         if self._skip:
@@ -73,7 +73,7 @@ class Renderer:
         return y
 
     def flush(self) -> Audio:
-        """What the latency still holds back after the last block."""
+        """The frames that the latency still delays after the last block."""
         return self.block(*self._silence(self.latency))
 
     def _silence(self, frames: int) -> tuple[Audio, list[Audio]]:

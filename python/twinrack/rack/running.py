@@ -50,7 +50,7 @@ class Meter:
 
 
 class Named(Protocol):
-    """What a running rack knows of its rack: what messages call it."""
+    """The owner of a running rack: its name appears in messages."""
 
     name: str
 
@@ -63,7 +63,7 @@ class RunningRack:
         structure: the effects by address; replaced as a whole, so a reader sees one structure or the other.
         engine: plays the stream; None before `begin`.
         format: sample rate in Hz and channels of the stream; None before `begin`.
-        latencies: by address, the frames that each effect of the stream holds back.
+        latencies: by address, the latency in frames of each effect of the stream.
         live: a live stream runs the engine, so nothing else may.
         witnesses, listeners: both are called with the number under which the engine knows a change (0 while the stream is
             paused) and the change: {"set": address, "to": value}, {"bypass": address, "to": on} or {"rack": rack}. Witnesses
@@ -163,7 +163,7 @@ class RunningRack:
 
         def changed(name: str, value: Value) -> None:
             if self.engine is None:
-                return  # listeners hear of what is sent
+                return  # listeners are called for changes that are sent
             with self.changing():
                 address, _ = self.structure.places.get(id(effect), ("", 0))
                 if self.engine is None or not address:
@@ -211,7 +211,7 @@ class RunningRack:
         return number
 
     def _latency_of(self, effect: Effect) -> int:
-        """Frames that an effect holds back at the stream's rate."""
+        """The latency of an effect in frames, at the stream's rate."""
         if self.format is None and not isinstance(effect, PythonEffect):
             return 0
         return own_latency(effect, self.format[0] if self.format is not None else 0.0)

@@ -40,7 +40,7 @@ class Chain:
 
 
 class Parallel:
-    """Branches that hear the same input and are added, each delayed to the slowest.
+    """Branches that process the same input and are added, each delayed to the slowest.
 
     Args:
         branches: effects, chains or lists of effects; an empty list is the dry signal.

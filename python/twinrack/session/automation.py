@@ -36,10 +36,10 @@ class Point:
 def as_points(points: Iterable[Point | Sequence[Any]], curve: Curve = "linear") -> tuple[Point, ...]:
     """Points as they are, or as (time, value), with a usual curve, or (time, value, curve)."""
     converted = []
-    for given in points:
-        if not isinstance(given, Point) and not 2 <= len(given) <= 3:
-            raise ValueError(f"{brief(given)} is not a breakpoint; give (time, value) or (time, value, curve)")
-        converted.append(given if isinstance(given, Point) else Point(*(*given, curve)[:3]))
+    for point in points:
+        if not isinstance(point, Point) and not 2 <= len(point) <= 3:
+            raise ValueError(f"{brief(point)} is not a breakpoint; give (time, value) or (time, value, curve)")
+        converted.append(point if isinstance(point, Point) else Point(*(*point, curve)[:3]))
     return tuple(converted)
 
 

@@ -79,7 +79,7 @@ class FaderSettings(SendFader, total=False):
 
 
 class ChannelSettings(FaderSettings, total=False):
-    """Arguments of `Channel` by name, which `Session.add_track` and its like hand on."""
+    """Arguments of `Channel` by name, which `Session.add_track` and its like pass to it."""
 
     clips: Clip | str | os.PathLike[str] | Iterable[Clip | str | os.PathLike[str]]
     rack: Rack | Effect | Iterable[Effect | Chain | Parallel]
@@ -145,7 +145,7 @@ def as_clips(clips: Any) -> list[Clip]:
     return [c if isinstance(c, Clip) else Clip(c) for c in several]
 
 
-def stands_still(effect: Effect, name: str) -> str:
+def why_fixed(effect: Effect, name: str) -> str:
     """Why a value cannot move while the sound runs; nothing where it can."""
     p = effect.card.addresses[name]
     if p.rebuilds:
@@ -295,7 +295,7 @@ class Channel(StrictAttributes):
         yield from self._rack.addresses().items()
 
     def find(self, address: str) -> tuple[str, Effect, str]:
-        """What an address below the channel means: where the effect stands (as in `effects`), the effect, its parameter.
+        """The target of an address below the channel: the effect's address (as in `effects`), the effect, its parameter.
 
         Raises:
             ValueError: unknown address; names the nearest one.
@@ -344,9 +344,9 @@ class Channel(StrictAttributes):
         """
         _, effect, name = self.find(address)
         p = effect.card.addresses[name]
-        why = stands_still(effect, name)
-        if why:
-            raise ValueError(f"{self.name}.{address} {why}, so it cannot move while the sound runs; set it before")
+        reason = why_fixed(effect, name)
+        if reason:
+            raise ValueError(f"{self.name}.{address} {reason}, so it cannot move while the sound runs; set it before")
         checked = as_points(points, "linear" if p.kind == "continuous" else "hold")
         check_points(f"{self.name}.{address}", p, checked)
         self.automation[address] = checked
@@ -359,8 +359,8 @@ class Channel(StrictAttributes):
         """
         sources: dict[str, tuple[str, Tap]] = {}
         for key in self._rack.sidechains:
-            given: Any = self.keys.get(key, key)
-            source, tap = (given, "post") if isinstance(given, str) else tuple(given)
+            entry: Any = self.keys.get(key, key)
+            source, tap = (entry, "post") if isinstance(entry, str) else tuple(entry)
             if tap not in TAPS:
                 raise ValueError(f"sidechain {brief(key)} of {self.name} listens {brief(tap)}; {' or '.join(TAPS)} is possible")
             sources[key] = (str(source), tap)
@@ -382,9 +382,10 @@ class Channel(StrictAttributes):
         self.keys = {k: (new if source == old else source, tap) for k, (source, tap) in named.items()}
         for send in self.sends:
             send.to = new if send.to == old else send.to
-        before, now = f"{SENDS}.{old}.", f"{SENDS}.{new}."
+        old_prefix, new_prefix = f"{SENDS}.{old}.", f"{SENDS}.{new}."
         self.automation = {
-            now + a.removeprefix(before) if a.startswith(before) else a: points for a, points in self.automation.items()
+            new_prefix + a.removeprefix(old_prefix) if a.startswith(old_prefix) else a: points
+            for a, points in self.automation.items()
         }
 
     def reset_fader(self) -> None:

@@ -22,8 +22,10 @@ FADES: tuple[str, ...] = get_args(Fade)
 GAIN_DB = (-150.0, 60.0)
 
 
-def _are_channels(given: object) -> bool:
-    return isinstance(given, tuple | list) and len(given) > 0 and all(is_integer(n) and 0 <= n < 1 << 16 for n in given)
+def _are_channels(channels: object) -> bool:
+    return (
+        isinstance(channels, tuple | list) and len(channels) > 0 and all(is_integer(n) and 0 <= n < 1 << 16 for n in channels)
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,8 +66,8 @@ def _channel(channel: Channel) -> Iterator[str]:
     for key, (source, tap) in channel.sidechain_sources().items():
         yield f"  listens  {key}: to {source}, {'before' if tap == 'pre' else 'after'} its fader"
     for send in channel.sends:
-        rest = _differing(send.fader, ("gain_db",))
-        level = f"{send.gain_db:+.1f} dB{f', {rest}' if rest else ''}"
+        settings = _differing(send.fader, ("gain_db",))
+        level = f"{send.gain_db:+.1f} dB{f', {settings}' if settings else ''}"
         yield f"  send     to {send.to}: {level}, {'before' if send.tap == 'pre' else 'after'} the fader"
     for address, points in channel.automation.items():
         p = channel.parameter(address)

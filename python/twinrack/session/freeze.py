@@ -58,8 +58,8 @@ def _write(path: Path, session: Session, name: str) -> None:
         opened(session, [name]) as mix,
         AudioWriter(path, round(session.sample_rate), session.width, 32, frames=mix.end) as out,
     ):
-        wanted = render_range(session, mix, None, None, "auto")
-        mix.run(wanted.into(lambda blocks: out.write(blocks[0])))
+        whole = render_range(session, mix, None, None, "auto")
+        mix.run(whole.into(lambda blocks: out.write(blocks[0])))
 
 
 def unfreeze(session: Session, name: str) -> None:

@@ -12,14 +12,14 @@ Edge = tuple[str, str]  # from a channel to another, by name
 
 
 def edges_of(channel: Channel) -> Iterator[Edge]:
-    """Where a channel's sound goes: to its output, and by its sends."""
+    """The edges from a channel: to its output, and by its sends."""
     if channel.output is not None:
         yield channel.name, channel.output
     for send in channel.sends:
         yield channel.name, send.to
 
 
-def in_order(channels: Mapping[str, Channel]) -> list[Channel]:
+def dependency_order(channels: Mapping[str, Channel]) -> list[Channel]:
     """The channels so that each comes after all that it depends on.
 
     Raises:
@@ -45,7 +45,7 @@ def in_order(channels: Mapping[str, Channel]) -> list[Channel]:
 
 
 def soloed_edges(channels: Mapping[str, Channel]) -> set[Edge]:
-    """Which edges are open when something is soloed; empty when nothing is.
+    """The edges that are open when something is soloed; empty when nothing is.
 
     Open is what leaves a soloed channel or a member of a soloed group, and all after these; and what goes into a soloed
     channel.

@@ -27,13 +27,13 @@ def write_manifest(
         more: further entries: date, settings, result, notes.
         files, stems: what was written.
     """
-    own = {
+    session_entry = {
         "name": session.name, "file": None if session.path is None else session.path.name,
         "sha256": digest(session.path) if session.path is not None and session.path.exists() else None,
         "sample_rate": session.sample_rate,
     }  # fmt: skip
     data = {
-        "format": FORMAT, "version": VERSION, "engine": engine_identity(), "session": own,
+        "format": FORMAT, "version": VERSION, "engine": engine_identity(), "session": session_entry,
         "recordings": recordings_of(session),
         "channels": {n: {"before_fader": hashes.before[n], "after_fader": key} for n, key in hashes.after.items()},
         "files": {_beside(p, path): digest(p) for p in files},
@@ -89,11 +89,11 @@ def verify(path: str | os.PathLike[str], session: Session | None = None) -> list
         if not isinstance(entries, dict) or not all(isinstance(v, kind) for v in entries.values()):
             raise ValueError(f"{path}: {part} is missing or broken")
     differences = []
-    for name, wanted in {**data["files"], **data["stems"]}.items():
+    for name, expected in {**data["files"], **data["stems"]}.items():
         file = below(path.parent, name)
         if not file.is_file():
             differences.append(f"{name} is not there")
-        elif digest(file) != wanted:
+        elif digest(file) != expected:
             differences.append(f"{name} was changed")
     if session is not None:
         hashes = Fingerprints(session)
@@ -105,7 +105,7 @@ def verify(path: str | os.PathLike[str], session: Session | None = None) -> list
     return differences
 
 
-def _differences(what: str, before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    names: Sequence[str] = [*before, *(n for n in now if n not in before)]
+def _differences(what: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    names: Sequence[str] = [*before, *(n for n in after if n not in before)]
     words = {(True, False): "is gone", (False, True): "is new", (True, True): "was changed"}
-    return [f"{what} {n} {words[n in before, n in now]}" for n in names if before.get(n) != now.get(n)]
+    return [f"{what} {n} {words[n in before, n in after]}" for n in names if before.get(n) != after.get(n)]

@@ -75,8 +75,8 @@ class FileSource:
                     self.file = self._open()
                 x = self.file.read(start, count)
             except OSError as error:
-                why = error.strerror or str(error)
-                raise ValueError(f"{self.path} cannot be read at frame {start} ({why}); is it damaged, or gone?") from None
+                reason = error.strerror or str(error)
+                raise ValueError(f"{self.path} cannot be read at frame {start} ({reason}); is it damaged, or gone?") from None
         end = getattr(self.file, "damage", None)
         if x.shape[1] != count and end is not None:  # silence from there on, as behind the end of any recording
             if self._note is not None:
@@ -173,9 +173,9 @@ class Media:
         return self._converted[id(recording)]
 
     def _open_file(self, path: Path) -> Source:
-        known = self._converted.get(path) or self._plain.get(path)
-        if known is not None:
-            return known
+        source = self._converted.get(path) or self._plain.get(path)
+        if source is not None:
+            return source
         with AudioFile(path) as file:
             if not file.exact or file.sample_rate != self.rate:
                 self._converted[path] = self._convert(file)

@@ -100,8 +100,8 @@ class Mix:
         """The frame at which the last clip that is heard has come out."""
         ends: dict[str, int] = {}
         for node in self.routing:
-            own = [end_of(clip, self.timeline, self.media) for clip in node.clips]
-            ends[node.name] = max([0, *own, *(ends[route.source.name] for route in node.inputs)]) + node.delay
+            clip_ends = [end_of(clip, self.timeline, self.media) for clip in node.clips]
+            ends[node.name] = max([0, *clip_ends, *(ends[route.source.name] for route in node.inputs)]) + node.delay
         return max((ends[s.name] for s in self.outputs), default=0)
 
     def _automated(self, channel: Channel, place: str, rack: Rack, effect: str | None = None) -> list[AutomatedParameter]:
@@ -179,15 +179,15 @@ class Mix:
         """A strip for what each channel, and the master's own clips, bring to the master."""
         master = self.routing.master
         for channel in self.session:
-            own = channel is master.channel and bool(channel.clips)
+            own_clips = channel is master.channel and bool(channel.clips)
             routes = [route for route in master.inputs if route.source is channel]
-            if not routes and not own:
+            if not routes and not own_clips:
                 continue
             self.stem_names.append(channel.name)
             if dry and len(routes) == 1 and routes[0].send is None:
                 self.outputs.append(self.strips[channel.name])
                 continue
-            part = replace(master, inputs=tuple(routes), clips=master.clips if own else ())
+            part = replace(master, inputs=tuple(routes), clips=master.clips if own_clips else ())
             if dry:  # as it comes into the master
                 plain = Channel("master", "master", output=None)
                 part = replace(part, channel=plain, keys={}, signs=(1.0,) * self.channels, delay=0)
@@ -256,7 +256,7 @@ class Mix:
             strip.restore(its, arrays, f"{i}")
 
     def faults(self) -> list[str]:
-        """What went wrong in the sound, and what is missing from recordings, a sentence each."""
+        """Sentences about faults in the sound, and about parts that are missing from recordings."""
         sentences = list(self.media.notes)
         for strip in self.all:
             sentences += [f"{label} has {nan_in(n)}; they count as silence" for label, n in strip.faults.items()]

@@ -51,7 +51,7 @@ def render_to(
         bits: 16, 24 (both with dither), or 32 (float in WAV and AIFF).
         sample_rate: Hz of the files, if it is to differ (soxr, highest quality).
         normalize_lufs: integrated loudness of the files, -70 to 0 (ITU-R BS.1770-4). The gain comes before the last limiter
-            where the channel's rack ends in one that stands still, behind which the fader is only a gain; otherwise it is as
+            where the channel's rack ends in one without automation, behind which the fader is only a gain; otherwise it is as
             high as `true_peak_db` allows, and `notes` says what is missing. Stems get the same gain.
         normalize_peak_db: instead, the true peak of the files, -60 to 0 dBTP; the gain comes after all.
         true_peak_db: what the true peak of the files stays below, -60 to 0 dBTP.

@@ -16,7 +16,7 @@ LEAST_FADER_DB = -60.0  # of a fader that a limiter is heard through
 
 @dataclass(frozen=True)
 class OutputStage:
-    """What the mix goes through before it is written.
+    """The mix of an output, and the limiter and gain that it goes through before it is written.
 
     Attributes:
         session: what is mixed; the session itself, or a copy without its last limiter and fader.

@@ -50,10 +50,10 @@ class Collector:
             with atomic(target) as beside:
                 rate = round(clip.sample_rate or self.session.sample_rate)
                 soundfile.write(library_name(beside), array.T, rate, subtype="FLOAT", format="WAV")
-            known = [p for p in sorted(self.media.glob("*.wav")) if p != target and digest(p) == digest(target)]
-            if known:  # it was collected before
+            same = [p for p in sorted(self.media.glob("*.wav")) if p != target and digest(p) == digest(target)]
+            if same:  # it was collected before
                 target.unlink()
-                target = known[0]
+                target = same[0]
             self._written[id(array)] = target.relative_to(self.folder).as_posix()
         return self._written[id(array)]
 
@@ -74,9 +74,9 @@ class Collector:
                 "to copy it there, or save the session above its recordings"
             )
         if inside not in self._copied:
-            known = [p for p in sorted(self.media.glob(f"{glob.escape(path.stem)}*{path.suffix}")) if digest(p) == digest(path)]
-            target = known[0] if known else self._free(path.name)
-            if not known:
+            same = [p for p in sorted(self.media.glob(f"{glob.escape(path.stem)}*{path.suffix}")) if digest(p) == digest(path)]
+            target = same[0] if same else self._free(path.name)
+            if not same:
                 self._new.append(target)
                 with atomic(target) as beside:
                     shutil.copyfile(path, beside)

@@ -22,7 +22,7 @@ QUIET_S = 0.5  # so long below silence, and the tail has ended
 
 
 class RenderRange:
-    """Which frames of a mix are kept: from one frame to another, or until what still sounds has died away.
+    """The frames of a mix that are kept: from one frame to another, or until what still sounds has died away.
 
     Args:
         first, last: frames; `last` is None where the tail is followed.
@@ -65,7 +65,7 @@ class RenderRange:
         return self._release(keep), not over
 
     def into(self, write: Callable[[list[Audio]], object]) -> Sink:
-        """A sink that hands on what belongs to the range."""
+        """A sink that writes the frames of the range."""
 
         def sink(blocks: list[Audio]) -> bool:
             ready, more = self.take(blocks)
@@ -76,7 +76,7 @@ class RenderRange:
         return sink
 
     def state(self, arrays: dict[str, Any]) -> dict[str, int]:
-        """Where it is; the blocks that it holds are added to `arrays`."""
+        """The position in the mix; the blocks that it holds are added to `arrays`."""
         for i, parts in enumerate(zip(*self._held, strict=True)):
             arrays[f"held {i}"] = np.concatenate(parts, axis=1)
         return {"seen": self.seen, "loud_until": self.loud_until}
@@ -180,7 +180,7 @@ def stems(
     threads: int | None = None,
     step: int | None = None,
 ) -> dict[str, Audio]:
-    """What each channel that goes to the master adds to the mix, by the channel's name.
+    """The part of the mix that comes from each channel that goes to the master, by the channel's name.
 
     Args:
         start, end, tail, threads, step: as in `render`.

@@ -125,7 +125,7 @@ class RenderJob:
     def _render(self, media: Media, without: set[str]) -> RenderedMix:
         settings = self.settings
         reuse, writers = self._cached(without)
-        kept = False
+        complete = False
         try:
             mix = Mix(
                 self.mixed, media, [settings.channel], stems=settings.stems is not None, dry_stems=not settings.through_master,
@@ -136,10 +136,10 @@ class RenderJob:
             self.stem_files = {name: self._stem_file(name) for name in mix.stem_names}
             self._check_targets()
             rendered = self._to_files(mix, wanted)
-            kept = True
+            complete = True
         finally:
             for writer in writers.values():
-                writer.close(kept)
+                writer.close(complete)
             if settings.cache is not None:
                 settings.cache.tidy()
         rendered.reused = reused
@@ -155,15 +155,15 @@ class RenderJob:
         played |= {Path(ch.frozen).resolve() for ch in self.session if ch.frozen is not None}
         if self.session.path is not None:
             played.add(self.session.path.resolve())
-        seen: set[Path] = set()
+        targets: set[Path] = set()
         manifest = [self._manifest_file()] if self.settings.manifest else []
         for path in [*self.settings.files, *self.stem_files.values(), *manifest]:
             real = path.resolve()
             if real in played:
                 raise ValueError(f"{path} is a recording of the session itself; give another output")
-            if real in seen:
+            if real in targets:
                 raise ValueError(f"two results would be written to {path}; give the stems a folder of their own")
-            seen.add(real)
+            targets.add(real)
         for path in self.stem_files.values():
             check_writable(path)
 

@@ -10,7 +10,7 @@ from ..measure.loudness import Loudness
 
 @dataclass
 class RenderedMix:
-    """What a rendering to files wrote.
+    """The files that a rendering wrote, and their measurements.
 
     Attributes:
         paths: of the mix, in each format; stems: of each channel that goes to the master.

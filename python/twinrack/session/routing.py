@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from .channel import MASTER, Channel, Send, Tap
 from .clip import Clip
-from .graph import edges_of, in_order, reachable, soloed_edges
+from .graph import dependency_order, edges_of, reachable, soloed_edges
 from .session import Session
 
 
 @dataclass(frozen=True)
 class Route:
-    """How one channel's sound comes to another: by its output, or through the fader of a send.
+    """A connection from one channel to another: its output, or the fader of a send.
 
     Attributes:
         source: the channel whose sound it is.
@@ -32,7 +32,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Node:
-    """What comes into one channel.
+    """A channel with all that comes into it.
 
     Attributes:
         channel: whose rack and fader it then goes through.
@@ -74,7 +74,7 @@ class Routing:
 
     def __init__(self, session: Session, *, solo: bool = True) -> None:
         channels = session.channels
-        order = in_order(channels)
+        order = dependency_order(channels)
         open_edges = soloed_edges(channels) if solo else set()
         self._edges = {edge for c in order for edge in edges_of(c)}
         inputs: dict[str, list[Route]] = {c.name: [] for c in order}

@@ -1,4 +1,4 @@
-"""The scheduler of a mix: threads that advance its strips, each as soon as its inputs are ready, and hand on the outputs."""
+"""The scheduler of a mix: threads advance its strips as soon as their inputs are ready, and the sink takes the outputs."""
 
 from __future__ import annotations
 

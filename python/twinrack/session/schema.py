@@ -65,7 +65,7 @@ class SendEntry(FaderEntry):
 
 
 class KeyEntry(StrictEntry):
-    """What a sidechain input listens to."""
+    """The channel that a sidechain input listens to, and where it is tapped."""
 
     channel: Name
     tap: Tap = "post"

@@ -15,7 +15,7 @@ from ..rack.card import Value
 from ..rack.effect import unknown
 from ..rack.signatures import spelled_out
 from .channel import MASTER, Channel, ChannelSettings, StrictAttributes, check_name
-from .graph import in_order, soloed_edges
+from .graph import dependency_order, soloed_edges
 from .timeline import Tempo, Time, Timeline
 
 if TYPE_CHECKING:
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 MAX_CHANNELS = 4096
 
 
-def as_tempo(given: Tempo | tuple[float, ...]) -> Tempo:
+def as_tempo(point: Tempo | tuple[float, ...]) -> Tempo:
     """A point of the tempo map as it is, or as (beat, beats a minute)."""
-    if not isinstance(given, Tempo):
-        if not isinstance(given, tuple | list) or not 2 <= len(given) <= 3:
-            raise ValueError(f"{brief(given)} is not a point of a tempo map; give (beat, beats a minute)")
-        beat, bpm, ramp = (*given, False)[:3]
-        given = Tempo(beat, bpm, ramp)  # type: ignore[arg-type]
-    if not isinstance(given.ramp, bool):
-        raise ValueError(f"ramp of the tempo's point at beat {given.beat} is {brief(given.ramp)}; give True or False")
-    return given
+    if not isinstance(point, Tempo):
+        if not isinstance(point, tuple | list) or not 2 <= len(point) <= 3:
+            raise ValueError(f"{brief(point)} is not a point of a tempo map; give (beat, beats a minute)")
+        beat, bpm, ramp = (*point, False)[:3]
+        point = Tempo(beat, bpm, ramp)  # type: ignore[arg-type]
+    if not isinstance(point.ramp, bool):
+        raise ValueError(f"ramp of the tempo's point at beat {point.beat} is {brief(point.ramp)}; give True or False")
+    return point
 
 
 class Session(StrictAttributes):
@@ -186,10 +186,10 @@ class Session(StrictAttributes):
         Raises:
             ValueError: a channel that is named does not exist, or the sound would go in a circle; names the whole path.
         """
-        return in_order(self.channels)
+        return dependency_order(self.channels)
 
     def audible(self) -> set[tuple[str, str]]:
-        """Which connections (from, to) are open when something is soloed; empty when nothing is.
+        """The connections (from, to) that are open when something is soloed; empty when nothing is.
 
         Open is what leaves a soloed channel or a member of a soloed group, and all after these; and what goes into a soloed
         channel.
@@ -290,7 +290,7 @@ class Session(StrictAttributes):
         threads: int | None = None,
         step: int | None = None,
     ) -> dict[str, Audio]:
-        """What each channel that goes to the master adds to the mix, by name; arguments as in `render.stems`."""
+        """The part of the mix that comes from each channel that goes to the master, by name; arguments as in `render.stems`."""
         from .render import stems
 
         return stems(self, start=start, end=end, tail=tail, through_master=through_master, threads=threads, step=step)

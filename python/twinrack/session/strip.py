@@ -100,7 +100,7 @@ class Strip:
         return [] if self.rack is None else list(zip(self.rack.addresses, self.rack.engine.meters(), strict=True))
 
     def sources(self) -> list[tuple[RouteReader, int]]:
-        """What it reads from other strips, and by how much further than the mix."""
+        """The routes that it reads from other strips, and by how many frames further than the mix."""
         ahead = self.lead + self.latency
         return [(route, ahead - self.delay) for route in self.inputs] + [(route, ahead) for route in self.keys]
 
@@ -127,7 +127,7 @@ class Strip:
         self.done = until
 
     def _input(self, a: int, b: int) -> Audio:
-        """What comes in at frames a to b."""
+        """The sum of clips and inputs at frames a to b."""
         self._summed = b
         only = self.inputs[0] if len(self.inputs) == 1 else None
         if only is not None and only.matrix == IDENTITY and not self.clips and self.signs is None and self.delay == 0:

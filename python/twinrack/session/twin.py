@@ -49,15 +49,15 @@ class ResultCache:
         self._known: dict[str, list[tuple[Any, list[Tensor], Tensor]]] = {}
 
     def get(self, name: str, values: Any, inputs: list[Tensor], compute: Callable[[], Tensor]) -> Tensor:
-        """What `compute` gives, or gave before for the same values and the same tensors."""
-        known = self._known.setdefault(name, [])
-        for i, (its_values, its_inputs, result) in enumerate(known):
+        """The result of `compute`, or an earlier one for the same values and the same tensors."""
+        entries = self._known.setdefault(name, [])
+        for i, (its_values, its_inputs, result) in enumerate(entries):
             if its_values == values and len(its_inputs) == len(inputs) and all(map(_same, its_inputs, inputs)):
-                known.append(known.pop(i))
+                entries.append(entries.pop(i))
                 return result
         result = compute()
-        known.append((values, inputs, result))
-        del known[: -self.KEPT]
+        entries.append((values, inputs, result))
+        del entries[: -self.KEPT]
         return result
 
 
@@ -251,13 +251,13 @@ class SessionTwin(nn.Module):
         for at in first_frames(first_frame):
             if at % TICK_FRAMES:
                 raise ValueError(f"first_frame = {at} is not a multiple of {TICK_FRAMES}, on which values move")
-        given = self._by_channel(stems)
+        sounds = self._by_channel(stems)
         replaced: dict[str, dict[str, Given]] = {}
         for address, value in (values or {}).items():
             name, _, below = address.partition(".")
             check_ranges(ChannelCard(name, {below: self.parameter(address)}), {below: value})
             replaced.setdefault(name, {})[below] = value
-        silence = torch.zeros_like(next(iter(given.values())))
+        silence = torch.zeros_like(next(iter(sounds.values())))
         before: dict[str, Tensor] = {}
         after: dict[str, Tensor] = {}
 
@@ -267,7 +267,7 @@ class SessionTwin(nn.Module):
         for node in self.routing:
             name = node.name
             channel, mine = self[name], replaced.get(name, {})
-            clips = [given[name]] if name in given else []
+            clips = [sounds[name]] if name in sounds else []
             parts = clips + [self._route(route, tap(route), name, first_frame, replaced) for route in node.inputs] or [silence]
             keys = {key: tap(route) for key, route in node.keys.items()}
 
@@ -313,7 +313,7 @@ class SessionTwin(nn.Module):
     def _known(
         self, name: str, module: nn.Module, inputs: list[Tensor], replaced: object, compute: Callable[[], Tensor]
     ) -> Tensor:  # fmt: skip
-        """What `compute` gives, unless it is known from before."""
+        """The result of `compute`, or the cached one where the same was computed before."""
         if self._results is None or replaced:
             return compute()
         return self._results.get(name, [u.item() for u in module.parameters() if u.numel() == 1], inputs, compute)

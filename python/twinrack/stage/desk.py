@@ -129,10 +129,10 @@ class Desk:
         return self._places.addresses()
 
     def find(self, address: str) -> Place:
-        """What an address means.
+        """The target of an address.
 
         Raises:
-            ValueError: nothing; the nearest address is named.
+            ValueError: unknown address; names the nearest one.
         """
         return self._places.find(address)
 
@@ -222,8 +222,8 @@ class Desk:
 
     def _set_line(self, name: str, level_db: float, mute: bool) -> None:
         line = self.stream.lines[name]
-        wanted: tuple[tuple[str, Value], ...] = (("level_db", level_db), ("mute", mute))
-        for below, value in wanted:
+        settings: tuple[tuple[str, Value], ...] = (("level_db", level_db), ("mute", mute))
+        for below, value in settings:
             if getattr(line, below) != value:
                 self._set(self.find(self.address(name, below)), value)
 

@@ -33,29 +33,29 @@ class Device:
         return f"{self.index:>3}  {self.name} ({self.host_api}): {self.inputs} in, {self.outputs} out, {self.sample_rate:g} Hz"
 
 
-def without_repeats(every: Sequence[Device]) -> list[Device]:
+def without_repeats(available: Sequence[Device]) -> list[Device]:
     """The devices with a JACK server listed once, and not through PortAudio once more."""
-    ours = any(device.host_api == JACK for device in every)
-    return [device for device in every if not (ours and device.host_api.startswith("JACK Audio"))]
+    ours = any(device.host_api == JACK for device in available)
+    return [device for device in available if not (ours and device.host_api.startswith("JACK Audio"))]
 
 
-def choose(every: Sequence[Device], wanted: int | str | None, direction: str) -> Device:
+def choose(available: Sequence[Device], wanted: int | str | None, direction: str) -> Device:
     """The device that is meant: by number, by (part of the) name, or the system's; JACK before others where it runs.
 
     Raises:
         OSError: there is no such device; names those that there are.
     """
-    if not every:
+    if not available:
         raise OSError(NO_DEVICE)
     count = "inputs" if direction == "input" else "outputs"
-    fitting = [d for d in every if getattr(d, count) > 0]
+    fitting = [d for d in available if getattr(d, count) > 0]
     if is_integer(wanted) or (isinstance(wanted, str) and wanted.isdigit()):
-        for device in every:
+        for device in available:
             if device.index == int(wanted):
                 if device not in fitting:
                     raise OSError(f"device {device.index} ({device.name}) has no {count}; see `twinrack devices`")
                 return device
-        raise OSError(f"there is no device {brief(wanted)}; there are {', '.join(str(d.index) for d in every)}")
+        raise OSError(f"there is no device {brief(wanted)}; there are {', '.join(str(d.index) for d in available)}")
     if wanted is not None and not isinstance(wanted, str):
         raise ValueError(f"{direction} = {brief(wanted)} is neither a device's number nor a part of its name")
     if wanted is not None:

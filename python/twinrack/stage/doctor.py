@@ -97,15 +97,15 @@ def _devices() -> Iterator[Finding]:
     from .hosts import devices
 
     try:
-        every = without_repeats(devices())
+        available = without_repeats(devices())
     except OSError as error:
         yield Finding("devices", BAD, str(error))
         return
-    if not every:
+    if not available:
         yield Finding("devices", BAD, "there is none", "plug one in, or start a server such as JACK")
         return
-    inputs = sum(d.inputs > 0 for d in every)
-    outputs = sum(d.outputs > 0 for d in every)
+    inputs = sum(d.inputs > 0 for d in available)
+    outputs = sum(d.outputs > 0 for d in available)
     yield Finding("devices", GOOD if inputs and outputs else POOR, f"{inputs} with inputs, {outputs} with outputs")
     if sys.platform.startswith("linux") and os.geteuid() != 0 and Path("/dev/snd").exists():
         import grp

@@ -12,7 +12,7 @@ from ..rack import patch
 from ..rack.card import Parameter
 from ..rack.effect import place_of
 from ..session.automation import TICK_FRAMES, Point
-from ..session.channel import stands_still
+from ..session.channel import why_fixed
 from ..session.clip import Clip
 from ..session.session import Session
 from ..session.timeline_rack import latency_before
@@ -50,23 +50,23 @@ def glides(p: Parameter, before: float, changes: Sequence[Change], rate: float, 
     if not changes:
         return []
     points: list[Point] = [Point(0.0, value(before), "hold")]
-    now = before
+    current = before
     for i, (tick, target) in enumerate(changes):
         following = changes[i + 1][0] if i + 1 < len(changes) else None
         if following == tick:
             continue  # set again at once
         if ticks == 0:
             points.append(Point(_at(tick, latency), value(target), "hold"))
-            now = target
+            current = target
             continue
         end = tick - 1 + ticks
         if following is None or following > end:
-            points += [Point(_at(tick - 1, latency), now, "smooth"), Point(_at(end, latency), target, "hold")]
-            now = target
+            points += [Point(_at(tick - 1, latency), current, "smooth"), Point(_at(end, latency), target, "hold")]
+            current = target
             continue
         for k in range(tick, following):  # cut off by the next change
-            points.append(Point(_at(k, latency), along(now, target, k - tick + 1), "hold"))
-        now = along(now, target, following - tick)
+            points.append(Point(_at(k, latency), along(current, target, k - tick + 1), "hold"))
+        current = along(current, target, following - tick)
     return points
 
 
@@ -90,7 +90,7 @@ def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
     if len(widths) > 1:
         raise ValueError(f"{folder}: its lines have {', '.join(map(str, sorted(widths)))} channels; a session has one number")
     session = Session(folder.name, rate, width=widths.pop())
-    left: list[str] = []
+    left_out: list[str] = []
     changes: dict[tuple[str, str], list[Change]] = {}
     racks = {line["name"]: patch.load(folder / line["rack"]) for line in head["lines"]}
     swapped: set[str] = set()
@@ -102,23 +102,25 @@ def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
         if "set" in event and line in racks:
             effect, name = racks[line].running.split(event["set"])
             p = effect.card.addresses[name]
-            if stands_still(effect, name):
-                left.append(f"{line}.{event['set']} was changed at {tick * TICK_FRAMES / rate:.2f} s, which a session cannot")
+            if why_fixed(effect, name):
+                left_out.append(
+                    f"{line}.{event['set']} was changed at {tick * TICK_FRAMES / rate:.2f} s, which a session cannot"
+                )
                 continue
             changes.setdefault((line, event["set"]), []).append((tick, p.to_engine(event["to"])))
         elif "bypass" in event:
-            left.append(f"{line}.{event['bypass']} was bypassed or not at {tick * TICK_FRAMES / rate:.2f} s")
+            left_out.append(f"{line}.{event['bypass']} was bypassed or not at {tick * TICK_FRAMES / rate:.2f} s")
         elif "rack" in event:
-            left.append(f"{line} got another rack at {tick * TICK_FRAMES / rate:.2f} s; what came after is left out")
+            left_out.append(f"{line} got another rack at {tick * TICK_FRAMES / rate:.2f} s; what came after is left out")
             swapped.add(line)
         elif event.get("ask") == "level":
-            left.append(f"the level of a line moved at {tick * TICK_FRAMES / rate:.2f} s")
+            left_out.append(f"the level of a line moved at {tick * TICK_FRAMES / rate:.2f} s")
     for line in head["lines"]:
         rack = racks[line["name"]]
         inputs = [int(n) for n in line["inputs"]]
         clips = [] if 0 in inputs else [Clip(folder / DRY, channels=tuple(n - 1 for n in inputs), name=line["name"])]
         if 0 in inputs:
-            left.append(f"{line['name']} hears silence on a channel, which a clip cannot; it has no clip")
+            left_out.append(f"{line['name']} hears silence on a channel, which a clip cannot; it has no clip")
         track = session.add_track(line["name"], clips=clips, rack=rack, gain_db=max(float(line["level_db"]), LOWEST_DB))
         track.mute = bool(line["mute"])
         for key in rack.sidechains:
@@ -135,5 +137,5 @@ def read_take(folder: str | os.PathLike[str]) -> tuple[Session, list[str]]:
                 p = effect.card.addresses[parameter]
                 track.automate(address, glides(p, p.to_engine(effect.get(parameter)), done, rate, latencies[place_of(effect)]))
     if head["safety"].get("limiter"):
-        left.append("the safety limiter of the stream is not in the session")
-    return session, left
+        left_out.append("the safety limiter of the stream is not in the session")
+    return session, left_out

@@ -18,16 +18,16 @@ def devices() -> list[Device]:
     Raises:
         OSError: neither PortAudio nor JACK is installed.
     """
-    every: list[Device] = []
+    all_devices: list[Device] = []
     refusals: list[OSError] = []
     for host in (jack_server, portaudio):
         try:
-            every += host.find()
+            all_devices += host.find()
         except OSError as error:
             refusals.append(error)
-    if refusals and not every:
+    if refusals and not all_devices:
         raise refusals[-1]
-    return [Device(**{**vars(device), "index": i}) for i, device in enumerate(every)]
+    return [Device(**{**vars(device), "index": i}) for i, device in enumerate(all_devices)]
 
 
 def _with_native_number(device: Device) -> Device:

@@ -86,7 +86,7 @@ class Levels:
             output.duck_gain = min(output.duck_gain, state.duck_gain)
 
     def read(self, reader: str) -> tuple[dict[str, Meter], Output]:
-        """What happened since this reader's last look."""
+        """The meters by address and the output levels since this reader's last look."""
         with self._lock:
             if reader not in self._effects:
                 self._effects[reader], self._outputs[reader] = {}, Output()

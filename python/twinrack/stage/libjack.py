@@ -1,4 +1,4 @@
-"""What libjack demands of a process that opens clients, its own or those of other libraries.
+"""The rules of libjack for a process that opens clients, its own or those of other libraries.
 
 libjack keeps one server's memory for the whole process. A client that is opened after the server died frees every client that
 is left, and whoever closes one of these afterwards works in freed memory. So clients are opened and closed one at a time, and
@@ -44,9 +44,9 @@ def opening() -> Iterator[None]:
     if not one_at_a_time.acquire(timeout=ANSWER_S):
         raise OSError("the JACK server does not answer; restart it, and then this program")
     try:
-        left = tuple(clients)
-        if any(client.server_is_gone for client in left):  # one may know it before the others
-            for client in left:
+        open_clients = tuple(clients)
+        if any(client.server_is_gone for client in open_clients):  # one may know it before the others
+            for client in open_clients:
                 client.leave()
         yield
     finally:

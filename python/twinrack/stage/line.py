@@ -93,7 +93,7 @@ class Line:
 
 @dataclass
 class Safety:
-    """What protects ears and loudspeakers; all of it is on unless switched off by name.
+    """The protection of ears and loudspeakers; all of it is on unless switched off by name.
 
     Args:
         limiter: no output sample above `ceiling_db`. It holds nothing back and leaves what is below exactly as it is.

@@ -128,7 +128,7 @@ class Midi:
         Raises:
             OSError: no input is called so, or there is no MIDI system.
         """
-        every: list[str] = []
+        all_names: list[str] = []
         for api, backend in backends():
             with quiet():
                 names = backend.get_input_names()
@@ -136,15 +136,15 @@ class Midi:
                     port = backend.open_input(name or "twinrack", virtual=True, callback=weakly(self.receive))
                     self._ports.append(port)
                     return f"{name or 'twinrack'} ({api})"
-            every += names
+            all_names += names
             for candidate in names:
                 if name is None or name.lower() in candidate.lower():
                     with quiet():
                         self._ports.append(backend.open_input(candidate, callback=weakly(self.receive)))
                     return str(candidate)
-        if not every:
+        if not all_names:
             raise OSError("there is no MIDI input; plug a controller in, or load the module snd-seq")
-        raise OSError(f"no MIDI input is called {name!r}; there are: {', '.join(every)}")
+        raise OSError(f"no MIDI input is called {name!r}; there are: {', '.join(all_names)}")
 
     def learn(self, address: str, mode: str = AUTO) -> None:
         """The next control that is moved, or key or pad that is hit, moves this address from then on.

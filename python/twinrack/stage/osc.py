@@ -155,15 +155,15 @@ class Osc:
 
     def end_leases(self) -> None:
         now = time.monotonic()
-        for client, known in list(self.subscribers.items()):
-            if known.until is not None and known.until < now:
+        for client, subscriber in list(self.subscribers.items()):
+            if subscriber.until is not None and subscriber.until < now:
                 self.subscribers.pop(client, None)
 
     def _send(self, client: tuple[str, int], path: str, *arguments: Any) -> None:
         from pythonosc.osc_message_builder import BuildError, OscMessageBuilder
 
-        known = self.subscribers.get(client)
-        if known is None and not _is_here(client):
+        subscriber = self.subscribers.get(client)
+        if subscriber is None and not _is_here(client):
             return
         builder = OscMessageBuilder(path)
         try:
@@ -172,7 +172,7 @@ class Osc:
             packet = builder.build().dgram
         except (BuildError, ValueError):  # text or a number that OSC cannot carry
             return
-        if known is not None and known.limit is not None and not known.limit.allow(len(packet)):
+        if subscriber is not None and subscriber.limit is not None and not subscriber.limit.allow(len(packet)):
             return
         try:
             self.transmit(packet, client)

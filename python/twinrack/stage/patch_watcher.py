@@ -16,7 +16,7 @@ WRITTEN_S = 0.05  # an editor may still be writing
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does; None while it is missing."""
+    """The time and size of a file, which change when it does; None while it is missing."""
     try:
         status = path.stat()
     except OSError:

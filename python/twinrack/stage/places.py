@@ -19,7 +19,7 @@ BYPASS = Parameter("bypass", "switch", False, "Leaves the sound as it is.", "The
 
 @dataclass(frozen=True)
 class Place:
-    """Where an address leads: a parameter of an effect, its bypass, or a line's level or mute (then `effect` is empty)."""
+    """The target of an address: a parameter of an effect, its bypass, or a line's level or mute (then `effect` is empty)."""
 
     line: str
     effect: str
@@ -56,10 +56,10 @@ class Places:
         return places
 
     def find(self, address: str) -> Place:
-        """What an address means.
+        """The target of an address.
 
         Raises:
-            ValueError: nothing; the nearest address is named.
+            ValueError: unknown address; names the nearest one.
         """
         head, slash, below = address.rpartition("/")
         name, line = self.line(head if slash else None)

@@ -24,21 +24,21 @@ def read_recordings(play: Play, sample_rate: float) -> tuple[Audio, Audio]:
         ValueError: not one or two recordings, another sample rate, unequal lengths, no frames, or NaN or infinity.
     """
     pair: Sequence[Any] = play if isinstance(play, tuple | list) else (play, None)
-    if not 1 <= len(pair) <= 2 or pair[0] is None or any(isinstance(given, bool | int | float) for given in pair):
+    if not 1 <= len(pair) <= 2 or pair[0] is None or any(isinstance(item, bool | int | float) for item in pair):
         raise ValueError("play takes a recording, or (dry, target): files, or arrays (channels, frames) at the stream's rate")
     recordings = []
-    for given, what in zip(pair, ("dry", "target"), strict=False):
-        if given is None:
+    for item, what in zip(pair, ("dry", "target"), strict=False):
+        if item is None:
             continue
-        if isinstance(given, str | os.PathLike):
-            x, file_rate = read_audio(given)
+        if isinstance(item, str | os.PathLike):
+            x, file_rate = read_audio(item)
             if file_rate != sample_rate:
                 raise ValueError(
-                    f"{given} has {file_rate:g} Hz, the stream {sample_rate:g} Hz; "
+                    f"{item} has {file_rate:g} Hz, the stream {sample_rate:g} Hz; "
                     "resample it, or open the stream with that rate"
                 )
         else:
-            x = as_planar(given, what)[0]
+            x = as_planar(item, what)[0]
         if x.shape[1] == 0:
             raise ValueError(f"the {what} recording is empty")
         nan = count_nan(x)

@@ -33,7 +33,7 @@ def take_snapshot(lines: Mapping[str, Line]) -> Snapshot:
 
 
 def _build_of(item: Effect | Chain | Parallel) -> object:
-    """What no glide can bridge: the tree, what effects are built from, and what sets their latency."""
+    """The parts of a rack that no glide can change: the tree, and values that rebuild an effect or set its latency."""
     if isinstance(item, Effect):
         values = item.values()
         fixed = [(name, values[name]) for name, p in item.card.addresses.items() if p.rebuilds or name == item.card.latency]
@@ -129,7 +129,7 @@ class History:
         return label, before
 
     def redo(self) -> Snapshot:
-        """What was before the last undo.
+        """The state before the last undo.
 
         Raises:
             ValueError: there is none.

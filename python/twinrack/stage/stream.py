@@ -371,12 +371,12 @@ class LiveStream:
 
     @property
     def safety(self) -> Safety:
-        """What protects ears; `protect` changes it."""
+        """The protection of ears and loudspeakers; `protect` changes it."""
         return self.mixer.safety
 
     @property
     def listen(self) -> str:
-        """What is heard of the recordings that it plays: "rack", "dry" or "target"; a change fades over 10 ms."""
+        """The sound that is heard while it plays recordings: "rack", "dry" or "target"; a change fades over 10 ms."""
         return self.mixer.listen
 
     @listen.setter

@@ -42,12 +42,12 @@ def read_head(folder: Path) -> dict[str, Any]:
     missing = {"sample_rate", "first_frame", "exact_from", "frames", "lines", "complete", "sha256", "safety"} - set(head)
     if missing:
         raise ValueError(f"{path}: {sorted(missing)[0]} is missing")
-    for name, wanted in head["sha256"].items():
+    for name, expected in head["sha256"].items():
         if name not in (DRY, PROCESSED, EVENTS) and (not name.endswith(".rack.json") or "/" in name):
             raise ValueError(f"{path}: sha256 names {name!r}, which is not part of a take")
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} has no {name}; a take consists of {DRY}, {PROCESSED}, {EVENTS} and {HEAD}")
-        if digest(folder / name) != wanted:
+        if digest(folder / name) != expected:
             raise ValueError(f"{path}: sha256 does not fit {name}: the file was changed")
     read: dict[str, Any] = head
     return read
@@ -61,7 +61,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """What was changed, in order. The last line of a take that was cut off may be a part of one."""
+    """The changes of a take, in order. The last line of a take that was cut off may be a part of one."""
     events = []
     for number, line in enumerate(_lines(folder / EVENTS)):
         try:

@@ -34,7 +34,7 @@ class Pair:
     """One dry and one wet recording of the same length, (channels, frames), aligned.
 
     `latency_frames` were cut off, and `delay_frames` is the same with the fraction by which `wet` was moved besides; `polarity`
-    is 1, -1 (inverted) or 0 (cannot be told) for each channel; `notes` name what else was found in the recordings.
+    is 1, -1 (inverted) or 0 (unclear) for each channel; `notes` name what else was found in the recordings.
     """
 
     name: str

@@ -88,7 +88,7 @@ def fit_rack(
             they are named. A response learns when it is named: "convolution_reverb.impulse_response".
         freeze: addresses that keep their start values.
         choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
-            each: all combinations are tried in short rounds and the best goes on (see `structures`).
+            each: all combinations are tried in short rounds and the best continues (see `structures`).
         starts: take start values from the recordings, where there is an analysis for the effect (see `starts`): so many at
             most, tried like choices; 0 begins with the rack's own values.
         conditions: what was set while each pair was recorded, in the order of the pairs: an address ("compressor.ratio") has

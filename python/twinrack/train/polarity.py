@@ -92,7 +92,7 @@ def polarities(dry: Audio, played: Audio) -> tuple[int, ...]:
 
 
 def _agreeing(pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
-    """Where some pairs are inverted and others are not, no rack plays them all: those are turned."""
+    """The pairs with one polarity, and a note: where only some are inverted, no rack fits them all, so these are turned."""
     signs = np.asarray([p.polarity for p in pairs if p.polarity])
     if not len(signs) or len(signs) < len(pairs):
         return list(pairs), []
@@ -111,8 +111,8 @@ def _agreeing(pairs: Sequence[Pair]) -> tuple[list[Pair], list[str]]:
 
 
 def sides_of(pairs: Sequence[Pair]) -> tuple[int, int] | None:
-    """Polarity of the left (even) and right (odd) channels; a side that cannot be told is taken as the other, and where neither
-    can be told or channels of a side differ, it is None."""
+    """Polarity of the left (even) and right (odd) channels; where one side is unclear it is taken as the other; None where
+    both are unclear, or channels of a side differ."""
     known = []
     for side in (0, 1):
         signs = {s for p in pairs for s in p.polarity[side::2] if s}

@@ -29,7 +29,7 @@ UNRELATED = 0.05  # of the frequencies
 LONG_ENOUGH = 1 << 19  # frames, where all of a recording says no more
 SHORTEST_PART = 4096  # frames, for a delay of its own
 FEWEST, MANY = 24, 64  # bins
-DENSE = 0.3  # of the bins between the lowest and the highest that are heard: fewer are a tone, which repeats itself
+DENSE = 0.3  # of the bins between the lowest and the highest that are audible: fewer are a tone, which repeats itself
 OFFSET_DBFS, OFFSET_DB = -60.0, -50.0  # what an offset must exceed, and relative to the sound's RMS level
 CLIPPED_FRAMES = 4
 BLOCK_S = 0.02
@@ -38,13 +38,13 @@ QUIET_DB = 60.0
 
 @dataclass(frozen=True)
 class Transfer:
-    """From one channel of dry to the same of wet: frequencies that can be told, in radians per frame, and the turn there."""
+    """From one channel of dry to the same of wet: the frequencies at which it is clear, in radians per frame, and the phase."""
 
     omega: Numbers
     raw: Spectrum  # unit vectors
     excess: Spectrum  # the same without the minimum phase
     band: npt.NDArray[np.int64]  # third octave of each
-    share: float  # of the frequencies that are heard
+    share: float  # of the audible frequencies
 
     @property
     def bands(self) -> int:
@@ -82,7 +82,7 @@ class Spectra:
 
     @property
     def wide(self) -> bool:
-        """Whether a delay can be told."""
+        """Whether enough frequencies are audible to measure a delay."""
         audible = np.flatnonzero(self.audible)
         return (
             len(audible) >= FEWEST
@@ -145,7 +145,7 @@ def transfer(dry: npt.NDArray[np.float32], wet: npt.NDArray[np.float32]) -> Tran
 
 def minimum_phase(omega: Numbers, log_gain: Numbers, wanted: Numbers) -> Numbers:
     """The phase in radians of a minimum-phase filter whose gain (natural logarithm) is known at some frequencies, at those that
-    are wanted; outside of what is known, the gain's slope goes on, for an octave if it may be a shelf's."""
+    are wanted; outside of these, the gain's slope continues, for an octave if it may be a shelf's."""
     place = np.log2(omega)
     ends = []
     for near in (place < place[0] + 1.0, place > place[-1] - 1.0):
@@ -154,7 +154,7 @@ def minimum_phase(omega: Numbers, log_gain: Numbers, wanted: Numbers) -> Numbers
     grid = np.arange(MINIMUM_PHASE_FFT // 2 + 1) * 2.0 * np.pi / MINIMUM_PHASE_FFT
     at = np.log2(np.maximum(grid, grid[1]))
     curve = np.interp(at, place, log_gain)
-    reach = [1.0 if abs(slope) < CUT else 10.0 for slope in ends]  # a shelf ends, a cut goes on
+    reach = [1.0 if abs(slope) < CUT else 10.0 for slope in ends]  # a shelf ends, a cut continues
     curve += np.clip(at - place[0], -reach[0], 0.0) * ends[0] + np.clip(at - place[-1], 0.0, reach[1]) * ends[1]
     cepstrum = np.fft.irfft(curve, MINIMUM_PHASE_FFT)
     cepstrum[1 : MINIMUM_PHASE_FFT // 2] *= 2.0
@@ -163,7 +163,7 @@ def minimum_phase(omega: Numbers, log_gain: Numbers, wanted: Numbers) -> Numbers
 
 
 def polarity(t: Transfer | None, delay: float = 0.0) -> int:
-    """1 for the same polarity, -1 for inverted, 0 where it cannot be told.
+    """1 for the same polarity, -1 for inverted, 0 where it is unclear.
 
     Half a turn must be left at most frequencies, and at both ends: an all-pass turns the phase, but not far from its frequency.
     """
@@ -186,7 +186,7 @@ def polarity(t: Transfer | None, delay: float = 0.0) -> int:
 
 @dataclass(frozen=True)
 class Line:
-    """How well a straight line explains the turn: the delay in frames, the agreement with it and without a delay, 0 to 1."""
+    """The fit of a straight line to the phase: the delay in frames, the agreement with it and without a delay, 0 to 1."""
 
     delay: float
     agreement: float

@@ -153,7 +153,7 @@ class FitResult:
         return rack_at(self.rack, knobs, self.middles, self.slopes)
 
     def explain(self) -> str:
-        """What each block does to the sound, and by how much: see `explain.account`."""
+        """A text on what each block does to the sound, and by how much: see `explain.account`."""
         from ..explain.account import account
 
         return account(self)

@@ -74,7 +74,7 @@ def compete(
     freeze: Patterns,
     bar: FitProgress,
 ) -> Rounds:
-    """Train the racks a few steps each, and go on with the better ones.
+    """Train the racks a few steps each, and continue with the better ones.
 
     Args:
         racks: candidates, at least two.
@@ -85,7 +85,7 @@ def compete(
         KeyboardInterrupt: Ctrl-C, before one was tried.
     """
     dropped: list[Structure] = []
-    kept: list[tuple[Structure, Rack]] = []
+    survived: list[tuple[Structure, Rack]] = []
     counts = [len(racks), *(min(len(racks), kept_of(len(racks))) for _ in ROUNDS[1:])]
     costs = [steps + polish_steps for (steps, polish_steps), count in zip(ROUNDS, counts, strict=True) for _ in range(count)]
     number = 0
@@ -104,12 +104,12 @@ def compete(
                     raise
                 return Rounds(racks, sorted(dropped, key=lambda s: s.score), interrupted=True)
             interrupted = True
-        kept = survivors(trained)
-        dropped += [s for s, _ in trained if s not in [k for k, _ in kept]]
-        racks = [rack for _, rack in kept]
+        survived = survivors(trained)
+        dropped += [s for s, _ in trained if s not in [k for k, _ in survived]]
+        racks = [rack for _, rack in survived]
         if interrupted:
             break
-    return Rounds(racks, [s for s, _ in kept] + sorted(dropped, key=lambda s: s.score), interrupted)
+    return Rounds(racks, [s for s, _ in survived] + sorted(dropped, key=lambda s: s.score), interrupted)
 
 
 def _trained(

@@ -1,8 +1,8 @@
 """`search`: which effects, in which order and with which options; short fits, chosen by Optuna, in a study that can be resumed.
 
 Every trial is a rack made of some of the effects in some order, fitted for a few steps; its score is the loss on held-out
-audio and a price for every effect. The first trials are the whole rack and the rack without each of its effects. What a
-decision is worth is told by the trials themselves: how much worse the best rack without it is.
+audio and a price for every effect. The first trials are the whole rack and the rack without each of its effects. The
+worth of a decision comes from the trials: how much worse the best rack without it is.
 """
 
 from __future__ import annotations

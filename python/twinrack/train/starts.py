@@ -28,7 +28,7 @@ Analysis = Callable[[Effect, Sequence[Pair], float, set[str]], list[Values]]
 CurveFit = Callable[[Effect, Numbers, Numbers, Numbers | None, float, set[str], int, int], list[Values]]
 
 STARTS, STEPS = 48, 250  # of a small fit here, all starts in one batch
-FINALISTS, FIRST_PART = 6, 0.35  # after this part of the steps, one of so many goes on
+FINALISTS, FIRST_PART = 6, 0.35  # after this part of the steps, one of so many continues
 QUIET_DB = -70.0
 WINDOW_S = 0.005
 UNEXPECTED = 3.0  # what it costs to leave an expected range, by the square of the way
@@ -114,11 +114,11 @@ def best_values(
     with torch.no_grad():
         values = {name: value_at(p, u[:, i]) for i, (p, name) in enumerate(zip(cards, names, strict=True))}
         order = loss(values).argsort().tolist()
-        kept: list[int] = []
+        distinct: list[int] = []
         for i in order:
-            if all(float((u[i] - u[j]).abs().max()) > DIFFERENT for j in kept):
-                kept.append(i)
-    return [{name: float(v[i]) for name, v in values.items()} for i in kept]
+            if all(float((u[i] - u[j]).abs().max()) > DIFFERENT for j in distinct):
+                distinct.append(i)
+    return [{name: float(v[i]) for name, v in values.items()} for i in distinct]
 
 
 def levels_and_gains(pairs: Sequence[Pair], rate: float, power: bool) -> tuple[Numbers, Numbers]:
@@ -137,5 +137,5 @@ def levels_and_gains(pairs: Sequence[Pair], rate: float, power: bool) -> tuple[N
 
     dry = np.concatenate([levels(p.dry) for p in pairs])
     gain = np.concatenate([levels(p.wet) for p in pairs]) - dry
-    heard = dry > QUIET_DB
-    return dry[heard], gain[heard]
+    audible = dry > QUIET_DB
+    return dry[audible], gain[audible]

@@ -91,10 +91,10 @@ def combinations(rack: Rack, choices: dict[str, Sequence[Value]]) -> list[Rack]:
 
 
 def survivors(structures: Sequence[tuple[Structure, Rack]]) -> list[tuple[Structure, Rack]]:
-    """The better ones, which go on."""
+    """The better ones, which reach the next round."""
     return sorted(structures, key=lambda s: s[0].score)[: kept_of(len(structures))]
 
 
 def kept_of(count: int) -> int:
-    """How many of so many go on."""
+    """The number of `count` racks that reach the next round."""
     return max(LEAST_KEPT, math.ceil(count / KEPT))

@@ -83,7 +83,7 @@ class Trainable(Protocol[P]):
         """
 
     def polish_samples(self, count: int) -> int:
-        """How many of `count` samples the second-order steps look at."""
+        """The number of samples, of `count`, that the second-order steps use."""
 
     def remembering(self) -> AbstractContextManager[None]:
         """Meanwhile, what did not change may be kept from one rendering of the same windows to the next."""

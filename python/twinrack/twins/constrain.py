@@ -4,8 +4,8 @@ A trained parameter u stands at position sin²(π u / 2) of its range, in the pa
 ends exactly, never leaves the range whatever u becomes, and is nearly linear in the middle, so one step size suits every
 parameter. At an end the slope is zero; training starts a little inside (see `train.fit`).
 
-That map is periodic, and its slope at 0 is zero, so it is no end for a network: `moved` is monotone, and 0 leaves the value
-as it is.
+That map is periodic, and its slope at 0 is zero, so a network must not end in it: `moved` is monotone, and 0 leaves the
+value as it is.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def moved(p: Parameter, own: Tensor | float, u: Tensor) -> Tensor:
     back = torch.tanh(PER_UNIT * x)
     position = s + torch.where(free, step, step.detach() + (back - back.detach()))
     value = p.min * torch.exp(span * position) if log else p.min + span * position
-    kept = value.detach().clamp(p.min, p.max)
-    value = torch.where(x == 0, base.detach(), kept) + (value - value.detach())  # exactly its own, exactly inside
+    clamped = value.detach().clamp(p.min, p.max)
+    value = torch.where(x == 0, base.detach(), clamped) + (value - value.detach())  # exactly its own, exactly inside
     return value if u.dtype == torch.float64 else value.to(torch.float32)
 
 
@@ -94,18 +94,18 @@ FURTHEST = 30.0  # at the end of the range
 OWN_AT_LEAST = 0.01  # of the range: a value that stands at an end could not be moved
 
 
-def driven(p: Parameter, own: Tensor, said: Tensor) -> Tensor:
-    """Where a value stands that a controller drives: at sigmoid(logit(own position) + said), so never outside its range.
+def driven(p: Parameter, own: Tensor, move: Tensor) -> Tensor:
+    """The value that a controller drives: at position sigmoid(logit(own position) + move), so never outside its range.
 
     Args:
         own: the value as it is set, in its unit.
-        said: what the controller's network gives; 0 leaves the value as it is.
+        move: the output of the controller's network; 0 leaves the value as it is.
     """
-    said = torch.nan_to_num(said, 0.0, 0.0, 0.0).clamp(-FURTHEST, FURTHEST)
+    move = torch.nan_to_num(move, 0.0, 0.0, 0.0).clamp(-FURTHEST, FURTHEST)
     log = p.scale != "linear"
     span = math.log(p.max / p.min) if log else p.max - p.min
     position = ((torch.log(own / p.min) if log else own - p.min) / span).clamp(OWN_AT_LEAST, 1.0 - OWN_AT_LEAST)
-    moved = torch.sigmoid(torch.logit(position) + said)
+    moved = torch.sigmoid(torch.logit(position) + move)
     value = p.min * torch.exp(span * moved) if log else p.min + span * moved
     value = value.clamp(p.min, p.max)
-    return torch.where(said == 0.0, own + (value - value.detach()), value)  # exactly its own, with the slope that it has there
+    return torch.where(move == 0.0, own + (value - value.detach()), value)  # exactly its own, with the slope that it has there

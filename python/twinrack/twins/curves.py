@@ -12,8 +12,8 @@ TICK_FRAMES: int = _engine.TICK_FRAMES
 
 def together(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Tensors brought to one shape."""
-    found: tuple[Tensor, ...] = torch.broadcast_tensors(*tensors)  # type: ignore[no-untyped-call]
-    return found
+    broadcast: tuple[Tensor, ...] = torch.broadcast_tensors(*tensors)  # type: ignore[no-untyped-call]
+    return broadcast
 
 
 def numbers_in(t: Tensor) -> Tensor:
@@ -42,9 +42,9 @@ def ramp(c: Tensor, frames: int) -> Tensor:
     if c.shape[1] == 1:
         return c
     before = torch.cat([c[:, :1], c[:, :-1]], dim=1)
-    share = torch.arange(1, TICK_FRAMES + 1, dtype=c.dtype, device=c.device) / TICK_FRAMES
-    share = share.reshape(1, 1, TICK_FRAMES, *[1] * (c.dim() - 2))
-    line = before.unsqueeze(2) + (c - before).unsqueeze(2) * share
+    position = torch.arange(1, TICK_FRAMES + 1, dtype=c.dtype, device=c.device) / TICK_FRAMES
+    position = position.reshape(1, 1, TICK_FRAMES, *[1] * (c.dim() - 2))
+    line = before.unsqueeze(2) + (c - before).unsqueeze(2) * position
     return line.flatten(1, 2)[:, :frames]
 
 
@@ -57,5 +57,5 @@ def delay(x: Tensor, frames: int) -> Tensor:
     """`x` (…, time) later by whole frames, as long as before; silence comes in."""
     if frames == 0:
         return x
-    kept = x[..., : max(x.shape[-1] - frames, 0)]
-    return torch.nn.functional.pad(kept, (x.shape[-1] - kept.shape[-1], 0))
+    remaining = x[..., : max(x.shape[-1] - frames, 0)]
+    return torch.nn.functional.pad(remaining, (x.shape[-1] - remaining.shape[-1], 0))

@@ -1,4 +1,4 @@
-"""What the dynamics effects have in common: what they hear, how channels are linked, time constants, lookahead."""
+"""The common parts of the dynamics effects: detector input, channel linking, RMS averaging and time constants."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ def sidechain_cut(shape: str, frequency_hz: Tensor, sample_rate: float) -> tuple
     return torch.cat([held, cut[..., 1:]], -1), on
 
 
-def through_cut(heard: Tensor, shape: str, frequency_hz: Tensor, at: Context) -> Tensor:
-    """What is heard through a sidechain's cut, unfiltered in ticks in which it is off."""
+def through_cut(detector_input: Tensor, shape: str, frequency_hz: Tensor, at: Context) -> Tensor:
+    """The detector's input after a cut of the sidechain, unfiltered in ticks in which the cut is off."""
     coefficients, on = sidechain_cut(shape, frequency_hz, at.sample_rate)
     if not bool(numbers_in(on).any()):
-        return heard
-    cut = svf_cascade(heard, coefficients.unsqueeze(2), at.path)
-    return cut if bool(numbers_in(on).all()) else torch.where(hold(on, at.frames).unsqueeze(1), cut, heard)
+        return detector_input
+    cut = svf_cascade(detector_input, coefficients.unsqueeze(2), at.path)
+    return cut if bool(numbers_in(on).all()) else torch.where(hold(on, at.frames).unsqueeze(1), cut, detector_input)
 
 
-def linked_level(heard: Tensor, v: Values, at: Context) -> Tensor:
+def linked_level(detector_input: Tensor, v: Values, at: Context) -> Tensor:
     """The rectified level of each detector: (batch, 1, time) where all channels share one, else (batch, channels, time)."""
-    level = combine_channels(heard, CHANNEL_MODES.index(v.channel_mode))
+    level = combine_channels(detector_input, CHANNEL_MODES.index(v.channel_mode))
     if bool(numbers_in(v.link_percent != 100.0).any()) or v.link_percent.requires_grad:
-        own = heard[:, [min(c, heard.shape[1] - 1) for c in range(at.channels)]].abs()
-        link = ramp((v.link_percent / 100.0).to(heard.dtype), at.frames).unsqueeze(1)
+        own = detector_input[:, [min(c, detector_input.shape[1] - 1) for c in range(at.channels)]].abs()
+        link = ramp((v.link_percent / 100.0).to(detector_input.dtype), at.frames).unsqueeze(1)
         level = (1.0 - link) * own + link * level
     return level
 

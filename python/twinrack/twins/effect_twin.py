@@ -65,9 +65,9 @@ def apply(
         sample_rate: Hz.
         values: by address below the effect ("ratio", "band2.gain_db"), in user units: a number, a (batch,) tensor, or a
             (batch, ticks) curve with one value for each 32 frames. What is missing has the card's default.
-        key: what the detector of an effect with a sidechain hears, (batch, channels, time).
+        key: the detector's input of an effect with a sidechain, (batch, channels, time).
         path: "fast", "parallel", "reference" or "auto" (fast where possible, else parallel).
-        resources: what the effect is given besides: a Response or Network, or the impulse response itself, (channels, frames)
+        resources: by the card's id: a Response or Network, or the impulse response itself, (channels, frames)
             at the sample rate.
         more: further values, for addresses without a dot.
 
@@ -91,7 +91,7 @@ def apply(
 
 
 class Delay(NamedTuple):
-    """Frames that something holds back; `dispersion` of them are a turned phase (see `Program::Delay` in the engine)."""
+    """A delay in frames; `dispersion` of them are phase dispersion (see `Program::Delay` in the engine)."""
 
     frames: int = 0
     dispersion: int = 0
@@ -159,8 +159,8 @@ class EffectTwin(nn.Module):
 
     def raw_of(self, address: str) -> nn.Parameter:
         """The unconstrained parameter of an address below the effect."""
-        found: nn.Parameter = self.raw[address.replace(".", "__")]
-        return found
+        raw: nn.Parameter = self.raw[address.replace(".", "__")]
+        return raw
 
     def tensors(self) -> dict[str, Given]:
         """All values by address: tensors (differentiable) for the parameters of this module, the rest as they are."""
@@ -172,13 +172,13 @@ class EffectTwin(nn.Module):
 
     def values(self) -> dict[str, Value]:
         """All present values in user units; those that training has not touched exactly as the effect had them."""
-        found = dict(self.constants)
+        values = dict(self.constants)
         for name, u in self.raw.items():
             address = name.replace("__", ".")
             if float(u.detach()) != self._began[name]:
                 p = self.card.addresses[address]
-                found[address] = min(max(float(value_at(p, u.detach())), p.min), p.max)
-        return found
+                values[address] = min(max(float(value_at(p, u.detach())), p.min), p.max)
+        return values
 
     def map(self, address: str, u: Tensor) -> Tensor:
         """The value at an address below the effect, moved by any real `u`; see `RackTwin.map`."""
@@ -201,7 +201,7 @@ class EffectTwin(nn.Module):
 
     @property
     def delay(self) -> Delay:
-        """What it holds back, and how much of that is a turned phase in which sound comes already."""
+        """The delay of the sound in frames, and how many of these are phase dispersion, in which sound arrives already."""
         module = arithmetic(self.card)
         latency, dispersion = (
             int(find(self.constants, self.sample_rate)) if (find := getattr(module, name, None)) is not None else 0
@@ -237,13 +237,13 @@ class EffectTwin(nn.Module):
         return _run(self.card, x, given, self.sample_rate, key, self.path, full(dict(self.resources)), self.known, first_tick)
 
     def controls(self, x: Tensor, key: Tensor | None, values: Mapping[str, Given] | None) -> dict[str, Tensor]:
-        """What this effect adds to values of others, by their address in the rack: (batch, ticks); nothing for most."""
+        """Amounts to add to the positions of other effects' values, by address in the rack: (batch, ticks); empty for most."""
         find = getattr(arithmetic(self.card), "controls", None)
         if find is None or not self.resources:
             return {}
         context = Context(self.sample_rate, x.shape[1], x.shape[-1], self.path, full(dict(self.resources)), self.known)
-        found: dict[str, Tensor] = find(x, pack(self.card, self.tensors() | dict(values or {}), x), context, key)
-        return found
+        moves: dict[str, Tensor] = find(x, pack(self.card, self.tensors() | dict(values or {}), x), context, key)
+        return moves
 
     def extra_repr(self) -> str:
         return f"{self.card.id}, {self.sample_rate:g} Hz"

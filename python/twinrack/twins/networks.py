@@ -29,7 +29,7 @@ def network(x: Tensor, net: Network, weights: Tensor, path: RecursionPath = "aut
 
 
 def silence(x: Tensor, net: Network, weights: Tensor, path: RecursionPath = "auto") -> Tensor:
-    """What a network makes of silence that lasts as long as x: (1, 1, time), or one number where it does not change."""
+    """A network's output for silence that lasts as long as x: (1, 1, time), or (1, 1, 1) where it is constant."""
     frames = 1 if net.receptive_field is not None else x.shape[-1]
     return network(x.new_zeros(1, 1, frames), net, weights, path)
 

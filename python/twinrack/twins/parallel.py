@@ -4,8 +4,8 @@ blocks and parallel scans.
 - A linear recursion is a scan: two steps after each other are one step (G. E. Blelloch, Prefix sums and their applications,
   1990), so log2 of the length in turns suffices.
 - A follower chooses between two linear steps by comparing with its own past. The choices are guessed, the scan gives levels,
-  these give better choices, and so on until none changes; every turn settles at least one frame more and usually thousands. The
-  gradient is that of the choices, as in `reference`.
+  these give better choices, and so on until none changes; every turn makes at least one more frame final, and usually
+  thousands. The gradient is that of the choices, as in `reference`.
 - A delay in a loop allows blocks as long as the delay.
 """
 

@@ -79,14 +79,14 @@ class RackTwin(nn.Module):
         return [f"{address}.{name}" for address in self.addresses() for name in self[address].learnable()]
 
     def resource_addresses(self) -> list[str]:
-        """Addresses of what effects are given besides, such as "adapter.network"."""
+        """Addresses of the effects' resources, such as "adapter.network"."""
         return [f"{address}.{name}" for address in self.addresses() for name in self[address].resources]
 
     def resource_at(self, address: str) -> nn.Parameter:
         """The numbers behind an address of `resource_addresses()`."""
         effect, _, name = address.partition(".")
-        found: nn.Parameter = self[effect].resources[name]
-        return found
+        numbers: nn.Parameter = self[effect].resources[name]
+        return numbers
 
     def raw_of(self, address: str) -> nn.Parameter:
         """The unconstrained parameter behind an address of `learnable()`."""
@@ -163,7 +163,7 @@ class RackTwin(nn.Module):
         Args:
             x: (batch, channels, time), float32 or float64. Half precision is taken as float32 and given back as it came, also
                 under `torch.autocast`.
-            sidechain: what keyed effects hear: (batch, channels, time), or one for each name.
+            sidechain: the input of keyed effects' detectors: (batch, channels, time), or one for each name.
             values: replaces values by address ("compressor.ratio"): a number, a (batch,) tensor, or a (batch, ticks) curve;
                 this is how a network drives the rack.
             first_frame: where on the timeline x begins, one number or (batch,), for what moves by itself, such as a reverb's
@@ -190,11 +190,11 @@ class RackTwin(nn.Module):
         names = self._rack.sidechains
         if isinstance(sidechain, Tensor):
             sidechain = {name: sidechain for name in names[:1]}
-        found = dict(sidechain or {})
+        keys = dict(sidechain or {})
         for name in names:
-            if name not in found:
+            if name not in keys:
                 raise ValueError(f"the rack listens to sidechain {name!r}; pass sidechain={{{name!r}: tensor}}")
-        return found
+        return keys
 
     def _process(
         self,
@@ -206,14 +206,14 @@ class RackTwin(nn.Module):
         tick: float | Tensor,
         beside: bool,
     ) -> Tensor:
-        """`late`: frames by which x is late here, and keys are held back; `beside`: other branches."""
+        """`late`: frames by which x is late here, and by which keys are delayed; `beside`: other branches."""
         if isinstance(item, str):
             twin = self[item]
             if twin.bypass:
                 return delay(x, self._delay(item, beside).frames)
             key = None if twin.key is None else delay(keys[twin.key], late)
-            for address, said in twin.controls(x, key, given.get(item)).items():
-                self._drive(address, said, given)
+            for address, move in twin.controls(x, key, given.get(item)).items():
+                self._drive(address, move, given)
             y: Tensor = twin(x, key, given.get(item), first_tick=tick)
             return y
         if item.serial:
@@ -229,18 +229,18 @@ class RackTwin(nn.Module):
         ]
         return sum((delay(y, longest - own) for y, own in branches), torch.zeros_like(x))
 
-    def _drive(self, address: str, said: Tensor, given: dict[str, dict[str, Given]]) -> None:
-        """Move a value by what a controller says: as `Program::drive`."""
+    def _drive(self, address: str, move: Tensor, given: dict[str, dict[str, Given]]) -> None:
+        """Move a value by the output of a controller: as `Program::drive`."""
         effect, _, name = address.partition(".")
         twin = self[effect]
         p = twin.card.addresses[name]
         own = given.get(effect, {}).get(name, twin.tensors()[name])
         base = own if isinstance(own, Tensor) else torch.tensor(float(own), dtype=torch.float64)
-        base = base.to(said.device, torch.float64)
-        if said.dtype == torch.float32:
+        base = base.to(move.device, torch.float64)
+        if move.dtype == torch.float32:
             base = base.float().double()
         base = base.reshape(-1, 1) if base.dim() < 2 else base
-        given.setdefault(effect, {})[name] = driven(p, base, said.double())
+        given.setdefault(effect, {})[name] = driven(p, base, move.double())
 
     def to_rack(self) -> Rack:
         """A rack with the present values; those that training has not touched are exactly as they were."""

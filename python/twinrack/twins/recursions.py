@@ -156,7 +156,7 @@ def gate_open(above_upper: Tensor, above_lower: Tensor, hold: Tensor, path: Recu
 
 
 def __getattr__(name: str) -> Any:
-    """What stood here before it went to the folder of its effect."""
+    """Names of this module's earlier versions that are now in the folder of their effect."""
     if name in ("compressor_gain", "feedback_compressor"):
         return getattr(import_module("twinrack.plugins.compressor.recursion"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

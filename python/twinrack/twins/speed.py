@@ -1,4 +1,4 @@
-"""What makes training quick that is no arithmetic: threads and memory.
+"""The threads and the memory of training, apart from the arithmetic.
 
 torch's threads wait for more work by turning in circles for some milliseconds after each operation. Threads of ours beside
 them would have to share the cores with that, so the sweeps run on the same team, where torch's library of threads (GNU's

@@ -1,4 +1,4 @@
-"""What a twin's arithmetic receives: the card's parameters as tensors over rows and ticks, and the circumstances."""
+"""The arguments of a twin's arithmetic: the card's parameters as tensors over rows and ticks, and the context."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Given = float | str | bool | Tensor
 
 @dataclass(frozen=True)
 class Context:
-    """Where a twin runs: `path` chooses the form of the recursions (see `recursions`)."""
+    """The context that a twin runs in: `path` chooses the form of the recursions (see `recursions`)."""
 
     sample_rate: float
     channels: int
@@ -92,7 +92,7 @@ def _value(p: Parameter, given: Given, name: str, x: Tensor) -> Tensor | Value:
 
 
 def check_sound(x: object, what: str) -> None:
-    """Refuse a sound that is no tensor (batch, channels, time).
+    """Refuse a sound that is not a tensor (batch, channels, time).
 
     Raises:
         TypeError, ValueError: says how to make one.

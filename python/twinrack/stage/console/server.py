@@ -81,7 +81,7 @@ class Console:
 
 
 class Site:
-    """What serves a console; its threads hold it, and not the console."""
+    """The web server of a console; its threads hold it, and not the console."""
 
     def __init__(self, desk: Desk, port: int, host: str, token: str | None, midi: Midi | None, takes: Path | None) -> None:
         try:
@@ -171,8 +171,8 @@ class Site:
         return token is not None and hmac.compare_digest(token.encode(errors="replace"), self.token.encode())
 
     def _has_pass(self, cookies: dict[str, str]) -> bool:
-        given = cookies.get(self._cookie, "")
-        return hmac.compare_digest(given.encode(errors="replace"), self._pass.encode())
+        cookie = cookies.get(self._cookie, "")
+        return hmac.compare_digest(cookie.encode(errors="replace"), self._pass.encode())
 
     def _is_ours(self, host: str) -> bool:
         """Whether a request was meant for this server: a name that somebody pointed here is refused (DNS rebinding)."""

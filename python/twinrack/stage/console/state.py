@@ -97,7 +97,7 @@ def whole(desk: Desk) -> dict[str, Any]:
 
 
 def midi(controls: Midi | None) -> list[dict[str, Any]]:
-    """What was learned, and how each control may be read."""
+    """The MIDI controls that were learned, and the modes in which each may be read."""
     if controls is None:
         return []
     return [

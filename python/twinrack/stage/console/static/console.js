@@ -31,10 +31,10 @@ function change(address, to) {
 }
 
 function bypassed(address, on) {
-  const found = effects.get(address);
-  if (!found) return;
-  found.node.classList.toggle("bypassed", on);
-  found.bypass.setAttribute("aria-pressed", on);
+  const effect = effects.get(address);
+  if (!effect) return;
+  effect.node.classList.toggle("bypassed", on);
+  effect.bypass.setAttribute("aria-pressed", on);
 }
 
 function news(words, alarm = false) {
@@ -42,13 +42,13 @@ function news(words, alarm = false) {
   $("news").classList.toggle("alarm", alarm);
 }
 
-function event({ at, kind, words: said }) {
-  news(said, ["lost", "fault", "howl"].includes(kind));
-  if (at) listed([at, kind, said]);
+function event({ at, kind, words: text }) {
+  news(text, ["lost", "fault", "howl"].includes(kind));
+  if (at) listed([at, kind, text]);
 }
 
-function listed([at, , said]) {
-  $("events").prepend(element("li", {}, `${at.toFixed(1)} s: ${said}`));
+function listed([at, , text]) {
+  $("events").prepend(element("li", {}, `${at.toFixed(1)} s: ${text}`));
 }
 
 function closed(code) {
@@ -91,7 +91,7 @@ function rebuild(message) {
   $("outputs").replaceChildren(...outputs.map((o) => o.bar));
   $("lines").replaceChildren(...state.lines.map(line));
   controllers();
-  for (const [address, found] of curves) effects.get(address)?.plot.set(found);
+  for (const [address, message] of curves) effects.get(address)?.plot.set(message);
   for (const d of document.querySelectorAll("details")) if (open.has(d.dataset.group)) d.open = true;
   $("events").replaceChildren();
   state.events.forEach(listed);
@@ -100,7 +100,7 @@ function rebuild(message) {
   if (focus) document.querySelector(`[data-address="${CSS.escape(focus)}"] input, [data-address="${CSS.escape(focus)}"] select`)?.focus();
 }
 
-// What was learned: how each control is read, and a way to forget it. The button beside a value names its control.
+// The learned MIDI controls: how each is read, and a button to forget it. The button beside a value names its control.
 function controllers() {
   $("midi").hidden = !state.midi.length;
   $("controls").replaceChildren(...state.midi.map((c) => {
@@ -125,13 +125,13 @@ function meter(label, className = "meter") {
 }
 
 function one(p, address) {
-  const made = control(
+  const widget = control(
     p, address, state.values[address],
     (to) => { state.values[address] = to; send({ do: "set", address, to }); },
     () => send({ do: "learn", address }),
   );
-  shown.set(address, made);
-  return made.node;
+  shown.set(address, widget);
+  return widget.node;
 }
 
 function line(l) {
@@ -189,10 +189,10 @@ function curve(message) {
   effects.get(message.effect)?.plot.set(message);
 }
 
-// --- what moves -------------------------------------------------------------------------------------------------------
+// --- levels and curves ------------------------------------------------------------------------------------------------
 
-function levels(found) {
-  latest = found;
+function levels(frame) {
+  latest = frame;
 }
 
 const db = (linear) => (linear > 0 ? 20 * Math.log10(linear) : -120);
@@ -201,16 +201,16 @@ const shownDb = (x) => (x > -100 ? x.toFixed(1) : "−∞");
 function draw(now) {
   requestAnimationFrame(draw);
   if (!latest || !state) return;
-  const found = latest;
+  const frame = latest;
   latest = null;
   const speak = now - spoken > 500; // numbers and what a screen reader reads change slowly enough to be read
   order.forEach((address, i) => {
-    const e = effects.get(address), row = found.rows[i];
+    const e = effects.get(address), row = frame.rows[i];
     if (!e || !row) return;
     bar(e.into.bar, row.peakIn);
     bar(e.out.bar, row.peakOut);
     reduction(e.less.bar, row.reduction);
-    e.plot.draw(e.card === "parametric_eq" ? found.spectra[e.line] : null, [row.peakIn, row.peakOut]);
+    e.plot.draw(e.card === "parametric_eq" ? frame.spectra[e.line] : null, [row.peakIn, row.peakOut]);
     if (!speak) return;
     for (const [m, level] of [[e.into, row.peakIn], [e.out, row.peakOut]]) {
       m.text.textContent = shownDb(level);
@@ -219,18 +219,18 @@ function draw(now) {
     e.less.text.textContent = row.reduction.toFixed(1);
     e.less.bar.setAttribute("aria-valuenow", (-row.reduction).toFixed(0));
   });
-  found.peaks.forEach((peak, i) => {
+  frame.peaks.forEach((peak, i) => {
     if (!outputs[i]) return;
     bar(outputs[i].bar, db(peak));
     if (speak) outputs[i].bar.setAttribute("aria-valuenow", Math.max(db(peak), -60).toFixed(0));
   });
   if (!speak) return;
   spoken = now;
-  $("load").textContent = `${(100 * found.load).toFixed(1)} %`;
-  $("worst").textContent = `${(100 * found.worst).toFixed(0)} %`;
-  $("xruns").textContent = found.xruns.toFixed(0);
-  $("limiter").textContent = found.limiter < 0.999 ? `−${(-db(found.limiter)).toFixed(1)} dB` : "–";
-  document.body.classList.toggle("lost", !found.active);
+  $("load").textContent = `${(100 * frame.load).toFixed(1)} %`;
+  $("worst").textContent = `${(100 * frame.worst).toFixed(0)} %`;
+  $("xruns").textContent = frame.xruns.toFixed(0);
+  $("limiter").textContent = frame.limiter < 0.999 ? `−${(-db(frame.limiter)).toFixed(1)} dB` : "–";
+  document.body.classList.toggle("lost", !frame.active);
 }
 
 // --- the desk ---------------------------------------------------------------------------------------------------------

@@ -2,13 +2,13 @@
 // a native element with a label, so that keyboard and screen reader find it.
 
 export function element(name, properties = {}, ...children) {
-  const made = document.createElement(name);
+  const node = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
-    if (key.startsWith("aria") || key === "role" || key === "for") made.setAttribute(key, value);
-    else made[key] = value;
+    if (key.startsWith("aria") || key === "role" || key === "for") node.setAttribute(key, value);
+    else node[key] = value;
   }
-  made.append(...children);
-  return made;
+  node.append(...children);
+  return node;
 }
 
 export const words = (id) => id.replace(/_(db|hz|ms|s|percent|db_per_octave|db_per_s)$/, "").replaceAll("_", " ");
@@ -32,7 +32,7 @@ export function text(p, value) {
 
 let count = 0;
 
-// What a person presses before a control of the controller is moved.
+// The button that a person presses before moving a control of the MIDI controller.
 export function learning(name, address, learn) {
   const button = element("button", { title: `Learn a MIDI control for ${address}`, type: "button", onclick: learn, className: "midi" }, "MIDI");
   button.setAttribute("aria-label", `Learn a MIDI control for ${name}`);

@@ -1,4 +1,4 @@
-// What moves: level bars, and on a canvas an effect's curve with the spectrum behind it or the working point on it.
+// Level bars, and on a canvas an effect's curve with the spectrum behind it or the working point on it.
 
 const LOWEST = -60, MARGIN = { left: 30, right: 6, top: 6, bottom: 18 };
 const BANDS = 120, LOWEST_HZ = 20, HIGHEST_HZ = 20000;
