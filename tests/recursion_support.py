@@ -60,10 +60,20 @@ def noted() -> Iterator[list[Asked]]:
             recursion.fast = forms[name]
 
 
-def asked_by(card_id: str, number: int, frames: int = 700, dtypes=(torch.float32, torch.float64)) -> list[Asked]:
-    """What the twin of a card asks under random settings; with an odd number, under curves for whatever may move."""
+def asked_by(
+    card_id: str,
+    number: int,
+    frames: int = 700,
+    dtypes=(torch.float32, torch.float64),
+    rng: np.random.Generator | None = None,
+) -> list[Asked]:
+    """What the twin of a card asks under random settings; with an odd number, under curves for whatever may move.
+
+    Args:
+        rng: draws the settings; without one, they depend on the number alone.
+    """
     card = tr.CARDS[card_id]
-    rng = np.random.default_rng([number, 43])
+    rng = rng or np.random.default_rng([number, 43])
     batch = 1 + number % 3
     channels = {"mono": 1, "stereo": 2}.get(card.channels, 1 + number % 5)
     given = random_values(card, rng, "expected")

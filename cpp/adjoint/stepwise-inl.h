@@ -36,12 +36,12 @@ template <class Struct, class V>
 inline Struct struct_of(const V* numbers) {
   static_assert(std::is_trivially_copyable_v<Struct> && sizeof(Struct) % sizeof(V) == 0);
   Struct result;
-  std::memcpy(&result, numbers, sizeof(Struct));
+  std::memcpy(static_cast<void*>(&result), numbers, sizeof(Struct));
   return result;
 }
 template <class Struct, class V>
 inline void numbers_of(const Struct& from, V* numbers) {
-  std::memcpy(numbers, &from, sizeof(Struct));
+  std::memcpy(static_cast<void*>(numbers), &from, sizeof(Struct));
 }
 
 template <class Recursion>

@@ -279,7 +279,7 @@ def measure(
     from ..system.disk import scratch
 
     def most(text: str | None, name: str, units: str) -> float | None:
-        return None if text is None else parse_number(text, units, f"--max-{name}", "-1")[0]
+        return None if text is None else parse_number(text, units, f"--max-{name}", "12" if name == "lra" else "-1")[0]
 
     limits = Limits(
         None if integrated is None else parse_tolerance(integrated),
