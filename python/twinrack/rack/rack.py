@@ -17,8 +17,8 @@ from .effect import Effect, unknown
 from .effects import Addressed
 from .python_effect import PythonEffect
 from .renderer import Renderer
+from .running import Listener, RunningRack, Sidechain
 from .running import Meter as Meter
-from .running import RunningRack, Sidechain
 from .tree import Chain, Parallel, shape_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ class Rack(Addressed):
         self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; in a file beside the patch
         self.running = RunningRack(self)
         self.effects = effects
+
+    @property
+    def _listeners(self) -> list[Listener]:
+        """The former name of `running.listeners`, which diagnostic scripts still count."""
+        return self.running.listeners
 
     @property
     def root(self) -> Chain:
