@@ -21,6 +21,7 @@ def rack() -> tr.Rack:
     all_effects["parametric_eq"].bands[0].type = "bell"
     all_effects["fdn_reverb"].decay_s = 0.5
     all_effects["limiter"].release_ms = 20
+    all_effects["adapter"].connection = "add"  # without a network it would replace the sound by silence
     return all_effects
 
 
