@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +14,6 @@ from ..rack.card import Value
 from ..rack.rack import Rack
 from ..rack.signatures import spelled_out
 from ..system import interrupt
-from ..system.disk import check_writable
 from ..twins.rack_twin import RackTwin
 from .addresses import Learned, learned_in_rack, patterns_of
 from .advice import advice
@@ -27,7 +25,7 @@ from .process import training
 from .result import FitResult, provenance
 from .rounds import starting_racks
 from .run import INTERRUPTED, Assessment, Run
-from .settings import RackSettings, checked_alignment, lowered
+from .settings import RackSettings, checked_alignment, checked_checkpoint, lowered
 from .stream_updater import StreamUpdater
 from .structures import Structure, open_choices
 from .trainable_rack import TrainableRack
@@ -144,8 +142,7 @@ def fit_rack(
         starts=starts,
     )
     align = checked_alignment(align)
-    if checkpoint is not None:
-        check_writable(checkpoint)
+    checkpoint_file = checked_checkpoint(checkpoint)
     if rack.sidechains:
         raise ValueError(
             f"the rack listens to sidechain {rack.sidechains[0]!r}, which fit does not know; remove the key to fit it"
@@ -171,10 +168,7 @@ def fit_rack(
         updater = None if live is None else StreamUpdater(live, rounds.racks[0], twin)
         run = Run(TrainableRack(twin, pairs, rate, learned, known), settings, board, updater)
         start = run.assess(rack)
-        if rounds.interrupted:
-            stopped = INTERRUPTED
-        else:
-            stopped = run.complete(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+        stopped = INTERRUPTED if rounds.interrupted else run.complete(bar, checkpoint_file, on_step)
         if stopped == INTERRUPTED and interrupt.received():  # the command ends now, and has no time to measure
             raise InterruptedFitError(twin.to_rack() if run.history else None)
     result = _result(run, settings, rack, start, rounds.tried, stopped, loss is None)

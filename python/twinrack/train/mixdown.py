@@ -22,7 +22,6 @@ from ..rack.signatures import spelled_out
 from ..session.render import sources
 from ..session.session import Session
 from ..session.twin import SessionTwin
-from ..system.disk import check_writable
 from ..version import __version__
 from .addresses import learned_in_mix
 from .data import Explained, Pair, Source, aligned
@@ -32,7 +31,7 @@ from .polarity import CHANNELS, OPTIONS, SIGNS, polarities, sides_of
 from .process import training
 from .result import ParameterResult
 from .run import INTERRUPTED, Assessment, Run
-from .settings import MixSettings, checked_alignment, lowered
+from .settings import MixSettings, checked_alignment, checked_checkpoint, lowered
 from .stems import Stacked
 from .targets import Heard, Target
 from .trainable_mix import TrainableMix
@@ -164,8 +163,7 @@ def fit_mix(
         levels=levels,
     )
     align = checked_alignment(align)
-    if checkpoint is not None:
-        check_writable(checkpoint)
+    checkpoint_file = checked_checkpoint(checkpoint)
     if not compares and loss is None:
         raise ValueError("there is neither a mix nor a loss; give the mix, or a loss of targets such as targets.Loudness(-16)")
     began = time.monotonic()
@@ -180,7 +178,7 @@ def fit_mix(
         run = Run(TrainableMix(twin, pair, learned), settings, board)
         start = run.assess(Stacked(session))
         gaps_before = _gaps(run)
-        stopped = run.complete(bar, Path(checkpoint) if checkpoint is not None else None, on_step)
+        stopped = run.complete(bar, checkpoint_file, on_step)
     fitted_session = twin.to_session()
     fitted = run.assess(Stacked(fitted_session))
     if not fitted.loss <= start.loss:

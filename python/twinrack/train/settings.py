@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import numpy as np
 
 from ..checks import check_integer, check_number
 from ..rack.card import Value
+from ..system.disk import check_writable
 from .losses import Loss, SoundTerm, Term, usual
 
 SHORTEST_WINDOW_S = 0.5
@@ -93,6 +95,18 @@ def checked_alignment(align: object) -> bool | int:
         ValueError: neither a bool nor an integer.
     """
     return bool(align) if isinstance(align, bool | np.bool_) else check_integer(align, "align", -(1 << 31), 1 << 31)
+
+
+def checked_checkpoint(path: str | os.PathLike[str] | None) -> Path | None:
+    """The file that holds a training's state.
+
+    Raises:
+        OSError, ValueError: it could not be written.
+    """
+    if path is None:
+        return None
+    check_writable(path)
+    return Path(path)
 
 
 def lowered(loss: Loss | Term | None, stft_weight: float, waveform_weight: float, compares: bool) -> Loss:
