@@ -1,91 +1,184 @@
-"""Start values of an equaliser: from the difference of two spectra."""
+"""Start values of an equaliser: from the difference of two spectra, and from what a chain that it stands in still lacks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
+from twinrack.plugins.parametric_eq.band_fit import BANDS, CUTS, NAMES, Answers, BandFit, Shape, different, joined
 
+from twinrack.audio import Audio
+from twinrack.measure.transfer import coherent_gain, spectra
+from twinrack.rack.card import Value
 from twinrack.rack.effect import Effect
 from twinrack.train.data import Pair
-from twinrack.train.starts import Numbers, Values, best_values
-from twinrack.twins.filter_design import cut_section_q, design_svf, magnitude_db
+from twinrack.train.starts import Numbers, Values
 
-STARTS, STEPS = 192, 700  # more than usual, as bands can take each other's place
-FFT = 8192
+STARTS, FRESH_ROUNDS, ROUNDS = 120, 4, 3
+GOOD_ENOUGH_DB = 0.01
+CROSSED_DB = 0.2  # by so much nearer a curve must be for which a low shelf stands above a high shelf
+ANSWERS = 4
 
 
 def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[Values]:
     """The bands whose response is nearest to the difference of the spectra."""
-    dry, wet = _spectra(pairs)
-    frequencies = np.fft.rfftfreq(FFT, 1.0 / rate)
-    centres = np.geomspace(30.0, min(18000.0, 0.45 * rate), 110)
-    rows = []
-    for f in centres:
-        inside = (frequencies > f / 2 ** (1 / 24)) & (frequencies < f * 2 ** (1 / 24))
-        inside[np.argmin(np.abs(frequencies - f))] = True
-        rows.append((f, dry[inside].sum(), wet[inside].sum()))
-    table = np.array(rows)
-    audible = table[table[:, 1] > 1e-7 * table[:, 1].max()]
-    target = 10 * np.log10(audible[:, 2] / audible[:, 1])
-    return bands_for(effect, audible[:, 0], target, None, rate, learned, STARTS, STEPS)
+    hertz, target_db, weight = spectra([p.dry for p in pairs], [p.wet for p in pairs], rate)
+    return bands_for(effect, hertz, target_db, weight, rate, learned)
+
+
+def nearer(
+    effect: Effect, present: Audio, target: Audio, rate: float, learned: set[str], alone: bool, fresh: bool, seed: int
+) -> list[Values]:
+    """Bands with which `present`, the sound of the whole rack with the effect as it is, would come nearer to `target`.
+
+    Args:
+        present, target: (channels, frames).
+        learned: addresses below the effect that may be changed.
+        alone: nothing else in the rack sets the level.
+        fresh: forget where the bands stand.
+        seed: of the random starts.
+
+    Returns:
+        The best first.
+    """
+    hertz, gain_db, weight = coherent_gain(present, target, rate)
+    bands = bands_of(effect)
+    if not bands or not learned:
+        return []
+    fit = _fit_of(effect, bands, hertz, gain_db, weight, rate, learned, offset=not alone)
+    own = np.array(
+        [[[p.position(float(effect.get(f"{b}.{n}"))) for p, n in zip(fit.cards, NAMES, strict=True)] for b in bands]]
+    )
+    fit.target = gain_db + fit.responses(own)[0].sum(0)
+    random = np.random.default_rng(seed)
+    if fresh:
+        answers = _relocated(fit, fit.from_anywhere(STARTS, random), random, FRESH_ROUNDS)
+    else:
+        fit.bend = 1.0
+        answers = _relocated(fit, fit.refined(own, np.zeros(1), 4), random, ROUNDS)
+    return [_values(fit, bands, places, learned) for places in answers.places]
+
+
+def _relocated(fit: BandFit, answers: Answers, random: np.random.Generator, rounds: int) -> Answers:
+    """Better answers, the best few: bands moved to where most is missing, while that helps."""
+    for _ in range(rounds):
+        if answers.errors[0] < GOOD_ENOUGH_DB and not fit.crossed(answers.places[0]):
+            break
+        answers = fit.relocated(answers, random)
+    costs = answers.errors + CROSSED_DB * np.array([fit.crossed(places) for places in answers.places])
+    return different(answers.take(np.argsort(costs)), ANSWERS)
 
 
 def bands_for(
-    effect: Effect,
-    hertz: Numbers,
-    target_db: Numbers,
-    weight: Numbers | None,
-    rate: float,
-    learned: set[str],
-    start_count: int,
-    steps: int,
+    effect: Effect, hertz: Numbers, target_db: Numbers, weight: Numbers | None, rate: float, learned: set[str]
 ) -> list[Values]:
     """Values of an equaliser's bands whose response is nearest to a curve, the best first.
 
     Args:
         hertz, target_db: the curve; weight: how much each point counts.
         learned: addresses below the effect that may be changed.
-        start_count, steps: of the search (see `best_values`).
     """
-    at, target = torch.from_numpy(hertz), torch.from_numpy(target_db)
-    counts = torch.ones_like(at) if weight is None else torch.from_numpy(weight / weight.mean())
-    bands = [f"band{i}" for i in range(1, 17) if str(effect.get(f"band{i}.type")) != "off"]
-    match = effect.get("warping") == "matched"
-
-    def response(values: dict[str, Tensor]) -> Tensor:
-        count = len(next(iter(values.values())))
-        total = torch.zeros(count, at.shape[0], dtype=torch.float64)
-        for band in bands:
-            shape = str(effect.get(f"{band}.type"))
-            f, gain, q = (
-                values.get(f"{band}.{n}", torch.full((count,), float(effect.get(f"{band}.{n}")), dtype=torch.float64))
-                for n in ("frequency_hz", "gain_db", "q")
-            )
-            steep = shape in ("low_cut", "high_cut")
-            stages = int(str(effect.get(f"{band}.slope_db_per_octave"))) // 12 if steep else 1
-            for stage in range(stages):
-                c = design_svf(shape, match, f, gain, cut_section_q(stage, stages, q) if steep else q, rate)
-                total = total + magnitude_db(c, at, rate)
-        return total
-
-    def loss(values: dict[str, Tensor]) -> Tensor:
-        wanted = target.expand(len(next(iter(values.values()))), -1)
-        return (counts * torch.nn.functional.huber_loss(response(values), wanted, reduction="none", delta=3.0)).mean(1)
-
-    names = [a for a in sorted(learned) if a.partition(".")[0] in bands]
-    return best_values(effect, names, loss, start_count, steps) if names else []
+    bands = bands_of(effect)
+    if not bands or not any(a.partition(".")[0] in bands for a in learned):
+        return []
+    counts = np.ones_like(hertz) if weight is None else weight
+    fit = _fit_of(effect, bands, hertz, target_db, counts, rate, learned, offset=False)
+    random = np.random.default_rng(0)
+    moves = any(a.endswith(".frequency_hz") for a in learned)
+    answers = _relocated(fit, fit.from_anywhere(STARTS, random), random, ROUNDS if moves else 0)
+    return [_values(fit, bands, places, learned) for places in answers.places]
 
 
-def _spectra(pairs: Sequence[Pair]) -> tuple[Numbers, Numbers]:
-    """Power spectra of all dry and all wet sound, (bins,)."""
-    window = np.hanning(FFT)
-    sums = np.zeros((2, FFT // 2 + 1))
-    for pair in pairs:
-        for which, x in enumerate((pair.dry, pair.wet)):
-            padded = np.pad(x, ((0, 0), (0, max(0, FFT - x.shape[1]))))
-            for start in range(0, padded.shape[1] - FFT + 1, FFT // 2):
-                sums[which] += np.sum(np.abs(np.fft.rfft(padded[:, start : start + FFT] * window)) ** 2, axis=0)
-    return sums[0], sums[1]
+def bands_of(effect: Effect) -> list[str]:
+    """Names of the bands that are on."""
+    return [f"band{i}" for i in range(1, BANDS + 1) if str(effect.get(f"band{i}.type")) != "off"]
+
+
+def _fit_of(
+    effect: Effect,
+    bands: Sequence[str],
+    hertz: Numbers,
+    target_db: Numbers,
+    weight: Numbers,
+    rate: float,
+    learned: set[str],
+    offset: bool = True,
+) -> BandFit:
+    shapes: list[Shape] = [(str(effect.get(f"{b}.type")), str(effect.get(f"{b}.slope_db_per_octave"))) for b in bands]
+    fixed = {(i, n): float(effect.get(f"{b}.{n}")) for i, b in enumerate(bands) for n in NAMES if f"{b}.{n}" not in learned}
+    return BandFit(effect, shapes, hertz, target_db, weight, rate, offset=offset, fixed=fixed)
+
+
+def _present(fit: BandFit, effect: Effect, bands: Sequence[str]) -> Numbers:
+    """Positions of the bands as they stand, (1, bands, 3)."""
+    rows = [[p.position(float(effect.get(f"{b}.{n}"))) for p, n in zip(fit.cards, NAMES, strict=True)] for b in bands]
+    return np.array([rows])
+
+
+def _values(fit: BandFit, bands: Sequence[str], places: Numbers, learned: set[str]) -> Values:
+    values = {}
+    for band, row in zip(bands, places, strict=True):
+        for p, name, u in zip(fit.cards, NAMES, row, strict=True):
+            if f"{band}.{name}" in learned:
+                values[f"{band}.{name}"] = float(p.at(u))
+    return values
+
+
+OTHER_SHAPES: list[Shape] = [
+    ("bell", "12"), ("low_shelf", "12"), ("high_shelf", "12"), ("low_cut", "12"), ("high_cut", "12"), ("low_cut", "24"),
+    ("high_cut", "24"), ("notch", "12"),
+]  # fmt: skip
+MOST_BANDS = 8
+WORTH_A_BAND = 0.8  # of the error of the curve, that one more band must come to
+TRIED_FIRST = 3  # shapes that are refined further, of all
+
+
+def other_bands(effect: Effect, present: Audio, target: Audio, rate: float, alone: bool, seed: int) -> list[dict[str, Value]]:
+    """Other types and numbers of bands with which `present` would come nearer to `target`; arguments as in `nearer`.
+
+    One band after the other is added, of the type and at the place that lowers the error most, as long as it is worth it.
+
+    Returns:
+        Values of all bands, with their types; sets with fewer bands last.
+    """
+    hertz, gain_db, weight = coherent_gain(present, target, rate)
+    used = bands_of(effect)
+    if used:
+        own = _fit_of(effect, used, hertz, gain_db, weight, rate, {f"{b}.{n}" for b in used for n in NAMES})
+        places = _present(own, effect, used)
+        gain_db = gain_db + own.responses(places)[0].sum(0)
+    random = np.random.default_rng(seed)
+    shapes: list[Shape] = []
+    answers: list[tuple[list[Shape], Answers]] = []
+    start = Answers(np.zeros((1, 0, 3)), np.zeros(1), np.array([np.inf]), -gain_db[None])
+    most = max(MOST_BANDS, len(used))
+    while len(shapes) < most:
+        tried = []
+        for shape in OTHER_SHAPES:
+            fit = BandFit(effect, [*shapes, shape], hertz, gain_db, weight, rate, offset=not alone, bend=1.0)
+            tried.append((fit, fit.with_one_more(start, random)))
+        tried.sort(key=lambda t: float(t[1].errors[0]))
+        finished = [(fit, fit.refined(a.places[:3], a.offsets[:3], 25)) for fit, a in tried[:TRIED_FIRST]]
+        fit, best = min(finished, key=lambda t: float(t[1].errors[0]))
+        if best.errors[0] > WORTH_A_BAND * start.errors[0]:
+            break
+        shapes, start = list(fit.shapes), best
+        if len(shapes) > 1:
+            start = joined([start, fit.relocated(start, random, kept=2)])
+        answers.append((shapes, start))
+        if start.errors[0] < GOOD_ENOUGH_DB:
+            break
+    results = []
+    for kinds, found in reversed(answers[-2:]):
+        values: dict[str, Value] = {}
+        for i in range(1, BANDS + 1):
+            values[f"band{i}.type"] = kinds[i - 1][0] if i <= len(kinds) else "off"
+        fit = BandFit(effect, kinds, hertz, gain_db, weight, rate)
+        for i, (kind, slope) in enumerate(kinds, 1):
+            if kind in CUTS:
+                values[f"band{i}.slope_db_per_octave"] = slope
+            values[f"band{i}.channel"] = "all"
+            for p, name, u in zip(fit.cards, NAMES, found.places[0, i - 1], strict=True):
+                values[f"band{i}.{name}"] = float(p.at(u))
+        results.append(values)
+    return results

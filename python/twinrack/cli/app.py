@@ -355,10 +355,14 @@ def fit(
     wet: Annotated[Path, typer.Option(help="The same through the processor, or a folder of the same names.")],
     output: Annotated[Path, typer.Option("--out", help="Patch to write.")],
     report: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 300,
+    steps: Annotated[
+        int | None, typer.Option(help="Train so many steps of Adam from the rack's own values, instead of a search.")
+    ] = None,
     learn: Annotated[list[str] | None, typer.Option(help="Address to train, * for any; may be repeated.")] = None,
     freeze: Annotated[list[str] | None, typer.Option(help="Address to keep; may be repeated.")] = None,
-    choices: Annotated[list[str] | None, typer.Option(help="Choice to try all options of, * for any; may be repeated.")] = None,
+    choices: Annotated[
+        list[str] | None, typer.Option(help="Choice whose options may be tried, * for any; may be repeated.")
+    ] = None,
     starts: Annotated[int, typer.Option(help="Take start values from the recordings, and try so many of them.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the random windows.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="File to save the state in, and to continue from.")] = None,
@@ -382,7 +386,7 @@ def fit(
             steps=steps,
             learn=learn,
             freeze=freeze or (),
-            choices=choices or (),
+            choices=choices,
             starts=starts,
             seed=seed,
             checkpoint=checkpoint,

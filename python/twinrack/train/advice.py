@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..audio import Audio
+from ..measure.residual import Residual
 from ..rack.idle import idle
 from ..rack.rack import Rack
 from .settings import RackSettings
@@ -17,6 +18,8 @@ STILL_FALLING_DB = 0.5  # in the last quarter of the steps
 NAMED_CHOICES = 3
 LARGE_PART = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
 STANDS_OUT_DB = 0.5  # and by so much the residual must be nearer to the target there than over all
+INCOHERENT = 0.2  # part of the residual that is a gain of the result, below which it is something else
+STEADY = 0.5  # part of it that is one gain for all frequencies
 LEAST_FRAMES = 512  # of a stretch, to say anything of its spectrum
 
 
@@ -63,6 +66,37 @@ def advice(
             "a band or block for it may be missing"
         )
     return sentences
+
+
+def verdict(rack: Rack, residual: Residual) -> list[str]:
+    """Sentences on what is left after a search: which block it points to, and what to try; none where the target is reached.
+
+    Args:
+        rack: fitted.
+        residual: of held-out audio.
+    """
+    if residual.error_db < REACHED_DB:
+        return []
+    if residual.is_noise:
+        return [f"what is left ({residual.error_db:.1f} dB) is noise of the recording: the values are as near as it tells"]
+    categories = {a: e.card.category for a, e in rack.addresses().items() if not e.bypass}
+    if residual.gain_share < INCOHERENT:
+        kind, what, add = (
+            "reverb",
+            "is not in step with the sound, as of echoes or another reverb",
+            "FDNReverb or ConvolutionReverb",
+        )
+    elif residual.filter_share >= residual.level_share:
+        kind, what, add = "linear", "is a constant filter", "ParametricEQ with more bands"
+    elif residual.level_share > STEADY:
+        kind, what, add = "dynamics", "is a gain that changes over time", "Compressor, Gate or Limiter"
+    else:
+        kind, what, add = "nonlinear", "changes with the sound at each frequency by itself", "Saturation, or an Adapter"
+    suspects = [a for a, category in categories.items() if category == kind]
+    blocks = (
+        f"the structure of {' or '.join(suspects)} does not fit" if suspects else f"no block of the rack does that: try a {add}"
+    )
+    return [f"the target is not reached: what is left ({residual.error_db:.1f} dB) {what}; {blocks}"]
 
 
 def _falling(history: Sequence[dict[str, float]], steps: int) -> float:

@@ -10,21 +10,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..measure.residual import residual_of
 from ..rack.card import Value
 from ..rack.rack import Rack
 from ..rack.signatures import spelled_out
 from ..system import interrupt
 from ..twins.rack_twin import RackTwin
-from .addresses import Learned, learned_in_rack, patterns_of
-from .advice import advice
+from .addresses import Learned, Patterns, learned_in_rack, patterns_of
+from .advice import advice, verdict
 from .conditions import Conditions
-from .data import Source, explained_by, load_pairs
+from .data import Pair, Source, explained_by, load_pairs, split
+from .find.values import Finder, Findings
 from .losses import Loss, Term
 from .polarity import polarized
 from .process import training
+from .progress import FitProgress
 from .result import FitResult, provenance
-from .rounds import starting_racks
-from .run import INTERRUPTED, Assessment, Run
+from .rounds import Rounds, starting_racks
+from .run import INTERRUPTED, POLISH_BELOW, Assessment, Run
 from .settings import RackSettings, checked_alignment, checked_checkpoint, lowered
 from .stream_updater import StreamUpdater
 from .structures import Structure, open_choices
@@ -32,6 +35,9 @@ from .trainable_rack import TrainableRack
 
 if TYPE_CHECKING:
     from ..stage.stream import LiveStream
+
+
+USUAL_STEPS = 300  # of Adam
 
 
 class InterruptedFitError(KeyboardInterrupt):
@@ -49,10 +55,10 @@ def fit_rack(
     wet: Source | Sequence[Source],
     sample_rate: float | None = None,
     *,
-    steps: int = 300,
+    steps: int | None = None,
     learn: Iterable[str] | None = None,
     freeze: Iterable[str] = (),
-    choices: Iterable[str] | Mapping[str, Sequence[Value]] = (),
+    choices: Iterable[str] | Mapping[str, Sequence[Value]] | None = None,
     starts: int = 0,
     conditions: Sequence[Mapping[str, float]] = (),
     learning_rate: float = 0.012,
@@ -80,13 +86,20 @@ def fit_rack(
         rack: structure and start values; it is not changed.
         dry, wet: (channels, frames) arrays, files, lists of either, or two folders whose files have the same names.
         sample_rate: Hz; needed for arrays.
-        steps: of Adam, in the constrained domain (where each whole range is 1), the step size falling along a cosine.
+        steps: None searches for the values: block by block through the chain by renders of the engine, first by levels in
+            bands and then by the waveform (see `find.blocks`); where the rack's structure does not fit, also other options,
+            types of bands and a gain at the end, which `result.notes` name. A number takes so many steps of Adam from the
+            rack's own values instead, in the constrained domain (where each whole range is 1), the step size falling along
+            a cosine; so does None, with 300, where a search is not possible: with a loss, conditions, a live stream, a
+            checkpoint or start values of your own, and for networks and responses, which learn after it.
         learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too; an empty list
             only measures. Values that do nothing as the choices stand, such as the gain of a low cut, are left out unless
             they are named. A response learns when it is named: "convolution_reverb.impulse_response".
         freeze: addresses that keep their start values.
         choices: addresses of choices and switches that are open, with * for any ("compressor.*"), or the options to try of
-            each: all combinations are tried in short rounds and the best continues (see `structures`).
+            each. A search tries those that are open, one change after the other, where the present ones do not fit; None
+            opens those that a person would try, and () none. With steps all combinations are tried in short rounds and the
+            best continues (see `structures`); None is none.
         starts: take start values from the recordings, where there is an analysis for the effect (see `starts`): so many at
             most, tried like choices; 0 begins with the rack's own values.
         conditions: what was set while each pair was recorded, in the order of the pairs: an address ("compressor.ratio") has
@@ -125,8 +138,12 @@ def fit_rack(
     after five of them it goes back to the best values with smaller steps. Where the spectrum, phase or envelope drift away
     while the loss falls, `result.warnings` says so (see `drift`).
     """
+    searches = (
+        steps is None and loss is None and waveform_weight > 0 and compares and not conditions and not starts
+        and live is None and checkpoint is None
+    )  # fmt: skip
     settings = RackSettings(
-        steps=steps,
+        steps=USUAL_STEPS if steps is None else steps,
         learning_rate=learning_rate,
         stft_weight=stft_weight,
         waveform_weight=waveform_weight,
@@ -149,7 +166,7 @@ def fit_rack(
         )
     began = time.monotonic()
     pairs, rate = load_pairs(dry, wet, sample_rate, align, explained_by(rack) if compares else None)
-    opened = open_choices(rack, choices)
+    opened = open_choices(rack, () if choices is None else choices)
     notes, frozen = [note for p in pairs for note in p.notes], patterns_of(freeze)
     wanted = None if learn is None else patterns_of(learn)
     if compares:
@@ -160,24 +177,69 @@ def fit_rack(
     if known and (starts or choices):
         raise ValueError("conditions cannot be combined with starts or choices; find these on pairs of one condition first")
     with training(settings.steps, progress, tensorboard) as (bar, board):
-        rounds = starting_racks(rack, opened, pairs, rate, settings, wanted, frozen, bar)
+        findings = None
+        if searches:
+            findings = _searched(rack, pairs, rate, settings, wanted, frozen, None if choices is None else opened, bar)
+        if findings is not None:
+            rounds = Rounds([findings.rack], findings.tried, findings.interrupted)
+            notes += findings.notes
+        else:
+            rounds = starting_racks(rack, opened, pairs, rate, settings, wanted, frozen, bar)
         twin = RackTwin(rounds.racks[0], rate)
         learned = learned_in_rack(twin, wanted, frozen, pairs[0].dry.shape[0])
         learned = Learned([a for a in learned.values if a not in known.fixed], learned.resources)
+        if findings is not None and not learned.resources and findings.energy < POLISH_BELOW**2:
+            settings = replace(settings, steps=0)
         settings = replace(settings, learn=[*learned.values, *learned.resources], choices=list(opened))
         updater = None if live is None else StreamUpdater(live, rounds.racks[0], twin)
         run = Run(TrainableRack(twin, pairs, rate, learned, known), settings, board, updater)
         start = run.assess(rack)
+        if findings is not None:
+            run.keep_start()
         stopped = INTERRUPTED if rounds.interrupted else run.complete(bar, checkpoint_file, on_step)
+        if findings is not None and stopped != INTERRUPTED and settings.steps == 0:
+            stopped = "the search ended"
         if stopped == INTERRUPTED and interrupt.received():  # the command ends now, and has no time to measure
             raise InterruptedFitError(twin.to_rack() if run.history else None)
     result = _result(run, settings, rack, start, rounds.tried, stopped, loss is None)
     result.warnings, result.middles = notes + run.warnings, known.middles
+    if findings is not None:
+        result.residual = residual_of(run.held_out(result.rack), rate)
+        result.advice = verdict(result.rack, result.residual) or result.advice
     result.seconds = time.monotonic() - began
     result.rack.provenance = provenance(result)
     if updater is not None:
         updater.set_all(result.rack)
     return result
+
+
+def _searched(
+    rack: Rack,
+    pairs: list[Pair],
+    rate: float,
+    settings: RackSettings,
+    learn: Patterns | None,
+    freeze: Patterns,
+    opened: dict[str, Sequence[Value]] | None,
+    bar: FitProgress,
+) -> Findings:
+    """The findings of a search by the engine.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, before anything was found.
+    """
+    channels = pairs[0].dry.shape[0]
+
+    def learned(rack: Rack) -> list[str]:
+        twin = RackTwin(rack, rate)
+        if not twin.learnable():
+            return []
+        return learned_in_rack(twin, learn, freeze, channels).values
+
+    splits = [split(p.frames, rate, settings.validation) for p in pairs]
+    finder = Finder(pairs, splits, rate, learned, opened=opened, may_add=learn is None, seed=settings.seed, report=bar.finding)
+    with interrupt.deferred():
+        return finder.run(rack)
 
 
 def _result(

@@ -25,7 +25,6 @@ Numbers = npt.NDArray[np.float64]
 
 SOFTEST = 10.0 ** (-60.0 / 20.0)
 FFT = 8192
-EQ_STARTS, EQ_STEPS = 32, 200
 
 
 def initial_mix(session: Session, stems: Audio, mix: Audio, addresses: Iterable[str]) -> Session:
@@ -110,9 +109,7 @@ def _set(session: Session, name: str, allowed: set[str], hertz: Numbers, power: 
         if not bands or fit_curve is None:
             continue
         scale = 10.0 ** (median / 20.0) / size  # the fader has the median, the bands the rest
-        answers = fit_curve(
-            equaliser, hertz, curve - median, np.sqrt(weight), session.sample_rate, bands, EQ_STARTS, EQ_STEPS
-        )  # fmt: skip
+        answers = fit_curve(equaliser, hertz, curve - median, np.sqrt(weight), session.sample_rate, bands)
         for band, value in (answers[0] if answers else {}).items():
             equaliser.set(band, value)
     if {f"{name}.gain_db", f"{name}.pan"} <= allowed and not channel.automation.keys() & {"gain_db", "pan"}:

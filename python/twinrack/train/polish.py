@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 ALIKE = 0.98  # correlation of the errors of two values that can stand for each other
 NOTABLE = 0.01  # of the range: below it a value is known well enough, whatever it goes together with
+AT_ONCE = 8  # columns of the Jacobian
 STEP = 5e-4  # in the constrained domain, where a whole range is 1
 Sound = Callable[[], Tensor]
+Sounds = Callable[[Tensor], Tensor]  # at (k, parameters) constrained values: (k, numbers)
 
 
 @dataclass
@@ -32,16 +34,22 @@ class Polished:
 
 
 @torch.no_grad()
-def _jacobian(parameters: Sequence[nn.Parameter], sound: Sound) -> Tensor:
+def _jacobian(parameters: Sequence[nn.Parameter], sound: Sound, sounds: Sounds | None) -> Tensor:
+    at = torch.tensor([u.item() for u in parameters], dtype=torch.float64)
+    if sounds is not None:
+        slopes = []
+        for first in range(0, len(parameters), AT_ONCE):
+            some = torch.eye(len(parameters), dtype=torch.float64)[first : first + AT_ONCE]
+            slopes.append((sounds(at + STEP * some) - sounds(at - STEP * some)) / (2 * STEP))
+        return torch.cat(slopes)
     columns = []
     for u in parameters:
-        at = u.item()
-        low, high = at - STEP, at + STEP
-        u.fill_(high)
+        here = u.item()
+        u.fill_(here + STEP)
         above = sound()
-        u.fill_(low)
-        columns.append((above - sound()) / (high - low))
-        u.fill_(at)
+        u.fill_(here - STEP)
+        columns.append((above - sound()) / (2 * STEP))
+        u.fill_(here)
     return torch.stack(columns)
 
 
@@ -53,6 +61,7 @@ def polish(
     iterations: int,
     report: Callable[[int, float], None] | None = None,
     errors: bool = True,
+    sounds: Sounds | None = None,
 ) -> Polished:
     """Lower the squared difference between `sound()` and `target`; a step that does not lower it is not taken.
 
@@ -62,6 +71,7 @@ def polish(
         iterations: at most so many; ends earlier when nothing improves.
         report: called after each iteration with its number and the relative residual.
         errors: work out standard errors, which takes two more renders for each parameter.
+        sounds: renders several at once; without it, `sound` is called for one after the other.
     """
     size = float(torch.linalg.vector_norm(target.double()))
     residual = (target - sound()).double()
@@ -69,7 +79,7 @@ def polish(
     result = Polished(before=energy**0.5 / size, after=energy**0.5 / size)
     damping = 1e-3
     for iteration in range(iterations):
-        slopes = _jacobian(parameters, sound).double()
+        slopes = _jacobian(parameters, sound, sounds).double()
         normal, gradient = slopes @ slopes.T, slopes @ residual
         if not torch.isfinite(normal).all():
             break
@@ -97,13 +107,13 @@ def polish(
         if gain < 1e-4 or result.after < 1e-6:
             break
     if errors:
-        result.standard_errors, result.alike = uncertainty(parameters, sound, residual)
+        result.standard_errors, result.alike = uncertainty(parameters, sound, residual, sounds)
     return result
 
 
 @torch.no_grad()
 def uncertainty(
-    parameters: Sequence[nn.Parameter], sound: Sound, residual: Tensor
+    parameters: Sequence[nn.Parameter], sound: Sound, residual: Tensor, sounds: Sounds | None = None
 ) -> tuple[list[float], list[tuple[int, int]]]:
     """Standard error of each parameter in the constrained domain, from the curvature at the present values; and the pairs whose
     errors go together, so that one can stand for the other, such as makeup and mix.
@@ -111,7 +121,7 @@ def uncertainty(
     The residual counts as noise, at least -90 dB of the signal's size in it; neighbouring samples are not independent, so
     one in thirty-two counts. Infinite where the sound does not depend on the parameter.
     """
-    slopes = _jacobian(parameters, sound).double()
+    slopes = _jacobian(parameters, sound, sounds).double()
     independent = max(residual.numel() / 32.0, 1.0)
     floor = (float(torch.linalg.vector_norm(sound().double())) * 10 ** (-90 / 20)) ** 2
     noise = max(float(residual @ residual), floor) / independent

@@ -86,6 +86,11 @@ class FitProgress:
         """Before a candidate is trained in the rounds: its number, of how many, and the part of the work that is done."""
         self._show("trying combinations", done, 1.0, f"number {number} of {of}", f"{number} of {of}")
 
+    def finding(self, what: str, error_db: float) -> None:
+        """During the search for values: what was just done, and the best error so far in dB (NaN: none yet)."""
+        error = f"error {error_db:.1f} dB  " if math.isfinite(error_db) else ""
+        self._show("searching", 0.0, 1.0, f"{error}{what}")
+
     def searching(self, names: list[str]) -> None:
         """Before delays are searched."""
         if self._wanted:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..measure.distances import Distances
+from ..measure.residual import Residual
 from ..rack.card import Parameter, Value
 from ..rack.rack import Rack
 from ..twins.constrain import value_at
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
+FOUND_DB = -60.0
 SHOWN = 5  # combinations in the printed result
 
 
@@ -98,6 +100,7 @@ class FitResult:
     held_out_loss: float = float("nan")  # the loss of `rack`, without terms on the values
     warnings: list[str] = field(default_factory=list)  # of the recordings (see `recordings`), and drift (see `drift`)
     alike: list[tuple[str, str]] = field(default_factory=list)  # values that can stand for each other
+    residual: Residual | None = None  # the nature of what is left on held-out audio, after a search
     advice: list[str] = field(default_factory=list)  # what to try next (see `advice`)
     slopes: dict[tuple[str, str], float] = field(default_factory=dict)  # of trained values by knob (see `at`)
     middles: dict[str, float] = field(default_factory=dict)  # of the knobs, where `rack` stands
@@ -117,7 +120,10 @@ class FitResult:
         if self.skipped_steps:
             lines.append(f"  {self.skipped_steps} steps were skipped because the loss or a gradient was NaN or infinity")
         if self.structures:
-            lines.append(f"  of {len(self.structures)} combinations and starts, after the rounds that each was in:")
+            what = "combinations and starts, after the rounds that each was in"
+            if self.residual is not None:
+                what = "other structures that were tried, the nearest"
+            lines.append(f"  of {len(self.structures)} {what}:")
             lines += [f"    {s}" for s in self.structures[:SHOWN]]
         lines += [f"  warning: {note}" for note in self.warnings]
         vague = [f"{p.address} ({p.text})" for p in self.parameters if p.determined is False]
@@ -132,6 +138,14 @@ class FitResult:
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    @property
+    def found(self) -> bool | None:
+        """Whether the values are those that made the recording, as far as it tells: nothing is left of it on held-out audio
+        but noise, or less than -60 dB. None where no search was made."""
+        if self.residual is None:
+            return None
+        return self.fitted.error_db <= FOUND_DB or self.residual.is_noise
 
     @property
     def latency(self) -> tuple[float, ...]:

@@ -234,6 +234,10 @@ class Run(Generic[P]):
 
     # --- first order -------------------------------------------------------------------------------------------------
 
+    def keep_start(self) -> None:
+        """Measure the present values, so that only better ones replace them."""
+        self._check(0, float("nan"))
+
     def train(
         self, bar: FitProgress, checkpoint: Path | None = None, on_step: Callable[[int, float], None] | None = None
     ) -> str:
@@ -374,10 +378,20 @@ class Run(Generic[P]):
         longest_s = t.polish_window_s(settings.window_s, settings.compares)
         if t.arrays or t.slopes or not self._raw or longest_s is None:
             return
-        sound, target = self.sound(longest_s)
+        engine = t.engine_sounds(self.splits) if settings.compares else None
+        if engine is not None:
+            sounds, target = engine
+
+            def sound() -> Tensor:
+                check()
+                return sounds(torch.stack([u.detach() for u in self._raw])[None])[0]
+
+        else:
+            sounds = None
+            sound, target = self.sound(longest_s)
         relative = float(torch.linalg.vector_norm(target - sound()) / torch.linalg.vector_norm(target))
         limit = settings.polish_steps if relative < POLISH_BELOW and self._loss.weight_of(Waveform) > 0 else 0
-        count = t.polish_samples(target.numel())
+        count = t.polish_samples(target.numel()) if sounds is None else target.numel()
         if count < target.numel():
             chosen = torch.from_numpy(np.sort(self.excerpts.random.choice(target.numel(), count, replace=False)))
             sound, target = _picked(sound, chosen), target[chosen]
@@ -386,7 +400,7 @@ class Run(Generic[P]):
             bar.polishing(iteration, limit, residual, self.present())
 
         with t.remembering():
-            self.polished = polish(self._raw, sound, target, limit, report, errors)
+            self.polished = polish(self._raw, sound, target, limit, report, errors, sounds)
         if self.polished.iterations:
             step = (self.history[-1]["step"] if self.history else 0.0) + self.polished.iterations
             self._check(int(step), self.polished.after)
@@ -401,7 +415,11 @@ class Run(Generic[P]):
                 fitted = float(after.get(address))
             except ValueError:  # its effect was left out
                 continue
-            result = ParameterResult(address, float(before.get(address)), fitted, p.unit, p.min, p.max, p.expected)
+            try:
+                began = float(before.get(address))
+            except ValueError:  # its effect was added
+                began = float(p.default)
+            result = ParameterResult(address, began, fitted, p.unit, p.min, p.max, p.expected)
             if i < len(errors):
                 result.standard_error, result.determined = in_units(p, u.item(), errors[i])
             results.append(result)

@@ -80,8 +80,8 @@ class MixFitSettings(Seeded, Recordings, total=False):
 class FitSettings(MatchSettings, Recordings, total=False):
     """Arguments of `fit` with a rack: all those of `fit_rack` by name."""
 
-    steps: int
-    choices: Iterable[str] | Mapping[str, Sequence[Value]]
+    steps: int | None
+    choices: Iterable[str] | Mapping[str, Sequence[Value]] | None
     starts: int
     conditions: Sequence[Mapping[str, float]]
     loss: Loss | Term | None

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..audio import Audio
-from ..rack.card import Card
+from ..rack.card import Card, Value
 from ..rack.effect import Effect
 from ..rack.effect_files import effect_file
 from ..rack.rack import Rack
@@ -25,7 +25,9 @@ from .data import Pair
 Numbers = npt.NDArray[np.float64]
 Values = dict[str, float]
 Analysis = Callable[[Effect, Sequence[Pair], float, set[str]], list[Values]]
-CurveFit = Callable[[Effect, Numbers, Numbers, Numbers | None, float, set[str], int, int], list[Values]]
+CurveFit = Callable[[Effect, Numbers, Numbers, Numbers | None, float, set[str]], list[Values]]
+Nearer = Callable[[Effect, Audio, Audio, float, set[str], bool, bool, int], list[Values]]
+OtherBands = Callable[[Effect, Audio, Audio, float, bool, int], list[dict[str, Value]]]
 
 STARTS, STEPS = 48, 250  # of a small fit here, all starts in one batch
 FINALISTS, FIRST_PART = 6, 0.35  # after this part of the steps, one of so many continues
@@ -48,6 +50,18 @@ def curve_fit_of(card: Card) -> CurveFit | None:
     """The function `bands_for` in an equaliser's folder; None for other effects."""
     fit: CurveFit | None = getattr(effect_file(card, "starts"), "bands_for", None)
     return fit
+
+
+def nearer_of(card: Card) -> Nearer | None:
+    """The function `nearer` in an effect's folder: better values, from the present sound and the target; None without one."""
+    function: Nearer | None = getattr(effect_file(card, "starts"), "nearer", None)
+    return function
+
+
+def other_bands_of(card: Card) -> OtherBands | None:
+    """The function `other_bands` in an equaliser's folder: bands of other types; None without one."""
+    function: OtherBands | None = getattr(effect_file(card, "starts"), "other_bands", None)
+    return function
 
 
 def analysed(rack: Rack, pairs: Sequence[Pair], rate: float, addresses: Sequence[str], count: int) -> list[Rack]:

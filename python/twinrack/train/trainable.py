@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..audio import Audio
 from ..rack.card import Parameter
-from .data import Pair
+from .data import Pair, Split
 from .windows import Excerpts, Windows
 
 if TYPE_CHECKING:
@@ -84,6 +84,16 @@ class Trainable(Protocol[P]):
 
     def polish_samples(self, count: int) -> int:
         """The number of samples, of `count`, that the second-order steps use."""
+
+    def engine_sounds(self, splits: Sequence[Split]) -> tuple[Callable[[Tensor], Tensor], Tensor] | None:
+        """A function that renders many values at once by the engine, and its target; None where only the twin can.
+
+        Args:
+            splits: the frames of each pair that are trained on.
+
+        Returns:
+            The function takes (k, values) in the constrained domain and gives (k, numbers); the target has (numbers,).
+        """
 
     def remembering(self) -> AbstractContextManager[None]:
         """Meanwhile, what did not change may be kept from one rendering of the same windows to the next."""

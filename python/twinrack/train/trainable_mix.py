@@ -13,7 +13,7 @@ from ..rack.card import Parameter
 from ..session.fingerprint import hash_of
 from ..session.twin import SessionTwin
 from ..twins.curves import TICK_FRAMES
-from .data import Pair
+from .data import Pair, Split
 from .stems import Stacked
 from .windows import Excerpts, Windows
 
@@ -77,6 +77,9 @@ class TrainableMix:
 
     def polish_samples(self, count: int) -> int:
         return min(count, int(POLISH_NUMBERS / len(self.values)))
+
+    def engine_sounds(self, splits: Sequence[Split]) -> None:
+        return None
 
     def remembering(self) -> AbstractContextManager[None]:
         return self.twin.remembering()

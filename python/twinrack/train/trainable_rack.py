@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,9 +18,11 @@ from ..rack.rack import Rack
 from ..twins.rack_twin import RackTwin
 from .addresses import Learned
 from .conditions import Conditions
-from .data import Pair
+from .data import Pair, Split
+from .find.candidates import Candidates
 from .windows import Excerpts, Windows
 
+POLISHED_S = 10.0  # of the recordings together
 RESPONSE_STEP = 0.1  # of a response's peak, for a step of 1 of a network's weights
 
 
@@ -87,6 +91,17 @@ class TrainableRack:
 
     def polish_samples(self, count: int) -> int:
         return count
+
+    def engine_sounds(self, splits: Sequence[Split]) -> tuple[Callable[[Tensor], Tensor], Tensor] | None:
+        if self.arrays or self._conditions or not self.values:
+            return None
+        c = Candidates(self.player(), list(self.values), self.pairs, splits, self.rate, compared_s=POLISHED_S)
+
+        def sounds(many: Tensor) -> Tensor:
+            y = c.sounds(np.sin(0.5 * math.pi * many.numpy()) ** 2)
+            return torch.from_numpy(y.reshape(len(y), -1))
+
+        return sounds, torch.from_numpy(c.wet.reshape(-1))
 
     def remembering(self) -> AbstractContextManager[None]:
         return nullcontext()

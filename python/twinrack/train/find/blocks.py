@@ -1,0 +1,289 @@
+"""The search for values, block by block through the chain.
+
+First the levels in bands are compared, which lead the way from far off: each block in turn is tried with values from anywhere
+in what its card expects, or with those that its own analysis gives, while the others stay, and the best sets go on. Then the
+waveform is compared, whose minimum is exact but narrow. Where it stays away from the target, one block after the other is
+looked for again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...audio import Audio
+from ...measure.transfer import gain_over_time
+from ...system.interrupt import check
+from ..starts import nearer_of
+from .band_levels import LevelResiduals, window_frames
+from .candidates import Candidates
+from .levenberg import Minimum, Positions, energy_of, minimise
+
+REACHED = 1e-6  # energy of the difference relative to the target, -60 dB, that counts as found
+FOUND = 1e-8  # energy of the difference relative to the target, -80 dB, below which nothing is looked for any more
+BEND_DB = 4.0
+STEADY_DB = 0.5
+NEAR_DB = 0.35  # difference of levels below which the waveform shows the rest of the way
+DRAWN, DRAWN_AGAIN = 64, 40  # sets of values of a block
+KEPT = 4
+REFINED = 6
+FIRST_ITERATIONS = 4
+PROMISING = 8.0  # times the present energy, below which a new start is followed further
+ROUNDS = 12
+CLEARLY = 0.7
+log = logging.getLogger("twinrack")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Positions, and how far off they are: mean square of a residual."""
+
+    energy: float
+    positions: Positions
+
+    @property
+    def decibels(self) -> float:
+        return float(10.0 * np.log10(max(self.energy, 1e-30)))
+
+
+class Search:
+    """One search over the values of one rack.
+
+    Args:
+        candidates: the rack and the recordings.
+        seed: of the sets that are drawn.
+        deadline: time.monotonic() after which nothing new is begun.
+        report: called with what is being done and the best error of the waveform in dB so far.
+
+    Attributes:
+        best: the nearest waveform so far.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        seed: int,
+        deadline: float,
+        report: Callable[[str, Place | None], None] | None = None,
+    ) -> None:
+        self.candidates, self.deadline, self.report = candidates, deadline, report
+        self.levels = LevelResiduals(candidates)
+        self.random = np.random.default_rng(seed)
+        addresses = list(dict.fromkeys(a.partition(".")[0] for a in candidates.addresses))
+        self.blocks = {a: candidates.indices(a) for a in addresses}
+        self.analysed = {a: f for a in addresses if (f := nearer_of(candidates.rack[a].card)) is not None}
+        self.usual = usual(candidates)
+        self.best: Place | None = None
+
+    def _say(self, what: str) -> None:
+        log.debug("find: %s, best %s dB", what, None if self.best is None else f"{self.best.decibels:.1f}")
+        if self.report is not None:
+            self.report(what, self.best)
+
+    def _late(self) -> bool:
+        check()
+        return time.monotonic() > self.deadline
+
+    # --- levels ------------------------------------------------------------------------------------------------------
+
+    def by_levels(self, many: npt.NDArray[np.float64]) -> list[Place]:
+        """The positions with the energy of their differences in levels."""
+        energies = energy_of(self.levels(many), BEND_DB)
+        return [Place(float(e), u) for e, u in zip(energies, many, strict=True)]
+
+    def _levels_lowered(self, place: Place, iterations: int, free: Sequence[int]) -> Place:
+        m = minimise(self.levels, place.positions, iterations, free=free, bend=BEND_DB, step=1e-2)
+        return Place(m.energy, m.positions)
+
+    def levels_lowered(self, place: Place) -> Place:
+        """A few steps towards the nearest minimum of the levels."""
+        return self._levels_lowered(place, 6, self.usual)
+
+    def _drawn(self, place: Place, block: Sequence[int], count: int) -> npt.NDArray[np.float64]:
+        """The positions with those of a block anywhere in what the cards expect; its level so that the sound is as loud as
+        the target."""
+        c = self.candidates
+        many = np.repeat(place.positions[None], count, 0)
+        free = [i for i in block if i in self.usual]
+        low, high = c.low[free], c.high[free]
+        many[:, free] = low + (high - low) * self.random.random((count, len(free)))
+        levels = [i for i in free if c.cards[i].role == "level" and c.cards[i].unit == "dB"]
+        if levels:
+            p = c.cards[levels[0]]
+            offsets = np.median(self.levels(many), axis=1)
+            many[:, levels[0]] = np.clip(many[:, levels[0]] - offsets / (p.max - p.min), 0.0, 1.0)
+        return many
+
+    def from_anywhere(self, place: Place, effect: str, count: int = DRAWN, kept: int = 3, iterations: int = 6) -> list[Place]:
+        """Values of one block that bring the levels near, whatever they are now."""
+        block = self.blocks[effect]
+        free = [i for i in block if i in self.usual]
+        if not free:
+            return []
+        drawn = self.by_levels(self._drawn(place, block, count))
+        best = sorted(drawn, key=lambda p: p.energy)[:kept]
+        return sorted((self._levels_lowered(p, iterations, free) for p in best), key=lambda p: p.energy)
+
+    def partly_from_anywhere(self, place: Place, effect: str) -> list[Place]:
+        """Values of one block of which a part is drawn anew: one band of an equaliser, else two values."""
+        c = self.candidates
+        free = [i for i in self.blocks[effect] if i in self.usual]
+        groups: dict[str, list[int]] = {}
+        for i in free:
+            groups.setdefault(c.addresses[i].rpartition(".")[0], []).append(i)
+        many = np.repeat(place.positions[None], DRAWN_AGAIN, 0)
+        for number, row in enumerate(many):
+            if len(groups) > 1:
+                part = list(groups.values())[number % len(groups)]
+            else:
+                part = self.random.permutation(free)[:2].tolist()
+            row[part] = c.low[part] + (c.high[part] - c.low[part]) * self.random.random(len(part))
+        drawn = sorted(self.by_levels(many), key=lambda p: p.energy)[:REFINED]
+        return sorted((self._levels_lowered(p, 4, free) for p in drawn), key=lambda p: p.energy)[:2]
+
+    def analysed_again(self, place: Place, effect: str, fresh: bool) -> list[Place]:
+        """Values of one block that its own analysis gives, from the present sound and the target."""
+        c = self.candidates
+        present = self.present_for(place.positions)
+        rack = c.rack_at(place.positions)
+        learned = {c.addresses[i].partition(".")[2] for i in self.blocks[effect]}
+        seed = int(self.random.integers(1 << 30))
+        answers = self.analysed[effect](rack[effect], present, c.wet, c.rate, learned, len(self.blocks) == 1, fresh, seed)
+        many = [c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in answers]
+        return self.by_levels(np.array(many)) if many else []
+
+    def present_for(self, positions: Positions, several: bool | None = None) -> Audio:
+        """The sound at these positions as an analysis takes it: where there are several blocks, with the gain of the target."""
+        present = self.candidates.sounds(positions[None])[0]
+        several = len(self.blocks) > 1 if several is None else several
+        return self._with_gain_of_target(present) if several else present
+
+    def _with_gain_of_target(self, present: Audio) -> Audio:
+        """The present sound with the gain over time that leads to the target: what is left is a matter of frequency."""
+        size = window_frames(self.candidates.rate)
+        ours = self.levels.levels.differences(present) + self.levels.levels.target_db
+        gain = gain_over_time(ours, self.levels.levels.target_db).clip(-40.0, 40.0)
+        if float(np.percentile(np.abs(gain), 90)) < STEADY_DB:
+            return present  # it has the target's gain already; what is measured is noise
+        at = np.arange(len(gain)) * (size // 2) + size / 2
+        each = np.interp(np.arange(present.shape[1]), at, gain)
+        return np.asarray(present * 10 ** (each / 20.0), np.float32)
+
+    def _near(self, states: list[Place]) -> bool:
+        return states[0].energy < NEAR_DB**2
+
+    def from_far(self, first: list[Place]) -> list[Place]:
+        """The best sets by levels: each block in turn, then all together."""
+        states = first
+        for number in range(2):
+            for effect in self.analysed:
+                new = [p for s in states[:2] for p in self.analysed_again(s, effect, fresh=number == 0)]
+                states = _best(states + new)
+                self._say(f"levels after {effect}: {states[0].energy ** 0.5:.2f} dB")
+            for effect in self.blocks:
+                if effect in self.analysed or self._near(states) or self._late():
+                    continue
+                count = DRAWN if number == 0 else DRAWN_AGAIN
+                new = [p for s in states[:2] for p in self.from_anywhere(s, effect, count)]
+                states = _best(states + new)
+                self._say(f"levels after {effect}: {states[0].energy ** 0.5:.2f} dB")
+            states = _best([self._levels_lowered(s, 6, self.usual) for s in states[:2]] + states)
+            self._say(f"levels after all: {states[0].energy ** 0.5:.2f} dB")
+            if self._near(states) or len(self.blocks) == 1 or self._late():
+                break
+        if not self._near(states):
+            states = _best([self._levels_lowered(s, 8, self.usual) for s in states[:2]] + states)
+        return states
+
+    # --- waveform ----------------------------------------------------------------------------------------------------
+
+    def by_waveform(self, many: npt.NDArray[np.float64]) -> list[Place]:
+        """The positions with the energy of their differences in waveform."""
+        energies = energy_of(self.candidates.waveform(many), None)
+        return [Place(float(e), u) for e, u in zip(energies, many, strict=True)]
+
+    def lowered(self, positions: Positions, iterations: int, free: Sequence[int] | None = None, hard: bool = False) -> Place:
+        """The nearest minimum of the waveform's difference; kept in `best` where it is nearer than all before."""
+        m: Minimum = minimise(
+            self.candidates.waveform,
+            positions,
+            iterations,
+            free=self.usual if free is None else free,
+            reached=0.0 if hard else FOUND,
+            halves_in=None if hard else 6,
+        )
+        place = Place(m.energy, m.positions)
+        if self.best is None or place.energy < self.best.energy:
+            self.best = place
+        return place
+
+    def found(self) -> bool:
+        """Whether the waveform is reached."""
+        return self.best is not None and self.best.energy <= FOUND
+
+    def run(self, start: Positions) -> Place:
+        """The nearest place that is found from `start`."""
+        states = self.from_far(self.by_levels(start[None]))
+        for state in states[:2]:
+            self.lowered(state.positions, 15)
+            if self.found() or self._late():
+                break
+        self._say("waveform")
+        assert self.best is not None
+        order = list(self.blocks)
+        without_gain = 0
+        for number in range(ROUNDS):
+            enough = 0 if self.best.energy <= REACHED else len(order)
+            if self.found() or self._late() or without_gain > enough:
+                break
+            before = self.best.energy
+            self.lowered(self.best.positions, 20)
+            if self.found():
+                break
+            self.again(order[number % len(order)])
+            self._say(f"waveform after {order[number % len(order)]} again")
+            without_gain = 0 if self.best.energy < CLEARLY * before else without_gain + 1
+        return self.best
+
+    def again(self, effect: str) -> None:
+        """Look for one block again, the others as they are in the best place."""
+        assert self.best is not None
+        here = self.best
+        new = self.partly_from_anywhere(here, effect)
+        if effect in self.analysed:
+            new += self.analysed_again(here, effect, fresh=False)
+        else:
+            new += self.from_anywhere(here, effect, DRAWN_AGAIN, kept=2)
+        if not new:
+            return
+        by_waveform = sorted(self.by_waveform(np.array([p.positions for p in new])), key=lambda p: p.energy)
+        starts = [p.positions for p in by_waveform[:2]]
+        if len(self.blocks) > 1 or effect not in self.analysed:
+            starts += [self._levels_lowered(p, 4, self.usual).positions for p in sorted(new, key=lambda p: p.energy)[:2]]
+        begun = sorted((self.lowered(positions, FIRST_ITERATIONS) for positions in starts), key=lambda p: p.energy)
+        if not self.found() and begun[0].energy < PROMISING * here.energy:
+            self.lowered(begun[0].positions, 15)
+
+
+def usual(candidates: Candidates) -> list[int]:
+    """Positions that people move: not those whose role is fine, but for the width of bands and the knee of a curve."""
+    return [i for i, p in enumerate(candidates.cards) if p.role != "fine" or p.id in WIDTHS]
+
+
+WIDTHS = {"q", "knee_db"}
+
+
+def _best(states: list[Place]) -> list[Place]:
+    """The best few, each once."""
+    chosen: list[Place] = []
+    for state in sorted(states, key=lambda s: s.energy):
+        if all(np.abs(state.positions - k.positions).max() > 1e-3 for k in chosen):
+            chosen.append(state)
+        if len(chosen) == KEPT:
+            break
+    return chosen
