@@ -19,6 +19,7 @@ from .rack.running import Meter
 from .rack.tree import Chain, Parallel, dry_wet
 from .resources.network import ControlNetwork, Network
 from .resources.response import Response
+from .system.waiting import wait_briefly
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .train.search import search
 
 moved.install()
+wait_briefly()
 
 _LAZY = {
     "load": "rack.patch",

@@ -20,6 +20,7 @@ from .addresses import Learned, Patterns, learned_in_rack, patterns_of
 from .advice import advice, verdict
 from .conditions import Conditions
 from .data import Pair, Source, explained_by, load_pairs, split
+from .find.blocks import REACHED
 from .find.values import Finder, Findings
 from .losses import Loss, Term
 from .polarity import polarized
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 
 USUAL_STEPS = 300  # of Adam
+LAST_STEPS = 6  # second-order steps after a search that reached the target
 
 
 class InterruptedFitError(KeyboardInterrupt):
@@ -189,7 +191,8 @@ def fit_rack(
         learned = learned_in_rack(twin, wanted, frozen, pairs[0].dry.shape[0])
         learned = Learned([a for a in learned.values if a not in known.fixed], learned.resources)
         if findings is not None and not learned.resources and findings.energy < POLISH_BELOW**2:
-            settings = replace(settings, steps=0)
+            last = min(settings.polish_steps, LAST_STEPS) if findings.energy <= REACHED else settings.polish_steps
+            settings = replace(settings, steps=0, polish_steps=last)
         settings = replace(settings, learn=[*learned.values, *learned.resources], choices=list(opened))
         updater = None if live is None else StreamUpdater(live, rounds.racks[0], twin)
         run = Run(TrainableRack(twin, pairs, rate, learned, known), settings, board, updater)

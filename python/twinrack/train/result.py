@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,6 +216,8 @@ def provenance(r: FitResult) -> dict[str, Any]:
         "skipped_steps": r.skipped_steps,
         "held_out": {"nothing": r.nothing.to_json(), "start": r.start.to_json(), "fitted": r.fitted.to_json()},
         "trajectory_db": None if r.trajectory_db is None else [readable(float(v)) for v in r.trajectory_db],
+        "found": r.found,
+        "residual": None if r.residual is None else {n: readable(v) for n, v in asdict(r.residual).items()},
         "structures": [{"choices": s.choices, "steps": s.steps, **s.distances.to_json()} for s in r.structures],
         "start_values": {p.address: readable(p.start) for p in r.parameters},
         "standard_errors": {p.address: None if p.standard_error is None else readable(p.standard_error) for p in r.parameters},

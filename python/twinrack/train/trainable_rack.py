@@ -22,7 +22,7 @@ from .data import Pair, Split
 from .find.candidates import Candidates
 from .windows import Excerpts, Windows
 
-POLISHED_S = 10.0  # of the recordings together
+POLISHED_S = 6.0  # of the recordings together
 RESPONSE_STEP = 0.1  # of a response's peak, for a step of 1 of a network's weights
 
 

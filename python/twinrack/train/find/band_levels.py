@@ -22,6 +22,7 @@ WIDE = 23  # bands up to the highest frequency
 HIGHEST_HZ = 20000.0
 FLOOR_DB = -60.0  # of each band's own peak
 FLOOR_OF_ALL_DB = -80.0
+ENOUGH_S, LONG_S = 3.5, 12.0
 AT_ONCE = 8  # sounds held at the same time
 
 
@@ -85,11 +86,12 @@ def _bank(size: int, rate: float) -> Tensor:
 
 
 class LevelResiduals:
-    """The differences in band levels as residuals of positions, in dB."""
+    """The differences in band levels as residuals of positions, in dB. Of short recordings a part is enough."""
 
     def __init__(self, candidates: Candidates) -> None:
-        self.candidates = candidates
-        self.levels = BandLevels(candidates.wet, candidates.rate)
+        seconds = candidates.wet.shape[1] / candidates.rate
+        self.candidates = candidates.shortened(ENOUGH_S) if ENOUGH_S < seconds < LONG_S else candidates
+        self.levels = BandLevels(self.candidates.wet, candidates.rate)
 
     def __call__(self, many: npt.NDArray[np.float64]) -> Residuals:
         rows = []

@@ -20,7 +20,7 @@ from ...audio import Audio
 from ...measure.transfer import gain_over_time
 from ...system.interrupt import check
 from ..starts import nearer_of
-from .band_levels import LevelResiduals, window_frames
+from .band_levels import BandLevels, LevelResiduals, window_frames
 from .candidates import Candidates
 from .levenberg import Minimum, Positions, energy_of, minimise
 
@@ -166,8 +166,9 @@ class Search:
     def _with_gain_of_target(self, present: Audio) -> Audio:
         """The present sound with the gain over time that leads to the target: what is left is a matter of frequency."""
         size = window_frames(self.candidates.rate)
-        ours = self.levels.levels.differences(present) + self.levels.levels.target_db
-        gain = gain_over_time(ours, self.levels.levels.target_db).clip(-40.0, 40.0)
+        whole = BandLevels(self.candidates.wet, self.candidates.rate)
+        ours = whole.differences(present) + whole.target_db
+        gain = gain_over_time(ours, whole.target_db).clip(-40.0, 40.0)
         if float(np.percentile(np.abs(gain), 90)) < STEADY_DB:
             return present  # it has the target's gain already; what is measured is noise
         at = np.arange(len(gain)) * (size // 2) + size / 2

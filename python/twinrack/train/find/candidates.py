@@ -71,6 +71,10 @@ class Candidates:
         names = self.addresses if addresses is None else addresses
         return Candidates(rack, names, self.pairs, self.splits, self.rate, *self.limits)
 
+    def shortened(self, seconds: float) -> Candidates:
+        """The same with so much of the recordings' beginnings."""
+        return Candidates(self.rack, self.addresses, self.pairs, self.splits, self.rate, seconds, seconds)
+
     def values(self, positions: Positions) -> dict[str, float]:
         """Values in user units by address."""
         return {a: float(p.at(u)) for a, p, u in zip(self.addresses, self.cards, positions, strict=True)}
