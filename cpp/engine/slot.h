@@ -88,6 +88,15 @@ struct Slot {
   std::uint64_t build_hash = 0;  // of all that it is built from
   std::unique_ptr<PublishedMeter> published = std::make_unique<PublishedMeter>();
 
+  // The effect processes what comes and nothing else happens: no fade, sleep or new start.
+  bool is_plain() const noexcept TR_RT {
+    return !sleep.asleep && !restart.failed && restart.warm_up == 0 && !restart.fades_input && fade.is_wet();
+  }
+  // The sound is left as it is.
+  bool is_bypassed() const noexcept TR_RT {
+    return !restart.failed && restart.warm_up == 0 && !fade.is_heard() && latency == 0;
+  }
+
   // Before the first frame of a stream.
   void start() noexcept TR_RT;
   // One tick of the fade between bypassed and wet. `grid`: the frame is a multiple of max_segment.

@@ -81,6 +81,25 @@ struct Gate {
     settings_.pass(frames);
   }
 
+  // Streams side by side make the same choices.
+  int stream_group() const noexcept TR_RT {
+    const int detectors = linked_.stream_detectors(channels_ == 1 || settings_.rests_at(link, 1.0f));
+    if (settings_.moving() || low_cut_.moving() || high_cut_.moving() || detectors == 0) return -1;
+    int group = static_cast<int>(channel_mode_of(choices_.channel_mode));
+    for (const bool choice :
+         {choices_.detector == Card::Detector::rms, detectors > 1, ballistics_.rise >= ballistics_.fall}) {
+      group = 2 * group + static_cast<int>(choice);
+    }
+    return group;
+  }
+
+  static StreamPeaks process_streams(const StreamOwners<Gate>& owners, const StreamBlock& io) noexcept TR_RT {
+    StreamPeaks peaks;
+    with_branching(owners.any().ballistics_,
+                   [&](const auto& follow) HWY_ATTR { peaks = run_streams(owners, io, follow); });
+    return peaks;
+  }
+
   // Asleep it is closed as far as it goes; that is where it starts, too.
   bool tail_ended(int silent_frames) noexcept TR_RT {
     if (silent_frames < lookahead_.frames() || settings_.moving()) return false;
@@ -152,6 +171,82 @@ struct Gate {
       hn::StoreU(amplitude(zero - hn::LoadU(tag, level + n)), tag, level + n);
     }
     d = {hn::GetLane(average), hn::GetLane(state.level), gate};
+  }
+
+  template <class Follow>
+  static StreamPeaks run_streams(const StreamOwners<Gate>& owners, const StreamBlock& io,
+                                 const Follow& follow) noexcept TR_RT {
+    const StreamTag tag;
+    const Gate& any = owners.any();
+    const bool rms = any.choices_.detector == Card::Detector::rms;
+    const int count = any.linked_.stream_detectors(io.channels == 1 || any.settings_.rests_at(link, 1.0f));
+    const auto number = [&](const auto& of) HWY_ATTR { return owners.get(of); };
+    const auto setting = [&](std::size_t which) HWY_ATTR {
+      return owners.get([&](const Gate& own) { return own.settings_.to()[which]; });
+    };
+    const Streams zero = hn::Zero(tag), one = hn::Set(tag, 1.0f), floor = hn::Set(tag, floor_amplitude);
+    const Streams upper = setting(opens_at), lower = setting(closes_at), steepness = setting(slope);
+    const Streams most = setting(range_db), start = number([](const Gate& own) { return own.start_db_; });
+    const Streams hold = number([](const Gate& own) { return static_cast<float>(own.hold_); });
+    const Streams averaging = number([](const Gate& own) { return own.averaging_; });
+    const FollowerCoefficients<Streams> times{number([](const Gate& own) { return own.ballistics_.rise; }),
+                                              number([](const Gate& own) { return own.ballistics_.fall; })};
+    struct State {
+      Streams average, closing, open, since;  // open: 1, else 0
+    } states[2];
+    for (int d = 0; d < count; ++d) {
+      const auto of = [&](const auto& member) HWY_ATTR {
+        return owners.get([&](const Gate& own) { return member(own.detectors_[static_cast<std::size_t>(d)]); });
+      };
+      states[d] = {of([](const Detector& own) { return own.average; }),
+                   of([](const Detector& own) { return own.closing; }),
+                   of([](const Detector& own) { return own.gate.open ? 1.0f : 0.0f; }),
+                   of([](const Detector& own) { return own.gate.open ? static_cast<float>(own.gate.since) : 0.0f; })};
+    }
+    StreamCuts low(owners, [](Gate& own) -> auto& { return own.low_cut_; }, io.channels);
+    StreamCuts high(owners, [](Gate& own) -> auto& { return own.high_cut_; }, io.channels);
+    const auto filter = [&](int c, Streams x) HWY_ATTR { return high.step(c, low.step(c, x)); };
+    const auto detect = [&](int d, float* level, int frames) HWY_ATTR {
+      State s = states[d];
+      if (rms) {
+        each_streams(level, frames, [&](Streams x) HWY_ATTR {
+          x = Min(x, hn::Set(tag, loudest_level));
+          return smoothing_step(s.average, averaging, x * x);
+        });
+        each_streams(level, frames, [](Streams x) HWY_ATTR { return hn::Sqrt(x); });
+      }
+      each_streams(level, frames, [&](Streams x) HWY_ATTR {
+        const auto open = hn::Gt(s.open, zero);
+        const auto above = hn::Ge(x, hn::IfThenElse(open, lower, upper));
+        s.since = hn::IfThenElse(above, zero, s.since + one);
+        const auto stays = hn::Or(above, hn::And(open, hn::Le(s.since, hold)));
+        s.open = hn::IfThenElse(stays, one, zero);
+        const Streams below = Max(zero, decibels(upper / Max(x, floor)));
+        return hn::IfThenElse(stays, zero, Min(steepness * below, most)) - start;
+      });
+      FollowerState<Streams> follower{zero, s.closing};
+      each_streams(level, frames, [&](Streams x) HWY_ATTR { return start + follow(follower, times, x); });
+      s.closing = follower.level;
+      each_streams(level, frames, [&](Streams x) HWY_ATTR { return amplitude(zero - x); });
+      states[d] = s;
+    };
+    const StreamPeaks peaks = detect_streams(
+        owners, io, channel_mode_of(any.choices_.channel_mode), count, setting(link), filter,
+        [](Gate& own) -> auto& { return own.lookahead_; }, detect);
+    low.finish();
+    high.finish();
+    for (int c = 0; c < io.channels; ++c) {
+      const State& s = states[count == 1 ? 0 : c];
+      const auto keep = [&](Streams value, const auto& member) HWY_ATTR {
+        owners.put(value, [&](Gate& own, float v) { member(own.detectors_[static_cast<std::size_t>(c)], v); });
+      };
+      keep(s.average, [](Detector& own, float v) { own.average = v; });
+      keep(s.closing, [](Detector& own, float v) { own.closing = v; });
+      keep(s.open, [](Detector& own, float v) { own.gate.open = v > 0.0f; });
+      keep(s.since, [](Detector& own, float v) { own.gate.since = static_cast<int>(v); });
+    }
+    owners.each([&](Gate& own, int) { own.linked_.set_detectors(count); });
+    return peaks;
   }
 
   double rate_ = 0;
