@@ -17,6 +17,7 @@
 #include <numbers>
 #include <vector>
 
+#include "dsp/lanes/aligned_row.h"
 #include "dsp/lanes/lane-inl.h"
 #include "dsp/lanes/transpose-inl.h"
 
@@ -71,20 +72,21 @@ class Fft {
   using V = Vec<float>;
   struct Pass {
     int n, radix;
-    std::vector<float> turns;  // for every vector of butterflies: cosines and sines of one to three times the angle
+    AlignedRow turns;  // for every vector of butterflies: cosines and sines of one to three times the angle
   };
   struct Z {
     V re, im;
   };
 
   static Pass make_pass(int n, int radix) {
-    Pass pass{n, radix, {}};
+    Pass pass{n, radix, AlignedRow(static_cast<std::size_t>(2 * (radix - 1) * (n / radix)))};
+    float* turn = pass.turns.data();
     for (int i = 0; i < n / radix; i += lanes) {
       for (int times = 1; times < radix; ++times) {
         for (int part = 0; part < 2; ++part) {
           for (int lane = 0; lane < lanes; ++lane) {
             const double angle = -2.0 * std::numbers::pi * times * (i + lane) / n;
-            pass.turns.push_back(static_cast<float>(part == 0 ? std::cos(angle) : std::sin(angle)));
+            *turn++ = static_cast<float>(part == 0 ? std::cos(angle) : std::sin(angle));
           }
         }
       }
