@@ -134,30 +134,38 @@ class Convolver {
     std::vector<float> response;
   };
 
-  // Added to y. Every coefficient serves four vectors where there are so many; even and odd ones have a sum each, so
-  // that a single vector need not wait for itself so long.
+  // Added to y. Of 64 coefficients every eighth one comes after the other, as the vectors that they need are those of
+  // the frames before; eight sums at a time, as a multiply-add waits for the last one into the same sum.
   void direct(const Head& h, float* y, int frames) const noexcept TR_RT {
     const D d;
+    constexpr int group = 64, step = 8, turns = group / step;
+    static_assert(head % group == 0);
     const float* newest = recent_[static_cast<std::size_t>(h.from)].written(frames, head - 1) + head - 1;
     const float* taps = h.response.data();
-    const int count = (head_taps_ + 1) / 2 * 2;
     const auto some = [&](int n, auto vectors, float* to) HWY_ATTR {
-      V even[vectors.value], odd[vectors.value];
-      for (int i = 0; i < vectors.value; ++i) even[i] = odd[i] = hn::Zero(d);
-      for (int k = 0; k < count; k += 2) {
-        const V first = hn::Set(d, taps[k]), second = hn::Set(d, taps[k + 1]);
-        const float* x = newest + n - k;
-        for (int i = 0; i < vectors.value; ++i) {
-          even[i] = hn::MulAdd(first, hn::LoadU(d, x + i * lanes), even[i]);
-          odd[i] = hn::MulAdd(second, hn::LoadU(d, x - 1 + i * lanes), odd[i]);
+      V sum[vectors.value];
+      for (V& s : sum) s = hn::Zero(d);
+      for (int begin = 0; begin < head_taps_; begin += group) {
+        for (int first = begin; first < begin + step; ++first) {
+          const float* x = newest + n - first;
+          for (int turn = 0; turn < turns; ++turn) {
+            const V tap = hn::Set(d, taps[first + step * turn]);
+            for (int i = 0; i < vectors.value; ++i) {
+              sum[i] = hn::MulAdd(tap, hn::LoadU(d, x + i * lanes - step * turn), sum[i]);
+            }
+          }
         }
       }
       for (int i = 0; i < vectors.value; ++i) {
-        hn::StoreU(hn::LoadU(d, to + i * lanes) + (even[i] + odd[i]), d, to + i * lanes);
+        hn::StoreU(hn::LoadU(d, to + i * lanes) + sum[i], d, to + i * lanes);
       }
     };
     int n = 0;
-    for (; n + 4 * lanes <= frames; n += 4 * lanes) some(n, std::integral_constant<int, 4>{}, y + n);
+    for (; n + 8 * lanes <= frames; n += 8 * lanes) some(n, std::integral_constant<int, 8>{}, y + n);
+    if (n + 4 * lanes <= frames) {
+      some(n, std::integral_constant<int, 4>{}, y + n);
+      n += 4 * lanes;
+    }
     for (; n + lanes <= frames; n += lanes) some(n, std::integral_constant<int, 1>{}, y + n);
     if (n == frames) return;
     alignas(32) float last[lanes] = {};

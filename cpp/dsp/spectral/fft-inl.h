@@ -72,6 +72,7 @@ class Fft {
   using V = Vec<float>;
   struct Pass {
     int n, radix;
+    int steps_log2;    // steps in one piece of n points
     AlignedRow turns;  // for every vector of butterflies: cosines and sines of one to three times the angle
   };
   struct Z {
@@ -79,7 +80,8 @@ class Fft {
   };
 
   static Pass make_pass(int n, int radix) {
-    Pass pass{n, radix, AlignedRow(static_cast<std::size_t>(2 * (radix - 1) * (n / radix)))};
+    Pass pass{n, radix, 0, AlignedRow(static_cast<std::size_t>(2 * (radix - 1) * (n / radix)))};
+    while ((radix * lanes << pass.steps_log2) < n) ++pass.steps_log2;
     float* turn = pass.turns.data();
     for (int i = 0; i < n / radix; i += lanes) {
       for (int times = 1; times < radix; ++times) {
@@ -117,9 +119,9 @@ class Fft {
 
   template <bool back>
   static void pass4(const Pass& p, int first, int last, float* re, float* im) noexcept TR_RT {
-    const int quarter_size = p.n / 4, per_block = quarter_size / lanes;
+    const int quarter_size = p.n / 4, in_piece = (1 << p.steps_log2) - 1;
     for (int step = first; step < last; ++step) {
-      const int block = step / per_block, i = step % per_block, at = block * p.n + i * lanes;
+      const int piece = step >> p.steps_log2, i = step & in_piece, at = piece * p.n + i * lanes;
       const float* turn = p.turns.data() + static_cast<std::ptrdiff_t>(i) * 6 * lanes;
       Z a = load(re, im, at), b = load(re, im, at + quarter_size), c = load(re, im, at + 2 * quarter_size),
         d = load(re, im, at + 3 * quarter_size);
@@ -149,9 +151,9 @@ class Fft {
 
   template <bool back>
   static void pass2(const Pass& p, int first, int last, float* re, float* im) noexcept TR_RT {
-    const int half = p.n / 2, per_block = half / lanes;
+    const int half = p.n / 2, in_piece = (1 << p.steps_log2) - 1;
     for (int step = first; step < last; ++step) {
-      const int block = step / per_block, i = step % per_block, at = block * p.n + i * lanes;
+      const int piece = step >> p.steps_log2, i = step & in_piece, at = piece * p.n + i * lanes;
       const float* turn = p.turns.data() + static_cast<std::ptrdiff_t>(i) * 2 * lanes;
       const Z a = load(re, im, at);
       Z b = load(re, im, at + half);
