@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -56,12 +57,13 @@ struct Sleep {
 struct RunContext {
   explicit RunContext(const Format& stream_format)
       : format(stream_format),
-        dry(static_cast<std::size_t>(stream_format.channels), std::vector<float>(max_segment)),
+        dry_copy(static_cast<std::size_t>(stream_format.channels), std::vector<float>(max_segment)),
         silence(max_segment) {}
 
   const Kernels& kernel = kernels();
   Format format;
-  std::vector<std::vector<float>> dry;  // scratch memory: the sound beside the effect that runs
+  std::vector<std::vector<float>> dry_copy;      // scratch memory
+  std::array<const float*, max_channels> dry{};  // the sound beside the effect that runs: there, or in a delay line
   std::vector<float> silence;
   int frame_in_tick = 0;
   bool moving = true;  // a value or a fade

@@ -69,16 +69,10 @@ struct Gate {
 
   void process(Block io, SideBlock key) noexcept TR_RT {
     if (key.channel == nullptr) key = {io.channel, io.channels};
-    const int frames = io.frames;
-    const SideBlock filtered = high_cut_.process(low_cut_.process(key, frames), frames);
-    const auto mode = channel_mode_of(choices_.channel_mode);
-    const auto link_at = [&](int n) { return settings_.at(link, n); };
-    const int detectors = linked_.set_levels(filtered, mode, settings_.rests_at(link, 1.0f), link_at, frames);
     deepest_ = 0.0f;
-    for (int c = 0; c < detectors; ++c) detect(linked_.level(c), frames, detectors_[static_cast<std::size_t>(c)]);
-    if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
+    find_gains(key, io.frames);
     linked_.apply(io, lookahead_);
-    settings_.pass(frames);
+    settings_.pass(io.frames);
   }
 
   // Streams side by side make the same choices.
@@ -135,13 +129,35 @@ struct Gate {
     return static_cast<float>(std::min(down, static_cast<double>(now[range_db])));
   }
 
-  // From the rectified level of one detector to the gain to apply, in place.
-  void detect(float* level, int frames, Detector& d) noexcept TR_RT {
-    with_branching(ballistics_, [&](const auto& follow) { detect(level, frames, d, follow); });
+  void find_gains(SideBlock key, int frames) noexcept TR_RT {
+    const auto mode = channel_mode_of(choices_.channel_mode);
+    const bool fully = settings_.rests_at(link, 1.0f);
+    if (linked_.share_one(fully) && StereoDetectorInput::fits(key) && low_cut_.off() && high_cut_.off()) {
+      StereoDetectorInput input(key, mode, nullptr);
+      detect([&](int n) HWY_ATTR { return input.next(n, frames - n); }, linked_.level(0), frames, detectors_[0]);
+      linked_.set_fault(!input.finish());
+      std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
+      return;
+    }
+    const SideBlock filtered = high_cut_.process(low_cut_.process(key, frames), frames);
+    const auto link_at = [&](int n) { return settings_.at(link, n); };
+    const int detectors = linked_.set_levels(filtered, mode, fully, link_at, frames);
+    for (int c = 0; c < detectors; ++c) {
+      float* level = linked_.level(c);
+      detect([=](int n) HWY_ATTR { return hn::LoadU(D(), level + n); }, level, frames,
+             detectors_[static_cast<std::size_t>(c)]);
+    }
+    if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
   }
 
-  template <class Follow>
-  void detect(float* level, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
+  // From the level of one detector, `level(n)` for the vector of frames that begins at n, to the gain to apply.
+  template <class Level>
+  void detect(const Level& level, float* gain, int frames, Detector& d) noexcept TR_RT {
+    with_branching(ballistics_, [&](const auto& follow) { detect(level, gain, frames, d, follow); });
+  }
+
+  template <class Level, class Follow>
+  void detect(const Level& level, float* gain, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
     const D tag;
     const V zero = hn::Zero(tag), start = hn::Set(tag, start_db_), floor = hn::Set(tag, floor_amplitude);
     const bool rms = choices_.detector == Card::Detector::rms;
@@ -152,24 +168,36 @@ struct Gate {
     GateState gate = d.gate;
     const auto smooth = [&](ScalarLane x) HWY_ATTR { return smoothing_step(average, averaging, x); };
     const auto ballistics = [&](ScalarLane x) HWY_ATTR { return follow(state, coefficients, x); };
+    V deepest = zero;
     auto now = settings_.vectors(0);
-    for (int n = 0; n < frames; n += lane_count<float>) {
-      const int count = frames - n;
+    const auto to_reduction = [&](V x, int n) HWY_ATTR {
       if (settings_.moving()) now = settings_.vectors(n);
-      V x = hn::LoadU(tag, level + n);
       if (rms) {
         x = Min(x, hn::Set(tag, loudest_level));
-        x = hn::Sqrt(scan_lanes(x * x, count, smooth));
+        x = hn::Sqrt(scan_lanes(x * x, frames - n, smooth));
       }
-      const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, count);
+      const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, frames - n);
       const V below = Max(zero, decibels(now[opens_at] / Max(x, floor)));
-      const V reduction = hn::IfThenElse(open, zero, Min(now[slope] * below, now[range_db]));
-      hn::StoreU(start + scan_lanes(reduction - start, count, ballistics), tag, level + n);
+      return hn::IfThenElse(open, zero, Min(now[slope] * below, now[range_db]));
+    };
+    const auto to_gain = [&](V reduction, int n) HWY_ATTR {
+      if (frames - n < lane_count<float>) {
+        reduction = hn::IfThenElse(hn::FirstN(tag, static_cast<std::size_t>(frames - n)), reduction, zero);
+      }
+      deepest = Max(deepest, reduction);
+      hn::StoreU(amplitude(zero - reduction), tag, gain + n);
+    };
+    // Pipelined, as in the compressor: in one turn, each stage works on what the stage before it gave in the last turn.
+    constexpr int lanes = lane_count<float>;
+    V reduction = zero, followed = zero;
+    for (int n = -lanes; n < frames + lanes; n += lanes) {
+      const auto inside = [&](int at) { return at >= 0 && at < frames; };
+      const V last_reduction = reduction, last_followed = followed;
+      if (inside(n + lanes)) reduction = to_reduction(level(n + lanes), n + lanes);
+      if (inside(n - lanes)) to_gain(last_followed, n - lanes);
+      if (inside(n)) followed = start + scan_lanes(last_reduction - start, frames - n, ballistics);
     }
-    deepest_ = Max(deepest_, largest(level, frames));
-    for (int n = 0; n < frames; n += lane_count<float>) {
-      hn::StoreU(amplitude(zero - hn::LoadU(tag, level + n)), tag, level + n);
-    }
+    deepest_ = Max(deepest_, hn::GetLane(hn::MaxOfLanes(tag, deepest)));
     d = {hn::GetLane(average), hn::GetLane(state.level), gate};
   }
 
