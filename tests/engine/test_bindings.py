@@ -256,7 +256,8 @@ NAMES = [
     "Engine", "Node", "NodeKind", "adapter", "controller", "process", "process_plain", "render", "render_many",
     "render_many_keyed", "set_parameter", "set_bypass", "swap", "automate", "enable_trace", "load_state", "Mixer",
     "MixerControl", "scope", "play", "read_record", "Bridge", "WorkerEffect", "LoudnessMeter", "PortAudioCallback",
-    "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward", "recurrent_backward", "gate_open", "design_filters", "cut_section_q", "after_fork",
+    "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward", "recurrent_backward", "gate_open",
+    "design_filters", "cut_section_q", "after_fork",
     *(f"{sweep} {way}" for sweep in _engine.sweep_names() for way in ("forward", "backward")),
 ]  # fmt: skip
 
