@@ -8,7 +8,9 @@ all of it is there after
 
     sudo apt-get install liblilv-dev lv2-dev pkg-config lsp-plugins-lv2 calf-plugins x42-plugins libzita-convolver-dev
 
-    python benchmarks/peers.py [--rounds 41] [--only TEXT] [--core 0]
+    python benchmarks/peers.py [--rounds 41] [--only TEXT] [--core 0] [--beside PROGRAM]
+
+`--beside` takes the `build/benchmarks/ours` of an earlier build in place of the peers.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import os
 import platform
 import statistics
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -141,6 +143,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=41)
     parser.add_argument("--only", default="", help="works whose name contains this")
     parser.add_argument("--core", type=int, help="the core that all run on; the last one if not given")
+    parser.add_argument("--beside", default="", metavar="PROGRAM", help="our worker of an earlier build, in place of the peers")
     arguments = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):  # workers inherit it
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0)) if arguments.core is None else arguments.core})
@@ -154,6 +157,8 @@ def main() -> None:
         for work in works():
             if arguments.only not in work.name:
                 continue
+            if arguments.beside:
+                work = replace(work, peers=(replace(work.ours, label="earlier build", program=arguments.beside),))
             race = Race(work, Path(folder), notes)
             try:
                 for block in work.blocks:

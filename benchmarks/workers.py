@@ -52,9 +52,10 @@ class Ours(Side):
     channels: int = 2
     copies: int = 1
     impulse_s: float = 0.0  # for the last effect
+    program: str = ""  # of an earlier build; otherwise today's is built
 
     def command(self, sound: Path, folder: Path) -> list[str]:
-        words = [str(ours_program()), str(sound), str(RATE), str(self.channels), str(self.copies)]
+        words = [self.program or str(ours_program()), str(sound), str(RATE), str(self.channels), str(self.copies)]
         for effect, values in self.effects:
             if effect not in CARDS:
                 raise Skipped(f"twinrack has no {effect} yet")

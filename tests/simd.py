@@ -82,8 +82,31 @@ def render(case: records.Case, blocks: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
+SIDE_BY_SIDE = 7  # renderings of one case, at different levels; more than lanes on some instruction sets
+
+
+def side_by_side(case: records.Case) -> records.Case:
+    """The beginning of a case at several levels, each alone and all at once."""
+    from twinrack import _engine
+
+    rate = float(case["format"][0])
+    effect = _engine.Node()
+    effect.kind, effect.effect, effect.values = _engine.NodeKind.effect, case["effect"], case["values"].tolist()
+    latency = _engine.effect_latency(effect.effect, effect.values, rate)
+    x = np.ascontiguousarray(case["x"][:, :3000])
+    sounds = [np.float32(0.5**k) * x for k in range(SIDE_BY_SIDE)]
+    padded = [np.pad(sound, ((0, 0), (0, latency))) for sound in sounds]
+    alone = [render(case | {"x": sound}, np.array([sound.shape[1]]))[:, latency:] for sound in padded]
+    together = np.empty((SIDE_BY_SIDE, *x.shape), np.float32)
+    values = np.zeros((SIDE_BY_SIDE, 0), np.float32)
+    roots, keys = [effect] * SIDE_BY_SIDE, [[] for _ in sounds]
+    _engine.render_many(rate, roots, [], values, sounds, keys, list(together), 1, lambda: None)
+    return {"alone": np.stack(alone), "together": together}
+
+
 def run_effect(case: records.Case) -> records.Case:
-    return {"whole": render(case, np.array([case["x"].shape[1]])), "cut": render(case, case["blocks"])}
+    results = {"whole": render(case, np.array([case["x"].shape[1]])), "cut": render(case, case["blocks"])}
+    return results | (side_by_side(case) if "key" not in case and "automated" not in case else {})
 
 
 def run_sweep(case: records.Case) -> records.Case:

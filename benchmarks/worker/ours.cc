@@ -15,7 +15,7 @@ using twinrack::EffectType;
 using twinrack::Node;
 
 void give_impulse_response(Node& node, const std::string& path) {
-  for (const auto& channel : bench::read_stereo(path)) node.response.emplace_back(channel.begin(), channel.end());
+  for (const auto& channel : bench::read_stereo(path)) node.resource.emplace_back(channel.begin(), channel.end());
 }
 
 Node make_effect(const std::string& id) {

@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -56,37 +57,113 @@ void Engine::expect_whole() const {
       "another thread was inside the stream when this process was forked; call prepare again in this process");
 }
 
+namespace {
+
+// The sidechains of a call, as the rack takes them from a frame on.
+class Keys {
+ public:
+  Keys(const std::vector<Array>& keys, py::ssize_t frames) : count_(keys.size()) {
+    if (keys.size() >= max_channels) throw py::value_error("too many sidechain inputs");
+    for (std::size_t k = 0; k < count_; ++k) {
+      if (keys[k].ndim() != 2 || keys[k].shape(1) != frames || keys[k].shape(0) < 1 ||
+          keys[k].shape(0) > max_channels) {
+        throw py::value_error("a sidechain must be (channels, frames) float32, as long as the block");
+      }
+      block_[k] = {now_[k], static_cast<int>(keys[k].shape(0))};
+      for (int c = 0; c < block_[k].channels; ++c) first_[k][c] = keys[k].data() + c * frames;
+    }
+  }
+
+  const SideBlock* from(std::int64_t frame) {
+    for (std::size_t k = 0; k < count_; ++k) {
+      for (int c = 0; c < block_[k].channels; ++c) now_[k][c] = first_[k][c] + frame;
+    }
+    return count_ == 0 ? nullptr : block_;
+  }
+
+  const SideBlock* silent(const float* zeros) {
+    for (std::size_t k = 0; k < count_; ++k) std::fill_n(now_[k], block_[k].channels, zeros);
+    return count_ == 0 ? nullptr : block_;
+  }
+
+ private:
+  std::size_t count_;
+  const float* first_[max_channels][max_channels] = {};
+  const float* now_[max_channels][max_channels] = {};
+  SideBlock block_[max_channels] = {};
+};
+
+}  // namespace
+
 Array Engine::process(const Array& x, const std::vector<Array>& keys) {
   const int channels = rack_->format().channels;
   if (x.ndim() != 2 || x.shape(0) != channels) {
     throw py::value_error("the block must be (" + std::to_string(channels) + ", frames) float32");
   }
-  if (keys.size() >= max_channels) throw py::value_error("too many sidechain inputs");
-  const int frames = checked_frames(x.shape(1));
+  if (keys.empty()) return processed(x, nullptr);
+  Keys all(keys, x.shape(1));
+  return processed(x, all.from(0));
+}
+
+std::optional<Array> Engine::process_plain(const py::object& x) {
+  if (rack_->key_count() > 0 || !py::isinstance<Array>(x)) return std::nullopt;
+  const auto block = py::reinterpret_borrow<Array>(x);
+  if (block.ndim() != 2 || block.shape(0) != rack_->format().channels) return std::nullopt;
+  return processed(block, nullptr);
+}
+
+Array Engine::processed(const Array& x, const SideBlock* keys) {
+  const int channels = rack_->format().channels, frames = checked_frames(x.shape(1));
   Array y({x.shape(0), x.shape(1)});
   float* channel[max_channels];
-  const float* key_channel[max_channels][max_channels];
-  SideBlock key[max_channels] = {};
   for (int c = 0; c < channels; ++c) channel[c] = y.mutable_data() + static_cast<py::ssize_t>(c) * frames;
-  for (std::size_t k = 0; k < keys.size(); ++k) {
-    if (keys[k].ndim() != 2 || keys[k].shape(1) != frames || keys[k].shape(0) < 1 || keys[k].shape(0) > max_channels) {
-      throw py::value_error("a sidechain must be (channels, frames) float32, as long as the block");
-    }
-    const auto count = static_cast<int>(keys[k].shape(0));
-    for (int c = 0; c < count; ++c) key_channel[k][c] = keys[k].data() + static_cast<py::ssize_t>(c) * frames;
-    key[k] = {key_channel[k], count};
-  }
   const float* from = x.data();
   float* to = y.mutable_data();
   const auto bytes = static_cast<std::size_t>(x.nbytes());
-  {
-    const py::gil_scoped_release release;
-    const std::lock_guard lock(*mutex_);
-    expect_whole();
-    if (bytes > 0) std::memcpy(to, from, bytes);
-    if (frames > 0) rack_->process(channel, keys.empty() ? nullptr : key, frames);
-  }
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(*mutex_);
+  expect_whole();
+  if (bytes > 0) std::memcpy(to, from, bytes);
+  if (frames > 0) rack_->process(channel, keys, frames);
   return y;
+}
+
+void Engine::render(const Array& x, Array y, const std::vector<Array>& keys) {
+  constexpr int piece = 2 * max_segment;  // input and output stay in the first cache
+  const int channels = rack_->format().channels;
+  if (x.ndim() != 2 || x.shape(0) != channels || y.ndim() != 2 || y.shape(0) != channels || y.shape(1) != x.shape(1)) {
+    throw py::value_error("input and output must be (" + std::to_string(channels) + ", frames) float32, equally long");
+  }
+  Keys all(keys, x.shape(1));
+  const std::int64_t frames = checked_frames(x.shape(1));
+  const float* from = x.data();
+  float* to = y.mutable_data();
+  const py::gil_scoped_release release;
+  const std::lock_guard lock(*mutex_);
+  expect_whole();
+  const std::int64_t latency = rack_->latency();
+  std::vector<float> dropped(static_cast<std::size_t>(std::min<std::int64_t>(latency, piece) * channels));
+  const std::vector<float> silence(keys.empty() || latency == 0 ? 0 : piece);
+  for (std::int64_t at = 0; at < frames + latency;) {
+    // A piece ends where the output begins, and where the input ends.
+    const bool in_output = at >= latency, in_input = at < frames;
+    std::int64_t left = frames + latency - at;
+    if (!in_output) left = std::min(left, latency - at);
+    if (in_input) left = std::min(left, frames - at);
+    const int length = static_cast<int>(std::min<std::int64_t>(left, piece));
+    float* channel[max_channels];
+    for (int c = 0; c < channels; ++c) {
+      channel[c] =
+          in_output ? to + c * frames + (at - latency) : dropped.data() + c * std::min<std::int64_t>(latency, piece);
+      if (in_input) {
+        std::memmove(channel[c], from + c * frames + at, sizeof(float) * static_cast<std::size_t>(length));
+      } else {
+        std::fill_n(channel[c], length, 0.0f);
+      }
+    }
+    rack_->process(channel, in_input ? all.from(at) : all.silent(silence.data()), length);
+    at += length;
+  }
 }
 
 void Engine::automate(std::vector<int> parameters, const Array& curves, std::int64_t first_tick) {
@@ -226,6 +303,8 @@ void bind_engine(py::module_& m) {
       .def(py::init<const Node&, double, int, std::int64_t>(), py::arg("root"), py::arg("sample_rate"),
            py::arg("channels"), py::arg("first_frame") = 0)
       .def("process", &Engine::process, py::arg("x").noconvert(), py::arg("keys") = std::vector<Array>())
+      .def("process_plain", &Engine::process_plain, py::arg("x"))
+      .def("render", &Engine::render, py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("keys"))
       .def("set_parameter", [](Engine& e, int index, float value) { return e.rack().set_parameter(index, value); })
       .def("set_bypass", [](Engine& e, int effect, bool bypass) { return e.rack().set_bypass(effect, bypass); })
       .def("swap", [](Engine& e, const Node& root) { return e.rack().swap(root); })

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "bind/arrays.h"
@@ -27,6 +28,10 @@ class Engine {
   static void after_fork(bool in_child);
 
   Array process(const Array& x, const std::vector<Array>& keys);
+  // None where the block is not float32 of (channels, frames) in one piece, or where the rack listens to sidechains.
+  std::optional<Array> process_plain(const pybind11::object& x);
+  // The whole of x, and silence for as long as the latency, into y without the latency.
+  void render(const Array& x, Array y, const std::vector<Array>& keys);
   void automate(std::vector<int> parameters, const Array& curves, std::int64_t first_tick);
   Array trace() const;
   pybind11::bytes save_state();
@@ -38,6 +43,7 @@ class Engine {
  private:
   void expect_alone() const;
   void expect_whole() const;
+  Array processed(const Array& x, const SideBlock* keys);
 
   std::shared_ptr<Rack> rack_;
   std::unique_ptr<std::timed_mutex> mutex_ = std::make_unique<std::timed_mutex>();

@@ -24,9 +24,11 @@ int checked_channels(const Array& x, const char* what) {
 }
 
 // One rendering for each output: with the tree, the sound, the sidechains and the row of values of the same number.
-void render_arrays(double sample_rate, const std::vector<const Node*>& roots, const std::vector<int>& parameters,
-                   const Array& values, const std::vector<Array>& sounds, const std::vector<std::vector<Array>>& keys,
-                   std::vector<Array>& outputs, int threads, const py::function& check) {
+// Returns what render_many.h says.
+std::int64_t render_arrays(double sample_rate, const std::vector<const Node*>& roots,
+                           const std::vector<int>& parameters, const Array& values, const std::vector<Array>& sounds,
+                           const std::vector<std::vector<Array>>& keys, std::vector<Array>& outputs, int threads,
+                           const py::function& check) {
   const std::size_t count = outputs.size();
   if (roots.size() != count || sounds.size() != count || keys.size() != count || values.ndim() != 2 ||
       values.shape(0) != static_cast<py::ssize_t>(count) ||
@@ -55,9 +57,10 @@ void render_arrays(double sample_rate, const std::vector<const Node*>& roots, co
     renderings.all.push_back(std::move(r));
   }
   std::unique_ptr<py::error_already_set> stopped;
+  std::int64_t frames_together = 0;
   {
     const py::gil_scoped_release release;
-    render_many(renderings, threads, [&] {
+    frames_together = render_many(renderings, threads, [&] {
       const py::gil_scoped_acquire acquire;
       try {
         check();
@@ -68,6 +71,7 @@ void render_arrays(double sample_rate, const std::vector<const Node*>& roots, co
     });
   }
   if (stopped != nullptr) throw py::error_already_set(*stopped);
+  return frames_together;
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <span>
 #include <type_traits>
 
+#include "dsp/lanes/streams-inl.h"
 #include "engine/effect.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -55,6 +56,14 @@ struct EffectWrapper {
   static void skip_silence(void* self, int frames) noexcept TR_RT {
     if constexpr (requires(E& e) { e.skip_silence(0); }) of(self).skip_silence(frames);
   }
+  static int stream_group(const void* self) noexcept TR_RT {
+    if constexpr (requires(const E& e) { e.stream_group(); }) return of(self).stream_group();
+    return -1;
+  }
+  static void process_streams(void* const* effects, const StreamBlock& io, float* peaks) noexcept TR_RT {
+    if constexpr (requires(const E& e) { e.stream_group(); })
+      E::process_streams(StreamOwners<E>(effects), io).store(peaks);
+  }
   static void state(void* self, StateArchive& archive) {
     if constexpr (requires(E& e) { e.state(archive); }) of(self).state(archive);
   }
@@ -82,6 +91,8 @@ const EffectType* effect_type() {
       .skip_silence = requires(E& e) { e.skip_silence(0); } ? W::skip_silence : nullptr,
       .is_ramping = requires(const E& e) { e.is_ramping(); } ? W::is_ramping : nullptr,
       .control_values = requires(E& e) { e.control_values(); } ? W::control_values : nullptr,
+      .stream_group = requires(const E& e) { e.stream_group(); } ? W::stream_group : nullptr,
+      .process_streams = requires(const E& e) { e.stream_group(); } ? W::process_streams : nullptr,
       .state = requires(E& e, StateArchive& archive) { e.state(archive); } ? W::state : nullptr,
   };
   return &type;

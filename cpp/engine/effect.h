@@ -37,6 +37,12 @@ struct EffectType {
   bool (*is_ramping)(const void*) noexcept TR_RT;
   // For the tick that begins, a number for each value that the effect drives; null where it drives none.
   std::span<const float> (*control_values)(void*) noexcept TR_RT;
+  // For streams side by side (`StreamBlock`), one of each effect, without sidechains. `stream_group`: effects that
+  // give the same number now may run so together; -1 for one that may not, as while it ramps. Both null where an effect
+  // has no such form. `effects` has as many entries as there are lanes, null where a lane is not to be counted; `peaks`
+  // gets those of the output as `Kernels::measure_streams` gives them.
+  int (*stream_group)(const void*) noexcept TR_RT;
+  void (*process_streams)(void* const* effects, const StreamBlock& io, float* peaks) noexcept TR_RT;
   void (*state)(void*, StateArchive&);  // saves and loads; null for an effect whose state cannot be kept
 };
 
@@ -77,6 +83,8 @@ class EffectInstance {
   bool is_ramping() const noexcept TR_RT { return type_->is_ramping != nullptr && type_->is_ramping(self_); }
   std::span<const float> control_values() noexcept TR_RT { return type_->control_values(self_); }
   void state(StateArchive& archive) { type_->state(self_, archive); }
+  int stream_group() const noexcept TR_RT { return type_->stream_group == nullptr ? -1 : type_->stream_group(self_); }
+  void* self() noexcept TR_RT { return self_; }
   float gain_reduction_db() const noexcept TR_RT {
     return type_->gain_reduction_db == nullptr ? 0.0f : type_->gain_reduction_db(self_);
   }

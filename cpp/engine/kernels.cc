@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "dsp/lanes/lane-inl.h"
+#include "dsp/lanes/streams-inl.h"
 #include "engine/kernels.h"
 #include "rt/smoothstep.h"
 
@@ -152,8 +153,17 @@ inline void unpack(const unsigned char* from, int bytes, int channels, int frame
   }
 }
 
+inline void measure_streams(const StreamBlock& x, float* peaks) noexcept TR_RT {
+  StreamPeaks all;
+  for (int c = 0; c < x.channels; ++c) {
+    for (int n = 0; n < x.frames; ++n) all.add(load_streams(x.channel[c], n));
+  }
+  all.store(peaks);
+}
+
 const Kernels* kernel_table() {
-  static const Kernels table{measure, crossfade, add, add_pair, unpack};
+  static const Kernels table{measure,      crossfade,       add,   add_pair, stream_lanes, to_streams,
+                             from_streams, measure_streams, unpack};
   return &table;
 }
 

@@ -53,6 +53,10 @@ class Program {
   // Only while no thread is in `process`. Throws where an effect cannot be kept, and for bytes of another tree.
   void state(StateArchive& archive);
 
+  // For programs that run side by side (stream_group.h).
+  CompiledRack& compiled() noexcept TR_RT { return rack_; }
+  RunContext& context() noexcept TR_RT { return run_; }
+
   void restart_meters() noexcept TR_RT;
   // Makes the meters readable from other threads.
   void publish_meters() noexcept TR_RT;

@@ -22,6 +22,7 @@ int count_keys(const Node& node, int depth = 0) {
 }  // namespace
 
 Rack::Rack(const Node& root, const Format& format, std::int64_t first_frame) : format_(format), frame_(first_frame) {
+  retired_.reserve();
   keys_.resize(static_cast<std::size_t>(count_keys(root)));
   key_blocks_.assign(keys_.size(), SideBlock{nullptr, 0});
   newest_ = program_ = new Program(root, format);
@@ -44,7 +45,8 @@ void Rack::apply(const Message& message, Program& program, bool jump) noexcept T
   }
 }
 
-std::uint64_t Rack::send(Message message) noexcept {
+std::uint64_t Rack::send(Message message) {
+  inbox_.reserve();
   message.id = last_id_ + 1;
   if (Program* next = next_.exchange(nullptr, std::memory_order_acquire); next != nullptr) {
     apply(message, *next, true);
@@ -56,11 +58,11 @@ std::uint64_t Rack::send(Message message) noexcept {
   return ++last_id_;
 }
 
-std::uint64_t Rack::set_parameter(int parameter, float value) noexcept {
+std::uint64_t Rack::set_parameter(int parameter, float value) {
   return send({Message::Kind::parameter, parameter, value});
 }
 
-std::uint64_t Rack::set_bypass(int effect, bool bypass) noexcept {
+std::uint64_t Rack::set_bypass(int effect, bool bypass) {
   return send({Message::Kind::bypass, effect, bypass ? 1.0f : 0.0f});
 }
 
@@ -74,6 +76,11 @@ std::uint64_t Rack::swap(const Node& root) {
   newest_ = next.get();
   delete next_.exchange(next.release(), std::memory_order_acq_rel);
   return ++last_id_;
+}
+
+void Rack::keep_history(bool on) {
+  history_.reserve();
+  keeps_history_.store(on, std::memory_order_release);
 }
 
 int Rack::swap_frames() const noexcept {
@@ -162,7 +169,7 @@ void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_R
 }
 
 void Rack::begin_swap(Program* next) noexcept TR_RT {
-  if (keeps_history_.load(std::memory_order_relaxed)) history_.push({next->request.id, frame_, next->request.last});
+  if (keeps_history_.load(std::memory_order_acquire)) history_.push({next->request.id, frame_, next->request.last});
   outgoing_ = program_;
   program_ = next;
   program_->tick(true, true);
@@ -177,7 +184,7 @@ void Rack::apply_messages(const Program* next) noexcept TR_RT {
   while (has_pending_ || inbox_.pop(pending_)) {
     has_pending_ = next != nullptr && pending_.id > next->request.id;
     if (has_pending_) return;
-    if (keeps_history_.load(std::memory_order_relaxed)) history_.push({pending_.id, frame_, pending_.id});
+    if (keeps_history_.load(std::memory_order_acquire)) history_.push({pending_.id, frame_, pending_.id});
     apply(pending_, *program_, !started_);
   }
 }

@@ -50,15 +50,15 @@ class Rack {
   void process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
 
   // Return the change's number, from 1; 0 when the queue is full because the audio thread has not run for long.
-  std::uint64_t set_parameter(int parameter, float value) noexcept;
-  std::uint64_t set_bypass(int effect, bool bypass) noexcept;
+  std::uint64_t set_parameter(int parameter, float value);
+  std::uint64_t set_bypass(int effect, bool bypass);
   // Builds a program here, crossfades to it on the audio thread, and frees the old one here, later. It replaces one
   // that still waits, and takes in the values set while it waits itself, so that never more than one waits.
   std::uint64_t swap(const Node& root);
   void collect() noexcept;
 
   // The changes that took effect, in order; kept only while this is on.
-  void keep_history(bool on) noexcept { keeps_history_.store(on, std::memory_order_relaxed); }
+  void keep_history(bool on);
   bool pop_history(AppliedChange& change) noexcept { return history_.pop(change); }
   // Frames that a swap takes until only the new program is heard.
   int swap_frames() const noexcept;
@@ -92,7 +92,7 @@ class Rack {
     std::uint64_t id = 0;
   };
 
-  std::uint64_t send(Message message) noexcept;
+  std::uint64_t send(Message message);
   void state(StateArchive& archive);
   void expect_nothing_pending() const;
   void at_tick() noexcept TR_RT;

@@ -2,31 +2,41 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "engine/rack.h"
+#include "engine/stream_group.h"
+#include "rt/float_guard.h"
 
 namespace twinrack {
 
 namespace {
 
-// A tree whose values can be replaced by number.
+// A tree whose values are replaced by those of a rendering.
 class ValuedTree {
  public:
-  explicit ValuedTree(const Node& root) : root_(root) { collect(root_); }
-
-  const Node& with(const std::vector<int>& parameters, const float* values) {
+  const Node& of(const Rendering& r, const std::vector<int>& parameters) {
+    if (parameters.empty()) return *r.root;
+    if (r.root != copied_) {
+      copied_ = r.root;
+      tree_ = *r.root;
+      values_.clear();
+      collect(tree_);
+    }
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const auto at = static_cast<std::size_t>(parameters[i]);
       if (parameters[i] < 0 || at >= values_.size()) throw std::out_of_range("no parameter has this number");
-      *values_[at] = values[i];
+      *values_[at] = r.values[i];
     }
-    return root_;
+    return tree_;
   }
 
  private:
@@ -35,95 +45,182 @@ class ValuedTree {
     for (Node& child : node.children) collect(child);
   }
 
-  Node root_;
+  const Node* copied_ = nullptr;
+  Node tree_;
   std::vector<float*> values_;
 };
 
-// One rendering, block by block: the sound and its sidechains from `start` on, then silence for as long as the latency.
-class Stream {
- public:
-  explicit Stream(const Rendering& rendering)
-      : r_(rendering), memory_(static_cast<std::size_t>(r_.channels) * max_segment), silence_(max_segment) {
-    for (int c = 0; c < r_.channels; ++c) {
-      channel_[c] = memory_.data() + static_cast<std::ptrdiff_t>(c) * max_segment;
-    }
-  }
+const float* row(const Rendering& r, const float* all, int channel) {
+  return all + static_cast<std::ptrdiff_t>(channel) * r.frames;
+}
 
-  float* const* read(int start, int frames) {
-    const int given = std::clamp(r_.frames - start, 0, frames);
-    for (int c = 0; c < r_.channels; ++c) {
-      std::copy_n(given > 0 ? row(r_.sound, c) + start : nullptr, given, channel_[c]);
-      std::fill_n(channel_[c] + given, frames - given, 0.0f);
-    }
-    return channel_;
-  }
+// Copies a block that begins at `start`; after the end of the sound there is silence.
+void read(const Rendering& r, int channel, int start, int frames, float* to) {
+  const int given = std::clamp(r.frames - start, 0, frames);
+  if (given > 0) std::copy_n(row(r, r.sound, channel) + start, given, to);
+  std::fill_n(to + given, frames - given, 0.0f);
+}
 
-  // Null where there are none. Within the sound, or within the silence after it.
-  const SideBlock* keys(int start) {
-    for (std::size_t k = 0; k < r_.keys.size(); ++k) {
-      const bool ended = start >= r_.frames;
-      const int channels = ended ? r_.channels : r_.key_channels[k];
-      for (int c = 0; c < channels; ++c) {
-        key_channel_[k][c] = ended ? silence_.data() : row(r_.keys[k], c) + start;
-      }
-      keys_[k] = {key_channel_[k], channels};
-    }
-    return r_.keys.empty() ? nullptr : keys_;
-  }
+// Copies a block of the result that begins at `start`, less the latency.
+void write(const Rendering& r, int channel, int start, int frames, int latency, const float* from) {
+  const int first = std::max(start - latency, 0), end = std::min(start + frames - latency, r.frames);
+  if (first >= end) return;
+  float* to = r.output + static_cast<std::ptrdiff_t>(channel) * r.frames;
+  std::copy_n(from + (first + latency - start), end - first, to + first);
+}
 
-  // The block that was read at `start`, less the latency at the beginning.
-  void write(int start, int frames, int latency) {
-    const int skipped = std::clamp(latency - start, 0, frames);
-    for (int c = 0; c < r_.channels; ++c) {
-      float* to = r_.output + static_cast<std::ptrdiff_t>(c) * r_.frames + (start + skipped - latency);
-      std::copy_n(channel_[c] + skipped, frames - skipped, to);
-    }
-  }
-
- private:
-  const float* row(const float* all, int c) const { return all + static_cast<std::ptrdiff_t>(c) * r_.frames; }
-
-  const Rendering& r_;
-  std::vector<float> memory_, silence_;
-  float* channel_[max_channels];
-  const float* key_channel_[max_channels][max_channels];
-  SideBlock keys_[max_channels];
-};
-
-void render(const Node& root, const Rendering& r, double sample_rate) {
+void render_alone(const Node& root, const Rendering& r, double sample_rate) {
   Rack rack(root, {sample_rate, r.channels});
   if (rack.key_count() > static_cast<int>(r.keys.size())) throw std::invalid_argument("a sidechain is missing");
   const int latency = rack.latency();
-  Stream stream(r);
+  std::vector<float> memory(static_cast<std::size_t>(r.channels + 1) * max_segment);
+  const float* silence = memory.data() + static_cast<std::ptrdiff_t>(r.channels) * max_segment;
+  const float* key_channel[max_channels][max_channels];
+  SideBlock keys[max_channels];
   for (int start = 0; start < r.frames + latency;) {
-    const int left = start < r.frames ? r.frames - start : r.frames + latency - start;
+    const bool ended = start >= r.frames;  // sidechains end with the sound
+    const int left = ended ? r.frames + latency - start : r.frames - start;
     const int frames = std::min(max_segment - start % max_segment, left);
-    rack.process(stream.read(start, frames), stream.keys(start), frames);
-    stream.write(start, frames, latency);
+    float* channel[max_channels];
+    for (int c = 0; c < r.channels; ++c) {
+      channel[c] = memory.data() + static_cast<std::ptrdiff_t>(c) * max_segment;
+      read(r, c, start, frames, channel[c]);
+    }
+    for (std::size_t k = 0; k < r.keys.size(); ++k) {
+      const int channels = ended ? r.channels : r.key_channels[k];
+      for (int c = 0; c < channels; ++c) key_channel[k][c] = ended ? silence : row(r, r.keys[k], c) + start;
+      keys[k] = {key_channel[k], channels};
+    }
+    rack.process(channel, r.keys.empty() ? nullptr : keys, frames);
+    for (int c = 0; c < r.channels; ++c) write(r, c, start, frames, latency, channel[c]);
     start += frames;
   }
 }
 
+// False where a sample is or became NaN or infinity: each is to be rendered alone.
+bool render_together(const std::vector<const Rendering*>& all, const std::vector<int>& parameters, double sample_rate,
+                     ValuedTree& tree, std::atomic<std::int64_t>& frames_together) {
+  const FloatGuard guard;
+  const int channels = all.front()->channels, lanes = kernels().lanes;
+  std::vector<std::unique_ptr<Program>> programs;
+  for (const Rendering* r : all) {
+    programs.push_back(std::make_unique<Program>(tree.of(*r, parameters), Format{sample_rate, channels}));
+  }
+  StreamGroup group(std::move(programs));
+  int end = 0;
+  for (int k = 0; k < group.size(); ++k) {
+    end = std::max(end, all[static_cast<std::size_t>(k)]->frames + group.latency(k));
+  }
+  std::vector<float> memory(static_cast<std::size_t>((channels * lanes + 1) * max_segment));
+  const float* silence = memory.data() + memory.size() - max_segment;
+  const float* from[2][max_streams];
+  float* to[2][max_streams];
+  const float* const* from_rows[] = {from[0], from[1]};
+  float* const* to_rows[] = {to[0], to[1]};
+  for (int start = 0; start < end; start += max_segment) {
+    for (int c = 0; c < channels; ++c) {
+      for (int k = 0; k < lanes; ++k) {
+        float* own = memory.data() + static_cast<std::ptrdiff_t>(c * lanes + k) * max_segment;
+        from[c][k] = silence;
+        to[c][k] = own;
+        if (k >= group.size()) continue;
+        const Rendering& r = *all[static_cast<std::size_t>(k)];
+        const bool whole = start + max_segment <= r.frames;
+        if (!whole) read(r, c, start, max_segment, own);
+        from[c][k] = whole ? row(r, r.sound, c) + start : own;
+        if (whole && group.latency(k) == 0) to[c][k] = r.output + (row(r, r.sound, c) - r.sound) + start;
+      }
+      for (int k = group.size(); k < lanes; ++k) from[c][k] = from[c][0];
+    }
+    if (!group.process(from_rows, to_rows)) return false;
+    for (int c = 0; c < channels; ++c) {
+      for (int k = 0; k < group.size(); ++k) {
+        const float* own = memory.data() + static_cast<std::ptrdiff_t>(c * lanes + k) * max_segment;
+        if (to[c][k] == own) write(*all[static_cast<std::size_t>(k)], c, start, max_segment, group.latency(k), own);
+      }
+    }
+  }
+  frames_together += group.frames_together();
+  return true;
+}
+
+// Adds the name of a structure: the effects, and the values that do not move. Programs of one name run side by side.
+void add_structure(const Node& node, std::string& structure) {
+  structure += std::to_string(static_cast<int>(node.kind)) + node.effect + (node.bypass ? "-" : "+");
+  const EffectType* type = node.kind == Node::Kind::effect ? find_effect(node.effect.c_str()) : nullptr;
+  for (std::size_t i = 0; type != nullptr && i < node.values.size(); ++i) {
+    if (i >= static_cast<std::size_t>(type->parameter_count) || type->parameters[i].scale != Scale::step) continue;
+    structure += std::to_string(static_cast<int>(node.values[i])) + ',';
+  }
+  structure += '(';
+  for (const Node& child : node.children) add_structure(child, structure);
+  structure += ')';
+}
+
+using Job = std::vector<const Rendering*>;
+
+class Planner {
+ public:
+  Planner(const Renderings& renderings, int threads) : renderings_(renderings), threads_(threads) {}
+
+  // Renderings that can run side by side, in groups; others by themselves.
+  std::vector<Job> jobs() {
+    std::map<std::string, Job> alike;
+    std::vector<Job> all;
+    for (const Rendering& r : renderings_.all) {
+      const Node& root = tree_.of(r, renderings_.parameters);
+      if (!r.keys.empty() || !StreamGroup::fits(root, r.channels)) {
+        all.push_back({&r});
+        continue;
+      }
+      std::string structure = std::to_string(r.channels);
+      add_structure(root, structure);
+      alike[structure].push_back(&r);
+    }
+    for (auto& [structure, members] : alike) split(members, all);
+    return all;
+  }
+
+ private:
+  void split(Job& members, std::vector<Job>& all) const {
+    const auto count = static_cast<int>(members.size()), lanes = kernels().lanes;
+    std::stable_sort(members.begin(), members.end(), [](auto* a, auto* b) { return a->frames < b->frames; });
+    const int groups = std::max((count + lanes - 1) / lanes, std::min(threads_, 2 * count / lanes));
+    for (int i = 0; i < groups; ++i) {
+      Job job(members.begin() + i * count / groups, members.begin() + (i + 1) * count / groups);
+      if (static_cast<int>(job.size()) >= StreamGroup::least_streams()) {
+        all.push_back(std::move(job));
+      } else {
+        for (const Rendering* r : job) all.push_back({r});
+      }
+    }
+  }
+
+  const Renderings& renderings_;
+  int threads_;
+  ValuedTree tree_;
+};
+
 }  // namespace
 
-void render_many(const Renderings& renderings, int threads, const std::function<bool()>& may_continue) {
+std::int64_t render_many(const Renderings& renderings, int threads, const std::function<bool()>& may_continue) {
+  std::vector<Job> jobs = Planner(renderings, threads).jobs();
+  std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.size() > b.size(); });
   std::atomic<std::size_t> next{0};
   std::atomic<bool> ends{false};
+  std::atomic<std::int64_t> frames_together{0};
   std::mutex mutex;
   std::exception_ptr error;
   const auto work = [&](bool asks) {
     try {
-      const Node* root = nullptr;
-      std::unique_ptr<ValuedTree> tree;
+      ValuedTree tree;
       while (!ends) {
         const std::size_t which = next++;
-        if (which >= renderings.all.size()) return;
-        const Rendering& r = renderings.all[which];
-        if (renderings.parameters.empty()) {
-          render(*r.root, r, renderings.sample_rate);
-        } else {
-          if (r.root != root) tree = std::make_unique<ValuedTree>(*(root = r.root));
-          render(tree->with(renderings.parameters, r.values), r, renderings.sample_rate);
+        if (which >= jobs.size()) return;
+        const Job& job = jobs[which];
+        const double rate = renderings.sample_rate;
+        if (job.size() < 2 || !render_together(job, renderings.parameters, rate, tree, frames_together)) {
+          for (const Rendering* r : job) render_alone(tree.of(*r, renderings.parameters), *r, rate);
         }
         if (asks && !may_continue()) ends = true;
       }
@@ -133,7 +230,7 @@ void render_many(const Renderings& renderings, int threads, const std::function<
       ends = true;
     }
   };
-  threads = std::clamp(threads, 1, static_cast<int>(std::clamp<std::size_t>(renderings.all.size(), 1, 1024)));
+  threads = std::clamp(threads, 1, static_cast<int>(std::clamp<std::size_t>(jobs.size(), 1, 1024)));
   std::vector<std::thread> others;
   try {
     for (int i = 1; i < threads; ++i) others.emplace_back(work, false);
@@ -142,6 +239,7 @@ void render_many(const Renderings& renderings, int threads, const std::function<
   work(true);
   for (std::thread& other : others) other.join();
   if (error) std::rethrow_exception(error);
+  return frames_together;
 }
 
 }  // namespace twinrack

@@ -1,6 +1,7 @@
 // Many renderings from silence at once: racks, or one rack with many sets of values, and a sound for each.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -26,7 +27,8 @@ struct Renderings {
 };
 
 // On so many threads. `may_continue` is asked on the calling thread now and then; where it says no, the rest is left
-// out. Throws what compiling a tree throws.
-void render_many(const Renderings& renderings, int threads, const std::function<bool()>& may_continue);
+// out. Returns for how many frames effects worked side by side, added up over streams and effects. Throws what
+// compiling a tree throws.
+std::int64_t render_many(const Renderings& renderings, int threads, const std::function<bool()>& may_continue);
 
 }  // namespace twinrack

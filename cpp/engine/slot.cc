@@ -66,16 +66,16 @@ SideBlock Slot::sidechain(const SideBlock* keys, int frames, const RunContext& r
   return {key_channels.data(), now.channels, level.peak == 0.0f};
 }
 
-// Copies the input, delayed by the effect's latency, beside the effect.
+// Keeps the input, delayed by the effect's latency, beside the effect.
 void Slot::keep_dry(float* const* io, int frames, RunContext& run) noexcept TR_RT {
-  const auto bytes = sizeof(float) * static_cast<std::size_t>(frames);
   for (int c = 0; c < run.format.channels; ++c) {
     const auto at = static_cast<std::size_t>(c);
     if (latency > 0) {
       dry_lines[at].write(io[c], frames);
-      std::memcpy(run.dry[at].data(), dry_lines[at].written(frames, latency), bytes);
+      run.dry[at] = dry_lines[at].written(frames, latency);
     } else {
-      std::memcpy(run.dry[at].data(), io[c], bytes);
+      std::memcpy(run.dry_copy[at].data(), io[c], sizeof(float) * static_cast<std::size_t>(frames));
+      run.dry[at] = run.dry_copy[at].data();
     }
   }
 }
@@ -113,7 +113,7 @@ void Slot::process(float* const* io, const SideBlock* keys, int frames, BlockLev
   }
   if (!runs || restart.failed || !fade.is_wet()) {
     for (int c = 0; c < channels; ++c) {
-      const float* dry = run.dry[static_cast<std::size_t>(c)].data();
+      const float* dry = run.dry[static_cast<std::size_t>(c)];
       std::copy(dry + good_frames, dry + frames, io[c] + good_frames);
     }
     crossfade_dry(io, good_frames, run);
@@ -157,7 +157,7 @@ void Slot::crossfade_dry(float* const* io, int frames, const RunContext& run) co
   const float step = static_cast<float>(fade.wet_steps - fade.wet_steps_before) / (BypassFade::ticks * tick_frames);
   const float begin = a + step * static_cast<float>(run.frame_in_tick + 1);
   for (int c = 0; c < run.format.channels; ++c) {
-    run.kernel.crossfade(io[c], run.dry[static_cast<std::size_t>(c)].data(), begin, step, frames);
+    run.kernel.crossfade(io[c], run.dry[static_cast<std::size_t>(c)], begin, step, frames);
   }
 }
 

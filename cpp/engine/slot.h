@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -56,12 +57,13 @@ struct Sleep {
 struct RunContext {
   explicit RunContext(const Format& stream_format)
       : format(stream_format),
-        dry(static_cast<std::size_t>(stream_format.channels), std::vector<float>(max_segment)),
+        dry_copy(static_cast<std::size_t>(stream_format.channels), std::vector<float>(max_segment)),
         silence(max_segment) {}
 
   const Kernels& kernel = kernels();
   Format format;
-  std::vector<std::vector<float>> dry;  // scratch memory: the sound beside the effect that runs
+  std::vector<std::vector<float>> dry_copy;      // scratch memory
+  std::array<const float*, max_channels> dry{};  // the sound beside the effect that runs: there, or in a delay line
   std::vector<float> silence;
   int frame_in_tick = 0;
   bool moving = true;  // a value or a fade
@@ -87,6 +89,15 @@ struct Slot {
   Meter meter{};
   std::uint64_t build_hash = 0;  // of all that it is built from
   std::unique_ptr<PublishedMeter> published = std::make_unique<PublishedMeter>();
+
+  // The effect processes what comes and nothing else happens: no fade, sleep or new start.
+  bool is_plain() const noexcept TR_RT {
+    return !sleep.asleep && !restart.failed && restart.warm_up == 0 && !restart.fades_input && fade.is_wet();
+  }
+  // The sound is left as it is.
+  bool is_bypassed() const noexcept TR_RT {
+    return !restart.failed && restart.warm_up == 0 && !fade.is_heard() && latency == 0;
+  }
 
   // Before the first frame of a stream.
   void start() noexcept TR_RT;

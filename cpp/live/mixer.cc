@@ -26,6 +26,8 @@ Mixer::Mixer(std::vector<LineRouting> lines, int inputs, int outputs, double sam
       duck_down_(static_cast<float>(1.0 / (duck_s * sample_rate))),
       duck_up_(static_cast<float>(1.0 / (duck_release_s * sample_rate))),
       silence_(max_segment) {
+  inbox_.reserve();
+  history_.reserve();
   if (inputs < 0 || outputs < 0 || inputs > max_device_channels || outputs > max_device_channels || lines.empty()) {
     throw std::invalid_argument("a mixer has lines, and at most 64 inputs and outputs");
   }

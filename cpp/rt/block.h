@@ -14,6 +14,16 @@ struct Block {
   int frames;
 };
 
+inline constexpr int max_streams = 16;
+
+// Several streams side by side, of one or two channels: the frame n of stream k is at channel[c][n * lanes + k], where
+// the instruction set says how many lanes there are. `frames` is a multiple of 16.
+struct StreamBlock {
+  float* channel[2];
+  int channels;
+  int frames;
+};
+
 // A sidechain: what a detector hears instead of the block itself; `channel` is null where there is none.
 struct SideBlock {
   const float* const* channel;

@@ -96,6 +96,37 @@ struct Compressor {
     cut_.pass(io.frames);
   }
 
+  // Streams side by side make the same choices.
+  int stream_group() const noexcept TR_RT {
+    if (settings_.moving() || cut_.moving() || auto_makeup_.moving() || low_cut_.moving()) return -1;
+    const int detectors = feedback_ ? channels_ : stream_detectors();
+    if (detectors == 0) return -1;
+    const DetectorChoices choices = detector_choices();
+    int group = static_cast<int>(channel_mode());
+    for (const bool choice : {choices.rms, choices.on_level, choices.decoupled, detectors > 1,
+                              ballistics_.rise >= ballistics_.fall, feedback_, feedback_ && cut_on_}) {
+      group = 2 * group + static_cast<int>(choice);
+    }
+    return group;
+  }
+
+  static StreamPeaks process_streams(const StreamOwners<Compressor>& owners, const StreamBlock& io) noexcept TR_RT {
+    const Compressor& any = owners.any();
+    StreamDetectors detectors(owners, any.feedback_ ? io.channels : any.stream_detectors());
+    const auto run = [&](const auto& follow) HWY_ATTR {
+      return any.feedback_ ? feedback_streams(owners, io, detectors, follow)
+                           : forward_streams(owners, io, detectors, follow);
+    };
+    StreamPeaks peaks;
+    if (any.detector_choices().decoupled) {
+      peaks = run([](auto& state, const auto& c, Streams x) HWY_ATTR { return decoupled_step(state, c, x); });
+    } else {
+      with_branching(any.ballistics_, [&](const auto& follow) HWY_ATTR { peaks = run(follow); });
+    }
+    detectors.finish(owners, io.channels);
+    return peaks;
+  }
+
   bool tail_ended(int silent_frames) noexcept TR_RT {
     if (silent_frames < lookahead_.frames() || !low_cut_.tail_ended()) return false;
     for (int c = 0; c < channels_; ++c) {
@@ -161,6 +192,149 @@ struct Compressor {
   DetectorChoices detector_choices() const noexcept TR_RT {
     return {choices_.detector == Card::Detector::rms, choices_.ballistics == Card::Ballistics::level,
             choices_.envelope == Card::Envelope::decoupled};
+  }
+
+  int stream_detectors() const noexcept TR_RT {
+    return linked_.stream_detectors(channels_ == 1 || settings_.rests_at(link, 1.0f));
+  }
+
+  // The detectors of streams side by side: one for all channels, or one for each.
+  struct StreamDetectors {
+    StreamDetectors(const StreamOwners<Compressor>& owners, int detectors) noexcept TR_RT : count(detectors) {
+      const auto setting = [&](std::size_t which) HWY_ATTR {
+        return owners.get([&](const Compressor& own) { return own.settings_.to()[which]; });
+      };
+      curve = {setting(threshold), setting(slope), setting(knee), setting(range)};
+      up = setting(makeup);
+      wet = setting(mix);
+      linked = setting(link);
+      dry = hn::Set(StreamTag(), 1.0f) - wet;
+      times = {owners.get([](const Compressor& own) { return own.ballistics_.rise; }),
+               owners.get([](const Compressor& own) { return own.ballistics_.fall; })};
+      averaging = owners.get([](const Compressor& own) { return own.averaging_; });
+      for (int d = 0; d < count; ++d) {
+        const auto number = [&](const auto& of) HWY_ATTR {
+          return owners.get([&](Compressor& own) { return of(own.detectors_[static_cast<std::size_t>(d)]); });
+        };
+        states[d].average.level = number(average_of);
+        states[d].follower = {number(peak_of), number(level_of_follower)};
+      }
+    }
+
+    // The reduction that the curve says.
+    HWY_INLINE Streams reduction(Streams level) const noexcept TR_RT {
+      return reduction_db(curve, decibels(hn::Max(level, hn::Set(StreamTag(), floor_amplitude))));
+    }
+
+    // Keeps the states.
+    void finish(const StreamOwners<Compressor>& owners, int channels) const noexcept TR_RT {
+      for (int c = 0; c < channels; ++c) {
+        const DetectorState<Streams>& state = states[count == 1 ? 0 : c];
+        const auto keep = [&](Streams value, const auto& of) HWY_ATTR {
+          owners.put(value,
+                     [&](Compressor& own, float number) { of(own.detectors_[static_cast<std::size_t>(c)]) = number; });
+        };
+        keep(state.average.level, average_of);
+        keep(state.follower.peak, peak_of);
+        keep(state.follower.level, level_of_follower);
+      }
+    }
+
+    static float& average_of(Detector& d) noexcept TR_RT { return d.average.level; }
+    static float& peak_of(Detector& d) noexcept TR_RT { return d.follower.peak; }
+    static float& level_of_follower(Detector& d) noexcept TR_RT { return d.follower.level; }
+
+    int count;
+    GainCurve<Streams> curve;
+    Streams up, wet, dry, linked, averaging;
+    FollowerCoefficients<Streams> times;
+    DetectorState<Streams> states[2];
+  };
+
+  template <class Follow>
+  static StreamPeaks forward_streams(const StreamOwners<Compressor>& owners, const StreamBlock& io,
+                                     StreamDetectors& detectors, const Follow& follow) noexcept TR_RT {
+    const StreamTag tag;
+    const Compressor& any = owners.any();
+    const DetectorChoices choices = any.detector_choices();
+    StreamCuts cuts(owners, [](Compressor& own) -> auto& { return own.low_cut_; }, io.channels);
+    const auto filter = [&](int c, Streams x) HWY_ATTR { return cuts.step(c, x); };
+    const StreamDetectors settings = detectors;
+    const auto detect = [&](int d, float* level, int frames) HWY_ATTR {
+      DetectorState<Streams> state = detectors.states[d];
+      const auto reduction = [&](Streams x) HWY_ATTR { return settings.reduction(x); };
+      if (choices.rms) {
+        each_streams(level, frames, [&](Streams x) HWY_ATTR {
+          x = Min(x, hn::Set(tag, loudest_level));
+          return smoothing_step(state.average.level, settings.averaging, x * x);
+        });
+        each_streams(level, frames, [](Streams x) HWY_ATTR { return hn::Sqrt(x); });
+      }
+      if (!choices.on_level) each_streams(level, frames, reduction);
+      each_streams(level, frames, [&](Streams x) HWY_ATTR { return follow(state.follower, settings.times, x); });
+      if (choices.on_level) each_streams(level, frames, reduction);
+      each_streams(level, frames,
+                   [&](Streams x) HWY_ATTR { return settings.dry + settings.wet * amplitude(settings.up - x); });
+      detectors.states[d] = state;
+    };
+    const StreamPeaks peaks = detect_streams(
+        owners, io, any.channel_mode(), detectors.count, detectors.linked, filter,
+        [](Compressor& own) -> auto& { return own.lookahead_; }, detect);
+    cuts.finish();
+    owners.each([&](Compressor& own, int) { own.linked_.set_detectors(detectors.count); });
+    return peaks;
+  }
+
+  template <class Follow>
+  static StreamPeaks feedback_streams(const StreamOwners<Compressor>& owners, const StreamBlock& io,
+                                      StreamDetectors& detectors, const Follow& follow) noexcept TR_RT {
+    const StreamTag tag;
+    const Compressor& any = owners.any();
+    const DetectorChoices choices = any.detector_choices();
+    const bool cuts = any.cut_on_;
+    const Streams own_share = hn::Set(tag, 1.0f) - detectors.linked, makeup_gain = amplitude(detectors.up);
+    const Streams k = owners.get([](const Compressor& own) { return own.cut_.to()[1]; }), none = hn::Zero(tag);
+    const Svf<Streams> cut = make_svf(owners.get([](const Compressor& own) { return own.cut_.to()[0]; }), k,
+                                      hn::Set(tag, 1.0f), hn::Neg(k), hn::Set(tag, -1.0f));
+    Streams outputs[2] = {none, none};
+    SvfState<Streams> cut_states[2] = {{none, none}, {none, none}};
+    for (int c = 0; c < io.channels; ++c) {
+      const auto at = static_cast<std::size_t>(c);
+      outputs[c] = owners.get([&](const Compressor& own) { return own.output_[at]; });
+      cut_states[c] = {owners.get([&](const Compressor& own) { return own.feedback_cut_[at].s1; }),
+                       owners.get([&](const Compressor& own) { return own.feedback_cut_[at].s2; })};
+    }
+    StreamPeaks peaks;
+    const auto run = [&]<int channels>(auto combine_all) HWY_ATTR {
+      StreamDetectors d = detectors;
+      for (int n = 0; n < io.frames; ++n) {
+        Streams own[2] = {outputs[0], outputs[channels - 1]};
+        for (int c = 0; cuts && c < channels; ++c) own[c] = svf_step(cut_states[c], cut, own[c]);
+        const Streams all = combine_all(own[0], own[channels - 1]);
+        for (int c = 0; c < channels; ++c) {
+          Streams x = own_share * hn::Abs(own[c]) + d.linked * all;
+          if (choices.rms) x = hn::Sqrt(smoothing_step(d.states[c].average.level, d.averaging, x * x));
+          if (!choices.on_level) x = d.reduction(x);
+          x = follow(d.states[c].follower, d.times, x);
+          if (choices.on_level) x = d.reduction(x);
+          const Streams in = load_streams(io.channel[c], n);
+          outputs[c] = in * amplitude(hn::Neg(x));
+          const Streams y = d.dry * in + d.wet * makeup_gain * outputs[c];
+          peaks.add(y);
+          store_streams(y, io.channel[c], n);
+        }
+      }
+      detectors = d;
+    };
+    with_combined_streams(any.channel_mode(), io.channels, run);
+    for (int c = 0; c < io.channels; ++c) {
+      const auto at = static_cast<std::size_t>(c);
+      owners.put(outputs[c], [&](Compressor& own, float number) { own.output_[at] = number; });
+      if (!cuts) continue;
+      owners.put(cut_states[c].s1, [&](Compressor& own, float number) { own.feedback_cut_[at].s1 = number; });
+      owners.put(cut_states[c].s2, [&](Compressor& own, float number) { own.feedback_cut_[at].s2 = number; });
+    }
+    return peaks;
   }
 
   ChannelMode channel_mode() const noexcept TR_RT { return channel_mode_of(choices_.channel_mode); }

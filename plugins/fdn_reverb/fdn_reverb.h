@@ -103,19 +103,17 @@ struct FDNReverb {
         pre_delay_[c].process(wet_[c], pre_delay_to_, io.frames);
       }
     }
-    for (int start = 0; start < io.frames;) {  // the modulation moves at every tick
-      const int frames = std::min(io.frames - start, tick_frames - frame_in_tick_);
-      if (frame_in_tick_ == 0) network_.tick();
+    for (int start = 0; start < io.frames;) {
+      const int block = ramping_ ? tick_frames - frame_in_tick_ : Diffusers::longest_block;
+      const int frames = std::min(io.frames - start, block);
       std::array<const float*, max_channels> delayed{};
       for (std::size_t c = 0; c < pre_delay_.size(); ++c) delayed[c] = wet_[c] + start;
       diffuse(delayed, frames);
-      network_.process(late_.data(), {from_.shelves, to_.shelves, frame_, ramping_},
-                       ramp(from_.late_level, to_.late_level), frame_in_tick_, frames);
+      reverberate(frames);
       early_.process(delayed.data(), late_.data(), ramp(from_.early, to_.early), frames);
       mix_with_dry(io, start, frames);
       start += frames;
       frame_ = std::min(frame_ + frames, tick_frames);
-      frame_in_tick_ = (frame_in_tick_ + frames) % tick_frames;
     }
   }
 
@@ -189,6 +187,20 @@ struct FDNReverb {
     }
   }
 
+  // Through the network, whose modulation moves at every tick.
+  void reverberate(int frames) noexcept TR_RT {
+    std::array<float*, max_channels> at = late_;
+    for (int done = 0; done < frames;) {
+      const int here = std::min(frames - done, tick_frames - frame_in_tick_);
+      if (frame_in_tick_ == 0) network_.tick();
+      network_.process(at.data(), {from_.shelves, to_.shelves, frame_, ramping_},
+                       ramp(from_.late_level, to_.late_level), frame_in_tick_, here);
+      for (int c = 0; c < channels_; ++c) at[static_cast<std::size_t>(c)] += here;
+      done += here;
+      frame_in_tick_ = (frame_in_tick_ + here) % tick_frames;
+    }
+  }
+
   void mix_with_dry(Block io, int start, int frames) noexcept TR_RT {
     const Tag<float> d;
     constexpr int lanes = lane_count<float>;
@@ -203,13 +215,10 @@ struct FDNReverb {
         const auto y = hn::LoadU(d, late(c) + n);
         hn::StoreU(wet * MulAdd(side, y - mean, mean), d, late(c) + n);
       }
-      alignas(32) float dry[lanes];
-      hn::Store(one - wet, d, dry);
+      const auto dry = one - wet;
       for (int c = 0; c < channels_; ++c) {
         float* x = io.channel[c] + start + n;
-        const float* y = late(c) + n;
-        const int count = std::min(lanes, frames - n);
-        for (int i = 0; i < count; ++i) x[i] = dry[i] * x[i] + y[i];
+        store_some(dry * load_some(x, frames - n) + hn::LoadU(d, late(c) + n), x, frames - n);
       }
     }
   }

@@ -13,6 +13,7 @@
 
 #include "cards.h"
 #include "dsp/lanes/lane-inl.h"
+#include "dsp/lanes/streams-inl.h"
 #include "rt/block.h"
 #include "rt/state.h"
 #include "rt/tick_fade.h"
@@ -72,6 +73,21 @@ struct Gain {
       }
     }
     frame_ = std::min(frame_ + io.frames, tick_frames);
+  }
+
+  int stream_group() const noexcept TR_RT { return from_ == to_ ? 0 : -1; }
+
+  static StreamPeaks process_streams(const StreamOwners<Gain>& owners, const StreamBlock& io) noexcept TR_RT {
+    StreamPeaks peaks;
+    for (int c = 0; c < io.channels; ++c) {
+      const auto gain = owners.get([&](const Gain& g) { return g.to_[static_cast<std::size_t>(c)]; });
+      for (int n = 0; n < io.frames; ++n) {
+        const Streams y = load_streams(io.channel[c], n) * gain;
+        peaks.add(y);
+        store_streams(y, io.channel[c], n);
+      }
+    }
+    return peaks;
   }
 
   bool tail_ended(int) noexcept TR_RT { return from_ == to_; }

@@ -69,16 +69,29 @@ struct Gate {
 
   void process(Block io, SideBlock key) noexcept TR_RT {
     if (key.channel == nullptr) key = {io.channel, io.channels};
-    const int frames = io.frames;
-    const SideBlock filtered = high_cut_.process(low_cut_.process(key, frames), frames);
-    const auto mode = channel_mode_of(choices_.channel_mode);
-    const auto link_at = [&](int n) { return settings_.at(link, n); };
-    const int detectors = linked_.set_levels(filtered, mode, settings_.rests_at(link, 1.0f), link_at, frames);
     deepest_ = 0.0f;
-    for (int c = 0; c < detectors; ++c) detect(linked_.level(c), frames, detectors_[static_cast<std::size_t>(c)]);
-    if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
+    find_gains(key, io.frames);
     linked_.apply(io, lookahead_);
-    settings_.pass(frames);
+    settings_.pass(io.frames);
+  }
+
+  // Streams side by side make the same choices.
+  int stream_group() const noexcept TR_RT {
+    const int detectors = linked_.stream_detectors(channels_ == 1 || settings_.rests_at(link, 1.0f));
+    if (settings_.moving() || low_cut_.moving() || high_cut_.moving() || detectors == 0) return -1;
+    int group = static_cast<int>(channel_mode_of(choices_.channel_mode));
+    for (const bool choice :
+         {choices_.detector == Card::Detector::rms, detectors > 1, ballistics_.rise >= ballistics_.fall}) {
+      group = 2 * group + static_cast<int>(choice);
+    }
+    return group;
+  }
+
+  static StreamPeaks process_streams(const StreamOwners<Gate>& owners, const StreamBlock& io) noexcept TR_RT {
+    StreamPeaks peaks;
+    with_branching(owners.any().ballistics_,
+                   [&](const auto& follow) HWY_ATTR { peaks = run_streams(owners, io, follow); });
+    return peaks;
   }
 
   // Asleep it is closed as far as it goes; that is where it starts, too.
@@ -116,13 +129,35 @@ struct Gate {
     return static_cast<float>(std::min(down, static_cast<double>(now[range_db])));
   }
 
-  // From the rectified level of one detector to the gain to apply, in place.
-  void detect(float* level, int frames, Detector& d) noexcept TR_RT {
-    with_branching(ballistics_, [&](const auto& follow) { detect(level, frames, d, follow); });
+  void find_gains(SideBlock key, int frames) noexcept TR_RT {
+    const auto mode = channel_mode_of(choices_.channel_mode);
+    const bool fully = settings_.rests_at(link, 1.0f);
+    if (linked_.share_one(fully) && StereoDetectorInput::fits(key) && low_cut_.off() && high_cut_.off()) {
+      StereoDetectorInput input(key, mode, nullptr);
+      detect([&](int n) HWY_ATTR { return input.next(n, frames - n); }, linked_.level(0), frames, detectors_[0]);
+      linked_.set_fault(!input.finish());
+      std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
+      return;
+    }
+    const SideBlock filtered = high_cut_.process(low_cut_.process(key, frames), frames);
+    const auto link_at = [&](int n) { return settings_.at(link, n); };
+    const int detectors = linked_.set_levels(filtered, mode, fully, link_at, frames);
+    for (int c = 0; c < detectors; ++c) {
+      float* level = linked_.level(c);
+      detect([=](int n) HWY_ATTR { return hn::LoadU(D(), level + n); }, level, frames,
+             detectors_[static_cast<std::size_t>(c)]);
+    }
+    if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
   }
 
-  template <class Follow>
-  void detect(float* level, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
+  // From the level of one detector, `level(n)` for the vector of frames that begins at n, to the gain to apply.
+  template <class Level>
+  void detect(const Level& level, float* gain, int frames, Detector& d) noexcept TR_RT {
+    with_branching(ballistics_, [&](const auto& follow) { detect(level, gain, frames, d, follow); });
+  }
+
+  template <class Level, class Follow>
+  void detect(const Level& level, float* gain, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
     const D tag;
     const V zero = hn::Zero(tag), start = hn::Set(tag, start_db_), floor = hn::Set(tag, floor_amplitude);
     const bool rms = choices_.detector == Card::Detector::rms;
@@ -133,25 +168,113 @@ struct Gate {
     GateState gate = d.gate;
     const auto smooth = [&](ScalarLane x) HWY_ATTR { return smoothing_step(average, averaging, x); };
     const auto ballistics = [&](ScalarLane x) HWY_ATTR { return follow(state, coefficients, x); };
+    V deepest = zero;
     auto now = settings_.vectors(0);
-    for (int n = 0; n < frames; n += lane_count<float>) {
-      const int count = frames - n;
+    const auto to_reduction = [&](V x, int n) HWY_ATTR {
       if (settings_.moving()) now = settings_.vectors(n);
-      V x = hn::LoadU(tag, level + n);
       if (rms) {
         x = Min(x, hn::Set(tag, loudest_level));
-        x = hn::Sqrt(scan_lanes(x * x, count, smooth));
+        x = hn::Sqrt(scan_lanes(x * x, frames - n, smooth));
       }
-      const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, count);
+      const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, frames - n);
       const V below = Max(zero, decibels(now[opens_at] / Max(x, floor)));
-      const V reduction = hn::IfThenElse(open, zero, Min(now[slope] * below, now[range_db]));
-      hn::StoreU(start + scan_lanes(reduction - start, count, ballistics), tag, level + n);
+      return hn::IfThenElse(open, zero, Min(now[slope] * below, now[range_db]));
+    };
+    const auto to_gain = [&](V reduction, int n) HWY_ATTR {
+      if (frames - n < lane_count<float>) {
+        reduction = hn::IfThenElse(hn::FirstN(tag, static_cast<std::size_t>(frames - n)), reduction, zero);
+      }
+      deepest = Max(deepest, reduction);
+      hn::StoreU(amplitude(zero - reduction), tag, gain + n);
+    };
+    // Pipelined, as in the compressor: in one turn, each stage works on what the stage before it gave in the last turn.
+    constexpr int lanes = lane_count<float>;
+    V reduction = zero, followed = zero;
+    for (int n = -lanes; n < frames + lanes; n += lanes) {
+      const auto inside = [&](int at) { return at >= 0 && at < frames; };
+      const V last_reduction = reduction, last_followed = followed;
+      if (inside(n + lanes)) reduction = to_reduction(level(n + lanes), n + lanes);
+      if (inside(n - lanes)) to_gain(last_followed, n - lanes);
+      if (inside(n)) followed = start + scan_lanes(last_reduction - start, frames - n, ballistics);
     }
-    deepest_ = Max(deepest_, largest(level, frames));
-    for (int n = 0; n < frames; n += lane_count<float>) {
-      hn::StoreU(amplitude(zero - hn::LoadU(tag, level + n)), tag, level + n);
-    }
+    deepest_ = Max(deepest_, hn::GetLane(hn::MaxOfLanes(tag, deepest)));
     d = {hn::GetLane(average), hn::GetLane(state.level), gate};
+  }
+
+  template <class Follow>
+  static StreamPeaks run_streams(const StreamOwners<Gate>& owners, const StreamBlock& io,
+                                 const Follow& follow) noexcept TR_RT {
+    const StreamTag tag;
+    const Gate& any = owners.any();
+    const bool rms = any.choices_.detector == Card::Detector::rms;
+    const int count = any.linked_.stream_detectors(io.channels == 1 || any.settings_.rests_at(link, 1.0f));
+    const auto number = [&](const auto& of) HWY_ATTR { return owners.get(of); };
+    const auto setting = [&](std::size_t which) HWY_ATTR {
+      return owners.get([&](const Gate& own) { return own.settings_.to()[which]; });
+    };
+    const Streams zero = hn::Zero(tag), one = hn::Set(tag, 1.0f), floor = hn::Set(tag, floor_amplitude);
+    const Streams upper = setting(opens_at), lower = setting(closes_at), steepness = setting(slope);
+    const Streams most = setting(range_db), start = number([](const Gate& own) { return own.start_db_; });
+    const Streams hold = number([](const Gate& own) { return static_cast<float>(own.hold_); });
+    const Streams averaging = number([](const Gate& own) { return own.averaging_; });
+    const FollowerCoefficients<Streams> times{number([](const Gate& own) { return own.ballistics_.rise; }),
+                                              number([](const Gate& own) { return own.ballistics_.fall; })};
+    struct State {
+      Streams average, closing, open, since;  // open: 1, else 0
+    } states[2];
+    for (int d = 0; d < count; ++d) {
+      const auto of = [&](const auto& member) HWY_ATTR {
+        return owners.get([&](const Gate& own) { return member(own.detectors_[static_cast<std::size_t>(d)]); });
+      };
+      states[d] = {of([](const Detector& own) { return own.average; }),
+                   of([](const Detector& own) { return own.closing; }),
+                   of([](const Detector& own) { return own.gate.open ? 1.0f : 0.0f; }),
+                   of([](const Detector& own) { return own.gate.open ? static_cast<float>(own.gate.since) : 0.0f; })};
+    }
+    StreamCuts low(owners, [](Gate& own) -> auto& { return own.low_cut_; }, io.channels);
+    StreamCuts high(owners, [](Gate& own) -> auto& { return own.high_cut_; }, io.channels);
+    const auto filter = [&](int c, Streams x) HWY_ATTR { return high.step(c, low.step(c, x)); };
+    const auto detect = [&](int d, float* level, int frames) HWY_ATTR {
+      State s = states[d];
+      if (rms) {
+        each_streams(level, frames, [&](Streams x) HWY_ATTR {
+          x = Min(x, hn::Set(tag, loudest_level));
+          return smoothing_step(s.average, averaging, x * x);
+        });
+        each_streams(level, frames, [](Streams x) HWY_ATTR { return hn::Sqrt(x); });
+      }
+      each_streams(level, frames, [&](Streams x) HWY_ATTR {
+        const auto open = hn::Gt(s.open, zero);
+        const auto above = hn::Ge(x, hn::IfThenElse(open, lower, upper));
+        s.since = hn::IfThenElse(above, zero, s.since + one);
+        const auto stays = hn::Or(above, hn::And(open, hn::Le(s.since, hold)));
+        s.open = hn::IfThenElse(stays, one, zero);
+        const Streams below = Max(zero, decibels(upper / Max(x, floor)));
+        return hn::IfThenElse(stays, zero, Min(steepness * below, most)) - start;
+      });
+      FollowerState<Streams> follower{zero, s.closing};
+      each_streams(level, frames, [&](Streams x) HWY_ATTR { return start + follow(follower, times, x); });
+      s.closing = follower.level;
+      each_streams(level, frames, [&](Streams x) HWY_ATTR { return amplitude(zero - x); });
+      states[d] = s;
+    };
+    const StreamPeaks peaks = detect_streams(
+        owners, io, channel_mode_of(any.choices_.channel_mode), count, setting(link), filter,
+        [](Gate& own) -> auto& { return own.lookahead_; }, detect);
+    low.finish();
+    high.finish();
+    for (int c = 0; c < io.channels; ++c) {
+      const State& s = states[count == 1 ? 0 : c];
+      const auto keep = [&](Streams value, const auto& member) HWY_ATTR {
+        owners.put(value, [&](Gate& own, float v) { member(own.detectors_[static_cast<std::size_t>(c)], v); });
+      };
+      keep(s.average, [](Detector& own, float v) { own.average = v; });
+      keep(s.closing, [](Detector& own, float v) { own.closing = v; });
+      keep(s.open, [](Detector& own, float v) { own.gate.open = v > 0.0f; });
+      keep(s.since, [](Detector& own, float v) { own.gate.since = static_cast<int>(v); });
+    }
+    owners.each([&](Gate& own, int) { own.linked_.set_detectors(count); });
+    return peaks;
   }
 
   double rate_ = 0;

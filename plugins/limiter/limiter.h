@@ -139,7 +139,7 @@ struct Limiter {
       if (linked != nullptr) reduction = Max(reduction, settings_.vector(link, n) * over_db(linked));
       hn::StoreU(reduction, tag, x + n);
     }
-    smoother.process(x, frames, release_, [&](int n) { return settings_.at(adaptive, n); });
+    smoother.process(x, frames, release_, settings_[adaptive]);
     deepest_ = Max(deepest_, largest(x, frames));
     for (int n = 0; n < frames; n += lane_count<float>) {
       hn::StoreU(amplitude(zero - hn::LoadU(tag, x + n)), tag, x + n);

@@ -69,6 +69,13 @@ struct ParametricEQ {
     faded_ += io.frames;
   }
 
+  // Streams side by side have as many filters each.
+  int stream_group() const noexcept TR_RT { return faded_ >= fade_frames ? filters_[now_].stream_group() : -1; }
+
+  static StreamPeaks process_streams(const StreamOwners<ParametricEQ>& owners, const StreamBlock& io) noexcept TR_RT {
+    return Filters::process_streams(owners, [](ParametricEQ& eq) -> Filters& { return eq.filters_[eq.now_]; }, io);
+  }
+
   bool tail_ended(int) noexcept TR_RT { return faded_ >= fade_frames && filters_[now_].tail_ended(); }
   int latency() const noexcept { return 0; }
   void state(StateArchive& archive) {
@@ -129,6 +136,38 @@ struct ParametricEQ {
       for (int part = 1; part < parts && part <= io.channels; ++part) {
         series_[static_cast<std::size_t>(part)].process({io.channel + part - 1, 1, io.frames});
       }
+    }
+    int stream_group() const noexcept TR_RT {
+      int group = 0;
+      for (const Series& series : series_) {
+        if (series.stream_groups() < 0) return -1;
+        group = 100 * group + series.stream_groups();
+      }
+      return group;
+    }
+    template <class Of>
+    static StreamPeaks process_streams(const StreamOwners<ParametricEQ>& owners, const Of& of,
+                                       const StreamBlock& io) noexcept TR_RT {
+      StreamPeaks peaks;
+      const auto in_use = [&](int part) {
+        return of(owners.any()).series_[static_cast<std::size_t>(part)].stream_groups() > 0;
+      };
+      const auto run = [&](int part, float* const* x, int channels, StreamPeaks* const* of_output) {
+        const auto series = [&](ParametricEQ& eq) -> Series& { return of(eq).series_[static_cast<std::size_t>(part)]; };
+        Series::process_streams(owners, series, x, channels, io.frames, of_output);
+      };
+      StreamPeaks* of_all[2];
+      for (int c = 0; c < io.channels; ++c) of_all[c] = in_use(c + 1) ? nullptr : &peaks;
+      if (in_use(0)) run(0, io.channel, io.channels, of_all);
+      for (int c = 0; c < io.channels; ++c) {
+        StreamPeaks* of_own = &peaks;
+        if (in_use(c + 1)) {
+          run(c + 1, io.channel + c, 1, &of_own);
+        } else if (!in_use(0)) {
+          for (int n = 0; n < io.frames; ++n) peaks.add(load_streams(io.channel[c], n));
+        }
+      }
+      return peaks;
     }
     void arrive() noexcept TR_RT {
       for (Series& series : series_) series.arrive();

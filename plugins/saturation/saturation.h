@@ -173,10 +173,11 @@ struct Saturation {
   float* wet(int channel) noexcept TR_RT { return wet_.data() + static_cast<std::size_t>(channel) * max_segment; }
 
   // The input, delayed as the wet sound is.
-  const float* dry(int channel, float* x, int frames) noexcept TR_RT {
+  const float* dry(int channel, const float* x, int frames) noexcept TR_RT {
     if (!dry_oversampler_.minimum_phase()) return dry_.delayed(channel, x, frames);
-    dry_oversampler_.process(channel, x, frames, [](V v, int) HWY_ATTR { return v; });
-    return x;
+    std::memcpy(filtered_dry_.data(), x, sizeof(float) * static_cast<std::size_t>(frames));
+    dry_oversampler_.process(channel, filtered_dry_.data(), frames, [](V v, int) HWY_ATTR { return v; });
+    return filtered_dry_.data();
   }
 
   template <Curve curve>
@@ -228,7 +229,7 @@ struct Saturation {
   Oversampler oversampler_, dry_oversampler_;  // of the wet sound, and of the dry one with minimum phase
   SvfCascade<2> filters_;
   Lookahead dry_;
-  std::vector<float> wet_;
+  std::vector<float> wet_, filtered_dry_ = std::vector<float>(max_segment);
   std::array<float*, max_channels> wet_pointers_{};
 };
 

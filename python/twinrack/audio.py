@@ -54,6 +54,8 @@ def as_planar(x: npt.ArrayLike, what: str = "audio") -> tuple[Audio, bool]:
         raise ValueError(f"{what} has shape {a.shape}, which looks like (frames, channels); give (channels, frames): x.T")
     if not 1 <= channels <= _engine.MAX_CHANNELS:
         raise ValueError(f"{what} has {channels} channels; 1 to {_engine.MAX_CHANNELS} are possible")
+    if a.dtype == np.float32:
+        return np.ascontiguousarray(a), flat
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit becomes infinite, and the engine says so
         return np.ascontiguousarray(a, dtype=np.float32), flat
 

@@ -19,6 +19,7 @@
 #include "adjoint/sweep.h"
 #include "engine/effect.h"
 #include "engine/rack.h"
+#include "engine/render_many.h"
 #include "hwy/aligned_allocator.h"
 
 // Of Highway's library these two functions are all that the sweeps need, and it is not there for the other processor.
@@ -144,10 +145,52 @@ std::vector<float> render(const Case& c, const std::vector<int>& blocks) {
   return y;
 }
 
+// The beginning of a case at several levels, each alone and all at once.
+void add_side_by_side(const Case& c, Case& results) {
+  constexpr int count = 7;
+  const std::vector<double> format = c.at("format").as<double>();
+  const Record& x = c.at("x");
+  const int channels = x.shape[0], frames = std::min(x.shape[1], 3000);
+  const std::vector<float> all = x.as<float>(), values;
+  Node effect, root;
+  effect.kind = Node::Kind::effect;
+  effect.effect = text_of(c.at("effect"));
+  effect.values = c.at("values").as<float>();
+  root.children = {effect};
+  const int latency = twinrack::Rack(root, {format[0], channels}).latency(), length = frames + latency;
+  const auto size = static_cast<std::size_t>(channels) * static_cast<std::size_t>(frames);
+  std::vector<float> sounds(count * size), together(count * size), alone;
+  twinrack::Renderings renderings{format[0], {}, {}};
+  float level = 1.0f;
+  for (std::size_t k = 0; k < count; ++k, level *= 0.5f) {
+    std::vector<float> padded(static_cast<std::size_t>(channels) * static_cast<std::size_t>(length));
+    for (int n = 0; n < channels; ++n) {
+      for (int i = 0; i < frames; ++i) {
+        const float sample = level * all[static_cast<std::size_t>(n * x.shape[1] + i)];
+        sounds[k * size + static_cast<std::size_t>(n * frames + i)] = padded[static_cast<std::size_t>(n * length + i)] =
+            sample;
+      }
+    }
+    Case beginning = c;
+    beginning["x"] = record_of(padded, {channels, length});
+    const std::vector<float> y = render(beginning, {length});
+    for (int n = 0; n < channels; ++n) {
+      alone.insert(alone.end(), y.begin() + n * length + latency, y.begin() + (n + 1) * length);
+    }
+    renderings.all.push_back(
+        {&root, values.data(), sounds.data() + k * size, {}, {}, together.data() + k * size, channels, frames});
+  }
+  twinrack::render_many(renderings, 1, [] { return true; });
+  results["alone"] = record_of(alone, {count, channels, frames});
+  results["together"] = record_of(together, {count, channels, frames});
+}
+
 Case run_effect(const Case& c) {
   const Record& x = c.at("x");
-  return {{"whole", record_of(render(c, {x.shape[1]}), x.shape)},
-          {"cut", record_of(render(c, c.at("blocks").as<int>()), x.shape)}};
+  Case results{{"whole", record_of(render(c, {x.shape[1]}), x.shape)},
+               {"cut", record_of(render(c, c.at("blocks").as<int>()), x.shape)}};
+  if (c.count("key") == 0 && c.count("automated") == 0) add_side_by_side(c, results);
+  return results;
 }
 
 template <class T>

@@ -70,6 +70,15 @@ def used(name, *arguments, before=(), **more):
 def process(x, keys):
     return e.Engine(tree("compressor", key=0), 48000.0, 2, 0).process(x, keys)
 
+def many(sample_rate, count, key, parameters, values, sound, sidechain, output, threads, check):
+    outputs = [output.copy() if isinstance(output, np.ndarray) else output for _ in range(9)]
+    roots = [tree("compressor", key=key)] * count
+    keys = [[sidechain]] * 9 if key >= 0 else [[]] * 9
+    return e.render_many(sample_rate, roots, parameters, values, [sound] * 9, keys, outputs, threads, check)
+
+def render(x, y, keys):
+    return e.Engine(tree("limiter", key=0), 48000.0, 2, 0).render(x, y, keys)
+
 def mixer(start=(0, 1), keys=((0,),), to=(0, 1), inputs=2, outputs=2, sample_rate=48000.0, first_frame=0, x=f32(2, 700)):
     line = (e.Engine(tree("compressor", key=0), 48000.0, 2, 0), list(start), [list(k) for k in keys], list(to))
     made = e.Mixer([line], inputs, outputs, sample_rate, first_frame)
@@ -141,6 +150,12 @@ CALLS = {
     "adapter": (engine, dict(effect="adapter", values=VALUES["adapter"], rows=f32(1, 40))),
     "controller": (engine, dict(effect="controller", values=VALUES["controller"], drives=(0,), rows=f32(1, 40))),
     "process": (process, dict(x=f32(2, 700), keys=[f32(1, 700)])),
+    "render_many": (many, dict(sample_rate=48000.0, count=9, key=-1, parameters=[0, 2], values=f32(9, 2), sound=f32(2, 700),
+                               sidechain=f32(1, 700), output=f32(2, 700), threads=2, check=lambda: None)),
+    "render_many_keyed": (many, dict(sample_rate=48000.0, count=9, key=0, parameters=[0], values=f32(9, 1), sound=f32(2, 700),
+                                     sidechain=f32(1, 700), output=f32(2, 700), threads=2, check=lambda: None)),
+    "process_plain": (used, dict(name="process_plain", arguments=(f32(2, 700),))),
+    "render": (render, dict(x=f32(2, 700), y=f32(2, 700), keys=[f32(1, 700)])),
     "set_parameter": (used, dict(name="set_parameter", arguments=(0, 0.5))),
     "set_bypass": (used, dict(name="set_bypass", arguments=(0, True))),
     "swap": (used, dict(name="swap", arguments=(tree("compressor", key=0),))),
@@ -238,10 +253,11 @@ print("survived")
 """  # noqa: E501
 
 NAMES = [
-    "Engine", "Node", "NodeKind", "adapter", "controller", "process", "set_parameter", "set_bypass", "swap", "automate",
-    "enable_trace", "load_state", "Mixer", "MixerControl", "scope", "play", "read_record", "Bridge", "WorkerEffect",
-    "LoudnessMeter", "PortAudioCallback", "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward",
-    "recurrent_backward", "gate_open", "design_filters", "cut_section_q", "after_fork",
+    "Engine", "Node", "NodeKind", "adapter", "controller", "process", "process_plain", "render", "render_many",
+    "render_many_keyed", "set_parameter", "set_bypass", "swap", "automate", "enable_trace", "load_state", "Mixer",
+    "MixerControl", "scope", "play", "read_record", "Bridge", "WorkerEffect", "LoudnessMeter", "PortAudioCallback",
+    "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward", "recurrent_backward", "gate_open",
+    "design_filters", "cut_section_q", "after_fork",
     *(f"{sweep} {way}" for sweep in _engine.sweep_names() for way in ("forward", "backward")),
 ]  # fmt: skip
 

@@ -270,6 +270,14 @@ def test_blocks_do_not_matter_on_any_instruction_set(card, place, request):
 
 
 @pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("card", CARD_IDS)
+def test_side_by_side_as_alone_on_any_instruction_set(card, place, request):
+    for name, _, _, other in request.getfixturevalue(place).effects(card):
+        if "together" in other:
+            assert other["together"].tobytes() == other["alone"].tobytes(), f"{name}: lanes change the sound"
+
+
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("sweep", [*NAMES, "fir"])
 def test_every_instruction_set_has_the_same_gradients(sweep, place, request):
     seen = set()

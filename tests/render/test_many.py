@@ -10,9 +10,11 @@ import pytest
 
 import twinrack as tr
 from support import CARD_IDS, make, music, random_effect, random_values
+from twinrack import _engine
 
 RATE = 48000
 FRAMES = (1, 31, 512, 7001)
+NOISE = (0.1 * np.random.default_rng(0).standard_normal((2, 4096))).astype(np.float32)  # no effect sleeps
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -211,3 +213,84 @@ def test_a_cancelled_thread_stops():
     event.set()
     with stopping_at(event), pytest.raises(StoppedError):
         tr.render_many(tr.Rack([tr.Gain()]), np.zeros((2, 100)), RATE)
+
+
+@pytest.mark.parametrize("feedback", [False, True])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_choice_of_a_compressor(feedback, channels):
+    """Continuous values alone differ, so that all streams share the lanes."""
+    rng = np.random.default_rng(channels)
+    x = music(channels, 3000, RATE, 5)
+    for mode in ("maximum", "mean", "power_mean", "magnitude_mean"):
+        for detector in ("peak", "rms"):
+            for ballistics in ("level", "gain"):
+                for envelope in ("branching", "decoupled"):
+                    compressor = tr.Compressor(
+                        topology="feedback" if feedback else "feed_forward", channel_mode=mode, detector=detector,
+                        ballistics=ballistics, envelope=envelope,
+                    )  # fmt: skip
+                    rack = tr.Rack([compressor])
+                    values = random_candidates(rack, 16, rng, choices=False)
+                    if rng.random() < 0.5:
+                        values["compressor.link_percent"] = [100.0]
+                    y = tr.render_many(rack, x, RATE, values)
+                    for k in range(16):
+                        assert same(y[k], with_values(rack, values, k)(x, RATE)), (mode, detector, ballistics, envelope, k)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_choice_of_a_gate(channels):
+    rng = np.random.default_rng(channels)
+    x = music(channels, 6000, RATE, 5)
+    for mode in ("maximum", "mean", "power_mean", "magnitude_mean"):
+        for detector in ("peak", "rms"):
+            rack = tr.Rack([tr.Gate(channel_mode=mode, detector=detector)])
+            values = random_candidates(rack, 16, rng, choices=False)
+            if rng.random() < 0.5:
+                values["gate.link_percent"] = [100.0]
+            y = tr.render_many(rack, x, RATE, values)
+            for k in range(16):
+                assert same(y[k], with_values(rack, values, k)(x, RATE)), (mode, detector, k)
+
+
+@pytest.mark.parametrize("bands", [0, 1, 4, 5, 16])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_equalisers_of_many_filters(bands, channels):
+    rng = np.random.default_rng(bands)
+    types = ("bell", "low_shelf", "high_cut", "notch")
+    where = ("all", "left", "right") if channels == 2 else ("all", "left")
+    equaliser = tr.ParametricEQ(
+        bands=[tr.Band(types[i % 4], channel=where[i % len(where)], slope_db_per_octave="36") for i in range(bands)]
+    )
+    rack = tr.Rack([equaliser])
+    values = random_candidates(rack, 16, rng, choices=False)
+    x = music(channels, 2000, RATE, 3)
+    y = tr.render_many(rack, x, RATE, values)
+    for k in range(16):
+        assert same(y[k], with_values(rack, values, k)(x, RATE)), k
+
+
+def frames_together(monkeypatch, *arguments, **more) -> int:
+    """For how many frames effects worked side by side, added up over renderings and effects."""
+    counted = []
+    engine_render_many = _engine.render_many
+    monkeypatch.setattr(_engine, "render_many", lambda *given: counted.append(engine_render_many(*given)))
+    tr.render_many(*arguments, **more)
+    monkeypatch.undo()
+    return sum(counted)
+
+
+def test_streams_share_the_lanes(monkeypatch):
+    strip = [tr.ParametricEQ(bands=[tr.Band("bell")]), tr.Compressor(), tr.FDNReverb(), tr.Gate(), tr.Gain()]
+    x = NOISE[:, :2048]
+    values = {"compressor.ratio": np.linspace(1, 9, 32), "compressor.lookahead_ms": [0.0] * 32}
+    assert frames_together(monkeypatch, tr.Rack(strip), x, RATE, values) == 4 * 32 * 2048
+    assert frames_together(monkeypatch, tr.Rack([tr.Limiter()]), x, RATE, {"limiter.ceiling_db": [-3.0] * 32}) == 0
+    racks = [tr.Rack([tr.Gain(gain_db=k)]) for k in range(-15, 17)]
+    assert frames_together(monkeypatch, racks, x, RATE) == 32 * 2048
+
+
+def test_one_that_differs_runs_alone_beside_the_others(monkeypatch):
+    rack = tr.Rack([tr.Compressor()])
+    values = {"compressor.link_percent": [100.0] * 15 + [50.0]}
+    assert frames_together(monkeypatch, rack, NOISE[:, :1024], RATE, values, threads=1) == 15 * 1024

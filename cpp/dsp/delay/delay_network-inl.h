@@ -11,6 +11,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "dsp/delay/delay.h"
@@ -89,11 +90,16 @@ class DelayNetwork {
       out[i] = lines_[i].coming(length_[i]);
       in[i] = lines_[i].open();
     }
+    Turns<float> moves;  // within the tick
+    for (int i = 0; i < fdn_pairs; ++i) {
+      moves.cosine[i] = turns_to_.cosine[i] - turns_from_.cosine[i];
+      moves.sine[i] = turns_to_.sine[i] - turns_from_.sine[i];
+    }
     for (int n = 0; n < frames; n += lanes) {
       V x[fdn_lines];
       for (int i = 0; i < fdn_lines; ++i) x[i] = hn::LoadU(d, out[i] + n);
       attenuate_lines(x, shelves, n, std::min(lanes, frames - n));
-      rotate(x, frame_in_tick + n);
+      rotate(x, moves, frame_in_tick + n);
       butterflies<8>(x);
       butterflies<4>(x);
       butterflies<2>(x);
@@ -102,7 +108,7 @@ class DelayNetwork {
         x[i] = x[i] * hn::Set(d, 0.25f);  // orthonormal
         hn::StoreU(MulAdd(hn::Set(d, entrance_[i]), hn::LoadU(d, source[i] + n), x[i]), d, in[i] + n);
       }
-      for (int c = 0; c < channels_; ++c) hn::StoreU(level.vector(n) * x[c], d, channel[c] + n);
+      for (int c = 0; c < channels_; ++c) store_some(level.vector(n) * x[c], channel[c] + n, frames - n);
     }
     for (DelayLine& line : lines_) line.close(frames);
   }
@@ -138,8 +144,8 @@ class DelayNetwork {
     return filters;
   }
 
-  // Frame by frame.
-  void attenuate_lines(V* x, const ShelfRamp& shelves, int n, int count) noexcept TR_RT {
+  // Frame by frame. Not inlined: there the compiler would rather keep the coefficients in registers than the states.
+  HWY_NOINLINE void attenuate_lines(V* x, const ShelfRamp& shelves, int n, int count) noexcept TR_RT {
     for (int part = 0; part < L::count; ++part) transpose(x + part * L::lanes);
     LineStates<float> states = states_;
     for (int k = 0; k < count; ++k) {
@@ -157,8 +163,8 @@ class DelayNetwork {
     Turns<float> turns;
     float turn[fdn_pairs];
     for (std::size_t i = 0; i < fdn_pairs; ++i) {
-      const double whole = phase * rate_factor_[i] + start_turn_[i];
-      turn[i] = static_cast<float>(whole - std::round(whole));
+      const double turns_so_far = phase * rate_factor_[i] + start_turn_[i];  // at least 0
+      turn[i] = static_cast<float>(turns_so_far - static_cast<double>(static_cast<std::int64_t>(turns_so_far + 0.5)));
     }
     const L::D d;
     for (int i = 0; i < fdn_pairs; i += L::lanes) {
@@ -169,13 +175,12 @@ class DelayNetwork {
     return turns;
   }
 
-  void rotate(V* x, int frame_in_tick) const noexcept TR_RT {
+  HWY_INLINE void rotate(V* x, const Turns<float>& moves, int frame_in_tick) const noexcept TR_RT {
     const L::D d;
     const V share = hn::Iota(d, static_cast<float>(frame_in_tick + 1)) * hn::Set(d, 1.0f / tick_frames);
     for (std::size_t i = 0; i < fdn_pairs; ++i) {
-      const auto mixed = [&](float from, float to)
-                             HWY_ATTR { return hn::Set(d, from) + hn::Set(d, to - from) * share; };
-      const V c = mixed(turns_from_.cosine[i], turns_to_.cosine[i]), s = mixed(turns_from_.sine[i], turns_to_.sine[i]);
+      const V c = hn::Set(d, turns_from_.cosine[i]) + hn::Set(d, moves.cosine[i]) * share;
+      const V s = hn::Set(d, turns_from_.sine[i]) + hn::Set(d, moves.sine[i]) * share;
       const V a = x[i], b = x[i + fdn_pairs];
       x[i] = NegMulAdd(s, b, c * a);
       x[i + fdn_pairs] = MulAdd(s, a, c * b);

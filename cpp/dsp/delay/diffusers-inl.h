@@ -24,19 +24,20 @@ namespace HWY_NAMESPACE {
 class Diffusers {
  public:
   using Gains = std::array<Ramp, fdn_diffusers>;
+  static constexpr int longest_block = 4 * tick_frames;
 
   void prepare(const FdnLayout& layout, int channels) {
     length_ = layout.diffuser_frames;
     lines_.assign(static_cast<std::size_t>(channels) * fdn_diffusers, DelayLine());
     for (std::size_t line = 0; line < lines_.size(); ++line) {
-      lines_[line].prepare(length_[line % fdn_diffusers][line / fdn_diffusers % 2], tick_frames);
+      lines_[line].prepare(length_[line % fdn_diffusers][line / fdn_diffusers % 2], longest_block);
     }
   }
   void reset() noexcept TR_RT {
     for (DelayLine& line : lines_) line.reset();
   }
 
-  // One channel, in place; at most tick_frames frames.
+  // One channel, in place; at most longest_block frames.
   void process(int channel, float* x, const Gains& gains, int frames) noexcept TR_RT {
     const Tag<float> d;
     constexpr int lanes = lane_count<float>;

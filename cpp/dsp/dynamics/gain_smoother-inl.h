@@ -12,9 +12,10 @@
 #include <algorithm>
 #include <array>
 
-#include "dsp/dynamics/moving_average.h"
-#include "dsp/dynamics/sliding_maximum.h"
+#include "dsp/dynamics/moving_average-inl.h"
+#include "dsp/dynamics/sliding_maximum-inl.h"
 #include "dsp/lanes/lane-inl.h"
+#include "dsp/shaping/ramps-inl.h"
 #include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -51,28 +52,27 @@ class GainSmoother {
     slow_ = other.slow_;
   }
 
-  // A reduction in dB, in place. `slow_share(n)` is how much of the slow release counts at a frame, 0 … 1. Release and
-  // averages are one loop, since none of them waits for another.
-  template <class SlowShare>
-  void process(float* reduction_db, int frames, const Release& release, const SlowShare& slow_share) noexcept TR_RT {
+  // A reduction in dB, in place. `slow_share` is how much of the slow release counts, 0 … 1. Each part has a
+  // loop of its own: a frame of all takes some seventy cycles, and of so many operations a processor holds few frames.
+  void process(float* reduction_db, int frames, const Release& release, const Ramp slow_share) noexcept TR_RT {
     hold_.process(reduction_db, frames);
-    double fast = fast_, slow = slow_;
-    for (int n = 0; n < frames;) {
-      const int count = std::min({frames - n, averages_[0].frames_to_wrap(), averages_[1].frames_to_wrap()});
-      const int end = n + count;
-      auto first = averages_[0].begin(), second = averages_[1].begin();
-      for (; n < end; ++n) {
-        const auto held = static_cast<double>(reduction_db[n]);
-        fast = Max(held, MulAdd(release.fast, held - fast, fast));
-        slow = MulAdd(release.slow, held - slow, slow);
-        const float released = Max(static_cast<float>(fast), slow_share(n) * static_cast<float>(slow));
-        reduction_db[n] = second.step(first.step(released));
-      }
-      averages_[0].end(first, count);
-      averages_[1].end(second, count);
+    // With what a frame keeps instead of what it takes away, each state is one multiply-add from the next. Lanes,
+    // because of two plain numbers the compiler may find the larger one by a branch, which is guessed wrongly at every
+    // other peak.
+    const hn::CappedTag<double, 1> d;
+    const auto keep_fast = hn::Set(d, 1.0 - release.fast), take_fast = hn::Set(d, release.fast);
+    const double keep_slow = 1.0 - release.slow, take_slow = release.slow;
+    auto fast = hn::Set(d, fast_);
+    double slow = slow_;
+    for (int n = 0; n < frames; ++n) {
+      const auto held = static_cast<double>(reduction_db[n]);
+      fast = hn::Max(hn::Set(d, held), hn::MulAdd(keep_fast, fast, take_fast * hn::Set(d, held)));
+      slow = MulAdd(keep_slow, slow, take_slow * held);
+      reduction_db[n] = Max(static_cast<float>(hn::GetLane(fast)), slow_share[n] * static_cast<float>(slow));
     }
-    fast_ = fast;
+    fast_ = hn::GetLane(fast);
     slow_ = slow;
+    for (MovingAverage& average : averages_) average.process(reduction_db, frames);
   }
 
   // True when nothing is held and the release is over.

@@ -15,6 +15,7 @@
 #include "dsp/dynamics/channel_mode.h"
 #include "dsp/dynamics/lookahead.h"
 #include "dsp/lanes/lane-inl.h"
+#include "dsp/lanes/streams-inl.h"
 #include "dsp/filters/svf_pairs-inl.h"
 #include "rt/block.h"
 
@@ -116,6 +117,96 @@ class StereoDetectorInput {
   Vec<float> fault_ = hn::Zero(Tag<float>());  // 0 until a sample is NaN or infinity
 };
 
+// For streams side by side: calls use<channels>(combine) with the level of one or two channels, combine(first, second).
+template <class Use>
+HWY_INLINE void with_combined_streams(ChannelMode mode, int channels, const Use& use) noexcept TR_RT {
+  const auto half = hn::Set(StreamTag(), 0.5f);
+  if (channels == 1) {
+    if (mode == ChannelMode::power_mean) {
+      return use.template operator()<1>([](Streams x, Streams) HWY_ATTR { return hn::Sqrt(x * x); });
+    }
+    return use.template operator()<1>([](Streams x, Streams) HWY_ATTR { return hn::Abs(x); });
+  }
+  switch (mode) {
+    case ChannelMode::maximum:
+      return use.template operator()<2>([](Streams a, Streams b) HWY_ATTR { return Max(hn::Abs(a), hn::Abs(b)); });
+    case ChannelMode::mean:
+      return use.template operator()<2>([=](Streams a, Streams b) HWY_ATTR { return hn::Abs((a + b) * half); });
+    case ChannelMode::magnitude_mean:
+      return use.template operator()<2>([=](Streams a, Streams b)
+                                            HWY_ATTR { return (hn::Abs(a) + hn::Abs(b)) * half; });
+    case ChannelMode::power_mean:
+      return use.template operator()<2>([=](Streams a, Streams b)
+                                            HWY_ATTR { return hn::Sqrt((a * a + b * b) * half); });
+  }
+}
+
+// Each channel of streams side by side, delayed by the lookahead of its effect; `lookahead(owner)` is that.
+template <class Owners, class Of>
+inline void delay_streams(const Owners& owners, const Of& lookahead, const StreamBlock& io) noexcept TR_RT {
+  float rows[stream_lanes][max_segment];
+  float* to[stream_lanes];
+  for (int c = 0; c < io.channels; ++c) {
+    const float* from[stream_lanes];
+    for (int k = 0; k < stream_lanes; ++k) from[k] = to[k] = rows[k];
+    from_streams(io.channel[c], to, io.frames);
+    owners.each([&](auto& owner, int k) { from[k] = lookahead(owner).delayed(c, rows[k], io.frames); });
+    to_streams(from, io.channel[c], io.frames);
+  }
+}
+
+// Streams side by side whose detectors hear their own channels: `filter(channel, x)` goes before the detectors, of
+// which there is one for all channels or one for each; `detect(d, level, frames)` turns the level of one into the gain
+// to apply, in place; `linked` is how far each follows the level of all channels. Returns the peaks of the output.
+template <class Owners, class Filter, class Of, class Detect>
+inline StreamPeaks detect_streams(const Owners& owners, const StreamBlock& io, ChannelMode mode, int detectors,
+                                  Streams linked, Filter& filter, const Of& lookahead,
+                                  const Detect& detect) noexcept TR_RT {
+  alignas(64) float memory[2][max_segment * stream_lanes];
+  bool looks_ahead = false;
+  owners.each([&](auto& owner, int) { looks_ahead = looks_ahead || lookahead(owner).frames() > 0; });
+  StreamPeaks peaks;
+  // In short blocks, stage by stage, so that the recursions of one overlap with the curves of another.
+  const int block = looks_ahead ? io.frames : tick_frames;
+  for (int start = 0; start < io.frames; start += block) {
+    const int count = std::min(block, io.frames - start);
+    const auto set_levels = [&]<int channels>(auto combine_all) HWY_ATTR {
+      for (int n = 0; n < count; ++n) {
+        const Streams first = filter(0, load_streams(io.channel[0], start + n));
+        const Streams second = channels == 1 ? first : filter(1, load_streams(io.channel[channels - 1], start + n));
+        const Streams all = combine_all(first, second);
+        if (detectors == 1) {
+          store_streams(all, memory[0], n);
+        } else {
+          const Streams own = hn::Set(StreamTag(), 1.0f) - linked;
+          store_streams(own * hn::Abs(first) + linked * all, memory[0], n);
+          store_streams(own * hn::Abs(second) + linked * all, memory[1], n);
+        }
+      }
+    };
+    with_combined_streams(mode, io.channels, set_levels);
+    for (int d = 0; d < detectors; ++d) detect(d, memory[d], count);
+    if (looks_ahead) delay_streams(owners, lookahead, io);
+    StreamPeaks own = peaks;  // by itself, so that it stays in a register
+    for (int c = 0; c < io.channels; ++c) {
+      const float* gain = memory[detectors == 1 ? 0 : c];
+      for (int n = 0; n < count; ++n) {
+        const Streams y = load_streams(io.channel[c], start + n) * load_streams(gain, n);
+        own.add(y);
+        store_streams(y, io.channel[c], start + n);
+      }
+    }
+    peaks = own;
+  }
+  return peaks;
+}
+
+// In place: change(x) for each frame of streams side by side.
+template <class Change>
+HWY_INLINE void each_streams(float* x, int frames, const Change& change) noexcept TR_RT {
+  for (int n = 0; n < frames; ++n) store_streams(change(load_streams(x, n)), x, n);
+}
+
 // The level that each detector follows. As long as all channels are fully linked they share one detector; from then on
 // each has its own, whose level is a mix of its channel's and of all channels' by the link.
 class LinkedDetectors {
@@ -165,6 +256,14 @@ class LinkedDetectors {
     }
     return channels_;
   }
+
+  // For streams side by side: how many detectors there are from now on, if the link does not move; 0 where channels
+  // that are fully linked have their own nevertheless.
+  int stream_detectors(bool fully_linked) const noexcept TR_RT {
+    if (!fully_linked) return channels_;
+    return detectors_ == 1 ? 1 : 0;
+  }
+  void set_detectors(int detectors) noexcept TR_RT { detectors_ = detectors; }
 
   void state(StateArchive& archive) { archive.bounded(detectors_, 1, channels_); }
 

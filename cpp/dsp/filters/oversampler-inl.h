@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "dsp/filters/allpass-inl.h"
-#include "dsp/delay/delay.h"
 #include "dsp/filters/halfband.h"
 #include "dsp/lanes/lane-inl.h"
 #include "rt/block.h"
@@ -26,6 +25,31 @@
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
+
+// The last samples of a row, and behind them the block that is being worked on.
+class PhaseRow {
+ public:
+  void prepare(int longest) {
+    past_ = (longest + lane_count<float> - 1) / lane_count<float> * lane_count<float>;
+    memory_.assign(static_cast<std::size_t>(past_ + max_segment + lane_count<float>), 0.0f);
+  }
+  void reset() noexcept TR_RT { std::fill(memory_.begin(), memory_.end(), 0.0f); }
+
+  // The block; before it lie the samples of the last ones, behind it a vector that may be overwritten.
+  float* now() noexcept TR_RT { return memory_.data() + past_; }
+  const float* now() const noexcept TR_RT { return memory_.data() + past_; }
+  void pass(int frames) noexcept TR_RT {
+    const Tag<float> d;
+    float* const to = memory_.data();
+    each_vector(past_, [&](int n) HWY_ATTR { hn::StoreU(hn::LoadU(d, to + frames + n), d, to + n); });
+  }
+
+  void state(StateArchive& archive) { archive(memory_); }
+
+ private:
+  std::vector<float> memory_;
+  int past_ = 0;
+};
 
 class Oversampler {
  public:
@@ -36,14 +60,12 @@ class Oversampler {
     channels_.assign(static_cast<std::size_t>(channels), Channel());
     for (Channel& channel : channels_) {
       for (std::size_t stage = 0; stage < halfband_stages; ++stage) {
-        channel.up[stage].assign(std::size_t{1} << stage, DelayLine());
-        channel.down[stage].assign(std::size_t{2} << stage, DelayLine());
+        channel.up[stage].assign(std::size_t{1} << stage, PhaseRow());
+        channel.down[stage].assign(std::size_t{2} << stage, PhaseRow());
         for (auto* lines : {&channel.up[stage], &channel.down[stage]}) {
-          for (auto& line : *lines)
-            line.prepare(2 * halfband_shapes[stage].m + 8, max_segment + 2 * halfband_shapes[stage].m + 8);
+          for (auto& line : *lines) line.prepare(2 * halfband_shapes[stage].m + 8);
         }
       }
-      channel.out.assign(max_segment, 0.0f);
     }
   }
 
@@ -86,20 +108,19 @@ class Oversampler {
     return true;
   }
 
-  // In place; shape(x, n) is the function, for the vector of frames that begins at n.
+  // In place, up to the end of the last vector; shape(x, n) is the function, for the vector of frames that begins at n.
   template <class Shape>
   void process(int which, float* x, int frames, const Shape& shape) noexcept TR_RT {
+    if (stages_ == 0) return apply(x, frames, shape);
     Channel& channel = channels_[static_cast<std::size_t>(which)];
-    if (stages_ == 0) {
-      std::memcpy(channel.out.data(), x, sizeof(float) * static_cast<std::size_t>(frames));
-      apply(channel.out.data(), frames, shape);
-    } else {
-      channel.up[0][0].write(x, frames);
-      for (int stage = 0; stage < stages_; ++stage) up(channel, stage, frames);
-      for (auto& line : channel.down[static_cast<std::size_t>(stages_ - 1)]) apply(line.open(), frames, shape);
-      for (int stage = stages_ - 1; stage >= 0; --stage) down(channel, stage, frames);
+    std::memcpy(channel.up[0][0].now(), x, sizeof(float) * static_cast<std::size_t>(frames));
+    for (int stage = 0; stage < stages_; ++stage) up(channel, stage, frames);
+    for (auto& row : channel.down[static_cast<std::size_t>(stages_ - 1)]) apply(row.now(), frames, shape);
+    for (int stage = stages_ - 1; stage >= 0; --stage) down(channel, stage, x, frames);
+    for (std::size_t stage = 0; stage < static_cast<std::size_t>(stages_); ++stage) {
+      for (auto& row : channel.up[stage]) row.pass(frames);
+      for (auto& row : channel.down[stage]) row.pass(frames);
     }
-    std::memcpy(x, channel.out.data(), sizeof(float) * static_cast<std::size_t>(frames));
   }
 
   void state(StateArchive& archive) { archive(channels_); }
@@ -108,96 +129,133 @@ class Oversampler {
   using D = Tag<float>;
   using V = Vec<float>;
   static constexpr int lanes = lane_count<float>;
-  using Lines = std::vector<DelayLine>;
+  using Lines = std::vector<PhaseRow>;
   using States = std::array<std::array<float, most_allpasses>, halfband_stages>;
   struct Channel {
     // The inputs of each stage: upwards the phases of its lower rate, downwards those of its higher rate.
     std::array<Lines, halfband_stages> up, down;
-    std::vector<float> out;
     States up_states{}, down_states{};
     void state(StateArchive& archive) { archive(up, down, up_states, down_states); }
   };
 
   template <class Shape>
   static void apply(float* x, int frames, const Shape& shape) noexcept TR_RT {
-    for (int n = 0; n < frames; n += lane_count<float>) hn::StoreU(shape(hn::LoadU(D(), x + n), n), D(), x + n);
+    for (int n = 0; n < frames; n += lanes) hn::StoreU(shape(hn::LoadU(D(), x + n), n), D(), x + n);
   }
 
-  // The samples `back` samples before those of a phase, in a signal of 2^log_count phases.
-  static const float* before(const DelayLine* lines, int log_count, int stride, int phase, int back,
-                             int frames) noexcept TR_RT {
-    const int at = phase - back, line = at & ((1 << log_count) - 1);
-    return lines[line * stride].written(frames, (line - at) >> log_count);
+  // The samples `back` samples before those of a phase, in a signal of 2^log_count phases, each `stride` rows on.
+  static const float* before(const PhaseRow* rows, int log_count, int stride, int phase, int back) noexcept TR_RT {
+    const int at = phase - back, row = at & ((1 << log_count) - 1);
+    return rows[row * stride].now() + ((at - row) >> log_count);
   }
 
-  // The filter over a signal of 2^log_count phases, for its samples of one phase.
-  static void fir(const DelayLine* lines, int log_count, int stride, int phase, int wait,
-                  const std::vector<float>& taps, float* y, int frames) noexcept TR_RT {
-    const D d;
-    const int turns = 1 << log_count, count = static_cast<int>(taps.size());
-    const float* x[1 << halfband_stages];  // for the first coefficient in each line; the next one is a frame before
-    for (int turn = 0; turn < turns; ++turn) {
-      const int last = turn + (count - 1 - turn) / turns * turns;  // the oldest, from which a line lies in one piece
-      x[turn] = before(lines, log_count, stride, phase, last + wait, frames) + (last - turn) / turns;
+  // The filter over a signal of 2^log_count phases, for all of them; `finish(phase, n, sum)` takes each vector.
+  template <class Finish>
+  static void fir(const PhaseRow* rows, int log_count, int stride, int wait, const std::vector<float>& taps, int frames,
+                  const Finish& finish) noexcept TR_RT {
+    const float* x[1 << (halfband_stages - 1)];
+    for (int phase = 0; phase < 1 << log_count; ++phase) x[phase] = before(rows, log_count, stride, phase, wait);
+    static_assert(halfband_stages == 3);
+    if (log_count == 0) return filter<1>(x, taps, frames, finish);
+    if (log_count == 1) return filter<2>(x, taps, frames, finish);
+    filter<4>(x, taps, frames, finish);
+  }
+
+  // Eight sums at a time: a multiply-add waits four cycles for the last one, and two begin in each.
+  template <int phases, class Finish>
+  static void filter(const float* const* x, const std::vector<float>& taps, int frames,
+                     const Finish& finish) noexcept TR_RT {
+    constexpr int many = 8 / phases;
+    int n = 0;
+    for (; n + many * lanes <= frames; n += many * lanes) some<phases, many>(x, taps, n, finish);
+    if constexpr (many == 8) {
+      if (n + 4 * lanes <= frames) {
+        some<phases, 4>(x, taps, n, finish);
+        n += 4 * lanes;
+      }
     }
-    const auto some = [&](int n, auto vectors) HWY_ATTR {
-      V sum[vectors.value];
-      for (V& s : sum) s = hn::Zero(d);
-      for (int turn = 0; turn < turns; ++turn) {
-        const float* at = x[turn] + n;
-        for (int k = turn; k < count; k += turns, --at) {
-          const V tap = hn::Set(d, taps[static_cast<std::size_t>(k)]);
-          for (int i = 0; i < vectors.value; ++i) sum[i] = hn::MulAdd(tap, hn::LoadU(d, at + i * lanes), sum[i]);
+    for (; n < frames; n += lanes) some<phases, 1>(x, taps, n, finish);
+  }
+
+  template <int phases, int vectors, class Finish>
+  static HWY_INLINE void some(const float* const* x, const std::vector<float>& taps, int n,
+                              const Finish& finish) noexcept TR_RT {
+    const D d;
+    const int count = static_cast<int>(taps.size());
+    V sum[phases][vectors];
+    for (auto& of_phase : sum) {
+      for (V& s : of_phase) s = hn::Zero(d);
+    }
+    if constexpr (phases == 1) {
+      // Every eighth coefficient one after the other: the vectors that they need are those of the frames before.
+      constexpr int step = 8, turns = (2 * halfband_shapes[0].m + 2) / step;
+      static_assert(turns * step == 2 * halfband_shapes[0].m + 2);
+      for (int first = 0; first < step; ++first) {
+        const float* at = x[0] + n - first;
+        for (int turn = 0; turn < turns; ++turn) {
+          const V tap = hn::Set(d, taps[static_cast<std::size_t>(first + step * turn)]);
+          for (int i = 0; i < vectors; ++i) {
+            sum[0][i] = hn::MulAdd(tap, hn::LoadU(d, at + i * lanes - step * turn), sum[0][i]);
+          }
         }
       }
-      for (int i = 0; i < vectors.value; ++i) hn::StoreU(sum[i], d, y + n + i * lanes);
-    };
-    int n = 0;  // every coefficient serves four vectors, as long as there are so many
-    for (; n + 4 * lanes <= frames; n += 4 * lanes) some(n, std::integral_constant<int, 4>{});
-    for (; n < frames; n += lanes) some(n, std::integral_constant<int, 1>{});
+    } else {
+      // A sample serves all phases, each by another coefficient.
+      for (int sample = phases - 1; sample > -count; --sample) {
+        const int row = sample & (phases - 1);
+        const float* at = x[row] + n + (sample - row) / phases;
+        V in[vectors];
+        for (int i = 0; i < vectors; ++i) in[i] = hn::LoadU(d, at + i * lanes);
+        for (int phase = 0; phase < phases; ++phase) {
+          const int k = phase - sample;
+          if (k < 0 || k >= count) continue;
+          const V tap = hn::Set(d, taps[static_cast<std::size_t>(k)]);
+          for (int i = 0; i < vectors; ++i) sum[phase][i] = hn::MulAdd(tap, in[i], sum[phase][i]);
+        }
+      }
+    }
+    for (int phase = 0; phase < phases; ++phase) {
+      for (int i = 0; i < vectors; ++i) finish(phase, n + i * lanes, sum[phase][i]);
+    }
   }
 
   // Every sample of the lower rate becomes two, written to the input of the next stage or of the function.
   void up(Channel& channel, int stage, int frames) noexcept TR_RT {
-    const auto which = static_cast<std::size_t>(stage);
-    const bool last = stage == stages_ - 1;
-    Lines& to = last ? channel.down[which] : channel.up[which + 1];
-    const DelayLine* from = channel.up[which].data();
-    const int phases = 1 << stage;
-    if (minimum_) {
-      up_minimum(channel, stage, to, frames);
-    } else {
-      const int middle = halfband_shapes[which].m;
-      for (int phase = 0; phase < phases; ++phase) {
-        fir(from, stage, 1, phase, 0, taps_[which], to[static_cast<std::size_t>(2 * phase)].open(), frames);
-        std::memcpy(to[static_cast<std::size_t>(2 * phase + 1)].open(), before(from, stage, 1, phase, middle, frames),
-                    sizeof(float) * static_cast<std::size_t>(frames));
-      }
-    }
-    if (last) return;
-    for (auto& line : to) line.close(frames);
-  }
-
-  // Two samples of the higher rate become one.
-  void down(Channel& channel, int stage, int frames) noexcept TR_RT {
     const D d;
     const auto which = static_cast<std::size_t>(stage);
-    Lines& from = channel.down[which];
-    for (auto& line : from) line.close(frames);
-    const int phases = 1 << stage;
-    const auto to = [&](int phase) {
-      return stage == 0 ? channel.out.data() : channel.down[which - 1][static_cast<std::size_t>(phase)].open();
-    };
-    if (minimum_) return down_minimum(channel, stage, to, frames);
-    const int middle = halfband_shapes[which].m, wait = halfband_wait(stage);
-    for (int phase = 0; phase < phases; ++phase) {
-      float* y = to(phase);
-      fir(from.data(), stage, 2, phase, wait, taps_[which], y, frames);
-      const float* odd = before(from.data() + 1, stage, 2, phase, middle + 1 + wait, frames);
-      for (int n = 0; n < frames; n += lane_count<float>) {
-        hn::StoreU(hn::Set(d, 0.5f) * (hn::LoadU(d, y + n) + hn::LoadU(d, odd + n)), d, y + n);
-      }
+    Lines& to = stage == stages_ - 1 ? channel.down[which] : channel.up[which + 1];
+    const PhaseRow* from = channel.up[which].data();
+    if (minimum_) return up_minimum(channel, stage, to, frames);
+    const float* middle[1 << (halfband_stages - 1)];
+    float* into[1 << halfband_stages];
+    for (int phase = 0; phase < 1 << stage; ++phase) {
+      middle[phase] = before(from, stage, 1, phase, halfband_shapes[which].m);
     }
+    for (std::size_t phase = 0; phase < std::size_t{2} << stage; ++phase) into[phase] = to[phase].now();
+    fir(from, stage, 1, 0, taps_[which], frames, [&](int phase, int n, V sum) HWY_ATTR {
+      hn::StoreU(sum, d, into[2 * phase] + n);
+      hn::StoreU(hn::LoadU(d, middle[phase] + n), d, into[2 * phase + 1] + n);
+    });
+  }
+
+  // Two samples of the higher rate become one, written to the input of the next stage or to y.
+  void down(Channel& channel, int stage, float* y, int frames) noexcept TR_RT {
+    const D d;
+    const auto which = static_cast<std::size_t>(stage);
+    const PhaseRow* from = channel.down[which].data();
+    float* into[1 << (halfband_stages - 1)] = {y};
+    for (std::size_t phase = 0; stage > 0 && phase < std::size_t{1} << stage; ++phase) {
+      into[phase] = channel.down[which - 1][phase].now();
+    }
+    if (minimum_) return down_minimum(channel, stage, into, frames);
+    const int wait = halfband_wait(stage);
+    const float* odd[1 << (halfband_stages - 1)];
+    for (int phase = 0; phase < 1 << stage; ++phase) {
+      odd[phase] = before(from + 1, stage, 2, phase, halfband_shapes[which].m + 1 + wait);
+    }
+    fir(from, stage, 2, wait, taps_[which], frames, [&](int phase, int n, V sum) HWY_ATTR {
+      hn::StoreU(hn::Set(d, 0.5f) * (sum + hn::LoadU(d, odd[phase] + n)), d, into[phase] + n);
+    });
   }
 
   // Both all-pass branches of a stage, in place.
@@ -217,8 +275,8 @@ class Oversampler {
     const float* from[1 << halfband_stages];
     float* into[2 << halfband_stages];
     const std::size_t phases = std::size_t{1} << stage;
-    for (std::size_t p = 0; p < phases; ++p) from[p] = channel.up[which][p].written(frames, 0);
-    for (std::size_t p = 0; p < 2 * phases; ++p) into[p] = to[p].open();
+    for (std::size_t p = 0; p < phases; ++p) from[p] = channel.up[which][p].now();
+    for (std::size_t p = 0; p < 2 * phases; ++p) into[p] = to[p].now();
     for (int n = 0; n < frames; ++n) {
       for (std::size_t p = 0; p < phases; ++p) {
         float first = from[p][n], second = first;
@@ -230,15 +288,12 @@ class Oversampler {
     channel.up_states[which] = states;
   }
 
-  template <class To>
-  void down_minimum(Channel& channel, int stage, const To& to, int frames) noexcept TR_RT {
+  void down_minimum(Channel& channel, int stage, float* const* into, int frames) noexcept TR_RT {
     const auto which = static_cast<std::size_t>(stage);
     auto states = channel.down_states[which];
     const float* from[2 << halfband_stages];
-    float* into[1 << halfband_stages];
     const std::size_t phases = std::size_t{1} << stage;
-    for (std::size_t p = 0; p < 2 * phases; ++p) from[p] = channel.down[which][p].written(frames, 0);
-    for (std::size_t p = 0; p < phases; ++p) into[p] = to(static_cast<int>(p));
+    for (std::size_t p = 0; p < 2 * phases; ++p) from[p] = channel.down[which][p].now();
     for (int n = 0; n < frames; ++n) {
       for (std::size_t p = 0; p < phases; ++p) {
         float first = from[2 * p + 1][n], second = from[2 * p][n];

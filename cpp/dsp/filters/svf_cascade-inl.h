@@ -23,6 +23,7 @@
 
 #include "dsp/filters/svf-inl.h"
 #include "dsp/filters/svf_design.h"
+#include "dsp/lanes/streams-inl.h"
 #include "rt/state.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -103,6 +104,51 @@ class SvfCascade {
     return true;
   }
 
+  // Several cascades side by side (`StreamBlock`). How many groups of filters it has now, by which cascades can be told
+  // that may run together; -1 while it ramps.
+  int stream_groups() const noexcept TR_RT { return ramping_ ? -1 : (count_ + sections - 1) / sections; }
+
+  // So many channels, in place. `cascade(owner)` is the cascade of a stream; all have as many groups, at least one.
+  // `peaks` take in the output, where they are asked for.
+  template <class Owners, class Cascade>
+  static void process_streams(const Owners& owners, const Cascade& cascade, float* const* x, int channels, int frames,
+                              StreamPeaks* const* peaks) noexcept TR_RT {
+    const auto used = static_cast<std::size_t>(cascade(owners.any()).stream_groups());
+    for (std::size_t group = 0; group < used; ++group) {
+      Svf<Streams> c[sections];
+      for (int i = 0; i < sections; ++i) {
+        const auto coefficient = [&](std::size_t which) HWY_ATTR {
+          return owners.get([&](auto& owner) { return cascade(owner).to_[group][which].at[place(i).second]; });
+        };
+        c[i] = make_svf(coefficient(0), coefficient(1), coefficient(2), coefficient(3), coefficient(4));
+      }
+      for (int channel = 0; channel < channels; ++channel) {
+        const std::size_t at = static_cast<std::size_t>(channel / blocks) * groups + group;
+        const auto lane = [&](int i) {
+          return static_cast<std::size_t>(channel % blocks * sections) + place(i).second;
+        };
+        SvfState<Streams> s[sections];
+        for (int i = 0; i < sections; ++i) {
+          s[i] = {owners.get([&](auto& owner) { return cascade(owner).states_[at].s1[lane(i)]; }),
+                  owners.get([&](auto& owner) { return cascade(owner).states_[at].s2[lane(i)]; })};
+        }
+        run_streams(x[channel], frames, c, s, group + 1 == used ? peaks[channel] : nullptr);
+        const bool alone = channel % blocks == 0 && channel + 1 == channels;  // then it is in all blocks
+        for (int i = 0; i < sections; ++i) {
+          const auto keep = [&](Streams state, auto member) HWY_ATTR {
+            owners.put(state, [&](auto& owner, float value) {
+              auto& numbers = cascade(owner).states_[at].*member;
+              const auto end = alone ? static_cast<std::size_t>(lanes) : lane(i) + 1;
+              for (std::size_t k = lane(i); k < end; k += static_cast<std::size_t>(sections)) numbers[k] = value;
+            });
+          };
+          keep(s[i].s1, &GroupState::s1);
+          keep(s[i].s2, &GroupState::s2);
+        }
+      }
+    }
+  }
+
   void state(StateArchive& archive) {
     archive(from_, to_, states_, ramping_);
     archive.bounded(frame_, 0, tick_frames);
@@ -127,6 +173,37 @@ class SvfCascade {
   struct GroupState {
     alignas(32) std::array<float, lanes> s1{}, s2{};
   };
+
+  // The filters of a group, two at a time, whose numbers all fit into the registers.
+  static void run_streams(float* x, int frames, const Svf<Streams>* c, SvfState<Streams>* s,
+                          StreamPeaks* peaks) noexcept TR_RT {
+    constexpr int at_once = sections < 2 ? 1 : 2, stretch = 128;  // stays in the first cache
+    const auto run = [&](float* from, int count, int i, const auto& look) HWY_ATTR {
+      const Svf<Streams> first = c[i], second = c[i + at_once - 1];
+      SvfState<Streams> first_state = s[i], second_state = s[i + at_once - 1];
+      for (int n = 0; n < count; ++n) {
+        Streams v = svf_step(first_state, first, load_streams(from, n));
+        if constexpr (at_once == 2) v = svf_step(second_state, second, v);
+        look(v);
+        store_streams(v, from, n);
+      }
+      s[i] = first_state;
+      if constexpr (at_once == 2) s[i + 1] = second_state;
+    };
+    for (int start = 0; start < frames; start += stretch) {
+      float* from = x + static_cast<std::ptrdiff_t>(start) * stream_lanes;
+      const int count = std::min(stretch, frames - start);
+      for (int i = 0; i < sections; i += at_once) {
+        if (peaks == nullptr || i + at_once < sections) {
+          run(from, count, i, [](Streams) {});
+          continue;
+        }
+        StreamPeaks own = *peaks;  // by itself, so that it stays in a register
+        run(from, count, i, [&](Streams v) HWY_ATTR { own.add(v); });
+        *peaks = own;
+      }
+    }
+  }
 
   // The first section sits in the highest lane, so the last one's output is the lowest.
   static std::pair<std::size_t, std::size_t> place(int section) noexcept TR_RT {

@@ -52,6 +52,27 @@ class SvfPairs {
   const Svf<Pair>& steady() const noexcept TR_RT { return steady_; }
   State& state(int pair) noexcept TR_RT { return states_[static_cast<std::size_t>(pair)]; }
 
+  // For streams side by side (streams-inl.h): a channel's part of the state. A lone last channel is in both places.
+  struct ChannelState {
+    float s1, s2;
+  };
+  ChannelState channel_state(int channel) const noexcept TR_RT {
+    const State& s = states_[static_cast<std::size_t>(channel / pair_size)];
+    return {numbers(s.s1)[static_cast<std::size_t>(channel % pair_size)],
+            numbers(s.s2)[static_cast<std::size_t>(channel % pair_size)]};
+  }
+  void set_channel_state(int channel, int channels, ChannelState to) noexcept TR_RT {
+    State& s = state(channel / pair_size);
+    auto s1 = numbers(s.s1), s2 = numbers(s.s2);
+    const int last = channel + 1 == channels ? pair_size - 1 : channel % pair_size;
+    for (int i = channel % pair_size; i <= last; ++i) {
+      s1[static_cast<std::size_t>(i)] = to.s1;
+      s2[static_cast<std::size_t>(i)] = to.s2;
+    }
+    const hn::CappedTag<float, 2> two;
+    s = {hn::LoadU(two, s1.data()), hn::LoadU(two, s2.data())};
+  }
+
   // While moving, a call stays inside one tick. `y` may be `x`.
   void process(const float* const* x, float* const* y, int channels, int frames) noexcept TR_RT {
     for (int c = 0; c < channels; c += pair_size) {
@@ -96,6 +117,11 @@ class SvfPairs {
   }
 
  private:
+  static std::array<float, 2> numbers(Pair x) noexcept TR_RT {
+    std::array<float, 2> all{};
+    hn::StoreU(x, hn::CappedTag<float, 2>(), all.data());
+    return all;
+  }
   static State silence() noexcept TR_RT {
     const hn::CappedTag<float, 2> two;
     return {hn::Zero(two), hn::Zero(two)};

@@ -12,6 +12,7 @@
 
 #include "dsp/filters/svf_pairs-inl.h"
 #include "dsp/filters/svf_design.h"
+#include "dsp/lanes/streams-inl.h"
 #include "rt/block.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -53,6 +54,9 @@ class SwitchedCut {
   // The filter, while it is on and does not move; else null.
   SvfPairs* steady() noexcept TR_RT { return on_ && !filter_.moving() ? &filter_ : nullptr; }
   bool off() const noexcept TR_RT { return !on_ && !filter_.moving(); }
+  bool moving() const noexcept TR_RT { return filter_.moving(); }
+  bool on() const noexcept TR_RT { return on_; }
+  SvfPairs& filter() noexcept TR_RT { return filter_; }
 
   // Returns the channels themselves while it is off, else their filtered copies.
   SideBlock process(SideBlock key, int frames) noexcept TR_RT {
@@ -69,6 +73,57 @@ class SwitchedCut {
   SvfPairs filter_;
   std::array<std::vector<float>, max_channels> memory_;
   std::array<float*, max_channels> to_{};
+};
+
+// The cuts of streams side by side, of one or two channels, while none of them moves. Where one is off, its stream
+// passes (a zero may change its sign) and its state is held.
+template <class Owners, class Cut>
+class StreamCuts {
+ public:
+  // `cut(owner)` is the cut of a stream.
+  StreamCuts(const Owners& owners, const Cut& cut, int channels) noexcept TR_RT : owners_(owners),
+                                                                                  cut_(cut),
+                                                                                  channels_(channels) {
+    owners.each([&](auto& owner, int) { on_ = on_ || cut(owner).on(); });
+    if (!on_) return;
+    const auto number = [&](auto member, float off) HWY_ATTR {
+      return owners.get([&](auto& owner) {
+        auto& of = cut(owner);
+        return of.on() ? hn::GetLane(of.filter().steady().*member) : off;
+      });
+    };
+    using C = Svf<Pair>;
+    c_.step = number(&C::step, 0.0f);
+    c_.step_damping = number(&C::step_damping, 0.0f);
+    c_.step_g = number(&C::step_g, 0.0f);
+    c_.from_x = number(&C::from_x, 1.0f);
+    c_.from_s1 = number(&C::from_s1, 0.0f);
+    c_.from_s2 = number(&C::from_s2, 0.0f);
+    for (int c = 0; c < channels; ++c) {
+      s_[c] = {owners.get([&](auto& owner) { return cut(owner).filter().channel_state(c).s1; }),
+               owners.get([&](auto& owner) { return cut(owner).filter().channel_state(c).s2; })};
+    }
+  }
+
+  HWY_INLINE Streams step(int channel, Streams x) noexcept TR_RT { return on_ ? svf_step(s_[channel], c_, x) : x; }
+
+  // Keeps the states.
+  void finish() const noexcept TR_RT {
+    for (int c = 0; on_ && c < channels_; ++c) {
+      alignas(64) float s1[stream_lanes], s2[stream_lanes];
+      hn::Store(s_[c].s1, StreamTag(), s1);
+      hn::Store(s_[c].s2, StreamTag(), s2);
+      owners_.each([&](auto& owner, int k) { cut_(owner).filter().set_channel_state(c, channels_, {s1[k], s2[k]}); });
+    }
+  }
+
+ private:
+  const Owners& owners_;
+  Cut cut_;
+  int channels_;
+  bool on_ = false;
+  Svf<Streams> c_{};
+  SvfState<Streams> s_[2]{};
 };
 
 }  // namespace HWY_NAMESPACE

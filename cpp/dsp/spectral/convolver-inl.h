@@ -24,6 +24,7 @@
 
 #include "dsp/delay/delay.h"
 #include "dsp/spectral/fft-inl.h"
+#include "dsp/lanes/aligned_row.h"
 #include "dsp/lanes/lane-inl.h"
 #include "rt/block.h"
 #include "rt/state.h"
@@ -65,7 +66,7 @@ class Convolver {
     }
     const int largest = levels_.empty() ? slot : levels_.back().part();
     ring_ = 4 * largest;
-    input_.assign(static_cast<std::size_t>(channels), std::vector<float>(static_cast<std::size_t>(ring_), 0.0f));
+    input_.assign(static_cast<std::size_t>(channels), AlignedRow(static_cast<std::size_t>(ring_)));
     recent_.assign(static_cast<std::size_t>(channels), DelayLine());
     for (auto& line : recent_) line.prepare(head, max_segment + head);  // read from the oldest in one go
     reset();
@@ -124,7 +125,7 @@ class Convolver {
   using D = Tag<float>;
   using V = Vec<float>;
   static constexpr int lanes = lane_count<float>;
-  using Channels = std::vector<std::vector<float>>;
+  using Channels = std::vector<AlignedRow>;
 
   static std::size_t bytes(int frames) noexcept TR_RT { return sizeof(float) * static_cast<std::size_t>(frames); }
 
@@ -133,30 +134,38 @@ class Convolver {
     std::vector<float> response;
   };
 
-  // Added to y. Every coefficient serves four vectors where there are so many; even and odd ones have a sum each, so
-  // that a single vector need not wait for itself so long.
+  // Added to y. Of 64 coefficients every eighth one comes after the other, as the vectors that they need are those of
+  // the frames before; eight sums at a time, as a multiply-add waits for the last one into the same sum.
   void direct(const Head& h, float* y, int frames) const noexcept TR_RT {
     const D d;
+    constexpr int group = 64, step = 8, turns = group / step;
+    static_assert(head % group == 0);
     const float* newest = recent_[static_cast<std::size_t>(h.from)].written(frames, head - 1) + head - 1;
     const float* taps = h.response.data();
-    const int count = (head_taps_ + 1) / 2 * 2;
     const auto some = [&](int n, auto vectors, float* to) HWY_ATTR {
-      V even[vectors.value], odd[vectors.value];
-      for (int i = 0; i < vectors.value; ++i) even[i] = odd[i] = hn::Zero(d);
-      for (int k = 0; k < count; k += 2) {
-        const V first = hn::Set(d, taps[k]), second = hn::Set(d, taps[k + 1]);
-        const float* x = newest + n - k;
-        for (int i = 0; i < vectors.value; ++i) {
-          even[i] = hn::MulAdd(first, hn::LoadU(d, x + i * lanes), even[i]);
-          odd[i] = hn::MulAdd(second, hn::LoadU(d, x - 1 + i * lanes), odd[i]);
+      V sum[vectors.value];
+      for (V& s : sum) s = hn::Zero(d);
+      for (int begin = 0; begin < head_taps_; begin += group) {
+        for (int first = begin; first < begin + step; ++first) {
+          const float* x = newest + n - first;
+          for (int turn = 0; turn < turns; ++turn) {
+            const V tap = hn::Set(d, taps[first + step * turn]);
+            for (int i = 0; i < vectors.value; ++i) {
+              sum[i] = hn::MulAdd(tap, hn::LoadU(d, x + i * lanes - step * turn), sum[i]);
+            }
+          }
         }
       }
       for (int i = 0; i < vectors.value; ++i) {
-        hn::StoreU(hn::LoadU(d, to + i * lanes) + (even[i] + odd[i]), d, to + i * lanes);
+        hn::StoreU(hn::LoadU(d, to + i * lanes) + sum[i], d, to + i * lanes);
       }
     };
     int n = 0;
-    for (; n + 4 * lanes <= frames; n += 4 * lanes) some(n, std::integral_constant<int, 4>{}, y + n);
+    for (; n + 8 * lanes <= frames; n += 8 * lanes) some(n, std::integral_constant<int, 8>{}, y + n);
+    if (n + 4 * lanes <= frames) {
+      some(n, std::integral_constant<int, 4>{}, y + n);
+      n += 4 * lanes;
+    }
     for (; n + lanes <= frames; n += lanes) some(n, std::integral_constant<int, 1>{}, y + n);
     if (n == frames) return;
     alignas(32) float last[lanes] = {};
@@ -176,24 +185,23 @@ class Convolver {
       vectors_ = part / lanes;
       fft_.prepare(part);
       const auto size = static_cast<std::size_t>(part);
-      weight_re_.resize(size);
-      weight_im_.resize(size);
+      weight_re_ = weight_im_ = AlignedRow(size);
       for (int n = 0; n < part; ++n) {
         const double angle = 0.5 * std::numbers::pi * n / part;
-        weight_re_[static_cast<std::size_t>(n)] = static_cast<float>(std::cos(angle));
-        weight_im_[static_cast<std::size_t>(n)] = static_cast<float>(std::sin(angle));
+        weight_re_.data()[n] = static_cast<float>(std::cos(angle));
+        weight_im_.data()[n] = static_cast<float>(std::sin(angle));
       }
-      work_.assign(2 * size, 0.0f);
-      const std::size_t spectrum = static_cast<std::size_t>(parts_) * 2 * size;
-      spectra_.assign(static_cast<std::size_t>(channels), std::vector<float>(spectrum, 0.0f));
-      for (auto* out : {&now_, &next_}) out->assign(static_cast<std::size_t>(channels), std::vector<float>(size, 0.0f));
+      work_ = AlignedRow(2 * size);
+      const std::size_t spectrum = static_cast<std::size_t>(parts_) * static_cast<std::size_t>(vectors_);
+      spectra_.assign(static_cast<std::size_t>(channels), Spectra(spectrum));
+      for (auto* out : {&now_, &next_}) out->assign(static_cast<std::size_t>(channels), AlignedRow(size));
       responses_.clear();
       paths_.assign(static_cast<std::size_t>(channels), {});
       for (const ConvolverPath& path : paths) {
         std::size_t shared = 0;  // paths with the same coefficients share them
         while (shared < responses_.size() && responses_[shared].from != path.response) ++shared;
         if (shared == responses_.size()) {
-          responses_.push_back({path.response, std::vector<float>(spectrum)});
+          responses_.push_back({path.response, Spectra(spectrum)});
           transform(path.response + begin, std::min(length, frames - begin), responses_.back().spectrum);
         }
         paths_[static_cast<std::size_t>(path.to)].push_back({path.from, shared});
@@ -248,9 +256,14 @@ class Convolver {
       int channel, pass, first, last;
       double cost;
     };
+    // A vector of frequencies, in one line of the cache.
+    struct alignas(2 * sizeof(float) * lanes) Bins {
+      float re[lanes], im[lanes];
+    };
+    using Spectra = std::vector<Bins>;
     struct Response {
       const float* from;
-      std::vector<float> spectrum;
+      Spectra spectrum;
     };
     struct Source {
       int channel;
@@ -258,11 +271,11 @@ class Convolver {
     };
 
     // Spectra lie vector by vector, and for each vector part by part, so a sum over the parts reads memory in one go.
-    float* place(std::vector<float>& spectra, int vector, int part) const noexcept TR_RT {
-      return spectra.data() + (static_cast<std::ptrdiff_t>(vector) * parts_ + part) * 2 * lanes;
+    Bins* place(Spectra& spectra, int vector, int part) const noexcept TR_RT {
+      return spectra.data() + static_cast<std::ptrdiff_t>(vector) * parts_ + part;
     }
 
-    void transform(const float* response, int count, std::vector<float>& spectra) const {
+    void transform(const float* response, int count, Spectra& spectra) const {
       std::vector<float> re(static_cast<std::size_t>(part_)), im(re);
       const float scale = 1.0f / static_cast<float>(part_);
       for (int part = 0; part < parts_; ++part) {
@@ -270,14 +283,14 @@ class Convolver {
           const auto at = static_cast<std::size_t>(n);
           const int tap = part * part_ + n;
           const float h = tap < count ? response[tap] * scale : 0.0f;
-          re[at] = h * weight_re_[at];
-          im[at] = h * weight_im_[at];
+          re[at] = h * weight_re_.data()[n];
+          im[at] = h * weight_im_.data()[n];
         }
         fft_.forward(re.data(), im.data());
         for (int v = 0; v < vectors_; ++v) {
-          float* to = place(spectra, v, part);
-          std::copy_n(re.data() + v * lanes, lanes, to);
-          std::copy_n(im.data() + v * lanes, lanes, to + lanes);
+          Bins* to = place(spectra, v, part);
+          std::copy_n(re.data() + v * lanes, lanes, to->re);
+          std::copy_n(im.data() + v * lanes, lanes, to->im);
         }
       }
     }
@@ -355,36 +368,47 @@ class Convolver {
     void store(const Unit& unit, const float* re, const float* im) noexcept TR_RT {
       const D d;
       for (int v = unit.first; v < unit.last; ++v) {
-        float* to = place(spectra_[static_cast<std::size_t>(unit.channel)], v, newest_);
-        hn::StoreU(hn::LoadU(d, re + v * lanes), d, to);
-        hn::StoreU(hn::LoadU(d, im + v * lanes), d, to + lanes);
+        Bins* to = place(spectra_[static_cast<std::size_t>(unit.channel)], v, newest_);
+        hn::StoreU(hn::LoadU(d, re + v * lanes), d, to->re);
+        hn::StoreU(hn::LoadU(d, im + v * lanes), d, to->im);
       }
     }
 
-    // The sum over all parts of the spectrum of so many blocks ago times that of the response's part.
+    // The sum over all parts of the spectrum of so many blocks ago times that of the response's part. Two vectors at
+    // once, because a multiply-add waits for the last one into the same sum.
     void multiply(const Unit& unit, float* re, float* im) noexcept TR_RT {
+      int v = unit.first;
+      for (; v + 2 <= unit.last; v += 2) multiply_at<2>(unit, v, re, im);
+      for (; v < unit.last; ++v) multiply_at<1>(unit, v, re, im);
+    }
+
+    template <int vectors>
+    HWY_INLINE void multiply_at(const Unit& unit, int v, float* re, float* im) noexcept TR_RT {
       const D d;
       const int blocks = std::min(valid_, parts_);
-      for (int v = unit.first; v < unit.last; ++v) {
-        V rr = hn::Zero(d), ii = rr, ri = rr, ir = rr;
-        for (const Source& source : paths_[static_cast<std::size_t>(unit.channel)]) {
-          const float* h = place(responses_[source.response].spectrum, v, 0);
-          const float* x = place(spectra_[static_cast<std::size_t>(source.channel)], v, 0);
-          const auto add = [&](int part, int ago) HWY_ATTR {
-            const float *hp = h + part * 2 * lanes, *xp = x + ago * 2 * lanes;
-            const V hr = hn::LoadU(d, hp), hi = hn::LoadU(d, hp + lanes), xr = hn::LoadU(d, xp),
-                    xi = hn::LoadU(d, xp + lanes);
-            rr = hn::MulAdd(hr, xr, rr);
-            ii = hn::MulAdd(hi, xi, ii);
-            ri = hn::MulAdd(hr, xi, ri);
-            ir = hn::MulAdd(hi, xr, ir);
-          };
-          const int before_wrap = std::min(blocks, newest_ + 1);
-          for (int part = 0; part < before_wrap; ++part) add(part, newest_ - part);
-          for (int part = before_wrap; part < blocks; ++part) add(part, newest_ - part + parts_);
-        }
-        hn::StoreU(rr - ii, d, re + v * lanes);
-        hn::StoreU(ri + ir, d, im + v * lanes);
+      V rr[vectors], ii[vectors], ri[vectors], ir[vectors];
+      for (int i = 0; i < vectors; ++i) rr[i] = ii[i] = ri[i] = ir[i] = hn::Zero(d);
+      for (const Source& source : paths_[static_cast<std::size_t>(unit.channel)]) {
+        const Bins* h = place(responses_[source.response].spectrum, v, 0);
+        const Bins* x = place(spectra_[static_cast<std::size_t>(source.channel)], v, 0);
+        const auto add = [&](int part, int ago) HWY_ATTR {
+          for (int i = 0; i < vectors; ++i) {
+            const Bins &of_h = h[i * parts_ + part], &of_x = x[i * parts_ + ago];
+            const V hr = hn::LoadU(d, of_h.re), hi = hn::LoadU(d, of_h.im);
+            const V xr = hn::LoadU(d, of_x.re), xi = hn::LoadU(d, of_x.im);
+            rr[i] = hn::MulAdd(hr, xr, rr[i]);
+            ii[i] = hn::MulAdd(hi, xi, ii[i]);
+            ri[i] = hn::MulAdd(hr, xi, ri[i]);
+            ir[i] = hn::MulAdd(hi, xr, ir[i]);
+          }
+        };
+        const int before_wrap = std::min(blocks, newest_ + 1);
+        for (int part = 0; part < before_wrap; ++part) add(part, newest_ - part);
+        for (int part = before_wrap; part < blocks; ++part) add(part, newest_ - part + parts_);
+      }
+      for (int i = 0; i < vectors; ++i) {
+        hn::StoreU(rr[i] - ii[i], d, re + (v + i) * lanes);
+        hn::StoreU(ri[i] + ir[i], d, im + (v + i) * lanes);
       }
     }
 
@@ -402,9 +426,9 @@ class Convolver {
 
     int part_ = 0, parts_ = 0, vectors_ = 0;
     Fft fft_;
-    std::vector<float> weight_re_, weight_im_;  // e^(i pi n / 2 B)
-    std::vector<float> work_;
-    Channels spectra_;  // spectra of the last blocks, by channel
+    AlignedRow weight_re_, weight_im_;  // e^(i pi n / 2 B)
+    AlignedRow work_;
+    std::vector<Spectra> spectra_;  // spectra of the last blocks, by channel
     std::vector<Response> responses_;
     std::vector<std::vector<Source>> paths_;  // by output
     Channels now_, next_;                     // the output that plays, and the one in the making

@@ -17,6 +17,7 @@
 #include <numbers>
 #include <vector>
 
+#include "dsp/lanes/aligned_row.h"
 #include "dsp/lanes/lane-inl.h"
 #include "dsp/lanes/transpose-inl.h"
 
@@ -71,20 +72,23 @@ class Fft {
   using V = Vec<float>;
   struct Pass {
     int n, radix;
-    std::vector<float> turns;  // for every vector of butterflies: cosines and sines of one to three times the angle
+    int steps_log2;    // steps in one piece of n points
+    AlignedRow turns;  // for every vector of butterflies: cosines and sines of one to three times the angle
   };
   struct Z {
     V re, im;
   };
 
   static Pass make_pass(int n, int radix) {
-    Pass pass{n, radix, {}};
+    Pass pass{n, radix, 0, AlignedRow(static_cast<std::size_t>(2 * (radix - 1) * (n / radix)))};
+    while ((radix * lanes << pass.steps_log2) < n) ++pass.steps_log2;
+    float* turn = pass.turns.data();
     for (int i = 0; i < n / radix; i += lanes) {
       for (int times = 1; times < radix; ++times) {
         for (int part = 0; part < 2; ++part) {
           for (int lane = 0; lane < lanes; ++lane) {
             const double angle = -2.0 * std::numbers::pi * times * (i + lane) / n;
-            pass.turns.push_back(static_cast<float>(part == 0 ? std::cos(angle) : std::sin(angle)));
+            *turn++ = static_cast<float>(part == 0 ? std::cos(angle) : std::sin(angle));
           }
         }
       }
@@ -115,9 +119,9 @@ class Fft {
 
   template <bool back>
   static void pass4(const Pass& p, int first, int last, float* re, float* im) noexcept TR_RT {
-    const int quarter_size = p.n / 4, per_block = quarter_size / lanes;
+    const int quarter_size = p.n / 4, in_piece = (1 << p.steps_log2) - 1;
     for (int step = first; step < last; ++step) {
-      const int block = step / per_block, i = step % per_block, at = block * p.n + i * lanes;
+      const int piece = step >> p.steps_log2, i = step & in_piece, at = piece * p.n + i * lanes;
       const float* turn = p.turns.data() + static_cast<std::ptrdiff_t>(i) * 6 * lanes;
       Z a = load(re, im, at), b = load(re, im, at + quarter_size), c = load(re, im, at + 2 * quarter_size),
         d = load(re, im, at + 3 * quarter_size);
@@ -147,9 +151,9 @@ class Fft {
 
   template <bool back>
   static void pass2(const Pass& p, int first, int last, float* re, float* im) noexcept TR_RT {
-    const int half = p.n / 2, per_block = half / lanes;
+    const int half = p.n / 2, in_piece = (1 << p.steps_log2) - 1;
     for (int step = first; step < last; ++step) {
-      const int block = step / per_block, i = step % per_block, at = block * p.n + i * lanes;
+      const int piece = step >> p.steps_log2, i = step & in_piece, at = piece * p.n + i * lanes;
       const float* turn = p.turns.data() + static_cast<std::ptrdiff_t>(i) * 2 * lanes;
       const Z a = load(re, im, at);
       Z b = load(re, im, at + half);

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from .. import _engine
@@ -290,8 +289,10 @@ class RunningRack:
             raise RuntimeError("call rack.prepare(sample_rate, channels) before rack.process(block)")
         if self.live:
             self.refuse_live("process")
-        if isinstance(block, np.ndarray) and self._is_as_the_engine_takes_it(block, stream_format[1]) and sidechain is None:
-            return engine.process(block)  # the usual case costs nothing more
+        if sidechain is None and not self._works:
+            y = engine.process_plain(block)  # the usual case costs nothing more
+            if y is not None:
+                return y
         audio, flat = as_planar(block, "block")
         if audio.shape[0] != stream_format[1]:
             raise ValueError(
@@ -299,10 +300,6 @@ class RunningRack:
             )
         y = in_step(engine, self._works, audio, self.key_arrays(sidechain, audio.shape[1]))
         return y[0] if flat else y
-
-    def _is_as_the_engine_takes_it(self, block: npt.NDArray[Any], channels: int) -> bool:
-        right = block.dtype == np.float32 and block.ndim == 2 and block.flags.c_contiguous
-        return bool(right and block.shape[0] == channels and not self.structure.keys and not self._works)
 
     def key_arrays(self, sidechain: Sidechain, frames: int) -> list[Audio]:
         """The sidechain inputs in the engine's order, each (channels, frames) float32.

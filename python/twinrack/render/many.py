@@ -19,6 +19,7 @@ from ..rack.rack import Rack
 from ..rack.running import Sidechain
 from ..system.cores import cores
 from ..system.interrupt import check
+from ..system.memory import array_in_kept_memory
 
 Sounds = npt.ArrayLike | Sequence[npt.ArrayLike]
 
@@ -130,7 +131,7 @@ def _outputs(sounds: list[Audio], flat: bool, out: Audio | None) -> tuple[list[A
         return outputs, [y[0] for y in outputs] if flat else outputs
     shape = (len(sounds), *sounds[0].shape)
     if out is None:
-        whole = np.empty(shape, np.float32)
+        whole = array_in_kept_memory(shape)
         return list(whole), whole[:, 0] if flat else whole
     wanted = (shape[0], shape[2]) if flat and getattr(out, "ndim", 0) == 2 else shape
     right = isinstance(out, np.ndarray) and out.dtype == np.float32 and out.flags.c_contiguous and out.flags.writeable

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import math
+import mmap
 import os
 import sys
+import weakref
+from contextlib import suppress
+
+import numpy as np
+import numpy.typing as npt
+
+KEPT_FROM_BYTES = 4 << 20  # below, the C library keeps memory itself
+_kept: list[mmap.mmap] = []  # of arrays that are gone, the newest last
 
 
 def keep_memory() -> bool:
@@ -25,6 +35,41 @@ def keep_memory() -> bool:
         return False
     mmap_threshold, trim_threshold, most = -3, -1, 1 << 30
     return bool(tune(mmap_threshold, most)) and bool(tune(trim_threshold, most))
+
+
+def array_in_kept_memory(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """An array of float32 with anything in it; a large one lies in the memory of a large one that is gone, where that fits.
+
+    The system fills every page of new memory with zeros, which takes longer than a cheap effect. The memory of the last two
+    arrays is kept, and the system may take it when others need it (Linux; elsewhere it is an ordinary array).
+    """
+    numbers = math.prod(shape)
+    size = numbers * np.dtype(np.float32).itemsize
+    if size < KEPT_FROM_BYTES or not sys.platform.startswith("linux"):
+        return np.empty(shape, np.float32)
+    memory = _memory_of(size)
+    flat = np.frombuffer(memory, np.float32, numbers)
+    weakref.finalize(flat, _keep, memory).atexit = False
+    return flat.reshape(shape)  # all its views refer to `flat`
+
+
+def _memory_of(size: int) -> mmap.mmap:
+    for memory in reversed(tuple(_kept)):
+        if size <= len(memory) <= 2 * size:
+            with suppress(ValueError):  # another thread took it
+                _kept.remove(memory)
+                return memory
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
+
+
+def _keep(memory: mmap.mmap) -> None:
+    with suppress(OSError):
+        memory.madvise(mmap.MADV_FREE)
+    _kept.append(memory)
+    del _kept[:-2]
 
 
 def lock_memory() -> str | None:
