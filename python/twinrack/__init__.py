@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .explain.certify import Certificate, certify
     from .measure.loudness import loudness
     from .rack.patch import load
+    from .render.many import render_many
     from .session.automation import Point
     from .session.channel import Channel, Send
     from .session.clip import Clip
@@ -44,6 +45,7 @@ moved.install()
 
 _LAZY = {
     "load": "rack.patch",
+    "render_many": "render.many",
     "loudness": "measure.loudness",
     "live": "stage.stream",
     "devices": "stage.hosts",
@@ -105,6 +107,7 @@ __all__ = [
     "loudness",
     "match",
     "priors",
+    "render_many",
     "search",
     "targets",
 ]

@@ -8,7 +8,7 @@ import numpy
 import numpy.typing
 import typing
 import typing_extensions
-__all__: list[str] = ['Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LISTEN', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'MixerControl', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
+__all__: list[str] = ['Bridge', 'EffectMeter', 'Engine', 'JackCallback', 'LISTEN', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'MixerControl', 'Node', 'NodeKind', 'OutputState', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'render_many', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
 class WorkerEffect:
     def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex) -> None:
         ...
@@ -411,6 +411,8 @@ def recurrent_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float
     ...
 @typing.overload
 def recurrent_forward(arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg2: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg3: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg4: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg5: typing.Annotated[numpy.typing.ArrayLike, numpy.float64], arg6: bool, arg7: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+    ...
+def render_many(sample_rate: typing.SupportsFloat | typing.SupportsIndex, roots: collections.abc.Sequence[Node], parameters: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], values: numpy.typing.NDArray[numpy.float32], sounds: list[numpy.typing.NDArray[numpy.float32]], keys: list[list[numpy.typing.NDArray[numpy.float32]]], outputs: list[numpy.typing.NDArray[numpy.float32]], threads: typing.SupportsInt | typing.SupportsIndex, check: collections.abc.Callable) -> None:
     ...
 def simd_target() -> str:
     ...

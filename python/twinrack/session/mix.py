@@ -20,6 +20,7 @@ from ..rack.effect import Effect
 from ..rack.effects import Fader
 from ..rack.rack import Rack
 from ..rack.tree import Chain, Parallel
+from ..system.cores import cores
 from ..system.memory import keep_memory
 from .automation import Lane
 from .cache import StoredSound, open_pinned
@@ -28,7 +29,7 @@ from .clip import Clip, ClipReader, end_of
 from .fingerprint import Fingerprints
 from .media import Media
 from .routing import Node, Route, Routing
-from .scheduler import AHEAD, Scheduler, Sink, cores
+from .scheduler import AHEAD, Scheduler, Sink
 from .session import Session
 from .strip import RouteReader, Strip
 from .timeline_rack import AutomatedParameter, TimelineRack, latency_before

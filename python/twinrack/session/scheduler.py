@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 import threading
 from collections.abc import Callable, Sequence
 
@@ -13,11 +12,6 @@ from .strip import RouteReader, Strip
 AHEAD = 2  # steps by which a strip may be ahead of those that read from it
 
 Sink = Callable[[list[Audio]], bool]  # takes the next frames of every output; False when it wants no more
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Scheduler:
