@@ -90,6 +90,7 @@ bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver
 	$(BIN)/python benchmarks/session.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/silence.py
+	$(BIN)/python benchmarks/calls.py
 	$(BIN)/python benchmarks/start_up.py
 
 docs: $(VENV)/checks ## the pages, strict

@@ -29,8 +29,8 @@ struct Automation {
 // A change that took effect: its number, and the frame from which it holds. The changes up to `last` took effect with
 // it: values that a program took in while it waited.
 struct AppliedChange {
-  std::uint64_t id;
-  std::int64_t frame;
+  std::uint64_t id = 0;
+  std::int64_t frame = 0;
   std::uint64_t last = id;
 };
 
