@@ -23,7 +23,7 @@ HIGHEST_HZ = 20000.0
 FLOOR_DB = -60.0  # of each band's own peak
 FLOOR_OF_ALL_DB = -80.0
 ENOUGH_S, LONG_S = 3.5, 12.0
-AT_ONCE = 8  # sounds held at the same time
+AT_ONCE = 16  # sounds held at the same time
 
 
 def window_frames(rate: float) -> int:

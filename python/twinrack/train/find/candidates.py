@@ -18,7 +18,7 @@ from .levenberg import Positions, Residuals
 LONGEST_S = 60.0  # of a recording that is rendered
 COMPARED_S = 24.0  # of all recordings together
 AUDIBLE = 1e-3  # of the peak
-AT_ONCE = 8  # renders whose sound is held at the same time
+AT_ONCE = 16  # renders whose sound is held at the same time
 
 
 class Candidates:
