@@ -6,6 +6,7 @@ away and put to where the most is missing, as long as that helps.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ WITH_GAIN = ("bell", "low_shelf", "high_shelf")
 CUTS = ("low_cut", "high_cut")
 STEP = 1e-3  # of the differences of responses
 LONGEST = 0.15  # of a step
+EXCHANGED = 2  # answers in which bands change places
 OFFSET_DB = 10.0  # of the curve, for a step of 1
 DIFFERENT = (0.01, 0.02)  # positions of frequency and gain that make two answers different
 Shape = tuple[str, str]  # type and slope in dB per octave
@@ -221,6 +223,9 @@ class BandFit:
             for swapped, offset in self._swapped(answers.places[i]) if self._moves[-1] else ():
                 places.append(swapped)
                 offsets.append(answers.offsets[i] + offset)
+            for swapped in self._exchanged(answers.places[i]) if i < EXCHANGED else ():
+                places.append(swapped)
+                offsets.append(answers.offsets[i])
         new = self.refined(np.array(places), np.array(offsets), 20, (4, 9))
         return different(joined([answers.take(range(min(kept, len(answers)))), new]), kept)
 
@@ -235,6 +240,20 @@ class BandFit:
                 swapped[[a, b], 1] = 1.0 - swapped[[a, b], 1]
                 gains = [float(self.cards[1].at(places[i, 1])) for i in (a, b)]
                 sets.append((swapped, sum(gains)))
+        return sets
+
+    def _exchanged(self, places: Numbers) -> list[Numbers]:
+        """Sets in which two bands of different types change places, or stand together where one of them stands."""
+        sets = []
+        for a, b in itertools.permutations(range(len(self.shapes)), 2):
+            if self.shapes[a] != self.shapes[b]:
+                together = places.copy()
+                together[a, 0] = places[b, 0]
+                sets.append(together)
+                if a < b:
+                    exchanged = together.copy()
+                    exchanged[b, 0] = places[a, 0]
+                    sets.append(exchanged)
         return sets
 
     def crossed(self, places: Numbers) -> bool:

@@ -41,10 +41,20 @@ def nearer(
     Returns:
         The best first.
     """
-    hertz, gain_db, weight = coherent_gain(present, target, rate)
     bands = bands_of(effect)
     if not bands or not learned:
         return []
+    curves = [coherent_gain(present, target, rate)]
+    if fresh and not alone:
+        curves.append(coherent_gain(present, target, rate, quiet=True))
+    return [v for curve in curves for v in _for_curve(effect, bands, *curve, rate, learned, alone, fresh, seed)]
+
+
+def _for_curve(
+    effect: Effect, bands: list[str], hertz: Numbers, gain_db: Numbers, weight: Numbers, rate: float, learned: set[str],
+    alone: bool, fresh: bool, seed: int,
+) -> list[Values]:  # fmt: skip
+    """Bands that add a curve to the effect's own response, the best first."""
     fit = _fit_of(effect, bands, hertz, gain_db, weight, rate, learned, offset=not alone)
     own = np.array(
         [[[p.position(float(effect.get(f"{b}.{n}"))) for p, n in zip(fit.cards, NAMES, strict=True)] for b in bands]]

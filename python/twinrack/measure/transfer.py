@@ -16,6 +16,8 @@ Numbers = npt.NDArray[np.float64]
 POINTS = 160
 LOWEST_HZ, HIGHEST_HZ = 22.0, 21000.0
 HALF_BAND = 2 ** (1 / 32)
+SHORT_WINDOW = 4096
+FAINT = 1e-5  # of the loudest window's power, below which a window counts less
 WINDOW = 16384  # frames; shorter for short sounds
 SHORTEST = 512
 MOST_COHERENT = 0.9999
@@ -29,12 +31,13 @@ def _spectrum(x: Audio, size: int) -> Tensor:
     return spectrum
 
 
-def coherent_gain(x: Audio, y: Audio, rate: float) -> tuple[Numbers, Numbers, Numbers]:
+def coherent_gain(x: Audio, y: Audio, rate: float, quiet: bool = False) -> tuple[Numbers, Numbers, Numbers]:
     """The linear part of what leads from `x` to `y`, averaged over time and channels.
 
     Args:
         x, y: (channels, frames), aligned.
         rate: Hz.
+        quiet: let quiet windows count as much as loud ones, as what distorts is linear there.
 
     Returns:
         Frequencies in Hz, gains in dB, and how much each counts, (points,): by the coherence of the two sounds there.
@@ -44,7 +47,13 @@ def coherent_gain(x: Audio, y: Audio, rate: float) -> tuple[Numbers, Numbers, Nu
         size //= 2
     if x.shape[1] < size:
         x, y = (np.pad(s, ((0, 0), (0, size - s.shape[1]))) for s in (x, y))
+    if quiet:
+        size = min(size, SHORT_WINDOW)
     a, b = _spectrum(x, size), _spectrum(y, size)
+    if quiet:
+        power = a.abs().square().sum((0, 2))
+        scale = (power + FAINT * power.max()).rsqrt()[None, :, None]
+        a, b = a * scale, b * scale
     cross = (a.conj() * b).sum((0, 1)).numpy()
     own, other = (np.asarray((s.abs() ** 2).sum((0, 1)).double()) for s in (a, b))
     magnitude = np.abs(cross) / np.maximum(own, 1e-30)

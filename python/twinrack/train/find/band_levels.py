@@ -23,6 +23,7 @@ HIGHEST_HZ = 20000.0
 FLOOR_DB = -60.0  # of each band's own peak
 FLOOR_OF_ALL_DB = -80.0
 ENOUGH_S, LONG_S = 3.5, 12.0
+QUIETER_PART = 0.3  # of the windows, whose residual counts as noise
 AT_ONCE = 16  # sounds held at the same time
 
 
@@ -43,6 +44,7 @@ class BandLevels:
         self._size = window_frames(rate)
         if target.shape[1] < self._size:
             target = np.pad(target, ((0, 0), (0, self._size - target.shape[1])))
+        self.target = target
         self._window = torch.hann_window(self._size)
         self._bank = _bank(self._size, rate)
         power = self._power(target)
@@ -57,6 +59,16 @@ class BandLevels:
 
     def _decibels(self, sound: Audio) -> Tensor:
         return 10.0 * torch.log10(self._power(sound) + self._floor)
+
+    def raise_floor(self, sound: Audio) -> None:
+        """Take what the target has beside a sound that is near it for noise: levels below it are not told apart.
+
+        Args:
+            sound: (channels, frames) of a good result.
+        """
+        rest = self._power(self.target - sound).flatten(0, 1)
+        self._floor = torch.maximum(self._floor, rest.quantile(QUIETER_PART, 0))
+        self.target_db = self._decibels(self.target)
 
     def differences(self, sound: Audio) -> Tensor:
         """How far a sound's levels are from the target's in dB, (channels, windows, bands)."""

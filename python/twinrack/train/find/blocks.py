@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...audio import Audio
+from ...measure.residual import Residual, residual_of
 from ...measure.transfer import gain_over_time
 from ...system.interrupt import check
 from ..starts import nearer_of
@@ -27,6 +28,8 @@ from .levenberg import Minimum, Positions, energy_of, minimise
 REACHED = 1e-6  # energy of the difference relative to the target, -60 dB, that counts as found
 FOUND = 1e-8  # energy of the difference relative to the target, -80 dB, below which nothing is looked for any more
 BEND_DB = 4.0
+FAR_DB = 1.0
+POOR = 0.1  # energy above which what is left says nothing of noise
 STEADY_DB = 0.5
 NEAR_DB = 0.35  # difference of levels below which the waveform shows the rest of the way
 DRAWN, DRAWN_AGAIN = 64, 40  # sets of values of a block
@@ -112,11 +115,17 @@ class Search:
         free = [i for i in block if i in self.usual]
         low, high = c.low[free], c.high[free]
         many[:, free] = low + (high - low) * self.random.random((count, len(free)))
-        levels = [i for i in free if c.cards[i].role == "level" and c.cards[i].unit == "dB"]
-        if levels:
-            p = c.cards[levels[0]]
+        return self._as_loud(many, free)
+
+    def _as_loud(self, many: npt.NDArray[np.float64], free: Sequence[int]) -> npt.NDArray[np.float64]:
+        """The positions with the last level among `free` so that the sound is as loud as the target."""
+        cards = self.candidates.cards
+        levels = [i for i in free if cards[i].role == "level" and cards[i].unit == "dB"]
+        if levels and len(many):
+            p = cards[levels[-1]]
             offsets = np.median(self.levels(many), axis=1)
-            many[:, levels[0]] = np.clip(many[:, levels[0]] - offsets / (p.max - p.min), 0.0, 1.0)
+            many = many.copy()
+            many[:, levels[-1]] = np.clip(many[:, levels[-1]] - offsets / (p.max - p.min), 0.0, 1.0)
         return many
 
     def from_anywhere(self, place: Place, effect: str, count: int = DRAWN, kept: int = 3, iterations: int = 6) -> list[Place]:
@@ -155,7 +164,7 @@ class Search:
         seed = int(self.random.integers(1 << 30))
         answers = self.analysed[effect](rack[effect], present, c.wet, c.rate, learned, len(self.blocks) == 1, fresh, seed)
         many = [c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in answers]
-        return self.by_levels(np.array(many)) if many else []
+        return self.by_levels(self._as_loud(np.array(many), self.usual)) if many else []
 
     def present_for(self, positions: Positions, several: bool | None = None) -> Audio:
         """The sound at these positions as an analysis takes it: where there are several blocks, with the gain of the target."""
@@ -183,7 +192,8 @@ class Search:
         states = first
         for number in range(2):
             for effect in self.analysed:
-                new = [p for s in states[:2] for p in self.analysed_again(s, effect, fresh=number == 0)]
+                fresh = number == 0 or states[0].energy > FAR_DB**2
+                new = [p for s in states[:2] for p in self.analysed_again(s, effect, fresh)]
                 states = _best(states + new)
                 self._say(f"levels after {effect}: {states[0].energy ** 0.5:.2f} dB")
             for effect in self.blocks:
@@ -227,6 +237,12 @@ class Search:
         """Whether the waveform is reached."""
         return self.best is not None and self.best.energy <= FOUND
 
+    def residual(self) -> Residual:
+        """The nature of what is left in the best place."""
+        assert self.best is not None
+        c = self.candidates
+        return residual_of([(c.sounds(self.best.positions[None])[0], c.wet)], c.rate)
+
     def run(self, start: Positions) -> Place:
         """The nearest place that is found from `start`."""
         states = self.from_far(self.by_levels(start[None]))
@@ -236,6 +252,8 @@ class Search:
                 break
         self._say("waveform")
         assert self.best is not None
+        if not (self.found() or self._late() or self.best.energy > POOR or self.residual().is_noise):
+            self._from_far_above_noise(start)
         order = list(self.blocks)
         without_gain = 0
         for number in range(ROUNDS):
@@ -244,12 +262,21 @@ class Search:
                 break
             before = self.best.energy
             self.lowered(self.best.positions, 20)
-            if self.found():
+            if self.found() or self.residual().is_noise:
                 break
             self.again(order[number % len(order)])
             self._say(f"waveform after {order[number % len(order)]} again")
             without_gain = 0 if self.best.energy < CLEARLY * before else without_gain + 1
         return self.best
+
+    def _from_far_above_noise(self, start: Positions) -> None:
+        """Begin once more where the recording has noise, with levels that the noise does not reach."""
+        assert self.best is not None
+        c = self.levels.candidates
+        self.levels.levels.raise_floor(c.sounds(self.best.positions[None])[0])
+        states = self.from_far(self.by_levels(np.array([start, self.best.positions])))
+        self.lowered(states[0].positions, 15)
+        self._say("waveform above noise")
 
     def again(self, effect: str) -> None:
         """Look for one block again, the others as they are in the best place."""

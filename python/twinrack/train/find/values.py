@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...measure.distances import Distances, distances
-from ...measure.residual import Residual, residual_of
+from ...measure.residual import Residual
 from ...rack.card import Value
 from ...rack.rack import Rack
 from ..data import Pair, Split
@@ -139,8 +139,7 @@ class Finder:
         return self.search.best
 
     def _residual(self) -> Residual:
-        c = self.search.candidates
-        return residual_of([(c.sounds(self._best().positions[None])[0], c.wet)], self.rate)
+        return self.search.residual()
 
     def _ended(self) -> bool:
         return self._best().energy <= REACHED or time.monotonic() > self.deadline or self._residual().is_noise
