@@ -51,8 +51,8 @@ def coherent_gain(x: Audio, y: Audio, rate: float, quiet: bool = False) -> tuple
         size = min(size, SHORT_WINDOW)
     a, b = _spectrum(x, size), _spectrum(y, size)
     if quiet:
-        power = a.abs().square().sum((0, 2))
-        scale = (power + FAINT * power.max()).rsqrt()[None, :, None]
+        by_window = a.abs().square().sum((0, 2))
+        scale = (by_window + FAINT * by_window.max()).rsqrt()[None, :, None]
         a, b = a * scale, b * scale
     cross = (a.conj() * b).sum((0, 1)).numpy()
     own, other = (np.asarray((s.abs() ** 2).sum((0, 1)).double()) for s in (a, b))

@@ -23,7 +23,7 @@ HIGHEST_HZ = 20000.0
 FLOOR_DB = -60.0  # of each band's own peak
 FLOOR_OF_ALL_DB = -80.0
 ENOUGH_S, LONG_S = 3.5, 12.0
-QUIETER_PART = 0.3  # of the windows, whose residual counts as noise
+QUIETER_PART, ABOVE = 0.5, 2.0  # of the windows, whose residual counts as noise; and how far above it levels are compared
 AT_ONCE = 16  # sounds held at the same time
 
 
@@ -67,7 +67,7 @@ class BandLevels:
             sound: (channels, frames) of a good result.
         """
         rest = self._power(self.target - sound).flatten(0, 1)
-        self._floor = torch.maximum(self._floor, rest.quantile(QUIETER_PART, 0))
+        self._floor = torch.maximum(self._floor, ABOVE * rest.quantile(QUIETER_PART, 0))
         self.target_db = self._decibels(self.target)
 
     def differences(self, sound: Audio) -> Tensor:
