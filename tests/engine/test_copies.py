@@ -185,7 +185,7 @@ def test_a_pool_of_forked_processes_works_while_threads_are_inside_a_rack(busy):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_stream_that_was_torn_by_a_fork_is_refused_and_can_begin_anew():
     """A block of many seconds is not waited for: the child's copy of it is not whole."""
-    rack = tr.Rack([tr.FDNReverb() for _ in range(12)])
+    rack = tr.Rack([tr.FDNReverb() for _ in range(40)])
     rack.prepare(RATE, 2)
     x = (0.1 * np.random.default_rng(0).standard_normal((2, 60 * RATE))).astype(np.float32)
     thread = threading.Thread(target=rack.process, args=(x,))
