@@ -7,22 +7,23 @@ away and put to where the most is missing, as long as that helps.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from twinrack.plugins.parametric_eq.idle import WITH_GAIN
+from twinrack.plugins.parametric_eq.idle import WITH_SLOPE as CUTS
 
 from twinrack.rack.card import Parameter
 from twinrack.rack.effect import Effect
 from twinrack.train.starts import Numbers
+from twinrack.twins.constrain import at_position
 from twinrack.twins.filter_design import cut_section_q, magnitude_db
 from twinrack.twins.recursions import design_filters
 
 BANDS = 16
 NAMES = ("frequency_hz", "gain_db", "q")
-WITH_GAIN = ("bell", "low_shelf", "high_shelf")
-CUTS = ("low_cut", "high_cut")
 STEP = 1e-3  # of the differences of responses
 LONGEST = 0.15  # of a step
 EXCHANGED = 2  # answers in which bands change places
@@ -101,8 +102,7 @@ class BandFit:
         self._moves = np.append(moves.reshape(-1), offset)
 
     def _value(self, number: int, places: Numbers) -> torch.Tensor:
-        p, u = self.cards[number], torch.from_numpy(np.ascontiguousarray(places))
-        return p.min + (p.max - p.min) * u if p.scale == "linear" else p.min * (p.max / p.min) ** u
+        return at_position(self.cards[number], torch.from_numpy(np.ascontiguousarray(places)))
 
     def responses(self, places: Numbers) -> Numbers:
         """Of all bands at (sets, bands, 3) positions: (sets, bands, points), in dB."""
@@ -211,13 +211,9 @@ class BandFit:
         for i in range(min(kept, len(answers))):
             for band in range(len(self.shapes)):
                 missing = self.response(band, answers.places[i, band]) - answers.residuals[i]
-                most = np.convolve(np.sqrt(self.weight) * np.abs(missing), np.ones(3) / 3.0, "same")
-                for number in range(7):
-                    at = int(np.argmax(most)) if number < 3 else int(random.integers(len(most)))
-                    most[max(at - 6, 0) : at + 7] = 0.0
-                    gain = float(missing[at]) * (1.0 if number < 3 else 0.5)
+                for hertz, gain in self._spots(missing, 7, 3, random):
                     moved = answers.places[i].copy()
-                    moved[band] = self.place(float(self.hertz[at]), gain, float(random.random()))
+                    moved[band] = self.place(hertz, gain, float(random.random()))
                     places.append(moved)
                     offsets.append(answers.offsets[i])
             for swapped, offset in self._swapped(answers.places[i]) if self._moves[-1] else ():
@@ -231,7 +227,7 @@ class BandFit:
 
     def _swapped(self, places: Numbers) -> list[tuple[Numbers, float]]:
         """Sets in which a low and a high shelf change places: nearly the same curve, but for an offset."""
-        low, high = ([b for b, (kind, _) in enumerate(self.shapes) if kind == name] for name in ("low_shelf", "high_shelf"))
+        low, high = self._bands_of("low_shelf"), self._bands_of("high_shelf")
         sets = []
         for a in low:
             for b in high:
@@ -258,24 +254,29 @@ class BandFit:
 
     def crossed(self, places: Numbers) -> bool:
         """Whether a low shelf stands above a high shelf, as nobody sets them."""
-        low, high = (
-            [places[b, 0] for b, (kind, _) in enumerate(self.shapes) if kind == name] for name in ("low_shelf", "high_shelf")
-        )
-        return bool(low and high and max(low) > min(high))
+        low, high = (places[self._bands_of(kind), 0] for kind in ("low_shelf", "high_shelf"))
+        return bool(low.size and high.size and low.max() > high.min())
 
     def with_one_more(self, before: Answers, random: np.random.Generator) -> Answers:
         """The best answer for all bands but the last, and the last where it helps most, all refined."""
-        missing = -before.residuals[0]
-        most = np.convolve(np.sqrt(self.weight) * np.abs(missing), np.ones(3) / 3.0, "same")
         kind = self.shapes[-1][0]
         places = []
-        for number in range(9):
-            at = int(np.argmax(most)) if number < 3 else int(random.integers(len(most)))
-            most[max(at - 6, 0) : at + 7] = 0.0
-            gain = float(missing[at]) if number < 6 else 0.5 * float(missing[at])
-            last = self.place(float(self.hertz[at]), gain, 0.35 if kind in CUTS else float(random.random()))
+        for hertz, gain in self._spots(-before.residuals[0], 9, 6, random):
+            last = self.place(hertz, gain, 0.35 if kind in CUTS else float(random.random()))
             places.append(np.concatenate([before.places[0], last[None]]))
         return self.refined(np.array(places), np.repeat(before.offsets[:1], len(places)), 12, (4,))
+
+    def _spots(self, missing: Numbers, count: int, whole: int, random: np.random.Generator) -> Iterator[tuple[float, float]]:
+        """Frequencies for a band and gains in dB: three where most is missing, the others anywhere; the first `whole` have all
+        that is missing there, the others half."""
+        most = np.convolve(np.sqrt(self.weight) * np.abs(missing), np.ones(3) / 3.0, "same")
+        for number in range(count):
+            at = int(np.argmax(most)) if number < 3 else int(random.integers(len(most)))
+            most[max(at - 6, 0) : at + 7] = 0.0
+            yield float(self.hertz[at]), float(missing[at]) * (1.0 if number < whole else 0.5)
+
+    def _bands_of(self, kind: str) -> list[int]:
+        return [b for b, (own, _) in enumerate(self.shapes) if own == kind]
 
     def place(self, hertz: float, gain_db: float, of_q: float) -> Numbers:
         """Positions of a band; `of_q` is where its Q stands in the expected range, 0 to 1."""

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ..audio import Audio
+from .transfer import spectrum_over_time, window_frames
 
 Numbers = npt.NDArray[np.float64]
 
-WINDOW_S = 0.021
 BINS, FRAMES = 8, 4  # of a tile in which a residual is compared with the result
 QUIET_DB = -90.0  # re the loudest tile: tiles that are not looked at
 NOISE_SHARE, NOISE_LEVELS = 0.05, 0.35  # below both a residual counts as noise
@@ -47,8 +47,10 @@ class Residual:
 
 def residual_of(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> Residual:
     """The residual over pieces of (result, target), each (channels, frames), at a rate in Hz."""
-    size = 1 << max(round(np.log2(WINDOW_S * rate)), 6)
-    ys, ts = ([_spectrum(p[i], size) for p in pieces if p[i].shape[1] >= size] for i in (0, 1))
+    size = window_frames(rate)
+    ys, ts = (
+        [spectrum_over_time(p[i].astype(np.float64), size, size // 2) for p in pieces if p[i].shape[1] >= size] for i in (0, 1)
+    )
     if not ys:
         return Residual(0.0, 0.0, 0.0, 0.0, 0.0)
     y, t = torch.cat(ys, 1), torch.cat(ts, 1)  # channels, windows, bins
@@ -74,12 +76,6 @@ def residual_of(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> Residual:
     level_share = _share(*in_time, chance=1.5 / (FRAMES * BINS * max(e_.shape[3], 1)))
     levels = own.sum(0)
     return Residual(float(error_db), gain_share, filter_share, level_share, _rank_correlation(left.sum(0), levels))
-
-
-def _spectrum(x: Audio, size: int) -> Tensor:
-    frames = torch.from_numpy(np.ascontiguousarray(x, np.float32)).double().unfold(-1, size, size // 2)
-    spectrum: Tensor = torch.fft.rfft(frames * torch.hann_window(size, dtype=torch.float64))
-    return spectrum
 
 
 def _share(cross: Tensor, own: Tensor, left: Tensor, chance: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..audio import Audio
 
 Numbers = npt.NDArray[np.float64]
 
+SHORT_S = 0.021
 POINTS = 160
 LOWEST_HZ, HIGHEST_HZ = 22.0, 21000.0
 HALF_BAND = 2 ** (1 / 32)
@@ -25,8 +27,16 @@ AUDIBLE = 1e-9  # of the loudest point
 SURE = 1e-3
 
 
-def _spectrum(x: Audio, size: int) -> Tensor:
-    frames = torch.from_numpy(np.ascontiguousarray(x, np.float32)).unfold(-1, size, size // 4) * torch.hann_window(size)
+def window_frames(rate: float) -> int:
+    """Frames of a window of about 21 ms: a power of two."""
+    return 1 << max(round(math.log2(SHORT_S * rate)), 6)
+
+
+def spectrum_over_time(x: npt.NDArray[np.floating], size: int, hop: int) -> Tensor:
+    """Spectra of windows of `size` frames every `hop` frames, in the precision of x (channels, frames): (channels, windows,
+    bins)."""
+    sound = torch.from_numpy(np.ascontiguousarray(x))
+    frames = sound.unfold(-1, size, hop) * torch.hann_window(size, dtype=sound.dtype)
     spectrum: Tensor = torch.fft.rfft(frames)
     return spectrum
 
@@ -49,7 +59,7 @@ def coherent_gain(x: Audio, y: Audio, rate: float, quiet: bool = False) -> tuple
         x, y = (np.pad(s, ((0, 0), (0, size - s.shape[1]))) for s in (x, y))
     if quiet:
         size = min(size, SHORT_WINDOW)
-    a, b = _spectrum(x, size), _spectrum(y, size)
+    a, b = (spectrum_over_time(np.asarray(s, np.float32), size, size // 4) for s in (x, y))
     if quiet:
         by_window = a.abs().square().sum((0, 2))
         scale = (by_window + FAINT * by_window.max()).rsqrt()[None, :, None]

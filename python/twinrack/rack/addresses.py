@@ -65,18 +65,28 @@ class Addresses:
             raise ValueError(unknown_address(address, names, f"rack {brief(rack)}"))
         return self.effects[effect], parameter
 
-    def index(self, address: str, rack: str) -> tuple[Parameter, int]:
+    def parameter(self, address: str, rack: str) -> tuple[Parameter, int]:
         """The parameter at an address and its number in the engine.
 
         Raises:
-            ValueError: no such effect or parameter; or it sets the latency, which cannot move while the sound runs.
+            ValueError: no such effect or parameter.
         """
         effect, name = self.split(address, rack)
         where = address.partition(".")[0]
         if name not in effect.card.addresses:
             raise ValueError(unknown(name, list(effect.card.addresses), where))
-        if effect.card.addresses[name].rebuilds:
+        return effect.card.addresses[name], self.first[where] + list(effect.card.addresses).index(name)
+
+    def index(self, address: str, rack: str) -> tuple[Parameter, int]:
+        """As `parameter`, of a parameter that can move while the sound runs.
+
+        Raises:
+            ValueError: no such effect or parameter; or it sets the latency, or what the effect is built from.
+        """
+        p, number = self.parameter(address, rack)
+        effect, name = self.split(address, rack)
+        if p.rebuilds:
             raise ValueError(f"{address} changes what the effect is built from, so it has no curve; set it before")
         if name == effect.card.latency:
             raise ValueError(f"{address} sets the latency, so it cannot move while the sound runs; set it before")
-        return effect.card.addresses[name], self.first[where] + list(effect.card.addresses).index(name)
+        return p, number

@@ -11,9 +11,7 @@ import numpy.typing as npt
 from .. import _engine
 from ..audio import Audio, Layout, as_planar, check_rate, in_layout
 from ..checks import brief, check_integer
-from ..rack.card import Parameter
 from ..rack.compiling import compile_tree
-from ..rack.effect import unknown
 from ..rack.python_effect import PythonEffect
 from ..rack.rack import Rack
 from ..rack.running import Sidechain
@@ -155,7 +153,7 @@ class _Values:
     """
 
     def __init__(self, racks: list[Rack], address: str, given: Sequence[Any] | npt.ArrayLike) -> None:
-        places = {self._place(rack, address) for rack in racks}
+        places = {rack.running.structure.parameter(address, rack.name) for rack in racks}
         self.address = address
         (self.parameter, self.number), *others = places
         if others:
@@ -173,16 +171,6 @@ class _Values:
         self.engine = np.array([p.to_engine(value) for value in self.given], np.float32)
         if not self.engine.size:
             raise ValueError(f"the values of {address} are empty; give one for each rendering, or a single one")
-
-    @staticmethod
-    def _place(rack: Rack, address: str) -> tuple[Parameter, int]:
-        structure = rack.running.structure
-        effect, name = structure.split(address, rack.name)
-        where = address.partition(".")[0]
-        parameters = effect.card.addresses
-        if name not in parameters:
-            raise ValueError(unknown(name, list(parameters), where))
-        return parameters[name], structure.first[where] + list(parameters).index(name)
 
     @property
     def count(self) -> int:

@@ -18,6 +18,7 @@ from ..rack.card import Parameter, Value
 from ..rack.rack import Rack
 from ..twins.constrain import value_at
 from ..version import __version__
+from .advice import REACHED_DB
 from .data import Pair, Split
 from .structures import Structure
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
-FOUND_DB = -60.0
 SHOWN = 5  # combinations in the printed result
 
 
@@ -145,7 +145,7 @@ class FitResult:
         but noise, or less than -60 dB. None where no search was made."""
         if self.residual is None:
             return None
-        return self.fitted.error_db <= FOUND_DB or self.residual.is_noise
+        return self.fitted.error_db <= REACHED_DB or self.residual.is_noise
 
     @property
     def latency(self) -> tuple[float, ...]:

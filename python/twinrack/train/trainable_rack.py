@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +13,7 @@ from ..measure.gain_over_time import moves_gain
 from ..rack.card import Parameter
 from ..rack.fingerprint import fingerprint
 from ..rack.rack import Rack
+from ..twins.constrain import position_of
 from ..twins.rack_twin import RackTwin
 from .addresses import Learned
 from .conditions import Conditions
@@ -98,7 +97,7 @@ class TrainableRack:
         c = Candidates(self.player(), list(self.values), self.pairs, splits, self.rate, compared_s=POLISHED_S)
 
         def sounds(many: Tensor) -> Tensor:
-            y = c.sounds(np.sin(0.5 * math.pi * many.numpy()) ** 2)
+            y = c.sounds(position_of(many).numpy())
             return torch.from_numpy(y.reshape(len(y), -1))
 
         return sounds, torch.from_numpy(c.wet.reshape(-1))

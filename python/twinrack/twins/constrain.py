@@ -40,7 +40,16 @@ def to_value(p: Parameter, u: Tensor) -> Tensor:
 
 def value_at(p: Parameter, u: Tensor) -> Tensor:
     """As `to_value`, for the project's own use."""
-    position = torch.sin(u * (math.pi / 2)) ** 2
+    return at_position(p, position_of(u))
+
+
+def position_of(u: Tensor) -> Tensor:
+    """Where a trained parameter stands in its range, 0 to 1, in its own scale; same shape as `u`."""
+    return torch.sin(u * (math.pi / 2)) ** 2
+
+
+def at_position(p: Parameter, position: Tensor) -> Tensor:
+    """The values at places 0 to 1 of a parameter's range, in its unit: `Parameter.at` for tensors."""
     if p.scale == "linear":
         return p.min + (p.max - p.min) * position
     return p.min * torch.exp(position * math.log(p.max / p.min))

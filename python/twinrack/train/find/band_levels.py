@@ -4,7 +4,6 @@ that even values that are far off show which way to go."""
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +11,11 @@ import torch
 from torch import Tensor
 
 from ...audio import Audio
+from ...measure.transfer import window_frames
 from .candidates import Candidates
 from .in_chunks import on_cores
 from .levenberg import Residuals
 
-WINDOW_S = 0.021
 NARROW = 9  # bands of a single bin, below the others
 WIDE = 23  # bands up to the highest frequency
 HIGHEST_HZ = 20000.0
@@ -24,12 +23,6 @@ FLOOR_DB = -60.0  # of each band's own peak
 FLOOR_OF_ALL_DB = -80.0
 ENOUGH_S, LONG_S = 3.5, 12.0
 QUIETER_PART, ABOVE = 0.5, 2.0  # of the windows, whose residual counts as noise; and how far above it levels are compared
-AT_ONCE = 16  # sounds held at the same time
-
-
-def window_frames(rate: float) -> int:
-    """Frames of a window: a power of two."""
-    return 1 << max(round(math.log2(WINDOW_S * rate)), 6)
 
 
 class BandLevels:
@@ -106,7 +99,4 @@ class LevelResiduals:
         self.levels = BandLevels(self.candidates.wet, candidates.rate)
 
     def __call__(self, many: npt.NDArray[np.float64]) -> Residuals:
-        rows = []
-        for first in range(0, len(many), AT_ONCE):
-            rows.append(self.levels.residuals(self.candidates.sounds(many[first : first + AT_ONCE])))
-        return np.concatenate(rows)
+        return np.concatenate([self.levels.residuals(sounds) for sounds in self.candidates.batches(many)])

@@ -18,14 +18,15 @@ import numpy.typing as npt
 
 from ...audio import Audio
 from ...measure.residual import Residual, residual_of
-from ...measure.transfer import gain_over_time
+from ...measure.transfer import gain_over_time, window_frames
 from ...system.interrupt import check
+from ..advice import REACHED_DB
 from ..starts import nearer_of
-from .band_levels import BandLevels, LevelResiduals, window_frames
+from .band_levels import BandLevels, LevelResiduals
 from .candidates import Candidates
 from .levenberg import Minimum, Positions, energy_of, minimise
 
-REACHED = 1e-6  # energy of the difference relative to the target, -60 dB, that counts as found
+REACHED = 10 ** (REACHED_DB / 10)  # energy of the difference relative to the target that counts as found
 FOUND = 1e-8  # energy of the difference relative to the target, -80 dB, below which nothing is looked for any more
 BEND_DB = 4.0
 FAR_DB = 1.0
@@ -218,15 +219,15 @@ class Search:
         energies = energy_of(self.candidates.waveform(many), None)
         return [Place(float(e), u) for e, u in zip(energies, many, strict=True)]
 
-    def lowered(self, positions: Positions, iterations: int, free: Sequence[int] | None = None, hard: bool = False) -> Place:
+    def lowered(self, positions: Positions, iterations: int) -> Place:
         """The nearest minimum of the waveform's difference; kept in `best` where it is nearer than all before."""
         m: Minimum = minimise(
             self.candidates.waveform,
             positions,
             iterations,
-            free=self.usual if free is None else free,
-            reached=0.0 if hard else FOUND,
-            halves_in=None if hard else 6,
+            free=self.usual,
+            reached=FOUND,
+            halves_in=6,
         )
         place = Place(m.energy, m.positions)
         if self.best is None or place.energy < self.best.energy:

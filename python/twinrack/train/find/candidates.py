@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from ...audio import Audio
 from ...rack.card import Parameter
 from ...rack.rack import Rack
 from ...render.many import render_many
+from ...twins.constrain import at_position
 from ..data import Pair, Split
 from .levenberg import Positions, Residuals
 
@@ -36,7 +38,7 @@ class Candidates:
         cards: the parameters, in the order of the positions.
         start: the rack's own positions, (n,).
         low, high: positions of the ends of what the cards expect, (n,).
-        dry, wet: the frames that are compared, (channels, frames), one after the other.
+        wet: the frames of the target that are compared, (channels, frames), one after the other.
         renders: how many were made.
     """
 
@@ -57,14 +59,10 @@ class Candidates:
         self.start = np.array([p.position(float(rack.get(a))) for a, p in zip(self.addresses, self.cards, strict=True)])
         self.low, self.high = (np.array([p.position(p.expected[end]) for p in self.cards]) for end in (0, 1))
         self._excerpts = _excerpts(pairs, splits, rate, compared_s, longest_s)
-        self.dry, self.wet = (
-            np.concatenate([x[:, a:b] for x, parts in zip(sounds, self._parts(), strict=True) for a, b in parts], 1)
-            for sounds in ([p.dry for p in pairs], [p.wet for p in pairs])
-        )
+        compared = [p.wet[:, a:b] for p, (parts, _) in zip(pairs, self._excerpts, strict=True) for a, b in parts]
+        self.wet = np.concatenate(compared, 1)
+        self._scale = np.float32(1.0 / max(float(np.sqrt(np.mean(self.wet.astype(np.float64) ** 2))), 1e-12))
         self.renders = 0
-
-    def _parts(self) -> list[list[tuple[int, int]]]:
-        return [parts for parts, _ in self._excerpts]
 
     def of(self, rack: Rack, addresses: Sequence[str] | None = None) -> Candidates:
         """The same recordings with another rack, or other addresses."""
@@ -115,15 +113,20 @@ class Candidates:
         self.renders += len(many)
         return result
 
+    def batches(self, many: npt.NDArray[np.float64]) -> Iterator[Audio]:
+        """The same of a few positions after the other, so that little memory is needed."""
+        for first in range(0, len(many), AT_ONCE):
+            yield self.sounds(many[first : first + AT_ONCE])
+
     def waveform(self, many: npt.NDArray[np.float64]) -> Residuals:
         """Differences from `wet`, (k, numbers), scaled so that silence has a mean square of 1."""
         result = np.empty((len(many), self.wet.size), np.float32)
-        scale = np.float32(1.0 / max(float(np.sqrt(np.mean(self.wet.astype(np.float64) ** 2))), 1e-12))
-        for first in range(0, len(many), AT_ONCE):
-            y = self.sounds(many[first : first + AT_ONCE])
+        first = 0
+        for y in self.batches(many):
             y -= self.wet
-            y *= scale
-            result[first : first + AT_ONCE] = y.reshape(len(y), -1)
+            y *= self._scale
+            result[first : first + len(y)] = y.reshape(len(y), -1)
+            first += len(y)
         return result
 
 
@@ -135,9 +138,8 @@ def parameter_at(rack: Rack, address: str) -> Parameter:
 
 
 def _column(p: Parameter, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    u = np.clip(positions, 0.0, 1.0)
-    values = p.min + (p.max - p.min) * u if p.scale == "linear" else p.min * (p.max / p.min) ** u
-    return np.clip(values, p.min, p.max)
+    values = at_position(p, torch.from_numpy(np.clip(positions, 0.0, 1.0)))
+    return np.asarray(values.clamp(p.min, p.max))
 
 
 def _excerpts(

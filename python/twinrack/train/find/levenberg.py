@@ -39,8 +39,6 @@ class Minimum:
         positions: all of them, also those that were held.
         energy: mean square of the residuals (of the robust loss, where there is one).
         iterations: that were taken.
-        slopes: the derivatives at the last iteration's start, (free, m); None where none was taken.
-        free: which positions they are of.
     """
 
     positions: Positions

@@ -40,7 +40,6 @@ class Findings:
         rack: with the values, and with the structure, that came nearest.
         addresses: of the values that were looked for.
         energy: of the difference relative to the target, over the compared frames.
-        residual: the nature of what is left.
         tried: the other structures, nearest first.
         notes: what was changed besides values, a sentence each.
         interrupted: Ctrl-C ended it.
@@ -49,15 +48,9 @@ class Findings:
     rack: Rack
     addresses: list[str]
     energy: float
-    residual: Residual
     tried: list[Structure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
-
-    @property
-    def found(self) -> bool:
-        """Whether the waveform is reached, or all but the recording's own noise."""
-        return self.energy <= REACHED or self.residual.is_noise
 
 
 class Finder:
@@ -107,7 +100,7 @@ class Finder:
             c = self.search.candidates
             result = c.rack_at(place.positions)
             self.tried.sort(key=lambda s: s.score)
-            return Findings(result, c.addresses, place.energy, self._residual(), self.tried, self.notes, interrupted)
+            return Findings(result, c.addresses, place.energy, self.tried, self.notes, interrupted)
 
     def _run(self, rack: Rack) -> None:
         rack = self._with_bands(rack)
