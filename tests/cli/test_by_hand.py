@@ -13,6 +13,7 @@ import soundfile
 
 import twinrack as tr
 from twinrack.cli.app import main
+from twinrack.system import interrupt
 
 RATE = 48000
 RAW = r"Field required|Input should|Extra inputs|valid (string|number|dictionary)|type=|pydantic"
@@ -49,6 +50,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *wo
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
+    finally:
+        interrupt.uninstall()
     out = capsys.readouterr()
     return code, out.out + out.err
 

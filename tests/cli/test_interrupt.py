@@ -248,3 +248,36 @@ def test_keyboard_interrupt_in_a_function_comes_out_and_tidies_up(what, things, 
     with pytest.raises(KeyboardInterrupt):
         works[what]()
     assert list(tmp_path.iterdir()) == []
+
+
+FORKS = """
+import os, signal, sys, threading, time
+from twinrack.system import interrupt
+
+interrupt.install()
+
+def fork_and_kill():
+    for _ in range(30):
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+        os.kill(child, signal.SIGTERM)
+        assert os.waitpid(child, 0)[1] == signal.SIGTERM
+
+fork_and_kill()
+thread = threading.Thread(target=fork_and_kill)
+thread.start()
+thread.join()
+time.sleep(3 * interrupt.GRACE_S)
+print("goes on")
+try:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+except KeyboardInterrupt:
+    print("and hears its own signals")
+"""
+
+
+def test_a_signal_to_a_forked_process_ends_only_that_process():
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("goes on\nand hears its own signals\n", 0), done.stderr

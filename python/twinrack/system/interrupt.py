@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any, ClassVar
 
 from ..checks import visible
 from .disk import discard_unfinished
@@ -34,6 +35,8 @@ class _State:
     words = "interrupted"
     deferring = False  # Ctrl-C raises at the next `check`
     pressed = False  # and it was pressed
+    before: ClassVar[dict[int, Any]] = {}  # the handlers that ours replaced, by signal
+    sender: socket.socket | None = None  # which signals are written to
 
 
 class StoppedError(Exception):
@@ -101,15 +104,49 @@ def install() -> None:
     """Install the command's signal handlers. In the main thread, once."""
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
-    ours = set()
     for name in _SIGNALS:
         number = getattr(signal, name, None)
         if number is None or signal.getsignal(number) == signal.SIG_IGN:  # as nohup and shells ask for
             continue
-        signal.signal(number, _handle)
-        ours.add(int(number))
+        _State.before[int(number)] = signal.signal(number, _handle)
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(receiver, sender, ours), name="twinrack-signals", daemon=True).start()
+    _State.sender = sender
+    ours = set(_State.before)
+    threading.Thread(target=_watch, args=(receiver, ours), name="twinrack-signals", daemon=True).start()
+
+
+def uninstall() -> None:
+    """Put back the signal handlers that `install` replaced. In the main thread."""
+    if _State.sender is None:
+        return
+    signal.set_wakeup_fd(-1)
+    for number, handler in _State.before.items():
+        signal.signal(number, handler)
+    _State.before.clear()
+    _State.sender.close()  # which ends the thread
+    _State.sender = None
+
+
+def _before_fork() -> None:
+    if _State.sender is not None:
+        _local.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _State.before)
+
+
+def _after_fork() -> None:
+    mask = getattr(_local, "mask", None)
+    if mask is not None:
+        _local.mask = None
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _after_fork_in_child() -> None:
+    """The socket is shared with the parent, which a signal to this process would end."""
+    uninstall()
+    _after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
 def received() -> int:
@@ -142,11 +179,11 @@ def _handle(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _watch(receiver: socket.socket, sender: socket.socket, ours: set[int]) -> None:
-    """Wait for a signal, whatever the main thread does. (The sender is only kept open.)"""
+def _watch(receiver: socket.socket, ours: set[int]) -> None:
+    """Wait for a signal, whatever the main thread does."""
     times = 0
-    while True:
-        number = next((n for n in receiver.recv(64) if n in ours), 0)
+    while numbers := receiver.recv(64):
+        number = next((n for n in numbers if n in ours), 0)
         if not number:
             continue
         times += 1
