@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from twinrack.twins.values import Values as TwinValues
 
 OCTAVES_HZ = (125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
 FALL_DB = 35.0  # over which a decay is measured; below, what rings between the bands would count
+DELAYS, APART_MS = 3, 0.5  # answers, and how far they lie apart
 
 
 def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[Values]:
@@ -41,6 +42,44 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
         return torch.log(times / wanted).abs().mean(1)
 
     return best_values(effect, names, loss)[:1]
+
+
+def delayed(
+    effect: Effect, play: Callable[[Sequence[Values]], Audio], target: Audio, rate: float, learned: set[str]
+) -> list[Values]:
+    """Pre-delays and mixes with which the reverb, as its other values make it, comes nearest to the target.
+
+    The reverb without pre-delay is correlated with the target, both with a flat spectrum: a delay shifts it, and
+    a mix scales it.
+    """
+    if not {"pre_delay_ms", "mix"} <= learned:
+        return []
+    dry, wet = play([{"mix": 0.0, "pre_delay_ms": 0.0}, {"mix": 1.0, "pre_delay_ms": 0.0}])
+    longest = int(effect.card.addresses["pre_delay_ms"].max * 1e-3 * rate)
+    size = 1 << (target.shape[1] + longest).bit_length()
+    spectra = [np.fft.rfft(x.astype(np.float64), size) for x in (dry, wet, target)]
+    power = sum((np.abs(s) ** 2).sum(0) for s in spectra[1:])
+    smooth = np.convolve(np.pad(power, 64, mode="edge"), np.ones(129) / 129.0, "valid")
+    d, w, t = (s / np.sqrt(smooth + 1e-6 * smooth.max()) for s in spectra)
+
+    def correlation(a: Numbers, b: Numbers) -> Numbers:
+        return np.asarray(np.fft.irfft((a * b.conj()).sum(0), size)[:longest])
+
+    dd, ww, td = (float(correlation(a, b)[0]) for a, b in ((d, d), (w, w), (t, d)))
+    tw, dw = correlation(t, w), correlation(d, w)
+    determinant = np.maximum(dd * ww - dw**2, 1e-9 * dd * ww)
+    of_dry, of_wet = (td * ww - tw * dw) / determinant, (tw * dd - td * dw) / determinant
+    gain = np.where((of_wet > 0.0) & (of_dry >= 0.0), of_dry * td + of_wet * tw, -np.inf)
+    answers = []
+    for _ in range(DELAYS):
+        at = int(np.argmax(gain))
+        if not np.isfinite(gain[at]):
+            break
+        mix = of_wet[at] / (of_dry[at] + of_wet[at])
+        answers.append({"pre_delay_ms": 1e3 * at / rate, "mix": float(mix)})
+        apart = int(APART_MS * 1e-3 * rate)
+        gain[max(at - apart, 0) : at + apart] = -np.inf
+    return answers
 
 
 def decay_times(pairs: Sequence[Pair], rate: float) -> Values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from twinrack.plugins.fdn_reverb.starts import delayed
 from twinrack.plugins.parametric_eq.starts import nearer, other_bands
 
 import twinrack as tr
@@ -84,6 +85,25 @@ def test_a_gate_is_found():
     result = fit(tr.Rack([tr.Gate()]), x, hidden(x, RATE))
     assert result.fitted.error_db < -60
     assert result.rack.get("gate.threshold_db") == pytest.approx(-28, abs=0.3)
+
+
+def test_a_reverb_is_found_with_its_pre_delay():
+    x = music(5.0, seed=4)
+    hidden = tr.Rack([tr.FDNReverb(decay_s=0.9, decay_low_s=1.6, decay_high_s=0.5, pre_delay_ms=61.3, mix=0.3, width=0.7)])
+    result = fit(tr.Rack([tr.FDNReverb()]), x, hidden(x, RATE))
+    assert result.fitted.error_db < -60
+    assert result.rack.get("fdn_reverb.pre_delay_ms") == pytest.approx(61.3, abs=0.05)
+    assert result.rack.get("fdn_reverb.decay_s") == pytest.approx(0.9, rel=0.02)
+
+
+def test_an_equaliser_before_a_saturation_is_told_from_its_drive():
+    x = music(5.0, seed=5)
+    kinds = (("bell", 500), ("bell", 2500))
+    hidden = tr.Rack([equaliser(("bell", 943, 4, 3.3), ("bell", 1936, 9, 3.4)), tr.Saturation(drive_db=20, output_db=-3)])
+    start = tr.Rack([equaliser(*((kind, hertz, 0, 0.7) for kind, hertz in kinds)), tr.Saturation()])
+    result = fit(start, x, hidden(x, RATE))
+    assert result.fitted.error_db < -60
+    assert result.rack.get("saturation.drive_db") == pytest.approx(20, abs=0.2)
 
 
 def test_the_same_seed_gives_the_same_values():
@@ -172,6 +192,14 @@ def test_noise_is_told_from_what_does_not_fit():
     assert brighter.level_share < 0.5
 
 
+def test_a_gain_in_the_bass_is_told_from_noise():
+    """Where a window of 21 ms cannot tell its frequency from those above it."""
+    x = music(6.0)
+    bass = tr.Rack([equaliser(("bell", 26, 9, 2.0))])(x, RATE)
+    assert residual_of([(x, bass)], RATE).gain_share > 0.2
+    assert residual_of([(x, noisy(x, 40))], RATE).gain_share < 0.02
+
+
 def test_a_noisy_recording_is_found_and_said_to_be_noisy():
     x = music(3.0)
     hidden = tr.Rack([tr.Compressor(threshold_db=-30, ratio=4, attack_ms=3)])
@@ -251,6 +279,26 @@ def test_other_bands_have_the_types_of_the_curve():
     wet = tr.Rack([equaliser(("low_cut", 300, 0, 0.7), ("bell", 2000, 8, 2))])(x, RATE)
     values = other_bands(tr.ParametricEQ(), x, wet, RATE, True, 0)[0]
     assert {v for n, v in values.items() if n.endswith(".type")} >= {"low_cut", "bell"}
+
+
+def test_pre_delay_and_mix_are_read_off_a_correlation():
+    x = music(3.0)
+    reverb = tr.FDNReverb(decay_s=0.8)
+
+    def play(many: list[dict[str, float]]) -> np.ndarray:
+        sounds = []
+        for values in many:
+            rack = tr.Rack([reverb.copy()])
+            for name, value in values.items():
+                rack.set(f"fdn_reverb.{name}", value)
+            sounds.append(rack(x, RATE))
+        return np.array(sounds)
+
+    target = tr.Rack([tr.FDNReverb(decay_s=1.2, pre_delay_ms=42.0, mix=0.3)])(x, RATE)
+    best = delayed(reverb, play, target, RATE, {"pre_delay_ms", "mix"})[0]
+    assert best["pre_delay_ms"] == pytest.approx(42.0, abs=0.1)
+    assert best["mix"] == pytest.approx(0.3, abs=0.1)
+    assert delayed(reverb, play, target, RATE, {"decay_s"}) == []
 
 
 def test_values_far_off_are_found_block_by_block():

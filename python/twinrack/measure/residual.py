@@ -16,6 +16,7 @@ from .transfer import spectrum_over_time, window_frames
 Numbers = npt.NDArray[np.float64]
 
 BINS, FRAMES = 8, 4  # of a tile in which a residual is compared with the result
+LONGER, FEW_BINS, MANY_FRAMES = 8, 2, 8  # the same with longer windows, for the bass
 QUIET_DB = -90.0  # re the loudest tile: tiles that are not looked at
 NOISE_SHARE, NOISE_LEVELS = 0.05, 0.35  # below both a residual counts as noise
 LEAST_TILES = 24
@@ -27,7 +28,8 @@ class Residual:
 
     Attributes:
         error_db: its energy relative to the target.
-        gain_share: the part of its energy that is a gain of the result which changes over time and frequency, 0 to 1.
+        gain_share: the part of its energy that is a gain of the result which changes over time and frequency, 0 to 1; as shown
+            by windows of 21 or of 171 ms, whichever is more.
         filter_share: the part that is a constant filter.
         level_share: the part that is a gain over time, the same at all frequencies.
         follows_level: rank correlation of its level with that of the result, -1 to 1: noise of a recorder has none.
@@ -60,22 +62,54 @@ def residual_of(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> Residual:
     if energy <= 1e-30 * max(size_of_target, 1e-30):
         return Residual(-300.0, 0.0, 0.0, 0.0, 0.0)
     error_db = 10.0 * np.log10(energy / max(size_of_target, 1e-30))
-    windows, bins = (y.shape[1] // FRAMES) * FRAMES, (y.shape[2] // BINS) * BINS
-    if windows == 0:
+    if y.shape[1] < FRAMES:
         return Residual(float(error_db), 0.0, 0.0, 0.0, 0.0)
-    tiles = (y.shape[0], windows // FRAMES, FRAMES, bins // BINS, BINS)
-    e_, y_ = (s[:, :windows, :bins].reshape(tiles) for s in (e, y))
-    # channels, tiles, FRAMES, tiles, BINS
-    own, cross = y_.abs().square().sum((2, 4)), (e_ * y_.conj()).sum((2, 4))
-    left = e_.abs().square().sum((2, 4))
-    chance = 1.0 / (FRAMES * BINS) * 1.5  # neighbours overlap
-    gain_share = _share(cross, own, left, chance)
+    tiles = _Tiles.of(y, e, BINS, FRAMES)
+    gain_share = max(tiles.gain_share(), _gain_share_in_bass(pieces, LONGER * size))
     by_bin = (e * y.conj()).sum((0, 1)), y.abs().square().sum((0, 1)), e.abs().square().sum((0, 1))
     filter_share = _share(*by_bin, chance=1.5 / max(e.shape[0] * e.shape[1], 1))
-    in_time = (cross.real.sum((0, 2)), own.sum((0, 2)), left.sum((0, 2)))
-    level_share = _share(*in_time, chance=1.5 / (FRAMES * BINS * max(e_.shape[3], 1)))
-    levels = own.sum(0)
-    return Residual(float(error_db), gain_share, filter_share, level_share, _rank_correlation(left.sum(0), levels))
+    own, left = tiles.own.sum(0), tiles.left.sum(0)
+    in_time = (tiles.cross.real.sum((0, 2)), own.sum(1), left.sum(1))
+    level_share = _share(*in_time, chance=1.5 / (FRAMES * BINS * max(own.shape[1], 1)))
+    return Residual(float(error_db), gain_share, filter_share, level_share, _rank_correlation(left, own))
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Sums over tiles of some bins and windows, each (channels, tiles in time, tiles in frequency).
+
+    Attributes:
+        own: energy of the result.
+        cross: product of the residual with it.
+        left: energy of the residual.
+        numbers: that each tile sums.
+    """
+
+    own: Tensor
+    cross: Tensor
+    left: Tensor
+    numbers: int
+
+    @staticmethod
+    def of(y: Tensor, e: Tensor, bins: int, frames: int) -> _Tiles:
+        """From the spectra over time of a result and of its residual, (channels, windows, bins)."""
+        in_time, in_frequency = y.shape[1] // frames, y.shape[2] // bins
+        shape = (y.shape[0], in_time, frames, in_frequency, bins)
+        e, y = (s[:, : in_time * frames, : in_frequency * bins].reshape(shape) for s in (e, y))
+        own, left = (s.abs().square().sum((2, 4)) for s in (y, e))
+        return _Tiles(own, (e * y.conj()).sum((2, 4)), left, frames * bins)
+
+    def gain_share(self) -> float:
+        return _share(self.cross, self.own, self.left, 1.5 / self.numbers)  # neighbours overlap
+
+
+def _gain_share_in_bass(pieces: Sequence[tuple[Audio, Audio]], size: int) -> float:
+    """The part of a residual that is a gain of the result, in windows that are long enough to tell the lowest bands apart."""
+    long = [p for p in pieces if p[0].shape[1] >= size * (MANY_FRAMES + 1) // 2]
+    if not long:
+        return 0.0
+    y, t = (torch.cat([spectrum_over_time(p[i].astype(np.float64), size, size // 2) for p in long], 1) for i in (0, 1))
+    return _Tiles.of(y, t - y, FEW_BINS, MANY_FRAMES).gain_share()
 
 
 def _share(cross: Tensor, own: Tensor, left: Tensor, chance: float) -> float:

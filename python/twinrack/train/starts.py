@@ -27,6 +27,8 @@ Values = dict[str, float]
 Analysis = Callable[[Effect, Sequence[Pair], float, set[str]], list[Values]]
 CurveFit = Callable[[Effect, Numbers, Numbers, Numbers | None, float, set[str]], list[Values]]
 Nearer = Callable[[Effect, Audio, Audio, float, set[str], bool, bool, int], list[Values]]
+Play = Callable[[Sequence[Values]], Audio]
+Delayed = Callable[[Effect, Play, Audio, float, set[str]], list[Values]]
 OtherBands = Callable[[Effect, Audio, Audio, float, bool, int], list[dict[str, Value]]]
 
 STARTS, STEPS = 48, 250  # of a small fit here, all starts in one batch
@@ -55,6 +57,12 @@ def curve_fit_of(card: Card) -> CurveFit | None:
 def nearer_of(card: Card) -> Nearer | None:
     """The function `nearer` in an effect's folder: better values, from the present sound and the target; None without one."""
     function: Nearer | None = getattr(effect_file(card, "starts"), "nearer", None)
+    return function
+
+
+def delayed_of(card: Card) -> Delayed | None:
+    """The function `delayed` in an effect's folder: other delays, by what the rack plays with some values of it."""
+    function: Delayed | None = getattr(effect_file(card, "starts"), "delayed", None)
     return function
 
 

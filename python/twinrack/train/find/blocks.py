@@ -21,7 +21,7 @@ from ...measure.residual import Residual, residual_of
 from ...measure.transfer import gain_over_time, window_frames
 from ...system.interrupt import check
 from ..advice import REACHED_DB
-from ..starts import nearer_of
+from ..starts import Values, delayed_of, nearer_of
 from .band_levels import BandLevels, LevelResiduals
 from .candidates import Candidates
 from .levenberg import Minimum, Positions, energy_of, minimise
@@ -30,12 +30,14 @@ REACHED = 10 ** (REACHED_DB / 10)  # energy of the difference relative to the ta
 FOUND = 1e-8  # energy of the difference relative to the target, -80 dB, below which nothing is looked for any more
 BEND_DB = 4.0
 FAR_DB = 1.0
+SURE = 0.25  # of the energy that counts as found: audio that was not looked at is mostly a little farther
 POOR = 0.1  # energy above which what is left says nothing of noise
 STEADY_DB = 0.5
 NEAR_DB = 0.35  # difference of levels below which the waveform shows the rest of the way
 DRAWN, DRAWN_AGAIN = 64, 40  # sets of values of a block
 KEPT = 4
 REFINED = 6
+LEAST_STEP = 3e-5  # of a difference between two waveforms
 FIRST_ITERATIONS = 4
 PROMISING = 8.0  # times the present energy, below which a new start is followed further
 ROUNDS = 12
@@ -80,7 +82,8 @@ class Search:
         self.random = np.random.default_rng(seed)
         addresses = list(dict.fromkeys(a.partition(".")[0] for a in candidates.addresses))
         self.blocks = {a: candidates.indices(a) for a in addresses}
-        self.analysed = {a: f for a in addresses if (f := nearer_of(candidates.rack[a].card)) is not None}
+        self.analysed = {a: n for a in addresses if (n := nearer_of(candidates.rack[a].card)) is not None}
+        self.delayed = {a: d for a in addresses if (d := delayed_of(candidates.rack[a].card)) is not None}
         self.usual = usual(candidates)
         self.best: Place | None = None
 
@@ -156,6 +159,19 @@ class Search:
         drawn = sorted(self.by_levels(many), key=lambda p: p.energy)[:REFINED]
         return sorted((self._levels_lowered(p, 4, free) for p in drawn), key=lambda p: p.energy)[:2]
 
+    def with_delays(self, place: Place, effect: str) -> list[Place]:
+        """The positions with other delays, as the waveform tells, and the block's other values after them."""
+        c = self.candidates
+
+        def placed(many: Sequence[Values]) -> npt.NDArray[np.float64]:
+            return np.array([c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in many])
+
+        learned = {c.addresses[i].partition(".")[2] for i in self.blocks[effect]}
+        block = c.rack_at(place.positions)[effect]
+        answers = self.delayed[effect](block, lambda many: c.sounds(placed(many)), c.wet, c.rate, learned)
+        free = [i for i in self.blocks[effect] if i in self.usual]
+        return [self._levels_lowered(p, 6, free) for p in self.by_levels(placed(answers))] if answers else []
+
     def analysed_again(self, place: Place, effect: str, fresh: bool) -> list[Place]:
         """Values of one block that its own analysis gives, from the present sound and the target."""
         c = self.candidates
@@ -164,8 +180,15 @@ class Search:
         learned = {c.addresses[i].partition(".")[2] for i in self.blocks[effect]}
         seed = int(self.random.integers(1 << 30))
         answers = self.analysed[effect](rack[effect], present, c.wet, c.rate, learned, len(self.blocks) == 1, fresh, seed)
-        many = [c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in answers]
-        return self.by_levels(self._as_loud(np.array(many), self.usual)) if many else []
+        if not answers:
+            return []
+        many = np.array([c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in answers])
+        others = [i for i in self.usual if c.cards[i].unit == "dB" and i not in self.blocks[effect]]
+        if not others:
+            return self.by_levels(self._as_loud(many, self.usual))
+        places = self.by_levels(self._as_loud(many, others))
+        # an analysis knows a curve but for its level, which what comes before and after has to make up for
+        return sorted((self._levels_lowered(p, 4, others) for p in places), key=lambda p: p.energy)
 
     def present_for(self, positions: Positions, several: bool | None = None) -> Audio:
         """The sound at these positions as an analysis takes it: where there are several blocks, with the gain of the target."""
@@ -203,6 +226,8 @@ class Search:
                 count = DRAWN if number == 0 else DRAWN_AGAIN
                 new = [p for s in states[:2] for p in self.from_anywhere(s, effect, count)]
                 states = _best(states + new)
+                if effect in self.delayed:
+                    states = _best(states + [p for s in states[:2] for p in self.with_delays(s, effect)])
                 self._say(f"levels after {effect}: {states[0].energy ** 0.5:.2f} dB")
             states = _best([self._levels_lowered(s, 6, self.usual) for s in states[:2]] + states)
             self._say(f"levels after all: {states[0].energy ** 0.5:.2f} dB")
@@ -227,6 +252,7 @@ class Search:
             iterations,
             free=self.usual,
             reached=FOUND,
+            least_step=LEAST_STEP,
             halves_in=6,
         )
         place = Place(m.energy, m.positions)
@@ -263,7 +289,7 @@ class Search:
                 break
             before = self.best.energy
             self.lowered(self.best.positions, 20)
-            if self.found() or self.residual().is_noise:
+            if self.best.energy <= SURE * REACHED or self.residual().is_noise:
                 break
             self.again(order[number % len(order)])
             self._say(f"waveform after {order[number % len(order)]} again")
@@ -286,8 +312,12 @@ class Search:
         new = self.partly_from_anywhere(here, effect)
         if effect in self.analysed:
             new += self.analysed_again(here, effect, fresh=False)
+            if len(self.blocks) > 1:
+                new += self.analysed_again(here, effect, fresh=True)[:3]
         else:
             new += self.from_anywhere(here, effect, DRAWN_AGAIN, kept=2)
+        if effect in self.delayed:
+            new += [p for s in [here, *_best(new)[:1]] for p in self.with_delays(s, effect)]
         if not new:
             return
         by_waveform = sorted(self.by_waveform(np.array([p.positions for p in new])), key=lambda p: p.energy)

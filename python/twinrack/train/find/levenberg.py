@@ -16,8 +16,9 @@ from .in_chunks import added
 Positions = npt.NDArray[np.float64]  # (n,): each value's place in its range, 0 to 1, in the parameter's own scale
 Residuals = npt.NDArray[np.float32]
 
-LEAST_STEP, FIRST_STEP = 5e-4, 4e-3  # of a difference between two renders
-NEAR = 1e-5  # energy of a residual relative to its target, below which differences are taken on both sides
+FIRST_STEP, LEAST_STEP = 4e-3, 5e-4  # of a difference between two renders
+MOVES = 0.3  # a difference by a step, relative to what is left
+
 LONGEST = 0.25  # of a step
 DAMPINGS = (0.1, 1.0, 10.0, 100.0)  # tried beside each other, times the present one
 NO_GAIN = 2e-3
@@ -58,17 +59,17 @@ def energy_of(residuals: Residuals, bend: float | None) -> npt.NDArray[np.float6
 
 
 def slopes_of(
-    residuals: ManyResiduals, at: Positions, free: Sequence[int], step: float, both_sides: bool, here: Residuals
+    residuals: ManyResiduals, at: Positions, free: Sequence[int], steps: Positions, both_sides: bool, here: Residuals
 ) -> Residuals:
     """Derivatives of the residuals by each free position, (free, m), by differences of renders.
 
     Args:
-        step: how far the renders lie from `at`; inside the range.
+        steps: how far the renders lie from `at` for each free position; inside the range.
         both_sides: more exact, and twice as many renders.
         here: the residuals at `at`.
     """
     many, widths = [], []
-    for i in free:
+    for i, step in zip(free, steps, strict=True):
         high, low = min(at[i] + step, 1.0), max(at[i] - step, 0.0)
         ends = (high, low) if both_sides else ((high,) if high > at[i] + 0.5 * step else (low,))
         for end in ends:
@@ -96,6 +97,7 @@ def minimise(
     bend: float | None = None,
     reached: float = 0.0,
     step: float = FIRST_STEP,
+    least_step: float = LEAST_STEP,
     halves_in: int | None = None,
     report: Callable[[int, float, Positions], None] | None = None,
 ) -> Minimum:
@@ -107,7 +109,7 @@ def minimise(
         free: positions that move; all of them when not given.
         bend: see `energy_of`.
         reached: energy that is low enough.
-        step: of the differences at first; it becomes smaller.
+        step, least_step: of the differences, at first and at least: they become smaller with what is left.
         halves_in: give up when so many iterations have not lowered the energy by half.
         report: called after each iteration with its number, the energy and the positions.
     """
@@ -119,12 +121,13 @@ def minimise(
     if not moving:
         return result
     damping, both_sides, stalls = 1e-3, False, 0
-    history = [energy]
+    history, steps = [energy], np.full(len(moving), step)
     for iteration in range(1, iterations + 1):
         if energy <= reached:
             break
         check()
-        slopes = slopes_of(residuals, at, moving, step, both_sides, here)
+        slopes = slopes_of(residuals, at, moving, steps, both_sides, here)
+        lengths = np.sqrt([float(np.dot(r, r)) / max(r.size, 1) for r in slopes]) + 1e-30
         normal, gradient = normal_equations(slopes, here, bend)
         if not (np.isfinite(normal).all() and np.isfinite(gradient).all()):
             break
@@ -160,18 +163,15 @@ def minimise(
         if halves_in and iteration >= halves_in and history[-1] > 0.5 * history[-1 - halves_in]:
             break
         if gain < NO_GAIN:
-            if not both_sides or step > LEAST_STEP:
-                both_sides, step, damping = True, max(step / 4.0, LEAST_STEP), min(damping, 1e-3)
+            if not both_sides or step > least_step:
+                both_sides, step, damping = True, max(step / 4.0, least_step), min(damping, 1e-3)
             else:
                 stalls += 1
                 if gain <= 0.0 or stalls > STALLS:
                     break
         else:
             stalls = 0
-        if gain > 0.9:
-            step = max(step / 3.0, LEAST_STEP)
-        if energy < NEAR and not both_sides:
-            both_sides, step = True, min(step, 2 * LEAST_STEP)
+        steps = np.clip(MOVES * np.sqrt(energy) / lengths, least_step, step)
     return result
 
 
