@@ -183,7 +183,8 @@ class Search:
         if not answers:
             return []
         many = np.array([c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in answers])
-        others = [i for i in self.usual if c.cards[i].unit == "dB" and i not in self.blocks[effect]]
+        levels = [i for i in self.usual if c.cards[i].unit == "dB" and c.cards[i].id not in WIDTHS]
+        others = [i for i in levels if i not in self.blocks[effect]]
         if not others:
             return self.by_levels(self._as_loud(many, self.usual))
         places = self.by_levels(self._as_loud(many, others))
