@@ -39,8 +39,9 @@ demo: build ## train, render and report once, from nothing
 
 test: $(VENV)/checks lint types realtime pytest docs ## every check: style, types, real-time, tests, docs
 
-pytest: $(VENV)/checks ## the tests
-	$(BIN)/python -m pytest
+pytest: $(VENV)/checks ## the tests: several at once, then those that need the machine for themselves
+	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --dist worksteal
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/checks ## style of Python and C++
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@ RATE = 48000
 SLACK_S = 2.5  # for machines that are busy; the promise is 0.5 s
 MOMENTS = np.random.default_rng(int(os.environ.get("TWINRACK_SEED", "15"))).uniform(0.0, 1.5, 3)
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals")
+pytestmark = [pytest.mark.skipif(os.name == "nt", reason="sends POSIX signals"), pytest.mark.alone]
 
 
 def all_commands() -> set[str]:

@@ -154,6 +154,7 @@ def busy():
 
 
 @needs_fork
+@pytest.mark.alone
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_process_that_is_forked_while_threads_are_inside_a_rack_goes_on(busy):
     x = music(2, 480, RATE, 0)
@@ -175,6 +176,7 @@ def _in_pool(ratio: float) -> bool:
 
 
 @needs_fork
+@pytest.mark.alone
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_pool_of_forked_processes_works_while_threads_are_inside_a_rack(busy):
     with multiprocessing.get_context("fork").Pool(3) as pool:
@@ -182,6 +184,7 @@ def test_a_pool_of_forked_processes_works_while_threads_are_inside_a_rack(busy):
 
 
 @needs_fork
+@pytest.mark.alone
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_stream_that_was_torn_by_a_fork_is_refused_and_can_begin_anew():
     """A block of many seconds is not waited for: the child's copy of it is not whole."""
@@ -209,6 +212,7 @@ def test_a_stream_that_was_torn_by_a_fork_is_refused_and_can_begin_anew():
 
 
 @needs_fork
+@pytest.mark.alone
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_lock_that_the_forking_thread_holds_stays_its_own():
     rack = prepared()
