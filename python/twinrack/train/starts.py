@@ -1,8 +1,13 @@
 """Start values from the recordings: what can be read from them without training.
 
-An effect has an analysis where its folder has `plugins/<id>/starts.py`, with a function
-`starts(effect, pairs, rate, learned)` that gives values by name, the best first. An equaliser's has `bands_for` besides, which
-fits the bands to any curve. The helpers here are shared by these files.
+An effect's folder may have `plugins/<id>/starts.py`, with any of these functions; all give values by name, the best first:
+
+- `starts(effect, pairs, rate, learned)`: from dry and wet alone;
+- `nearer(effect, present, target, rate, learned, alone, fresh, seed)`: from the sound of a rack that it stands in;
+- `delayed(effect, play, target, rate, learned)`: delays, where `play` renders that rack with other values of the effect;
+- `bands_for` and `other_bands`, of an equaliser: bands fitted to a curve, and bands of other types.
+
+The helpers here are shared by these files.
 """
 
 from __future__ import annotations
