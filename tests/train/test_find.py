@@ -301,6 +301,22 @@ def test_pre_delay_and_mix_are_read_off_a_correlation():
     assert delayed(reverb, play, target, RATE, {"decay_s"}) == []
 
 
+@pytest.mark.parametrize(
+    ("rack", "address", "sets"),
+    [
+        (tr.Rack([tr.Compressor()]), "compressor.makeup_db", True),
+        (tr.Rack([tr.Compressor()]), "compressor.threshold_db", False),
+        (tr.Rack([tr.Gain(), tr.ParametricEQ(bands=[tr.Band()])]), "gain.gain_db", True),
+        (tr.Rack([tr.Gain(), tr.Compressor(threshold_db=-50)]), "gain.gain_db", False),
+        (tr.Rack([tr.ParametricEQ(bands=[tr.Band()])]), "parametric_eq.band1.gain_db", False),
+        (tr.Rack([tr.Limiter(ceiling_db=-20)]), "limiter.input_gain_db", False),
+    ],
+)
+def test_what_sets_the_level_of_all_is_measured(rack, address, sets):
+    c = candidates_of(rack, rack, music(2.0), [address])
+    assert c.set_level(c.start) is sets
+
+
 def test_values_far_off_are_found_block_by_block():
     x = music(3.0)
     hidden = tr.Rack([tr.Compressor(threshold_db=-40, ratio=8, makeup_db=12)])

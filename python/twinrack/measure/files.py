@@ -13,6 +13,7 @@ from typing import Any
 
 from ..checks import brief
 from ..files.audio_file import AudioFile
+from ..system.cores import cores
 from .loudness import Loudness, LoudnessMeter, fault_sentence
 
 SHOWN = 0.005  # half a step of the figures that are shown: what looks equal is within a limit
@@ -94,7 +95,7 @@ def measure_files(paths: Sequence[Path], workers: int | None = None) -> Iterator
         except (OSError, ValueError, RuntimeError, MemoryError) as error:
             return path, str(error) or f"{path}: {type(error).__name__}"
 
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
         try:
             yield from pool.map(one, paths)
         except BaseException:

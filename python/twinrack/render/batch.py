@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +18,7 @@ from ..files.audio_file import FORMATS, AudioFile
 from ..files.hashing import digest
 from ..rack.fingerprint import fingerprint
 from ..rack.rack import Rack
+from ..system.cores import cores
 from ..system.disk import remove_leftovers
 from ..system.interrupt import stopping_at
 from ..version import __version__
@@ -176,7 +176,7 @@ def _on_cores(
         with stopping_at(stop):
             return one(source, path)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1 if workers is None else check_integer(workers, "workers", 1)) as pool:
+    with ThreadPoolExecutor(cores() if workers is None else check_integer(workers, "workers", 1)) as pool:
         try:
             for future in as_completed([pool.submit(until_stopped, *pair) for pair in pairs]):
                 yield future.result()

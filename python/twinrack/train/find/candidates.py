@@ -20,6 +20,7 @@ from .levenberg import Positions, Residuals
 LONGEST_S = 60.0  # of a recording that is rendered
 COMPARED_S = 24.0  # of all recordings together
 AUDIBLE = 1e-3  # of the peak
+LEVEL_ONLY = 1e-8  # of the energy, that may change beside the level
 AT_ONCE = 16  # renders whose sound is held at the same time
 
 
@@ -112,6 +113,25 @@ class Candidates:
                 at += b - a
         self.renders += len(many)
         return result
+
+    def set_level(self, positions: Positions) -> bool:
+        """Whether one of the values makes all of the sound louder or quieter."""
+        levels = [i for i, p in enumerate(self.cards) if p.unit == "dB"]
+        if not levels:
+            return False
+        many = np.repeat(positions[None], len(levels) + 1, 0)
+        for row, i in zip(many[1:], levels, strict=True):
+            p = self.cards[i]
+            value = float(p.at(row[i]))
+            row[i] = p.position(value - 1.0 if value > 0.5 * (p.min + p.max) else value + 1.0)
+        here, *others = self.sounds(many).astype(np.float64)
+        own = max(float(np.sum(here * here)), 1e-30)
+        for y in others:
+            gain = float(np.sum(y * here)) / own
+            left = float(np.sum((y - gain * here) ** 2))
+            if abs(abs(20.0 * np.log10(max(gain, 1e-9))) - 1.0) < 0.01 and left < LEVEL_ONLY * own:
+                return True
+        return False
 
     def batches(self, many: npt.NDArray[np.float64]) -> Iterator[Audio]:
         """The same of a few positions after the other, so that little memory is needed."""

@@ -49,13 +49,3 @@ def with_gain(rack: Rack) -> tuple[Rack, str]:
     before = set(copy.addresses())
     copy.append(Gain())
     return copy, next(a for a in copy.addresses() if a not in before)
-
-
-def sets_level(rack: Rack) -> bool:
-    """Whether some value of the rack makes all of its sound louder or quieter."""
-    return any(
-        p.unit == "dB" and (p.role == "level" or effect.card.id == "gain") and p.learnable
-        for effect in rack.addresses().values()
-        if not effect.bypass and effect.card.id != "limiter"
-        for p in effect.card.parameters
-    )

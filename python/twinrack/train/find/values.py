@@ -19,7 +19,7 @@ from ..structures import Structure
 from .blocks import FOUND, REACHED, Place, Search
 from .candidates import Candidates
 from .in_chunks import one_thread_each
-from .options import Change, changed, options_of, sets_level, with_gain
+from .options import Change, changed, options_of, with_gain
 
 CLEARLY = 0.5  # energy that another structure must come to, relative to the present one
 PREFERRED = 0.1  # below this the rest need not be tried
@@ -110,7 +110,8 @@ class Finder:
             self._settle()
             return
         self._with_fine_values()
-        if not self._ended() and self.may_add and self._best().energy > FAR and not sets_level(rack):
+        far = not self._ended() and self._best().energy > FAR
+        if far and self.may_add and not self.search.candidates.set_level(self._best().positions):
             self._with_gain(rack)
         for _ in range(ROUNDS):
             if self._ended() or not (self._other_bands() or self._other_options()):
