@@ -36,7 +36,7 @@ STEADY_DB = 0.5
 NEAR_DB = 0.35  # difference of levels below which the waveform shows the rest of the way
 DRAWN, DRAWN_AGAIN = 64, 40  # sets of values of a block
 KEPT = 4
-REFINED = 6
+REFINED, REFINED_AGAIN = 6, 3
 LEAST_STEP = 3e-5  # of a difference between two waveforms
 FIRST_ITERATIONS = 4
 PROMISING = 8.0  # times the present energy, below which a new start is followed further
@@ -189,7 +189,9 @@ class Search:
             return self.by_levels(self._as_loud(many, self.usual))
         places = self.by_levels(self._as_loud(many, others))
         # an analysis knows a curve but for its level, which what comes before and after has to make up for
-        return sorted((self._levels_lowered(p, 4, others) for p in places), key=lambda p: p.energy)
+        places = sorted((self._levels_lowered(p, 2, others) for p in places), key=lambda p: p.energy)
+        best = [self._levels_lowered(p, 4, others) for p in places[:REFINED_AGAIN]]
+        return sorted(best + places[REFINED_AGAIN:], key=lambda p: p.energy)
 
     def present_for(self, positions: Positions, several: bool | None = None) -> Audio:
         """The sound at these positions as an analysis takes it: where there are several blocks, with the gain of the target."""

@@ -3,10 +3,11 @@ costs several times the work itself."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import TypeVar
 
 import numpy as np
@@ -21,11 +22,16 @@ U = TypeVar("U")
 
 
 def on_cores(function: Callable[[T], U], items: Sequence[T]) -> list[U]:
-    """The function of each item, several at once."""
+    """The function of each item, several at once; the function itself must not call this."""
     if len(items) < 2:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(min(cores(), len(items))) as pool:
-        return list(pool.map(function, items))
+    return list(_pool(os.getpid()).map(function, items))
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int) -> ThreadPoolExecutor:
+    """One for all calls of a process, for a search makes many short ones; a forked process needs threads of its own."""
+    return ThreadPoolExecutor(cores(), "twinrack-fit")
 
 
 def added(part: Callable[[int, int], npt.NDArray[np.float64]], count: int) -> npt.NDArray[np.float64]:
