@@ -185,11 +185,15 @@ def recordings(folder: Path) -> list[tuple[str, np.ndarray]]:
 
 
 def held_out_error_db(result: tr.FitResult, problem: Problem, condition: str) -> float:
-    """Of the result against what the hidden rack plays, without noise; where the wet was moved, against the wet itself."""
+    """Of the result against what the hidden rack plays without noise, at the level of the wet, as LAME writes 3 % less.
+
+    Where the wet was moved, against the wet itself.
+    """
     if condition in ("clean", "moved"):
         return result.fitted.error_db
     pair, parts = result.pairs[0], result.splits[0].held_out
     clean, y = problem.hidden(pair.dry, RATE), result.rack(pair.dry, RATE)
+    clean *= np.vdot(clean, pair.wet) / np.vdot(clean, clean)
     error = sum(float(np.sum((y[:, a:b] - clean[:, a:b]).astype(np.float64) ** 2)) for a, b in parts)
     energy = sum(float(np.sum(clean[:, a:b].astype(np.float64) ** 2)) for a, b in parts)
     return 10.0 * math.log10(max(error, 1e-30) / max(energy, 1e-30))
