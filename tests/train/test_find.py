@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.signal
 from twinrack.plugins.fdn_reverb.starts import delayed
 from twinrack.plugins.parametric_eq.starts import nearer, other_bands
 
 import twinrack as tr
 from twinrack.measure.residual import residual_of
 from twinrack.measure.transfer import coherent_gain
+from twinrack.train.advice import verdict
 from twinrack.train.data import Pair, split
 from twinrack.train.find.band_levels import BandLevels
 from twinrack.train.find.blocks import Search
@@ -198,6 +200,19 @@ def test_a_gain_in_the_bass_is_told_from_noise():
     bass = tr.Rack([equaliser(("bell", 26, 9, 2.0))])(x, RATE)
     assert residual_of([(x, bass)], RATE).gain_share > 0.2
     assert residual_of([(x, noisy(x, 40))], RATE).gain_share < 0.02
+
+
+def test_what_is_left_is_told_by_its_kind():
+    x = music(6.0)
+    rack = tr.Rack([tr.Compressor()])
+    echo = x + 0.1 * np.pad(x, ((0, 0), (3000, 0)))[:, : x.shape[1]]
+    _, _, spectrum = scipy.signal.stft(x, nperseg=512)  # noise as loud as the sound at each time and frequency
+    turned = 0.05 * np.abs(spectrum) * np.exp(2j * np.pi * np.random.default_rng(1).random(spectrum.shape))
+    codec = x + scipy.signal.istft(turned, nperseg=512)[1][:, : x.shape[1]]
+    hum = x + 0.02 * np.sin(2 * np.pi * 50.0 * np.arange(x.shape[1]) / RATE)
+    for wet, says in ((echo, "echoes of the sound"), (codec, "codecs"), (hum, "noise of the recording")):
+        residual = residual_of([(x, wet.astype(np.float32))], RATE)
+        assert says in verdict(rack, residual)[0]
 
 
 def test_a_noisy_recording_is_found_and_said_to_be_noisy():

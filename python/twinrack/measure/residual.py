@@ -19,7 +19,9 @@ BINS, FRAMES = 8, 4  # of a tile in which a residual is compared with the result
 LONGER, FEW_BINS, MANY_FRAMES = 8, 2, 8  # the same with longer windows, for the bass
 QUIET_DB = -90.0  # re the loudest tile: tiles that are not looked at
 NOISE_SHARE, NOISE_LEVELS = 0.05, 0.35  # below both a residual counts as noise
-LEAST_TILES = 24
+LEAST_TILES = 12
+OVERLAP = 1.5  # of windows: so many neighbours say the same
+LONGEST_ECHO, LEAST_WINDOWS = 32, 8  # windows of 21 ms in a longer one, and how many of those at least
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Residual:
             by windows of 21 or of 171 ms, whichever is more.
         filter_share: the part that is a constant filter.
         level_share: the part that is a gain over time, the same at all frequencies.
+        echo_share: the part that a filter with a memory of up to 0.7 s makes of the result, such as echoes.
         follows_level: rank correlation of its level with that of the result, -1 to 1: noise of a recorder has none.
     """
 
@@ -39,6 +42,7 @@ class Residual:
     gain_share: float
     filter_share: float
     level_share: float
+    echo_share: float
     follows_level: float
 
     @property
@@ -50,28 +54,24 @@ class Residual:
 def residual_of(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> Residual:
     """The residual over pieces of (result, target), each (channels, frames), at a rate in Hz."""
     size = window_frames(rate)
-    ys, ts = (
-        [spectrum_over_time(p[i].astype(np.float64), size, size // 2) for p in pieces if p[i].shape[1] >= size] for i in (0, 1)
-    )
-    if not ys:
-        return Residual(0.0, 0.0, 0.0, 0.0, 0.0)
-    y, t = torch.cat(ys, 1), torch.cat(ts, 1)  # channels, windows, bins
-    e = t - y
+    long_enough = [p for p in pieces if p[0].shape[1] >= size]
+    if not long_enough:
+        return Residual(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    y, e = _spectra(long_enough, size)  # channels, windows, bins
     energy = float(e.abs().square().sum())
-    size_of_target = float(t.abs().square().sum())
+    size_of_target = float((y + e).abs().square().sum())
     if energy <= 1e-30 * max(size_of_target, 1e-30):
-        return Residual(-300.0, 0.0, 0.0, 0.0, 0.0)
+        return Residual(-300.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     error_db = 10.0 * np.log10(energy / max(size_of_target, 1e-30))
     if y.shape[1] < FRAMES:
-        return Residual(float(error_db), 0.0, 0.0, 0.0, 0.0)
+        return Residual(float(error_db), 0.0, 0.0, 0.0, 0.0, 0.0)
     tiles = _Tiles.of(y, e, BINS, FRAMES)
     gain_share = max(tiles.gain_share(), _gain_share_in_bass(pieces, LONGER * size))
-    by_bin = (e * y.conj()).sum((0, 1)), y.abs().square().sum((0, 1)), e.abs().square().sum((0, 1))
-    filter_share = _share(*by_bin, chance=1.5 / max(e.shape[0] * e.shape[1], 1))
+    filter_share = _filter_share(y, e)
     own, left = tiles.own.sum(0), tiles.left.sum(0)
-    in_time = (tiles.cross.real.sum((0, 2)), own.sum(1), left.sum(1))
-    level_share = _share(*in_time, chance=1.5 / (FRAMES * BINS * max(own.shape[1], 1)))
-    return Residual(float(error_db), gain_share, filter_share, level_share, _rank_correlation(left, own))
+    level_share = _share(tiles.cross.real.sum((0, 2)), own.sum(1), left.sum(1), tiles.power.sum((0, 2)))
+    echo_share = max(_echo_share(pieces, size), filter_share)
+    return Residual(float(error_db), gain_share, filter_share, level_share, echo_share, _rank_correlation(left, own))
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ class _Tiles:
         own: energy of the result.
         cross: product of the residual with it.
         left: energy of the residual.
-        numbers: that each tile sums.
+        power: product of both energies.
     """
 
     own: Tensor
     cross: Tensor
     left: Tensor
-    numbers: int
+    power: Tensor
 
     @staticmethod
     def of(y: Tensor, e: Tensor, bins: int, frames: int) -> _Tiles:
@@ -96,11 +96,32 @@ class _Tiles:
         in_time, in_frequency = y.shape[1] // frames, y.shape[2] // bins
         shape = (y.shape[0], in_time, frames, in_frequency, bins)
         e, y = (s[:, : in_time * frames, : in_frequency * bins].reshape(shape) for s in (e, y))
-        own, left = (s.abs().square().sum((2, 4)) for s in (y, e))
-        return _Tiles(own, (e * y.conj()).sum((2, 4)), left, frames * bins)
+        own, left = y.abs().square(), e.abs().square()
+        sums = (own, e * y.conj(), left, own * left)
+        return _Tiles(*(s.sum((2, 4)) for s in sums))
 
     def gain_share(self) -> float:
-        return _share(self.cross, self.own, self.left, 1.5 / self.numbers)  # neighbours overlap
+        return _share(self.cross, self.own, self.left, self.power)
+
+
+def _filter_share(y: Tensor, e: Tensor) -> float:
+    """The part of a residual that is one filter of the result, (channels, windows, bins)."""
+    own, left = y.abs().square(), e.abs().square()
+    return _share(*(s.sum((0, 1)) for s in (e * y.conj(), own, left, own * left)))
+
+
+def _spectra(pieces: Sequence[tuple[Audio, Audio]], size: int) -> tuple[Tensor, Tensor]:
+    """Of results and of their residuals, the windows of all pieces one after the other."""
+    y, t = (torch.cat([spectrum_over_time(p[i].astype(np.float64), size, size // 2) for p in pieces], 1) for i in (0, 1))
+    return y, t - y
+
+
+def _echo_share(pieces: Sequence[tuple[Audio, Audio]], size: int) -> float:
+    """The part of a residual that is one filter of the result, in windows that are as long as the pieces allow."""
+    longest = size * LONGEST_ECHO
+    while longest > size and sum(2 * p[0].shape[1] // longest - 1 for p in pieces if p[0].shape[1] >= longest) < LEAST_WINDOWS:
+        longest //= 2
+    return _filter_share(*_spectra([p for p in pieces if p[0].shape[1] >= longest], longest)) if longest > size else 0.0
 
 
 def _gain_share_in_bass(pieces: Sequence[tuple[Audio, Audio]], size: int) -> float:
@@ -108,15 +129,16 @@ def _gain_share_in_bass(pieces: Sequence[tuple[Audio, Audio]], size: int) -> flo
     long = [p for p in pieces if p[0].shape[1] >= size * (MANY_FRAMES + 1) // 2]
     if not long:
         return 0.0
-    y, t = (torch.cat([spectrum_over_time(p[i].astype(np.float64), size, size // 2) for p in long], 1) for i in (0, 1))
-    return _Tiles.of(y, t - y, FEW_BINS, MANY_FRAMES).gain_share()
+    return _Tiles.of(*_spectra(long, size), FEW_BINS, MANY_FRAMES).gain_share()
 
 
-def _share(cross: Tensor, own: Tensor, left: Tensor, chance: float) -> float:
-    """The part of `left` that a gain of the result explains, without what it explains of noise by chance."""
-    explained = float((cross.abs().square() / own.clamp(min=1e-30)).sum())
-    share = explained / max(float(left.sum()), 1e-30)
-    return float(np.clip((share - chance) / max(1.0 - chance, 1e-9), 0.0, 1.0))
+def _share(cross: Tensor, own: Tensor, left: Tensor, power: Tensor) -> float:
+    """The part of `left` that a gain of the result explains, less what it explains by chance where only levels agree."""
+    own = own.clamp(min=1e-30)
+    all_left = max(float(left.sum()), 1e-30)
+    explained = float((cross.abs().square() / own).sum()) / all_left
+    chance = OVERLAP * float((power / own).sum()) / all_left
+    return float(np.clip((explained - chance) / max(1.0 - chance, 0.1), 0.0, 1.0))
 
 
 def _rank_correlation(a: Tensor, b: Tensor) -> float:

@@ -19,6 +19,9 @@ NAMED_CHOICES = 3
 LARGE_PART = 0.2  # of the residual's energy in one third of an octave, where the structure counts as not fitting there
 STANDS_OUT_DB = 0.5  # and by so much the residual must be nearer to the target there than over all
 INCOHERENT = 0.2  # part of the residual that is a gain of the result, below which it is something else
+ECHOES = 0.3  # part of it that is a filter with a long memory
+LONGER = 1.5  # times the part that is a short filter, where it is echoes
+FOLLOWS = 0.5  # correlation of its level with that of the sound
 STEADY = 0.5  # part of it that is one gain for all frequencies
 LEAST_FRAMES = 512  # of a stretch, to say anything of its spectrum
 
@@ -80,12 +83,15 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
     if residual.is_noise:
         return [f"what is left ({residual.error_db:.1f} dB) is noise of the recording: the values are as near as it tells"]
     categories = {a: e.card.category for a, e in rack.addresses().items() if not e.bypass}
-    if residual.gain_share < INCOHERENT:
-        kind, what, add = (
-            "reverb",
-            "is not in step with the sound, as of echoes or another reverb",
-            "FDNReverb or ConvolutionReverb",
-        )
+    left = f"the target is not reached: what is left ({residual.error_db:.1f} dB)"
+    if residual.gain_share < INCOHERENT and residual.echo_share < ECHOES:
+        if residual.follows_level > FOLLOWS:
+            return [
+                f"{left} is noise that follows the sound, as MP3 and other codecs leave it: fit to the uncompressed recording"
+            ]
+        return [f"{left} is another sound than the recording's: noise, hum or other voices, in wet only"]
+    if residual.echo_share > max(ECHOES, LONGER * residual.filter_share):
+        kind, what, add = "reverb", "is echoes of the sound, or another reverb", "FDNReverb or ConvolutionReverb"
     elif residual.filter_share >= residual.level_share:
         kind, what, add = "linear", "is a constant filter", "ParametricEQ with more bands"
     elif residual.level_share > STEADY:
@@ -96,7 +102,7 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
     blocks = (
         f"the structure of {' or '.join(suspects)} does not fit" if suspects else f"no block of the rack does that: try a {add}"
     )
-    return [f"the target is not reached: what is left ({residual.error_db:.1f} dB) {what}; {blocks}"]
+    return [f"{left} {what}; {blocks}"]
 
 
 def _falling(history: Sequence[dict[str, float]], steps: int) -> float:
