@@ -253,6 +253,29 @@ def test_every_choice_of_a_gate(channels):
                 assert same(y[k], with_values(rack, values, k)(x, RATE)), (mode, detector, k)
 
 
+@pytest.mark.parametrize("rate", [8000, 48000, 96000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_reverbs_whose_past_moves(channels, rate):
+    """In silence a reverb runs alone: its past goes from the lanes back to it, and to the lanes again afterwards."""
+    rng = np.random.default_rng(rate + channels)
+    for freeze in (False, True):
+        rack = tr.Rack([tr.FDNReverb(freeze=freeze)])
+        values = random_candidates(rack, 16, rng, choices=False)
+        sounds = np.stack([music(channels, 9000, rate, seed) for seed in range(16)])
+        for k in range(0, 16, 3):
+            sounds[k, :, 600 + 100 * k : 3000 + 200 * k] = 0.0
+            sounds[k, :, 6500 - 100 * k : 6600] = 0.0
+        y = tr.render_many(rack, sounds, rate, values)
+        for k in range(16):
+            assert same(y[k], with_values(rack, values, k)(sounds[k], rate)), (freeze, k)
+
+
+def test_a_reverb_in_silence_runs_alone(monkeypatch):
+    silent = np.stack([NOISE[:, :2048]] * 16)
+    silent[5, :, 512:1024] = 0.0
+    assert frames_together(monkeypatch, tr.Rack([tr.FDNReverb()]), silent, RATE, threads=1) == 16 * 2048 - 512
+
+
 @pytest.mark.parametrize("bands", [0, 1, 4, 5, 16])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_equalisers_of_many_filters(bands, channels):
@@ -284,7 +307,7 @@ def test_streams_share_the_lanes(monkeypatch):
     strip = [tr.ParametricEQ(bands=[tr.Band("bell")]), tr.Compressor(), tr.FDNReverb(), tr.Gate(), tr.Gain()]
     x = NOISE[:, :2048]
     values = {"compressor.ratio": np.linspace(1, 9, 32), "compressor.lookahead_ms": [0.0] * 32}
-    assert frames_together(monkeypatch, tr.Rack(strip), x, RATE, values) == 4 * 32 * 2048
+    assert frames_together(monkeypatch, tr.Rack(strip), x, RATE, values) == 5 * 32 * 2048
     assert frames_together(monkeypatch, tr.Rack([tr.Limiter()]), x, RATE, {"limiter.ceiling_db": [-3.0] * 32}) == 0
     racks = [tr.Rack([tr.Gain(gain_db=k)]) for k in range(-15, 17)]
     assert frames_together(monkeypatch, racks, x, RATE) == 32 * 2048

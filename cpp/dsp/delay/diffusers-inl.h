@@ -13,6 +13,7 @@
 
 #include "dsp/delay/delay.h"
 #include "dsp/delay/fdn_layout.h"
+#include "dsp/delay/stream_ring-inl.h"
 #include "dsp/filters/allpass-inl.h"
 #include "dsp/lanes/lane-inl.h"
 #include "dsp/shaping/ramps-inl.h"
@@ -69,8 +70,48 @@ class Diffusers {
   void state(StateArchive& archive) { archive(lines_); }
 
  private:
+  friend class DiffuserStreams;
+
   std::array<std::array<int, 2>, fdn_diffusers> length_{};
   std::vector<DelayLine> lines_;  // channel by channel
+};
+
+// The same for streams side by side.
+class DiffuserStreams {
+ public:
+  void prepare(const FdnLayout& layout, int channels) {
+    rings_.resize(static_cast<std::size_t>(channels));
+    for (std::size_t c = 0; c < rings_.size(); ++c) {
+      for (std::size_t i = 0; i < fdn_diffusers; ++i) rings_[c][i].prepare(layout.diffuser_frames[i][c % 2]);
+    }
+  }
+
+  void take(const Diffusers& own, int lane) noexcept TR_RT {
+    for (std::size_t i = 0; i < own.lines_.size(); ++i) ring(i).take(own.lines_[i], lane);
+  }
+  void give(Diffusers& own, int lane) noexcept TR_RT {
+    for (std::size_t i = 0; i < own.lines_.size(); ++i) ring(i).give(own.lines_[i], lane);
+  }
+
+  // A block of a ring of one channel, times `level`; y may be x.
+  void process(int channel, const float* x, float* y, const Streams* gains, Streams level) noexcept TR_RT {
+    float* v[fdn_diffusers];
+    auto& rings = rings_[static_cast<std::size_t>(channel)];
+    for (std::size_t i = 0; i < fdn_diffusers; ++i) v[i] = rings[i].oldest();
+    for (int n = 0; n < StreamRing::block; ++n) {
+      Streams now = load_streams(x, n);
+      for (int i = 0; i < fdn_diffusers; ++i) {
+        store_streams(allpass_step(gains[i], load_streams(v[i], n), now, now), v[i], n);
+      }
+      store_streams(now * level, y, n);
+    }
+    for (StreamRing& ring : rings) ring.close();
+  }
+
+ private:
+  StreamRing& ring(std::size_t line) noexcept TR_RT { return rings_[line / fdn_diffusers][line % fdn_diffusers]; }
+
+  std::vector<std::array<StreamRing, fdn_diffusers>> rings_;  // of each channel
 };
 
 }  // namespace HWY_NAMESPACE

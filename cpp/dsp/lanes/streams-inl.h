@@ -101,12 +101,14 @@ class StreamOwners {
   }
 
   E& any() const noexcept TR_RT { return *any_; }
+  // The one of a lane, or another one where a lane has none.
+  E& at(int lane) const noexcept TR_RT { return owners_[lane] != nullptr ? *owners_[lane] : *any_; }
 
   // A number of each; a lane without an owner gets that of another one.
   template <class Get>
   HWY_INLINE Streams get(const Get& number) const noexcept TR_RT {
     alignas(64) float numbers[stream_lanes];
-    for (int k = 0; k < stream_lanes; ++k) numbers[k] = number(owners_[k] != nullptr ? *owners_[k] : *any_);
+    for (int k = 0; k < stream_lanes; ++k) numbers[k] = number(at(k));
     return hn::Load(StreamTag(), numbers);
   }
   template <class Put>
