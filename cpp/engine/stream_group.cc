@@ -58,7 +58,7 @@ float* StreamGroup::row(int stream, int channel) noexcept {
   return rows_.data() + static_cast<std::ptrdiff_t>(stream * channels_ + channel) * max_segment;
 }
 
-bool StreamGroup::process(const float* const* const* from, float* const* const* to) {
+bool StreamGroup::process(const float* const* const* from, float* const* const* to, bool past_caches) {
   const StreamBlock all = block(0, 0, max_segment);
   for (int c = 0; c < channels_; ++c) kernels_.to_streams(from[c], all.channel[c], max_segment);
   for (int start = 0; start < max_segment;) {
@@ -75,7 +75,8 @@ bool StreamGroup::process(const float* const* const* from, float* const* const* 
     }
     start += frames;
   }
-  for (int c = 0; c < channels_; ++c) kernels_.from_streams(all.channel[c], to[c], max_segment);
+  const auto write = past_caches ? kernels_.from_streams_past_caches : kernels_.from_streams;
+  for (int c = 0; c < channels_; ++c) write(all.channel[c], to[c], max_segment);
   return true;
 }
 

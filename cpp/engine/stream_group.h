@@ -37,7 +37,8 @@ class StreamGroup {
   // The next max_segment frames: `from` and `to` are rows for each channel and lane, of which those beyond the last
   // stream are read as well, and overwritten. False where a sample became too large to be sure that every stream is
   // what it is alone; the group is of no use then.
-  bool process(const float* const* const* from, float* const* const* to);
+  // With `past_caches` the rows are written for much that is not read again soon.
+  bool process(const float* const* const* from, float* const* const* to, bool past_caches);
 
  private:
   // The past of an effect's streams side by side, and of which ones it is there.

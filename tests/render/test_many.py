@@ -141,6 +141,16 @@ def test_shapes():
     assert tr.render_many(rack, np.zeros((2, 0)), RATE).shape == (1, 2, 0)
 
 
+def test_more_than_the_caches_hold():
+    rack = tr.Rack([tr.Compressor()])
+    for frames in (70000, 70001):  # rows that begin on a line of the cache, and others
+        x = music(2, frames, RATE, 0)
+        values = {"compressor.threshold_db": np.linspace(-40.0, -5.0, 32)}
+        y = tr.render_many(rack, x, RATE, values, threads=2)
+        for k in range(32):
+            assert same(y[k], with_values(rack, values, k)(x, RATE)), (frames, k)
+
+
 def test_out_is_filled():
     rack = tr.Rack([tr.Gain(gain_db=-6)])
     x = music(2, 100, RATE, 0)
