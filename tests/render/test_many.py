@@ -280,6 +280,23 @@ def test_reverbs_whose_past_moves(channels, rate):
             assert same(y[k], with_values(rack, values, k)(sounds[k], rate)), (freeze, k)
 
 
+@pytest.mark.parametrize("filters", ["linear_phase", "minimum_phase"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_choice_of_a_saturation(channels, filters):
+    """With silence in between, in which a saturation runs alone."""
+    rng = np.random.default_rng(channels)
+    sounds = np.stack([music(channels, 4000, RATE, seed) for seed in range(16)])
+    for k in range(0, 16, 3):
+        sounds[k, :, 600 + 50 * k : 2500 + 50 * k] = 0.0
+    for curve in ("tanh", "soft_clip", "hard_clip", "asymmetric", "tape", "fold"):
+        for oversampling in ("1", "2", "4", "8"):
+            rack = tr.Rack([tr.Saturation(curve=curve, oversampling=oversampling, filters=filters)])
+            values = random_candidates(rack, 16, rng, choices=False)
+            y = tr.render_many(rack, sounds, RATE, values)
+            for k in range(16):
+                assert same(y[k], with_values(rack, values, k)(sounds[k], RATE)), (curve, oversampling, k)
+
+
 def test_a_reverb_in_silence_runs_alone(monkeypatch):
     silent = np.stack([NOISE[:, :2048]] * 16)
     silent[5, :, 512:1024] = 0.0
@@ -319,6 +336,8 @@ def test_streams_share_the_lanes(monkeypatch):
     values = {"compressor.ratio": np.linspace(1, 9, 32), "compressor.lookahead_ms": [0.0] * 32}
     assert frames_together(monkeypatch, tr.Rack(strip), x, RATE, values) == 5 * 32 * 2048
     assert frames_together(monkeypatch, tr.Rack([tr.Limiter()]), x, RATE, {"limiter.ceiling_db": [-3.0] * 32}) == 0
+    drives = {"saturation.drive_db": np.linspace(0, 24, 32)}
+    assert frames_together(monkeypatch, tr.Rack([tr.Saturation(oversampling="1")]), x, RATE, drives) == 32 * 2048
     racks = [tr.Rack([tr.Gain(gain_db=k)]) for k in range(-15, 17)]
     assert frames_together(monkeypatch, racks, x, RATE) == 32 * 2048
 
