@@ -312,14 +312,11 @@ struct FDNReverb {
       for (int c = 0; c < channels_; ++c) mean = mean + hn::LoadU(d, late(c) + n);
       mean = mean * per_channel;
       const auto side = width.vector(n), wet = mix.vector(n);
-      for (int c = 0; c < channels_; ++c) {
-        const auto y = hn::LoadU(d, late(c) + n);
-        hn::StoreU(wet * MulAdd(side, y - mean, mean), d, late(c) + n);
-      }
       const auto dry = one - wet;
       for (int c = 0; c < channels_; ++c) {
         float* x = io.channel[c] + start + n;
-        store_some(dry * load_some(x, frames - n) + hn::LoadU(d, late(c) + n), x, frames - n);
+        const auto y = wet * MulAdd(side, hn::LoadU(d, late(c) + n) - mean, mean);
+        store_some(dry * load_some(x, frames - n) + y, x, frames - n);
       }
     }
   }

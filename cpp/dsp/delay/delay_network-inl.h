@@ -85,8 +85,9 @@ class DelayNetwork {
     const L::D d;
     const float *out[fdn_lines], *source[fdn_lines];
     float* in[fdn_lines];
-    for (std::size_t i = 0; i < fdn_lines; ++i) {
-      source[i] = channel[static_cast<int>(i) % channels_];
+    for (std::size_t i = 0, c = 0; i < fdn_lines; ++i) {
+      source[i] = channel[c++];
+      if (c == static_cast<std::size_t>(channels_)) c = 0;
       out[i] = lines_[i].coming(length_[i]);
       in[i] = lines_[i].open();
     }

@@ -35,7 +35,6 @@ class EarlyReflections {
 
   // Adds the reflections of `x` to `y`, where whole vectors are written.
   void process(const float* const* x, float* const* y, const Ramp& level, int frames) noexcept TR_RT {
-    const Tag<float> d;
     const int channels = static_cast<int>(lines_.size());
     for (int c = 0; c < channels; ++c) lines_[static_cast<std::size_t>(c)].write(x[c], frames);
     for (int c = 0; c < channels; ++c) {
@@ -46,13 +45,9 @@ class EarlyReflections {
         const DelayLine& line = lines_[static_cast<std::size_t>(i % 2 == 0 ? c : opposite)];
         tap[i] = line.written(frames, frames_[side][i]);
       }
-      for (int n = 0; n < frames; n += lane_count<float>) {
-        auto sum = hn::Zero(d);
-        for (std::size_t i = 0; i < early_taps; ++i) {
-          sum = hn::MulAdd(hn::Set(d, gain_[side][i]), hn::LoadU(d, tap[i] + n), sum);
-        }
-        hn::StoreU(hn::MulAdd(level.vector(n), sum, hn::LoadU(d, y[c] + n)), d, y[c] + n);
-      }
+      int n = 0;
+      for (; n + 4 * lane_count<float> <= frames; n += 4 * lane_count<float>) add<4>(tap, gain_[side], level, n, y[c]);
+      for (; n < frames; n += lane_count<float>) add<1>(tap, gain_[side], level, n, y[c]);
     }
   }
 
@@ -60,6 +55,24 @@ class EarlyReflections {
 
  private:
   friend class EarlyReflectionStreams;
+
+  // Several vectors of frames at a time, which share the gains and do not wait for each other.
+  template <int vectors>
+  static HWY_INLINE void add(const float* const* tap, const std::array<float, early_taps>& gain, const Ramp& level,
+                             int n, float* y) noexcept TR_RT {
+    const Tag<float> d;
+    constexpr int lanes = lane_count<float>;
+    Vec<float> sum[vectors];
+    for (auto& s : sum) s = hn::Zero(d);
+    for (std::size_t i = 0; i < early_taps; ++i) {
+      const auto g = hn::Set(d, gain[i]);
+      for (int k = 0; k < vectors; ++k) sum[k] = hn::MulAdd(g, hn::LoadU(d, tap[i] + n + k * lanes), sum[k]);
+    }
+    for (int k = 0; k < vectors; ++k) {
+      float* to = y + n + k * lanes;
+      hn::StoreU(hn::MulAdd(level.vector(n + k * lanes), sum[k], hn::LoadU(d, to)), d, to);
+    }
+  }
 
   std::array<std::array<int, early_taps>, 2> frames_{};
   std::array<std::array<float, early_taps>, 2> gain_{};
