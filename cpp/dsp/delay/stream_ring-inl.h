@@ -12,7 +12,9 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <new>
 
 #include "dsp/delay/delay.h"
@@ -40,12 +42,14 @@ class StreamRing {
     size_ = size;
     memory_ = stream_memory(size + block);
     at_ = 0;
+    fresh_ = true;
   }
 
   // The block that is as old as the ring is long; the next one is written in its place, and `close` ends that.
   float* oldest() noexcept TR_RT { return frame(at_); }
   void close() noexcept TR_RT {
     const int end = at_ + block;
+    fresh_ = false;
     if (end > size_) copy(size_, 0, end - size_);
     if (at_ < block) copy(at_, size_ + at_, std::min(end, block) - at_);
     at_ = end >= size_ ? end - size_ : end;
@@ -58,7 +62,10 @@ class StreamRing {
     for (int age = size_; age > 0;) {
       const int count = std::min(age, block);
       const float* x = line.coming(age);
-      for (int n = 0; n < count; ++n) set(place(age - n), lane, x[n]);
+      std::uint32_t bits = 0;
+      for (int n = 0; n < count; ++n) bits |= std::bit_cast<std::uint32_t>(x[n]);
+      fresh_ = fresh_ && bits == 0;
+      for (int n = 0; !fresh_ && n < count; ++n) set(place(age - n), lane, x[n]);
       age -= count;
     }
   }
@@ -85,6 +92,7 @@ class StreamRing {
 
   hwy::AlignedFreeUniquePtr<float[]> memory_;
   int size_ = 0, at_ = 0;
+  bool fresh_ = true;  // all of it is 0
 };
 
 }  // namespace HWY_NAMESPACE
