@@ -60,9 +60,29 @@ struct EffectWrapper {
     if constexpr (requires(const E& e) { e.stream_group(); }) return of(self).stream_group();
     return -1;
   }
-  static void process_streams(void* const* effects, const StreamBlock& io, float* peaks) noexcept TR_RT {
-    if constexpr (requires(const E& e) { e.stream_group(); })
+  static constexpr bool keeps_streams = requires { typename E::StreamMemory; };
+  static void* create_streams([[maybe_unused]] const Format& format) {
+    if constexpr (keeps_streams) return new typename E::StreamMemory(format);
+    return nullptr;
+  }
+  static void destroy_streams([[maybe_unused]] void* memory) noexcept {
+    if constexpr (keeps_streams) delete static_cast<typename E::StreamMemory*>(memory);
+  }
+  static void take_stream([[maybe_unused]] void* memory, [[maybe_unused]] void* self,
+                          [[maybe_unused]] int lane) noexcept TR_RT {
+    if constexpr (keeps_streams) static_cast<typename E::StreamMemory*>(memory)->take(of(self), lane);
+  }
+  static void give_stream([[maybe_unused]] void* memory, [[maybe_unused]] void* self,
+                          [[maybe_unused]] int lane) noexcept TR_RT {
+    if constexpr (keeps_streams) static_cast<typename E::StreamMemory*>(memory)->give(of(self), lane);
+  }
+  static void process_streams([[maybe_unused]] void* memory, void* const* effects, const StreamBlock& io,
+                              float* peaks) noexcept TR_RT {
+    if constexpr (keeps_streams) {
+      E::process_streams(*static_cast<typename E::StreamMemory*>(memory), StreamOwners<E>(effects), io).store(peaks);
+    } else if constexpr (requires(const E& e) { e.stream_group(); }) {
       E::process_streams(StreamOwners<E>(effects), io).store(peaks);
+    }
   }
   static void state(void* self, StateArchive& archive) {
     if constexpr (requires(E& e) { e.state(archive); }) of(self).state(archive);
@@ -93,6 +113,10 @@ const EffectType* effect_type() {
       .control_values = requires(E& e) { e.control_values(); } ? W::control_values : nullptr,
       .stream_group = requires(const E& e) { e.stream_group(); } ? W::stream_group : nullptr,
       .process_streams = requires(const E& e) { e.stream_group(); } ? W::process_streams : nullptr,
+      .create_streams = W::keeps_streams ? W::create_streams : nullptr,
+      .destroy_streams = W::keeps_streams ? W::destroy_streams : nullptr,
+      .take_stream = W::keeps_streams ? W::take_stream : nullptr,
+      .give_stream = W::keeps_streams ? W::give_stream : nullptr,
       .state = requires(E& e, StateArchive& archive) { e.state(archive); } ? W::state : nullptr,
   };
   return &type;

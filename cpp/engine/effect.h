@@ -42,7 +42,14 @@ struct EffectType {
   // has no such form. `effects` has as many entries as there are lanes, null where a lane is not to be counted; `peaks`
   // gets those of the output as `Kernels::measure_streams` gives them.
   int (*stream_group)(const void*) noexcept TR_RT;
-  void (*process_streams)(void* const* effects, const StreamBlock& io, float* peaks) noexcept TR_RT;
+  void (*process_streams)(void* memory, void* const* effects, const StreamBlock& io, float* peaks) noexcept TR_RT;
+  // For an effect that remembers much, its past lies side by side too, in the `memory` of process_streams:
+  // `take_stream` moves that of an effect to a lane before it runs there, `give_stream` back before it runs alone. All
+  // null where every effect keeps its own.
+  void* (*create_streams)(const Format&);
+  void (*destroy_streams)(void* memory) noexcept;
+  void (*take_stream)(void* memory, void* effect, int lane) noexcept TR_RT;
+  void (*give_stream)(void* memory, void* effect, int lane) noexcept TR_RT;
   void (*state)(void*, StateArchive&);  // saves and loads; null for an effect whose state cannot be kept
 };
 

@@ -161,9 +161,20 @@ inline void measure_streams(const StreamBlock& x, float* peaks) noexcept TR_RT {
   all.store(peaks);
 }
 
+inline void finish_past_caches() noexcept TR_RT { hwy::FlushStream(); }
+
 const Kernels* kernel_table() {
-  static const Kernels table{measure,      crossfade,       add,   add_pair, stream_lanes, to_streams,
-                             from_streams, measure_streams, unpack};
+  static const Kernels table{measure,
+                             crossfade,
+                             add,
+                             add_pair,
+                             stream_lanes,
+                             to_streams,
+                             from_streams<false>,
+                             from_streams<true>,
+                             finish_past_caches,
+                             measure_streams,
+                             unpack};
   return &table;
 }
 

@@ -22,11 +22,14 @@ struct Kernels {
   void (*add_pair)(float* left, float* right, const float* x_left, const float* x_right, const float* matrix,
                    int frames) noexcept TR_RT;
   // Streams side by side (`StreamBlock`). `lanes`: how many of them, at most max_streams. `to_streams` takes a row for
-  // each lane, `from_streams` writes one. `measure_streams`: the peak of each lane over all channels, NaN or infinity
-  // where a sample is.
+  // each lane, `from_streams` writes one; `from_streams_past_caches` does so for much that is not read again soon, and
+  // `finish_past_caches` stands before another thread may read it. `measure_streams`: the peak of each lane over all
+  // channels, NaN or infinity where a sample is.
   int lanes;
   void (*to_streams)(const float* const* rows, float* x, int frames) noexcept TR_RT;
   void (*from_streams)(const float* x, float* const* rows, int frames) noexcept TR_RT;
+  void (*from_streams_past_caches)(const float* x, float* const* rows, int frames) noexcept TR_RT;
+  void (*finish_past_caches)() noexcept TR_RT;
   void (*measure_streams)(const StreamBlock& x, float* peaks) noexcept TR_RT;
   // From interleaved samples as in files to a row for each channel: little-endian integers of 2, 3 or 4 bytes, or
   // floats

@@ -20,6 +20,8 @@ namespace twinrack {
 
 namespace {
 
+constexpr double many_bytes = 1 << 24;  // do not stay in the caches until they are read
+
 // A tree whose values are replaced by those of a rendering.
 class ValuedTree {
  public:
@@ -99,7 +101,7 @@ void render_alone(const Node& root, const Rendering& r, double sample_rate) {
 
 // False where a sample is or became NaN or infinity: each is to be rendered alone.
 bool render_together(const std::vector<const Rendering*>& all, const std::vector<int>& parameters, double sample_rate,
-                     ValuedTree& tree, std::atomic<std::int64_t>& frames_together) {
+                     ValuedTree& tree, bool past_caches, std::atomic<std::int64_t>& frames_together) {
   const FloatGuard guard;
   const int channels = all.front()->channels, lanes = kernels().lanes;
   std::vector<std::unique_ptr<Program>> programs;
@@ -118,6 +120,7 @@ bool render_together(const std::vector<const Rendering*>& all, const std::vector
   const float* const* from_rows[] = {from[0], from[1]};
   float* const* to_rows[] = {to[0], to[1]};
   for (int start = 0; start < end; start += max_segment) {
+    bool direct = true;  // into the outputs
     for (int c = 0; c < channels; ++c) {
       for (int k = 0; k < lanes; ++k) {
         float* own = memory.data() + static_cast<std::ptrdiff_t>(c * lanes + k) * max_segment;
@@ -128,11 +131,15 @@ bool render_together(const std::vector<const Rendering*>& all, const std::vector
         const bool whole = start + max_segment <= r.frames;
         if (!whole) read(r, c, start, max_segment, own);
         from[c][k] = whole ? row(r, r.sound, c) + start : own;
-        if (whole && group.latency(k) == 0) to[c][k] = r.output + (row(r, r.sound, c) - r.sound) + start;
+        if (whole && group.latency(k) == 0) {
+          to[c][k] = r.output + (row(r, r.sound, c) - r.sound) + start;
+        } else {
+          direct = false;
+        }
       }
       for (int k = group.size(); k < lanes; ++k) from[c][k] = from[c][0];
     }
-    if (!group.process(from_rows, to_rows)) return false;
+    if (!group.process(from_rows, to_rows, past_caches && direct)) return false;
     for (int c = 0; c < channels; ++c) {
       for (int k = 0; k < group.size(); ++k) {
         const float* own = memory.data() + static_cast<std::ptrdiff_t>(c * lanes + k) * max_segment;
@@ -140,6 +147,7 @@ bool render_together(const std::vector<const Rendering*>& all, const std::vector
       }
     }
   }
+  kernels().finish_past_caches();
   frames_together += group.frames_together();
   return true;
 }
@@ -209,6 +217,9 @@ std::int64_t render_many(const Renderings& renderings, int threads, const std::f
   std::atomic<std::size_t> next{0};
   std::atomic<bool> ends{false};
   std::atomic<std::int64_t> frames_together{0};
+  double bytes = 0;
+  for (const Rendering& r : renderings.all) bytes += static_cast<double>(sizeof(float)) * r.channels * r.frames;
+  const bool past_caches = bytes > many_bytes;
   std::mutex mutex;
   std::exception_ptr error;
   const auto work = [&](bool asks) {
@@ -219,7 +230,7 @@ std::int64_t render_many(const Renderings& renderings, int threads, const std::f
         if (which >= jobs.size()) return;
         const Job& job = jobs[which];
         const double rate = renderings.sample_rate;
-        if (job.size() < 2 || !render_together(job, renderings.parameters, rate, tree, frames_together)) {
+        if (job.size() < 2 || !render_together(job, renderings.parameters, rate, tree, past_caches, frames_together)) {
           for (const Rendering* r : job) render_alone(tree.of(*r, renderings.parameters), *r, rate);
         }
         if (asks && !may_continue()) ends = true;

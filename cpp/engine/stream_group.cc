@@ -37,6 +37,12 @@ StreamGroup::StreamGroup(std::vector<std::unique_ptr<Program>> programs)
     if (buffers_.back().memory == nullptr) throw std::bad_alloc();
     std::fill_n(buffers_.back().memory.get(), numbers, 0.0f);
   }
+  for (const Slot& slot : programs_.front()->compiled().slots) {
+    const EffectType& type = slot.effect.type();
+    memories_.emplace_back();
+    if (type.create_streams == nullptr) continue;
+    memories_.back().memory = {type.create_streams(programs_.front()->context().format), type.destroy_streams};
+  }
 }
 
 StreamBlock StreamGroup::block(std::size_t buffer, int start, int frames) noexcept {
@@ -52,7 +58,7 @@ float* StreamGroup::row(int stream, int channel) noexcept {
   return rows_.data() + static_cast<std::ptrdiff_t>(stream * channels_ + channel) * max_segment;
 }
 
-bool StreamGroup::process(const float* const* const* from, float* const* const* to) {
+bool StreamGroup::process(const float* const* const* from, float* const* const* to, bool past_caches) {
   const StreamBlock all = block(0, 0, max_segment);
   for (int c = 0; c < channels_; ++c) kernels_.to_streams(from[c], all.channel[c], max_segment);
   for (int start = 0; start < max_segment;) {
@@ -69,7 +75,8 @@ bool StreamGroup::process(const float* const* const* from, float* const* const* 
     }
     start += frames;
   }
-  for (int c = 0; c < channels_; ++c) kernels_.from_streams(all.channel[c], to[c], max_segment);
+  const auto write = past_caches ? kernels_.from_streams_past_caches : kernels_.from_streams;
+  for (int c = 0; c < channels_; ++c) write(all.channel[c], to[c], max_segment);
   return true;
 }
 
@@ -99,10 +106,13 @@ bool StreamGroup::run_step(std::size_t which, int start, int frames) {
 bool StreamGroup::run_effect(const Step& step, int start, int frames) {
   const StreamBlock io = block(step.to, start, frames);
   std::vector<float>& peaks = buffers_[step.to].peaks;
+  void* const memory = memories_[step.index].memory.get();
   int groups[max_streams], together = -1, members = 0;
   for (int k = 0; k < size(); ++k) {
     const Slot& own = slot(k, step.index);
     groups[k] = own.is_plain() ? own.effect.stream_group() : -1;
+    // In silence the effect is asked whether its tail has ended, so its past must be its own.
+    if (memory != nullptr && peaks[static_cast<std::size_t>(k)] == 0.0f) groups[k] = -1;
   }
   for (int k = 0; k < size(); ++k) {
     const auto same = static_cast<int>(std::count(groups, groups + size(), groups[k]));
@@ -111,11 +121,13 @@ bool StreamGroup::run_effect(const Step& step, int start, int frames) {
     members = same;
   }
   if (members < least_streams()) {
+    for (int k = 0; k < size(); ++k) move_past(step, k, false);
     run_all_alone(step, io);
     return false;
   }
   void* effects[max_streams] = {};
   for (int k = 0; k < size(); ++k) {
+    move_past(step, k, groups[k] == together);
     if (groups[k] != together) {
       extract(io, k);
       continue;
@@ -125,7 +137,7 @@ bool StreamGroup::run_effect(const Step& step, int start, int frames) {
     effects[k] = own.effect.self();
   }
   frames_together_ += static_cast<std::int64_t>(members) * frames;
-  slot(0, step.index).effect.type().process_streams(effects, io, peaks.data());
+  slot(0, step.index).effect.type().process_streams(memory, effects, io, peaks.data());
   for (int k = 0; k < size(); ++k) {
     if (groups[k] == together) continue;
     run_alone(step, k, io);
@@ -141,6 +153,15 @@ bool StreamGroup::measure(std::size_t buffer, int start, int frames) {
 
 bool StreamGroup::are_finite(const std::vector<float>& peaks) const {
   return std::all_of(peaks.begin(), peaks.begin() + size(), [](float peak) { return peak <= largest_float; });
+}
+
+void StreamGroup::move_past(const Step& step, int stream, bool to_lane) {
+  Memory& memory = memories_[step.index];
+  bool& holds = memory.holds[static_cast<std::size_t>(stream)];
+  if (memory.memory == nullptr || holds == to_lane) return;
+  EffectInstance& effect = slot(stream, step.index).effect;
+  (to_lane ? effect.type().take_stream : effect.type().give_stream)(memory.memory.get(), effect.self(), stream);
+  holds = to_lane;
 }
 
 // One stream, in its rows.

@@ -2,11 +2,13 @@
 // vectors.
 //
 // Every program keeps the state of its effects. For each stretch the lanes are loaded from there and stored again, so
-// an effect that sleeps, ramps or fades meanwhile runs alone, in the midst of the others.
+// an effect that sleeps, ramps or fades meanwhile runs alone, in the midst of the others. The delay lines of a reverb
+// would take too long for that: they stay side by side until the effect runs alone.
 #pragma once
 
 #include <hwy/aligned_allocator.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -35,9 +37,15 @@ class StreamGroup {
   // The next max_segment frames: `from` and `to` are rows for each channel and lane, of which those beyond the last
   // stream are read as well, and overwritten. False where a sample became too large to be sure that every stream is
   // what it is alone; the group is of no use then.
-  bool process(const float* const* const* from, float* const* const* to);
+  // With `past_caches` the rows are written for much that is not read again soon.
+  bool process(const float* const* const* from, float* const* const* to, bool past_caches);
 
  private:
+  // The past of an effect's streams side by side, and of which ones it is there.
+  struct Memory {
+    std::unique_ptr<void, void (*)(void*) noexcept> memory{nullptr, [](void*) noexcept {}};
+    std::array<bool, max_streams> holds{};
+  };
   struct Buffer {
     hwy::AlignedFreeUniquePtr<float[]> memory;
     std::vector<float> peaks;  // of each stream
@@ -47,6 +55,8 @@ class StreamGroup {
   bool run_step(std::size_t which, int start, int frames);
   // Whether the peaks of the output are known.
   bool run_effect(const Step& step, int start, int frames);
+  // The past of a stream goes to its lane, or back to its effect, where it is not there yet.
+  void move_past(const Step& step, int stream, bool to_lane);
   void run_alone(const Step& step, int stream, const StreamBlock& io);
   void run_all_alone(const Step& step, const StreamBlock& io);
   void add(const Step& step, int start, int frames);
@@ -64,7 +74,8 @@ class StreamGroup {
   std::vector<std::unique_ptr<Program>> programs_;
   int channels_;
   std::vector<Buffer> buffers_;
-  std::vector<float> rows_;  // streams as they are alone
+  std::vector<Memory> memories_;  // of each effect
+  std::vector<float> rows_;       // streams as they are alone
   bool started_ = false;
   std::int64_t frames_together_ = 0;
 };

@@ -18,6 +18,7 @@
 
 #include "cards.h"
 #include "dsp/delay/delay_network-inl.h"
+#include "dsp/delay/delay_network_streams-inl.h"
 #include "dsp/delay/diffusers-inl.h"
 #include "dsp/delay/early_reflections-inl.h"
 #include "dsp/delay/fdn_design.h"
@@ -117,6 +118,88 @@ struct FDNReverb {
     }
   }
 
+  int stream_group() const noexcept TR_RT {
+    return ramping_ || cuts_.stream_groups() < 0 || frame_in_tick_ != 0 ? -1 : 0;
+  }
+
+  // The past of streams side by side, but that of the cuts and the pre-delay, which stays with each of them.
+  class StreamMemory {
+   public:
+    explicit StreamMemory(const Format& format) {
+      const FdnLayout layout = fdn_layout(format.sample_rate);
+      early_.prepare(layout, format.channels);
+      diffusers_.prepare(layout, format.channels);
+      network_.prepare(layout, format.channels);
+      memory_ = stream_memory((format.channels + 1) * max_segment);
+    }
+    void take(FDNReverb& own, int lane) noexcept TR_RT {
+      early_.take(own.early_, lane);
+      diffusers_.take(own.diffusers_, lane);
+      network_.take(own.network_, lane);
+    }
+    void give(FDNReverb& own, int lane) noexcept TR_RT {
+      early_.give(own.early_, lane);
+      diffusers_.give(own.diffusers_, lane);
+      network_.give(own.network_, lane);
+    }
+
+   private:
+    friend FDNReverb;
+
+    EarlyReflectionStreams early_;
+    DiffuserStreams diffusers_;
+    DelayNetworkStreams network_;
+    hwy::AlignedFreeUniquePtr<float[]> memory_;
+  };
+
+  static StreamPeaks process_streams(StreamMemory& memory, const StreamOwners<FDNReverb>& owners,
+                                     const StreamBlock& io) noexcept TR_RT {
+    float* wet[2];
+    for (int c = 0; c < io.channels; ++c) wet[c] = memory.memory_.get() + c * max_segment * stream_lanes;
+    filter_streams(owners, io, wet, memory.memory_.get() + io.channels * max_segment * stream_lanes);
+    memory.network_.set(
+        owners, [](FDNReverb& own) -> auto& { return own.to_.shelves; },
+        [](FDNReverb& own) -> auto& { return own.network_; });
+    const auto setting = [&](float Settings::* number)
+                             HWY_ATTR { return owners.get([&](FDNReverb& own) { return own.to_.*number; }); };
+    const StreamTag tag;
+    const Streams input = setting(&Settings::network_input), late_level = setting(&Settings::late_level);
+    const Streams early = setting(&Settings::early), width = setting(&Settings::width), mix = setting(&Settings::mix);
+    const Streams dry = hn::Set(tag, 1.0f) - mix;
+    const Streams per_channel = hn::Set(tag, 1.0f / static_cast<float>(io.channels));
+    Streams gains[2][fdn_diffusers];
+    for (std::size_t side = 0; side < 2; ++side) {
+      for (std::size_t i = 0; i < fdn_diffusers; ++i) {
+        gains[side][i] = owners.get([&](FDNReverb& own) { return own.to_.diffusion[i][side]; });
+      }
+    }
+    StreamPeaks peaks;
+    alignas(64) float late_memory[2][StreamRing::block * stream_lanes];
+    float* const late[2] = {late_memory[0], late_memory[1]};
+    for (int start = 0; start < io.frames; start += StreamRing::block) {
+      const float* delayed[2];
+      for (int c = 0; c < io.channels; ++c) {
+        delayed[c] = wet[c] + start * stream_lanes;
+        memory.diffusers_.process(c, delayed[c], late[c], gains[c % 2], input);
+      }
+      if (start % tick_frames == 0) memory.network_.tick();
+      memory.network_.process(late, late_level, start % tick_frames);
+      memory.early_.process(delayed, late, early);
+      for (int n = 0; n < StreamRing::block; ++n) {
+        Streams mean = hn::Zero(tag);
+        for (int c = 0; c < io.channels; ++c) mean = mean + load_streams(late[c], n);
+        mean = mean * per_channel;
+        for (int c = 0; c < io.channels; ++c) {
+          const Streams y = mix * MulAdd(width, load_streams(late[c], n) - mean, mean);
+          const Streams out = dry * load_streams(io.channel[c], start + n) + y;
+          peaks.add(out);
+          store_streams(out, io.channel[c], start + n);
+        }
+      }
+    }
+    return peaks;
+  }
+
   bool tail_ended(int silent_frames) noexcept TR_RT {
     constexpr float quiet = 1e-8f;
     if (silent_frames < pre_delay_to_ + 0.08 * rate_) return false;  // the reflections have passed
@@ -168,6 +251,24 @@ struct FDNReverb {
     }
   }
 
+  // The cuts and the pre-delay of streams side by side, into `wet`; `room` is as large as one channel.
+  static void filter_streams(const StreamOwners<FDNReverb>& owners, const StreamBlock& io, float* const* wet,
+                             float* room) noexcept TR_RT {
+    StreamPeaks* const no_peaks[2] = {nullptr, nullptr};
+    for (int c = 0; c < io.channels; ++c) std::copy_n(io.channel[c], io.frames * stream_lanes, wet[c]);
+    SvfCascade<2>::process_streams(
+        owners, [](FDNReverb& own) -> auto& { return own.cuts_; }, wet, io.channels, io.frames, no_peaks);
+    float* rows[stream_lanes];
+    for (int k = 0; k < stream_lanes; ++k) rows[k] = room + k * max_segment;
+    for (int c = 0; c < io.channels; ++c) {
+      from_streams(wet[c], rows, io.frames);
+      owners.each([&](FDNReverb& own, int k) {
+        own.pre_delay_[static_cast<std::size_t>(c)].process(rows[k], own.pre_delay_to_, io.frames);
+      });
+      to_streams(rows, wet[c], io.frames);
+    }
+  }
+
   // A setting within the tick.
   Ramp ramp(float from, float to) const noexcept TR_RT { return {from, to, frame_, ramping_}; }
 
@@ -211,14 +312,11 @@ struct FDNReverb {
       for (int c = 0; c < channels_; ++c) mean = mean + hn::LoadU(d, late(c) + n);
       mean = mean * per_channel;
       const auto side = width.vector(n), wet = mix.vector(n);
-      for (int c = 0; c < channels_; ++c) {
-        const auto y = hn::LoadU(d, late(c) + n);
-        hn::StoreU(wet * MulAdd(side, y - mean, mean), d, late(c) + n);
-      }
       const auto dry = one - wet;
       for (int c = 0; c < channels_; ++c) {
         float* x = io.channel[c] + start + n;
-        store_some(dry * load_some(x, frames - n) + hn::LoadU(d, late(c) + n), x, frames - n);
+        const auto y = wet * MulAdd(side, hn::LoadU(d, late(c) + n) - mean, mean);
+        store_some(dry * load_some(x, frames - n) + y, x, frames - n);
       }
     }
   }

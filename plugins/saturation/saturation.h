@@ -19,7 +19,9 @@
 
 #include "cards.h"
 #include "dsp/dynamics/lookahead.h"
+#include "dsp/dynamics/sidechain-inl.h"
 #include "dsp/filters/oversampler-inl.h"
+#include "dsp/lanes/aligned_row.h"
 #include "dsp/shaping/ramps-inl.h"
 #include "dsp/shaping/shapes-inl.h"
 #include "dsp/filters/svf_cascade-inl.h"
@@ -38,8 +40,8 @@ struct Saturation {
   void prepare(const Format& format) {
     rate_ = format.sample_rate;
     channels_ = format.channels;
-    oversampler_.prepare(channels_);
-    dry_oversampler_.prepare(channels_);
+    oversampler_.prepare(channels_, max_segment);
+    dry_oversampler_.prepare(channels_, max_segment);
     filters_.prepare(channels_);
     dry_.prepare(channels_, oversampling_delay(halfband_stages));
     wet_.assign(static_cast<std::size_t>(channels_) * max_segment, 0.0f);
@@ -101,6 +103,71 @@ struct Saturation {
       case Curve::fold:
         return run<Curve::fold>(io);
     }
+  }
+
+  // Streams side by side have the same curve and oversampling.
+  int stream_group() const noexcept TR_RT {
+    if (settings_.moving() || is_ramping() || filters_.stream_groups() < 0) return -1;
+    const int filters = 2 * oversampler_.stages() + static_cast<int>(oversampler_.minimum_phase());
+    return 2 * halfband_stages * static_cast<int>(curve()) + 2 * static_cast<int>(curve()) + filters;
+  }
+
+  // The past of the oversamplers of streams side by side.
+  class StreamMemory {
+   public:
+    explicit StreamMemory(const Format& format) {
+      wet_.prepare(format.channels, block);
+      dry_.prepare(format.channels, block);
+      memory_ = AlignedRow(static_cast<std::size_t>(format.channels * max_segment * stream_lanes));
+    }
+    void take(Saturation& own, int lane) noexcept TR_RT {
+      for (OversamplerStreams* oversampler : {&wet_, &dry_}) {
+        oversampler->set(own.oversampler_.stages(), own.oversampler_.minimum_phase());
+      }
+      wet_.take(own.oversampler_, lane);
+      dry_.take(own.dry_oversampler_, lane);
+    }
+    void give(Saturation& own, int lane) const noexcept TR_RT {
+      wet_.give(own.oversampler_, lane);
+      dry_.give(own.dry_oversampler_, lane);
+    }
+
+   private:
+    friend Saturation;
+    static constexpr int block = 128;
+
+    OversamplerStreams wet_, dry_;
+    AlignedRow memory_;
+  };
+
+  static StreamPeaks process_streams(StreamMemory& memory, const StreamOwners<Saturation>& owners,
+                                     const StreamBlock& io) noexcept TR_RT {
+    float* wet[2];
+    for (int c = 0; c < io.channels; ++c) wet[c] = memory.memory_.data() + c * max_segment * stream_lanes;
+    switch (owners.any().curve()) {
+      case Curve::tanh:
+        shape_streams<Curve::tanh>(memory, owners, io, wet);
+        break;
+      case Curve::soft_clip:
+        shape_streams<Curve::soft_clip>(memory, owners, io, wet);
+        break;
+      case Curve::hard_clip:
+        shape_streams<Curve::hard_clip>(memory, owners, io, wet);
+        break;
+      case Curve::asymmetric:
+        shape_streams<Curve::asymmetric>(memory, owners, io, wet);
+        break;
+      case Curve::tape:
+        shape_streams<Curve::tape>(memory, owners, io, wet);
+        break;
+      case Curve::fold:
+        shape_streams<Curve::fold>(memory, owners, io, wet);
+        break;
+    }
+    StreamPeaks* const no_peaks[2] = {nullptr, nullptr};
+    SvfCascade<2>::process_streams(
+        owners, [](Saturation& one) -> auto& { return one.filters_; }, wet, io.channels, io.frames, no_peaks);
+    return blend_streams(memory, owners, io, wet);
   }
 
   bool tail_ended(int silent_frames) noexcept TR_RT {
@@ -217,6 +284,54 @@ struct Saturation {
       blend(settings_, out, mix, dry(c, io.channel[c], frames), wet(c), io.channel[c], frames);
     }
     settings_.pass(frames);
+  }
+
+  static Streams setting(const StreamOwners<Saturation>& owners, Ramped which) noexcept TR_RT {
+    return owners.get([&](const Saturation& own) { return own.settings_.to()[which]; });
+  }
+
+  // The curves of streams side by side, at the higher rate, into `wet`.
+  template <Curve curve>
+  static void shape_streams(StreamMemory& memory, const StreamOwners<Saturation>& owners, const StreamBlock& io,
+                            float* const* wet) noexcept TR_RT {
+    const Streams gain = setting(owners, drive), steady = setting(owners, bias), steady_level = shaped<curve>(steady);
+    for (int start = 0; start < io.frames; start += StreamMemory::block) {
+      const int frames = std::min(StreamMemory::block, io.frames - start);
+      for (int c = 0; c < io.channels; ++c) {
+        const float* x = io.channel[c] + start * stream_lanes;
+        float* y = wet[c] + start * stream_lanes;
+        for (int n = 0; n < frames; ++n) store_streams(gain * load_streams(x, n), y, n);
+        memory.wet_.process(c, y, frames,
+                            [&](Streams v, int) HWY_ATTR { return shaped<curve>(v + steady) - steady_level; });
+      }
+    }
+  }
+
+  static StreamPeaks blend_streams(StreamMemory& memory, const StreamOwners<Saturation>& owners, const StreamBlock& io,
+                                   const float* const* wet) noexcept TR_RT {
+    if (memory.dry_.minimum_phase()) {
+      for (int start = 0; start < io.frames; start += StreamMemory::block) {
+        const int frames = std::min(StreamMemory::block, io.frames - start);
+        for (int c = 0; c < io.channels; ++c) {
+          memory.dry_.process(c, io.channel[c] + start * stream_lanes, frames,
+                              [](Streams v, int) HWY_ATTR { return v; });
+        }
+      }
+    } else if (memory.dry_.stages() > 0) {
+      delay_streams(owners, [](Saturation& own) -> auto& { return own.dry_; }, io);
+    }
+    const Streams level = setting(owners, out), wet_share = setting(owners, mix);
+    const Streams dry_share = hn::Set(StreamTag(), 1.0f) - wet_share;
+    StreamPeaks peaks;
+    for (int c = 0; c < io.channels; ++c) {
+      for (int n = 0; n < io.frames; ++n) {
+        const Streams dry = dry_share * load_streams(io.channel[c], n);
+        const Streams y = dry + wet_share * (level * load_streams(wet[c], n));
+        peaks.add(y);
+        store_streams(y, io.channel[c], n);
+      }
+    }
+    return peaks;
   }
 
   double rate_ = 0;

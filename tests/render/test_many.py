@@ -141,6 +141,16 @@ def test_shapes():
     assert tr.render_many(rack, np.zeros((2, 0)), RATE).shape == (1, 2, 0)
 
 
+def test_more_than_the_caches_hold():
+    rack = tr.Rack([tr.Compressor()])
+    for frames in (70000, 70001):  # rows that begin on a line of the cache, and others
+        x = music(2, frames, RATE, 0)
+        values = {"compressor.threshold_db": np.linspace(-40.0, -5.0, 32)}
+        y = tr.render_many(rack, x, RATE, values, threads=2)
+        for k in range(32):
+            assert same(y[k], with_values(rack, values, k)(x, RATE)), (frames, k)
+
+
 def test_out_is_filled():
     rack = tr.Rack([tr.Gain(gain_db=-6)])
     x = music(2, 100, RATE, 0)
@@ -253,6 +263,46 @@ def test_every_choice_of_a_gate(channels):
                 assert same(y[k], with_values(rack, values, k)(x, RATE)), (mode, detector, k)
 
 
+@pytest.mark.parametrize("rate", [8000, 48000, 96000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_reverbs_whose_past_moves(channels, rate):
+    """In silence a reverb runs alone: its past goes from the lanes back to it, and to the lanes again afterwards."""
+    rng = np.random.default_rng(rate + channels)
+    for freeze in (False, True):
+        rack = tr.Rack([tr.FDNReverb(freeze=freeze)])
+        values = random_candidates(rack, 16, rng, choices=False)
+        sounds = np.stack([music(channels, 9000, rate, seed) for seed in range(16)])
+        for k in range(0, 16, 3):
+            sounds[k, :, 600 + 100 * k : 3000 + 200 * k] = 0.0
+            sounds[k, :, 6500 - 100 * k : 6600] = 0.0
+        y = tr.render_many(rack, sounds, rate, values)
+        for k in range(16):
+            assert same(y[k], with_values(rack, values, k)(sounds[k], rate)), (freeze, k)
+
+
+@pytest.mark.parametrize("filters", ["linear_phase", "minimum_phase"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_choice_of_a_saturation(channels, filters):
+    """With silence in between, in which a saturation runs alone."""
+    rng = np.random.default_rng(channels)
+    sounds = np.stack([music(channels, 4000, RATE, seed) for seed in range(16)])
+    for k in range(0, 16, 3):
+        sounds[k, :, 600 + 50 * k : 2500 + 50 * k] = 0.0
+    for curve in ("tanh", "soft_clip", "hard_clip", "asymmetric", "tape", "fold"):
+        for oversampling in ("1", "2", "4", "8"):
+            rack = tr.Rack([tr.Saturation(curve=curve, oversampling=oversampling, filters=filters)])
+            values = random_candidates(rack, 16, rng, choices=False)
+            y = tr.render_many(rack, sounds, RATE, values)
+            for k in range(16):
+                assert same(y[k], with_values(rack, values, k)(sounds[k], RATE)), (curve, oversampling, k)
+
+
+def test_a_reverb_in_silence_runs_alone(monkeypatch):
+    silent = np.stack([NOISE[:, :2048]] * 16)
+    silent[5, :, 512:1024] = 0.0
+    assert frames_together(monkeypatch, tr.Rack([tr.FDNReverb()]), silent, RATE, threads=1) == 16 * 2048 - 512
+
+
 @pytest.mark.parametrize("bands", [0, 1, 4, 5, 16])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_equalisers_of_many_filters(bands, channels):
@@ -284,8 +334,10 @@ def test_streams_share_the_lanes(monkeypatch):
     strip = [tr.ParametricEQ(bands=[tr.Band("bell")]), tr.Compressor(), tr.FDNReverb(), tr.Gate(), tr.Gain()]
     x = NOISE[:, :2048]
     values = {"compressor.ratio": np.linspace(1, 9, 32), "compressor.lookahead_ms": [0.0] * 32}
-    assert frames_together(monkeypatch, tr.Rack(strip), x, RATE, values) == 4 * 32 * 2048
+    assert frames_together(monkeypatch, tr.Rack(strip), x, RATE, values) == 5 * 32 * 2048
     assert frames_together(monkeypatch, tr.Rack([tr.Limiter()]), x, RATE, {"limiter.ceiling_db": [-3.0] * 32}) == 0
+    drives = {"saturation.drive_db": np.linspace(0, 24, 32)}
+    assert frames_together(monkeypatch, tr.Rack([tr.Saturation(oversampling="1")]), x, RATE, drives) == 32 * 2048
     racks = [tr.Rack([tr.Gain(gain_db=k)]) for k in range(-15, 17)]
     assert frames_together(monkeypatch, racks, x, RATE) == 32 * 2048
 

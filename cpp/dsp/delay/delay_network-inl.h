@@ -85,8 +85,9 @@ class DelayNetwork {
     const L::D d;
     const float *out[fdn_lines], *source[fdn_lines];
     float* in[fdn_lines];
-    for (std::size_t i = 0; i < fdn_lines; ++i) {
-      source[i] = channel[static_cast<int>(i) % channels_];
+    for (std::size_t i = 0, c = 0; i < fdn_lines; ++i) {
+      source[i] = channel[c++];
+      if (c == static_cast<std::size_t>(channels_)) c = 0;
       out[i] = lines_[i].coming(length_[i]);
       in[i] = lines_[i].open();
     }
@@ -100,12 +101,8 @@ class DelayNetwork {
       for (int i = 0; i < fdn_lines; ++i) x[i] = hn::LoadU(d, out[i] + n);
       attenuate_lines(x, shelves, n, std::min(lanes, frames - n));
       rotate(x, moves, frame_in_tick + n);
-      butterflies<8>(x);
-      butterflies<4>(x);
-      butterflies<2>(x);
-      butterflies<1>(x);
+      hadamard(x);
       for (std::size_t i = 0; i < fdn_lines; ++i) {
-        x[i] = x[i] * hn::Set(d, 0.25f);  // orthonormal
         hn::StoreU(MulAdd(hn::Set(d, entrance_[i]), hn::LoadU(d, source[i] + n), x[i]), d, in[i] + n);
       }
       for (int c = 0; c < channels_; ++c) store_some(level.vector(n) * x[c], channel[c] + n, frames - n);
@@ -124,6 +121,8 @@ class DelayNetwork {
   void state(StateArchive& archive) { archive(lines_, states_, turns_from_, turns_to_, phase_, skipped_); }
 
  private:
+  friend class DelayNetworkStreams;  // the same for several streams
+
   using L = Lines<float>;
   using V = L::V;
 
@@ -159,12 +158,17 @@ class DelayNetwork {
     for (int part = 0; part < L::count; ++part) transpose(x + part * L::lanes);
   }
 
+  // Of one pair: -1/2 to 1/2.
+  static float turn_at(double phase, double rate_factor, double start_turn) noexcept TR_RT {
+    const double turns = phase * rate_factor + start_turn;  // at least 0
+    return static_cast<float>(turns - static_cast<double>(static_cast<std::int64_t>(turns + 0.5)));
+  }
+
   Turns<float> turns_at(double phase) const noexcept TR_RT {
     Turns<float> turns;
     float turn[fdn_pairs];
     for (std::size_t i = 0; i < fdn_pairs; ++i) {
-      const double turns_so_far = phase * rate_factor_[i] + start_turn_[i];  // at least 0
-      turn[i] = static_cast<float>(turns_so_far - static_cast<double>(static_cast<std::int64_t>(turns_so_far + 0.5)));
+      turn[i] = turn_at(phase, rate_factor_[i], start_turn_[i]);
     }
     const L::D d;
     for (int i = 0; i < fdn_pairs; i += L::lanes) {
@@ -181,22 +185,35 @@ class DelayNetwork {
     for (std::size_t i = 0; i < fdn_pairs; ++i) {
       const V c = hn::Set(d, turns_from_.cosine[i]) + hn::Set(d, moves.cosine[i]) * share;
       const V s = hn::Set(d, turns_from_.sine[i]) + hn::Set(d, moves.sine[i]) * share;
-      const V a = x[i], b = x[i + fdn_pairs];
-      x[i] = NegMulAdd(s, b, c * a);
-      x[i + fdn_pairs] = MulAdd(s, a, c * b);
+      rotate_pair(x[i], x[i + fdn_pairs], c, s);
     }
   }
 
-  // One stage of a Hadamard matrix.
-  template <int stride>
-  static HWY_INLINE void butterflies(V* x) noexcept TR_RT {
+  template <class N>
+  static HWY_INLINE void rotate_pair(N& first, N& second, N cosine, N sine) noexcept TR_RT {
+    const N a = first, b = second;
+    first = NegMulAdd(sine, b, cosine * a);
+    second = MulAdd(sine, a, cosine * b);
+  }
+
+  // One stage of a Hadamard matrix, and the whole of it, orthonormal.
+  template <int stride, class N>
+  static HWY_INLINE void butterflies(N* x) noexcept TR_RT {
     for (int first = 0; first < fdn_lines; first += 2 * stride) {
       for (int i = first; i < first + stride; ++i) {
-        const V a = x[i], b = x[i + stride];
+        const N a = x[i], b = x[i + stride];
         x[i] = a + b;
         x[i + stride] = a - b;
       }
     }
+  }
+  template <class N>
+  static HWY_INLINE void hadamard(N* x) noexcept TR_RT {
+    butterflies<8>(x);
+    butterflies<4>(x);
+    butterflies<2>(x);
+    butterflies<1>(x);
+    for (int i = 0; i < fdn_lines; ++i) x[i] = x[i] * Broadcast<N>::of(0.25);
   }
 
   int channels_ = 0;

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "dsp/lanes/lane-inl.h"
 #include "dsp/lanes/transpose-inl.h"
@@ -68,6 +69,8 @@ inline void to_streams(const float* const* rows, float* x, int frames) noexcept 
     }
   }
 }
+// Past the caches where a row begins on a line of them, for rows that are not read again soon.
+template <bool past_caches = false>
 inline void from_streams(const float* x, float* const* rows, int frames) noexcept TR_RT {
   constexpr int lanes = lane_count<float>, squares = 16 / lanes;  // a line of the cache of each row at a time
   const Tag<float> d;
@@ -83,7 +86,11 @@ inline void from_streams(const float* x, float* const* rows, int frames) noexcep
         transpose(square[s]);
       }
       for (int i = 0; i < lanes; ++i) {
-        for (int s = 0; s < squares; ++s) hn::StoreU(square[s][i], d, to[i] + n + s * lanes);
+        if (past_caches && reinterpret_cast<std::uintptr_t>(to[i]) % 64 == 0) {
+          for (int s = 0; s < squares; ++s) hn::Stream(square[s][i], d, to[i] + n + s * lanes);
+        } else {
+          for (int s = 0; s < squares; ++s) hn::StoreU(square[s][i], d, to[i] + n + s * lanes);
+        }
       }
     }
   }
@@ -101,12 +108,14 @@ class StreamOwners {
   }
 
   E& any() const noexcept TR_RT { return *any_; }
+  // The one of a lane, or another one where a lane has none.
+  E& at(int lane) const noexcept TR_RT { return owners_[lane] != nullptr ? *owners_[lane] : *any_; }
 
   // A number of each; a lane without an owner gets that of another one.
   template <class Get>
   HWY_INLINE Streams get(const Get& number) const noexcept TR_RT {
     alignas(64) float numbers[stream_lanes];
-    for (int k = 0; k < stream_lanes; ++k) numbers[k] = number(owners_[k] != nullptr ? *owners_[k] : *any_);
+    for (int k = 0; k < stream_lanes; ++k) numbers[k] = number(at(k));
     return hn::Load(StreamTag(), numbers);
   }
   template <class Put>
