@@ -74,6 +74,17 @@ def test_noise_is_not_learned():
     assert error_db(through(other, response.samples[None]), through(other, h)) < -8.0
 
 
+def test_a_response_that_does_not_end_is_not_cut_off():
+    """One that goes on at the same level looks like noise, and predicts."""
+    rng = np.random.default_rng(9)
+    h = 0.02 * rng.standard_normal((1, 1, RATE // 4))
+    h[0, 0, 0] = 1.0
+    x = sound(1, 8.0, 7)
+    response = impulse_response_of(x, through(x, h), RATE, seconds=0.25)
+    assert response.samples.shape[1] == RATE // 4
+    assert error_db(response.samples, h[0]) < -40.0
+
+
 def test_fit_reads_the_response_of_a_convolution_reverb():
     h = hidden(2, 0.3, 0.2)
     x = sound(2, 10.0, 6)

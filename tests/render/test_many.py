@@ -243,8 +243,14 @@ def test_every_choice_of_a_gate(channels):
     rng = np.random.default_rng(channels)
     x = music(channels, 6000, RATE, 5)
     for mode in ("maximum", "mean", "power_mean", "magnitude_mean"):
-        for detector in ("peak", "rms"):
-            rack = tr.Rack([tr.Gate(channel_mode=mode, detector=detector)])
+        for detector, ballistics in (
+            ("peak", "gain"),
+            ("rms", "gain"),
+            ("peak", "level"),
+            ("rms", "power"),
+            ("moving_rms", "level"),
+        ):
+            rack = tr.Rack([tr.Gate(channel_mode=mode, detector=detector, ballistics=ballistics)])
             values = random_candidates(rack, 16, rng, choices=False)
             if rng.random() < 0.5:
                 values["gate.link_percent"] = [100.0]

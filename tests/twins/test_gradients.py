@@ -56,7 +56,10 @@ def variants(card_id: str) -> list[dict]:
             ]
         ]
     if card_id == "gate":
-        return [{"detector": d, "sidechain_low_cut_hz": 60.0, "threshold_db": -12.0} for d in ("peak", "rms")]
+        return [
+            {"detector": d, "ballistics": b, "sidechain_low_cut_hz": 60.0, "threshold_db": -12.0}
+            for d, b in (("peak", "gain"), ("rms", "gain"), ("moving_rms", "level"), ("peak", "power"))
+        ]
     if card_id == "saturation":
         curves = tr.CARDS[card_id].addresses["curve"].options
         return [

@@ -42,7 +42,7 @@ def impulse_response_of(
     Type Methods for Ill-Posed Problems, 1995). What changes over time (modulation) or with the level (distortion) is in no
     response.
 
-    Where the answer ends in nothing but what noise leaves everywhere, a shorter one is looked for.
+    Where the answer ends in what seems noise, a shorter one is looked for, and taken if it predicts them as well.
 
     Args:
         dry, wet: (channels, frames) or (frames,), of the same length and channels, one or two; aligned, or `wet` later.
@@ -75,12 +75,15 @@ def impulse_response_of(
     looked_at = np.zeros(x.shape[1], bool)
     for begin, end in [(0, x.shape[1])] if frames is None else frames:
         looked_at[begin:end] = True
-    h = _Deconvolution(x, y, length, looked_at, rate).solve()
+    h, left = _Deconvolution(x, y, length, looked_at, rate).solve()
     for _ in range(SHORTENED):
         shorter = _end(h, rate)
         if shorter > MUCH_SHORTER * h.shape[1]:
             break
-        h = _Deconvolution(x, y, shorter, looked_at, rate).solve()
+        other, left_by_other = _Deconvolution(x, y, shorter, looked_at, rate).solve()
+        if left_by_other > left:
+            break
+        h, left = other, left_by_other
     return Response(h, rate, "read from two recordings")
 
 
@@ -116,18 +119,19 @@ class _Deconvolution:
         folded[..., -length + 1 :] = correlations[..., -length + 1 :] * taper[1:].flip(0)
         self.weights = torch.fft.rfft(folded).permute(2, 0, 1)  # bins, from, from
 
-    def solve(self) -> Numbers:
-        """(responses, length): all from the first channel, then all from the second."""
+    def solve(self) -> tuple[Numbers, float]:
+        """(responses, length), all from the first channel, then all from the second; and the energy that was left in the
+        stretches that were kept apart."""
         nearest, steps = np.inf, 0
         for count, h in self._steps(self.looked_at & ~self.apart):
             left = float((self._through(h) - self.y)[:, self.apart].square().sum())
+            enough = left >= BETTER * nearest
             if left < nearest:
-                steps = count
-            if left >= BETTER * nearest:
+                nearest, steps = left, count
+            if enough:
                 break
-            nearest = left
         h = next(h for count, h in self._steps(self.looked_at) if count >= steps)
-        return np.asarray(h.transpose(0, 1).reshape(-1, self.length))
+        return np.asarray(h.transpose(0, 1).reshape(-1, self.length)), nearest
 
     def _through(self, h: Tensor) -> Tensor:
         spectrum = (torch.fft.rfft(h, self.size) * self.spectrum).sum(1)

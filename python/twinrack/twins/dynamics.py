@@ -74,5 +74,7 @@ def averaged(level: Tensor, v: Values, at: Context) -> Tensor:
     """The level as the chosen detector has it: itself, or the root of its averaged power."""
     if v.detector == "peak":
         return level
+    if v.detector == "moving_rms":
+        return moving_rms(level, v.rms_window_ms, at)
     average = one_pole_coefficient(v.rms_window_ms, at.sample_rate)
     return root(follower(level * level, torch.stack([average, average], -1), False, at.path))
