@@ -152,7 +152,7 @@ def follower_loop(name: str, time_ms: float, sample_rate: float) -> Loop:
 def detector_loops(effect: Effect, sample_rate: float) -> list[Loop]:
     """Attack, release and, where it averages, the average of a detector."""
     every = [follower_loop(f"{name} follower", float(effect.get(f"{name}_ms")), sample_rate) for name in ("attack", "release")]
-    if effect.get("detector") == "rms" or (effect.get("detector") != "peak" and effect.card.id == "compressor" and effect.get("topology") == "feedback"):
+    if effect.get("detector") == "rms":
         every.append(follower_loop("average", float(effect.get("rms_window_ms")), sample_rate))
     return every
 
