@@ -53,10 +53,10 @@ def trajectory_db(rack: tr.Rack | None, result: FitResult) -> float:
 
 
 def changes(result: FitResult) -> str:
-    """Choices and switches of the fitted rack that are not the start's, and effects that were added."""
+    """Choices of the fitted rack that are not the start's, and effects that were added."""
     found = result.rack.values()
     before = result.start_rack.values()
-    words = [str(v) for a, v in found.items() if isinstance(v, (str, bool)) and before.get(a, v) != v]
+    words = [str(v) for a, v in found.items() if isinstance(v, str) and before.get(a, v) != v]
     added = [a for a in result.rack.addresses() if a not in result.start_rack.addresses()]
     return ", ".join([*words, *(f"with {a}" for a in added)])
 
