@@ -1,6 +1,6 @@
 // Dynamic range compressor (Giannoulis, Massberg, Reiss, JAES 60(6), 2012):
 //
-//   sidechain -> low cut -> combine channels -> [RMS] -> [follower on the level] -> dB -> curve ->
+//   sidechain -> low cut -> combine channels -> [RMS] -> [follower on the level or its power] -> dB -> curve ->
 //   [follower on the reduction] -> gain
 //
 // Only the low cut, the average and the followers are recursions; all else is computed for whole vectors of frames.
@@ -20,6 +20,7 @@
 #include "dsp/dynamics/gain_curve-inl.h"
 #include "dsp/lanes/scan_lanes-inl.h"
 #include "dsp/dynamics/lookahead.h"
+#include "dsp/dynamics/moving_power.h"
 #include "dsp/lanes/math-inl.h"
 #include "dsp/shaping/ramps-inl.h"
 #include "dsp/dynamics/sidechain-inl.h"
@@ -38,6 +39,7 @@ struct Compressor {
   using Card = cards::Compressor;
   static constexpr float floor_amplitude = 1e-7f;  // -140 dBFS
   static constexpr float least_knee_db = 1e-3f;
+  static constexpr double longest_window_s = 0.3;
 
   void prepare(const Format& format) {
     rate_ = format.sample_rate;
@@ -47,18 +49,25 @@ struct Compressor {
     low_cut_.prepare(rate_);
     feedback_cut_.assign(max_channels, {});
     detectors_.assign(max_channels, {});
+    powers_.resize(static_cast<std::size_t>(channels_));
+    for (MovingPower& power : powers_) power.prepare(longest_window_s * rate_);
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    const bool other_quantity = v.ballistics != choices_.ballistics;
+    const Card::Ballistics last_ballistics = choices_.ballistics;
+    const bool begins_moving = v.detector == Card::Detector::moving_rms && choices_.detector != v.detector;
     choices_ = v;
     feedback_ = v.topology == Card::Topology::feedback;
     auto_makeup_.go(v.auto_makeup);
     auto_makeup_.tick();
     update_settings();
-    if (other_quantity) convert();
+    if (v.ballistics != last_ballistics) convert(last_ballistics);
     ballistics_ = {one_pole_coefficient(v.attack_ms, rate_), one_pole_coefficient(v.release_ms, rate_)};
     averaging_ = one_pole_coefficient(v.rms_window_ms, rate_);
+    for (MovingPower& power : powers_) {
+      if (begins_moving) power.reset();
+      if (v.detector == Card::Detector::moving_rms) power.set(static_cast<double>(v.rms_window_ms) * 1e-3 * rate_);
+    }
     cut_on_ = low_cut_.in_use(v.sidechain_low_cut_hz);
     const auto d = design_svf(FilterShape::low_cut, false, static_cast<double>(v.sidechain_low_cut_hz), 0.0,
                               std::numbers::sqrt2 / 2.0, rate_);
@@ -74,6 +83,8 @@ struct Compressor {
     low_cut_.reset();
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
+    for (MovingPower& power : powers_) power.reset();
+    powers_used_ = 1;
     output_.fill(0.0f);
     auto_makeup_.arrive();
     update_settings();
@@ -99,15 +110,16 @@ struct Compressor {
   // Streams side by side make the same choices.
   int stream_group() const noexcept TR_RT {
     if (settings_.moving() || cut_.moving() || auto_makeup_.moving() || low_cut_.moving()) return -1;
+    if (is_moving_rms()) return -1;
     const int detectors = feedback_ ? channels_ : stream_detectors();
     if (detectors == 0) return -1;
     const DetectorChoices choices = detector_choices();
     int group = static_cast<int>(channel_mode());
-    for (const bool choice : {choices.rms, choices.on_level, choices.decoupled, detectors > 1,
-                              ballistics_.rise >= ballistics_.fall, feedback_, feedback_ && cut_on_}) {
+    for (const bool choice :
+         {choices.rms, detectors > 1, ballistics_.rise >= ballistics_.fall, feedback_, feedback_ && cut_on_}) {
       group = 2 * group + static_cast<int>(choice);
     }
-    return group;
+    return 3 * (3 * group + static_cast<int>(choices.followed)) + static_cast<int>(choices.kind);
   }
 
   static StreamPeaks process_streams(const StreamOwners<Compressor>& owners, const StreamBlock& io) noexcept TR_RT {
@@ -118,10 +130,16 @@ struct Compressor {
                            : forward_streams(owners, io, detectors, follow);
     };
     StreamPeaks peaks;
-    if (any.detector_choices().decoupled) {
-      peaks = run([](auto& state, const auto& c, Streams x) HWY_ATTR { return decoupled_step(state, c, x); });
+    const FollowerKind kind = any.detector_choices().kind;
+    if (kind == FollowerKind::two_stage) {
+      peaks = run([](auto& state, const auto& c, Streams x)
+                      HWY_ATTR { return two_stage_step(state.smoothed, state.follower, c, x); });
+    } else if (kind == FollowerKind::decoupled) {
+      peaks = run([](auto& state, const auto& c, Streams x) HWY_ATTR { return decoupled_step(state.follower, c, x); });
     } else {
-      with_branching(any.ballistics_, [&](const auto& follow) HWY_ATTR { peaks = run(follow); });
+      with_branching(any.ballistics_, [&](const auto& follow) HWY_ATTR {
+        peaks = run([&](auto& state, const auto& c, Streams x) HWY_ATTR { return follow(state.follower, c, x); });
+      });
     }
     detectors.finish(owners, io.channels);
     return peaks;
@@ -129,12 +147,14 @@ struct Compressor {
 
   bool tail_ended(int silent_frames) noexcept TR_RT {
     if (silent_frames < lookahead_.frames() || !low_cut_.tail_ended()) return false;
+    if (is_moving_rms() && silent_frames < lookahead_.frames() + powers_[0].frames()) return false;
     for (int c = 0; c < channels_; ++c) {
       const auto at = static_cast<std::size_t>(c);
       const Detector& d = detectors_[at];
       const float cut = cut_on_ ? Max(std::abs(feedback_cut_[at].s1), std::abs(feedback_cut_[at].s2)) : 0.0f;
-      const float most = std::max({std::abs(d.average.level), d.follower.peak, d.follower.level, cut});
-      if (most > 1e-7f) return false;  // of an amplitude, or in dB
+      const float most = std::max(std::abs(d.average.level), cut);
+      const float followed_most = std::max({d.follower.peak, d.follower.level, d.smoothed});
+      if (most > 1e-7f || followed_most > (followed() == Followed::power ? 1e-14f : 1e-7f)) return false;
     }
     for (auto& state : feedback_cut_) state = {};
     for (auto& state : detectors_) state = {};
@@ -145,7 +165,9 @@ struct Compressor {
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
   void state(StateArchive& archive) {
-    archive(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, output_);
+    archive(settings_, cut_, deepest_, auto_makeup_, lookahead_, linked_, low_cut_, feedback_cut_, detectors_, output_,
+            powers_);
+    archive.bounded(powers_used_, 1, channels_);
   }
 
  private:
@@ -164,16 +186,20 @@ struct Compressor {
                   static_cast<float>(range), static_cast<float>(makeup), v.mix, v.link_percent / 100.0f});
   }
 
-  // Between a follower on the level and one on the reduction: the reduction goes on where it was.
-  void convert() noexcept TR_RT {
+  // From what was followed before to what is followed now: the reduction goes on where it was.
+  void convert(Card::Ballistics before) noexcept TR_RT {
     const GainCurve<float> curve{settings_.at(threshold, 0), settings_.at(slope, 0), settings_.at(knee, 0),
                                  settings_.at(range, 0)};
-    const bool to_level = choices_.ballistics == Card::Ballistics::level;
+    const Card::Ballistics now = choices_.ballistics;
     for (int c = 0; c < channels_; ++c) {
-      auto& state = detectors_[static_cast<std::size_t>(c)].follower;
-      for (float* quantity : {&state.peak, &state.level}) {
-        *quantity =
-            to_level ? level_of(curve, *quantity) : reduction_db(curve, decibels(std::max(*quantity, floor_amplitude)));
+      Detector& state = detectors_[static_cast<std::size_t>(c)];
+      for (float* quantity : {&state.follower.peak, &state.follower.level, &state.smoothed}) {
+        float level = *quantity;
+        if (before == Card::Ballistics::gain) level = level_of(curve, *quantity);
+        if (before == Card::Ballistics::power) level = std::sqrt(*quantity);
+        *quantity = level;
+        if (now == Card::Ballistics::gain) *quantity = reduction_db(curve, decibels(std::max(level, floor_amplitude)));
+        if (now == Card::Ballistics::power) *quantity = level * level;
       }
     }
   }
@@ -190,8 +216,33 @@ struct Compressor {
   }
 
   DetectorChoices detector_choices() const noexcept TR_RT {
-    return {choices_.detector == Card::Detector::rms, choices_.ballistics == Card::Ballistics::level,
-            choices_.envelope == Card::Envelope::decoupled};
+    // With feedback the mean of a moving window is an exponential one.
+    const bool rms =
+        choices_.detector == Card::Detector::rms || (feedback_ && choices_.detector == Card::Detector::moving_rms);
+    return {rms, followed(), follower_kind()};
+  }
+  bool is_moving_rms() const noexcept TR_RT { return !feedback_ && choices_.detector == Card::Detector::moving_rms; }
+  Followed followed() const noexcept TR_RT {
+    switch (choices_.ballistics) {
+      case Card::Ballistics::gain:
+        return Followed::reduction;
+      case Card::Ballistics::level:
+        return Followed::level;
+      case Card::Ballistics::power:
+        return Followed::power;
+    }
+    return Followed::reduction;
+  }
+  FollowerKind follower_kind() const noexcept TR_RT {
+    switch (choices_.envelope) {
+      case Card::Envelope::branching:
+        return FollowerKind::branching;
+      case Card::Envelope::decoupled:
+        return FollowerKind::decoupled;
+      case Card::Envelope::two_stage:
+        return FollowerKind::two_stage;
+    }
+    return FollowerKind::branching;
   }
 
   int stream_detectors() const noexcept TR_RT {
@@ -218,6 +269,7 @@ struct Compressor {
         };
         states[d].average.level = number(average_of);
         states[d].follower = {number(peak_of), number(level_of_follower)};
+        states[d].smoothed = number(smoothed_of);
       }
     }
 
@@ -237,12 +289,14 @@ struct Compressor {
         keep(state.average.level, average_of);
         keep(state.follower.peak, peak_of);
         keep(state.follower.level, level_of_follower);
+        keep(state.smoothed, smoothed_of);
       }
     }
 
     static float& average_of(Detector& d) noexcept TR_RT { return d.average.level; }
     static float& peak_of(Detector& d) noexcept TR_RT { return d.follower.peak; }
     static float& level_of_follower(Detector& d) noexcept TR_RT { return d.follower.level; }
+    static float& smoothed_of(Detector& d) noexcept TR_RT { return d.smoothed; }
 
     int count;
     GainCurve<Streams> curve;
@@ -270,9 +324,11 @@ struct Compressor {
         });
         each_streams(level, frames, [](Streams x) HWY_ATTR { return hn::Sqrt(x); });
       }
-      if (!choices.on_level) each_streams(level, frames, reduction);
-      each_streams(level, frames, [&](Streams x) HWY_ATTR { return follow(state.follower, settings.times, x); });
-      if (choices.on_level) each_streams(level, frames, reduction);
+      if (choices.on_reduction()) each_streams(level, frames, reduction);
+      if (choices.on_power()) each_streams(level, frames, power_of<Streams>);
+      each_streams(level, frames, [&](Streams x) HWY_ATTR { return follow(state, settings.times, x); });
+      if (choices.on_power()) each_streams(level, frames, [](Streams x) HWY_ATTR { return hn::Sqrt(x); });
+      if (!choices.on_reduction()) each_streams(level, frames, reduction);
       each_streams(level, frames,
                    [&](Streams x) HWY_ATTR { return settings.dry + settings.wet * amplitude(settings.up - x); });
       detectors.states[d] = state;
@@ -314,9 +370,11 @@ struct Compressor {
         for (int c = 0; c < channels; ++c) {
           Streams x = own_share * hn::Abs(own[c]) + d.linked * all;
           if (choices.rms) x = hn::Sqrt(smoothing_step(d.states[c].average.level, d.averaging, x * x));
-          if (!choices.on_level) x = d.reduction(x);
-          x = follow(d.states[c].follower, d.times, x);
-          if (choices.on_level) x = d.reduction(x);
+          if (choices.on_reduction()) x = d.reduction(x);
+          if (choices.on_power()) x = x * x;
+          x = follow(d.states[c], d.times, x);
+          if (choices.on_power()) x = hn::Sqrt(x);
+          if (!choices.on_reduction()) x = d.reduction(x);
           const Streams in = load_streams(io.channel[c], n);
           outputs[c] = in * amplitude(hn::Neg(x));
           const Streams y = d.dry * in + d.wet * makeup_gain * outputs[c];
@@ -348,7 +406,7 @@ struct Compressor {
     const bool steady_cut = low_cut_.off() || low_cut_.steady() != nullptr;
     if (linked_.share_one(fully) && StereoDetectorInput::fits(key) && steady_cut) {
       StereoDetectorInput input(key, channel_mode(), low_cut_.steady());
-      detect([&](int n) HWY_ATTR { return input.next(n, frames - n); }, linked_.level(0), frames, detectors_[0]);
+      detect([&](int n) HWY_ATTR { return input.next(n, frames - n); }, linked_.level(0), frames, 0);
       linked_.set_fault(!input.finish());
       std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
       return linked_.apply(io, lookahead_);
@@ -356,10 +414,10 @@ struct Compressor {
     const SideBlock filtered = low_cut_.process(key, frames);
     const auto link_at = [&](int n) { return settings_.at(link, n); };
     const int detectors = linked_.set_levels(filtered, channel_mode(), fully, link_at, frames);
+    for (; powers_used_ < detectors; ++powers_used_) powers_[static_cast<std::size_t>(powers_used_)].copy(powers_[0]);
     for (int c = 0; c < detectors; ++c) {
       float* level = linked_.level(c);
-      detect([=](int n) HWY_ATTR { return hn::LoadU(D(), level + n); }, level, frames,
-             detectors_[static_cast<std::size_t>(c)]);
+      detect([=](int n) HWY_ATTR { return hn::LoadU(D(), level + n); }, level, frames, c);
     }
     if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.begin() + channels_, detectors_[0]);
     linked_.apply(io, lookahead_);
@@ -367,20 +425,36 @@ struct Compressor {
 
   // From the level of one detector, `level(n)` for the vector of frames that begins at n, to the gain to apply.
   template <class Level>
-  void detect(const Level& level, float* gain, int frames, Detector& d) noexcept TR_RT {
-    if (choices_.envelope == Card::Envelope::decoupled) {
-      detect(level, gain, frames, d,
+  void detect(const Level& level, float* gain, int frames, int detector) noexcept TR_RT {
+    Detector& d = detectors_[static_cast<std::size_t>(detector)];
+    MovingPower* moving = is_moving_rms() ? &powers_[static_cast<std::size_t>(detector)] : nullptr;
+    const FollowerKind kind = follower_kind();
+    if (kind == FollowerKind::two_stage) {
+      ScalarLane smoothed = scalar_lane(d.smoothed);
+      detect(level, gain, frames, d, moving,
+             [&](auto& state, const auto& c, ScalarLane x) HWY_ATTR { return two_stage_step(smoothed, state, c, x); });
+      d.smoothed = hn::GetLane(smoothed);
+    } else if (kind == FollowerKind::decoupled) {
+      detect(level, gain, frames, d, moving,
              [](auto& state, const auto& c, ScalarLane x) HWY_ATTR { return decoupled_step(state, c, x); });
     } else {
-      with_branching(ballistics_, [&](const auto& follow) { detect(level, gain, frames, d, follow); });
+      with_branching(ballistics_, [&](const auto& follow) { detect(level, gain, frames, d, moving, follow); });
     }
   }
 
+  // The power, such that it is still a number.
+  template <class X>
+  static HWY_INLINE X power_of(X x) noexcept TR_RT {
+    x = Min(x, hn::Set(hn::DFromV<X>(), loudest_level));
+    return x * x;
+  }
+
   template <class Level, class Follow>
-  void detect(const Level& level, float* gain, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
+  void detect(const Level& level, float* gain, int frames, Detector& d, MovingPower* moving_power,
+              const Follow& follow) noexcept TR_RT {
     const D tag;
-    const bool rms = choices_.detector == Card::Detector::rms;
-    const bool on_level = choices_.ballistics == Card::Ballistics::level;
+    const bool averages = choices_.detector != Card::Detector::peak;
+    const bool on_reduction = followed() == Followed::reduction, on_power = followed() == Followed::power;
     const FollowerCoefficients<ScalarLane> coefficients{scalar_lane(ballistics_.rise), scalar_lane(ballistics_.fall)};
     const ScalarLane averaging = scalar_lane(averaging_);
     FollowerState<ScalarLane> state{scalar_lane(d.follower.peak), scalar_lane(d.follower.level)};
@@ -389,6 +463,7 @@ struct Compressor {
     const auto steady = settings_.vectors(0);
     const bool moving = settings_.moving();
     const auto average_step = [&](ScalarLane x) HWY_ATTR { return smoothing_step(average, averaging, x); };
+    const auto moving_step = [&](ScalarLane x) HWY_ATTR { return scalar_lane(moving_power->step(hn::GetLane(x))); };
     const auto follower_step = [&](ScalarLane x) HWY_ATTR { return follow(state, coefficients, x); };
     const auto curve = [&](V x, int n) HWY_ATTR {
       const V audible = hn::Max(x, hn::Set(tag, floor_amplitude));
@@ -399,16 +474,18 @@ struct Compressor {
     };
     // The stages between the level and the gain. The follower's quantity is the level or the reduction.
     const auto average_power = [&](V x, int n) HWY_ATTR {
-      if (!rms) return x;
-      x = Min(x, hn::Set(tag, loudest_level));
-      return scan_lanes(x * x, frames - n, average_step);
+      if (!averages) return x;
+      if (moving_power != nullptr) return scan_lanes(power_of(x), frames - n, moving_step);
+      return scan_lanes(power_of(x), frames - n, average_step);
     };
     const auto to_quantity = [&](V x, int n) HWY_ATTR {
-      if (rms) x = hn::Sqrt(x);
-      return on_level ? x : curve(x, n);
+      if (averages) x = hn::Sqrt(x);
+      if (on_power) x = power_of(x);
+      return on_reduction ? curve(x, n) : x;
     };
     const auto to_gain = [&](V reduction, int n) HWY_ATTR {
-      if (on_level) reduction = curve(reduction, n);
+      if (on_power) reduction = hn::Sqrt(reduction);
+      if (!on_reduction) reduction = curve(reduction, n);
       if (frames - n >= lane_count<float>) {
         deepest = hn::Max(deepest, reduction);
       } else {
@@ -487,6 +564,8 @@ struct Compressor {
   SwitchedCut<FilterShape::low_cut> low_cut_;
   std::vector<SvfState<float>> feedback_cut_;
   std::vector<Detector> detectors_;
+  std::vector<MovingPower> powers_;  // of the detectors
+  int powers_used_ = 1;
   std::array<float, max_channels> output_{};  // the last sample before makeup and mix, for feedback
 };
 

@@ -1,6 +1,7 @@
 // A compressor's detector, one frame after the other (Giannoulis, Massberg, Reiss 2012, fig. 7):
 //
-// level -> [RMS] -> [follower on the level] -> dB -> curve -> [follower on the reduction] -> reduction in dB
+// level -> [RMS] -> [follower on the level or its power] -> dB -> curve -> [follower on the reduction] -> reduction in
+// dB
 //
 // The feedback topology of the engine and the sweeps of both topologies go forwards by this step. Where nothing is fed
 // back the engine runs the same parts over vectors of time instead (`detect` in compressor.h), and the sweep goes back
@@ -20,13 +21,32 @@ HWY_BEFORE_NAMESPACE();
 namespace twinrack {
 namespace HWY_NAMESPACE {
 
+// In the order of the card's options.
+enum class Followed : int { reduction, level, power };
+enum class FollowerKind : int { branching, decoupled, two_stage };
+
 struct DetectorChoices {
-  bool rms, on_level, decoupled;  // on_level: the follower is on the level, not on the reduction
+  bool rms;
+  Followed followed;
+  FollowerKind kind;
+
+  bool on_reduction() const noexcept TR_RT { return followed == Followed::reduction; }
+  bool on_power() const noexcept TR_RT { return followed == Followed::power; }
 };
+
+// From the options of a sweep: RMS; what is followed; how.
+inline DetectorChoices detector_choices(const int* options) noexcept TR_RT {
+  return {options[0] != 0, static_cast<Followed>(options[1]), static_cast<FollowerKind>(options[2])};
+}
+inline bool are_detector_choices(const int* options) noexcept {
+  return (options[0] == 0 || options[0] == 1) && options[1] >= 0 && options[1] <= static_cast<int>(Followed::power) &&
+         options[2] >= 0 && options[2] <= static_cast<int>(FollowerKind::two_stage);
+}
 
 template <class V>
 struct DetectorState {
   FollowerState<V> average{}, follower{};  // of the average only `level` counts
+  V smoothed{};                            // of two stages
 };
 
 template <class V>
@@ -42,22 +62,30 @@ struct DetectorFrame {
   DetectorState<V> before;
   V level;      // rectified
   V averaged;   // itself, or the root of its averaged power
+  V follow_in;  // what the follower is given
   V curve_in;   // the level that the curve is given, followed or not
   V level_db;   // the same in dB, at least -140
   V curve_out;  // the reduction that the curve says, in dB
 };
 
 template <class V>
-HWY_INLINE V detector_follow(const DetectorChoices& choices, FollowerState<V>& state,
+HWY_INLINE V detector_follow(const DetectorChoices& choices, DetectorState<V>& state,
                              const FollowerCoefficients<V>& times, V x) noexcept TR_RT {
-  return choices.decoupled ? decoupled_step(state, times, x) : branching_step(state, times, x);
+  if (choices.kind == FollowerKind::two_stage) return two_stage_step(state.smoothed, state.follower, times, x);
+  return choices.kind == FollowerKind::decoupled ? decoupled_step(state.follower, times, x)
+                                                 : branching_step(state.follower, times, x);
 }
 template <class V>
-HWY_INLINE V detector_follow_back(const DetectorChoices& choices, const FollowerState<V>& before,
-                                  const FollowerCoefficients<V>& times, V x, V grad, FollowerState<V>& adjoint,
+HWY_INLINE V detector_follow_back(const DetectorChoices& choices, const DetectorState<V>& before,
+                                  const FollowerCoefficients<V>& times, V x, V grad, DetectorState<V>& adjoint,
                                   FollowerCoefficients<V>& sum) noexcept TR_RT {
-  return choices.decoupled ? decoupled_step_back(before, times, x, grad, adjoint, sum)
-                           : branching_step_back(before, times, x, grad, adjoint, sum);
+  if (choices.kind == FollowerKind::two_stage) {
+    return two_stage_step_back(before.smoothed, before.follower, times, x, grad, adjoint.smoothed, adjoint.follower,
+                               sum);
+  }
+  return choices.kind == FollowerKind::decoupled
+             ? decoupled_step_back(before.follower, times, x, grad, adjoint.follower, sum)
+             : branching_step_back(before.follower, times, x, grad, adjoint.follower, sum);
 }
 
 // The reduction in dB; `frame` gets what the way back needs.
@@ -68,12 +96,15 @@ HWY_INLINE V detector_step(DetectorState<V>& state, const DetectorChoices& choic
   frame.before = state;
   frame.level = frame.averaged = level;
   if (choices.rms) frame.averaged = Sqrt(smoothing_step(state.average.level, settings.averaging, level * level));
-  frame.curve_in = frame.averaged;
-  if (choices.on_level) frame.curve_in = detector_follow(choices, state.follower, settings.ballistics, frame.averaged);
+  frame.follow_in = frame.curve_in = frame.averaged;
+  if (choices.on_power()) frame.follow_in = frame.averaged * frame.averaged;
+  if (!choices.on_reduction()) frame.curve_in = detector_follow(choices, state, settings.ballistics, frame.follow_in);
+  if (choices.on_power()) frame.curve_in = Sqrt(frame.curve_in);
   frame.level_db = decibels(Max(frame.curve_in, floor));
   frame.curve_out = reduction_db(settings.curve, frame.level_db);
-  if (choices.on_level) return frame.curve_out;
-  return detector_follow(choices, state.follower, settings.ballistics, frame.curve_out);
+  if (!choices.on_reduction()) return frame.curve_out;
+  frame.follow_in = frame.curve_out;
+  return detector_follow(choices, state, settings.ballistics, frame.follow_in);
 }
 
 template <class V>
@@ -90,17 +121,16 @@ HWY_INLINE V detector_step_back(const DetectorFrame<V>& frame, const DetectorCho
                                 DetectorSums<V>& sum) noexcept TR_RT {
   const V zero = Broadcast<V>::of(0), floor = Broadcast<V>::of(1e-7), two = Broadcast<V>::of(2);
   const V per_db = Broadcast<V>::of(0.11512925464970229);  // ln(10) / 20
-  const FollowerState<V>& before = frame.before.follower;
-  if (!choices.on_level) {
-    grad = detector_follow_back(choices, before, settings.ballistics, frame.curve_out, grad, adjoint.follower,
+  const auto follow_back = [&](V from) {
+    return detector_follow_back(choices, frame.before, settings.ballistics, frame.follow_in, from, adjoint,
                                 sum.ballistics);
-  }
+  };
+  if (choices.on_reduction()) grad = follow_back(grad);
   grad = reduction_back(settings.curve, frame.level_db, grad, sum.curve);
   grad = if_positive(frame.curve_in - floor, grad / (per_db * frame.curve_in), zero);
-  if (choices.on_level) {
-    grad = detector_follow_back(choices, before, settings.ballistics, frame.averaged, grad, adjoint.follower,
-                                sum.ballistics);
-  }
+  if (choices.on_power()) grad = if_positive(frame.curve_in, grad / (two * frame.curve_in), zero);
+  if (!choices.on_reduction()) grad = follow_back(grad);
+  if (choices.on_power()) grad = grad * (two * frame.averaged);
   if (!choices.rms) return grad;
   grad = if_positive(frame.averaged, grad / (two * frame.averaged), zero);
   const FollowerCoefficients<V> averaging{settings.averaging, settings.averaging};

@@ -2,7 +2,7 @@
 // the lanes. Forwards only the states at the ticks are kept; backwards each tick is computed again from there.
 //
 // Settings: rows x ticks x 9: threshold, slope, knee, range, makeup, mix (ramped), rise, fall, averaging (held).
-// Options: RMS, follower on the level, decoupled.
+// Options: RMS; what is followed: 0 reduction, 1 level, 2 power; how: 0 branching, 1 decoupled, 2 two stages.
 #if defined(TWINRACK_PLUGINS_COMPRESSOR_FEED_FORWARD_SWEEP_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_COMPRESSOR_FEED_FORWARD_SWEEP_H_
 #undef TWINRACK_PLUGINS_COMPRESSOR_FEED_FORWARD_SWEEP_H_
@@ -29,7 +29,7 @@ using adjoint_tile::Tile;
 
 enum Setting : int { threshold, slope, knee, range, makeup, mix, ramped_count, rise = ramped_count, fall, averaging };
 inline constexpr int setting_count = averaging + 1;
-inline constexpr int state_count = 3;  // the average, and both of the follower
+inline constexpr int state_count = 4;  // the average, both of the follower, and the smoothed one of two stages
 
 // One tile on its way.
 template <class T>
@@ -38,11 +38,9 @@ class DetectorTile {
   using V = Vec<T>;
 
   DetectorTile(const adjoint::SweepRequest& request, int item, const T* settings)
-      : tile_{request.shape, item * lanes<T>},
-        choices_{request.options[0] != 0, request.options[1] != 0, request.options[2] != 0},
-        settings_(settings) {
+      : tile_{request.shape, item * lanes<T>}, choices_(detector_choices(request.options.data())), settings_(settings) {
     const FollowerState<V> zero{number(0), number(0)};
-    state_ = adjoint_ = {zero, zero};
+    state_ = adjoint_ = {zero, zero, number(0)};
     for (int i = 0; i < setting_count; ++i) whole_[i] = arrived_[i] = number(0);
   }
 
@@ -50,10 +48,13 @@ class DetectorTile {
     hn::StoreU(state_.average.level, Tag<T>(), to);
     hn::StoreU(state_.follower.peak, Tag<T>(), to + lanes<T>);
     hn::StoreU(state_.follower.level, Tag<T>(), to + 2 * lanes<T>);
+    hn::StoreU(state_.smoothed, Tag<T>(), to + 3 * lanes<T>);
   }
   void restore(const T* from) {
     const V average = hn::LoadU(Tag<T>(), from);
-    state_ = {{average, average}, {hn::LoadU(Tag<T>(), from + lanes<T>), hn::LoadU(Tag<T>(), from + 2 * lanes<T>)}};
+    state_ = {{average, average},
+              {hn::LoadU(Tag<T>(), from + lanes<T>), hn::LoadU(Tag<T>(), from + 2 * lanes<T>)},
+              hn::LoadU(Tag<T>(), from + 3 * lanes<T>)};
   }
 
   void forward(int tick, const T* level, T* gain) {
@@ -126,7 +127,7 @@ class DetectorTile {
       add(makeup, n, db);
       grad[n] = number(0) - db;
     }
-    if (!choices_.on_level) follow_back(frames, grad, &DetectorFrame<V>::curve_out);
+    if (choices_.on_reduction()) follow_back(frames, grad);
     for (int n = 0; n < frames; ++n) {
       GainCurve<V> sum{number(0), number(0), number(0), number(0)};
       const V db = reduction_back(curve(n), frames_[n].level_db, grad[n], sum);
@@ -138,14 +139,21 @@ class DetectorTile {
       const V level_grad = db / (number(per_db) * Max(frames_[n].curve_in, floor));
       grad[n] = hn::IfThenElseZero(hn::Ge(frames_[n].curve_in, floor), level_grad);
     }
-    if (choices_.on_level) follow_back(frames, grad, &DetectorFrame<V>::averaged);
+    if (choices_.on_power()) {
+      for (int n = 0; n < frames; ++n) grad[n] = grad[n] * slope_of_root(frames_[n].curve_in);
+    }
+    if (!choices_.on_reduction()) follow_back(frames, grad);
+    if (choices_.on_power()) {
+      for (int n = 0; n < frames; ++n) grad[n] = number(2) * frames_[n].averaged * grad[n];
+    }
     if (choices_.rms) average_back(frames, grad);
   }
-  void follow_back(int frames, V* grad, V DetectorFrame<V>::* followed) {
+  static V slope_of_root(V root) { return hn::IfThenElseZero(hn::Gt(root, number(0)), number(0.5) / root); }
+  void follow_back(int frames, V* grad) {
     FollowerCoefficients<V> sum{number(0), number(0)};
     for (int n = frames - 1; n >= 0; --n) {
-      grad[n] = detector_follow_back(choices_, frames_[n].before.follower, ballistics_, frames_[n].*followed, grad[n],
-                                     adjoint_.follower, sum);
+      grad[n] =
+          detector_follow_back(choices_, frames_[n].before, ballistics_, frames_[n].follow_in, grad[n], adjoint_, sum);
     }
     whole_[rise] = whole_[rise] + sum.rise;
     whole_[fall] = whole_[fall] + sum.fall;
@@ -155,9 +163,8 @@ class DetectorTile {
     FollowerCoefficients<V> sum{number(0), number(0)};
     for (int n = frames - 1; n >= 0; --n) {
       const DetectorFrame<V>& frame = frames_[n];
-      const V slope_of_root = hn::IfThenElseZero(hn::Gt(frame.averaged, number(0)), number(0.5) / frame.averaged);
-      const V back = branching_step_back(frame.before.average, same, frame.level * frame.level, grad[n] * slope_of_root,
-                                         adjoint_.average, sum);
+      const V back = branching_step_back(frame.before.average, same, frame.level * frame.level,
+                                         grad[n] * slope_of_root(frame.averaged), adjoint_.average, sum);
       grad[n] = number(2) * frame.level * back;
     }
     whole_[averaging] = whole_[averaging] + sum.rise + sum.fall;
@@ -191,8 +198,8 @@ struct CompressorFeedForwardSweep {
     adjoint::require(request.coefficients.size() == 1 && request.coefficients[0].size() == 3 &&
                          request.coefficients[0][2] == setting_count,
                      "settings must be (rows, ticks, 9)");
-    adjoint::require(request.options.size() == 3 && adjoint::are_flags(request.options.data(), 3),
-                     "three options, 0 or 1: RMS, follower on the level, decoupled");
+    adjoint::require(request.options.size() == 3 && are_detector_choices(request.options.data()),
+                     "three options: RMS (0 or 1), what is followed (0 to 2), how it is followed (0 to 2)");
     return {{adjoint_tile::state_size(request.shape, state_count)}, request.shape.streams};
   }
 

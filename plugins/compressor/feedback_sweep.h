@@ -2,7 +2,8 @@
 // depends on the output before it, so all channels are stepped together, one batch item at a time.
 //
 // Settings: rows x ticks x 10: threshold, slope, knee, range, link, g and k of the low cut (ramped; g is 0 while it is
-// off), rise, fall, averaging (held). Options: low cut, RMS, follower on the level, decoupled, channel mode.
+// off), rise, fall, averaging (held). Options: low cut, RMS, what is followed, how (see feed_forward_sweep.h), channel
+// mode.
 #if defined(TWINRACK_PLUGINS_COMPRESSOR_FEEDBACK_SWEEP_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_COMPRESSOR_FEEDBACK_SWEEP_H_
 #undef TWINRACK_PLUGINS_COMPRESSOR_FEEDBACK_SWEEP_H_
@@ -41,7 +42,7 @@ enum Setting : int {
   averaging
 };
 inline constexpr int setting_count = averaging + 1;
-inline constexpr int state_count = 7;  // of a channel
+inline constexpr int state_count = 8;  // of a channel
 
 template <class T>
 struct ChannelState {
@@ -212,9 +213,14 @@ template <class T>
 void save(const std::vector<ChannelState<T>>& states, T* to) {
   for (const auto& state : states) {
     const DetectorState<T>& detector = state.detector;
-    const T numbers[state_count] = {state.cut.s1,           state.cut.s2,           state.output,
-                                    detector.average.peak,  detector.average.level, detector.follower.peak,
-                                    detector.follower.level};
+    const T numbers[state_count] = {state.cut.s1,
+                                    state.cut.s2,
+                                    state.output,
+                                    detector.average.peak,
+                                    detector.average.level,
+                                    detector.follower.peak,
+                                    detector.follower.level,
+                                    detector.smoothed};
     to = std::copy_n(numbers, state_count, to);
   }
 }
@@ -222,7 +228,7 @@ template <class T>
 std::vector<ChannelState<T>> restore(const T* from, int channels) {
   std::vector<ChannelState<T>> states;
   for (int c = 0; c < channels; ++c, from += state_count) {
-    states.push_back({{from[0], from[1]}, from[2], {{from[3], from[4]}, {from[5], from[6]}}});
+    states.push_back({{from[0], from[1]}, from[2], {{from[3], from[4]}, {from[5], from[6]}, from[7]}});
   }
   return states;
 }
@@ -237,10 +243,11 @@ struct CompressorFeedbackSweep {
                          request.coefficients[0][2] == setting_count,
                      "settings must be (rows, ticks, 10)");
     const std::vector<int>& options = request.options;
-    adjoint::require(options.size() == 5 && adjoint::are_flags(options.data(), 4) &&
-                         options[4] >= static_cast<int>(ChannelMode::maximum) &&
-                         options[4] <= static_cast<int>(ChannelMode::magnitude_mean),
-                     "five options: low cut, RMS, follower on the level, decoupled (0 or 1), channel mode (0 to 3)");
+    adjoint::require(
+        options.size() == 5 && adjoint::are_flags(options.data(), 1) && are_detector_choices(options.data() + 1) &&
+            options[4] >= static_cast<int>(ChannelMode::maximum) &&
+            options[4] <= static_cast<int>(ChannelMode::magnitude_mean),
+        "five options: low cut and RMS (0 or 1), what is followed and how (0 to 2), channel mode (0 to 3)");
     adjoint::require(shape.channels <= max_channels, "at most 16 channels");
     const std::int64_t ticks = adjoint::tick_count(shape.frames);
     return {{shape.streams * ticks * state_count}, shape.batch()};
@@ -304,10 +311,7 @@ struct CompressorFeedbackSweep {
     const adjoint::Shape& shape = pass.request.shape;
     const std::vector<int>& options = pass.request.options;
     const std::int64_t row = shape.rows == 1 ? 0 : index;
-    return {shape,
-            options[0] != 0,
-            {options[1] != 0, options[2] != 0, options[3] != 0},
-            static_cast<ChannelMode>(options[4]),
+    return {shape, options[0] != 0, detector_choices(options.data() + 1), static_cast<ChannelMode>(options[4]),
             pass.coefficients[0] + row * shape.ticks * compressor_feedback::setting_count};
   }
   template <class P>

@@ -16,26 +16,28 @@ from twinrack.twins.reference import combine_channels, follower_step, svf_step
 Follow = Callable[[Tensor], Tensor]
 
 
-def reduction(level: Tensor, curve: tuple[Tensor, ...], rms: bool, on_level: bool, average: Follow, follow: Follow) -> Tensor:
+def reduction(level: Tensor, curve: tuple[Tensor, ...], rms: bool, followed: int, average: Follow, follow: Follow) -> Tensor:
     """The reduction in dB that a detector makes of a level: of whole signals or of one frame, as `average` and `follow` do.
 
     Args:
         level: rectified.
         curve: threshold in dB, slope, knee in dB, range in dB.
         rms: on the root of the averaged power.
-        on_level: the follower is on the level, not on the reduction.
+        followed: 0 the reduction, 1 the level, 2 its power.
     """
     if rms:
         level = root(average(level * level))
-    if on_level:
+    if followed == 1:
         level = follow(level)
+    if followed == 2:
+        level = root(follow(level * level))
     curved = reduction_db(decibels(level), *curve)
-    return curved if on_level else follow(curved)
+    return follow(curved) if followed == 0 else curved
 
 
 def _gain(follower: Callable[[Tensor, Tensor, list[int]], Tensor]) -> Callable[[Tensor, Tensor, list[int]], Tensor]:
     def gain(level: Tensor, settings: Tensor, options: list[int]) -> Tensor:
-        rms, on_level, decoupled = options
+        rms, followed, kind = options
         *curve, makeup, mix = ramp(settings[..., :6], level.shape[-1]).unsqueeze(1).unbind(-1)
         times, averaging = settings[..., 6:8], settings[..., 8:9].expand(-1, -1, 2)
 
@@ -43,21 +45,21 @@ def _gain(follower: Callable[[Tensor, Tensor, list[int]], Tensor]) -> Callable[[
             return follower(x, averaging, [0])
 
         def follow(x: Tensor) -> Tensor:
-            return follower(x, times, [decoupled])
+            return follower(x, times, [kind])
 
-        reduced = reduction(level, tuple(curve), bool(rms), bool(on_level), average, follow)
+        reduced = reduction(level, tuple(curve), bool(rms), followed, average, follow)
         return 1.0 - mix + mix * amplitude(makeup - reduced)
 
     return gain
 
 
 def _feedback(x: Tensor, settings: Tensor, options: list[int]) -> Tensor:
-    low_cut, rms, on_level, decoupled, mode = options
+    low_cut, rms, followed, kind, mode = options
     frames = x.shape[-1]
     ramped, held = ramp(settings[..., :7], frames), hold(settings[..., 7:], frames)
     arrives = hold(settings[..., 5], frames)
     zero = x.new_zeros(x.shape[:2])
-    output, s1, s2, averaged, state = zero, zero, zero, zero, (zero, zero)
+    output, s1, s2, averaged, state = zero, zero, zero, zero, (zero, zero, zero)
     out = []
     for n in range(frames):
         *curve, link, g, k = ramped[:, min(n, ramped.shape[1] - 1)].unsqueeze(1).unbind(-1)
@@ -75,11 +77,11 @@ def _feedback(x: Tensor, settings: Tensor, options: list[int]) -> Tensor:
 
         def follow(x: Tensor, rise: Tensor = rise, fall: Tensor = fall) -> Tensor:
             nonlocal state
-            state = follower_step(state, rise, fall, x, bool(decoupled))
+            state = follower_step(state, rise, fall, x, kind)
             return state[1]
 
         level = (1.0 - link) * own.abs() + link * combine_channels(own, mode)
-        reduced = reduction(level, tuple(curve), bool(rms), bool(on_level), average, follow)
+        reduced = reduction(level, tuple(curve), bool(rms), followed, average, follow)
         output = x[..., n] * amplitude(-reduced)
         out.append(output)
     return torch.stack(out, -1)
@@ -90,15 +92,15 @@ feed_forward = Recursion("compressor.feed_forward", _gain(reference.follower), _
 feedback = Recursion("compressor.feedback", _feedback)
 
 
-def compressor_gain(level: Tensor, settings: Tensor, choices: list[bool], path: RecursionPath = "auto") -> Tensor:
+def compressor_gain(level: Tensor, settings: Tensor, choices: list[int], path: RecursionPath = "auto") -> Tensor:
     """The gain of a compressor, from the rectified level of its detectors (batch, detectors, time).
 
     Args:
         settings: (rows, ticks, 9): threshold in dB, slope, knee in dB, range in dB, makeup in dB, mix; and, held, rise, fall
             and the averaging coefficient.
-        choices: RMS, follower on the level, decoupled.
+        choices: RMS (0 or 1); what is followed (0 reduction, 1 level, 2 power); how (see `reference.follower_step`).
     """
-    return feed_forward(level, settings, options=[int(c) for c in choices], path=path)
+    return feed_forward(level, settings, options=choices, path=path)
 
 
 def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int], path: RecursionPath = "auto") -> Tensor:
@@ -108,7 +110,7 @@ def feedback_compressor(x: Tensor, settings: Tensor, choices: list[int], path: R
         x: (batch, channels, time).
         settings: (rows, ticks, 10): threshold in dB, slope, knee in dB, range in dB, link, g and k of the low cut (g is 0 in
             ticks in which it is off); and, held, rise, fall and the averaging coefficient.
-        choices: low cut on, RMS, follower on the level, decoupled (0 or 1 each), channel mode (0 maximum, 1 mean, 2 mean of
-            powers, 3 mean of magnitudes).
+        choices: low cut on, RMS (0 or 1 each), what is followed and how (as in `compressor_gain`), channel mode (0 maximum,
+            1 mean, 2 mean of powers, 3 mean of magnitudes).
     """
     return feedback(x, settings, options=choices, path=path)

@@ -18,7 +18,7 @@ FEWEST = 20  # windows with sound
 
 def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[Values]:
     """The static curve, through the levels and what each has lost; times stay as they are."""
-    dry, gain = levels_and_gains(pairs, rate, effect.get("detector") == "rms")
+    dry, gain = levels_and_gains(pairs, rate, effect.get("detector") != "peak")
     if dry.size < FEWEST:
         return []
     choose = np.linspace(0, dry.size - 1, min(dry.size, 1500)).astype(int)

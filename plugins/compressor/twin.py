@@ -1,6 +1,6 @@
 """The twin of `compressor.h` (Giannoulis, Massberg, Reiss, JAES 60(6), 2012):
 
-key -> low cut -> combine channels -> [RMS] -> [follower on the level] -> dB -> curve -> [follower on the gain] -> gain
+key -> low cut -> combine channels -> [RMS] -> [follower on the level or power] -> dB -> curve -> [follower on the gain] -> gain
 """
 
 from __future__ import annotations
@@ -14,9 +14,13 @@ from twinrack.plugins.compressor.recursion import compressor_gain, feedback_comp
 from twinrack.audio import whole_frames
 from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, numbers_in, ramp, together
-from twinrack.twins.dynamics import CHANNEL_MODES, linked_level, one_pole_coefficient, sidechain_cut, through_cut
+from twinrack.twins.dynamics import CHANNEL_MODES, linked_level, moving_rms, one_pole_coefficient, sidechain_cut, through_cut
 from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, reduction_db
 from twinrack.twins.values import Context, Values
+
+
+FOLLOWED = ("gain", "level", "power")
+KINDS = ("branching", "decoupled", "two_stage")
 
 
 def latency(values: Mapping[str, Value], sample_rate: float) -> int:
@@ -37,11 +41,14 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
         return _feedback(x, v, at, slope, knee, makeup)
 
     detector_input = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
+    level = linked_level(detector_input, v, at)
+    if v.detector == "moving_rms":
+        level = moving_rms(level, v.rms_window_ms, at)
     window = v.rms_window_ms if v.detector == "rms" else v.rms_window_ms.detach()
     coefficients = [one_pole_coefficient(time, at.sample_rate) for time in (v.attack_ms, v.release_ms, window)]
     settings = torch.stack(together(v.threshold_db, slope, knee, v.range_db, makeup, v.mix, *coefficients), -1)
-    choices = [v.detector == "rms", v.ballistics == "level", v.envelope == "decoupled"]
-    gain = compressor_gain(linked_level(detector_input, v, at), settings, choices, at.path)
+    choices = [int(v.detector == "rms"), FOLLOWED.index(v.ballistics), KINDS.index(v.envelope)]
+    gain = compressor_gain(level, settings, choices, at.path)
     return delay(x, whole_frames(float(v.lookahead_ms), at.sample_rate)) * gain
 
 
@@ -52,9 +59,9 @@ def _feedback(x: Tensor, v: Values, at: Context, slope: Tensor, knee: Tensor, ma
     settings += [one_pole_coefficient(time, at.sample_rate) for time in held]
     choices = [
         int(bool(numbers_in(on).any())),
-        int(v.detector == "rms"),
-        int(v.ballistics == "level"),
-        int(v.envelope == "decoupled"),
+        int(v.detector != "peak"),
+        FOLLOWED.index(v.ballistics),
+        KINDS.index(v.envelope),
         CHANNEL_MODES.index(v.channel_mode),
     ]
     reduced = feedback_compressor(x, torch.stack(together(*settings), -1), choices, at.path)

@@ -20,6 +20,7 @@
 #include "dsp/dynamics/gate-inl.h"
 #include "dsp/lanes/scan_lanes-inl.h"
 #include "dsp/dynamics/lookahead.h"
+#include "dsp/dynamics/moving_power.h"
 #include "dsp/lanes/math-inl.h"
 #include "dsp/shaping/ramps-inl.h"
 #include "dsp/dynamics/sidechain-inl.h"
@@ -33,6 +34,7 @@ namespace HWY_NAMESPACE {
 struct Gate {
   using Card = cards::Gate;
   static constexpr float floor_amplitude = 1e-7f;  // -140 dBFS
+  static constexpr double longest_window_s = 0.3;
 
   void prepare(const Format& format) {
     rate_ = format.sample_rate;
@@ -42,14 +44,25 @@ struct Gate {
     low_cut_.prepare(rate_);
     high_cut_.prepare(rate_);
     detectors_.assign(static_cast<std::size_t>(channels_), {});
+    powers_.resize(static_cast<std::size_t>(channels_));
+    for (MovingPower& power : powers_) power.prepare(longest_window_s * rate_);
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
+    const Card::Ballistics last_ballistics = choices_.ballistics;
+    const bool begins_moving = v.detector == Card::Detector::moving_rms && choices_.detector != v.detector;
     choices_ = v;
     const auto level = [](double db) { return static_cast<float>(std::pow(10.0, db / 20.0)); };
     const double open_db = static_cast<double>(v.threshold_db), under = static_cast<double>(v.hysteresis_db);
     settings_.go({level(open_db), level(open_db - under), v.ratio - 1.0f, v.range_db, v.link_percent / 100.0f});
+    if (v.ballistics != last_ballistics) convert(last_ballistics);
     ballistics_ = {one_pole_coefficient(v.release_ms, rate_), one_pole_coefficient(v.attack_ms, rate_)};
+    level_ballistics_ = {ballistics_.fall, ballistics_.rise};
+    if (on_level()) ballistics_ = {1.0f, 1.0f};
+    for (MovingPower& power : powers_) {
+      if (begins_moving) power.reset();
+      if (is_moving_rms()) power.set(static_cast<double>(v.rms_window_ms) * 1e-3 * rate_);
+    }
     averaging_ = one_pole_coefficient(v.rms_window_ms, rate_);
     hold_ = whole_frames(v.hold_ms, rate_);
     low_cut_.tune(v.sidechain_low_cut_hz);
@@ -65,6 +78,8 @@ struct Gate {
     settings_.arrive();
     start_db_ = closed_db();
     std::fill(detectors_.begin(), detectors_.end(), Detector{});
+    for (MovingPower& power : powers_) power.reset();
+    powers_used_ = 1;
   }
 
   void process(Block io, SideBlock key) noexcept TR_RT {
@@ -78,13 +93,13 @@ struct Gate {
   // Streams side by side make the same choices.
   int stream_group() const noexcept TR_RT {
     const int detectors = linked_.stream_detectors(channels_ == 1 || settings_.rests_at(link, 1.0f));
-    if (settings_.moving() || low_cut_.moving() || high_cut_.moving() || detectors == 0) return -1;
+    if (settings_.moving() || low_cut_.moving() || high_cut_.moving() || detectors == 0 || is_moving_rms()) return -1;
     int group = static_cast<int>(channel_mode_of(choices_.channel_mode));
     for (const bool choice :
          {choices_.detector == Card::Detector::rms, detectors > 1, ballistics_.rise >= ballistics_.fall}) {
       group = 2 * group + static_cast<int>(choice);
     }
-    return group;
+    return 3 * group + static_cast<int>(choices_.ballistics);
   }
 
   static StreamPeaks process_streams(const StreamOwners<Gate>& owners, const StreamBlock& io) noexcept TR_RT {
@@ -97,19 +112,22 @@ struct Gate {
   // Asleep it is closed as far as it goes; that is where it starts, too.
   bool tail_ended(int silent_frames) noexcept TR_RT {
     if (silent_frames < lookahead_.frames() || settings_.moving()) return false;
+    if (is_moving_rms() && silent_frames < lookahead_.frames() + powers_[0].frames()) return false;
     const float closed = closed_db() - start_db_;
     for (const Detector& d : detectors_) {
       if (d.average > 1e-16f || d.gate.open || std::abs(d.closing - closed) > 1e-6f) return false;
+      if (on_level() && d.followed > (on_power() ? 1e-14f : 1e-7f)) return false;
     }
     if (!low_cut_.tail_ended() || !high_cut_.tail_ended()) return false;
-    for (Detector& d : detectors_) d = {0.0f, closed, {}};
+    for (Detector& d : detectors_) d = {0.0f, closed, {}, 0.0f};
     return true;
   }
 
   int latency() const noexcept { return lookahead_.frames(); }
   float gain_reduction_db() const noexcept TR_RT { return deepest_; }
   void state(StateArchive& archive) {
-    archive(settings_, start_db_, deepest_, lookahead_, linked_, low_cut_, high_cut_, detectors_);
+    archive(settings_, start_db_, deepest_, lookahead_, linked_, low_cut_, high_cut_, detectors_, powers_);
+    archive.bounded(powers_used_, 1, channels_);
   }
 
  private:
@@ -118,10 +136,28 @@ struct Gate {
     float average = 0;
     float closing = 0;  // the reduction, less the one it began with
     GateState gate{};
-    void state(StateArchive& archive) { archive(average, closing, gate); }
+    float followed = 0;  // the level, or its power, where attack and release act on that
+    void state(StateArchive& archive) { archive(average, closing, gate, followed); }
   };
   using D = Tag<float>;
   using V = Vec<float>;
+
+  bool on_level() const noexcept TR_RT { return choices_.ballistics != Card::Ballistics::gain; }
+  bool on_power() const noexcept TR_RT { return choices_.ballistics == Card::Ballistics::power; }
+  bool is_moving_rms() const noexcept TR_RT { return choices_.detector == Card::Detector::moving_rms; }
+
+  // From what was followed before to what is followed now: the reduction goes on where it was.
+  void convert(Card::Ballistics before) noexcept TR_RT {
+    for (Detector& d : detectors_) {
+      float level = d.followed;
+      if (before == Card::Ballistics::power) level = std::sqrt(level);
+      if (before == Card::Ballistics::gain) {
+        const float steepness = std::max(settings_.to()[slope], 1e-3f);
+        level = settings_.to()[opens_at] * amplitude(-std::max(d.closing + start_db_, 0.0f) / steepness);
+      }
+      d.followed = on_power() ? level * level : level;
+    }
+  }
 
   float closed_db() const noexcept TR_RT {
     const auto& now = settings_.to();
@@ -134,7 +170,7 @@ struct Gate {
     const bool fully = settings_.rests_at(link, 1.0f);
     if (linked_.share_one(fully) && StereoDetectorInput::fits(key) && low_cut_.off() && high_cut_.off()) {
       StereoDetectorInput input(key, mode, nullptr);
-      detect([&](int n) HWY_ATTR { return input.next(n, frames - n); }, linked_.level(0), frames, detectors_[0]);
+      detect([&](int n) HWY_ATTR { return input.next(n, frames - n); }, linked_.level(0), frames, 0);
       linked_.set_fault(!input.finish());
       std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
       return;
@@ -142,31 +178,38 @@ struct Gate {
     const SideBlock filtered = high_cut_.process(low_cut_.process(key, frames), frames);
     const auto link_at = [&](int n) { return settings_.at(link, n); };
     const int detectors = linked_.set_levels(filtered, mode, fully, link_at, frames);
+    for (; powers_used_ < detectors; ++powers_used_) powers_[static_cast<std::size_t>(powers_used_)].copy(powers_[0]);
     for (int c = 0; c < detectors; ++c) {
       float* level = linked_.level(c);
-      detect([=](int n) HWY_ATTR { return hn::LoadU(D(), level + n); }, level, frames,
-             detectors_[static_cast<std::size_t>(c)]);
+      detect([=](int n) HWY_ATTR { return hn::LoadU(D(), level + n); }, level, frames, c);
     }
     if (detectors == 1) std::fill(detectors_.begin() + 1, detectors_.end(), detectors_[0]);
   }
 
   // From the level of one detector, `level(n)` for the vector of frames that begins at n, to the gain to apply.
   template <class Level>
-  void detect(const Level& level, float* gain, int frames, Detector& d) noexcept TR_RT {
-    with_branching(ballistics_, [&](const auto& follow) { detect(level, gain, frames, d, follow); });
+  void detect(const Level& level, float* gain, int frames, int detector) noexcept TR_RT {
+    with_branching(ballistics_, [&](const auto& follow) { detect(level, gain, frames, detector, follow); });
   }
 
   template <class Level, class Follow>
-  void detect(const Level& level, float* gain, int frames, Detector& d, const Follow& follow) noexcept TR_RT {
+  void detect(const Level& level, float* gain, int frames, int detector, const Follow& follow) noexcept TR_RT {
     const D tag;
+    Detector& d = detectors_[static_cast<std::size_t>(detector)];
+    MovingPower& moving_power = powers_[static_cast<std::size_t>(detector)];
     const V zero = hn::Zero(tag), start = hn::Set(tag, start_db_), floor = hn::Set(tag, floor_amplitude);
     const bool rms = choices_.detector == Card::Detector::rms;
     const FollowerCoefficients<ScalarLane> coefficients{scalar_lane(ballistics_.rise), scalar_lane(ballistics_.fall)};
+    const FollowerCoefficients<ScalarLane> of_level{scalar_lane(level_ballistics_.rise),
+                                                    scalar_lane(level_ballistics_.fall)};
+    FollowerState<ScalarLane> level_state{scalar_lane(0.0f), scalar_lane(d.followed)};
     const ScalarLane averaging = scalar_lane(averaging_);
     FollowerState<ScalarLane> state{scalar_lane(0.0f), scalar_lane(d.closing)};
     ScalarLane average = scalar_lane(d.average);
     GateState gate = d.gate;
     const auto smooth = [&](ScalarLane x) HWY_ATTR { return smoothing_step(average, averaging, x); };
+    const auto move = [&](ScalarLane x) HWY_ATTR { return scalar_lane(moving_power.step(hn::GetLane(x))); };
+    const auto follow_level = [&](ScalarLane x) HWY_ATTR { return branching_step(level_state, of_level, x); };
     const auto ballistics = [&](ScalarLane x) HWY_ATTR { return follow(state, coefficients, x); };
     V deepest = zero;
     auto now = settings_.vectors(0);
@@ -175,6 +218,15 @@ struct Gate {
       if (rms) {
         x = Min(x, hn::Set(tag, loudest_level));
         x = hn::Sqrt(scan_lanes(x * x, frames - n, smooth));
+      } else if (is_moving_rms()) {
+        x = Min(x, hn::Set(tag, loudest_level));
+        x = hn::Sqrt(scan_lanes(x * x, frames - n, move));
+      }
+      if (on_power()) {
+        x = Min(x, hn::Set(tag, loudest_level));
+        x = hn::Sqrt(scan_lanes(x * x, frames - n, follow_level));
+      } else if (on_level()) {
+        x = scan_lanes(x, frames - n, follow_level);
       }
       const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, frames - n);
       const V below = Max(zero, decibels(now[opens_at] / Max(x, floor)));
@@ -198,7 +250,7 @@ struct Gate {
       if (inside(n)) followed = start + scan_lanes(last_reduction - start, frames - n, ballistics);
     }
     deepest_ = Max(deepest_, hn::GetLane(hn::MaxOfLanes(tag, deepest)));
-    d = {hn::GetLane(average), hn::GetLane(state.level), gate};
+    d = {hn::GetLane(average), hn::GetLane(state.level), gate, hn::GetLane(level_state.level)};
   }
 
   template <class Follow>
@@ -219,8 +271,11 @@ struct Gate {
     const Streams averaging = number([](const Gate& own) { return own.averaging_; });
     const FollowerCoefficients<Streams> times{number([](const Gate& own) { return own.ballistics_.rise; }),
                                               number([](const Gate& own) { return own.ballistics_.fall; })};
+    const FollowerCoefficients<Streams> level_times{number([](const Gate& own) { return own.level_ballistics_.rise; }),
+                                                    number([](const Gate& own) { return own.level_ballistics_.fall; })};
+    const bool on_level = any.on_level(), on_power = any.on_power();
     struct State {
-      Streams average, closing, open, since;  // open: 1, else 0
+      Streams average, closing, open, since, followed;  // open: 1, else 0
     } states[2];
     for (int d = 0; d < count; ++d) {
       const auto of = [&](const auto& member) HWY_ATTR {
@@ -229,7 +284,8 @@ struct Gate {
       states[d] = {of([](const Detector& own) { return own.average; }),
                    of([](const Detector& own) { return own.closing; }),
                    of([](const Detector& own) { return own.gate.open ? 1.0f : 0.0f; }),
-                   of([](const Detector& own) { return own.gate.open ? static_cast<float>(own.gate.since) : 0.0f; })};
+                   of([](const Detector& own) { return own.gate.open ? static_cast<float>(own.gate.since) : 0.0f; }),
+                   of([](const Detector& own) { return own.followed; })};
     }
     StreamCuts low(owners, [](Gate& own) -> auto& { return own.low_cut_; }, io.channels);
     StreamCuts high(owners, [](Gate& own) -> auto& { return own.high_cut_; }, io.channels);
@@ -242,6 +298,15 @@ struct Gate {
           return smoothing_step(s.average, averaging, x * x);
         });
         each_streams(level, frames, [](Streams x) HWY_ATTR { return hn::Sqrt(x); });
+      }
+      if (on_level) {
+        FollowerState<Streams> followed{zero, s.followed};
+        each_streams(level, frames, [&](Streams x) HWY_ATTR {
+          if (!on_power) return branching_step(followed, level_times, x);
+          x = Min(x, hn::Set(tag, loudest_level));
+          return hn::Sqrt(branching_step(followed, level_times, x * x));
+        });
+        s.followed = followed.level;
       }
       each_streams(level, frames, [&](Streams x) HWY_ATTR {
         const auto open = hn::Gt(s.open, zero);
@@ -271,6 +336,7 @@ struct Gate {
       keep(s.average, [](Detector& own, float v) { own.average = v; });
       keep(s.closing, [](Detector& own, float v) { own.closing = v; });
       keep(s.open, [](Detector& own, float v) { own.gate.open = v > 0.0f; });
+      keep(s.followed, [](Detector& own, float v) { own.followed = v; });
       keep(s.since, [](Detector& own, float v) { own.gate.since = static_cast<int>(v); });
     }
     owners.each([&](Gate& own, int) { own.linked_.set_detectors(count); });
@@ -282,12 +348,15 @@ struct Gate {
   Card::Values choices_{};
   Ramps<ramped_count> settings_;
   FollowerCoefficients<float> ballistics_{};  // of the reduction: it rises with the release, falls with the attack
+  FollowerCoefficients<float> level_ballistics_{};  // of the level, where that is followed
   float averaging_ = 0, start_db_ = 0, deepest_ = 0;
   Lookahead lookahead_;
   LinkedDetectors linked_;
   SwitchedCut<FilterShape::low_cut> low_cut_;
   SwitchedCut<FilterShape::high_cut> high_cut_;
   std::vector<Detector> detectors_;
+  std::vector<MovingPower> powers_;  // of the detectors
+  int powers_used_ = 1;
 };
 
 }  // namespace HWY_NAMESPACE

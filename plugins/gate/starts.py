@@ -15,7 +15,7 @@ FEWEST = 20  # windows with sound
 
 def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[Values]:
     """The threshold that parts what is let through from what is not, and how far down that is."""
-    dry, gain = levels_and_gains(pairs, rate, effect.get("detector") == "rms")
+    dry, gain = levels_and_gains(pairs, rate, effect.get("detector") != "peak")
     if dry.size < FEWEST:
         return []
     candidates = np.linspace(max(dry.min(), -70.0), dry.max() - 3.0, 100)

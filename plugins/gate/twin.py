@@ -1,6 +1,7 @@
 """The twin of `gate.h`:
 
-key -> cuts -> combine channels -> [RMS] -> open or closed (hysteresis, hold) -> curve in dB -> attack, release -> gain
+key -> cuts -> combine channels -> [RMS] -> [attack, release] -> open or closed (hysteresis, hold) -> curve in dB ->
+[attack, release] -> gain
 
 Open or closed is decided in steps and has no gradient; threshold, ratio and range get theirs from the line below the
 threshold, and at the threshold itself that of the side that was taken.
@@ -17,7 +18,7 @@ from twinrack.audio import whole_frames
 from twinrack.rack.card import Value
 from twinrack.twins.curves import delay, hold, ramp, together
 from twinrack.twins.dynamics import averaged, linked_level, one_pole_coefficient, through_cut
-from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels
+from twinrack.twins.gain_curve import FLOOR_AMPLITUDE, amplitude, decibels, root
 from twinrack.twins.recursions import follower, gate_open
 from twinrack.twins.values import Context, Values
 
@@ -35,6 +36,10 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     detector_input = through_cut(x if key is None else key, "low_cut", v.sidechain_low_cut_hz, at)
     detector_input = through_cut(detector_input, "high_cut", v.sidechain_high_cut_hz, at)
     level = averaged(linked_level(detector_input, v, at), v, at)
+    if v.ballistics != "gain":
+        times = one_pole_coefficient(torch.stack(together(v.attack_ms, v.release_ms), -1), at.sample_rate)
+        power = v.ballistics == "power"
+        level = root(follower(level * level, times, False, at.path)) if power else follower(level, times, False, at.path)
     upper = frames(10.0 ** (v.threshold_db / 20.0))
     with torch.no_grad():
         lower = frames(10.0 ** ((v.threshold_db - v.hysteresis_db) / 20.0))
@@ -44,6 +49,8 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     below = decibels(upper / level.clamp(min=FLOOR_AMPLITUDE)).clamp(min=0.0)
     closed = torch.minimum(frames(slope) * below, frames(deepest))
     reduction = torch.where(is_open, torch.zeros_like(closed), closed)
+    if v.ballistics != "gain":
+        return delay(x, whole_frames(float(v.lookahead_ms), at.sample_rate)) * amplitude(-reduction)
     # It begins closed: the follower starts at 0, and every step of it is the same a constant higher.
     start = torch.minimum(slope * (v.threshold_db - FLOOR_DB), deepest)[:, :1].to(x.dtype).unsqueeze(1)
     times = one_pole_coefficient(torch.stack(together(v.release_ms, v.attack_ms), -1), at.sample_rate)

@@ -25,6 +25,7 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
+    from .measure.deconvolution import impulse_response_of
     from .measure.loudness import loudness
     from .rack.patch import load
     from .render.many import render_many
@@ -48,6 +49,7 @@ wait_briefly()
 _LAZY = {
     "load": "rack.patch",
     "render_many": "render.many",
+    "impulse_response_of": "measure.deconvolution",
     "loudness": "measure.loudness",
     "live": "stage.stream",
     "devices": "stage.hosts",
@@ -103,6 +105,7 @@ __all__ = [
     "dry_wet",
     "find_card",
     "fit",
+    "impulse_response_of",
     "live",
     "load",
     "losses",

@@ -19,7 +19,7 @@ def curve(level: np.ndarray, threshold: float, ratio: float, knee: float) -> np.
     return np.where(2 * over < -knee, level, np.where(2 * np.abs(over) <= knee, bent, above))
 
 
-@pytest.mark.parametrize("ballistics", ["gain", "level"])
+@pytest.mark.parametrize("ballistics", ["gain", "level", "power"])
 @pytest.mark.parametrize(("threshold", "ratio", "knee"), [(-24, 4, 6), (-40, 2, 0), (-12, 50, 12), (-30, 1.5, 24)])
 def test_static_curve(threshold, ratio, knee, ballistics):
     levels = np.arange(-70.0, 1.0, 2.0)
@@ -66,6 +66,92 @@ def test_rms_detector_reads_power():
     rack = tr.Rack([tr.Compressor(threshold_db=-40, ratio=2, knee_db=0, detector="rms", rms_window_ms=100, attack_ms=5)])
     y = rack(x, RATE)[-4800:]
     assert 20 * np.log10(np.max(np.abs(y))) == pytest.approx(-(40 - 3.01) / 2, abs=0.1)
+
+
+@pytest.mark.parametrize("window_ms", [0.1, 1.0, 7.03, 300.0])
+def test_moving_rms_is_the_mean_power_of_its_window(window_ms):
+    """All frames of the window count alike, one that lies in it partly counts partly, none before it counts at all."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.05, 0.1, 40000).astype(np.float32) * np.repeat([1, 9, 0.3, 0.01], 10000).astype(np.float32)
+    settings = {"ballistics": "level", "detector": "moving_rms", "rms_window_ms": window_ms}
+    rack = tr.Rack([tr.Compressor(threshold_db=-80, ratio=2, knee_db=0, attack_ms=0.02, release_ms=1, **settings)])
+    window = window_ms * 1e-3 * RATE
+    whole = int(window)
+    power = np.convolve(x.astype(np.float64) ** 2, [*np.ones(whole), window - whole])[: len(x)] / window
+    rise, fall = (-np.expm1(-1 / (t * 1e-3 * RATE)) for t in (0.02, 1.0))
+    level, expected = 0.0, []
+    for p in np.sqrt(power):
+        level += (rise if p > level else fall) * (p - level)
+        expected.append((20 * np.log10(level) + 80) / 2)
+    assert np.max(np.abs(-20 * np.log10(rack(x, RATE) / x) - expected)[100:]) < 0.005
+
+
+def test_moving_rms_forgets_what_was_far_too_loud():
+    """After a spike beyond all measure, its window over, the level is as if it had never been."""
+    x = np.full(30000, 1e-3, np.float32)
+    loud = x.copy()
+    loud[1000] = 1e15
+    rack = tr.Rack([tr.Compressor(threshold_db=-70, detector="moving_rms", ballistics="level", attack_ms=0.1, release_ms=1)])
+    assert np.allclose(rack(x, RATE)[2600:], rack(loud, RATE)[2600:], rtol=1e-6)
+
+
+def test_moving_rms_of_channels_that_are_linked_later():
+    """Each channel's detector begins with the past of the one that they shared."""
+    x = np.repeat(music(1, 24000, RATE, 4), 2, 0)
+    settings = {"threshold_db": -40, "detector": "moving_rms", "rms_window_ms": 100.0}
+    rack = tr.Rack([tr.Compressor(**settings)])
+    whole = rack(x, RATE)
+    rack.prepare(RATE, 2)
+    first = rack.process(x[:, :12000])
+    rack.set("compressor.link_percent", 0.0)
+    assert np.allclose(np.concatenate([first, rack.process(x[:, 12000:])], 1), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("detector", ["peak", "rms"])
+@pytest.mark.parametrize("topology", ["feed_forward", "feedback"])
+def test_times_on_the_power(detector, topology):
+    """A step down: the power falls with the release, so that the level does with twice of it."""
+    x = np.concatenate([np.full(24000, 1.0), np.full(48000, 1e-4)]).astype(np.float32)
+    settings = {"ballistics": "power", "detector": detector, "topology": topology, "rms_window_ms": 0.1}
+    y = tr.Rack([tr.Compressor(threshold_db=-60, ratio=2, knee_db=0, attack_ms=1, release_ms=50, **settings)])(x, RATE)
+    reduction = -20 * np.log10(y[24000:] / x[24000:])
+    if topology == "feed_forward":
+        assert reduction[4800] - reduction[9600] == pytest.approx(0.5 * 100 / 100 * 20 / np.log(10), rel=0.01)
+    else:
+        assert reduction[4800] > reduction[9600] > reduction[14400]
+
+
+@pytest.mark.parametrize("ballistics", ["gain", "level", "power"])
+def test_two_stages(ballistics):
+    """The loop of zita-dc1, frame by frame."""
+    x = music(1, 24000, RATE, 3)
+    settings = {"threshold_db": -45.0, "ratio": 3.0, "knee_db": 12.0, "attack_ms": 5.0, "release_ms": 60.0}
+    y = tr.Rack([tr.Compressor(envelope="two_stage", ballistics=ballistics, **settings)])(x, RATE)[0]
+    rise, fall = (-np.expm1(-1 / (t * 1e-3 * RATE)) for t in (5.0, 60.0))
+
+    def reduction(level):
+        db = 20 * np.log10(max(level, 1e-7))
+        return db - float(curve(np.array([db]), -45.0, 3.0, 12.0)[0])
+
+    smoothed = peak = level = 0.0
+    gains = []
+    for v in np.abs(x[0].astype(np.float64)):
+        now = {"gain": reduction(v), "level": v, "power": v * v}[ballistics]
+        smoothed += rise * (now - smoothed)
+        peak = max(smoothed, peak * (1 - fall))
+        level = max(smoothed, level + fall * (peak - level))
+        gains.append({"gain": level, "level": reduction(level), "power": reduction(np.sqrt(level))}[ballistics])
+    assert np.max(np.abs(y - x[0] * 10 ** (-np.array(gains) / 20))) < 1e-5
+
+
+@pytest.mark.parametrize(("before", "after"), [(a, b) for a in ("gain", "level", "power") for b in ("gain", "level", "power")])
+def test_another_place_of_the_ballistics_goes_on_where_the_last_was(before, after):
+    x = np.full((1, 9600), 0.3, np.float32)
+    rack = tr.Rack([tr.Compressor(threshold_db=-40, ratio=4, attack_ms=0.1, release_ms=5000, ballistics=before)])
+    rack.prepare(RATE, 1)
+    first = rack.process(x)
+    rack.set("compressor.ballistics", after)
+    assert np.max(np.abs(rack.process(x) - first[0, -1])) < 1e-4
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,37 @@ def test_cuts_are_off_where_python_takes_them_as_off():
     assert np.array_equal(gated(sidechain_high_cut_hz=HIGH_CUT_OFF_HZ + 0.5), plain)
     assert not np.array_equal(gated(sidechain_low_cut_hz=LOW_CUT_OFF_HZ + 5e-4), plain)
     assert not np.array_equal(gated(sidechain_high_cut_hz=HIGH_CUT_OFF_HZ - 0.5), plain)
+
+
+@pytest.mark.parametrize("ballistics", ["level", "power"])
+@pytest.mark.parametrize("detector", ["peak", "moving_rms"])
+def test_attack_and_release_on_the_level(ballistics, detector):
+    """Frame by frame: the level is followed first, then the gate opens and its line says the gain."""
+    x = np.abs(music(1, 24000, RATE, 3)) * np.repeat([1.0, 0.05, 0.4, 0.01], 6000).astype(np.float32) + 1e-6
+    settings = {"threshold_db": -30.0, "hysteresis_db": 3.0, "ratio": 3.0, "range_db": 24.0, "hold_ms": 2.0}
+    times = {"attack_ms": 4.0, "release_ms": 30.0, "rms_window_ms": 1.0}  # 48 frames
+    y = tr.Rack([tr.Gate(ballistics=ballistics, detector=detector, **settings, **times)])(x, RATE)[0]
+    rise, fall = (-np.expm1(-1 / (t * 1e-3 * RATE)) for t in (4.0, 30.0))
+    power = x[0].astype(np.float64) ** 2
+    if detector == "moving_rms":
+        power = np.convolve(power, np.ones(48))[: x.shape[1]] / 48
+    followed, is_open, since, gains = 0.0, False, 0, []
+    for now in power if ballistics == "power" else np.sqrt(power):
+        followed += (rise if now > followed else fall) * (now - followed)
+        level = 10 * np.log10(max(followed, 1e-14)) * (1 if ballistics == "power" else 2)
+        above = level >= (-33.0 if is_open else -30.0)
+        since = 0 if above else since + 1
+        is_open = above or (is_open and since <= 96)
+        gains.append(0.0 if is_open else -min(2.0 * (-30.0 - level), 24.0) if level < -30.0 else 0.0)
+    wrong = np.abs(y - x[0] * 10 ** (np.array(gains) / 20)) > 1e-4
+    assert np.mean(wrong) < 0.001  # a frame at a threshold may fall on either side
+
+
+@pytest.mark.parametrize(("before", "after"), [(a, b) for a in ("gain", "level", "power") for b in ("gain", "level", "power")])
+def test_another_place_of_the_ballistics_goes_on_where_the_last_was(before, after):
+    x = np.full((1, 9600), 10 ** (-36 / 20), np.float32)
+    rack = tr.Rack([tr.Gate(threshold_db=-30, ratio=3, attack_ms=0.1, release_ms=20, ballistics=before)])
+    rack.prepare(RATE, 1)
+    first = rack.process(x)
+    rack.set("gate.ballistics", after)
+    assert np.max(np.abs(rack.process(x) / first[0, -1] - 1.0)) < 1e-3

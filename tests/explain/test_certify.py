@@ -134,3 +134,11 @@ def test_certified_racks_die_away():
         assert power[-1] <= power[:2].max() + 1e-12, number
     print(f"{RACKS - refused} racks certified, {refused} frozen ones refused")
     assert refused < 0.5 * RACKS
+
+
+def test_a_moving_window_is_no_loop_but_its_average_in_feedback_is():
+    def names(**settings):
+        return [loop.name for loop in loops_of(tr.Compressor(detector="moving_rms", **settings), 48000)]
+
+    assert "average" not in names()
+    assert "average" in names(topology="feedback")

@@ -232,9 +232,9 @@ def test_every_choice_of_a_compressor(feedback, channels):
     rng = np.random.default_rng(channels)
     x = music(channels, 3000, RATE, 5)
     for mode in ("maximum", "mean", "power_mean", "magnitude_mean"):
-        for detector in ("peak", "rms"):
-            for ballistics in ("level", "gain"):
-                for envelope in ("branching", "decoupled"):
+        for detector in ("peak", "rms", "moving_rms"):
+            for ballistics in ("level", "gain", "power"):
+                for envelope in ("branching", "decoupled", "two_stage"):
                     compressor = tr.Compressor(
                         topology="feedback" if feedback else "feed_forward", channel_mode=mode, detector=detector,
                         ballistics=ballistics, envelope=envelope,
@@ -253,8 +253,14 @@ def test_every_choice_of_a_gate(channels):
     rng = np.random.default_rng(channels)
     x = music(channels, 6000, RATE, 5)
     for mode in ("maximum", "mean", "power_mean", "magnitude_mean"):
-        for detector in ("peak", "rms"):
-            rack = tr.Rack([tr.Gate(channel_mode=mode, detector=detector)])
+        for detector, ballistics in (
+            ("peak", "gain"),
+            ("rms", "gain"),
+            ("peak", "level"),
+            ("rms", "power"),
+            ("moving_rms", "level"),
+        ):
+            rack = tr.Rack([tr.Gate(channel_mode=mode, detector=detector, ballistics=ballistics)])
             values = random_candidates(rack, 16, rng, choices=False)
             if rng.random() < 0.5:
                 values["gate.link_percent"] = [100.0]

@@ -11,7 +11,8 @@ import torch
 import twinrack as tr
 from twinrack.train import progress as progress_module
 from twinrack.train.addresses import learned_in_rack
-from twinrack.train.advice import worst_band
+from twinrack.measure.residual import Residual
+from twinrack.train.advice import verdict, worst_band
 from twinrack.train.polish import uncertainty
 from twinrack.train.progress import FitProgress
 from twinrack.train.result import ParameterResult, in_units
@@ -180,3 +181,23 @@ def test_the_worst_band_is_none_where_all_are_alike():
     x = noise(2.0)
     assert worst_band([(0.9 * x, x)], RATE) is None
     assert worst_band([(x, x)], RATE) is None
+
+
+def test_a_curve_that_does_not_reach_its_target_gets_filters_and_then_a_network():
+    """Step by step, as the residual says; echoes are no matter of a curve."""
+    left = Residual(-20.0, 0.9, 0.1, 0.2, 0.9)
+    eq, curve = tr.ParametricEQ, tr.Saturation
+    for effects, words in (
+        ([curve()], "try a ParametricEQ before and after saturation"),
+        ([eq(), curve()], "try a ParametricEQ after saturation"),
+        ([curve(), eq()], "try a ParametricEQ before saturation"),
+        ([eq(), curve(), eq(bypass=True)], "try a ParametricEQ after saturation"),
+        ([eq(), curve(), eq()], "try an Adapter with a Network at the end"),
+        ([eq(), curve(), eq(), tr.Adapter()], "the structure of saturation or adapter does not fit"),
+        ([eq()], "no block of the rack does that: try a Saturation"),
+    ):
+        (sentence,) = verdict(tr.Rack(effects), left)
+        assert "the target is not reached" in sentence
+        assert words in sentence, sentence
+    assert "Reverb" in verdict(tr.Rack([curve()]), Residual(-5.0, 0.05, 0.01, 0.01, 0.9))[0]
+    assert verdict(tr.Rack([curve()]), Residual(-70.0, 0.9, 0.1, 0.2, 0.9)) == []

@@ -48,10 +48,18 @@ def variants(card_id: str) -> list[dict]:
                 ("peak", "level", "branching", "feedback", "maximum"),
                 ("peak", "gain", "branching", "feedback", "magnitude_mean"),
                 ("peak", "gain", "branching", "feed_forward", "magnitude_mean"),
+                ("moving_rms", "level", "branching", "feed_forward", "mean"),
+                ("moving_rms", "power", "two_stage", "feed_forward", "power_mean"),
+                ("rms", "power", "branching", "feed_forward", "magnitude_mean"),
+                ("peak", "power", "decoupled", "feedback", "maximum"),
+                ("rms", "gain", "two_stage", "feedback", "mean"),
             ]
         ]
     if card_id == "gate":
-        return [{"detector": d, "sidechain_low_cut_hz": 60.0, "threshold_db": -12.0} for d in ("peak", "rms")]
+        return [
+            {"detector": d, "ballistics": b, "sidechain_low_cut_hz": 60.0, "threshold_db": -12.0}
+            for d, b in (("peak", "gain"), ("rms", "gain"), ("moving_rms", "level"), ("peak", "power"))
+        ]
     if card_id == "saturation":
         curves = tr.CARDS[card_id].addresses["curve"].options
         return [
@@ -101,7 +109,7 @@ def test_gradcheck_of_every_learnable_parameter(card):
 def test_both_paths_have_the_same_gradients(card):
     """For the sound, for values per item and for curves: fast and reference, to rounding."""
     frames = 300
-    for number, variant in enumerate(variants(card)[: 6 if card == "compressor" else 4]):
+    for number, variant in enumerate(variants(card)[: 11 if card == "compressor" else 4]):
         fixed = settings(card, number) | variant
         x = torch.from_numpy(np.stack([music(2, frames, RATE, s) for s in range(2)])).double()
         found = []

@@ -59,12 +59,12 @@ def test_values_and_gradients_are_those_of_the_loops(rows: int, ticks: int):
     (c,) = tensors((rows, ticks, 2, 5), low=0.1)
     compare("svf_cascade", x, c)
     (times,) = tensors((rows, ticks, 2), low=0.001, high=0.4)
-    for decoupled in (0, 1):
-        compare("follower", level, times, extra=([decoupled],))
+    for kind in (0, 1):
+        compare("follower", level, times, extra=([kind],))
     compare("allpass", x, gain, extra=([7, 31, 400],))
     settings = torch.cat([*tensors((rows, ticks, 9), low=0.05, high=0.5)], -1)
     settings = (settings * torch.tensor([-40.0, 1, 6, 40, 2, 1, 1, 0.1, 0.3])).detach().requires_grad_()
-    for choices in ([1, 0, 0], [0, 1, 1], [0, 0, 1]):
+    for choices in ([1, 0, 0], [0, 1, 1], [0, 0, 1], [0, 2, 2], [1, 2, 0], [1, 0, 2]):
         compare("compressor.feed_forward", level, settings, extra=(choices,))
     lines = [37 + 3 * i for i in range(16)]
     (shelf,) = tensors((rows, ticks, 2, 5, 16), low=0.05, high=0.3)

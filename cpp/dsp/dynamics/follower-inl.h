@@ -2,7 +2,8 @@
 // their backward steps.
 //
 // Branching: one pole whose coefficient depends on the direction. Decoupled: a peak that falls with the release,
-// smoothed with the attack.
+// smoothed with the attack. Two stages (F. Adriaensen, zita-dc1, 2010): smoothed with the attack, and held up by a peak
+// that falls to 0 with the release and by a level that follows this peak with the release.
 //
 // The branching step needs no comparison between one state and the next: the quicker pole is ahead in either direction,
 // so it is the larger of both results when the attack is the quicker one, else the smaller.
@@ -80,6 +81,16 @@ HWY_INLINE V decoupled_step(FollowerState<V>& state, const FollowerCoefficients<
   return state.level;
 }
 
+// `smoothed` is a state as well.
+template <class V>
+HWY_INLINE V two_stage_step(V& smoothed, FollowerState<V>& state, const FollowerCoefficients<V>& c,
+                            V x) noexcept TR_RT {
+  smoothed = MulAdd(c.rise, x - smoothed, smoothed);
+  state.peak = Max(smoothed, NegMulAdd(c.fall, state.peak, state.peak));
+  state.level = Max(smoothed, MulAdd(c.fall, state.peak - state.level, state.level));
+  return state.level;
+}
+
 // One step backwards; `adjoint` goes from the state after to the state before, `sum` collects the gradients of rise and
 // fall, the gradient of x is returned. At the switching point the branch that was taken counts.
 template <class V>
@@ -110,6 +121,34 @@ HWY_INLINE V decoupled_step_back(const FollowerState<V>& before, const FollowerC
   adjoint.peak = NegMulAdd(c.fall, to_fallen, to_fallen);
   adjoint.level = NegMulAdd(c.rise, level_grad, level_grad);
   return MulAdd(c.fall, to_fallen, to_x);
+}
+
+template <class V>
+HWY_INLINE V two_stage_step_back(V smoothed_before, const FollowerState<V>& before, const FollowerCoefficients<V>& c,
+                                 V x, V y_grad, V& smoothed_adjoint, FollowerState<V>& adjoint,
+                                 FollowerCoefficients<V>& sum) noexcept TR_RT {
+  const V zero = Broadcast<V>::of(0);
+  const V difference = x - smoothed_before;
+  const V smoothed = MulAdd(c.rise, difference, smoothed_before);
+  const V fallen = NegMulAdd(c.fall, before.peak, before.peak);
+  const V peak = Max(smoothed, fallen);
+  const V to_peak = peak - before.level;
+  const V followed = MulAdd(c.fall, to_peak, before.level);
+  const V level_grad = adjoint.level + y_grad;
+  const V level_to_smoothed = if_positive(smoothed - followed, level_grad, zero);
+  const V to_followed = level_grad - level_to_smoothed;
+  sum.fall = MulAdd(to_followed, to_peak, sum.fall);
+  adjoint.level = NegMulAdd(c.fall, to_followed, to_followed);
+  const V peak_grad = MulAdd(c.fall, to_followed, adjoint.peak);
+  const V peak_to_smoothed = if_positive(smoothed - fallen, peak_grad, zero);
+  const V to_fallen = peak_grad - peak_to_smoothed;
+  sum.fall = NegMulAdd(to_fallen, before.peak, sum.fall);
+  adjoint.peak = NegMulAdd(c.fall, to_fallen, to_fallen);
+  const V smoothed_grad = smoothed_adjoint + level_to_smoothed + peak_to_smoothed;
+  sum.rise = MulAdd(smoothed_grad, difference, sum.rise);
+  const V x_grad = c.rise * smoothed_grad;
+  smoothed_adjoint = smoothed_grad - x_grad;
+  return x_grad;
 }
 
 }  // namespace HWY_NAMESPACE

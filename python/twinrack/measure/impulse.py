@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
+OCTAVES_HZ = (62.5, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)
 
 
 def energy_decay_db(h: npt.NDArray[Any]) -> Numbers:
@@ -38,6 +39,28 @@ def rt60(h: npt.NDArray[Any], sample_rate: float, start_db: float = -5.0, end_db
         return float("nan")
     slope = np.polyfit(inside / sample_rate, level[inside], 1)[0]
     return float(-60 / slope) if slope < 0 else float("inf")
+
+
+def decay_in_bands(h: npt.NDArray[Any], sample_rate: float) -> dict[float, float]:
+    """Seconds in which the level falls by 60 dB in each octave from 62.5 Hz to below half the sample rate, by its centre in Hz.
+
+    Read between -5 and -25 dB. NaN where the response ends before, infinite where it does not fall.
+
+    Args:
+        h: impulse response, (channels, frames) or (frames,).
+    """
+    h = np.atleast_2d(np.asarray(h, np.float64))
+    size = 2 * h.shape[1]
+    spectrum_of_h = np.fft.rfft(h, size)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(size, 1.0 / sample_rate), 1e-3))
+    decays = {}
+    for centre in OCTAVES_HZ:
+        if centre * np.sqrt(2.0) > 0.5 * sample_rate:
+            break
+        away = np.abs(octaves - np.log2(centre))
+        band = np.where(away < 1.0, np.cos(0.5 * np.pi * away.clip(0.0, 1.0)), 0.0)
+        decays[centre] = rt60(np.fft.irfft(spectrum_of_h * band, size)[:, : h.shape[1]], sample_rate, -5.0, -25.0)
+    return decays
 
 
 def echo_density(h: npt.NDArray[Any], sample_rate: float, until_s: float = 0.4) -> tuple[Numbers, Numbers]:

@@ -82,6 +82,7 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
         return []
     if residual.is_noise:
         return [f"what is left ({residual.error_db:.1f} dB) is noise of the recording: the values are as near as it tells"]
+    more = _grey_box(rack)
     categories = {a: e.card.category for a, e in rack.addresses().items() if not e.bypass}
     left = f"the target is not reached: what is left ({residual.error_db:.1f} dB)"
     if residual.gain_share < INCOHERENT and residual.echo_share < ECHOES:
@@ -98,11 +99,30 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
         kind, what, add = "dynamics", "is a gain that changes over time", "Compressor, Gate or Limiter"
     else:
         kind, what, add = "nonlinear", "changes with the sound at each frequency by itself", "Saturation, or an Adapter"
+    if more is not None and kind != "reverb":
+        return [f"the target is not reached: what is left ({residual.error_db:.1f} dB) {what}; {more}"]
     suspects = [a for a, category in categories.items() if category == kind]
     blocks = (
         f"the structure of {' or '.join(suspects)} does not fit" if suspects else f"no block of the rack does that: try a {add}"
     )
     return [f"{left} {what}; {blocks}"]
+
+
+def _grey_box(rack: Rack) -> str | None:
+    """Additions around a curve without memory where it does not reach the target: filters, and if there are, a network."""
+    playing = [(address, e.card.id) for address, e in rack.addresses().items() if not e.bypass]
+    at = next((i for i, (_, card) in enumerate(playing) if card == "saturation"), None)
+    if at is None or any(card == "adapter" for _, card in playing):
+        return None
+    curve = playing[at][0]
+    sides = {"before": playing[:at], "after": playing[at + 1 :]}
+    missing = [side for side, others in sides.items() if all(card != "parametric_eq" for _, card in others)]
+    if missing:
+        return (
+            f"a curve that depends on frequency is filter, curve, filter: try a ParametricEQ {' and '.join(missing)} {curve}, "
+            "which get their bands from the recordings"
+        )
+    return "filter, curve, filter do not reach it: try an Adapter with a Network at the end, which learns what has no name"
 
 
 def _falling(history: Sequence[dict[str, float]], steps: int) -> float:

@@ -26,6 +26,7 @@ from .losses import Loss, Term
 from .polarity import polarized
 from .process import training
 from .progress import FitProgress
+from .responses import lacks_response, with_response
 from .result import FitResult, provenance
 from .rounds import Rounds, starting_racks
 from .run import INTERRUPTED, POLISH_BELOW, Assessment, Run
@@ -93,7 +94,8 @@ def fit_rack(
             types of bands and a gain at the end, which `result.notes` name. A number takes so many steps of Adam from the
             rack's own values instead, in the constrained domain (where each whole range is 1), the step size falling along
             a cosine; so does None, with 300, where a search is not possible: with a loss, conditions, a live stream, a
-            checkpoint or start values of your own, and for networks and responses, which learn after it.
+            checkpoint or start values of your own, and for networks and responses, which learn after it. A rack that is
+            one ConvolutionReverb without a response gets it by deconvolution (see `measure.deconvolution`).
         learn: addresses to train, with * for any ("compressor.*"); without, everything learnable, networks too; an empty list
             only measures. Values that do nothing as the choices stand, such as the gain of a low cut, are left out unless
             they are named. A response learns when it is named: "convolution_reverb.impulse_response".
@@ -171,7 +173,9 @@ def fit_rack(
     opened = open_choices(rack, () if choices is None else choices)
     notes, frozen = [note for p in pairs for note in p.notes], patterns_of(freeze)
     wanted = None if learn is None else patterns_of(learn)
-    if compares:
+    channels = pairs[0].dry.shape[0]
+    unread = lacks_response(rack, channels) if searches and learn is None and not choices else None
+    if compares and unread is None:
         prepared = polarized(rack, pairs, rate, opened, fixed=live is not None)
         rack, pairs, notes = prepared.rack, prepared.pairs, notes + prepared.notes
         frozen += [f"{prepared.added}.*"] if prepared.added is not None else []
@@ -180,12 +184,16 @@ def fit_rack(
         raise ValueError("conditions cannot be combined with starts or choices; find these on pairs of one condition first")
     with training(settings.steps, progress, tensorboard) as (bar, board):
         findings = None
-        if searches:
+        if unread is not None:
+            found, note = with_response(rack, unread, pairs, rate, validation)
+            wanted, notes = patterns_of([]), [*notes, note]
+            rounds = starting_racks(found, {}, pairs, rate, settings, wanted, frozen, bar)
+        elif searches:
             findings = _searched(rack, pairs, rate, settings, wanted, frozen, None if choices is None else opened, bar)
         if findings is not None:
             rounds = Rounds([findings.rack], findings.tried, findings.interrupted)
             notes += findings.notes
-        else:
+        elif unread is None:
             rounds = starting_racks(rack, opened, pairs, rate, settings, wanted, frozen, bar)
         twin = RackTwin(rounds.racks[0], rate)
         learned = learned_in_rack(twin, wanted, frozen, pairs[0].dry.shape[0])
@@ -206,7 +214,7 @@ def fit_rack(
             raise InterruptedFitError(twin.to_rack() if run.history else None)
     result = _result(run, settings, rack, start, rounds.tried, stopped, loss is None)
     result.warnings, result.middles = notes + run.warnings, known.middles
-    if findings is not None:
+    if findings is not None or unread is not None:
         result.residual = residual_of(run.held_out(result.rack), rate)
         result.advice = verdict(result.rack, result.residual) or result.advice
     result.seconds = time.monotonic() - began

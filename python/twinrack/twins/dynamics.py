@@ -49,9 +49,32 @@ def linked_level(detector_input: Tensor, v: Values, at: Context) -> Tensor:
     return level
 
 
+LOUDEST_POWER = 64.0  # that a moving RMS tells from louder ones: 18 dB above full scale
+
+
+def moving_rms(level: Tensor, window_ms: Tensor, at: Context) -> Tensor:
+    """The root of the mean power over the last `window_ms`, in which all frames count alike; at least one frame.
+
+    Args:
+        level: (batch, detectors, time), rectified.
+        window_ms: (rows, ticks), held within a tick. A frame that lies in it partly counts partly.
+    """
+    power = (level * level).clamp(max=LOUDEST_POWER)
+    frames = hold((window_ms.to(torch.float64) * 1e-3 * at.sample_rate).clamp(min=1.0), at.frames)
+    whole = frames.detach().floor().long()
+    end = torch.arange(1, at.frames + 1, device=level.device)
+    sums = torch.nn.functional.pad(power.to(torch.float64).cumsum(-1), (1, 0))
+    oldest = (end - whole).clamp(min=0).expand(level.shape[0], -1).unsqueeze(1).expand(-1, level.shape[1], -1)
+    partly = sums.gather(-1, oldest) - sums.gather(-1, (oldest - 1).clamp(min=0))
+    sum_in_window = sums[..., 1:] - sums.gather(-1, oldest) + (frames - whole).unsqueeze(1) * partly
+    return root((sum_in_window / frames.unsqueeze(1)).to(level.dtype))
+
+
 def averaged(level: Tensor, v: Values, at: Context) -> Tensor:
     """The level as the chosen detector has it: itself, or the root of its averaged power."""
     if v.detector == "peak":
         return level
+    if v.detector == "moving_rms":
+        return moving_rms(level, v.rms_window_ms, at)
     average = one_pole_coefficient(v.rms_window_ms, at.sample_rate)
     return root(follower(level * level, torch.stack([average, average], -1), False, at.path))

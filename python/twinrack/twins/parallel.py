@@ -66,8 +66,11 @@ def svf_cascade(x: Tensor, c: Tensor) -> Tensor:
 def follower(x: Tensor, c: Tensor, options: list[int]) -> Tensor:
     rise, fall = hold(c, x.shape[-1]).unsqueeze(1).unbind(-1)
     rise, fall = rise.expand(-1, -1, x.shape[-1]), fall.expand(-1, -1, x.shape[-1])
-    if not options[0]:
+    if options[0] == 0:
         return branching(x, rise, fall)
+    if options[0] == 2:
+        smoothed, kept = scan(1.0 - rise, rise * x), 1.0 - fall
+        return held_up(smoothed, kept, fall * held_up(smoothed, kept, torch.zeros_like(x)))
     peak = branching(x, torch.ones_like(rise), fall)
     return scan(1.0 - rise, rise * peak)
 
@@ -85,6 +88,19 @@ def branching(x: Tensor, rise: Tensor, fall: Tensor) -> Tensor:
             up = again
     share = torch.where(up, rise, fall)
     return scan(1.0 - share, share * x)
+
+
+def held_up(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """y[n] = max(x[n], a[n] y[n-1] + b[n]) from y = 0, guessed and corrected like a follower's choices."""
+    with torch.no_grad():
+        up = x > b
+        for _ in range(TURNS):
+            y = scan(torch.where(up, 0.0, a), torch.where(up, x, b))
+            again = x > a * F.pad(y[..., :-1], (1, 0)) + b
+            if torch.equal(again, up):
+                break
+            up = again
+    return scan(torch.where(up, 0.0, a), torch.where(up, x, b))
 
 
 def allpass(x: Tensor, gain: Tensor, delay: list[int]) -> Tensor:

@@ -50,30 +50,39 @@ def svf_cascade(x: Tensor, c: Tensor) -> Tensor:
 
 
 def follower_step(
-    state: tuple[Tensor, Tensor], rise: Tensor, fall: Tensor, x: Tensor, decoupled: bool
-) -> tuple[Tensor, Tensor]:
-    """One frame of a level follower (Giannoulis et al. 2012, section 2.3); the state is (peak, level).
+    state: tuple[Tensor, Tensor, Tensor], rise: Tensor, fall: Tensor, x: Tensor, kind: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One frame of a level follower (Giannoulis et al. 2012, section 2.3); the state is (peak, level, smoothed).
 
-    `rise` and `fall` are 1 - exp(-1 / (time constant × sample rate)). Branching: one pole that changes its coefficient with
-    the direction. Decoupled: a peak that falls with the release, smoothed with the attack.
+    `rise` and `fall` are 1 - exp(-1 / (time constant × sample rate)).
+
+    Args:
+        kind: 0 branching: one pole that changes its coefficient with the direction. 1 decoupled: a peak that falls with the
+            release, smoothed with the attack. 2 two stages (F. Adriaensen, zita-dc1): smoothed with the attack, and held up
+            by a peak that falls to 0 with the release and by a level that follows this peak with the release.
     """
-    peak, level = state
-    if decoupled:
+    peak, level, smoothed = state
+    if kind == 1:
         peak = torch.maximum(x, peak + fall * (x - peak))
-        return peak, level + rise * (peak - level)
+        return peak, level + rise * (peak - level), smoothed
+    if kind == 2:
+        smoothed = smoothed + rise * (x - smoothed)
+        peak = torch.maximum(smoothed, peak - fall * peak)
+        return peak, torch.maximum(smoothed, level + fall * (peak - level)), smoothed
     difference = x - level
-    return peak, level + torch.where(difference > 0, rise, fall) * difference
+    return peak, level + torch.where(difference > 0, rise, fall) * difference, smoothed
 
 
 def follower(x: Tensor, c: Tensor, options: list[int]) -> Tensor:
-    """Follow x (batch, channels, time); c: (rows, ticks, 2): rise and fall, held; options: decoupled."""
-    (decoupled,) = options
+    """Follow x (batch, channels, time); c: (rows, ticks, 2): rise and fall, held; options: kind (see `follower_step`)."""
+    (kind,) = options
     moving = hold(c, x.shape[-1])
-    state = (x.new_zeros(x.shape[:2]), x.new_zeros(x.shape[:2]))
+    zero = x.new_zeros(x.shape[:2])
+    state = (zero, zero, zero)
     out = []
     for n in range(x.shape[-1]):
         rise, fall = moving[:, min(n, moving.shape[1] - 1)].unsqueeze(1).unbind(-1)
-        state = follower_step(state, rise, fall, x[..., n], bool(decoupled))
+        state = follower_step(state, rise, fall, x[..., n], kind)
         out.append(state[1])
     return torch.stack(out, -1)
 
