@@ -18,7 +18,6 @@ from twinrack.twins.dynamics import CHANNEL_MODES, linked_level, moving_rms, one
 from twinrack.twins.gain_curve import LEAST_KNEE_DB, amplitude, reduction_db
 from twinrack.twins.values import Context, Values
 
-
 FOLLOWED = ("gain", "level", "power")
 KINDS = ("branching", "decoupled", "two_stage")
 

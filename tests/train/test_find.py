@@ -132,6 +132,13 @@ def test_only_what_learns_is_moved():
     assert [p.address for p in result.parameters] == ["compressor.threshold_db"]
 
 
+def test_a_rack_without_values_is_measured():
+    x = music(2.0)
+    reverb = tr.ConvolutionReverb(impulse_response=tr.Response(np.eye(1, 100, dtype=np.float32), RATE))
+    assert fit(tr.Rack([reverb]), x, x, learn=[]).nothing.error_db < -100
+    assert fit(tr.Rack([tr.Compressor()]), x, x, learn=[]).parameters == []
+
+
 # --- structures ------------------------------------------------------------------------------------------------------
 
 

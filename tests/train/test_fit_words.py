@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import twinrack as tr
+from twinrack.measure.residual import Residual
 from twinrack.train import progress as progress_module
 from twinrack.train.addresses import learned_in_rack
-from twinrack.measure.residual import Residual
 from twinrack.train.advice import verdict, worst_band
 from twinrack.train.polish import uncertainty
 from twinrack.train.progress import FitProgress
@@ -63,7 +63,8 @@ def test_a_fit_without_a_terminal_speaks(wanted: bool | None, monkeypatch, capsy
     monkeypatch.setattr(progress_module, "EVERY_S", 0.0)
     x = noise(1.0)
     rack = tr.Rack(tr.Compressor())
-    tr.fit(rack, x, 0.5 * x, RATE, steps=4, polish_steps=1, choices=["compressor.detector", "compressor.ballistics"],
+    choices = {"compressor.detector": ("peak", "rms"), "compressor.ballistics": ("gain", "level")}
+    tr.fit(rack, x, 0.5 * x, RATE, steps=4, polish_steps=1, choices=choices,
            learn=["compressor.makeup_db"], progress=wanted)  # fmt: skip
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fit: ")]
     if wanted is False:
@@ -185,7 +186,7 @@ def test_the_worst_band_is_none_where_all_are_alike():
 
 def test_a_curve_that_does_not_reach_its_target_gets_filters_and_then_a_network():
     """Step by step, as the residual says; echoes are no matter of a curve."""
-    left = Residual(-20.0, 0.9, 0.1, 0.2, 0.9)
+    left = Residual(-20.0, 0.9, 0.1, 0.2, 0.1, 0.9)
     eq, curve = tr.ParametricEQ, tr.Saturation
     for effects, words in (
         ([curve()], "try a ParametricEQ before and after saturation"),
@@ -199,5 +200,5 @@ def test_a_curve_that_does_not_reach_its_target_gets_filters_and_then_a_network(
         (sentence,) = verdict(tr.Rack(effects), left)
         assert "the target is not reached" in sentence
         assert words in sentence, sentence
-    assert "Reverb" in verdict(tr.Rack([curve()]), Residual(-5.0, 0.05, 0.01, 0.01, 0.9))[0]
-    assert verdict(tr.Rack([curve()]), Residual(-70.0, 0.9, 0.1, 0.2, 0.9)) == []
+    assert "Reverb" in verdict(tr.Rack([curve()]), Residual(-5.0, 0.05, 0.01, 0.01, 0.6, 0.9))[0]
+    assert verdict(tr.Rack([curve()]), Residual(-70.0, 0.9, 0.1, 0.2, 0.1, 0.9)) == []

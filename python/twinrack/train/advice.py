@@ -100,7 +100,7 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
     else:
         kind, what, add = "nonlinear", "changes with the sound at each frequency by itself", "Saturation, or an Adapter"
     if more is not None and kind != "reverb":
-        return [f"the target is not reached: what is left ({residual.error_db:.1f} dB) {what}; {more}"]
+        return [f"{left} {what}; {more}"]
     suspects = [a for a, category in categories.items() if category == kind]
     blocks = (
         f"the structure of {' or '.join(suspects)} does not fit" if suspects else f"no block of the rack does that: try a {add}"

@@ -275,6 +275,9 @@ class Search:
 
     def run(self, start: Positions) -> Place:
         """The nearest place that is found from `start`."""
+        if not start.size:
+            self.best = self.by_waveform(start[None])[0]
+            return self.best
         states = self.from_far(self.by_levels(start[None]))
         for state in states[:2]:
             self.lowered(state.positions, 15)
