@@ -156,6 +156,16 @@ def test_another_option_is_found_and_named():
     assert any("the target is not reached" in sentence and "compressor" in sentence for sentence in closed.advice)
 
 
+def test_several_options_are_found_together():
+    x = music(4.0)
+    values = {"threshold_db": -32, "ratio": 5, "attack_ms": 8, "release_ms": 120}
+    hidden = tr.Rack([tr.Compressor(detector="rms", ballistics="level", rms_window_ms=6, **values)])
+    result = fit(tr.Rack([tr.Compressor()]), x, hidden(x, RATE))
+    assert result.fitted.error_db < -60
+    assert (result.rack.get("compressor.detector"), result.rack.get("compressor.ballistics")) == ("rms", "level")
+    assert any("other options fit better" in note for note in result.warnings), result.warnings
+
+
 def test_bands_are_found_where_none_is_on():
     x = music(4.0)
     hidden = tr.Rack([equaliser(("low_cut", 120, 0, 0.7), ("bell", 900, -6, 2), ("high_shelf", 5000, 5, 0.7))])

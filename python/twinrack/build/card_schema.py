@@ -96,6 +96,7 @@ class Switch(Strict):
     id: Identifier
     kind: Literal["switch"]
     default: bool
+    role: Role = "main"
     rebuilds: bool = False
     doc: Sentence
     perceptual: Sentence

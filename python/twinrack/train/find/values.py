@@ -23,7 +23,10 @@ from .options import Change, changed, options_of, with_gain
 
 CLEARLY = 0.5  # energy that another structure must come to, relative to the present one
 PREFERRED = 0.1  # below this the rest need not be tried
-ROUNDS = 3  # of one changed option each
+ROUNDS = 3  # of changes of structure
+MOST_CHANGES = 4  # of options, in one round
+HELPS = 0.9  # energy that one more changed option must come to, relative to that without
+FURTHER = 5  # options that are tried further, of all
 RESET_COSTS = 1.02  # energy that may come with a value that goes back to where it was
 FAR = 1e-4  # energy below which a missing gain is not what is missing
 LEAST = 1e-9  # energy below which nothing is told apart
@@ -232,35 +235,77 @@ class Finder:
                 return search
 
     def _other_options(self) -> bool:
-        """Another option of one choice; whether that clearly helped."""
-        c, before = self.search.candidates, self._best()
-        rack = c.rack_at(before.positions)
-        nearest: Search | None = None
-        best: tuple[Search, Change] | None = None
-        for change in options_of(rack, c.wet.shape[0], self.opened):
-            if time.monotonic() > self.deadline:
+        """Other options of one or more choices; whether they clearly helped."""
+        before = self._best()
+        rack = self.search.candidates.rack_at(before.positions)
+        present: Change = {}
+        search = self.search
+        while len(present) < MOST_CHANGES and not (search.found() or time.monotonic() > self.deadline):
+            further = self._one_more_option(search)
+            if further is None:
                 break
-            search = self._tried(changed(rack, change), change)
+            trial, change = further
+            assert trial.best is not None
             assert search.best is not None
-            if nearest is None or nearest.best is None or search.best.energy < nearest.best.energy:
-                nearest, best = search, (search, change)
-            if search.found() or search.best.energy < PREFERRED * before.energy:
+            if trial.best.energy > HELPS * search.best.energy:
                 break
-        if best is None or best[0].best is None:
+            search, present = trial, {**present, **change}
+            if search.residual().is_noise:
+                break
+        if not present:
             return False
-        search, change = best
-        if not search.found():
-            search.run(best[0].best.positions)
         assert search.best is not None
+        if not search.found():
+            search.run(search.best.positions)
         if search.best.energy > CLEARLY * before.energy:
             return False
-        words = ", ".join(f"{a} = {v} (was {rack.get(a)})" for a, v in change.items())
-        self._accept(search, f"another option fits better: {words}")
+        search, present = self._without_needless_changes(search, rack, present)
+        words = ", ".join(f"{a} = {v} (was {rack.get(a)})" for a, v in present.items())
+        options = "other options fit" if len(present) > 1 else "another option fits"
+        self._accept(search, f"{options} better: {words}")
         return True
+
+    def _one_more_option(self, present: Search) -> tuple[Search, Change] | None:
+        """The change of one choice that comes nearest. All are compared by levels first, and the best of those further."""
+        assert present.best is not None
+        here = present.best
+        rack = present.candidates.rack_at(here.positions)
+        ranked: list[tuple[float, int, Search, Change]] = []
+        for change in options_of(rack, present.candidates.wet.shape[0], self.opened):
+            if time.monotonic() > self.deadline:
+                break
+            search = self._search_of(changed(rack, change))
+            start = search.by_levels(search.candidates.start[None])[0]
+            ranked.append((search.levels_lowered(start).energy, len(ranked), search, change))
+        best: tuple[Search, Change] | None = None
+        for _, _, search, change in sorted(ranked, key=lambda r: r[:2])[:FURTHER]:
+            self._try(search, change)
+            assert search.best is not None
+            if best is None or best[0].best is None or search.best.energy < best[0].best.energy:
+                best = search, change
+            if search.found() or search.best.energy < PREFERRED * here.energy or time.monotonic() > self.deadline:
+                break
+        return best
+
+    def _without_needless_changes(self, search: Search, rack: Rack, present: Change) -> tuple[Search, Change]:
+        """Options go back to what they were where that is as near."""
+        for address in list(present) if len(present) > 1 else ():
+            assert search.best is not None
+            limit = max(search.best.energy * RESET_COSTS, FOUND)
+            trial = self._search_of(changed(search.candidates.rack_at(search.best.positions), {address: rack.get(address)}))
+            trial.lowered(trial.candidates.start, 12)
+            assert trial.best is not None
+            if trial.best.energy <= limit:
+                search, present = trial, {a: v for a, v in present.items() if a != address}
+        return search, present
 
     def _tried(self, rack: Rack, change: Change, hard: bool = False) -> Search:
         """A short search with another structure, from the present values."""
         search = self._search_of(rack)
+        self._try(search, change, hard)
+        return search
+
+    def _try(self, search: Search, change: Change, hard: bool = False) -> None:
         effects = {a.partition(".")[0] for a in change}
         start = search.candidates.start
         search.lowered(start, 12)
@@ -273,11 +318,11 @@ class Finder:
         if hard and not search.found() and search.best is not None:
             search.run(search.best.positions)
         assert search.best is not None
-        present = self.search.candidates.rack
-        options: Change = {a: v for a, v in change.items() if not isinstance(v, float) and v not in ("off", present.get(a))}
+        present = self.search.candidates.rack.values()
+        named = search.candidates.rack.values().items()
+        options: Change = {a: v for a, v in named if not isinstance(v, float) and v not in ("off", present.get(a))}
         self.tried.append(Structure(options, self._distances(search), search.best.energy**0.5, 0))
         log.debug("find: tried %s: %.1f dB", options, search.best.decibels)
-        return search
 
     def _distances(self, search: Search) -> Distances:
         """On the held-out frames."""
