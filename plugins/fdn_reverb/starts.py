@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from twinrack.plugins.fdn_reverb.twin import attenuation, layout
 from twinrack.audio import Audio
 from twinrack.rack.effect import Effect
 from twinrack.train.data import Pair
-from twinrack.train.starts import Numbers, Values, best_values
+from twinrack.train.starts import Numbers, Play, Values, best_values
 from twinrack.twins.filter_design import magnitude_db
 from twinrack.twins.values import Values as TwinValues
 
@@ -44,9 +44,7 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
     return best_values(effect, names, loss)[:1]
 
 
-def delayed(
-    effect: Effect, play: Callable[[Sequence[Values]], Audio], target: Audio, rate: float, learned: set[str]
-) -> list[Values]:
+def delayed(effect: Effect, play: Play, target: Audio, rate: float, learned: set[str]) -> list[Values]:
     """Pre-delays and mixes with which the reverb, as its other values make it, comes nearest to the target.
 
     The reverb without pre-delay is correlated with the target, both with a flat spectrum: a delay shifts it, and

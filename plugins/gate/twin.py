@@ -49,10 +49,9 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     below = decibels(upper / level.clamp(min=FLOOR_AMPLITUDE)).clamp(min=0.0)
     closed = torch.minimum(frames(slope) * below, frames(deepest))
     reduction = torch.where(is_open, torch.zeros_like(closed), closed)
-    if v.ballistics != "gain":
-        return delay(x, whole_frames(float(v.lookahead_ms), at.sample_rate)) * amplitude(-reduction)
-    # It begins closed: the follower starts at 0, and every step of it is the same a constant higher.
-    start = torch.minimum(slope * (v.threshold_db - FLOOR_DB), deepest)[:, :1].to(x.dtype).unsqueeze(1)
-    times = one_pole_coefficient(torch.stack(together(v.release_ms, v.attack_ms), -1), at.sample_rate)
-    reduction = start + follower(reduction - start, times, False, at.path)
+    if v.ballistics == "gain":
+        # It begins closed: the follower starts at 0, and every step of it is the same a constant higher.
+        start = torch.minimum(slope * (v.threshold_db - FLOOR_DB), deepest)[:, :1].to(x.dtype).unsqueeze(1)
+        times = one_pole_coefficient(torch.stack(together(v.release_ms, v.attack_ms), -1), at.sample_rate)
+        reduction = start + follower(reduction - start, times, False, at.path)
     return delay(x, whole_frames(float(v.lookahead_ms), at.sample_rate)) * amplitude(-reduction)

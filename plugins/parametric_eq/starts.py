@@ -56,9 +56,7 @@ def _for_curve(
 ) -> list[Values]:  # fmt: skip
     """Bands that add a curve to the effect's own response, the best first."""
     fit = _fit_of(effect, bands, hertz, gain_db, weight, rate, learned, offset=not alone)
-    own = np.array(
-        [[[p.position(float(effect.get(f"{b}.{n}"))) for p, n in zip(fit.cards, NAMES, strict=True)] for b in bands]]
-    )
+    own = _present(fit, effect, bands)
     fit.target = gain_db + fit.responses(own)[0].sum(0)
     random = np.random.default_rng(seed)
     if fresh:

@@ -39,11 +39,11 @@ class Residual:
     """
 
     error_db: float
-    gain_share: float
-    filter_share: float
-    level_share: float
-    echo_share: float
-    follows_level: float
+    gain_share: float = 0.0
+    filter_share: float = 0.0
+    level_share: float = 0.0
+    echo_share: float = 0.0
+    follows_level: float = 0.0
 
     @property
     def is_noise(self) -> bool:
@@ -56,15 +56,15 @@ def residual_of(pieces: Sequence[tuple[Audio, Audio]], rate: float) -> Residual:
     size = window_frames(rate)
     long_enough = [p for p in pieces if p[0].shape[1] >= size]
     if not long_enough:
-        return Residual(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Residual(0.0)
     y, e = _spectra(long_enough, size)  # channels, windows, bins
     energy = float(e.abs().square().sum())
     size_of_target = float((y + e).abs().square().sum())
     if energy <= 1e-30 * max(size_of_target, 1e-30):
-        return Residual(-300.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Residual(-300.0)
     error_db = 10.0 * np.log10(energy / max(size_of_target, 1e-30))
     if y.shape[1] < FRAMES:
-        return Residual(float(error_db), 0.0, 0.0, 0.0, 0.0, 0.0)
+        return Residual(float(error_db))
     tiles = _Tiles.of(y, e, BINS, FRAMES)
     gain_share = max(tiles.gain_share(), _gain_share_in_bass(pieces, LONGER * size))
     filter_share = _filter_share(y, e)
@@ -79,14 +79,14 @@ class _Tiles:
     """Sums over tiles of some bins and windows, each (channels, tiles in time, tiles in frequency).
 
     Attributes:
+        cross: product of the residual with the result.
         own: energy of the result.
-        cross: product of the residual with it.
         left: energy of the residual.
         power: product of both energies.
     """
 
-    own: Tensor
     cross: Tensor
+    own: Tensor
     left: Tensor
     power: Tensor
 
@@ -96,9 +96,7 @@ class _Tiles:
         in_time, in_frequency = y.shape[1] // frames, y.shape[2] // bins
         shape = (y.shape[0], in_time, frames, in_frequency, bins)
         e, y = (s[:, : in_time * frames, : in_frequency * bins].reshape(shape) for s in (e, y))
-        own, left = y.abs().square(), e.abs().square()
-        sums = (own, e * y.conj(), left, own * left)
-        return _Tiles(*(s.sum((2, 4)) for s in sums))
+        return _Tiles(*(s.sum((2, 4)) for s in _products(y, e)))
 
     def gain_share(self) -> float:
         return _share(self.cross, self.own, self.left, self.power)
@@ -106,8 +104,13 @@ class _Tiles:
 
 def _filter_share(y: Tensor, e: Tensor) -> float:
     """The part of a residual that is one filter of the result, (channels, windows, bins)."""
+    return _share(*(s.sum((0, 1)) for s in _products(y, e)))
+
+
+def _products(y: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Numbers that `_share` takes sums of, each of the shape of the spectra of a result and of its residual."""
     own, left = y.abs().square(), e.abs().square()
-    return _share(*(s.sum((0, 1)) for s in (e * y.conj(), own, left, own * left)))
+    return e * y.conj(), own, left, own * left
 
 
 def _spectra(pieces: Sequence[tuple[Audio, Audio]], size: int) -> tuple[Tensor, Tensor]:

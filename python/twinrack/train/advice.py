@@ -82,7 +82,6 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
         return []
     if residual.is_noise:
         return [f"what is left ({residual.error_db:.1f} dB) is noise of the recording: the values are as near as it tells"]
-    more = _grey_box(rack)
     categories = {a: e.card.category for a, e in rack.addresses().items() if not e.bypass}
     left = f"the target is not reached: what is left ({residual.error_db:.1f} dB)"
     if residual.gain_share < INCOHERENT and residual.echo_share < ECHOES:
@@ -99,7 +98,8 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
         kind, what, add = "dynamics", "is a gain that changes over time", "Compressor, Gate or Limiter"
     else:
         kind, what, add = "nonlinear", "changes with the sound at each frequency by itself", "Saturation, or an Adapter"
-    if more is not None and kind != "reverb":
+    more = None if kind == "reverb" else _grey_box(rack)
+    if more is not None:
         return [f"{left} {what}; {more}"]
     suspects = [a for a, category in categories.items() if category == kind]
     blocks = (

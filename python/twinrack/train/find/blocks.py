@@ -96,6 +96,19 @@ class Search:
         check()
         return time.monotonic() > self.deadline
 
+    def _free(self, effect: str) -> list[int]:
+        """Places of those of a block's values that move."""
+        return [i for i in self.blocks[effect] if i in self.usual]
+
+    def _learned(self, effect: str) -> set[str]:
+        """Names of a block's values, as its own analysis takes them."""
+        return {self.candidates.addresses[i].partition(".")[2] for i in self.blocks[effect]}
+
+    def _placed(self, place: Place, effect: str, many: Sequence[Values]) -> npt.NDArray[np.float64]:
+        """The positions with each of some sets of values of a block."""
+        c = self.candidates
+        return np.array([c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in many])
+
     # --- levels ------------------------------------------------------------------------------------------------------
 
     def by_levels(self, many: npt.NDArray[np.float64]) -> list[Place]:
@@ -111,12 +124,11 @@ class Search:
         """A few steps towards the nearest minimum of the levels."""
         return self._levels_lowered(place, 6, self.usual)
 
-    def _drawn(self, place: Place, block: Sequence[int], count: int) -> npt.NDArray[np.float64]:
+    def _drawn(self, place: Place, free: Sequence[int], count: int) -> npt.NDArray[np.float64]:
         """The positions with those of a block anywhere in what the cards expect; its level so that the sound is as loud as
         the target."""
         c = self.candidates
         many = np.repeat(place.positions[None], count, 0)
-        free = [i for i in block if i in self.usual]
         low, high = c.low[free], c.high[free]
         many[:, free] = low + (high - low) * self.random.random((count, len(free)))
         return self._as_loud(many, free)
@@ -134,18 +146,17 @@ class Search:
 
     def from_anywhere(self, place: Place, effect: str, count: int = DRAWN, kept: int = 3, iterations: int = 6) -> list[Place]:
         """Values of one block that bring the levels near, whatever they are now."""
-        block = self.blocks[effect]
-        free = [i for i in block if i in self.usual]
+        free = self._free(effect)
         if not free:
             return []
-        drawn = self.by_levels(self._drawn(place, block, count))
+        drawn = self.by_levels(self._drawn(place, free, count))
         best = sorted(drawn, key=lambda p: p.energy)[:kept]
         return sorted((self._levels_lowered(p, iterations, free) for p in best), key=lambda p: p.energy)
 
     def partly_from_anywhere(self, place: Place, effect: str) -> list[Place]:
         """Values of one block of which a part is drawn anew: one band of an equaliser, else two values."""
         c = self.candidates
-        free = [i for i in self.blocks[effect] if i in self.usual]
+        free = self._free(effect)
         groups: dict[str, list[int]] = {}
         for i in free:
             groups.setdefault(c.addresses[i].rpartition(".")[0], []).append(i)
@@ -162,27 +173,28 @@ class Search:
     def with_delays(self, place: Place, effect: str) -> list[Place]:
         """The positions with other delays, as the waveform tells, and the block's other values after them."""
         c = self.candidates
-
-        def placed(many: Sequence[Values]) -> npt.NDArray[np.float64]:
-            return np.array([c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in many])
-
-        learned = {c.addresses[i].partition(".")[2] for i in self.blocks[effect]}
         block = c.rack_at(place.positions)[effect]
-        answers = self.delayed[effect](block, lambda many: c.sounds(placed(many)), c.wet, c.rate, learned)
-        free = [i for i in self.blocks[effect] if i in self.usual]
-        return [self._levels_lowered(p, 6, free) for p in self.by_levels(placed(answers))] if answers else []
+
+        def play(many: Sequence[Values]) -> Audio:
+            return c.sounds(self._placed(place, effect, many))
+
+        answers = self.delayed[effect](block, play, c.wet, c.rate, self._learned(effect))
+        if not answers:
+            return []
+        free = self._free(effect)
+        return [self._levels_lowered(p, 6, free) for p in self.by_levels(self._placed(place, effect, answers))]
 
     def analysed_again(self, place: Place, effect: str, fresh: bool) -> list[Place]:
         """Values of one block that its own analysis gives, from the present sound and the target."""
         c = self.candidates
         present = self.present_for(place.positions)
         rack = c.rack_at(place.positions)
-        learned = {c.addresses[i].partition(".")[2] for i in self.blocks[effect]}
+        learned = self._learned(effect)
         seed = int(self.random.integers(1 << 30))
         answers = self.analysed[effect](rack[effect], present, c.wet, c.rate, learned, len(self.blocks) == 1, fresh, seed)
         if not answers:
             return []
-        many = np.array([c.place({f"{effect}.{n}": v for n, v in values.items()}, place.positions) for values in answers])
+        many = self._placed(place, effect, answers)
         levels = [i for i in self.usual if c.cards[i].unit == "dB" and c.cards[i].id not in WIDTHS]
         others = [i for i in levels if i not in self.blocks[effect]]
         if not others:

@@ -18,7 +18,6 @@ Residuals = npt.NDArray[np.float32]
 
 FIRST_STEP, LEAST_STEP = 4e-3, 5e-4  # of a difference between two renders
 MOVES = 0.3  # a difference by a step, relative to what is left
-
 LONGEST = 0.25  # of a step
 DAMPINGS = (0.1, 1.0, 10.0, 100.0)  # tried beside each other, times the present one
 NO_GAIN = 2e-3

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...measure.distances import Distances, distances
-from ...measure.residual import Residual
 from ...rack.card import Value
 from ...rack.rack import Rack
 from ..data import Pair, Split
@@ -135,11 +134,8 @@ class Finder:
         assert self.search.best is not None
         return self.search.best
 
-    def _residual(self) -> Residual:
-        return self.search.residual()
-
     def _ended(self) -> bool:
-        return self._best().energy <= REACHED or time.monotonic() > self.deadline or self._residual().is_noise
+        return self._best().energy <= REACHED or time.monotonic() > self.deadline or self.search.residual().is_noise
 
     # --- other structures --------------------------------------------------------------------------------------------
 
@@ -270,15 +266,15 @@ class Finder:
         assert present.best is not None
         here = present.best
         rack = present.candidates.rack_at(here.positions)
-        ranked: list[tuple[float, int, Search, Change]] = []
+        ranked: list[tuple[float, Search, Change]] = []
         for change in options_of(rack, present.candidates.wet.shape[0], self.opened):
             if time.monotonic() > self.deadline:
                 break
             search = self._search_of(changed(rack, change))
             start = search.by_levels(search.candidates.start[None])[0]
-            ranked.append((search.levels_lowered(start).energy, len(ranked), search, change))
+            ranked.append((search.levels_lowered(start).energy, search, change))
         best: tuple[Search, Change] | None = None
-        for _, _, search, change in sorted(ranked, key=lambda r: r[:2])[:FURTHER]:
+        for _, search, change in sorted(ranked, key=lambda r: r[0])[:FURTHER]:
             self._try(search, change)
             assert search.best is not None
             if best is None or best[0].best is None or search.best.energy < best[0].best.energy:
