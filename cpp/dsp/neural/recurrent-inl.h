@@ -21,6 +21,12 @@ namespace HWY_NAMESPACE {
 namespace neural {
 
 class Recurrent {
+  // Sixteen lanes where the processor has them: each unit has a lane of its own, so the result is the same.
+  using D = hn::CappedTag<float, 16>;
+  using V = hn::Vec<D>;
+  static constexpr int lanes = static_cast<int>(hn::MaxLanes(D()));
+  static int whole_vectors(int width) noexcept TR_RT { return (width + lanes - 1) / lanes * lanes; }
+
  public:
   void prepare(const twinrack::neural::Recurrent& plan) {
     gru_ = plan.gru;
@@ -36,67 +42,48 @@ class Recurrent {
     head_bias_ = plan.head_bias;
   }
 
-  // For each layer: the row of its input and state, its cell, and its gates.
+  // For each layer: the row of its input and state, its cell, and the next frame's row.
   void make_rows(StreamState& s) const {
     for (const Layer& l : layers_) {
       s.numbers.resize(s.numbers.size() + 3);
       AlignedFloats* own = s.numbers.data() + s.numbers.size() - 3;
       own[0].prepare(whole_vectors(l.in + hidden_) + lanes);
       own[1].prepare(wide_);
-      own[2].prepare(4 * wide_);
+      own[2].prepare(whole_vectors(l.in + hidden_) + lanes);
       std::copy_n(l.first_hidden.data(), hidden_, own[0].data() + l.in);
       std::copy_n(l.first_cell.data(), hidden_, own[1].data());
     }
   }
 
   void run(StreamState& s, const float* x, float* y, int frames) const noexcept TR_RT {
-    const D d;
-    for (int n = 0; n < frames; ++n) {
-      float* into = s.numbers[0].data();
-      into[0] = x[n];
-      for (std::size_t i = 0; i < layers_.size(); ++i) {
-        const Layer& l = layers_[i];
-        float *row = s.numbers[3 * i].data(), *cell = s.numbers[3 * i + 1].data(), *z = s.numbers[3 * i + 2].data();
-        l.gates(row, z, 4 * wide_);
-        float* hidden = gru_ ? cell : z;  // where the new state is written before it goes back into the row
-        gru_ ? gru(z, cell) : lstm(z, cell);
-        std::memcpy(row + l.in, hidden, sizeof(float) * static_cast<std::size_t>(hidden_));
-        if (i + 1 < layers_.size()) {
-          std::memcpy(s.numbers[3 * (i + 1)].data(), hidden, sizeof(float) * static_cast<std::size_t>(hidden_));
-        } else {
-          V sum = hn::Zero(d);
-          for (int h = 0; h < wide_; h += lanes) {
-            sum = hn::MulAdd(hn::Load(d, head_.data() + h), hn::Load(d, hidden + h), sum);
-          }
-          y[n] = hn::GetLane(hn::SumOfLanes(d, sum)) + head_bias_;
-        }
-      }
-    }
+    gru_ ? run_cells<true>(s, x, y, frames) : run_cells<false>(s, x, y, frames);
   }
 
  private:
   struct Layer {
-    int in = 1, rows = 1;
+    int in = 1, rows = 1, wide = lanes;
     AlignedFloats weights, bias, first_hidden, first_cell;
 
     // Always four gates. A GRU's third and fourth are its candidate's sums over the input and over the state.
     void prepare(const twinrack::neural::RecurrentLayer& plan, bool gru, int inputs, int hidden) {
       in = inputs;
       rows = inputs + hidden;
-      const int wide = whole_vectors(hidden), width = 4 * wide;
-      weights.prepare(width * rows);
-      bias.prepare(width);
+      wide = whole_vectors(hidden);
+      weights.prepare(4 * wide * rows);
+      bias.prepare(4 * wide);
       first_hidden.prepare(wide);
       first_cell.prepare(wide);
       for (int gate = 0; gate < 4; ++gate) {
         const int from = gru ? std::min(gate, 2) : gate;
         const bool inner = gru && gate == 3;
         for (int h = 0; h < hidden; ++h) {
-          const int o = from * hidden + h, slot = gate * wide + h;
-          bias.data()[slot] = inner ? plan.inner_bias[h] : plan.bias[o];
+          const int o = from * hidden + h;
+          const int units = h < wide / (2 * lanes) * (2 * lanes) ? 2 * lanes : lanes, first = h / units * units;
+          const int slot = gate * units + h - first;  // among the gates of the units that are computed together
+          bias.data()[4 * first + slot] = inner ? plan.inner_bias[h] : plan.bias[o];
           for (int i = 0; i < rows; ++i) {
             const bool connected = !gru || gate < 2 || (i < in) == (gate == 2);
-            weights.data()[place(slot, i, width)] = connected ? plan.weight[o * rows + i] : 0.0f;
+            weights.data()[4 * (first * rows + i * units) + slot] = connected ? plan.weight[o * rows + i] : 0.0f;
           }
         }
       }
@@ -105,53 +92,66 @@ class Recurrent {
       std::copy_n(gru ? plan.hidden : plan.cell, hidden, first_cell.data());
     }
 
-    // Where a weight stands. Up to eight vectors of gates share a pass through the row.
-    int place(int slot, int i, int width) const {
-      const int first = slot / (8 * lanes) * 8 * lanes, left = width - first;
-      const int start = left >= 8 * lanes ? first : first + (slot - first) / (4 * lanes) * 4 * lanes;
-      const int width_at_once = left >= 8 * lanes ? 8 * lanes : 4 * lanes;
-      return start * rows + i * width_at_once + slot - start;
+    // One frame. Two vectors of units at a time get all their gates, so that their activations, which take long but
+    // fill no unit of the processor, run beside the sums of the next ones.
+    template <bool is_gru>
+    HWY_INLINE void step(const float* row, float* cell, float* next) const noexcept TR_RT {
+      int h = 0;
+      for (; h + 2 * lanes <= wide; h += 2 * lanes) units<is_gru, 2>(row, cell, next, h);
+      if (h < wide) units<is_gru, 1>(row, cell, next, h);
     }
 
-    void gates(const float* row, float* z, int width) const noexcept TR_RT {
-      int slot = 0;
-      for (; slot + 8 * lanes <= width; slot += 8 * lanes) sums<8>(row, z, slot);
-      for (; slot < width; slot += 4 * lanes) sums<4>(row, z, slot);
-    }
-
-    template <int vectors>
-    HWY_INLINE void sums(const float* row, float* z, int slot) const noexcept TR_RT {
+    template <bool is_gru, int vectors>
+    HWY_INLINE void units(const float* row, float* cell, float* next, int h) const noexcept TR_RT {
       const D d;
-      V sum[vectors];
-      for (int v = 0; v < vectors; ++v) sum[v] = hn::Load(d, bias.data() + slot + v * lanes);
-      const float* w = weights.data() + slot * rows;
-      for (int i = 0; i < rows; ++i, w += vectors * lanes) {
+      V sum[4 * vectors];
+      for (int v = 0; v < 4 * vectors; ++v) sum[v] = hn::Load(d, bias.data() + 4 * h + v * lanes);
+      const float* w = weights.data() + 4 * h * rows;
+      for (int i = 0; i < rows; ++i, w += 4 * vectors * lanes) {
         const V now = hn::Set(d, row[i]);
-        for (int v = 0; v < vectors; ++v) sum[v] = hn::MulAdd(hn::Load(d, w + v * lanes), now, sum[v]);
+        for (int v = 0; v < 4 * vectors; ++v) sum[v] = hn::MulAdd(hn::Load(d, w + v * lanes), now, sum[v]);
       }
-      for (int v = 0; v < vectors; ++v) hn::Store(sum[v], d, z + slot + v * lanes);
+      for (int v = 0; v < vectors; ++v, h += lanes) {
+        const V a = sum[v], b = sum[vectors + v], c = sum[2 * vectors + v], e = sum[3 * vectors + v];
+        const V before = hn::Load(d, cell + h);
+        const V after = is_gru ? gru(a, b, c, e, before) : lstm_cell(a, b, c, before);
+        hn::Store(after, d, cell + h);
+        hn::StoreU(is_gru ? after : sigmoid_by_tanh(e, after), d, next + h);
+      }
+    }
+
+    static HWY_INLINE V lstm_cell(V in, V forget, V candidate, V before) noexcept TR_RT {
+      return hn::MulAdd(sigmoid_of(forget), before, sigmoid_by_tanh(in, candidate));
+    }
+    static HWY_INLINE V gru(V reset, V update, V from_input, V from_state, V before) noexcept TR_RT {
+      const V candidate = tanh_of(hn::MulAdd(sigmoid_of(reset), from_state, from_input));
+      return hn::MulAdd(sigmoid_of(update), before - candidate, candidate);
     }
   };
 
-  void lstm(float* z, float* cell) const noexcept TR_RT {
-    const D d;
-    for (int h = 0; h < wide_; h += lanes) {
-      const V in = sigmoid_of(hn::Load(d, z + h)), forget = sigmoid_of(hn::Load(d, z + wide_ + h));
-      const V candidate = tanh_of(hn::Load(d, z + 2 * wide_ + h)), out = sigmoid_of(hn::Load(d, z + 3 * wide_ + h));
-      const V c = hn::MulAdd(forget, hn::Load(d, cell + h), in * candidate);
-      hn::Store(c, d, cell + h);
-      hn::Store(out * tanh_of(c), d, z + h);
+  template <bool is_gru>
+  void run_cells(StreamState& s, const float* x, float* y, int frames) const noexcept TR_RT {
+    const Tag<float> d;  // eight lanes in every instruction set, so that the sum has the same order
+    const std::size_t state = sizeof(float) * static_cast<std::size_t>(hidden_);
+    for (int n = 0; n < frames; ++n) {
+      const std::size_t now = n % 2 == 0 ? 0 : 2, after = 2 - now;  // which row is read, and which is written
+      s.numbers[now].data()[0] = x[n];
+      const float* hidden = nullptr;
+      for (std::size_t i = 0; i < layers_.size(); ++i) {
+        const Layer& l = layers_[i];
+        float* next = s.numbers[3 * i + after].data() + l.in;
+        l.template step<is_gru>(s.numbers[3 * i + now].data(), s.numbers[3 * i + 1].data(), next);
+        if (i + 1 < layers_.size()) std::memcpy(s.numbers[3 * (i + 1) + now].data(), next, state);
+        hidden = next;
+      }
+      Vec<float> sum = hn::Zero(d);
+      for (int h = 0; h < wide_; h += lane_count<float>) {
+        sum = hn::MulAdd(hn::Load(d, head_.data() + h), hn::LoadU(d, hidden + h), sum);
+      }
+      y[n] = hn::GetLane(hn::SumOfLanes(d, sum)) + head_bias_;
     }
-  }
-
-  void gru(const float* z, float* state) const noexcept TR_RT {
-    const D d;
-    for (int h = 0; h < wide_; h += lanes) {
-      const V reset = sigmoid_of(hn::Load(d, z + h)), update = sigmoid_of(hn::Load(d, z + wide_ + h));
-      const V candidate = tanh_of(hn::MulAdd(reset, hn::Load(d, z + 3 * wide_ + h), hn::Load(d, z + 2 * wide_ + h)));
-      const V before = hn::Load(d, state + h);
-      hn::Store(hn::MulAdd(update, before - candidate, candidate), d, state + h);
-    }
+    if (frames % 2 == 0) return;
+    for (std::size_t i = 0; i < layers_.size(); ++i) s.numbers[3 * i].copy(s.numbers[3 * i + 2]);
   }
 
   bool gru_ = false;

@@ -21,23 +21,41 @@ HWY_INLINE V clamped(V x, double limit) noexcept TR_RT {
   return Max(Min(x, Broadcast<V>::of(limit)), Broadcast<V>::of(-limit));
 }
 
-// x P(x^2) / Q(x^2), relative error below 3e-8 (and 4e-7 with the rounding of single precision) up to 8.3, where tanh
-// differs from 1 by no more; the coefficients are a weighted least-squares fit towards the smallest largest error.
+// Returns x P(x^2) and sets `below` to Q(x^2), whose quotient is tanh with a relative error below 3e-8 (and 4e-7 with
+// the rounding of single precision) up to 8.3, where tanh differs from 1 by no more; the coefficients are a weighted
+// least-squares fit towards the smallest largest error.
 template <class V>
-HWY_INLINE V tanh_of(V x) noexcept TR_RT {
+HWY_INLINE V tanh_parts(V x, V& below) noexcept TR_RT {
   const V bounded = clamped(x, 8.3), square = bounded * bounded;
   const V up = series_of(square, {2.1798663245852966e-11, -1.4107774757295622e-08, 9.696036093196615e-06,
                                   0.0029668208137287044, 0.12961794005259256, 0.9999999728007973});
-  const V down = series_of(square, {0.00023451778485810982, 0.023950858971864265, 0.4629510312047696, 1.0});
-  return bounded * up / down;
+  below = series_of(square, {0.00023451778485810982, 0.023950858971864265, 0.4629510312047696, 1.0});
+  return bounded * up;
+}
+template <class V>
+HWY_INLINE V tanh_of(V x) noexcept TR_RT {
+  V below;
+  const V above = tanh_parts(x, below);
+  return above / below;
 }
 inline double tanh_of(double x) noexcept TR_RT { return std::tanh(x); }
 
 // 1 / (1 + e^-x), as exact near 1 as near 0: a recurrent network forgets by the distance to 1.
 template <class V>
+HWY_INLINE V sigmoid_below(V x) noexcept TR_RT {
+  return Broadcast<V>::of(1) + exp2_of(clamped(x, 80.0) * Broadcast<V>::of(-1.4426950408889634));
+}
+template <class V>
 HWY_INLINE V sigmoid_of(V x) noexcept TR_RT {
-  const V one = Broadcast<V>::of(1);
-  return one / (one + exp2_of(clamped(x, 80.0) * Broadcast<V>::of(-1.4426950408889634)));
+  return Broadcast<V>::of(1) / sigmoid_below(x);
+}
+
+// sigmoid_of(a) * tanh_of(b) with one division
+template <class V>
+HWY_INLINE V sigmoid_by_tanh(V a, V b) noexcept TR_RT {
+  V below;
+  const V above = tanh_parts(b, below);
+  return above / (sigmoid_below(a) * below);
 }
 
 // 2 pi is taken away in two parts, the first exact in a few bits, so that large arguments keep their precision.
