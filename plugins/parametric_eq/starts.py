@@ -139,15 +139,22 @@ OTHER_SHAPES: list[Shape] = [
 MOST_BANDS = 8
 WORTH_A_BAND = 0.8  # of the error of the curve, that one more band must come to
 TRIED_FIRST = 3  # shapes that are refined further, of all
+FOLLOWED = 3  # sets of types to which a band is added, of all
 
 
-def other_bands(effect: Effect, present: Audio, target: Audio, rate: float, alone: bool, seed: int) -> list[dict[str, Value]]:
+def other_bands(
+    effect: Effect, present: Audio, target: Audio, rate: float, alone: bool, seed: int, thorough: bool = False
+) -> list[dict[str, Value]]:
     """Other types and numbers of bands with which `present` would come nearer to `target`; arguments as in `nearer`.
 
     One band after the other is added, of the type and at the place that lowers the error most, as long as it is worth it.
 
+    Args:
+        thorough: go on with the best few sets of types instead of one, and with each warping.
+
     Returns:
-        Values of all bands, with their types; sets with fewer bands last.
+        Values of all bands, with their types, and the warping where it is another one: the sets with the most bands, then
+        one with a band less.
     """
     hertz, gain_db, weight = coherent_gain(present, target, rate)
     used = bands_of(effect)
@@ -155,38 +162,56 @@ def other_bands(effect: Effect, present: Audio, target: Audio, rate: float, alon
         own = _fit_of(effect, used, hertz, gain_db, weight, rate, {f"{b}.{n}" for b in used for n in NAMES})
         places = _present(own, effect, used)
         gain_db = gain_db + own.responses(places)[0].sum(0)
+    curve, most = (hertz, gain_db, weight, rate), max(MOST_BANDS, len(used))
+    answers = _added(effect, *curve, alone, most, FOLLOWED if thorough else 1, seed)
+    for warping in effect.card.addresses["warping"].options if thorough else ():
+        if warping != effect.get("warping"):
+            other = effect.copy()
+            other.set("warping", warping)
+            answers += [values | {"warping": warping} for values in _added(other, *curve, alone, most, FOLLOWED, seed)]
+    return answers
+
+
+def _added(
+    effect: Effect, hertz: Numbers, gain_db: Numbers, weight: Numbers, rate: float, alone: bool, most: int, followed: int,
+    seed: int,
+) -> list[dict[str, Value]]:  # fmt: skip
+    """Values of bands for a curve, one band added after the other: the last sets, the best first, then one with a band less."""
     random = np.random.default_rng(seed)
-    shapes: list[Shape] = []
-    answers: list[tuple[list[Shape], Answers]] = []
-    start = Answers(np.zeros((1, 0, 3)), np.zeros(1), np.array([np.inf]), -gain_db[None])
-    most = max(MOST_BANDS, len(used))
-    while len(shapes) < most:
-        tried = []
-        for shape in OTHER_SHAPES:
-            fit = BandFit(effect, [*shapes, shape], hertz, gain_db, weight, rate, offset=not alone, bend=1.0)
-            tried.append((fit, fit.with_one_more(start, random)))
-        tried.sort(key=lambda t: float(t[1].errors[0]))
-        finished = [(fit, fit.refined(a.places[:3], a.offsets[:3], 25)) for fit, a in tried[:TRIED_FIRST]]
-        fit, best = min(finished, key=lambda t: float(t[1].errors[0]))
-        if best.errors[0] > WORTH_A_BAND * start.errors[0]:
+    nothing = Answers(np.zeros((1, 0, 3)), np.zeros(1), np.array([np.inf]), -gain_db[None])
+    levels: list[list[tuple[BandFit, Answers]]] = [[(BandFit(effect, [], hertz, gain_db, weight, rate), nothing)]]
+    while len(levels) <= most:
+        before = float(levels[-1][0][1].errors[0])
+        tried: dict[tuple[Shape, ...], tuple[BandFit, Answers]] = {}
+        for last, answers in levels[-1]:
+            for shape in OTHER_SHAPES:
+                fit = BandFit(effect, [*last.shapes, shape], hertz, gain_db, weight, rate, offset=not alone, bend=1.0)
+                more = fit.with_one_more(answers, random)
+                kinds = tuple(sorted(fit.shapes))
+                if kinds not in tried or more.errors[0] < tried[kinds][1].errors[0]:
+                    tried[kinds] = fit, more
+        first = sorted(tried.values(), key=_error)[: TRIED_FIRST * followed]
+        finished = sorted(((fit, fit.refined(a.places[:3], a.offsets[:3], 25)) for fit, a in first), key=_error)[:followed]
+        if finished[0][1].errors[0] > WORTH_A_BAND * before:
             break
-        shapes, start = list(fit.shapes), best
-        if len(shapes) > 1:
-            start = joined([start, fit.relocated(start, random, kept=2)])
-        answers.append((shapes, start))
-        if start.errors[0] < GOOD_ENOUGH_DB:
+        if len(levels) > 1:
+            finished = [(fit, joined([a, fit.relocated(a, random, kept=2)])) for fit, a in finished]
+        levels.append(sorted(finished, key=_error))
+        if levels[-1][0][1].errors[0] < GOOD_ENOUGH_DB:
             break
-    results = []
-    for kinds, found in reversed(answers[-2:]):
-        values: dict[str, Value] = {}
-        for i in range(1, BANDS + 1):
-            values[f"band{i}.type"] = kinds[i - 1][0] if i <= len(kinds) else "off"
-        fit = BandFit(effect, kinds, hertz, gain_db, weight, rate)
-        for i, (kind, slope) in enumerate(kinds, 1):
-            if kind in CUTS:
-                values[f"band{i}.slope_db_per_octave"] = slope
-            values[f"band{i}.channel"] = "all"
-            for p, name, u in zip(fit.cards, NAMES, found.places[0, i - 1], strict=True):
-                values[f"band{i}.{name}"] = float(p.at(u))
-        results.append(values)
-    return results
+    return [_all_values(*found) for found in [*levels[-1], *levels[-2][:1]] if found[0].shapes]
+
+
+def _error(found: tuple[BandFit, Answers]) -> float:
+    return float(found[1].errors[0])
+
+
+def _all_values(fit: BandFit, found: Answers) -> dict[str, Value]:
+    """Values of all bands of an equaliser that has those of an answer, and no others."""
+    values: dict[str, Value] = {f"band{i}.type": "off" for i in range(len(fit.shapes) + 1, BANDS + 1)}
+    for i, ((kind, slope), row) in enumerate(zip(fit.shapes, found.places[0], strict=True), 1):
+        values |= {f"band{i}.type": kind, f"band{i}.channel": "all"}
+        if kind in CUTS:
+            values[f"band{i}.slope_db_per_octave"] = slope
+        values |= {f"band{i}.{name}": float(p.at(u)) for p, name, u in zip(fit.cards, NAMES, row, strict=True)}
+    return values

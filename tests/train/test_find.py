@@ -17,6 +17,7 @@ from twinrack.train.find.band_levels import BandLevels
 from twinrack.train.find.blocks import Search
 from twinrack.train.find.candidates import Candidates
 from twinrack.train.find.levenberg import minimise
+from twinrack.train.find.settling import settled_at
 from twinrack.train.find.values import Finder
 
 RATE = 32000
@@ -180,6 +181,36 @@ def test_types_of_bands_are_found():
     result = fit(tr.Rack([equaliser(("low_shelf", 100, 0, 0.7), ("bell", 1000, 0, 0.7))]), x, hidden(x, RATE))
     assert result.fitted.error_db < -60
     assert "low_cut" in {str(result.rack.get(f"parametric_eq.band{i}.type")) for i in range(1, 5)}
+
+
+def test_the_warping_of_an_equaliser_is_found_with_its_bands():
+    x = music(4.0)
+    hidden = tr.Rack([equaliser(("low_cut", 120, 0, 0.7), ("bell", 2000, -6, 2), ("high_shelf", 7000, 8, 0.7))])
+    hidden.set("parametric_eq.warping", "bilinear")
+    result = fit(tr.Rack([tr.ParametricEQ()]), x, hidden(x, RATE))
+    assert result.fitted.error_db < -60
+    assert result.rack.get("parametric_eq.warping") == "bilinear"
+
+
+def test_a_beginning_in_which_the_processor_still_moves_is_left_out_and_named():
+    x = music(6.0)
+    hidden = tr.Rack([equaliser(("bell", 500, 6, 2), ("high_shelf", 3000, -8, 0.7))])
+    wet = hidden(x, RATE)
+    moved = int(0.2 * RATE)
+    share = np.minimum(np.arange(x.shape[1]) / moved, 1.0).astype(np.float32)
+    result = fit(tr.Rack([equaliser(("bell", 1000, 0, 1), ("high_shelf", 6000, 0, 0.7))]), x, x + share * (wet - x))
+    assert result.fitted.error_db < -60
+    (note,) = (n for n in result.warnings if "still" in n)
+    assert 0.15 <= float(note.split("first ")[1].split(" s")[0]) <= 0.3
+    assert settled_at(wet, wet, RATE) == 0
+
+
+def test_a_long_recording_whose_beginning_does_not_tell_enough_is_searched_as_a_whole():
+    x = np.concatenate([0.003 * music(9.0, seed=1), music(9.0, seed=2)], 1)  # too quiet at first to be compressed
+    hidden = tr.Rack([tr.Compressor(threshold_db=-30, ratio=4, attack_ms=3)])
+    result = fit(tr.Rack([tr.Compressor()]), x, hidden(x, RATE))
+    assert result.fitted.error_db < -60
+    assert result.rack.get("compressor.threshold_db") == pytest.approx(-30, abs=0.2)
 
 
 def test_a_missing_gain_is_added_and_named():

@@ -200,5 +200,10 @@ def test_a_curve_that_does_not_reach_its_target_gets_filters_and_then_a_network(
         (sentence,) = verdict(tr.Rack(effects), left)
         assert "the target is not reached" in sentence
         assert words in sentence, sentence
+    for effects, words in (
+        ([tr.Limiter()], "try a Compressor before limiter"),
+        ([tr.Compressor(), tr.Limiter()], "the structure of compressor or limiter does not fit"),
+    ):
+        assert words in verdict(tr.Rack(effects), Residual(-20.0, 0.9, 0.1, 0.8, 0.1, 0.9))[0]
     assert "Reverb" in verdict(tr.Rack([curve()]), Residual(-5.0, 0.05, 0.01, 0.01, 0.6, 0.9))[0]
     assert verdict(tr.Rack([curve()]), Residual(-70.0, 0.9, 0.1, 0.2, 0.1, 0.9)) == []

@@ -99,6 +99,8 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
     else:
         kind, what, add = "nonlinear", "changes with the sound at each frequency by itself", "Saturation, or an Adapter"
     more = None if kind == "reverb" else _grey_box(rack)
+    if more is None and kind == "dynamics":
+        more = _leveller(rack)
     if more is not None:
         return [f"{left} {what}; {more}"]
     suspects = [a for a, category in categories.items() if category == kind]
@@ -123,6 +125,15 @@ def _grey_box(rack: Rack) -> str | None:
             "which get their bands from the recordings"
         )
     return "filter, curve, filter do not reach it: try an Adapter with a Network at the end, which learns what has no name"
+
+
+def _leveller(rack: Rack) -> str | None:
+    """An addition before a limiter that does not reach the target alone: many hold the level down before they catch peaks."""
+    playing = [(address, e.card.id) for address, e in rack.addresses().items() if not e.bypass]
+    at = next((i for i, (_, card) in enumerate(playing) if card == "limiter"), None)
+    if at is None or any(card == "compressor" for _, card in playing[:at]):
+        return None
+    return f"many limiters also level, slowly, before they catch peaks: try a Compressor before {playing[at][0]}"
 
 
 def _falling(history: Sequence[dict[str, float]], steps: int) -> float:

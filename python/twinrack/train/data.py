@@ -34,7 +34,8 @@ class Pair:
     """One dry and one wet recording of the same length, (channels, frames), aligned.
 
     `latency_frames` were cut off, and `delay_frames` is the same with the fraction by which `wet` was moved besides; `polarity`
-    is 1, -1 (inverted) or 0 (unclear) for each channel; `notes` name what else was found in the recordings.
+    is 1, -1 (inverted) or 0 (unclear) for each channel; `notes` name what else was found in the recordings. What comes before
+    `first` is played but not compared.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Pair:
     delay_frames: float = 0.0
     polarity: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    first: int = 0
 
     @property
     def frames(self) -> int:
@@ -359,8 +361,12 @@ class Split:
     held_out: list[tuple[int, int]]
 
 
-def split(frames: int, rate: float, validation: bool = True) -> Split:
-    """Every fifth stretch is held out; stretches are 0.25 to 1 s, so that short recordings have some of each."""
+def split(frames: int, rate: float, validation: bool = True, first: int = 0) -> Split:
+    """Every fifth stretch is held out; stretches are 0.25 to 1 s, so that short recordings have some of each. Nothing before
+    `first` is in any of them."""
+    if first:
+        whole = split(frames, rate, validation)
+        return Split(*([(max(a, first), b) for a, b in part if b > first] for part in (whole.train, whole.held_out)))
     if not validation:
         return Split([(0, frames)], [(0, frames)])
     stretch = int(np.clip(frames / 25, 0.25 * rate, rate))

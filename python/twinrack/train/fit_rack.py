@@ -191,7 +191,7 @@ def fit_rack(
         elif searches:
             findings = _searched(rack, pairs, rate, settings, wanted, frozen, None if choices is None else opened, bar)
         if findings is not None:
-            rounds = Rounds([findings.rack], findings.tried, findings.interrupted)
+            rounds, pairs = Rounds([findings.rack], findings.tried, findings.interrupted), findings.pairs
             notes += findings.notes
         elif unread is None:
             rounds = starting_racks(rack, opened, pairs, rate, settings, wanted, frozen, bar)

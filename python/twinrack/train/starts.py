@@ -34,7 +34,7 @@ CurveFit = Callable[[Effect, Numbers, Numbers, Numbers | None, float, set[str]],
 Nearer = Callable[[Effect, Audio, Audio, float, set[str], bool, bool, int], list[Values]]
 Play = Callable[[Sequence[Values]], Audio]
 Delayed = Callable[[Effect, Play, Audio, float, set[str]], list[Values]]
-OtherBands = Callable[[Effect, Audio, Audio, float, bool, int], list[dict[str, Value]]]
+OtherBands = Callable[[Effect, Audio, Audio, float, bool, int, bool], list[dict[str, Value]]]
 
 STARTS, STEPS = 48, 250  # of a small fit here, all starts in one batch
 FINALISTS, FIRST_PART = 6, 0.35  # after this part of the steps, one of so many continues

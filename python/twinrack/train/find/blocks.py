@@ -25,6 +25,7 @@ from ..starts import Values, delayed_of, nearer_of
 from .band_levels import BandLevels, LevelResiduals
 from .candidates import Candidates
 from .levenberg import Minimum, Positions, energy_of, minimise
+from .settling import without_beginning
 
 REACHED = 10 ** (REACHED_DB / 10)  # energy of the difference relative to the target that counts as found
 FOUND = 1e-8  # energy of the difference relative to the target, -80 dB, below which nothing is looked for any more
@@ -191,7 +192,8 @@ class Search:
         rack = c.rack_at(place.positions)
         learned = self._learned(effect)
         seed = int(self.random.integers(1 << 30))
-        answers = self.analysed[effect](rack[effect], present, c.wet, c.rate, learned, len(self.blocks) == 1, fresh, seed)
+        sounds = without_beginning(present, c.wet, c.rate)
+        answers = self.analysed[effect](rack[effect], *sounds, c.rate, learned, len(self.blocks) == 1, fresh, seed)
         if not answers:
             return []
         many = self._placed(place, effect, answers)
@@ -275,6 +277,12 @@ class Search:
             self.best = place
         return place
 
+    @property
+    def nearest(self) -> Place:
+        """The best place, once there is one."""
+        assert self.best is not None
+        return self.best
+
     def found(self) -> bool:
         """Whether the waveform is reached."""
         return self.best is not None and self.best.energy <= FOUND
@@ -299,6 +307,12 @@ class Search:
         assert self.best is not None
         if not (self.found() or self._late() or self.best.energy > POOR or self.residual().is_noise):
             self._from_far_above_noise(start)
+        self.again_in_turn()
+        return self.best
+
+    def again_in_turn(self) -> None:
+        """From the best place, look for one block after the other again, as long as that helps."""
+        assert self.best is not None
         order = list(self.blocks)
         without_gain = 0
         for number in range(ROUNDS):
@@ -312,7 +326,6 @@ class Search:
             self.again(order[number % len(order)])
             self._say(f"waveform after {order[number % len(order)]} again")
             without_gain = 0 if self.best.energy < CLEARLY * before else without_gain + 1
-        return self.best
 
     def _from_far_above_noise(self, start: Positions) -> None:
         """Begin once more where the recording has noise, with levels that the noise does not reach."""

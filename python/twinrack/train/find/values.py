@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,12 +13,13 @@ from ...measure.distances import Distances, distances
 from ...rack.card import Value
 from ...rack.rack import Rack
 from ..data import Pair, Split
-from ..starts import other_bands_of
+from ..starts import OtherBands, other_bands_of
 from ..structures import Structure
 from .blocks import FOUND, REACHED, Place, Search
-from .candidates import Candidates
+from .candidates import COMPARED_S, LONGEST_S, Candidates
 from .in_chunks import one_thread_each
 from .options import Change, changed, options_of, with_gain
+from .settling import settled_at, without_beginning
 
 CLEARLY = 0.5  # energy that another structure must come to, relative to the present one
 PREFERRED = 0.1  # below this the rest need not be tried
@@ -27,8 +28,13 @@ MOST_CHANGES = 4  # of options, in one round
 HELPS = 0.9  # energy that one more changed option must come to, relative to that without
 FURTHER = 5  # options that are tried further, of all
 RESET_COSTS = 1.02  # energy that may come with a value that goes back to where it was
+FEW_BANDS = 4  # of an equaliser, that are taken as they come
 FAR = 1e-4  # energy below which a missing gain is not what is missing
 LEAST = 1e-9  # energy below which nothing is told apart
+BEGINNING_S = 8.0  # of recordings of more than twice that, which are searched first
+FARTHER = 4.0  # energy of the whole relative to its beginning's, above which the whole is searched too
+LEADS = 3  # other structures that are tried on the whole, of those that are as near in the beginning
+LEAST_GAIN_DB = 0.05  # that is worth a Gain
 log = logging.getLogger("twinrack")
 Learned = Callable[[Rack], list[str]]
 Report = Callable[[str, float], None]
@@ -45,6 +51,7 @@ class Findings:
         tried: the other structures, nearest first.
         notes: what was changed besides values, a sentence each.
         interrupted: Ctrl-C ended it.
+        pairs: the recordings, with the frame from which each is compared.
     """
 
     rack: Rack
@@ -53,6 +60,7 @@ class Findings:
     tried: list[Structure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
+    pairs: list[Pair] = field(default_factory=list)
 
 
 class Finder:
@@ -81,11 +89,13 @@ class Finder:
         seconds: float | None = None,
         report: Report | None = None,
     ) -> None:
-        self.pairs, self.splits, self.rate = pairs, splits, rate
+        self.pairs, self.splits, self.rate = list(pairs), list(splits), rate
         self.learned, self.opened, self.may_add, self.seed, self.report = learned, opened, may_add, seed, report
         self.deadline = np.inf if seconds is None else time.monotonic() + seconds
         self.notes: list[str] = []
         self.tried: list[Structure] = []
+        self.leads: list[tuple[float, Rack]] = []  # energies and racks of other structures
+        self.limits = COMPARED_S, LONGEST_S
         self.search: Search
 
     def run(self, rack: Rack) -> Findings:
@@ -102,28 +112,82 @@ class Finder:
             c = self.search.candidates
             result = c.rack_at(place.positions)
             self.tried.sort(key=lambda s: s.score)
-            return Findings(result, c.addresses, place.energy, self.tried, self.notes, interrupted)
+            return Findings(result, c.addresses, place.energy, self.tried, self.notes, interrupted, self.pairs)
 
     def _run(self, rack: Rack) -> None:
+        if sum(b - a for s in self.splits for a, b in s.train) > 2 * BEGINNING_S * self.rate:
+            whole, self.limits = self.limits, (BEGINNING_S, BEGINNING_S)
+            self._begin(rack)
+            self._look_further()
+            self._go_on_with(self._best(), whole)
+        else:
+            self._begin(rack)
+            self._look_further()
+        self._settle()
+
+    def _go_on_with(self, beginning: Place, whole: tuple[float, float]) -> None:
+        """Take the racks that came nearest in the beginning of the recordings to the whole of them, and keep the nearest."""
+        near = [lead for lead in sorted(self.leads, key=lambda lead: lead[0]) if lead[0] < FARTHER * beginning.energy]
+        racks = [self.search.candidates.rack_at(beginning.positions), *(rack for _, rack in near[:LEADS])]
+        self.limits = whole
+        best: Search | None = None
+        for number, rack in enumerate(racks[:1] if beginning.energy <= REACHED else racks):
+            search = self._search_of(rack)
+            search.lowered(search.candidates.start, 20)
+            self._say("waveform of the whole", search.best)
+            log.debug("find: waveform of the whole %s: %.1f dB", _differences(racks[0], rack), search.nearest.decibels)
+            if best is None or search.nearest.energy < CLEARLY * best.nearest.energy:
+                if number:
+                    self.notes.append(f"on the whole of the recordings {_differences(racks[0], rack)} fits better")
+                best = self.search = search
+        if self._ended() or self._best().energy < FARTHER * beginning.energy:
+            return
+        self.search.again_in_turn()
+        if beginning.energy <= REACHED:  # the beginning did not tell enough
+            self._look_further()
+
+    def _begin(self, rack: Rack) -> None:
+        """Search for the values, in as much of the recordings as `limits` says."""
         rack = self._with_bands(rack)
         self.search = self._search_of(rack)
         self.search.run(self.search.candidates.start)
+        if not self._ended() and self._settled(self.search):
+            self.search = self._search_of(self.search.candidates.rack_at(self._best().positions))
+            self.search.run(self.search.candidates.start)
+
+    def _settled(self, search: Search) -> bool:
+        """Leave out beginnings in which the target was not what it is afterwards; whether there are any that were not known."""
+        rack = search.candidates.rack_at(search.nearest.positions)
+        known = list(self.pairs)
+        for i, (pair, parts) in enumerate(zip(self.pairs, self.splits, strict=True)):
+            end = min(pair.frames, int(2.0 * BEGINNING_S * self.rate))
+            first = settled_at(rack(pair.dry[:, :end], self.rate), pair.wet[:, :end], self.rate) if not pair.first else 0
+            if first:
+                self.pairs[i] = replace(pair, first=first)
+                train, held_out = ([(max(a, first), b) for a, b in p if b > first] for p in (parts.train, parts.held_out))
+                self.splits[i] = Split(train, held_out)
+                self.notes.append(
+                    f"the first {first / self.rate:.2f} s of {pair.name} differ from the rest, as of a processor that still "
+                    "moves to its settings; they are not compared"
+                )
+        return any(p is not k for p, k in zip(self.pairs, known, strict=True))
+
+    def _look_further(self) -> None:
+        """Where the values do not reach the target, also let those move that seldom do, and try other structures."""
         if self._ended():
-            self._settle()
             return
         self._with_fine_values()
         far = not self._ended() and self._best().energy > FAR
         if far and self.may_add and not self.search.candidates.set_level(self._best().positions):
-            self._with_gain(rack)
+            self._with_gain()
         for _ in range(ROUNDS):
             if self._ended() or not (self._other_bands() or self._other_options()):
                 break
-        self._settle()
 
     # --- the present search ------------------------------------------------------------------------------------------
 
     def _search_of(self, rack: Rack) -> Search:
-        candidates = Candidates(rack, self.learned(rack), self.pairs, self.splits, self.rate)
+        candidates = Candidates(rack, self.learned(rack), self.pairs, self.splits, self.rate, *self.limits)
         return Search(candidates, self.seed, self.deadline, self._say)
 
     def _say(self, what: str, best: Place | None) -> None:
@@ -131,8 +195,7 @@ class Finder:
             self.report(what, np.nan if best is None else best.decibels)
 
     def _best(self) -> Place:
-        assert self.search.best is not None
-        return self.search.best
+        return self.search.nearest
 
     def _ended(self) -> bool:
         return self._best().energy <= REACHED or time.monotonic() > self.deadline or self.search.residual().is_noise
@@ -145,15 +208,22 @@ class Finder:
             other = other_bands_of(effect.card)
             if other is None or effect.bypass or any(a.startswith(f"{address}.") for a in self.learned(rack)):
                 continue
-            c = Candidates(rack, [], self.pairs, self.splits, self.rate)
-            search = Search(c, self.seed, self.deadline)
-            alone = sum(not e.bypass for e in rack.addresses().values()) == 1
-            present = search.present_for(np.zeros(0), several=not alone)
-            answers = other(effect, present, c.wet, self.rate, alone, self.seed)
+            answers = self._bands_of(rack, address, other, False)
+            if answers and sum(n.endswith(".type") and v != "off" for n, v in answers[0].items()) > FEW_BANDS:
+                answers = self._bands_of(rack, address, other, True)  # so many seldom make sense
             if answers:
                 rack = changed(rack, {f"{address}.{n}": v for n, v in answers[0].items()})
                 self.notes.append(f"{address} had no band; {_bands(rack, address)}")
         return rack
+
+    def _bands_of(self, rack: Rack, address: str, other: OtherBands, thorough: bool) -> list[Change]:
+        """Values of an equaliser with other bands, for what its rack lacks."""
+        alone = sum(not e.bypass for e in rack.addresses().values()) == 1
+        if alone:  # the bands that are on would only blur what is measured
+            rack = changed(rack, {f"{address}.{n}": "off" for n in rack[address].card.addresses if n.endswith(".type")})
+        c = Candidates(rack, [], self.pairs, self.splits, self.rate, *self.limits)
+        present = Search(c, self.seed, self.deadline).present_for(np.zeros(0), several=not alone)
+        return other(rack[address], *without_beginning(present, c.wet, self.rate), self.rate, alone, self.seed, thorough)
 
     def _with_fine_values(self) -> None:
         """Let also the values move that people seldom move; keep it where that clearly helps."""
@@ -177,19 +247,26 @@ class Finder:
         self.notes.append(note)
         log.debug("find: %s, %.1f dB", note, self._best().decibels)
 
-    def _with_gain(self, rack: Rack) -> None:
+    def _with_gain(self) -> None:
         """A Gain at the end, where the target is louder or quieter by a constant."""
-        added, address = with_gain(rack)
+        added, address = with_gain(self.search.candidates.rack)
         search = self._search_of(added)
         search.run(search.candidates.start)
-        assert search.best is not None
-        if search.best.energy < CLEARLY * self._best().energy:
-            gain = float(search.candidates.rack_at(search.best.positions).get(f"{address}.gain_db"))
+        if search.nearest.energy < CLEARLY * self._best().energy:
+            found = search.candidates.rack_at(search.nearest.positions)
+            gain = float(found.get(f"{address}.gain_db"))
+            if abs(gain) < LEAST_GAIN_DB:  # only another start of the search: its values are better, the gain is not needed
+                found.remove(address)
+                search = self._search_of(found)
+                search.lowered(search.candidates.start, 20)
+                if search.nearest.energy < CLEARLY * self._best().energy:
+                    self.search = search
+                return
             way = "louder" if gain > 0 else "quieter"
             self._accept(search, f"wet is {abs(gain):.2f} dB {way} than this rack can play; {address} was added at its end")
 
     def _other_bands(self) -> bool:
-        """Other types and another number of bands of an equaliser; whether that clearly helped."""
+        """Other types and another number of bands of an equaliser, and its other choices; whether that clearly helped."""
         for address in list(self.search.analysed):
             c = self.search.candidates
             effect = c.rack[address]
@@ -197,34 +274,45 @@ class Finder:
             types = [f"{address}.{n}" for n, p in effect.card.addresses.items() if n.endswith(".type")]
             if other is None or (self.opened is not None and not set(types) & set(self.opened)):
                 continue
-            before = self._best()
-            rack = c.rack_at(before.positions)
-            present = self.search.present_for(before.positions)
-            answers = other(rack[address], present, c.wet, c.rate, len(self.search.blocks) == 1, self.seed)
-            for values in answers:
+            rack = c.rack_at(self._best().positions)
+            trials = []
+            for values in self._bands_of(rack, address, other, True):
                 change = {f"{address}.{n}": v for n, v in values.items()}
-                search = self._tried(changed(rack, change), change, hard=True)
-                if search.best is not None and search.best.energy < CLEARLY * before.energy:
-                    search = self._without_needless_bands(search, [a for a in change if a.endswith(".type")])
-                    self._accept(search, f"other bands fit better: {_bands(search.candidates.rack, address)}")
-                    return True
+                if self._may_choose(rack, change):
+                    trials.append((self._tried(changed(rack, change), change), change))
+            if not trials:
+                continue
+            search, change = min(trials, key=lambda t: t[0].nearest.energy)
+            if self._settled(search):
+                self.search = self._search_of(rack)
+                self.search.lowered(self.search.candidates.start, 12)
+                search = self._tried(search.candidates.rack_at(search.nearest.positions), change)
+            if not search.found():
+                search.run(search.nearest.positions)
+            if search.nearest.energy < CLEARLY * self._best().energy:
+                search = self._without_needless_bands(search, [a for a in change if a.endswith(".type")])
+                self._accept(search, f"other bands fit better: {_bands(search.candidates.rack, address)}")
+                return True
         return False
+
+    def _may_choose(self, rack: Rack, change: Change) -> bool:
+        """Whether those choices of a change that are not a band's are open."""
+        own = [a for a, v in change.items() if a.count(".") == 1 and rack.get(a) != v]
+        return self.opened is None or set(own) <= self.opened.keys()
 
     def _without_needless_bands(self, search: Search, types: Sequence[str]) -> Search:
         """Bands go off one by one while the rest, moved a little, stays as near."""
-        assert search.best is not None
         while True:
-            rack = search.candidates.rack_at(search.best.positions)
+            rack = search.candidates.rack_at(search.nearest.positions)
             on = [a for a in types if rack.get(a) != "off"]
-            limit = max(search.best.energy * RESET_COSTS, FOUND)
+            limit = max(search.nearest.energy * RESET_COSTS, FOUND)
             fewer = []
             for address in on if len(on) > 1 else ():
                 trial = self._search_of(changed(rack, {address: "off"}))
                 fewer.append((trial.by_waveform(trial.candidates.start[None])[0].energy, address, trial))
             for _, _, trial in sorted(fewer, key=lambda f: f[0])[:2]:
                 trial.lowered(trial.candidates.start, 12)
-                assert trial.best is not None
-                if trial.best.energy <= limit:
+                if trial.nearest.energy <= limit:
                     search = trial
                     break
             else:
@@ -241,19 +329,16 @@ class Finder:
             if further is None:
                 break
             trial, change = further
-            assert trial.best is not None
-            assert search.best is not None
-            if trial.best.energy > HELPS * search.best.energy:
+            if trial.nearest.energy > HELPS * search.nearest.energy:
                 break
             search, present = trial, {**present, **change}
             if search.residual().is_noise:
                 break
         if not present:
             return False
-        assert search.best is not None
         if not search.found():
-            search.run(search.best.positions)
-        if search.best.energy > CLEARLY * before.energy:
+            search.run(search.nearest.positions)
+        if search.nearest.energy > CLEARLY * before.energy:
             return False
         search, present = self._without_needless_changes(search, rack, present)
         words = ", ".join(f"{a} = {v} (was {rack.get(a)})" for a, v in present.items())
@@ -263,8 +348,7 @@ class Finder:
 
     def _one_more_option(self, present: Search) -> tuple[Search, Change] | None:
         """The change of one choice that comes nearest. All are compared by levels first, and the best of those further."""
-        assert present.best is not None
-        here = present.best
+        here = present.nearest
         rack = present.candidates.rack_at(here.positions)
         ranked: list[tuple[float, Search, Change]] = []
         for change in options_of(rack, present.candidates.wet.shape[0], self.opened):
@@ -276,32 +360,29 @@ class Finder:
         best: tuple[Search, Change] | None = None
         for _, search, change in sorted(ranked, key=lambda r: r[0])[:FURTHER]:
             self._try(search, change)
-            assert search.best is not None
-            if best is None or best[0].best is None or search.best.energy < best[0].best.energy:
+            if best is None or search.nearest.energy < best[0].nearest.energy:
                 best = search, change
-            if search.found() or search.best.energy < PREFERRED * here.energy or time.monotonic() > self.deadline:
+            if search.found() or search.nearest.energy < PREFERRED * here.energy or time.monotonic() > self.deadline:
                 break
         return best
 
     def _without_needless_changes(self, search: Search, rack: Rack, present: Change) -> tuple[Search, Change]:
         """Options go back to what they were where that is as near."""
         for address in list(present) if len(present) > 1 else ():
-            assert search.best is not None
-            limit = max(search.best.energy * RESET_COSTS, FOUND)
-            trial = self._search_of(changed(search.candidates.rack_at(search.best.positions), {address: rack.get(address)}))
+            limit = max(search.nearest.energy * RESET_COSTS, FOUND)
+            trial = self._search_of(changed(search.candidates.rack_at(search.nearest.positions), {address: rack.get(address)}))
             trial.lowered(trial.candidates.start, 12)
-            assert trial.best is not None
-            if trial.best.energy <= limit:
+            if trial.nearest.energy <= limit:
                 search, present = trial, {a: v for a, v in present.items() if a != address}
         return search, present
 
-    def _tried(self, rack: Rack, change: Change, hard: bool = False) -> Search:
+    def _tried(self, rack: Rack, change: Change) -> Search:
         """A short search with another structure, from the present values."""
         search = self._search_of(rack)
-        self._try(search, change, hard)
+        self._try(search, change)
         return search
 
-    def _try(self, search: Search, change: Change, hard: bool = False) -> None:
+    def _try(self, search: Search, change: Change) -> None:
         effects = {a.partition(".")[0] for a in change}
         start = search.candidates.start
         search.lowered(start, 12)
@@ -311,19 +392,16 @@ class Finder:
                 states += search.from_anywhere(states[0], effect, 24, kept=2, iterations=5)
             for state in sorted(states, key=lambda s: s.energy)[:2]:
                 search.lowered(search.levels_lowered(state).positions, 10)
-        if hard and not search.found() and search.best is not None:
-            search.run(search.best.positions)
-        assert search.best is not None
         present = self.search.candidates.rack.values()
         named = search.candidates.rack.values().items()
         options: Change = {a: v for a, v in named if not isinstance(v, float) and v not in ("off", present.get(a))}
-        self.tried.append(Structure(options, self._distances(search), search.best.energy**0.5, 0))
-        log.debug("find: tried %s: %.1f dB", options, search.best.decibels)
+        self.tried.append(Structure(options, self._distances(search), search.nearest.energy**0.5, 0))
+        self.leads.append((search.nearest.energy, search.candidates.rack_at(search.nearest.positions)))
+        log.debug("find: tried %s: %.1f dB", options, search.nearest.decibels)
 
     def _distances(self, search: Search) -> Distances:
         """On the held-out frames."""
-        assert search.best is not None
-        rack = search.candidates.rack_at(search.best.positions)
+        rack = search.candidates.rack_at(search.nearest.positions)
         pieces = []
         for pair, split in zip(self.pairs, self.splits, strict=True):
             y = rack(pair.dry, self.rate)
@@ -358,3 +436,10 @@ def _bands(rack: Rack, address: str) -> str:
     """The types of an equaliser's bands that are on, for a sentence."""
     types = [str(v) for n, v in rack[address].values().items() if n.endswith(".type") and v != "off"]
     return f"it has {', '.join(types)} now" if types else "it has none now"
+
+
+def _differences(before: Rack, after: Rack) -> str:
+    """The options of a rack that are not another one's, and what it has besides, for a sentence."""
+    values = before.values()
+    words = [f"{a} = {v}" for a, v in after.values().items() if not isinstance(v, float) and a in values and values[a] != v]
+    return ", ".join([*words, *(f"with {a}" for a in after.addresses() if a not in before.addresses())])
