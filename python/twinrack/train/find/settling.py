@@ -6,9 +6,10 @@ import numpy as np
 
 from ...audio import Audio
 
-LONGEST_S, WINDOW_S = 1.0, 0.02
+LONGEST_S, WINDOW_S = 0.5, 0.02
 LEAST_S = 4.0  # of a recording
 ABOVE = 10.0  # times the error of the rest, relative to the target
+LEAST_ERROR = 0.02  # of the target's energy
 SHARE = 0.75  # of all the error
 USUAL_S, LITTLE = 0.35, 0.25  # that analyses of a spectrum can do without, and how much of the energy it may have
 
@@ -36,7 +37,8 @@ def settled_at(played: Audio, wet: Audio, rate: float) -> int:
     if not far.size:
         return 0
     end = int(far[-1]) + 1
-    return (end + 1) * size if error[:end].sum() > SHARE * error.sum() and end < longest else 0
+    moved = error[:end].sum() > max(SHARE * error.sum(), LEAST_ERROR * target[:end].sum())
+    return (end + 1) * size if moved and end < longest else 0
 
 
 def without_beginning(played: Audio, wet: Audio, rate: float) -> tuple[Audio, Audio]:

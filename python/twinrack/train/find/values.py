@@ -30,6 +30,7 @@ FURTHER = 5  # options that are tried further, of all
 RESET_COSTS = 1.02  # energy that may come with a value that goes back to where it was
 FEW_BANDS = 4  # of an equaliser, that are taken as they come
 FAR = 1e-4  # energy below which a missing gain is not what is missing
+BLURRED = 3e-4  # energy above which an equaliser's present bands are left out of what is measured for others
 LEAST = 1e-9  # energy below which nothing is told apart
 BEGINNING_S = 8.0  # of recordings of more than twice that, which are searched first
 FARTHER = 4.0  # energy of the whole relative to its beginning's, above which the whole is searched too
@@ -97,6 +98,7 @@ class Finder:
         self.leads: list[tuple[float, Rack]] = []  # energies and racks of other structures
         self.limits = COMPARED_S, LONGEST_S
         self.search: Search
+        self._gain = ""  # address of the Gain that was added
 
     def run(self, rack: Rack) -> Findings:
         """Search from a rack's own values."""
@@ -111,6 +113,10 @@ class Finder:
             place = self._best()
             c = self.search.candidates
             result = c.rack_at(place.positions)
+            if self._gain in result.addresses():
+                gain = float(result.get(f"{self._gain}.gain_db"))
+                way = "louder" if gain > 0 else "quieter"
+                self.notes.append(f"wet is {abs(gain):.2f} dB {way} than this rack can play; {self._gain} was added at its end")
             self.tried.sort(key=lambda s: s.score)
             return Findings(result, c.addresses, place.energy, self.tried, self.notes, interrupted, self.pairs)
 
@@ -127,8 +133,10 @@ class Finder:
 
     def _go_on_with(self, beginning: Place, whole: tuple[float, float]) -> None:
         """Take the racks that came nearest in the beginning of the recordings to the whole of them, and keep the nearest."""
-        near = [lead for lead in sorted(self.leads, key=lambda lead: lead[0]) if lead[0] < FARTHER * beginning.energy]
-        racks = [self.search.candidates.rack_at(beginning.positions), *(rack for _, rack in near[:LEADS])]
+        racks = [self.search.candidates.rack_at(beginning.positions)]
+        for energy, rack in sorted(self.leads, key=lambda lead: lead[0]):
+            if energy < FARTHER * beginning.energy and len(racks) <= LEADS and all(_differences(r, rack) for r in racks):
+                racks.append(rack)
         self.limits = whole
         best: Search | None = None
         for number, rack in enumerate(racks[:1] if beginning.energy <= REACHED else racks):
@@ -140,7 +148,7 @@ class Finder:
                 if number:
                     self.notes.append(f"on the whole of the recordings {_differences(racks[0], rack)} fits better")
                 best = self.search = search
-        if self._ended() or self._best().energy < FARTHER * beginning.energy:
+        if self._ended():
             return
         self.search.again_in_turn()
         if beginning.energy <= REACHED:  # the beginning did not tell enough
@@ -216,10 +224,10 @@ class Finder:
                 self.notes.append(f"{address} had no band; {_bands(rack, address)}")
         return rack
 
-    def _bands_of(self, rack: Rack, address: str, other: OtherBands, thorough: bool) -> list[Change]:
+    def _bands_of(self, rack: Rack, address: str, other: OtherBands, thorough: bool, far: bool = True) -> list[Change]:
         """Values of an equaliser with other bands, for what its rack lacks."""
         alone = sum(not e.bypass for e in rack.addresses().values()) == 1
-        if alone:  # the bands that are on would only blur what is measured
+        if alone and far:  # then the bands that are on would only blur what is measured
             rack = changed(rack, {f"{address}.{n}": "off" for n in rack[address].card.addresses if n.endswith(".type")})
         c = Candidates(rack, [], self.pairs, self.splits, self.rate, *self.limits)
         present = Search(c, self.seed, self.deadline).present_for(np.zeros(0), several=not alone)
@@ -262,8 +270,8 @@ class Finder:
                 if search.nearest.energy < CLEARLY * self._best().energy:
                     self.search = search
                 return
-            way = "louder" if gain > 0 else "quieter"
-            self._accept(search, f"wet is {abs(gain):.2f} dB {way} than this rack can play; {address} was added at its end")
+            self.search, self._gain = search, address
+            log.debug("find: with %s, %.1f dB", address, self._best().decibels)
 
     def _other_bands(self) -> bool:
         """Other types and another number of bands of an equaliser, and its other choices; whether that clearly helped."""
@@ -276,7 +284,7 @@ class Finder:
                 continue
             rack = c.rack_at(self._best().positions)
             trials = []
-            for values in self._bands_of(rack, address, other, True):
+            for values in self._bands_of(rack, address, other, True, self._best().energy > BLURRED):
                 change = {f"{address}.{n}": v for n, v in values.items()}
                 if self._may_choose(rack, change):
                     trials.append((self._tried(changed(rack, change), change), change))
