@@ -360,13 +360,16 @@ class Split:
     train: list[tuple[int, int]]
     held_out: list[tuple[int, int]]
 
+    def after(self, first: int) -> Split:
+        """The same without what comes before a frame."""
+        return Split(*([(max(a, first), b) for a, b in part if b > first] for part in (self.train, self.held_out)))
+
 
 def split(frames: int, rate: float, validation: bool = True, first: int = 0) -> Split:
     """Every fifth stretch is held out; stretches are 0.25 to 1 s, so that short recordings have some of each. Nothing before
     `first` is in any of them."""
     if first:
-        whole = split(frames, rate, validation)
-        return Split(*([(max(a, first), b) for a, b in part if b > first] for part in (whole.train, whole.held_out)))
+        return split(frames, rate, validation).after(first)
     if not validation:
         return Split([(0, frames)], [(0, frames)])
     stretch = int(np.clip(frames / 25, 0.25 * rate, rate))

@@ -139,7 +139,7 @@ class Finder:
                 racks.append(rack)
         self.limits = whole
         best: Search | None = None
-        for number, rack in enumerate(racks[:1] if beginning.energy <= REACHED else racks):
+        for number, rack in enumerate(racks):
             search = self._search_of(rack)
             search.lowered(search.candidates.start, 20)
             self._say("waveform of the whole", search.best)
@@ -148,8 +148,8 @@ class Finder:
                 if number:
                     self.notes.append(f"on the whole of the recordings {_differences(racks[0], rack)} fits better")
                 best = self.search = search
-        if self._ended():
-            return
+            if self._ended():
+                return
         self.search.again_in_turn()
         if beginning.energy <= REACHED:  # the beginning did not tell enough
             self._look_further()
@@ -172,8 +172,7 @@ class Finder:
             first = settled_at(rack(pair.dry[:, :end], self.rate), pair.wet[:, :end], self.rate) if not pair.first else 0
             if first:
                 self.pairs[i] = replace(pair, first=first)
-                train, held_out = ([(max(a, first), b) for a, b in p if b > first] for p in (parts.train, parts.held_out))
-                self.splits[i] = Split(train, held_out)
+                self.splits[i] = parts.after(first)
                 self.notes.append(
                     f"the first {first / self.rate:.2f} s of {pair.name} differ from the rest, as of a processor that still "
                     "moves to its settings; they are not compared"
