@@ -147,7 +147,7 @@ class StateArchive {
 
 // The header of saved bytes: magic, version, length and checksum, so that other bytes are refused at once.
 struct StateHeader {
-  static constexpr std::uint32_t current = 2;  // raised with every change of the fields
+  static constexpr std::uint32_t current = 3;  // raised with every change of the fields
   char magic[4] = {'t', 'w', 'r', 's'};
   std::uint32_t version = current;
   std::uint64_t count = 0, checksum = 0;

@@ -199,17 +199,17 @@ def _added(
         levels.append(sorted(finished, key=_error))
         if levels[-1][0][1].errors[0] < GOOD_ENOUGH_DB:
             break
-    return [_all_values(*found) for found in [*levels[-1], *levels[-2][:1]] if found[0].shapes]
+    return [_all_values(fit, answers) for fit, answers in [*levels[-1], *levels[-2][:1]] if fit.shapes]
 
 
-def _error(found: tuple[BandFit, Answers]) -> float:
-    return float(found[1].errors[0])
+def _error(fitted: tuple[BandFit, Answers]) -> float:
+    return float(fitted[1].errors[0])
 
 
-def _all_values(fit: BandFit, found: Answers) -> dict[str, Value]:
+def _all_values(fit: BandFit, answers: Answers) -> dict[str, Value]:
     """Values of all bands of an equaliser that has those of an answer, and no others."""
     values: dict[str, Value] = {f"band{i}.type": "off" for i in range(len(fit.shapes) + 1, BANDS + 1)}
-    for i, ((kind, slope), row) in enumerate(zip(fit.shapes, found.places[0], strict=True), 1):
+    for i, ((kind, slope), row) in enumerate(zip(fit.shapes, answers.places[0], strict=True), 1):
         values |= {f"band{i}.type": kind, f"band{i}.channel": "all"}
         if kind in CUTS:
             values[f"band{i}.slope_db_per_octave"] = slope

@@ -190,6 +190,7 @@ def test_the_warping_of_an_equaliser_is_found_with_its_bands():
     result = fit(tr.Rack([tr.ParametricEQ()]), x, hidden(x, RATE))
     assert result.fitted.error_db < -60
     assert result.rack.get("parametric_eq.warping") == "bilinear"
+    assert any("parametric_eq.warping = bilinear" in note for note in result.warnings), result.warnings
 
 
 def test_a_beginning_in_which_the_processor_still_moves_is_left_out_and_named():
@@ -205,12 +206,41 @@ def test_a_beginning_in_which_the_processor_still_moves_is_left_out_and_named():
     assert settled_at(wet, wet, RATE) == 0
 
 
+def test_a_loud_beginning_is_not_taken_for_a_processor_that_moves():
+    x = 0.1 * np.random.default_rng(0).standard_normal((2, 6 * RATE)).astype(np.float32)
+    x[:, : int(0.3 * RATE)] *= 10.0
+    played, wet = (tr.Rack([tr.Compressor(threshold_db=-15, attack_ms=a)])(x, RATE) for a in (5, 30))
+    assert settled_at(played, wet, RATE) == 0
+
+
 def test_a_long_recording_whose_beginning_does_not_tell_enough_is_searched_as_a_whole():
     x = np.concatenate([0.003 * music(9.0, seed=1), music(9.0, seed=2)], 1)  # too quiet at first to be compressed
     hidden = tr.Rack([tr.Compressor(threshold_db=-30, ratio=4, attack_ms=3)])
     result = fit(tr.Rack([tr.Compressor()]), x, hidden(x, RATE))
     assert result.fitted.error_db < -60
     assert result.rack.get("compressor.threshold_db") == pytest.approx(-30, abs=0.2)
+
+
+def test_what_a_long_recording_does_not_determine_stays_as_it_was(monkeypatch):
+    monkeypatch.setattr("twinrack.train.find.values.BEGINNING_S", 1.0)
+    x = 1e-3 * music(4.0)
+    start = tr.Rack([tr.Compressor(threshold_db=-6, ratio=2.5, attack_ms=7, release_ms=123)])
+    hidden = start.copy()
+    hidden.set("compressor.makeup_db", 3.0)
+    result = fit(start, x, hidden(x, RATE), freeze=["compressor.mix"])  # which would do as well
+    assert result.fitted.error_db < -60
+    before = start.values()
+    same = {a: v for a, v in result.rack.values().items() if a != "compressor.makeup_db"}
+    assert same == {a: before[a] for a in same}
+
+
+def test_structures_are_tried_on_the_whole_where_the_beginning_is_only_noise(monkeypatch):
+    monkeypatch.setattr("twinrack.train.find.values.BEGINNING_S", 1.5)
+    x = np.concatenate([1e-3 * music(2.0, seed=1), music(4.0, seed=2)], 1)
+    wet = tr.Rack([tr.Saturation(curve="tape", drive_db=12)])(x, RATE)
+    wet = wet + 2e-4 * np.random.default_rng(5).standard_normal(wet.shape).astype(np.float32)
+    result = fit(tr.Rack([tr.Saturation()]), x, wet)
+    assert result.rack.get("saturation.curve") == "tape", result.warnings
 
 
 def test_a_missing_gain_is_added_and_named():
@@ -406,6 +436,20 @@ def test_ctrl_c_leaves_the_best_values_so_far():
     findings = finder.run(tr.Rack([tr.Compressor()]))
     assert findings.interrupted
     assert seen
+    later = []
+
+    def stop_after_the_cut(what: str, error_db: float) -> None:
+        later.append(what)
+        if cut in later:
+            raise KeyboardInterrupt
+
+    cut = "cut"
+    finder = Finder(
+        [Pair("pair", x, wet, 0, "", "")], [split(x.shape[1], RATE)], RATE, lambda rack: addresses, report=stop_after_the_cut
+    )
+    finder._leave_out_beginnings = lambda search: later.append(cut) or True  # type: ignore[method-assign,func-returns-value]
+    finder._ended = lambda: False  # type: ignore[method-assign]
+    assert finder.run(tr.Rack([tr.Compressor()])).interrupted
     with pytest.raises(KeyboardInterrupt):
         Finder(
             [Pair("pair", x, wet, 0, "", "")], [split(x.shape[1], RATE)], RATE, lambda rack: addresses,

@@ -21,17 +21,17 @@ namespace HWY_NAMESPACE {
 namespace neural {
 
 class Recurrent {
-  // Sixteen lanes where the processor has them: each unit has a lane of its own, so the result is the same.
-  using D = hn::CappedTag<float, 16>;
-  using V = hn::Vec<D>;
-  static constexpr int lanes = static_cast<int>(hn::MaxLanes(D()));
-  static int whole_vectors(int width) noexcept TR_RT { return (width + lanes - 1) / lanes * lanes; }
+  // Sixteen units at once where the processor has such vectors: each has a lane of its own, so the result is the same.
+  static constexpr int most_units = 16;
+  using UnitTag = hn::CappedTag<float, most_units>;
+  using Units = hn::Vec<UnitTag>;
+  static constexpr int units_at_once = static_cast<int>(hn::MaxLanes(UnitTag()));
 
  public:
   void prepare(const twinrack::neural::Recurrent& plan) {
     gru_ = plan.gru;
     hidden_ = plan.hidden;
-    wide_ = whole_vectors(hidden_);
+    wide_ = whole_vectors(hidden_, units_at_once);
     layers_.clear();
     for (std::size_t l = 0; l < plan.layers.size(); ++l) {
       layers_.emplace_back();
@@ -47,9 +47,10 @@ class Recurrent {
     for (const Layer& l : layers_) {
       s.numbers.resize(s.numbers.size() + 3);
       AlignedFloats* own = s.numbers.data() + s.numbers.size() - 3;
-      own[0].prepare(whole_vectors(l.in + hidden_) + lanes);
-      own[1].prepare(wide_);
-      own[2].prepare(whole_vectors(l.in + hidden_) + lanes);
+      const int row = whole_vectors(l.in + hidden_, most_units) + most_units;  // the same in every instruction set
+      own[0].prepare(row);
+      own[1].prepare(whole_vectors(hidden_, most_units));
+      own[2].prepare(row);
       std::copy_n(l.first_hidden.data(), hidden_, own[0].data() + l.in);
       std::copy_n(l.first_cell.data(), hidden_, own[1].data());
     }
@@ -61,14 +62,14 @@ class Recurrent {
 
  private:
   struct Layer {
-    int in = 1, rows = 1, wide = lanes;
+    int in = 1, rows = 1, wide = units_at_once;
     AlignedFloats weights, bias, first_hidden, first_cell;
 
     // Always four gates. A GRU's third and fourth are its candidate's sums over the input and over the state.
     void prepare(const twinrack::neural::RecurrentLayer& plan, bool gru, int inputs, int hidden) {
       in = inputs;
       rows = inputs + hidden;
-      wide = whole_vectors(hidden);
+      wide = whole_vectors(hidden, units_at_once);
       weights.prepare(4 * wide * rows);
       bias.prepare(4 * wide);
       first_hidden.prepare(wide);
@@ -78,7 +79,8 @@ class Recurrent {
         const bool inner = gru && gate == 3;
         for (int h = 0; h < hidden; ++h) {
           const int o = from * hidden + h;
-          const int units = h < wide / (2 * lanes) * (2 * lanes) ? 2 * lanes : lanes, first = h / units * units;
+          const int pairs = wide / (2 * units_at_once) * 2 * units_at_once;
+          const int units = h < pairs ? 2 * units_at_once : units_at_once, first = h / units * units;
           const int slot = gate * units + h - first;  // among the gates of the units that are computed together
           bias.data()[4 * first + slot] = inner ? plan.inner_bias[h] : plan.bias[o];
           for (int i = 0; i < rows; ++i) {
@@ -97,41 +99,42 @@ class Recurrent {
     template <bool is_gru>
     HWY_INLINE void step(const float* row, float* cell, float* next) const noexcept TR_RT {
       int h = 0;
-      for (; h + 2 * lanes <= wide; h += 2 * lanes) units<is_gru, 2>(row, cell, next, h);
+      for (; h + 2 * units_at_once <= wide; h += 2 * units_at_once) units<is_gru, 2>(row, cell, next, h);
       if (h < wide) units<is_gru, 1>(row, cell, next, h);
     }
 
     template <bool is_gru, int vectors>
     HWY_INLINE void units(const float* row, float* cell, float* next, int h) const noexcept TR_RT {
-      const D d;
-      V sum[4 * vectors];
-      for (int v = 0; v < 4 * vectors; ++v) sum[v] = hn::Load(d, bias.data() + 4 * h + v * lanes);
+      const UnitTag d;
+      Units sum[4 * vectors];
+      for (int v = 0; v < 4 * vectors; ++v) sum[v] = hn::Load(d, bias.data() + 4 * h + v * units_at_once);
       const float* w = weights.data() + 4 * h * rows;
-      for (int i = 0; i < rows; ++i, w += 4 * vectors * lanes) {
-        const V now = hn::Set(d, row[i]);
-        for (int v = 0; v < 4 * vectors; ++v) sum[v] = hn::MulAdd(hn::Load(d, w + v * lanes), now, sum[v]);
+      for (int i = 0; i < rows; ++i, w += 4 * vectors * units_at_once) {
+        const Units now = hn::Set(d, row[i]);
+        for (int v = 0; v < 4 * vectors; ++v) sum[v] = hn::MulAdd(hn::Load(d, w + v * units_at_once), now, sum[v]);
       }
-      for (int v = 0; v < vectors; ++v, h += lanes) {
-        const V a = sum[v], b = sum[vectors + v], c = sum[2 * vectors + v], e = sum[3 * vectors + v];
-        const V before = hn::Load(d, cell + h);
-        const V after = is_gru ? gru(a, b, c, e, before) : lstm_cell(a, b, c, before);
+      for (int v = 0; v < vectors; ++v, h += units_at_once) {
+        const Units a = sum[v], b = sum[vectors + v], c = sum[2 * vectors + v], e = sum[3 * vectors + v];
+        const Units before = hn::Load(d, cell + h);
+        const Units after = is_gru ? gru(a, b, c, e, before) : lstm_cell(a, b, c, before);
         hn::Store(after, d, cell + h);
         hn::StoreU(is_gru ? after : sigmoid_by_tanh(e, after), d, next + h);
       }
     }
 
-    static HWY_INLINE V lstm_cell(V in, V forget, V candidate, V before) noexcept TR_RT {
+    static HWY_INLINE Units lstm_cell(Units in, Units forget, Units candidate, Units before) noexcept TR_RT {
       return hn::MulAdd(sigmoid_of(forget), before, sigmoid_by_tanh(in, candidate));
     }
-    static HWY_INLINE V gru(V reset, V update, V from_input, V from_state, V before) noexcept TR_RT {
-      const V candidate = tanh_of(hn::MulAdd(sigmoid_of(reset), from_state, from_input));
+    static HWY_INLINE Units gru(Units reset, Units update, Units from_input, Units from_state,
+                                Units before) noexcept TR_RT {
+      const Units candidate = tanh_of(hn::MulAdd(sigmoid_of(reset), from_state, from_input));
       return hn::MulAdd(sigmoid_of(update), before - candidate, candidate);
     }
   };
 
   template <bool is_gru>
   void run_cells(StreamState& s, const float* x, float* y, int frames) const noexcept TR_RT {
-    const Tag<float> d;  // eight lanes in every instruction set, so that the sum has the same order
+    const Tag<float> d;  // at most eight lanes, so that AVX2 and AVX-512 add in the same order
     const std::size_t state = sizeof(float) * static_cast<std::size_t>(hidden_);
     for (int n = 0; n < frames; ++n) {
       const std::size_t now = n % 2 == 0 ? 0 : 2, after = 2 - now;  // which row is read, and which is written
@@ -155,7 +158,7 @@ class Recurrent {
   }
 
   bool gru_ = false;
-  int hidden_ = 1, wide_ = lanes;
+  int hidden_ = 1, wide_ = units_at_once;
   std::vector<Layer> layers_;
   AlignedFloats head_;
   float head_bias_ = 0;

@@ -31,7 +31,7 @@ using V = Vec<float>;
 inline constexpr int lanes = lane_count<float>;
 inline constexpr int chunk = 64;  // frames at most that go through all layers at once
 
-inline int whole_vectors(int width) noexcept TR_RT { return (width + lanes - 1) / lanes * lanes; }
+inline int whole_vectors(int width, int size = lanes) noexcept TR_RT { return (width + size - 1) / size * size; }
 
 // Floats in aligned memory, 0 at first.
 class AlignedFloats {

@@ -35,7 +35,7 @@ class Pair:
 
     `latency_frames` were cut off, and `delay_frames` is the same with the fraction by which `wet` was moved besides; `polarity`
     is 1, -1 (inverted) or 0 (unclear) for each channel; `notes` name what else was found in the recordings. What comes before
-    `first` is played but not compared.
+    `compared_from` is played but not compared.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Pair:
     delay_frames: float = 0.0
     polarity: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
-    first: int = 0
+    compared_from: int = 0
 
     @property
     def frames(self) -> int:
@@ -362,7 +362,8 @@ class Split:
 
     def after(self, first: int) -> Split:
         """The same without what comes before a frame."""
-        return Split(*([(max(a, first), b) for a, b in part if b > first] for part in (self.train, self.held_out)))
+        train = [(max(a, first), b) for a, b in self.train if b > first]
+        return Split(train, [(max(a, first), b) for a, b in self.held_out if b > first])
 
 
 def split(frames: int, rate: float, validation: bool = True, first: int = 0) -> Split:

@@ -25,7 +25,6 @@ from ..starts import Values, delayed_of, nearer_of
 from .band_levels import BandLevels, LevelResiduals
 from .candidates import Candidates
 from .levenberg import Minimum, Positions, energy_of, minimise
-from .settling import without_beginning
 
 REACHED = 10 ** (REACHED_DB / 10)  # energy of the difference relative to the target that counts as found
 FOUND = 1e-8  # energy of the difference relative to the target, -80 dB, below which nothing is looked for any more
@@ -192,8 +191,7 @@ class Search:
         rack = c.rack_at(place.positions)
         learned = self._learned(effect)
         seed = int(self.random.integers(1 << 30))
-        sounds = without_beginning(present, c.wet, c.rate)
-        answers = self.analysed[effect](rack[effect], *sounds, c.rate, learned, len(self.blocks) == 1, fresh, seed)
+        answers = self.analysed[effect](rack[effect], present, c.wet, c.rate, learned, len(self.blocks) == 1, fresh, seed)
         if not answers:
             return []
         many = self._placed(place, effect, answers)
@@ -292,6 +290,10 @@ class Search:
         assert self.best is not None
         c = self.candidates
         return residual_of([(c.sounds(self.best.positions[None])[0], c.wet)], c.rate)
+
+    def begin_at_start(self) -> None:
+        """Take the rack's own values for the best place so far, so that there is one whenever the search is interrupted."""
+        self.best = self.by_waveform(self.candidates.start[None])[0]
 
     def run(self, start: Positions) -> Place:
         """The nearest place that is found from `start`."""

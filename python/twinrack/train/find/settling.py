@@ -10,8 +10,10 @@ LONGEST_S, WINDOW_S = 0.5, 0.02
 LEAST_S = 4.0  # of a recording
 ABOVE = 10.0  # times the error of the rest, relative to the target
 LEAST_ERROR = 0.02  # of the target's energy
+LOUDER = 2.0  # times the loudest of the rest: a beginning beyond it may show what nothing else does
 SHARE = 0.75  # of all the error
-USUAL_S, LITTLE = 0.35, 0.25  # that analyses of a spectrum can do without, and how much of the energy it may have
+USUAL_S = 0.35  # that analyses of a spectrum can do without
+LITTLE = 0.25  # of the energy, that may be left out
 
 
 def settled_at(played: Audio, wet: Audio, rate: float) -> int:
@@ -38,7 +40,8 @@ def settled_at(played: Audio, wet: Audio, rate: float) -> int:
         return 0
     end = int(far[-1]) + 1
     moved = error[:end].sum() > max(SHARE * error.sum(), LEAST_ERROR * target[:end].sum())
-    return (end + 1) * size if moved and end < longest else 0
+    usual = target[:end].sum() < LITTLE * target.sum() and target[:end].max() < LOUDER * target[end:].max()
+    return (end + 1) * size if moved and usual and end < longest else 0
 
 
 def without_beginning(played: Audio, wet: Audio, rate: float) -> tuple[Audio, Audio]:

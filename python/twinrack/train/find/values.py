@@ -33,8 +33,8 @@ FAR = 1e-4  # energy below which a missing gain is not what is missing
 BLURRED = 3e-4  # energy above which an equaliser's present bands are left out of what is measured for others
 LEAST = 1e-9  # energy below which nothing is told apart
 BEGINNING_S = 8.0  # of recordings of more than twice that, which are searched first
-FARTHER = 4.0  # energy of the whole relative to its beginning's, above which the whole is searched too
-LEADS = 3  # other structures that are tried on the whole, of those that are as near in the beginning
+FARTHER = 4.0  # energy of another structure relative to the best in the beginning, up to which it is tried on the whole
+LEADS = 3  # other structures that are tried on the whole at most
 LEAST_GAIN_DB = 0.05  # that is worth a Gain
 log = logging.getLogger("twinrack")
 Learned = Callable[[Rack], list[str]]
@@ -62,6 +62,16 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     interrupted: bool = False
     pairs: list[Pair] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Lead:
+    """A structure that came near: energy, rack, what the search had noted so far, and addresses of the values that moved."""
+
+    energy: float
+    rack: Rack
+    notes: tuple[str, ...]
+    moved: frozenset[str]
 
 
 class Finder:
@@ -95,24 +105,27 @@ class Finder:
         self.deadline = np.inf if seconds is None else time.monotonic() + seconds
         self.notes: list[str] = []
         self.tried: list[Structure] = []
-        self.leads: list[tuple[float, Rack]] = []  # energies and racks of other structures
+        self.leads: list[Lead] = []
         self.limits = COMPARED_S, LONGEST_S
         self.search: Search
         self._gain = ""  # address of the Gain that was added
 
     def run(self, rack: Rack) -> Findings:
         """Search from a rack's own values."""
-        interrupted = False
+        interrupted, put_back = False, []
         with one_thread_each():
             try:
                 self._run(rack)
+                put_back = self._put_back_undetermined(rack)
             except KeyboardInterrupt:
                 if not hasattr(self, "search") or self.search.best is None:
                     raise
                 interrupted = True
-            place = self._best()
+            place = self.search.nearest
             c = self.search.candidates
             result = c.rack_at(place.positions)
+            for address in put_back:
+                result.set(address, rack.get(address))
             if self._gain in result.addresses():
                 gain = float(result.get(f"{self._gain}.gain_db"))
                 way = "louder" if gain > 0 else "quieter"
@@ -124,54 +137,65 @@ class Finder:
         if sum(b - a for s in self.splits for a, b in s.train) > 2 * BEGINNING_S * self.rate:
             whole, self.limits = self.limits, (BEGINNING_S, BEGINNING_S)
             self._begin(rack)
-            self._look_further()
-            self._go_on_with(self._best(), whole)
+            looked = self._look_further()
+            self.limits = whole
+            self._go_on_with_the_whole()
+            if not self._ended() and not looked:
+                self._look_further()
         else:
             self._begin(rack)
             self._look_further()
-        self._settle()
 
-    def _go_on_with(self, beginning: Place, whole: tuple[float, float]) -> None:
+    def _go_on_with_the_whole(self) -> None:
         """Take the racks that came nearest in the beginning of the recordings to the whole of them, and keep the nearest."""
-        racks = [self.search.candidates.rack_at(beginning.positions)]
-        for energy, rack in sorted(self.leads, key=lambda lead: lead[0]):
-            if energy < FARTHER * beginning.energy and len(racks) <= LEADS and all(_differences(r, rack) for r in racks):
-                racks.append(rack)
-        self.limits = whole
+        first = self._lead(self.search)
+        leads = [first]
+        for lead in sorted(self.leads, key=lambda lead: lead.energy):
+            near = lead.energy < FARTHER * first.energy and len(leads) <= LEADS
+            if near and all(_differences(other.rack, lead.rack) for other in leads):
+                leads.append(lead)
         best: Search | None = None
-        for number, rack in enumerate(racks):
-            search = self._search_of(rack)
+        for lead in leads:
+            search = self._search_of(lead.rack, lead.moved)
             search.lowered(search.candidates.start, 20)
             self._say("waveform of the whole", search.best)
-            log.debug("find: waveform of the whole %s: %.1f dB", _differences(racks[0], rack), search.nearest.decibels)
+            log.debug("find: waveform of the whole %s: %.1f dB", _differences(first.rack, lead.rack), search.nearest.decibels)
             if best is None or search.nearest.energy < CLEARLY * best.nearest.energy:
-                if number:
-                    self.notes.append(f"on the whole of the recordings {_differences(racks[0], rack)} fits better")
                 best = self.search = search
+                self.notes = list(lead.notes)
+                if lead is not first:
+                    self.notes.append(f"on the whole of the recordings {_differences(first.rack, lead.rack)} fits better")
             if self._ended():
                 return
         self.search.again_in_turn()
-        if beginning.energy <= REACHED:  # the beginning did not tell enough
-            self._look_further()
+
+    def _lead(self, search: Search) -> Lead:
+        place = search.nearest
+        moved = frozenset(search.candidates.addresses[i] for i in search.usual)
+        return Lead(place.energy, search.candidates.rack_at(place.positions), tuple(self.notes), moved)
 
     def _begin(self, rack: Rack) -> None:
         """Search for the values, in as much of the recordings as `limits` says."""
         rack = self._with_bands(rack)
-        self.search = self._search_of(rack)
-        self.search.run(self.search.candidates.start)
-        if not self._ended() and self._settled(self.search):
-            self.search = self._search_of(self.search.candidates.rack_at(self._best().positions))
-            self.search.run(self.search.candidates.start)
+        search = self.search = self._search_of(rack)
+        search.run(search.candidates.start)
+        if not self._ended() and self._leave_out_beginnings(search):
+            again = self._search_of(search.candidates.rack_at(search.nearest.positions))
+            again.begin_at_start()
+            self.search = again
+            again.run(again.candidates.start)
 
-    def _settled(self, search: Search) -> bool:
+    def _leave_out_beginnings(self, search: Search) -> bool:
         """Leave out beginnings in which the target was not what it is afterwards; whether there are any that were not known."""
         rack = search.candidates.rack_at(search.nearest.positions)
         known = list(self.pairs)
         for i, (pair, parts) in enumerate(zip(self.pairs, self.splits, strict=True)):
+            if pair.compared_from:
+                continue
             end = min(pair.frames, int(2.0 * BEGINNING_S * self.rate))
-            first = settled_at(rack(pair.dry[:, :end], self.rate), pair.wet[:, :end], self.rate) if not pair.first else 0
+            first = settled_at(rack(pair.dry[:, :end], self.rate), pair.wet[:, :end], self.rate)
             if first:
-                self.pairs[i] = replace(pair, first=first)
+                self.pairs[i] = replace(pair, compared_from=first)
                 self.splits[i] = parts.after(first)
                 self.notes.append(
                     f"the first {first / self.rate:.2f} s of {pair.name} differ from the rest, as of a processor that still "
@@ -179,23 +203,29 @@ class Finder:
                 )
         return any(p is not k for p, k in zip(self.pairs, known, strict=True))
 
-    def _look_further(self) -> None:
-        """Where the values do not reach the target, also let those move that seldom do, and try other structures."""
+    def _look_further(self) -> bool:
+        """Where the values do not reach the target, also let those move that seldom do, and try other structures; whether
+        there was a reason to."""
         if self._ended():
-            return
+            return False
         self._with_fine_values()
+        self.leads.append(self._lead(self.search))
         far = not self._ended() and self._best().energy > FAR
         if far and self.may_add and not self.search.candidates.set_level(self._best().positions):
             self._with_gain()
         for _ in range(ROUNDS):
             if self._ended() or not (self._other_bands() or self._other_options()):
                 break
+        return True
 
     # --- the present search ------------------------------------------------------------------------------------------
 
-    def _search_of(self, rack: Rack) -> Search:
+    def _search_of(self, rack: Rack, moved: frozenset[str] = frozenset()) -> Search:
+        """A search from a rack's values; `moved`: addresses of values that move besides the usual ones."""
         candidates = Candidates(rack, self.learned(rack), self.pairs, self.splits, self.rate, *self.limits)
-        return Search(candidates, self.seed, self.deadline, self._say)
+        search = Search(candidates, self.seed, self.deadline, self._say)
+        search.usual = [i for i, a in enumerate(candidates.addresses) if i in search.usual or a in moved]
+        return search
 
     def _say(self, what: str, best: Place | None) -> None:
         if self.report is not None:
@@ -223,10 +253,15 @@ class Finder:
                 self.notes.append(f"{address} had no band; {_bands(rack, address)}")
         return rack
 
-    def _bands_of(self, rack: Rack, address: str, other: OtherBands, thorough: bool, far: bool = True) -> list[Change]:
-        """Values of an equaliser with other bands, for what its rack lacks."""
+    def _bands_of(self, rack: Rack, address: str, other: OtherBands, thorough: bool, blurred: bool = True) -> list[Change]:
+        """Values of an equaliser with other bands, for what its rack lacks.
+
+        Args:
+            thorough: see `other_bands` of the effect.
+            blurred: leave out the present bands, which would only blur what is measured.
+        """
         alone = sum(not e.bypass for e in rack.addresses().values()) == 1
-        if alone and far:  # then the bands that are on would only blur what is measured
+        if alone and blurred:
             rack = changed(rack, {f"{address}.{n}": "off" for n in rack[address].card.addresses if n.endswith(".type")})
         c = Candidates(rack, [], self.pairs, self.splits, self.rate, *self.limits)
         present = Search(c, self.seed, self.deadline).present_for(np.zeros(0), several=not alone)
@@ -260,11 +295,10 @@ class Finder:
         search = self._search_of(added)
         search.run(search.candidates.start)
         if search.nearest.energy < CLEARLY * self._best().energy:
-            found = search.candidates.rack_at(search.nearest.positions)
-            gain = float(found.get(f"{address}.gain_db"))
-            if abs(gain) < LEAST_GAIN_DB:  # only another start of the search: its values are better, the gain is not needed
-                found.remove(address)
-                search = self._search_of(found)
+            rack = search.candidates.rack_at(search.nearest.positions)
+            if abs(float(rack.get(f"{address}.gain_db"))) < LEAST_GAIN_DB:  # the values are better, the gain is not needed
+                rack.remove(address)
+                search = self._search_of(rack)
                 search.lowered(search.candidates.start, 20)
                 if search.nearest.energy < CLEARLY * self._best().energy:
                     self.search = search
@@ -282,45 +316,60 @@ class Finder:
             if other is None or (self.opened is not None and not set(types) & set(self.opened)):
                 continue
             rack = c.rack_at(self._best().positions)
-            trials = []
+            best: tuple[Search, Change] | None = None
             for values in self._bands_of(rack, address, other, True, self._best().energy > BLURRED):
                 change = {f"{address}.{n}": v for n, v in values.items()}
-                if self._may_choose(rack, change):
-                    trials.append((self._tried(changed(rack, change), change), change))
-            if not trials:
+                if time.monotonic() > self.deadline or not self._may_choose(rack, change):
+                    continue
+                search = self._tried(changed(rack, change), change)
+                if best is None or search.nearest.energy < best[0].nearest.energy:
+                    best = search, change
+                if search.found():
+                    break
+            if best is None:
                 continue
-            search, change = min(trials, key=lambda t: t[0].nearest.energy)
-            if self._settled(search):
-                self.search = self._search_of(rack)
-                self.search.lowered(self.search.candidates.start, 12)
+            search, change = best
+            if self._leave_out_beginnings(search):
+                present = self._search_of(rack)
+                present.lowered(present.candidates.start, 12)
+                self.search = present
                 search = self._tried(search.candidates.rack_at(search.nearest.positions), change)
             if not search.found():
                 search.run(search.nearest.positions)
             if search.nearest.energy < CLEARLY * self._best().energy:
                 search = self._without_needless_bands(search, [a for a in change if a.endswith(".type")])
-                self._accept(search, f"other bands fit better: {_bands(search.candidates.rack, address)}")
+                note = f"other bands fit better: {_bands(search.candidates.rack, address)}"
+                for own in _own_choices(rack, change):
+                    without = self._as_near_with(search, {own: rack.get(own)})
+                    search, note = (search, f"{note}, {own} = {change[own]}") if without is None else (without, note)
+                self._accept(search, note)
                 return True
         return False
 
     def _may_choose(self, rack: Rack, change: Change) -> bool:
-        """Whether those choices of a change that are not a band's are open."""
-        own = [a for a, v in change.items() if a.count(".") == 1 and rack.get(a) != v]
-        return self.opened is None or set(own) <= self.opened.keys()
+        """Whether those options of a change that are not a band's are open."""
+        own = _own_choices(rack, change)
+        return self.opened is None or all(a in self.opened and change[a] in self.opened[a] for a in own)
+
+    def _as_near_with(self, search: Search, change: Change) -> Search | None:
+        """A search with something changed, where it stays as near after a few steps."""
+        trial = self._search_of(changed(search.candidates.rack_at(search.nearest.positions), change))
+        trial.lowered(trial.candidates.start, 12)
+        return trial if trial.nearest.energy <= max(search.nearest.energy * RESET_COSTS, FOUND) else None
 
     def _without_needless_bands(self, search: Search, types: Sequence[str]) -> Search:
         """Bands go off one by one while the rest, moved a little, stays as near."""
         while True:
             rack = search.candidates.rack_at(search.nearest.positions)
             on = [a for a in types if rack.get(a) != "off"]
-            limit = max(search.nearest.energy * RESET_COSTS, FOUND)
             fewer = []
             for address in on if len(on) > 1 else ():
                 trial = self._search_of(changed(rack, {address: "off"}))
-                fewer.append((trial.by_waveform(trial.candidates.start[None])[0].energy, address, trial))
-            for _, _, trial in sorted(fewer, key=lambda f: f[0])[:2]:
-                trial.lowered(trial.candidates.start, 12)
-                if trial.nearest.energy <= limit:
-                    search = trial
+                fewer.append((trial.by_waveform(trial.candidates.start[None])[0].energy, address))
+            for _, address in sorted(fewer)[:2]:
+                without = self._as_near_with(search, {address: "off"})
+                if without is not None:
+                    search = without
                     break
             else:
                 return search
@@ -376,11 +425,9 @@ class Finder:
     def _without_needless_changes(self, search: Search, rack: Rack, present: Change) -> tuple[Search, Change]:
         """Options go back to what they were where that is as near."""
         for address in list(present) if len(present) > 1 else ():
-            limit = max(search.nearest.energy * RESET_COSTS, FOUND)
-            trial = self._search_of(changed(search.candidates.rack_at(search.nearest.positions), {address: rack.get(address)}))
-            trial.lowered(trial.candidates.start, 12)
-            if trial.nearest.energy <= limit:
-                search, present = trial, {a: v for a, v in present.items() if a != address}
+            without = self._as_near_with(search, {address: rack.get(address)})
+            if without is not None:
+                search, present = without, {a: v for a, v in present.items() if a != address}
         return search, present
 
     def _tried(self, rack: Rack, change: Change) -> Search:
@@ -403,7 +450,7 @@ class Finder:
         named = search.candidates.rack.values().items()
         options: Change = {a: v for a, v in named if not isinstance(v, float) and v not in ("off", present.get(a))}
         self.tried.append(Structure(options, self._distances(search), search.nearest.energy**0.5, 0))
-        self.leads.append((search.nearest.energy, search.candidates.rack_at(search.nearest.positions)))
+        self.leads.append(self._lead(search))
         log.debug("find: tried %s: %.1f dB", options, search.nearest.decibels)
 
     def _distances(self, search: Search) -> Distances:
@@ -417,26 +464,35 @@ class Finder:
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Values that the sound does not depend on go back to where they were before the search."""
+    def _put_back_undetermined(self, given: Rack) -> list[str]:
+        """Addresses of values that the sound does not depend on; they are where they were in the given rack."""
         search, c = self.search, self.search.candidates
         place = self._best()
         limit = max(place.energy * RESET_COSTS, LEAST)
-        moved = [i for i in range(c.start.size) if abs(place.positions[i] - c.start[i]) > 1e-9]
+        had = given.values()
+        before = [p.position(float(had.get(a, p.at(u)))) for a, p, u in zip(c.addresses, c.cards, c.start, strict=True)]
+        moved = [i for i, u in enumerate(before) if abs(place.positions[i] - u) > 1e-9]
         if not moved:
-            return
+            return []
         alone = np.repeat(place.positions[None], len(moved), 0)
         for row, i in zip(alone, moved, strict=True):
-            row[i] = c.start[i]
+            row[i] = before[i]
         harmless = [(p.energy, i) for p, i in zip(search.by_waveform(alone), moved, strict=True) if p.energy <= limit]
-        positions = place.positions.copy()
+        positions, put_back = place.positions.copy(), []
         for _, i in sorted(harmless):
             tried = positions.copy()
-            tried[i] = c.start[i]
+            tried[i] = before[i]
             energy = search.by_waveform(tried[None])[0].energy
             if energy <= limit:
                 positions, place = tried, Place(energy, tried)
+                put_back.append(c.addresses[i])
         search.best = place
+        return [a for a in put_back if a in had]
+
+
+def _own_choices(rack: Rack, change: Change) -> list[str]:
+    """Addresses of what changes and is not a band's."""
+    return [a for a, v in change.items() if a.count(".") == 1 and rack.get(a) != v]
 
 
 def _bands(rack: Rack, address: str) -> str:
@@ -446,7 +502,7 @@ def _bands(rack: Rack, address: str) -> str:
 
 
 def _differences(before: Rack, after: Rack) -> str:
-    """The options of a rack that are not another one's, and what it has besides, for a sentence."""
+    """Names the options of a rack that are not another one's, and what it has besides."""
     values = before.values()
     words = [f"{a} = {v}" for a, v in after.values().items() if not isinstance(v, float) and a in values and values[a] != v]
     return ", ".join([*words, *(f"with {a}" for a in after.addresses() if a not in before.addresses())])
