@@ -14,10 +14,10 @@ from twinrack.measure.transfer import coherent_gain
 from twinrack.train.advice import verdict
 from twinrack.train.data import Pair, split
 from twinrack.train.find.band_levels import BandLevels
+from twinrack.train.find.beginnings import moves_until
 from twinrack.train.find.blocks import Search
 from twinrack.train.find.candidates import Candidates
 from twinrack.train.find.levenberg import minimise
-from twinrack.train.find.settling import settled_at
 from twinrack.train.find.values import Finder
 
 RATE = 32000
@@ -203,14 +203,14 @@ def test_a_beginning_in_which_the_processor_still_moves_is_left_out_and_named():
     assert result.fitted.error_db < -60
     (note,) = (n for n in result.warnings if "still" in n)
     assert 0.15 <= float(note.split("first ")[1].split(" s")[0]) <= 0.3
-    assert settled_at(wet, wet, RATE) == 0
+    assert moves_until(wet, wet, RATE) == 0
 
 
 def test_a_loud_beginning_is_not_taken_for_a_processor_that_moves():
     x = 0.1 * np.random.default_rng(0).standard_normal((2, 6 * RATE)).astype(np.float32)
     x[:, : int(0.3 * RATE)] *= 10.0
     played, wet = (tr.Rack([tr.Compressor(threshold_db=-15, attack_ms=a)])(x, RATE) for a in (5, 30))
-    assert settled_at(played, wet, RATE) == 0
+    assert moves_until(played, wet, RATE) == 0
 
 
 def test_a_long_recording_whose_beginning_does_not_tell_enough_is_searched_as_a_whole():

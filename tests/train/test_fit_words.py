@@ -205,5 +205,6 @@ def test_a_curve_that_does_not_reach_its_target_gets_filters_and_then_a_network(
         ([tr.Compressor(), tr.Limiter()], "the structure of compressor or limiter does not fit"),
     ):
         assert words in verdict(tr.Rack(effects), Residual(-20.0, 0.9, 0.1, 0.8, 0.1, 0.9))[0]
+    assert "a gain that changes" in verdict(tr.Rack([tr.Compressor()]), Residual(-30.0, 0.9, 0.3, 0.8, 0.5, 0.8))[0]
     assert "Reverb" in verdict(tr.Rack([curve()]), Residual(-5.0, 0.05, 0.01, 0.01, 0.6, 0.9))[0]
     assert verdict(tr.Rack([curve()]), Residual(-70.0, 0.9, 0.1, 0.2, 0.1, 0.9)) == []

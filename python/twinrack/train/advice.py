@@ -20,7 +20,7 @@ LARGE_PART = 0.2  # of the residual's energy in one third of an octave, where th
 STANDS_OUT_DB = 0.5  # and by so much the residual must be nearer to the target there than over all
 INCOHERENT = 0.2  # part of the residual that is a gain of the result, below which it is something else
 ECHOES = 0.3  # part of it that is a filter with a long memory
-LONGER = 1.5  # times the part that is a short filter, where it is echoes
+LONGER = 1.5  # times the part that is a short filter, and more than is a gain over time, where it is echoes
 FOLLOWS = 0.5  # correlation of its level with that of the sound
 STEADY = 0.5  # part of it that is one gain for all frequencies
 LEAST_FRAMES = 512  # of a stretch, to say anything of its spectrum
@@ -90,7 +90,7 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
                 f"{left} is noise that follows the sound, as MP3 and other codecs leave it: fit to the uncompressed recording"
             ]
         return [f"{left} is another sound than the recording's: noise, hum or other voices, in wet only"]
-    if residual.echo_share > max(ECHOES, LONGER * residual.filter_share):
+    if residual.echo_share > max(ECHOES, LONGER * residual.filter_share, residual.level_share):
         kind, what, add = "reverb", "is echoes of the sound, or another reverb", "FDNReverb or ConvolutionReverb"
     elif residual.filter_share >= residual.level_share:
         kind, what, add = "linear", "is a constant filter", "ParametricEQ with more bands"

@@ -15,11 +15,11 @@ from ...rack.rack import Rack
 from ..data import Pair, Split
 from ..starts import OtherBands, other_bands_of
 from ..structures import Structure
+from .beginnings import moves_until, without_beginning
 from .blocks import FOUND, REACHED, Place, Search
 from .candidates import COMPARED_S, LONGEST_S, Candidates
 from .in_chunks import one_thread_each
 from .options import Change, changed, options_of, with_gain
-from .settling import settled_at, without_beginning
 
 CLEARLY = 0.5  # energy that another structure must come to, relative to the present one
 PREFERRED = 0.1  # below this the rest need not be tried
@@ -193,7 +193,7 @@ class Finder:
             if pair.compared_from:
                 continue
             end = min(pair.frames, int(2.0 * BEGINNING_S * self.rate))
-            first = settled_at(rack(pair.dry[:, :end], self.rate), pair.wet[:, :end], self.rate)
+            first = moves_until(rack(pair.dry[:, :end], self.rate), pair.wet[:, :end], self.rate)
             if first:
                 self.pairs[i] = replace(pair, compared_from=first)
                 self.splits[i] = parts.after(first)

@@ -16,8 +16,8 @@ USUAL_S = 0.35  # that analyses of a spectrum can do without
 LITTLE = 0.25  # of the energy, that may be left out
 
 
-def settled_at(played: Audio, wet: Audio, rate: float) -> int:
-    """The frame after which two sounds are much nearer to each other than before it; 0 where they always are, or never.
+def moves_until(played: Audio, wet: Audio, rate: float) -> int:
+    """The frame until which two sounds are much farther from each other than after it; 0 where there is no such frame.
 
     Args:
         played, wet: (channels, frames) of a result that is near, and of the target.
