@@ -139,6 +139,7 @@ OTHER_SHAPES: list[Shape] = [
 MOST_BANDS = 8
 WORTH_A_BAND = 0.8  # of the error of the curve, that one more band must come to
 TRIED_FIRST = 3  # shapes that are refined further, of all
+WARPED = 1.0 / 16.0  # of the sample rate, below which bands are the same with each warping
 FOLLOWED = 3  # sets of types to which a band is added, of all
 
 
@@ -150,7 +151,7 @@ def other_bands(
     One band after the other is added, of the type and at the place that lowers the error most, as long as it is worth it.
 
     Args:
-        thorough: go on with the best few sets of types instead of one, and with each warping.
+        thorough: go on with the best few sets of types instead of one, and where bands stand high with each warping.
 
     Returns:
         Values of all bands, with their types, and the warping where it is another one: the sets with the most bands, then
@@ -164,7 +165,9 @@ def other_bands(
         gain_db = gain_db + own.responses(places)[0].sum(0)
     curve, most = (hertz, gain_db, weight, rate), max(MOST_BANDS, len(used))
     answers = _added(effect, *curve, alone, most, FOLLOWED if thorough else 1, seed)
-    for warping in effect.card.addresses["warping"].options if thorough else ():
+    every = [(values, f"band{i}") for values in answers for i in range(1, BANDS + 1)]
+    high = any(values[f"{b}.type"] != "off" and float(values[f"{b}.frequency_hz"]) > WARPED * rate for values, b in every)
+    for warping in effect.card.addresses["warping"].options if thorough and high else ():
         if warping != effect.get("warping"):
             other = effect.copy()
             other.set("warping", warping)
