@@ -112,8 +112,7 @@ def verdict(rack: Rack, residual: Residual) -> list[str]:
 
 def _grey_box(rack: Rack) -> str | None:
     """Additions around a curve without memory where it does not reach the target: filters, and if there are, a network."""
-    playing = [(address, e.card.id) for address, e in rack.addresses().items() if not e.bypass]
-    at = next((i for i, (_, card) in enumerate(playing) if card == "saturation"), None)
+    playing, at = _playing(rack, "saturation")
     if at is None or any(card == "adapter" for _, card in playing):
         return None
     curve = playing[at][0]
@@ -129,11 +128,16 @@ def _grey_box(rack: Rack) -> str | None:
 
 def _leveller(rack: Rack) -> str | None:
     """An addition before a limiter that does not reach the target alone: many hold the level down before they catch peaks."""
-    playing = [(address, e.card.id) for address, e in rack.addresses().items() if not e.bypass]
-    at = next((i for i, (_, card) in enumerate(playing) if card == "limiter"), None)
+    playing, at = _playing(rack, "limiter")
     if at is None or any(card == "compressor" for _, card in playing[:at]):
         return None
     return f"many limiters also level, slowly, before they catch peaks: try a Compressor before {playing[at][0]}"
+
+
+def _playing(rack: Rack, card: str) -> tuple[list[tuple[str, str]], int | None]:
+    """Addresses and cards of the effects that are heard, in order, and the place of the first of a card among them."""
+    playing = [(address, e.card.id) for address, e in rack.addresses().items() if not e.bypass]
+    return playing, next((i for i, (_, own) in enumerate(playing) if own == card), None)
 
 
 def _falling(history: Sequence[dict[str, float]], steps: int) -> float:

@@ -362,15 +362,14 @@ class Split:
 
     def after(self, first: int) -> Split:
         """The same without what comes before a frame."""
+        if first == 0:
+            return self
         train = [(max(a, first), b) for a, b in self.train if b > first]
         return Split(train, [(max(a, first), b) for a, b in self.held_out if b > first])
 
 
-def split(frames: int, rate: float, validation: bool = True, first: int = 0) -> Split:
-    """Every fifth stretch is held out; stretches are 0.25 to 1 s, so that short recordings have some of each. Nothing before
-    `first` is in any of them."""
-    if first:
-        return split(frames, rate, validation).after(first)
+def split(frames: int, rate: float, validation: bool = True) -> Split:
+    """Every fifth stretch is held out; stretches are 0.25 to 1 s, so that short recordings have some of each."""
     if not validation:
         return Split([(0, frames)], [(0, frames)])
     stretch = int(np.clip(frames / 25, 0.25 * rate, rate))

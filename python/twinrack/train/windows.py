@@ -47,7 +47,7 @@ class Excerpts:
 
     def __init__(self, pairs: Sequence[Pair], rate: float, *, window_s: float, batch: int, validation: bool, seed: int) -> None:
         self.pairs, self.rate, self.window_s, self.batch = list(pairs), rate, window_s, batch
-        self.splits = [split(p.frames, rate, validation, p.compared_from) for p in pairs]
+        self.splits = [split(p.frames, rate, validation).after(p.compared_from) for p in pairs]
         self.random = np.random.default_rng(seed)
         self._next = 0
 

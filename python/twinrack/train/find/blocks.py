@@ -287,9 +287,8 @@ class Search:
 
     def residual(self) -> Residual:
         """The nature of what is left in the best place."""
-        assert self.best is not None
         c = self.candidates
-        return residual_of([(c.sounds(self.best.positions[None])[0], c.wet)], c.rate)
+        return residual_of([(c.sounds(self.nearest.positions[None])[0], c.wet)], c.rate)
 
     def begin_at_start(self) -> None:
         """Take the rack's own values for the best place so far, so that there is one whenever the search is interrupted."""
@@ -299,49 +298,45 @@ class Search:
         """The nearest place that is found from `start`."""
         if not start.size:
             self.best = self.by_waveform(start[None])[0]
-            return self.best
+            return self.nearest
         states = self.from_far(self.by_levels(start[None]))
         for state in states[:2]:
             self.lowered(state.positions, 15)
             if self.found() or self._late():
                 break
         self._say("waveform")
-        assert self.best is not None
-        if not (self.found() or self._late() or self.best.energy > POOR or self.residual().is_noise):
+        if not (self.found() or self._late() or self.nearest.energy > POOR or self.residual().is_noise):
             self._from_far_above_noise(start)
         self.again_in_turn()
-        return self.best
+        return self.nearest
 
     def again_in_turn(self) -> None:
         """From the best place, look for one block after the other again, as long as that helps."""
-        assert self.best is not None
         order = list(self.blocks)
         without_gain = 0
         for number in range(ROUNDS):
-            enough = 0 if self.best.energy <= REACHED else len(order)
+            enough = 0 if self.nearest.energy <= REACHED else len(order)
             if self.found() or self._late() or without_gain > enough:
                 break
-            before = self.best.energy
-            self.lowered(self.best.positions, 20)
-            if self.best.energy <= SURE * REACHED or self.residual().is_noise:
+            before = self.nearest.energy
+            self.lowered(self.nearest.positions, 20)
+            if self.nearest.energy <= SURE * REACHED or self.residual().is_noise:
                 break
             self.again(order[number % len(order)])
             self._say(f"waveform after {order[number % len(order)]} again")
-            without_gain = 0 if self.best.energy < CLEARLY * before else without_gain + 1
+            without_gain = 0 if self.nearest.energy < CLEARLY * before else without_gain + 1
 
     def _from_far_above_noise(self, start: Positions) -> None:
         """Begin once more where the recording has noise, with levels that the noise does not reach."""
-        assert self.best is not None
         c = self.levels.candidates
-        self.levels.levels.raise_floor(c.sounds(self.best.positions[None])[0])
-        states = self.from_far(self.by_levels(np.array([start, self.best.positions])))
+        self.levels.levels.raise_floor(c.sounds(self.nearest.positions[None])[0])
+        states = self.from_far(self.by_levels(np.array([start, self.nearest.positions])))
         self.lowered(states[0].positions, 15)
         self._say("waveform above noise")
 
     def again(self, effect: str) -> None:
         """Look for one block again, the others as they are in the best place."""
-        assert self.best is not None
-        here = self.best
+        here = self.nearest
         new = self.partly_from_anywhere(here, effect)
         if effect in self.analysed:
             new += self.analysed_again(here, effect, fresh=False)

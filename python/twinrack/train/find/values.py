@@ -154,14 +154,13 @@ class Finder:
             near = lead.energy < FARTHER * first.energy and len(leads) <= LEADS
             if near and all(_differences(other.rack, lead.rack) for other in leads):
                 leads.append(lead)
-        best: Search | None = None
         for lead in leads:
             search = self._search_of(lead.rack, lead.moved)
             search.lowered(search.candidates.start, 20)
             self._say("waveform of the whole", search.best)
             log.debug("find: waveform of the whole %s: %.1f dB", _differences(first.rack, lead.rack), search.nearest.decibels)
-            if best is None or search.nearest.energy < CLEARLY * best.nearest.energy:
-                best = self.search = search
+            if lead is first or search.nearest.energy < CLEARLY * self._best().energy:
+                self.search = search
                 self.notes = list(lead.notes)
                 if lead is not first:
                     self.notes.append(f"on the whole of the recordings {_differences(first.rack, lead.rack)} fits better")
@@ -188,20 +187,21 @@ class Finder:
     def _leave_out_beginnings(self, search: Search) -> bool:
         """Leave out beginnings in which the target was not what it is afterwards; whether there are any that were not known."""
         rack = search.candidates.rack_at(search.nearest.positions)
-        known = list(self.pairs)
+        any_new = False
         for i, (pair, parts) in enumerate(zip(self.pairs, self.splits, strict=True)):
             if pair.compared_from:
                 continue
             end = min(pair.frames, int(2.0 * BEGINNING_S * self.rate))
             first = moves_until(rack(pair.dry[:, :end], self.rate), pair.wet[:, :end], self.rate)
             if first:
+                any_new = True
                 self.pairs[i] = replace(pair, compared_from=first)
                 self.splits[i] = parts.after(first)
                 self.notes.append(
                     f"the first {first / self.rate:.2f} s of {pair.name} differ from the rest, as of a processor that still "
                     "moves to its settings; they are not compared"
                 )
-        return any(p is not k for p, k in zip(self.pairs, known, strict=True))
+        return any_new
 
     def _look_further(self) -> bool:
         """Where the values do not reach the target, also let those move that seldom do, and try other structures; whether
@@ -339,10 +339,8 @@ class Finder:
             if search.nearest.energy < CLEARLY * self._best().energy:
                 search = self._without_needless_bands(search, [a for a in change if a.endswith(".type")])
                 note = f"other bands fit better: {_bands(search.candidates.rack, address)}"
-                for own in _own_choices(rack, change):
-                    without = self._as_near_with(search, {own: rack.get(own)})
-                    search, note = (search, f"{note}, {own} = {change[own]}") if without is None else (without, note)
-                self._accept(search, note)
+                search, own = self._without_needless_changes(search, rack, {a: change[a] for a in _own_choices(rack, change)})
+                self._accept(search, ", ".join([note, *(f"{a} = {v}" for a, v in own.items())]))
                 return True
         return False
 
@@ -396,7 +394,8 @@ class Finder:
             search.run(search.nearest.positions)
         if search.nearest.energy > CLEARLY * before.energy:
             return False
-        search, present = self._without_needless_changes(search, rack, present)
+        if len(present) > 1:
+            search, present = self._without_needless_changes(search, rack, present)
         words = ", ".join(f"{a} = {v} (was {rack.get(a)})" for a, v in present.items())
         options = "other options fit" if len(present) > 1 else "another option fits"
         self._accept(search, f"{options} better: {words}")
@@ -424,7 +423,7 @@ class Finder:
 
     def _without_needless_changes(self, search: Search, rack: Rack, present: Change) -> tuple[Search, Change]:
         """Options go back to what they were where that is as near."""
-        for address in list(present) if len(present) > 1 else ():
+        for address in list(present):
             without = self._as_near_with(search, {address: rack.get(address)})
             if without is not None:
                 search, present = without, {a: v for a, v in present.items() if a != address}
