@@ -17,11 +17,11 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def table(parameters: tuple[Parameter, ...]) -> str:
-    rows = ["| parameter | range | default | expected | what it does |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| parameter | range | default | expected | JND | what it does |", "| --- | --- | --- | --- | --- | --- |"]
     for p in parameters:
         expected = f"{p.expected[0]:g} to {p.expected[1]:g}" if p.kind == "continuous" else ""
         default = f"{p.default:g}" if p.kind == "continuous" else str(p.default)
-        rows.append(f"| `{p.id}` | {p.range_text()} | {default} | {expected} | {p.doc} *{p.perceptual}* |")
+        rows.append(f"| `{p.id}` | {p.range_text()} | {default} | {expected} | {p.jnd_text()} | {p.doc} *{p.perceptual}* |")
     return "\n".join(rows)
 
 
@@ -36,6 +36,10 @@ def page(card: Card) -> str:
         parts += [f"## `{resource['id']}`", f"{resource['doc']} ({resource['shape']})"]
     parts += ["## Assumptions", "\n".join(f"- {line}" for line in card.assumptions)]
     parts += ["## Sources", "\n".join(f"- {line}" for line in card.references)]
+    every = [*card.parameters, *(p for group in card.groups for p in group.parameters)]
+    lines = [f"- `{p.id}`, {p.jnd_text()}: {p.jnd_source}" for p in every if p.jnd is not None]
+    if lines:
+        parts += ["## Just-noticeable differences", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 

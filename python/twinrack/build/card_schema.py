@@ -37,8 +37,19 @@ class Follows(Strict):
     factor: float = Field(gt=0)
 
 
+class Jnd(Strict):
+    """The just-noticeable difference of a parameter: a `step` in its unit where its scale is linear, else `percent` of its
+    value. `source` names who measured it; "derived" says that `tools/derive_jnds.py` computed it with the project's own model
+    of hearing, at the effect's default, which holds less exactly elsewhere."""
+
+    step: float | None = Field(default=None, gt=0)
+    percent: float | None = Field(default=None, gt=0)
+    source: Sentence
+
+
 class Continuous(Strict):
-    """A number in physical units, with its range, its expected range and how fast the engine glides to a new value."""
+    """A number in physical units, with its range, its expected range, the least change that one hears, and how fast the engine
+    glides to a new value."""
 
     id: Identifier
     kind: Literal["continuous"] = "continuous"
@@ -55,6 +66,7 @@ class Continuous(Strict):
     learning_step: float = Field(default=1.0, gt=0, le=1)  # share of the usual training step, for what is sensitive
     doc: Sentence
     perceptual: Sentence
+    jnd: Jnd
     follows: Follows | None = None
 
     @model_validator(mode="after")
@@ -68,6 +80,9 @@ class Continuous(Strict):
             raise ValueError(f"expected {list(self.expected)} is not a range inside {self.min} … {self.max}")
         if self.scale != "linear" and self.min <= 0:
             raise ValueError(f"scale {self.scale} needs min above 0")
+        in_units = self.scale == "linear"
+        if (self.jnd.step is not None) != in_units or (self.jnd.percent is not None) == in_units:
+            raise ValueError(f"jnd needs {'step' if in_units else 'percent'}, as the scale is {self.scale}")
         return self
 
 

@@ -130,8 +130,9 @@ def _print_parameters(title: str, parameters: Any) -> None:
         default = f"default {value_text(p, p.default)}"
         if p.follows is not None:
             default = f"default {p.follows[1]:g} × {p.follows[0]}"
+        least = f"; a change of {p.jnd_text()} is just heard ({p.jnd_source})" if p.jnd is not None else ""
         out.print(f"  [bold]{p.id}[/bold]", soft_wrap=True)
-        _paragraph(f"    {p.range_text()}; {default}{usual}", 4)
+        _paragraph(f"    {p.range_text()}; {default}{usual}{least}", 4)
         _paragraph(f"    {p.doc} {p.perceptual}", 4)
     out.print()
 

@@ -22,7 +22,8 @@ Value = float | str | bool
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of an effect. `kind` is "continuous", "choice" or "switch"; a choice has `options` and no unit. `role` is
-    "main", "level" or "fine" (see `card_schema.Role`)."""
+    "main", "level" or "fine" (see `card_schema.Role`). `jnd` is the just-noticeable difference: on a linear scale in the
+    parameter's unit, on others in percent of the value; None where the card has none."""
 
     id: str
     kind: str
@@ -41,6 +42,8 @@ class Parameter:
     rebuilds: bool = False
     options: tuple[str, ...] = ()
     follows: tuple[str, float] | None = None
+    jnd: float | None = None
+    jnd_source: str = ""
 
     def check(self, value: object, place: str) -> Value:
         """The value as it is stored, or a ValueError that says the parameter, the value and the range.
@@ -110,6 +113,38 @@ class Parameter:
         value = self.min + (self.max - self.min) * position if linear else self.min * (self.max / self.min) ** position
         return min(max(value, self.min), self.max)
 
+    def jnds(self, before: float, after: float) -> float | None:
+        """Just-noticeable differences from one value to another, negative downwards; None where the card has no JND."""
+        if self.jnd is None:
+            return None
+        if self.scale == "linear":
+            return (after - before) / self.jnd
+        return math.log(after / before) / math.log1p(0.01 * self.jnd)
+
+    def jnd_at(self, value: float) -> float | None:
+        """One JND upwards from a value, in the parameter's unit; None where the card has none."""
+        if self.jnd is None:
+            return None
+        return self.jnd if self.scale == "linear" else 0.01 * self.jnd * value
+
+    def jnd_text(self) -> str:
+        """The JND as a person reads it: "1 dB", "5 %"; empty where there is none."""
+        if self.jnd is None:
+            return ""
+        unit = "%" if self.scale != "linear" else "" if self.unit == "1" else self.unit
+        return f"{self.jnd:g} {unit}".rstrip()
+
+    def moved_by(self, value: float, jnds: float) -> float:
+        """The value so many JNDs above, at the end of the range where it would be beyond.
+
+        Raises:
+            ValueError: the card has no JND.
+        """
+        if self.jnd is None:
+            raise ValueError(f"{self.id} has no just-noticeable difference in its card")
+        moved = value + jnds * self.jnd if self.scale == "linear" else value * (1.0 + 0.01 * self.jnd) ** jnds
+        return min(max(moved, self.min), self.max)
+
     def place(self, value: Value) -> float:
         """The inverse, for every kind: a choice is in the middle of its part of the range."""
         if self.kind == "choice":
@@ -175,7 +210,9 @@ class Card:
 
 def _parameter(data: dict[str, Any]) -> Parameter:
     data = dict(data)
-    follows = data.pop("follows", None)
+    follows, jnd = data.pop("follows", None), data.pop("jnd", None)
+    if jnd is not None:
+        data |= {"jnd": jnd["step"] or jnd["percent"], "jnd_source": jnd["source"]}
     for key in ("expected", "options"):
         if key in data:
             data[key] = tuple(data[key])

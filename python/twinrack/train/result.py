@@ -33,7 +33,8 @@ SHOWN = 5  # combinations in the printed result
 class ParameterResult:
     """One trained value: where it began and ended, in user units, and how well the recording determines it.
 
-    `standard_error` is in the parameter's unit (None: not computed); `determined` is False when it is more than a tenth of
+    `standard_error` is in the parameter's unit (None: not computed), as is `jnd`, one just-noticeable difference at the fitted
+    value (None: the card has none); `determined` is False when it is more than a tenth of
     the card's range, measured in the parameter's own scale, or where that is logarithmic (frequencies, times, ratios) when it
     spans an octave or more.
     """
@@ -47,6 +48,12 @@ class ParameterResult:
     expected: tuple[float, float]
     standard_error: float | None = None
     determined: bool | None = None
+    jnd: float | None = None
+
+    @property
+    def error_jnds(self) -> float | None:
+        """The standard error in just-noticeable differences; below 1 hardly anybody hears the doubt."""
+        return None if self.standard_error is None or self.jnd is None else self.standard_error / self.jnd
 
     @property
     def inside_expected(self) -> bool:
@@ -70,6 +77,12 @@ class ParameterResult:
         """The same in one text: "449 ± 310 Hz"."""
         value, error = self.rounded
         return f"{value}{f' ± {error}' if error else ''}{'' if self.unit == '1' else f' {self.unit}'}"
+
+    @property
+    def heard_text(self) -> str:
+        """The same with the standard error in what one hears: "4.00 ± 0.20 ms (0.1 JND)"."""
+        jnds = self.error_jnds
+        return self.text if jnds is None else f"{self.text} ({jnds:.2g} JND)"
 
 
 @dataclass

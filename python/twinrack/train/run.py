@@ -419,7 +419,7 @@ class Run(Generic[P]):
                 began = float(before.get(address))
             except ValueError:  # its effect was added
                 began = float(p.default)
-            result = ParameterResult(address, began, fitted, p.unit, p.min, p.max, p.expected)
+            result = ParameterResult(address, began, fitted, p.unit, p.min, p.max, p.expected, jnd=p.jnd_at(fitted))
             if i < len(errors):
                 result.standard_error, result.determined = in_units(p, u.item(), errors[i])
             results.append(result)
