@@ -128,9 +128,13 @@ def error_db(y: np.ndarray, reference: np.ndarray) -> float:
 
 def error(y: np.ndarray, reference: np.ndarray, x: np.ndarray) -> float:
     """error_db; where an effect takes away more than 40 dB of the input x (cuts in series can take 300), relative to the
-    input 40 dB down: float32 cannot hold more, and the forms differ in the order of their operations."""
-    size = np.linalg.norm(reference.astype(np.float64)) / np.linalg.norm(x.astype(np.float64))
-    return error_db(y, reference) - max(0.0, -20.0 * float(np.log10(size + 1e-30)) - 40.0)
+    input 40 dB down, and where it leaves less than -50 dBFS, relative to that: float32 cannot hold more (beside a bias of 1 its
+    step is -150 dBFS), and the forms differ in the order of their operations."""
+    size = np.linalg.norm(reference.astype(np.float64))
+    beside_input = size / np.linalg.norm(x.astype(np.float64))
+    level = size / np.sqrt(reference.size)
+    lost = max(-20.0 * float(np.log10(beside_input + 1e-30)) - 40.0, -20.0 * float(np.log10(level + 1e-30)) - 50.0)
+    return error_db(y, reference) - max(0.0, lost)
 
 
 def random_curves(card: Card, rng: np.random.Generator, ticks: int) -> dict[str, np.ndarray]:

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from twinrack import _engine
 from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, Audio, whole_frames
-from twinrack.rack.card import Value
+from twinrack.rack.card import CARDS, Value
 from twinrack.resources.response import Response
 
+SHAPES = CARDS["parametric_eq"].addresses["band1.type"].options[1:]  # without "off"; in the engine's order
 FADE_SHARE = 0.1  # of what is left, where the length cuts
 RING_S = 0.4  # what a low cut adds at the end, at most: 120 dB at 10 Hz
 
@@ -41,21 +43,16 @@ def ring_frames(values: Mapping[str, Value], sample_rate: float) -> int:
 
 
 def through_cuts(samples: np.ndarray, values: Mapping[str, Value], sample_rate: float) -> np.ndarray:
-    """The response through its cuts, by the engine's own filters."""
-    from twinrack.rack.effect import CLASSES
-    from twinrack.rack.rack import Rack
-
-    equaliser = CLASSES["parametric_eq"](warping="bilinear")
-    cuts = {"low_cut": values["low_cut_hz"], "high_cut": values["high_cut_hz"]}
-    cuts = {kind: hz for kind, hz in cuts.items() if LOW_CUT_OFF_HZ < float(hz) < HIGH_CUT_OFF_HZ}
-    if not cuts:
+    """The response through its cuts, in float64: so little may be left of it that float32 would be heard."""
+    on = {"low_cut": float(values["low_cut_hz"]) > LOW_CUT_OFF_HZ, "high_cut": float(values["high_cut_hz"]) < HIGH_CUT_OFF_HZ}
+    if not any(on.values()):
         return samples
-    for i, (kind, hz) in enumerate(cuts.items(), start=1):
-        for name, value in (("type", kind), ("frequency_hz", hz), ("q", 0.5**0.5), ("slope_db_per_octave", "12")):
-            equaliser.set(f"band{i}.{name}", value)
-    peak = max(float(np.abs(samples).max()), 1e-30)  # at full scale, where the filters forget nothing that counts
-    padded = np.pad(samples / peak, ((0, 0), (0, ring_frames(values, sample_rate))))
-    return Rack([equaliser])(padded, sample_rate).astype(np.float64) * peak
+    padded = np.pad(samples, ((0, 0), (0, ring_frames(values, sample_rate))))[None]
+    for shape in (name for name, used in on.items() if used):
+        number = SHAPES.index(shape)
+        c, _ = _engine.design_filters([number], False, [float(values[f"{shape}_hz"])], [0.0], [np.sqrt(0.5)], sample_rate)
+        padded = _engine.sweep_forward("svf_cascade", padded, [np.asarray(c, np.float64).reshape(1, 1, 1, 5)], (), 1)[0]
+    return np.asarray(padded[0])
 
 
 def build(values: Mapping[str, Value], response: Response, sample_rate: float, channels: int) -> Audio:

@@ -22,8 +22,9 @@ from twinrack.twins.values import Context, Values
 
 
 def shaped(response: Tensor, v: Values, at: Context) -> Tensor:
-    """As `resource.build`: (rows, channels, frames), a row for each item of the batch where decay or cuts have one."""
-    numbers = {name: float(getattr(v, name)) for name in ("trim_ms", "length_s", "pre_delay_ms")}
+    """As `resource.build`, without the delay before it: (rows, channels, frames), a row for each item of the batch where decay
+    or cuts have one."""
+    numbers = {name: float(getattr(v, name)) for name in ("trim_ms", "length_s")}
     first, last, fade = window(response.shape[-1], numbers, at.sample_rate)
     time = torch.arange(last - first, dtype=torch.float64, device=response.device) / at.sample_rate
     decay = torch.exp(-v.decay_db_per_s[:, :1] * (math.log(10.0) / 20.0) * time).unsqueeze(1)
@@ -34,7 +35,7 @@ def shaped(response: Tensor, v: Values, at: Context) -> Tensor:
         rows = outputs(h.shape[1], at.channels)
         loudest = torch.stack([energy[:, row].sum(-1) for row in rows], -1).amax(-1)
         h = h / torch.sqrt(loudest.clamp(min=1e-30))[:, None, None]
-    return torch.nn.functional.pad(h, (whole_frames(numbers["pre_delay_ms"], at.sample_rate), 0))
+    return h
 
 
 def through_cuts(h: Tensor, v: Values, at: Context) -> Tensor:
@@ -59,9 +60,17 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
         return ramp(t.to(x.dtype), at.frames).unsqueeze(1)
 
     given = at.resources.get("impulse_response")
-    wet = x if given is None else convolved(x, shaped(given, v, at).to(x.dtype))
+    wet = x if given is None else reverberated(x, shaped(given, v, at), float(v.pre_delay_ms), at)
     mix = frames(v.mix)
     return (1.0 - mix) * x + mix * (frames(10.0 ** (v.gain_db / 20.0)) * wet)
+
+
+def reverberated(x: Tensor, h: Tensor, pre_delay_ms: float, at: Context) -> Tensor:
+    """x with h after a delay. Only what is heard within the sound is transformed: a transform's rounding is that of the
+    loudest sound in it, also where that comes too late to be heard."""
+    length = x.shape[-1]
+    late = min(whole_frames(pre_delay_ms, at.sample_rate), length)
+    return torch.nn.functional.pad(convolved(x[..., : max(length - late, 1)], h), (late, 0))[..., :length]
 
 
 def convolved(x: Tensor, h: Tensor) -> Tensor:
@@ -72,11 +81,12 @@ def convolved(x: Tensor, h: Tensor) -> Tensor:
         raise ValueError(f"a response of {h.shape[1]} channels does not fit a sound of {channels}")
     h = h[..., :length]
     size = 1 << (length + h.shape[-1] - 2).bit_length()
-    spectrum, response = torch.fft.rfft(x, size), torch.fft.rfft(h, size)
+    # In float64: cuts can leave so little of a response that a transform's rounding in float32 would be heard beside it.
+    spectrum, response = torch.fft.rfft(x.double(), size), torch.fft.rfft(h.double(), size)
     if true_stereo:
         left, right = spectrum[:, :1], spectrum[:, 1:]
         to_left = left * response[:, :1] + right * response[:, 2:3]
         product = torch.cat([to_left, left * response[:, 1:2] + right * response[:, 3:]], 1)
     else:
         product = spectrum * response[:, [c % h.shape[1] for c in range(channels)]]
-    return torch.fft.irfft(product, size)[..., :length]
+    return torch.fft.irfft(product, size)[..., :length].to(x.dtype)

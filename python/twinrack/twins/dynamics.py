@@ -49,6 +49,7 @@ def linked_level(detector_input: Tensor, v: Values, at: Context) -> Tensor:
     return level
 
 
+UNIT = 2.0**38  # a moving RMS sums multiples of its inverse
 LOUDEST_POWER = 64.0  # that a moving RMS tells from louder ones: 18 dB above full scale
 
 
@@ -67,6 +68,14 @@ def moving_rms(level: Tensor, window_ms: Tensor, at: Context) -> Tensor:
     oldest = (end - whole).clamp(min=0).expand(level.shape[0], -1).unsqueeze(1).expand(-1, level.shape[1], -1)
     partly = sums.gather(-1, oldest) - sums.gather(-1, (oldest - 1).clamp(min=0))
     sum_in_window = sums[..., 1:] - sums.gather(-1, oldest) + (frames - whole).unsqueeze(1) * partly
+    if level.dtype == torch.float32:
+        # To the last bit what `moving_power.h` sums, for a gate opens or not by the last bit.
+        with torch.no_grad():
+            fixed = torch.nn.functional.pad((power.double() * UNIT).long().cumsum(-1), (1, 0))
+            last = torch.nn.functional.pad(power.double(), (1, 0)).gather(-1, oldest) * (oldest > 0)
+            exact = (fixed[..., 1:] - fixed.gather(-1, oldest)).double() / UNIT + (frames - whole).unsqueeze(1) * last
+        sum_in_window = sum_in_window + (exact - sum_in_window).detach()
+        return root((sum_in_window * (1.0 / frames.unsqueeze(1))).to(level.dtype))
     return root((sum_in_window / frames.unsqueeze(1)).to(level.dtype))
 
 
