@@ -56,6 +56,7 @@ CONVENIENT = {
     ("session.session", "TYPE_CHECKING", "session.measure"),
     ("session.session", "TYPE_CHECKING", "session.twin"),
     ("session.measure", "MixReport.write", "session.report_page"),
+    ("explain.overview", "Explanation.report", "explain.overview_page"),
     ("train.result", "FitResult.explain", "explain.account"),
     ("train.result", "FitResult.report", "explain.report"),
 }

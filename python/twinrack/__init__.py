@@ -23,6 +23,7 @@ from .system.waiting import wait_briefly
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from . import explain
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
     from .measure.deconvolution import impulse_response_of
@@ -72,8 +73,9 @@ _LAZY = {
     "search": "train.search",
     "targets": "train.targets",
     "ablate": "explain.ablation",
+    "explain": "explain",
 }
-_MODULES = ("losses", "loudness", "priors", "targets")
+_MODULES = ("explain", "losses", "loudness", "priors", "targets")
 
 __all__ = [
     "CARDS",
@@ -103,6 +105,7 @@ __all__ = [
     "certify",
     "devices",
     "dry_wet",
+    "explain",
     "find_card",
     "fit",
     "impulse_response_of",

@@ -18,6 +18,7 @@ from rich.markup import escape
 from ..checks import nan_in, visible
 from ..system import interrupt
 from ..version import __version__
+from . import explain as explaining
 from . import live as commands
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session import app as session_app
@@ -342,6 +343,8 @@ def _render_bar() -> Any:
 
 
 app.add_typer(session_app, name="session")
+app.command()(explaining.explain)
+app.command()(explaining.diff)
 app.command()(commands.devices)
 app.command()(commands.doctor)
 app.command()(commands.latency)

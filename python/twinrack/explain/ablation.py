@@ -10,15 +10,18 @@ import torch
 
 from ..audio import as_planar, check_rate
 from ..measure.distances import Distances, distances
-from ..rack.card import Value
+from ..perceptual import jnds_between
+from ..rack.card import Parameter, Value
 from ..rack.rack import Rack, as_rack
+from ..rack.running import Sidechain
 from ..train.losses import loudness_contour, masking
 
 
 @dataclass(frozen=True)
 class Ablation:
     """One thing taken away: how far that is from the whole rack's sound, by how much that stands above what the sound masks
-    (mean over bands and time, see `perceptual.Masking`; 0 is inaudible), and how much louder or quieter it is, in LU."""
+    (mean over bands and time, see `perceptual.Masking`; 0 is inaudible), how much louder or quieter it is, in LU, and how many
+    just-noticeable differences it is where it is heard most (see `perceptual.Noticeable`)."""
 
     address: str
     before: Value | None  # of a parameter; None for an effect
@@ -26,17 +29,26 @@ class Ablation:
     distances: Distances
     loudness_lu: float
     audible_db: float = 0.0
+    jnds: float = 0.0
 
     def __str__(self) -> str:
         what = "left out" if self.before is None else f"{_short(self.before)} -> {_short(self.after)}"
-        return f"{self.address:<36} {what:<22} {self.distances}  {self.audible_db:5.1f} dB audible  {self.loudness_lu:+.1f} LU"
+        figures = f"{self.audible_db:5.1f} dB audible  {self.jnds:5.2g} JND  {self.loudness_lu:+.1f} LU"
+        return f"{self.address:<36} {what:<22} {self.distances}  {figures}"
+
+
+def _nearly(p: Parameter, value: Value) -> bool:
+    """Whether a number is its default but for rounding."""
+    return p.kind == "continuous" and abs(p.position(float(value)) - p.position(float(p.default))) < 1e-6
 
 
 def _short(value: Value | None) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def ablate(rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = True) -> list[Ablation]:
+def ablate(
+    rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = True, *, sidechain: Sidechain = None
+) -> list[Ablation]:
     """Take away each effect, then put each value back to its card's default, and listen; what matters most comes first.
 
     Args:
@@ -44,23 +56,25 @@ def ablate(rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = 
         x: (channels, frames) or (frames,): a sound that the rack is for.
         sample_rate: Hz.
         parameters: also single values, of those that differ from the default.
+        sidechain: as in a call of the rack.
 
     Returns:
         Effects first, then parameters, each sorted by the energy of the difference.
     """
     sound, rate = as_planar(x, "the sound")[0], check_rate(sample_rate)
     rack = as_rack(rack)
-    whole = rack.copy()(sound, rate)
+    whole = rack.copy()(sound, rate, sidechain=sidechain)
 
     def loudness(y: npt.NDArray[np.float32]) -> float:
         contour = loudness_contour(torch.from_numpy(y)[None], rate)
         return float(10.0 * torch.log10((10.0 ** (contour / 10.0)).mean()))
 
     def compared(changed: Rack, address: str, before: Value | None, after: Value | None) -> Ablation:
-        y = changed(sound, rate)
+        y = changed(sound, rate, sidechain=sidechain)
         with torch.no_grad():
             audible = float(masking(rate)(torch.from_numpy(y)[None], torch.from_numpy(whole)[None]))
-        return Ablation(address, before, after, distances([(y, whole)], rate), loudness(y) - loudness(whole), audible)
+        louder, jnds = loudness(y) - loudness(whole), jnds_between(y, whole, rate)
+        return Ablation(address, before, after, distances([(y, whole)], rate), louder, audible, jnds)
 
     effects, values = [], []
     for address, effect in rack.addresses().items():
@@ -71,7 +85,7 @@ def ablate(rack: Rack, x: npt.ArrayLike, sample_rate: float, parameters: bool = 
         effects.append(compared(changed, address, None, None))
         for name, p in effect.card.addresses.items() if parameters else ():
             before = effect.get(name)
-            if name in effect.unused() or before == p.default:
+            if name in effect.unused() or before == p.default or _nearly(p, before):
                 continue
             changed = rack.copy()
             changed[address].set(name, p.default)

@@ -56,7 +56,7 @@ def _number(value: object) -> str:
 
 
 def _loss_without(a: Ablation) -> str:
-    return f"without it {a.distances.error_db:.1f} dB of difference, {a.audible_db:.1f} dB audible, {a.loudness_lu:+.1f} LU"
+    return f"without it {a.distances.error_db:.1f} dB of difference, {a.jnds:.2g} JND, {a.loudness_lu:+.1f} LU"
 
 
 def _effect_lines(rack: Rack, address: str, effect: Effect, whole: Ablation, sound: Audio, rate: float) -> list[str]:
@@ -66,7 +66,7 @@ def _effect_lines(rack: Rack, address: str, effect: Effect, whole: Ablation, sou
     moved = figures([(rack.copy()(sound, rate), without(sound, rate))], rate)
     lines = [
         f"left out: {whole.distances.error_db:.1f} dB of difference (0 dB: as much as the sound), {whole.audible_db:.1f} dB "
-        f"above what the sound hides, {whole.loudness_lu:+.1f} LU",
+        f"above what the sound hides, {whole.jnds:.2g} JND where it is heard most, {whole.loudness_lu:+.1f} LU",
         f"it changes the spectrum by {moved['spectrum']:.1f} dB, the level's movement by {moved['envelope']:.1f} dB, and "
         f"leaves {100 * moved['phase']:.0f} % of the energy in phase",
     ]

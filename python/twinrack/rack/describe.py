@@ -32,7 +32,7 @@ def value_text(p: Parameter, value: Value) -> str:
 def describe(rack: Rack) -> str:
     """The whole rack: what sounds after what, and a table of values for each effect."""
     addresses = {id(effect): address for address, effect in rack.addresses().items()}
-    lines = [f"rack {rack.name!r}: {_order(rack.root, addresses) or 'empty, so the sound stays as it is'}"]
+    lines = [f"rack {rack.name!r}: {order_text(rack.root, addresses) or 'empty, so the sound stays as it is'}"]
     if rack.sidechains:
         lines.append(f"sidechain inputs: {', '.join(rack.sidechains)}")
     for address, effect in rack.addresses().items():
@@ -42,13 +42,18 @@ def describe(rack: Rack) -> str:
     return "\n".join([*lines, *_provenance(rack.provenance)])
 
 
-def _order(item: Effect | Chain | Parallel, addresses: Mapping[int, str]) -> str:
-    """Addresses in their order: a → (b | c → d) → e."""
+def order_text(item: Effect | Chain | Parallel, addresses: Mapping[int, str]) -> str:
+    """Effects in their order, by the addresses that they have: a → (b | c → d) → e.
+
+    Args:
+        item: an effect, Chain or Parallel.
+        addresses: of its effects, by id.
+    """
     if isinstance(item, Effect):
         return addresses[id(item)]
     if isinstance(item, Parallel):
-        return "(" + " | ".join(_order(branch, addresses) or "dry" for branch in item.branches) + ")"
-    return " → ".join(_order(child, addresses) for child in item.items)
+        return "(" + " | ".join(order_text(branch, addresses) or "dry" for branch in item.branches) + ")"
+    return " → ".join(order_text(child, addresses) for child in item.items)
 
 
 def effect_lines(address: str, effect: Effect) -> Iterator[str]:

@@ -80,9 +80,9 @@ class ParameterResult:
 
     @property
     def heard_text(self) -> str:
-        """The same with the standard error in what one hears: "4.00 ± 0.20 ms (0.1 JND)"."""
+        """The same with the standard error in what one hears: "4.00 ± 0.20 ms, 0.1 JND"."""
         jnds = self.error_jnds
-        return self.text if jnds is None else f"{self.text} ({jnds:.2g} JND)"
+        return self.text if jnds is None else f"{self.text}, {jnds:.2g} JND"
 
 
 @dataclass
@@ -139,10 +139,11 @@ class FitResult:
             lines.append(f"  of {len(self.structures)} {what}:")
             lines += [f"    {s}" for s in self.structures[:SHOWN]]
         lines += [f"  warning: {note}" for note in self.warnings]
-        vague = [f"{p.address} ({p.text})" for p in self.parameters if p.determined is False]
+        vague = [f"{p.address} ({p.heard_text})" for p in self.parameters if p.determined is False]
         if vague:
             lines.append(f"  the recording does not determine: {', '.join(vague)}")
-        outside = [f"{p.address} ({p.text})" for p in self.parameters if not p.inside_expected and p.determined is not False]
+        far = [p for p in self.parameters if not p.inside_expected and p.determined is not False]
+        outside = [f"{p.address} ({p.heard_text})" for p in far]
         if outside:
             lines.append(f"  outside the expected range: {', '.join(outside)}")
         for a, b in self.alike[:SHOWN]:
