@@ -83,6 +83,7 @@ soak: $(VENV)/checks ## the long proofs, about half an hour
 	TWINRACK_KILLS=100 $(BIN)/python -m pytest tests/stage/test_recovery.py -s -k leaks
 	TWINRACK_SESSION_GRAPHS=1500 TWINRACK_TWIN_GRAPHS=400 $(BIN)/python -m pytest tests/session/test_session.py tests/session/test_session_twin.py -s
 	TWINRACK_SESSION_KILLS=60 $(BIN)/python -m pytest tests/session/test_session_resume.py -s -k kill
+	TWINRACK_BYTE_EDITS=10000 $(BIN)/python -m pytest tests/rack/test_trail.py -s
 	TWINRACK_WISHES=200 TWINRACK_BURSTS=200 $(BIN)/python -m pytest tests/explain/test_counterfactuals.py tests/explain/test_evidence.py -s
 	TWINRACK_BATCH_FILES=10000 $(BIN)/python -m pytest tests/render/test_batch.py -s -k "rest or left"
 

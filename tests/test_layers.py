@@ -32,6 +32,7 @@ PYTHON = [
     ["stage"],
     ["train"],
     ["explain"],
+    ["review"],
     ["cli"],
     ["__main__"],
 ]

@@ -75,6 +75,8 @@ COMMANDS = {
     "fit of choices": "fit --rack {in}/start.rack.json --dry {in}/dry.wav --wet {in}/wet.wav --out OUT/o.rack.json "
     "--choices compressor.*",
     "demo": "demo --out OUT/demo",
+    "explain": "explain {in}/start.rack.json --audio {in}/dry.wav --report OUT/o.html",
+    "explain a wish": "explain {in}/start.rack.json --audio {in}/dry.wav --want loudness=-30 --out OUT/o.rack.json",
     "certify": "certify {in}/wide.rack.json",
     "show": "show {in}/big.rack.json",
     "convert": "convert {in}/big.rack.json OUT/o.rack.json",
@@ -85,17 +87,32 @@ COMMANDS = {
     "session export": "session export {in}/s.session.json OUT/o.dawproject --bounce",
     "session import": "session import {in}/stems OUT/o.session.json",
 }
-QUICK = ("certify", "measure", "show", "convert", "session import", "session freeze")  # may be done before the signal comes
+QUICK = (
+    "explain",
+    "explain a wish",
+    "certify",
+    "measure",
+    "show",
+    "convert",
+    "session import",
+    "session freeze",
+)  # may be done before the signal comes
 # Commands that end by themselves before a signal could come, need a device, or take the signal as their usual end.
 EXEMPT = {
     "effects": "prints a table",
     "devices": "prints a table",
+    "diff": "reads two files",
     "doctor": "prints a table",
     "latency": "needs a device",
     "live": "ends at Ctrl-C in its usual way, with exit 0 (test_recovery, test_console)",
     "replay": "needs a take",
     "session show": "prints a session",
     "session verify": "reads one file",
+    "trail add": "writes one small file",
+    "trail key": "writes two small files",
+    "trail show": "reads one file",
+    "trail sign": "writes one small file",
+    "trail verify": "reads one file",
 }
 
 

@@ -55,7 +55,7 @@ def test_it_is_readable_and_diffable(saved):
     assert "band2" not in text  # unused bands are left out
     rack.set("trim.gain_db", -4)
     rack.save(path)
-    before, after = text.splitlines(), path.read_text().splitlines()
+    before, after = (t.partition('"provenance"')[0].splitlines() for t in (text, path.read_text()))
     assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
 
 

@@ -23,6 +23,7 @@ from . import live as commands
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session import app as session_app
 from .terminal import Terminal, plain_streams
+from .trail import app as trail_app
 
 app = typer.Typer(
     help="Real-time audio effects that can be trained and understood.", no_args_is_help=True, add_completion=False,
@@ -343,6 +344,7 @@ def _render_bar() -> Any:
 
 
 app.add_typer(session_app, name="session")
+app.add_typer(trail_app, name="trail")
 app.command()(explaining.explain)
 app.command()(explaining.diff)
 app.command()(commands.devices)

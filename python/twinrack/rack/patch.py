@@ -33,6 +33,8 @@ from .card import Card, find_card
 from .effect import CLASSES, Effect, place_of, unknown
 from .python_effect import PythonEffect
 from .rack import Rack
+from .trail import KEY as TRAIL
+from .trail import after_loading, brought_up
 from .tree import Chain, Parallel
 
 FORMAT = "twinrack.rack"
@@ -177,8 +179,11 @@ def to_json(rack: Rack) -> dict[str, Any]:
     return data
 
 
-def save(rack: Rack, path: str | os.PathLike[str]) -> None:
-    """Write the patch, and its arrays beside it under a name that carries their hash.
+def save(rack: Rack, path: str | os.PathLike[str], by: str = "Python") -> None:
+    """Write the patch, and its arrays beside it under a name that carries their hash. What is new in it goes into its trail.
+
+    Args:
+        by: what changed it, for the trail.
 
     Raises:
         OSError: the folder is missing, read-only or full; names the path.
@@ -187,7 +192,12 @@ def save(rack: Rack, path: str | os.PathLike[str]) -> None:
     target = disk.target_of(path)[0]
     with atomic(path) as temporary:  # first, so that arrays are not written for a patch that cannot be
         data = with_arrays(rack, target, path.name.removesuffix(".json").removesuffix(".rack"))
+        plain = json.loads(disk.json_bytes(data, path, "patch", None))
+        entries = brought_up(rack, plain, by)
+        last = {"arrays": data.pop("arrays")} if "arrays" in data else {}
+        data = {**data, "provenance": {**data.get("provenance", {}), TRAIL: entries}, **last}
         temporary.write_bytes(disk.json_bytes(data, path, "patch"))
+    rack.provenance, rack.saved_values = {**rack.provenance, TRAIL: entries}, rack.values()
 
 
 def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
@@ -272,7 +282,8 @@ def from_json(data: dict[str, Any], path: Path) -> Rack:
         )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
-    rack.provenance = data.get("provenance") or {}
+    rack.provenance = after_loading(data, data.get("provenance") or {})
+    rack.saved_values = rack.values()
     used = {r.array for entry in patch.rack for r in _resources(entry)}
     rack.arrays = {name: array for name, array in arrays.items() if name not in used}
     return rack

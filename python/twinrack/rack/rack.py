@@ -54,6 +54,7 @@ class Rack(Addressed):
         self.name = name
         self.provenance: dict[str, Any] = {}  # where the values came from: written into the patch, no part of equality
         self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; in a file beside the patch
+        self.saved_values: dict[str, Value] | None = None  # when it was last saved or loaded, for its trail
         self.running = RunningRack(self)
         self.effects = effects
 
@@ -108,6 +109,7 @@ class Rack(Addressed):
         """The same effects with the same values and provenance, and no stream."""
         copied = Rack((item.copy() for item in self.effects), name=self.name)
         copied.provenance, copied.arrays = dict(self.provenance), dict(self.arrays)
+        copied.saved_values = self.saved_values
         return copied
 
     def __copy__(self) -> Rack:
@@ -304,11 +306,15 @@ class Rack(Addressed):
         engine = self.running.engine
         return 0 if engine is None else engine.input_faults
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the patch: readable JSON, validated when loaded. The file appears complete or not at all."""
+    def save(self, path: str | os.PathLike[str], by: str = "Python") -> None:
+        """Write the patch: readable JSON, validated when loaded. The file appears complete or not at all.
+
+        Args:
+            by: what changed the rack, for the patch's trail (see `rack.trail`).
+        """
         from .patch import save
 
-        save(self, path)
+        save(self, path, by)
 
     def twin(self, sample_rate: float, path: RecursionPath = "auto") -> RackTwin:
         """The differentiable twin with the present values: a torch.nn.Module on (batch, channels, time).

@@ -414,7 +414,7 @@ class Desk:
             path = self._path(name)
             if path.exists() and not replace:
                 raise FileExistsError(f"there is a preset {name!r} already; take another name, or replace it")
-            rack.save(path)
+            rack.save(path, by="console")
             self._watcher.skip(path)
             self.tell({"presets": self.presets()})
 

@@ -218,7 +218,8 @@ def fit_rack(
         result.residual = residual_of(run.held_out(result.rack), rate)
         result.advice = verdict(result.rack, result.residual) or result.advice
     result.seconds = time.monotonic() - began
-    result.rack.provenance = provenance(result)
+    trail = rack.provenance.get("trail")
+    result.rack.provenance = provenance(result) | ({"trail": trail} if trail else {})
     if updater is not None:
         updater.set_all(result.rack)
     return result

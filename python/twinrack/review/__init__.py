@@ -1,0 +1,1 @@
+"""Reviews of patches: signatures over their trail, and entries that people add to it."""
