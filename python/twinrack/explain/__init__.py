@@ -4,6 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .ablation import Ablation, ablate
+    from .attribution import (
+        CausedFigure,
+        DecisionAt,
+        ErrorOf,
+        Faithfulness,
+        LevelAt,
+        ReductionAt,
+        Saliency,
+        faithfulness,
+        saliency,
+    )
     from .counterfactuals import Counterfactual, counterfactual, louder
     from .evidence_map import Evidence, evidence
     from .intermediate import Stage, stages
@@ -12,6 +23,15 @@ if TYPE_CHECKING:
     from .wishes import BandMoves, ErrorBelow, Figure, GainReduction, LoudnessOf, StaysOpen, Wish, parse_wish
 
 _LAZY = {
+    "CausedFigure": "attribution",
+    "DecisionAt": "attribution",
+    "ErrorOf": "attribution",
+    "Faithfulness": "attribution",
+    "LevelAt": "attribution",
+    "ReductionAt": "attribution",
+    "Saliency": "attribution",
+    "faithfulness": "attribution",
+    "saliency": "attribution",
     "Ablation": "ablation",
     "ablate": "ablation",
     "Counterfactual": "counterfactuals",
@@ -38,14 +58,21 @@ _LAZY = {
 __all__ = [
     "Ablation",
     "BandMoves",
+    "CausedFigure",
     "Counterfactual",
+    "DecisionAt",
     "ErrorBelow",
+    "ErrorOf",
     "Evidence",
     "Explanation",
+    "Faithfulness",
     "Figure",
     "GainReduction",
+    "LevelAt",
     "LoudnessOf",
     "RackDifference",
+    "ReductionAt",
+    "Saliency",
     "Stage",
     "StaysOpen",
     "Wish",
@@ -54,8 +81,10 @@ __all__ = [
     "differences",
     "evidence",
     "explanation",
+    "faithfulness",
     "louder",
     "parse_wish",
+    "saliency",
     "sound_difference",
     "stages",
 ]
