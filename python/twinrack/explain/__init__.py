@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .intermediate import Stage, stages
     from .overview import Explanation, explanation
     from .rack_difference import RackDifference, differences, sound_difference
+    from .relevance_map import Relevance, Rules, relevance
     from .wishes import BandMoves, ErrorBelow, Figure, GainReduction, LoudnessOf, StaysOpen, Wish, parse_wish
 
 _LAZY = {
@@ -46,6 +47,9 @@ _LAZY = {
     "explanation": "overview",
     "Stage": "intermediate",
     "stages": "intermediate",
+    "Relevance": "relevance_map",
+    "Rules": "relevance_map",
+    "relevance": "relevance_map",
     "BandMoves": "wishes",
     "ErrorBelow": "wishes",
     "Figure": "wishes",
@@ -72,6 +76,8 @@ __all__ = [
     "LoudnessOf",
     "RackDifference",
     "ReductionAt",
+    "Relevance",
+    "Rules",
     "Saliency",
     "Stage",
     "StaysOpen",
@@ -84,6 +90,7 @@ __all__ = [
     "faithfulness",
     "louder",
     "parse_wish",
+    "relevance",
     "saliency",
     "sound_difference",
     "stages",

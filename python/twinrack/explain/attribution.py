@@ -81,7 +81,7 @@ class ReductionAt(CausedFigure):
 
 
 class DecisionAt(CausedFigure):
-    """What a controller adds to the position of a value at a moment (50 ms to both sides), in units of its network's output.
+    """The amount that a controller adds to the position of a value at a moment (50 ms to both sides).
 
     Args:
         rack: it has the controller in its outer chain.
@@ -284,9 +284,9 @@ class Spectrum:
     def in_bands(self, cells: Tensor) -> Tensor:
         """(bins, frames) added up to (bands, frames of the sound)."""
         bands = torch.zeros(len(self.edges_hz) - 1, cells.shape[-1], dtype=cells.dtype).index_add_(0, self._band, cells)
-        kept = len(self.times_s)
-        bands[:, kept - 1] += bands[:, kept:].sum(1)  # what the last windows reach beyond the end
-        return bands[:, :kept]
+        count = len(self.times_s)
+        bands[:, count - 1] += bands[:, count:].sum(1)  # what the last windows reach beyond the end
+        return bands[:, :count]
 
     def without(self, x: Tensor, removed: Tensor) -> Tensor:
         """A sound (channels, time) without some cells, (bands, frames) bool."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..resources.architectures import Activation, Architecture, ConvStack, Layer, Recurrent, WaveNet
 from ..resources.network import Network
-from . import fast
+from . import fast, propagation
 from .recursions import RecursionPath
 
 
@@ -76,13 +76,17 @@ def activated(x: Tensor, a: Activation) -> Tensor:
         "fast_tanh": _fast_tanh,
         "prelu": lambda x: F.prelu(x, x.new_tensor(n)),
     }
-    return simple[a.name](x)
+    return propagation.secant(x, simple[a.name](x))
+
+
+def _conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, dilation: int = 1) -> Tensor:
+    return propagation.layer(lambda x, w, b: F.conv1d(x, w, b, dilation=dilation), x, weight, bias)
 
 
 def conv_stack(x: Tensor, a: ConvStack, p: Mapping[str, Tensor], prefix: str) -> Tensor:
     for i, c in enumerate(a.convolutions):
         bias = p[f"{prefix}{i}.bias"] if c.bias else None
-        x = F.conv1d(activated(x, c.before), p[f"{prefix}{i}.weight"], bias, dilation=c.dilation)
+        x = _conv(activated(x, c.before), p[f"{prefix}{i}.weight"], bias, c.dilation)
     return x
 
 
@@ -90,7 +94,7 @@ def gated(z: Tensor, layer: Layer) -> Tensor:
     if layer.gating == "none":
         return activated(z, layer.activation)
     first, second = z.chunk(2, 1)
-    gate = activated(second, layer.second)
+    gate = propagation.constant(activated(second, layer.second))
     if layer.gating == "multiply":
         return activated(first, layer.activation) * gate
     return gate * activated(first, layer.activation) + (1.0 - gate) * first
@@ -101,23 +105,21 @@ def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
     sound, y = x, x
     head: Tensor | None = None
     for i, array in enumerate(a.arrays):
-        y = F.conv1d(y, p[f"{i}.rechannel"])
+        y = _conv(y, p[f"{i}.rechannel"])
         length = y.shape[-1] - sum((layer.kernel - 1) * layer.dilation for layer in array.layers)
         sums = None if head is None else head[..., -length:]
         for j, layer in enumerate(array.layers):
             own = f"{i}.{j}."
-            z = F.conv1d(y, p[own + "weight"], p[own + "bias"], dilation=layer.dilation)
+            z = _conv(y, p[own + "weight"], p[own + "bias"], layer.dilation)
             z = gated(z + p[own + "input_mixin"][:, :, 0].unsqueeze(0) * sound[..., -z.shape[-1] :], layer)
             to_head = z[..., -length:]
             if array.head_inputs:
-                to_head = F.conv1d(to_head, p[own + "head1x1.weight"], p[own + "head1x1.bias"])
+                to_head = _conv(to_head, p[own + "head1x1.weight"], p[own + "head1x1.bias"])
             sums = to_head if sums is None else sums + to_head
-            more = F.conv1d(z, p[own + "layer1x1.weight"], p[own + "layer1x1.bias"]) if array.one_by_one else z
+            more = _conv(z, p[own + "layer1x1.weight"], p[own + "layer1x1.bias"]) if array.one_by_one else z
             y = y[..., -z.shape[-1] :] + more
         assert sums is not None
-        head = F.conv1d(
-            sums, p[f"{i}.head.weight"], p[f"{i}.head.bias"] if array.head_bias else None, dilation=array.head_dilation
-        )
+        head = _conv(sums, p[f"{i}.head.weight"], p[f"{i}.head.bias"] if array.head_bias else None, array.head_dilation)
         y = y[..., -head.shape[-1] :]
     assert head is not None
     head = p["head_scale"] * head
@@ -126,6 +128,7 @@ def wavenet(x: Tensor, a: WaveNet, p: Mapping[str, Tensor]) -> Tensor:
 
 def recurrent(x: Tensor, a: Recurrent, p: Mapping[str, Tensor], path: RecursionPath) -> Tensor:
     y = x.transpose(1, 2)  # batch, time, inputs
+    path = path if propagation.rules is None else "reference"
     quick = path in ("auto", "fast") and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
     nothing = x.new_zeros(0)
     for i in range(a.layers):
@@ -150,7 +153,11 @@ def recurrent(x: Tensor, a: Recurrent, p: Mapping[str, Tensor], path: RecursionP
             y = torch._VF.lstm(y, [hidden, cell], parts, True, 1, 0.0, False, False, True)[0]
         else:
             y = torch._VF.gru(y, hidden, parts, True, 1, 0.0, False, False, True)[0]
-    return F.linear(y, p["head.weight"], p["head.bias"]).transpose(1, 2)
+    return propagation.layer(F.linear, y, p["head.weight"], p["head.bias"]).transpose(1, 2)
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return propagation.layer(F.linear, x, weight, bias)
 
 
 def by_step(
@@ -159,15 +166,17 @@ def by_step(
     """The definition, frame by frame."""
     states = []
     for frame in x.unbind(1):
-        own, back = F.linear(frame, weight_in, bias), F.linear(hidden, weight_state, inner)
+        own, back = _linear(frame, weight_in, bias), _linear(hidden, weight_state, inner)
         if kind == "lstm":
             into, forget, candidate, out = (own + back).chunk(4, 1)
-            cell = torch.sigmoid(forget) * cell + torch.sigmoid(into) * torch.tanh(candidate)
-            hidden = torch.sigmoid(out) * torch.tanh(cell)
+            keep, take, give = (propagation.constant(torch.sigmoid(gate)) for gate in (forget, into, out))
+            cell = keep * cell + take * propagation.secant(candidate, torch.tanh(candidate))
+            hidden = give * propagation.secant(cell, torch.tanh(cell))
         else:
             (own_r, own_z, own_n), (back_r, back_z, back_n) = own.chunk(3, 1), back.chunk(3, 1)
-            update = torch.sigmoid(own_z + back_z)
-            candidate = torch.tanh(own_n + torch.sigmoid(own_r + back_r) * back_n)
+            update, reset = (propagation.constant(torch.sigmoid(gate)) for gate in (own_z + back_z, own_r + back_r))
+            before = own_n + reset * back_n
+            candidate = propagation.secant(before, torch.tanh(before))
             hidden = candidate + update * (hidden - candidate)
         states.append(hidden)
     return torch.stack(states, 1)
