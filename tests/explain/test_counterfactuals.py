@@ -127,8 +127,37 @@ def test_how_much_louder_a_word_must_be_for_a_gate_to_open():
     answer = louder(rack, x, RATE, "gate open at 1.25", (1.0, 1.5))
     assert answer.met
     assert answer.gain_db == pytest.approx(10.0, abs=0.5)
-    assert f"{answer.gain_db:.1f} dB louder" in str(answer)
+    assert f"{answer.gain_db:.2f} dB louder" in str(answer)
     assert louder(rack, x, RATE, "gate open at 0.5", (1.0, 1.5)).met is False
+
+
+@pytest.mark.parametrize("lufs", [-30.0, -21.3, -9.7])
+def test_how_much_louder_the_sound_must_be_for_a_loudness(lufs):
+    x = music(1, RATE, RATE, 3)
+    now = tr.loudness(x, RATE).integrated
+    answer = louder(tr.Rack([tr.Gain()]), x, RATE, f"loudness={lufs}", (0.0, 1.0))
+    assert answer.met
+    assert answer.gain_db == pytest.approx(lufs - now, abs=0.8)  # the ends are faded, and the gates differ
+    assert answer.after == pytest.approx(lufs, abs=0.1)
+
+
+def test_a_figure_that_jumps_over_what_is_wanted_has_a_nearest_miss():
+    x = music(1, RATE // 4, RATE, 3)
+    wish = Figure("steps", lambda y, _: 0.0 if np.abs(y).max() < 2.0 * np.abs(x).max() else 5.9, 4.0, 5.0)
+    (answer,) = counterfactual(tr.Rack([tr.Gain()]), x, RATE, wish, ["gain.gain_db"])
+    assert not answer.met
+    assert answer.after == 5.9
+    with pytest.raises(ValueError, match="is NaN or infinity"):
+        counterfactual(tr.Rack([tr.Gain()]), x, RATE, Figure("none", lambda y, _: float("nan"), 1.0))
+
+
+def test_automatic_makeup_is_no_gain_reduction():
+    x = music(1, RATE, RATE, 3)
+    figures = []
+    for auto in (False, True):
+        rack = tr.Rack([tr.Compressor(threshold_db=-40, ratio=4, auto_makeup=auto)])
+        figures.append(figure(GainReduction(rack, "compressor", 3.0), rack, x))
+    assert figures[0] == pytest.approx(figures[1], abs=0.1)
 
 
 @pytest.mark.parametrize(

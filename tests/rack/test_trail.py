@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 
@@ -185,9 +186,109 @@ def test_the_commands(patch, tmp_path):
     assert "ok on speech" in say("show", "a.rack.json")
     say("key", "k", "--no-passphrase")
     say("sign", "a.rack.json", "--key", "k", "--name", "C. Listener")
-    assert "signed by C. Listener" in say("verify", "a.rack.json", "--trust", "k.pub")
+    assert "'C. Listener'" in say("verify", "a.rack.json", "--trust", "k.pub")
+    assert "claims the signature of C. Listener" in say("show", "a.rack.json")
+    say("key", "other", "--no-passphrase")
+    assert "WRONG" in say("verify", "a.rack.json", "--trust", "other.pub", code=3)
+    data = json.loads(patch.read_text(encoding="utf-8"))
+    taken = data["provenance"]["trail"][-1].pop("signatures")
+    patch.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert "not signed by a key that you trust" in say("verify", "a.rack.json", "--trust", "k.pub", code=3)
+    data["provenance"]["trail"][-1]["signatures"] = taken
+    patch.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    say("verify", "a.rack.json", "--trust", "k.pub")
     assert "is not a kind of entry" in say("add", "a.rack.json", "liked", "--by", "x", code=2)
     patch.write_text(patch.read_text(encoding="utf-8").replace("3.0", "3.5"), encoding="utf-8")
     assert "WRONG" in say("verify", "a.rack.json", code=3)
     assert "cannot be signed" in say("sign", "a.rack.json", "--key", "k", "--name", "x", code=2)
-    assert "k" in say("sign", "a.rack.json", "--key", "none", "--name", "x", code=2)
+    patch.write_text(patch.read_text(encoding="utf-8").replace("3.5", "3.0"), encoding="utf-8")
+    assert "none" in say("sign", "a.rack.json", "--key", "none", "--name", "x", code=2)
+
+
+def rewrite(path, change):
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data = change(data) or data
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def test_edits_that_say_the_same_are_found_too(patch):
+    key = patch.with_name("key")
+    new_key(key)
+    sign(patch, read_key(key), "A")
+    original = patch.read_bytes()
+
+    rewrite(patch, lambda d: {name: d[name] for name in reversed(d)})  # the order of names
+    assert not verify(patch).holds
+    patch.write_bytes(original)
+
+    def bits(d):  # bits of base64 that mean nothing
+        s = d["provenance"]["trail"][0]["signatures"][0]
+        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        s["signature"] = s["signature"][:85] + letters[letters.index(s["signature"][85]) ^ 1] + s["signature"][86:]
+
+    rewrite(patch, bits)
+    assert not signatures(entries(patch))[0].holds
+    patch.write_bytes(original)
+
+    def elsewhere(d):
+        d["arrays"]["file"] = "../" + d["arrays"]["file"]
+
+    rewrite(patch, elsewhere)
+    assert "is not the name of a .safetensors file" in verify(patch).faults[-1]
+
+
+def test_signatures_of_earlier_entries_cannot_be_taken_away(patch):
+    key = patch.with_name("key")
+    new_key(key)
+    sign(patch, read_key(key), "A")
+    rack = tr.load(patch)
+    rack["compressor"].ratio = 9.0
+    rack.save(patch)
+    assert verify(patch).holds
+    rewrite(patch, lambda d: d["provenance"]["trail"][0].pop("signatures") and None)
+    assert any("signatures of entry 1" in fault for fault in verify(patch).faults)
+
+
+@pytest.mark.parametrize("trail", [[{}], [1], {"a": 1}, [{"hash": "x", "signatures": 5}], [{"details": [1]}], "text"])
+def test_a_trail_that_cannot_be_read_is_a_fault_and_no_crash(patch, tmp_path, trail):
+    rewrite(patch, lambda d: d["provenance"].update(trail=trail))
+    assert verify(patch).faults == ("its trail cannot be read",)
+    rack = tr.load(patch)  # the sound is there
+    rack.save(patch)
+    assert "could not be read" in entries(patch)[0]["details"]["note"]
+    assert verify(patch).holds
+
+
+def test_only_keys_that_are_in_force_are_trusted(patch, tmp_path):
+    key = tmp_path / "key"
+    new_key(key)
+    sign(patch, read_key(key), "A")
+    line = (tmp_path / "key.pub").read_text().strip()
+    for text, trusted in ((line, True), (f"# {line}", False), (f"@revoked * {line}", False), (f"{line} a comment\n", True)):
+        (tmp_path / "team").write_text(text)
+        assert signatures(entries(patch), [tmp_path / "team"])[0].trusted is trusted
+
+
+def test_what_was_edited_after_a_fit_is_no_part_of_it(tmp_path):
+    x = music(1, RATE, RATE, 1)
+    result = tr.fit(tr.Rack([tr.Gain(), tr.Compressor()]), x, x * np.float32(0.5), RATE, steps=5, progress=False)
+    result.rack["gain"].gain_db = 11.0
+    result.rack["compressor"].bypass = True
+    path = tmp_path / "a.rack.json"
+    result.rack.save(path)
+    fitted, edited = entries(path)
+    assert (fitted["what"], edited["what"]) == ("fitted", "edited")
+    assert set(edited["details"]["values"]) == {"gain.gain_db", "compressor.bypass"}
+    assert verify(path).holds
+
+
+def test_sessions_and_pickles_carry_it_on(patch, tmp_path):
+    rack = pickle.loads(pickle.dumps(tr.load(patch)))
+    rack["compressor"].ratio = 7.0
+    session = tr.Session("s", sample_rate=RATE)
+    session.add_track("voice", rack=rack)
+    session.save(tmp_path / "s.session.json")
+    inside = tr.Session.load(tmp_path / "s.session.json")["voice"].rack
+    told = [(e["what"], e["by"]) for e in inside.provenance["trail"]]
+    assert told == [("made", "Python"), ("edited", "a session")]
+    assert inside.provenance["trail"][-1]["details"]["values"] == {"compressor.ratio": [3.0, 7.0]}

@@ -32,7 +32,9 @@ def explain(
         str | None, typer.Option(help='How much louder must the input be for the wish, from second to second: "2.8-3.3".')
     ] = None,
     output: Annotated[Path | None, typer.Option("--out", help="Patch to write with the least change.")] = None,
-    seconds: Annotated[float, typer.Option(help="Explain on at most so much of the recording, where it is loudest.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(help="Explain on at most so much of the recording, where it is loudest; a wish is for all of it.")
+    ] = 10.0,
     sidechain: Annotated[Path | None, typer.Option(help="Recording for the rack's sidechain input.")] = None,
 ) -> None:
     """Say what a rack does to a recording, where the recording shows each value, and what would have to change for a wish."""
@@ -62,10 +64,15 @@ def explain(
         if report is not None:
             print(f"report: {result.report(report)}")
         return
-    if passage is not None:
-        print(louder(loaded, sound, rate, want, _passage(passage), sidechain=key))
-        return
+    if report is not None:
+        raise ValueError("--report belongs to an explanation; leave out --want, or write the changed patch with --out")
     goal = None if target is None else _like(target, sound, rate)
+    if passage is not None:
+        for option, given in (("--change", change), ("--keep", keep), ("--out", output)):
+            if given:
+                raise ValueError(f"{option} is about the rack's values, --passage about the input; leave one of them out")
+        print(louder(loaded, sound, rate, want, _passage(passage), target=goal, sidechain=key))
+        return
     answers = counterfactual(loaded, sound, rate, want, change or ("*",), keep=keep or (), target=goal, sidechain=key)
     for answer in answers:
         print(answer)

@@ -26,7 +26,7 @@ def show(patch: Patch) -> None:
     if not entries:
         print(f"{patch} has no trail; saving it with this twinrack begins one")
         return
-    print(visible("\n".join(describe(entries))))
+    print("\n".join(describe(entries)))
 
 
 @app.command()
@@ -55,6 +55,8 @@ def verify(
         print(f"  {visible(str(signature), lines=False)}")
         if not signature.holds or signature.trusted is False:
             faults.append(f"entry {signature.entry}: the signature is wrong or of a key that is not trusted")
+    if trust and result.entries and not any(s.entry == len(result.entries) and s.holds and s.trusted for s in checked):
+        faults.append("the last entry is not signed by a key that you trust")
     unsigned = [str(e.get("number")) for e in result.entries if not e.get("signatures")]
     if unsigned:
         print(f"  unsigned: {', '.join(unsigned)}" + ("" if signed else " (nobody vouches for this patch)"))

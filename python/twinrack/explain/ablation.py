@@ -16,6 +16,8 @@ from ..rack.rack import Rack, as_rack
 from ..rack.running import Sidechain
 from ..train.losses import loudness_contour, masking
 
+SHORTEST_FRAMES = 1024
+
 
 @dataclass(frozen=True)
 class Ablation:
@@ -63,6 +65,8 @@ def ablate(
     """
     sound, rate = as_planar(x, "the sound")[0], check_rate(sample_rate)
     rack = as_rack(rack)
+    if sound.shape[1] < SHORTEST_FRAMES:
+        raise ValueError(f"the sound has {sound.shape[1]} frames; give at least {SHORTEST_FRAMES}")
     whole = rack.copy()(sound, rate, sidechain=sidechain)
 
     def loudness(y: npt.NDArray[np.float32]) -> float:

@@ -1,8 +1,9 @@
 """Counterfactuals: the least change, in just-noticeable differences (JND), with which a wish comes true.
 
-Few values are moved, inside what their cards expect, and each answer is rendered again and measured, so that it is a fact about
-the sound and not about a model of it. (S. Wachter, B. Mittelstadt, C. Russell, Counterfactual explanations without opening the
-black box, Harvard JOLT 31, 2018; sparsity and validity after R. Guidotti, Data Mining and Knowledge Discovery, 2022.)
+Few values are moved, inside what their cards expect or towards it, and each answer is rendered again and measured, so that
+it is a fact about the sound and not about a model of it. (S. Wachter, B. Mittelstadt, C. Russell, Counterfactual explanations
+without opening the black box, Harvard JOLT 31, 2018; sparsity and validity after R. Guidotti, Data Mining and Knowledge
+Discovery, 2022.)
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ FIRST_JNDS, GROWTH = 0.25, 2.0  # of the steps away from the present value
 REFINED, ROUNDS = 7, 3  # points inside a bracket, and how often
 VALLEYS, VALLEY_ROUNDS = 6, 5  # values whose least miss is looked for between the steps
 MOST_CHANGES = 3
+AT_ONCE = 16  # renders whose sound is held at the same time
 FADE_S = 0.01
 LOUDEST_DB = 40.0
 
@@ -158,6 +160,8 @@ class _Search:
             ends = [p.jnds(value, end) or 0.0 for end in p.expected]
             self.limits[address] = (min(ends[0], 0.0), max(ends[1], 0.0))
         self.before = float(self.wish.measured(Rendering(self.rack, {}, self.sound, self.rate, self.sidechain))[0])
+        if not np.isfinite(self.before):
+            raise ValueError(f"{self.wish.name} is NaN or infinity for this sound, so nothing can be wished of it")
 
     def run(self, alternatives: int) -> list[Counterfactual]:
         if self.wish.miss(np.array([self.before]))[0] <= 0.0:
@@ -183,7 +187,22 @@ class _Search:
         present = {a: float(self.rack.get(a)) for a in addresses}
         rows = [present | self._values(moves) for moves in many]
         columns = {a: np.array([row[a] for row in rows]) for a in addresses}
-        values = self.wish.measured(Rendering(self.rack, columns, self.sound, self.rate, self.sidechain))
+        values = np.concatenate(
+            [
+                self.wish.measured(
+                    Rendering(
+                        self.rack,
+                        {a: column[first : first + AT_ONCE] for a, column in columns.items()},
+                        self.sound,
+                        self.rate,
+                        self.sidechain,
+                    )
+                )
+                for first in range(0, len(rows), AT_ONCE)
+            ]
+        )
+        if not np.isfinite(values).all():
+            raise ValueError(f"{self.wish.name} is NaN or infinity for this sound, so nothing can be wished of it")
         misses = self.wish.miss(values)
         return [_Try(dict(m), float(v), float(x)) for m, v, x in zip(many, values, misses, strict=True)]
 
@@ -230,6 +249,9 @@ class _Search:
             refined = self._refined(fixed, address, near, inner_try.value, far)
             if refined is not None and (address not in met or refined.jnds < met[address].jnds):
                 met[address] = refined
+            elif refined is None:  # the figure jumps over what is wanted
+                own = [t for (a, _), t in zip(grid, tries, strict=True) if a == address]
+                nearest.append(min(own, key=lambda t: (round(t.miss, 3), t.jnds)))
         for which in np.argsort([t.miss for t in nearest])[:VALLEYS] if len(met) < wanted else ():
             best = nearest[which]
             address = next(a for a in best.moves if a not in fixed)
@@ -377,7 +399,7 @@ class Louder:
             return f"no gain of {where} up to {LOUDEST_DB:g} dB does ({self.wish}; it is {self.before:.2f} {self.wish.unit})"
         way = "louder" if self.gain_db >= 0.0 else "quieter"
         figures = f"{self.wish.name} {self.before:.2f} -> {self.after:.2f} {self.wish.unit}"
-        return f"{where} would have to be {abs(self.gain_db):.1f} dB {way}: {figures}"
+        return f"{where} would have to be {abs(self.gain_db):.2f} dB {way}: {figures}"
 
 
 def louder(
@@ -387,9 +409,10 @@ def louder(
     want: Wish | str,
     between_s: tuple[float, float],
     *,
+    target: npt.ArrayLike | None = None,
     sidechain: Sidechain = None,
 ) -> Louder:
-    """How much louder, or quieter, a passage of the input would have to be for a wish to come true, to a tenth of a dB.
+    """How much louder, or quieter, a passage of the input would have to be for a wish to come true, in steps of 0.05 dB.
 
     Args:
         rack: it is not changed.
@@ -397,6 +420,7 @@ def louder(
         sample_rate: Hz.
         want: a wish, or its text, such as "gate open at 1:23".
         between_s: beginning and end of the passage in seconds; it is faded in and out within 10 ms.
+        target: the sound that a wish for the error means.
         sidechain: as in a call of the rack.
     """
     sound, rate = as_planar(x, "the sound")[0], check_rate(sample_rate)
@@ -404,23 +428,37 @@ def louder(
     start, end = between_s
     if not 0.0 <= start < end <= sound.shape[1] / rate + 1e-9:
         raise ValueError(f"the passage from {start:g} to {end:g} s is not inside the sound of {sound.shape[1] / rate:.2f} s")
-    wish = parse_wish(want, rack, sound, rate, None, sidechain) if isinstance(want, str) else want
+    goal = None if target is None else as_planar(target, "the target")[0]
+    wish = parse_wish(want, rack, sound, rate, goal, sidechain) if isinstance(want, str) else want
     time = np.arange(sound.shape[1]) / rate
     shape = np.clip(np.minimum(time - start, end - time) / FADE_S, 0.0, 1.0)
 
     def figures(gains: Sequence[float]) -> Numbers:
-        sounds = [np.ascontiguousarray(sound * (1.0 + shape * (10.0 ** (g / 20.0) - 1.0)), np.float32) for g in gains]
-        return wish.measured(Rendering(rack, {}, sounds, rate, sidechain))
+        measured = []
+        for first in range(0, len(gains), AT_ONCE):
+            check()
+            factors = [1.0 + shape * (10.0 ** (g / 20.0) - 1.0) for g in gains[first : first + AT_ONCE]]
+            sounds = [np.ascontiguousarray(sound * factor, np.float32) for factor in factors]
+            measured.append(wish.measured(Rendering(rack, {}, sounds, rate, sidechain)))
+        return np.concatenate(measured)
 
     before = float(figures([0.0])[0])
     if float(wish.miss(np.array([before]))[0]) <= 0.0:
         return Louder(wish, between_s, 0.0, before, before, True)
-    coarse = sorted((sign * g for g in np.arange(1.0, LOUDEST_DB + 0.5, 1.0) for sign in (1.0, -1.0)), key=abs)
-    values = figures(coarse)
-    least = next((g for g, m in zip(coarse, wish.miss(values), strict=True) if m <= 0.0), None)
-    if least is None:
+    steps = np.arange(0.0, LOUDEST_DB + 0.5, 1.0)
+    answers = []
+    for sign in (1.0, -1.0):
+        values = np.append(before, figures(list(sign * steps[1:])))
+        misses = wish.miss(values)
+        for low, high in zip(range(len(steps) - 1), range(1, len(steps)), strict=True):
+            if misses[high] <= 0.0 or _crossed(wish, values[low], values[high]):
+                fine = sign * np.linspace(steps[low], steps[high], 21)[1:]
+                figures_there = figures(list(fine))
+                met = np.flatnonzero(wish.miss(figures_there) <= 0.0)
+                if met.size:
+                    answers.append((float(fine[met[0]]), float(figures_there[met[0]])))
+                    break
+    if not answers:
         return Louder(wish, between_s, float("nan"), before, before, False)
-    fine = least - np.sign(least) * np.arange(0.9, -0.05, -0.1)
-    values = figures(list(fine))
-    which = next(i for i, m in enumerate(wish.miss(values)) if m <= 0.0)
-    return Louder(wish, between_s, float(round(fine[which], 1)), before, float(values[which]), True)
+    gain, after = min(answers, key=lambda a: abs(a[0]))
+    return Louder(wish, between_s, gain, before, after, True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
 from ..checks import check_number
-from ..measure.gain_over_time import gain_trajectory, moves_gain
+from ..measure.gain_over_time import moves_gain
 from ..measure.loudness import Loudness, loudness
 from ..rack.describe import order_text, value_text
 from ..rack.effect import Effect
@@ -27,12 +27,14 @@ from .certify import certify
 from .evidence_map import Evidence, evidence
 from .intermediate import Stage, stages
 from .rack_difference import HEARD_BAND_DB, SoundDifference, sound_difference
+from .wishes import GainReduction, Rendering, moves_own_gain
 
-LONGEST_S = 10.0
+LONGEST_S, SHORTEST_S = 10.0, 0.25
 CLIPPED_DB = 0.0
 TONE_HZ, TONE_DB = 1000.0, -18.0
 AUDIBLE_HARMONICS_DB = -60.0
-TAIL_DB, NOTABLE_TAIL_S = 60.0, 0.05
+TAIL_DB, NOTABLE_TAIL_S, LONGEST_TAIL_S = 60.0, 0.05, 30.0
+SILENT = 1e-7  # -140 dBFS
 FAR = 3.0  # dB by which a band differs from the others so that it is named
 LEVELS = (10.0, 95.0)  # percentiles of the level, for quiet and loud passages
 NOTABLE_RANGE_DB = 0.5
@@ -149,8 +151,12 @@ def explanation(
     sound, rate = as_planar(x, "the sound")[0], check_rate(sample_rate)
     rack = as_rack(rack)
     check_number(seconds, "seconds", 0.5, 600.0)
+    if not np.isfinite(sound).all():
+        raise ValueError("the sound has NaN or infinity in it; mend the recording first")
     if not np.any(sound):
         raise ValueError("the sound is silent, so nothing can be explained on it")
+    if sound.shape[1] < SHORTEST_S * rate:
+        raise ValueError(f"the sound has {sound.shape[1]} frames; give at least {SHORTEST_S:g} s")
     if sidechain is None:
         sound = loudest_part(sound, round(seconds * rate))
     passed = tuple(stages(rack, sound, rate, sidechain=sidechain))
@@ -169,7 +175,7 @@ def explanation(
                 stage,
                 None if off or stage is None else sound_difference(stage.before, stage.after, rate),
                 None if off else left_out[address],
-                None if off or stage is None else _reduction(effect, stage, rate),
+                None if off else _reduction(rack, address, sound, rate, sidechain),
                 tuple(a for a in left_out.values() if a.address.startswith(f"{address}.")),
                 tuple(e for e in every if e.address.startswith(f"{address}.")),
             )
@@ -199,12 +205,10 @@ def loudest_part(sound: Audio, frames: int) -> Audio:
     return np.ascontiguousarray(sound[:, first : first + frames])
 
 
-def _reduction(effect: Effect, stage: Stage, rate: float) -> float | None:
-    if effect.card.category != "dynamics":
+def _reduction(rack: Rack, address: str, sound: Audio, rate: float, sidechain: Sidechain) -> float | None:
+    if not moves_own_gain(rack.addresses()[address]):
         return None
-    constant = sum(float(effect.get(n)) for n, p in effect.card.addresses.items() if p.role == "level" and p.unit == "dB")
-    gain = gain_trajectory(stage.before, stage.after, rate)[1] - constant
-    return float(np.clip(-np.nanmin(gain), 0.0, None)) + 0.0 if np.isfinite(gain).any() else 0.0
+    return float(GainReduction(rack, address, 0.0).measured(Rendering(rack, {}, sound, rate, sidechain))[0])
 
 
 def _sentences(
@@ -216,6 +220,8 @@ def _sentences(
     difference: SoundDifference,
     blocks: Sequence[Block],
 ) -> list[Sentence]:
+    if np.max(np.abs(output)) < SILENT:
+        return [Sentence("The rack gives silence for this sound.", "stages"), Sentence(_importance_sentence(blocks), "blocks")]
     order = order_text(rack.root, {id(e): a for a, e in rack.addresses().items()}) or "nothing, so it stays as it is"
     before, after = (max(m.integrated, -120.0) for m in measured)
     sentences = [
@@ -271,7 +277,12 @@ def _dynamics_sentence(rack: Rack, sound: Audio, output: Audio, rate: float, blo
 
 def _space_sentence(rack: Rack, sound: Audio, output: Audio, rate: float) -> str:
     tail_s = _tail_s(rack, sound, rate)
-    text = f"After the sound ends it goes on for {tail_s:.2f} s (to -60 dB)" if tail_s > NOTABLE_TAIL_S else "It adds no tail"
+    if tail_s >= LONGEST_TAIL_S:
+        text = f"After the sound ends it goes on for more than {LONGEST_TAIL_S:.0f} s"
+    else:
+        text = (
+            f"After the sound ends it goes on for {tail_s:.2f} s (to -60 dB)" if tail_s > NOTABLE_TAIL_S else "It adds no tail"
+        )
     if sound.shape[0] >= 2:
         widths = []
         for s in (sound, output):
@@ -295,7 +306,9 @@ def _tail_s(rack: Rack, sound: Audio, rate: float) -> float:
     noise = np.random.default_rng(0).standard_normal(round(0.05 * rate)) * 0.1
     burst[:, : noise.size] = noise
     silent = {name: np.zeros_like(burst) for name in rack.sidechains} or None
-    y = rack.copy()(burst, rate, tail=10.0, sidechain=silent).astype(np.float64)
+    y = rack.copy()(burst, rate, tail=LONGEST_TAIL_S, sidechain=silent).astype(np.float64)
+    if np.max(np.abs(y)) < SILENT:
+        return 0.0
     size = max(int(0.01 * rate), 1)
     count = y.shape[1] // size
     levels = 10.0 * np.log10((y[:, : count * size] ** 2).reshape(y.shape[0], count, size).mean((0, 2)) + 1e-20)
@@ -335,7 +348,7 @@ def _distortion_sentence(rack: Rack, rate: float, channels: int) -> str:
 
     harmonics = sum(power(n) for n in range(2, int(0.45 * rate / TONE_HZ)))
     level = 10.0 * np.log10((harmonics + 1e-20) / (power(1) + 1e-20))
-    if level < AUDIBLE_HARMONICS_DB:
+    if level < AUDIBLE_HARMONICS_DB or power(1) < 1e-12 * float(np.sum(np.hanning(size))) ** 2:
         return ""
     return f"A tone of 1 kHz at -18 dBFS gets harmonics of {level:.0f} dB ({100 * 10 ** (level / 20):.2g} %)."
 

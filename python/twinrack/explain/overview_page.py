@@ -60,6 +60,7 @@ class Shown:
     evidence: list[ShownValue]
     input: int
     output: int
+    lowered_db: float
     sounds: str
     maps: str
 
@@ -91,6 +92,8 @@ def shown(e: Explanation) -> Shown:
         for (_, v), shown_value in zip(every, values, strict=True)
     ]
     output = number(e.output)
+    loudest = max(float(np.max(np.abs(sound), initial=0.0)) for sound in sounds)
+    scale = 1.0 if loudest <= 1.0 else 1.0 / loudest  # all alike, so that their differences are right
     return Shown(
         e.sentences,
         e.warnings,
@@ -99,7 +102,8 @@ def shown(e: Explanation) -> Shown:
         values,
         0,
         output,
-        _json([player(sound, e.sample_rate) for sound in sounds]),
+        20.0 * float(np.log10(scale)),
+        _json([player(sound * np.float32(scale), e.sample_rate) for sound in sounds]),
         _json(maps),
     )
 

@@ -13,12 +13,14 @@ from ..measure.distances import Distances, distances
 from ..measure.loudness import loudness
 from ..perceptual import CriticalBands, Masking, Noticeable
 from ..rack.describe import order_text, value_text
+from ..rack.python_effect import PythonEffect
 from ..rack.rack import Rack, as_rack
 from ..rack.running import Sidechain
 
 BANDS_SHOWN = 3
 HEARD_BAND_DB = 0.5
 HEARD_JNDS = 1.0
+SHORTEST_FRAMES = 1024
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,9 @@ def differences(
 
 def sound_difference(a: Audio, b: Audio, sample_rate: float) -> SoundDifference:
     """The second sound against the first, (channels, frames) both."""
+    short = SHORTEST_FRAMES - a.shape[1]
+    if short > 0:  # the windows of the distances
+        a, b = (np.pad(sound, ((0, 0), (0, short))) for sound in (a, b))
     hearing, bands = Noticeable(sample_rate), CriticalBands(sample_rate)
     with torch.no_grad():
         x, y = (torch.from_numpy(sound)[None] for sound in (a, b))
@@ -155,9 +160,15 @@ def _structure(first: Rack, second: Rack) -> tuple[str, ...]:
         if type(one) is not type(other):
             sentences.append(f"{address}: {one.card.name} -> {other.card.name}")
             continue
-        for name in ("bypass", "key", "resources"):
+        for name in ("bypass", "key"):
             if getattr(one, name) != getattr(other, name):
                 sentences.append(f"{address}: {name} {getattr(one, name)!r} -> {getattr(other, name)!r}")
+        for name in sorted({*one.resources, *other.resources}):
+            mine_here, theirs_here = one.resources.get(name), other.resources.get(name)
+            if mine_here != theirs_here:
+                sentences.append(f"{address}: another {name}, {mine_here!r} -> {theirs_here!r}")
+        if isinstance(one, PythonEffect) and one != other:
+            sentences.append(f"{address}: another Python function")
     orders = [order_text(rack.root, {id(e): a for a, e in rack.addresses().items()}) for rack in (first, second)]
     if orders[0] != orders[1]:
         sentences.append(f"order: {orders[0] or 'empty'} -> {orders[1] or 'empty'}")

@@ -14,6 +14,7 @@ import torch
 from ..audio import Audio
 from ..measure.gain_over_time import gain_trajectory
 from ..measure.loudness import loudness
+from ..rack.effect import Effect
 from ..rack.rack import Rack
 from ..rack.running import Sidechain
 from ..render.many import render_many
@@ -198,6 +199,11 @@ class Figure(SoundWish):
         return float(self.function(y, sample_rate))
 
 
+def moves_own_gain(effect: Effect) -> bool:
+    """Whether an effect's own gain follows the sound, such as a compressor's; a controller moves that of others."""
+    return effect.card.category == "dynamics" and not any(r["type"] == "control" for r in effect.card.resources)
+
+
 class EffectWish(Wish):
     """A wish about the gain of one effect over time; gains that do not follow the sound, such as makeup, do not count.
 
@@ -211,8 +217,8 @@ class EffectWish(Wish):
 
     def __init__(self, rack: Rack, address: str) -> None:
         effect = rack.addresses().get(address)
-        if effect is None or effect.card.category != "dynamics":
-            movers = [a for a, e in rack.addresses().items() if e.card.category == "dynamics"]
+        if effect is None or not moves_own_gain(effect):
+            movers = [a for a, e in rack.addresses().items() if moves_own_gain(e)]
             known = f"there are {', '.join(movers)}" if movers else "this rack has none"
             raise ValueError(f"{address!r} is not an effect whose gain follows the sound; {known}")
         self.address = address
@@ -224,6 +230,9 @@ class EffectWish(Wish):
 
     def measured(self, rendering: Rendering) -> Numbers:
         before, after = (up_to_effect(rendering.rack, self.address, inclusive) for inclusive in (False, True))
+        for name, p in after[self.address].card.addresses.items():
+            if p.kind == "switch" and p.role == "level":  # automatic makeup
+                after[self.address].set(name, False)
         figures = []
         rendered = zip(rendering.rendered(before), rendering.rendered(after), strict=True)
         for which, (dry, wet) in enumerate(rendered):
@@ -246,7 +255,7 @@ class GainReduction(EffectWish):
         self.name, self.high = f"gain reduction of {address}", at_most_db
 
     def of_gain(self, times_s: Numbers, gain_db: Numbers) -> float:
-        return float(-np.nanmin(gain_db)) if np.isfinite(gain_db).any() else 0.0
+        return float(np.clip(-np.nanmin(gain_db), 0.0, None)) if np.isfinite(gain_db).any() else 0.0
 
 
 class StaysOpen(EffectWish):

@@ -142,8 +142,10 @@ class Parameter:
         """
         if self.jnd is None:
             raise ValueError(f"{self.id} has no just-noticeable difference in its card")
-        moved = value + jnds * self.jnd if self.scale == "linear" else value * (1.0 + 0.01 * self.jnd) ** jnds
-        return min(max(moved, self.min), self.max)
+        if self.scale == "linear":
+            return min(max(value + jnds * self.jnd, self.min), self.max)
+        exponent = math.log(value) + jnds * math.log1p(0.01 * self.jnd)
+        return min(max(math.exp(min(max(exponent, -700.0), 700.0)), self.min), self.max)
 
     def place(self, value: Value) -> float:
         """The inverse, for every kind: a choice is in the middle of its part of the range."""

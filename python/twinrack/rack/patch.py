@@ -34,7 +34,7 @@ from .effect import CLASSES, Effect, place_of, unknown
 from .python_effect import PythonEffect
 from .rack import Rack
 from .trail import KEY as TRAIL
-from .trail import after_loading, brought_up
+from .trail import after_loading, brought_up, state_of
 from .tree import Chain, Parallel
 
 FORMAT = "twinrack.rack"
@@ -191,18 +191,18 @@ def save(rack: Rack, path: str | os.PathLike[str], by: str = "Python") -> None:
     path = disk.path_of(path)
     target = disk.target_of(path)[0]
     with atomic(path) as temporary:  # first, so that arrays are not written for a patch that cannot be
-        data = with_arrays(rack, target, path.name.removesuffix(".json").removesuffix(".rack"))
-        plain = json.loads(disk.json_bytes(data, path, "patch", None))
-        entries = brought_up(rack, plain, by)
-        last = {"arrays": data.pop("arrays")} if "arrays" in data else {}
-        data = {**data, "provenance": {**data.get("provenance", {}), TRAIL: entries}, **last}
+        data = with_arrays(rack, target, path.name.removesuffix(".json").removesuffix(".rack"), by)
         temporary.write_bytes(disk.json_bytes(data, path, "patch"))
-    rack.provenance, rack.saved_values = {**rack.provenance, TRAIL: entries}, rack.values()
+    rack.provenance, rack.saved_state = {**rack.provenance, TRAIL: data["provenance"][TRAIL]}, state_of(rack)
 
 
-def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
+def with_arrays(rack: Rack, path: Path, stem: str, by: str = "") -> dict[str, Any]:
     """The patch as a JSON object that is to stand in the file `path`; its arrays are written beside that, under a name that
-    begins with `stem`."""
+    begins with `stem`.
+
+    Args:
+        by: what changed it, for its trail; without, only a trail that the rack has already goes on.
+    """
     data, content = to_json(rack), b""
     arrays = dict(rack.arrays)
     for address, effect in rack.addresses().items():
@@ -218,6 +218,10 @@ def with_arrays(rack: Rack, path: Path, stem: str) -> dict[str, Any]:
         Patch.model_validate_json(disk.json_bytes(data, path, "patch", None))
     except ValidationError as error:
         raise ValueError(f"{path} cannot hold this rack: {first_complaint(error)}") from None
+    if by or rack.provenance.get(TRAIL):
+        entries = brought_up(rack, json.loads(disk.json_bytes(data, path, "patch", None)), by or "a session")
+        last = {"arrays": data.pop("arrays")} if "arrays" in data else {}
+        data = {**data, "provenance": {**data.get("provenance", {}), TRAIL: entries}, **last}
     if content:
         with atomic(path.with_name(data["arrays"]["file"])) as temporary:
             temporary.write_bytes(content)
@@ -283,7 +287,7 @@ def from_json(data: dict[str, Any], path: Path) -> Rack:
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
     rack.provenance = after_loading(data, data.get("provenance") or {})
-    rack.saved_values = rack.values()
+    rack.saved_state = state_of(rack)
     used = {r.array for entry in patch.rack for r in _resources(entry)}
     rack.arrays = {name: array for name, array in arrays.items() if name not in used}
     return rack

@@ -54,7 +54,7 @@ class Rack(Addressed):
         self.name = name
         self.provenance: dict[str, Any] = {}  # where the values came from: written into the patch, no part of equality
         self.arrays: dict[str, npt.NDArray[Any]] = {}  # belong to the provenance; in a file beside the patch
-        self.saved_values: dict[str, Value] | None = None  # when it was last saved or loaded, for its trail
+        self.saved_state: dict[str, Any] | None = None  # when it was last saved, loaded or fitted, for its trail
         self.running = RunningRack(self)
         self.effects = effects
 
@@ -109,7 +109,7 @@ class Rack(Addressed):
         """The same effects with the same values and provenance, and no stream."""
         copied = Rack((item.copy() for item in self.effects), name=self.name)
         copied.provenance, copied.arrays = dict(self.provenance), dict(self.arrays)
-        copied.saved_values = self.saved_values
+        copied.saved_state = self.saved_state
         return copied
 
     def __copy__(self) -> Rack:
@@ -119,7 +119,7 @@ class Rack(Addressed):
         return self.copy()
 
     def __reduce__(self) -> Any:
-        return _rebuild_rack, (list(self.effects), self.name, self.provenance, self.arrays)
+        return _rebuild_rack, (list(self.effects), self.name, self.provenance, self.arrays, self.saved_state)
 
     def addresses(self) -> dict[str, Effect]:
         """All effects by address."""
@@ -410,7 +410,13 @@ def as_rack(given: object) -> Rack:
     raise TypeError(f"rack is a {type(given).__name__}; {hint}")
 
 
-def _rebuild_rack(items: list[Any], name: str, provenance: dict[str, Any], arrays: dict[str, Any]) -> Rack:
+def _rebuild_rack(
+    items: list[Any],
+    name: str,
+    provenance: dict[str, Any],
+    arrays: dict[str, Any],
+    saved_state: dict[str, Any] | None = None,
+) -> Rack:
     rack = Rack(items, name)
-    rack.provenance, rack.arrays = provenance, arrays
+    rack.provenance, rack.arrays, rack.saved_state = provenance, arrays, saved_state
     return rack

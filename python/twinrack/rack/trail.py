@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import brief
+from ..checks import brief, visible
 from ..system import disk
 from ..version import __version__
-from .card import Value
+from .describe import order_text
 from .rack import Rack
 
 KINDS = ("made", "fitted", "edited", "validated", "reviewed", "rendered", "exported")
@@ -31,8 +31,8 @@ KEY = "trail"  # in the provenance
 
 
 def digest(data: Any) -> str:
-    """SHA-256 of JSON data, whatever the order of its names."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """SHA-256 of JSON data, its names in the order in which they stand."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -48,11 +48,31 @@ def content_of(data: Mapping[str, Any]) -> dict[str, Any]:
     return content
 
 
+TEXTS = ("what", "by", "date", "software", "hash")  # fields of an entry
+
+
 def trail_of(data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The entries in a patch's JSON object, oldest first; none where it has no trail."""
+    """The entries in a patch's JSON object, oldest first; none where it has no trail, or none that can be read."""
+    entries = _given(data)
+    return [dict(e) for e in entries] if is_well_formed(entries) else []
+
+
+def _given(data: Mapping[str, Any]) -> Any:
     provenance = data.get("provenance")
-    entries = provenance.get(KEY) if isinstance(provenance, Mapping) else None
-    return [dict(e) for e in entries] if isinstance(entries, list) and all(isinstance(e, dict) for e in entries) else []
+    return provenance.get(KEY) if isinstance(provenance, Mapping) else None
+
+
+def is_well_formed(entries: Any) -> bool:
+    """Whether something has the form of a trail."""
+    return isinstance(entries, list) and all(
+        isinstance(e, dict)
+        and all(isinstance(e.get(name), str) for name in TEXTS)
+        and isinstance(e.get("details"), dict)
+        and all(isinstance(e.get(name), str | None) for name in ("content", "before"))
+        and isinstance(e.get("signatures", []), list)
+        and all(isinstance(s, dict) and all(isinstance(v, str) for v in s.values()) for s in e.get("signatures", []))
+        for e in entries
+    )
 
 
 def entry_hash(entry: Mapping[str, Any]) -> str:
@@ -64,7 +84,7 @@ def added(
     entries: Sequence[Mapping[str, Any]],
     what: str,
     by: str,
-    content: Mapping[str, Any],
+    content: Mapping[str, Any] | None,
     details: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """The trail with one more entry.
@@ -72,7 +92,7 @@ def added(
     Args:
         what: one of KINDS.
         by: who or what did it.
-        content: see `content_of`.
+        content: see `content_of`; None where the patch was not written in this state.
         details: anything that JSON holds.
     """
     if what not in KINDS:
@@ -83,11 +103,13 @@ def added(
         "by": by,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": f"twinrack {__version__}, Python {platform.python_version()}, NumPy {np.__version__}, {platform.machine()}",
-        "cards": cards_in(content.get("rack")),
-        "details": dict(details or {}),
-        "content": digest(content),
+        "cards": cards_in((content or {}).get("rack")),
+        "details": json.loads(disk.json_bytes(dict(details or {}), Path("the trail"), "entry")),
+        "content": None if content is None else digest(content),
         "before": entries[-1]["hash"] if entries else None,
     }
+    if entries and entries[-1].get("signatures"):
+        entry["signatures_before"] = digest(entries[-1]["signatures"])  # so that they cannot be taken away later
     return [*map(dict, entries), {**entry, "hash": entry_hash(entry)}]
 
 
@@ -104,20 +126,34 @@ def brought_up(rack: Rack, data: Mapping[str, Any], by: str) -> list[dict[str, A
     """The trail of a rack that is about to be saved as `data`: with an entry for what is new in it.
 
     Args:
-        rack: its `saved_values` are those of the last entry.
+        rack: its `saved_state` is that of the last entry, or of its fit.
         data: the patch, plain JSON.
         by: what changed it.
     """
     entries, content = trail_of(data), content_of(data)
     if entries and entries[-1].get("content") == digest(content):
         return entries
-    provenance = content.get("provenance") or {}
-    fit = _fit_details(provenance)
-    if fit and not any(e.get("details", {}).get("fit") == fit["fit"] for e in entries):
-        return added(entries, "fitted", by, content, fit)
+    if not entries and _given(data):
+        return added([], "edited", BY_HAND, content, {"note": "the trail that stood here could not be read"})
+    fit = _fit_details(content.get("provenance") or {})
+    if fit and not any(e["details"].get("fit") == fit["fit"] for e in entries):
+        edited_since = rack.saved_state is not None and rack.saved_state != state_of(rack)
+        entries = added(entries, "fitted", by, None if edited_since else content, fit)
+        return added(entries, "edited", by, content, _changes(rack)) if edited_since else entries
     if not entries:
         return added(entries, "made", by, content)
-    return added(entries, "edited", by, content, _changes(rack.saved_values, rack.values()))
+    return added(entries, "edited", by, content, _changes(rack))
+
+
+def state_of(rack: Rack) -> dict[str, Any]:
+    """All that an entry lists changes of: values, bypass, sidechains, resources (by hash) and the order of the effects."""
+    effects = rack.addresses()
+    state: dict[str, Any] = {"order": order_text(rack.root, {id(e): a for a, e in effects.items()})}
+    for address, effect in effects.items():
+        state[f"{address}.bypass"], state[f"{address}.key"] = effect.bypass, effect.key
+        for name, resource in effect.resources.items():
+            state[f"{address}.{name}"] = hashlib.sha256(np.ascontiguousarray(resource.to_patch()[1]).tobytes()).hexdigest()[:16]
+    return state | rack.values()
 
 
 def _fit_details(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,8 +175,9 @@ def _fit_details(provenance: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _changes(before: Mapping[str, Value] | None, after: Mapping[str, Value]) -> dict[str, Any]:
-    """The values that differ; empty where it is not known what they were."""
+def _changes(rack: Rack) -> dict[str, Any]:
+    """The values that differ since the last entry; empty where it is not known what they were."""
+    before, after = rack.saved_state, state_of(rack)
     if before is None:
         return {}
     moved = {a: [before.get(a), v] for a, v in after.items() if before.get(a) != v}
@@ -190,7 +227,7 @@ def verify(path: Path) -> Verified:
         faults.append(f"byte {place} is not as twinrack writes it")
     entries = trail_of(data)
     if not entries:
-        return Verified((*faults, "the patch has no trail"), ())
+        return Verified((*faults, "its trail cannot be read" if _given(data) else "the patch has no trail"), ())
     faults += _faults_of_links(entries)
     if entries[-1].get("content") != digest(content_of(data)):
         faults.append("what the patch says was changed after the last entry of its trail")
@@ -199,7 +236,8 @@ def verify(path: Path) -> Verified:
 
 
 def _faults_of_links(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    faults, before = [], None
+    faults: list[str] = []
+    before, signatures = None, None
     for number, entry in enumerate(entries, start=1):
         if entry.get("number") != number:
             faults.append(f"entry {number} has the number {brief(entry.get('number'))}: entries were removed or moved")
@@ -207,7 +245,10 @@ def _faults_of_links(entries: Sequence[Mapping[str, Any]]) -> list[str]:
             faults.append(f"entry {number} ({brief(entry.get('what'))}) was changed")
         if entry.get("before") != before:
             faults.append(f"entry {number} does not follow entry {number - 1}: one of them was changed, removed or moved")
+        if entry.get("signatures_before") != signatures:
+            faults.append(f"signatures of entry {number - 1} were changed or taken away")
         before = entry.get("hash")
+        signatures = digest(entry["signatures"]) if entry.get("signatures") else None
     return faults
 
 
@@ -215,30 +256,46 @@ def _faults_of_arrays(path: Path, data: Mapping[str, Any]) -> list[str]:
     arrays = data.get("arrays")
     if not arrays:
         return []
+    name = arrays.get("file") if isinstance(arrays, Mapping) else None
+    if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+        return [f"its arrays are in {brief(name)}, which is not the name of a .safetensors file beside it"]
+    beside = path.parent / name
+    if not beside.exists() and path.is_symlink():
+        beside = path.resolve().parent / name
     try:
-        content = (path.parent / Path(str(arrays["file"])).name).read_bytes()
-    except (OSError, KeyError, TypeError, ValueError):
+        content = beside.read_bytes()
+    except OSError:
         return ["its arrays are missing: copy the .safetensors file beside the patch"]
     wanted = arrays.get("sha256") if isinstance(arrays, Mapping) else None
     return [] if hashlib.sha256(content).hexdigest() == wanted else ["its arrays were changed"]
 
 
 def describe(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line or more for each entry, as a person reads it."""
+    """A line or more for each entry, as a person reads it; signatures are not checked here, and are said to be claims."""
     lines = []
     for e in entries:
-        signatures = [s for s in e.get("signatures") or [] if isinstance(s, Mapping)]
-        signed = ", ".join(f"signed by {s.get('name')}" for s in signatures) or "unsigned"
-        lines.append(f"{e.get('number')}. {e.get('what')} {e.get('date')} by {e.get('by')} ({signed})")
-        details = e.get("details") or {}
-        if details.get("recordings"):
-            lines += [f"     from {r.get('name')}" for r in details["recordings"]]
-        for name, d in (details.get("held_out") or {}).items():
-            lines.append(f"     held out, {name}: {d.get('error_db')} dB")
-        lines += [f"     {a}: {old} -> {new}" for a, (old, new) in (details.get("values") or {}).items()]
+        names = [_plain(s.get("name")) for s in e.get("signatures") or []]
+        signed = f"claims the signature of {', '.join(names)}" if names else "unsigned"
+        lines.append(f"{_plain(e.get('number'))}. {_plain(e['what'])} {_plain(e['date'])} by {_plain(e['by'])} ({signed})")
+        details = e["details"]
+        recordings = details.get("recordings")
+        lines += [f"     from {_plain(r.get('name'))}" for r in recordings or [] if isinstance(r, Mapping)]
+        held_out = details.get("held_out")
+        for name, d in held_out.items() if isinstance(held_out, Mapping) else ():
+            if isinstance(d, Mapping):
+                lines.append(f"     held out, {_plain(name)}: {_plain(d.get('error_db'))} dB")
+        values = details.get("values")
+        for address, pair in values.items() if isinstance(values, Mapping) else ():
+            if isinstance(pair, list) and len(pair) == 2:
+                lines.append(f"     {_plain(address)}: {_plain(pair[0])} -> {_plain(pair[1])}")
         if details.get("more"):
-            lines.append(f"     and {details['more']} more values")
+            lines.append(f"     and {_plain(details['more'])} more values")
         if details.get("note"):
-            lines.append(f"     {details['note']}")
-        lines.append(f"     {e.get('software')}; hash {str(e.get('hash'))[:16]}…")
+            lines.append(f"     {_plain(details['note'])}")
+        lines.append(f"     {_plain(e['software'])}; hash {_plain(e['hash'])[:16]}…")
     return lines
+
+
+def _plain(value: Any) -> str:
+    """On one line, whatever is in it."""
+    return visible(str(value), lines=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from ..system.disk import atomic
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+FIELDS = {"name", "date", "key", "signature"}
 PREFIX = b"twinrack trail signature 1\n"
 
 
@@ -125,22 +126,22 @@ class Signature:
         trust = {None: "whose key nobody vouched for here (give --trust)", True: "trusted", False: "NOT a trusted key"}[
             self.trusted
         ]
-        return f"entry {self.entry}: signed by {self.name} on {self.date}, {self.fingerprint}, {trust}"
+        return f"entry {self.entry}: signed on {self.date} by a key that says {self.name!r}, {self.fingerprint}, {trust}"
 
 
 def signatures(entries: Sequence[Mapping[str, Any]], trusted: Iterable[Path] = ()) -> list[Signature]:
     """All signatures of a trail, checked.
 
     Args:
-        trusted: files of public keys, one a line, as OpenSSH writes them (.pub, authorized_keys, allowed_signers).
+        trusted: files of public keys, one a line, as OpenSSH writes them (.pub, authorized_keys). Lines with options, and those
+            that are revoked or commented out, are not taken.
     """
     serialization = _library()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     files = list(trusted)
-    blobs = {word for file in files for line in disk.read_whole(file, "keys", 1 << 20).decode("utf-8", "replace").splitlines()
-             for word in line.split() if word.startswith("AAAA")}  # fmt: skip
+    blobs = {blob for file in files for blob in _trusted_in(file)}
     checked = []
     for number, entry in enumerate(entries, start=1):
         for s in entry.get("signatures") or []:
@@ -151,13 +152,23 @@ def signatures(entries: Sequence[Mapping[str, Any]], trusted: Iterable[Path] = (
                 key = serialization.load_ssh_public_key(line.encode())
                 if isinstance(key, Ed25519PublicKey) and _public_line(key).decode() == line:
                     mark = fingerprint_of(key)
-                    key.verify(base64.b64decode(str(given.get("signature")), validate=True), _message(entry, name, date))
-                    holds = set(given) == {"name", "date", "key", "signature"}
+                    text = str(given.get("signature"))
+                    signature = base64.b64decode(text, validate=True)
+                    key.verify(signature, _message(entry, name, date))
+                    holds = set(given) == FIELDS and base64.b64encode(signature).decode() == text
             except (ValueError, InvalidSignature):
                 holds = False
             blob = line.split()[1] if len(line.split()) > 1 else ""
             checked.append(Signature(number, name, date, mark, holds, blob in blobs if files else None))
     return checked
+
+
+def _trusted_in(path: Path) -> Iterator[str]:
+    """The keys of a file, without their comments."""
+    for line in disk.read_whole(path, "keys", 1 << 20).decode("utf-8", "replace").splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] == "ssh-ed25519":
+            yield words[1]
 
 
 def add_entry(path: Path, what: str, by: str, note: str = "", details: Mapping[str, Any] | None = None) -> None:

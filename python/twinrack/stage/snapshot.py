@@ -61,7 +61,7 @@ def restore_rack(rack: Rack, goal: Rack) -> None:
     else:
         rack.effects = tuple(item.copy() for item in goal.effects)
     rack.name = goal.name
-    rack.provenance, rack.arrays = dict(goal.provenance), dict(goal.arrays)
+    rack.provenance, rack.arrays, rack.saved_state = dict(goal.provenance), dict(goal.arrays), goal.saved_state
 
 
 def blend_rack(rack: Rack, a: Rack, b: Rack, position: float) -> None:

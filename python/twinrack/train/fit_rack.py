@@ -14,6 +14,7 @@ from ..measure.residual import residual_of
 from ..rack.card import Value
 from ..rack.rack import Rack
 from ..rack.signatures import spelled_out
+from ..rack.trail import state_of
 from ..system import interrupt
 from ..twins.rack_twin import RackTwin
 from .addresses import Learned, Patterns, learned_in_rack, patterns_of
@@ -220,6 +221,7 @@ def fit_rack(
     result.seconds = time.monotonic() - began
     trail = rack.provenance.get("trail")
     result.rack.provenance = provenance(result) | ({"trail": trail} if trail else {})
+    result.rack.saved_state = state_of(result.rack)
     if updater is not None:
         updater.set_all(result.rack)
     return result
