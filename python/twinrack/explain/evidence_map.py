@@ -24,6 +24,7 @@ from ..rack.idle import idle
 from ..rack.rack import Rack, as_rack
 from ..rack.running import Sidechain
 from ..render.many import render_many
+from .rack_difference import hertz_text
 
 Numbers = npt.NDArray[np.float64]
 
@@ -95,7 +96,7 @@ class Evidence:
         share = 100.0 * self.share_within(start, end)
         return (
             f"{self.address}: most at {start:.1f} to {end:.1f} s ({share:.0f} % of the evidence), "
-            f"about {band:.0f} Hz; 1 JND of it is {self.heard_jnds:.2g} JND in this recording"
+            f"about {hertz_text(band)}; 1 JND of it is {self.heard_jnds:.2g} JND in this recording"
         )
 
 

@@ -26,7 +26,7 @@ from .ablation import Ablation, ablate
 from .certify import certify
 from .evidence_map import Evidence, evidence
 from .intermediate import Stage, stages
-from .rack_difference import HEARD_BAND_DB, SoundDifference, sound_difference
+from .rack_difference import HEARD_BAND_DB, SoundDifference, hertz_text, sound_difference
 from .wishes import GainReduction, Rendering, moves_own_gain
 
 LONGEST_S, SHORTEST_S = 10.0, 0.25
@@ -37,7 +37,7 @@ TAIL_DB, NOTABLE_TAIL_S, LONGEST_TAIL_S = 60.0, 0.05, 30.0
 SILENT = 1e-7  # -140 dBFS
 FAR = 3.0  # dB by which a band differs from the others so that it is named
 LEVELS = (10.0, 95.0)  # percentiles of the level, for quiet and loud passages
-NOTABLE_RANGE_DB = 0.5
+NOTABLE_RANGE_DB, NOTABLE_REDUCTION_DB = 0.5, 0.1
 NOTABLE_WIDTH_DB, MONO_DB = 1.0, -60.0
 
 
@@ -251,7 +251,7 @@ def _spectrum_sentence(difference: SoundDifference) -> str:
         which = np.flatnonzero(sign * relative >= max(HEARD_BAND_DB, 0.5 * np.max(sign * relative)))
         if which.size and np.max(sign * relative) >= HEARD_BAND_DB:
             most = which[np.argmax(sign * relative[which])]
-            parts.append(f"{words} the region about {bands[most, 0]:.0f} Hz by {abs(relative[most]):.1f} dB")
+            parts.append(f"{words} the region about {hertz_text(bands[most, 0])} by {abs(relative[most]):.1f} dB")
     return f"Against the middle of the spectrum it {' and '.join(parts)}."
 
 
@@ -269,7 +269,8 @@ def _dynamics_sentence(rack: Rack, sound: Audio, output: Audio, rate: float, blo
         text = f"Loud and quiet passages stay as far apart as they were ({spans[0]:.1f} dB)"
     else:
         text = f"Loud and quiet passages come {'closer' if moved < 0 else 'further apart'}: {spans[0]:.1f} -> {spans[1]:.1f} dB"
-    reductions = [f"{b.address} takes away up to {b.reduction_db:.1f} dB" for b in blocks if b.reduction_db is not None]
+    moving = [b for b in blocks if b.reduction_db is not None and b.reduction_db >= NOTABLE_REDUCTION_DB]
+    reductions = [f"{b.address} takes away up to {b.reduction_db:.1f} dB" for b in moving]
     if moves_gain(rack) and reductions:
         text += f"; {', '.join(reductions)}"
     return f"{text}."

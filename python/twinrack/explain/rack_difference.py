@@ -23,6 +23,11 @@ HEARD_JNDS = 1.0
 SHORTEST_FRAMES = 1024
 
 
+def hertz_text(hz: float) -> str:
+    """A frequency as one speaks of it: "50 Hz", "340 Hz", "1.4 kHz", "14 kHz"."""
+    return f"{hz / 1000.0:.2g} kHz" if hz >= 995.0 else f"{float(f'{hz:.2g}'):g} Hz"
+
+
 @dataclass(frozen=True)
 class ValueDifference:
     """One value that differs: as text, and in JNDs from the first rack to the second (None for choices and switches)."""
@@ -62,13 +67,13 @@ class SoundDifference:
         if self.jnds < HEARD_JNDS:
             return [f"nobody is likely to hear the difference: {self.jnds:.2g} JND at most ({self.distances.error_db:.0f} dB)"]
         lines = [
-            f"heard as {self.jnds:.2g} JND where it differs most, at {self.at_s:.1f} s about {self.at_hz:.0f} Hz; "
+            f"heard as {self.jnds:.2g} JND where it differs most, at {self.at_s:.1f} s about {hertz_text(self.at_hz)}; "
             f"{self.audible_db:.1f} dB above masking on average",
             f"loudness {self.loudness_lu:+.1f} LU",
         ]
         moved = sorted((b for b in self.bands_db if abs(b[1]) >= HEARD_BAND_DB), key=lambda b: -abs(b[1]))[:BANDS_SHOWN]
         if moved:
-            lines.append("most in these bands: " + ", ".join(f"{hz:.0f} Hz {db:+.1f} dB" for hz, db in sorted(moved)))
+            lines.append("most in these bands: " + ", ".join(f"{hertz_text(hz)} {db:+.1f} dB" for hz, db in sorted(moved)))
         return lines
 
 
