@@ -20,6 +20,7 @@ from ..system import interrupt
 from ..version import __version__
 from . import explain as explaining
 from . import live as commands
+from .extras import need_train_extra
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session import app as session_app
 from .terminal import Terminal, plain_streams
@@ -377,7 +378,7 @@ def fit(
     from ..rack.patch import load
     from ..system.disk import check_writable
 
-    _train_extra()
+    need_train_extra()
     from ..train.fit_rack import InterruptedFitError
     from ..train.fit_rack import fit_rack as run
 
@@ -409,14 +410,6 @@ def fit(
         print(f"report: {result.report(report)}")
 
 
-def _train_extra() -> None:
-    try:
-        import auraloss  # noqa: F401
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ValueError(f"training needs {error.name}; in the clone of twinrack: pip install '.[train]'") from None
-
-
 @app.command()
 def demo(
     source: Annotated[Path | None, typer.Option("--input", help="A recording of your own.")] = None,
@@ -424,7 +417,7 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("twinrack-demo"),
 ) -> None:
     """Run everything once: a recording, training, patch, render, report; ends with where things are."""
-    _train_extra()
+    need_train_extra()
     from .demo import run
 
     run(source, target, folder)

@@ -10,6 +10,7 @@ import typer
 
 from ..audio import Audio
 from ..checks import visible
+from .extras import need_train_extra
 
 
 def explain(
@@ -38,6 +39,7 @@ def explain(
     sidechain: Annotated[Path | None, typer.Option(help="Recording for the rack's sidechain input.")] = None,
 ) -> None:
     """Say what a rack does to a recording, where the recording shows each value, and what would have to change for a wish."""
+    need_train_extra()
     from ..explain.counterfactuals import counterfactual, louder
     from ..explain.overview import explanation
     from ..rack.patch import load
@@ -95,6 +97,7 @@ def diff(
     if audio is None:
         print(visible(str(differences(*racks))))
         return
+    need_train_extra()
     sound, rate = _audio(audio)
     key = None if sidechain is None else _like(sidechain, sound, rate)
     print(visible(str(differences(*racks, sound, rate, sidechain=key))))

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from .evidence_map import Evidence, evidence
     from .intermediate import Stage, stages
     from .overview import Explanation, explanation
-    from .rack_difference import RackDifference, differences, sound_difference
+    from .rack_difference import RackDifference, differences
     from .relevance_map import Relevance, Rules, relevance
+    from .sound_change import sound_difference
     from .wishes import BandMoves, ErrorBelow, Figure, GainReduction, LoudnessOf, StaysOpen, Wish, parse_wish
 
 _LAZY = {
@@ -40,7 +41,7 @@ _LAZY = {
     "louder": "counterfactuals",
     "RackDifference": "rack_difference",
     "differences": "rack_difference",
-    "sound_difference": "rack_difference",
+    "sound_difference": "sound_change",
     "Evidence": "evidence_map",
     "evidence": "evidence_map",
     "Explanation": "overview",

@@ -24,7 +24,7 @@ from ..rack.idle import idle
 from ..rack.rack import Rack, as_rack
 from ..rack.running import Sidechain
 from ..render.many import render_many
-from .rack_difference import hertz_text
+from .sound_change import hertz_text
 
 Numbers = npt.NDArray[np.float64]
 

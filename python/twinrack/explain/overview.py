@@ -26,7 +26,7 @@ from .ablation import Ablation, ablate
 from .certify import certify
 from .evidence_map import Evidence, evidence
 from .intermediate import Stage, stages
-from .rack_difference import HEARD_BAND_DB, SoundDifference, hertz_text, sound_difference
+from .sound_change import HEARD_BAND_DB, SoundDifference, hertz_text, sound_difference
 from .wishes import GainReduction, Rendering, moves_own_gain
 
 LONGEST_S, SHORTEST_S = 10.0, 0.25

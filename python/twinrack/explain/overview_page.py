@@ -19,7 +19,7 @@ from ..version import __version__
 from .evidence_map import Evidence
 from .overview import Block, Explanation, Sentence
 from .plots import line, lines_plot, numbers, player, templates
-from .rack_difference import SoundDifference, sound_difference
+from .sound_change import SoundDifference, sound_difference
 
 MAP_FRAMES = 150
 MAP_DB = 40
