@@ -74,7 +74,7 @@ portable: $(VENV)/checks ## the engine compiles for Windows and macOS, to the le
 sanitize: $(VENV)/checks ## the engine under storm, with address, undefined-behaviour and thread sanitizers
 	$(BIN)/python tools/sanitize.py
 
-soak: $(VENV)/checks ## the long proofs, about half an hour
+soak: $(VENV)/checks ## the long proofs, hours: start it in the evening
 	TWINRACK_CERTIFY_RACKS=10000 $(BIN)/python -m pytest tests/explain/test_certify.py -s
 	TWINRACK_PARITY_CASES=400 $(BIN)/python -m pytest tests/twins/test_parity.py -s
 	TWINRACK_LIMITER_SIGNALS=1000000 $(BIN)/python -m pytest tests/effects/test_limiter.py -s
