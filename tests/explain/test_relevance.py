@@ -83,7 +83,7 @@ def test_networks_divide_among_input_and_biases(name, rules):
 def test_rules_leave_the_sound_as_it_is_and_are_gone_afterwards(name):
     net = with_biases(NETWORKS[name])
     x = torch.from_numpy(music(1, 300, RATE, 5))[None].double().requires_grad_(True)
-    weights = torch.from_numpy(net.at(RATE)).double()
+    weights = torch.from_numpy(net.at(RATE).copy()).double()
     plain = network(x, net, weights)
     with propagating(Rules(gamma=0.5)):
         ruled = network(x, net, weights)
