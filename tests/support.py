@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +45,24 @@ def run_on_full_disk(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[
     )
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=60)
+
+
+def check_drawn(page: Path, profile: Path) -> None:
+    """Every plot of a page is drawn by a real browser; skips where there is none.
+
+    Args:
+        profile: a folder for the browser's own files.
+    """
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium here (Debian: chromium)")
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+    own = [f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom", f"file://{page}"]
+    dom = subprocess.run([browser, *flags.split(), *own], capture_output=True, text=True, timeout=120).stdout
+    match = re.search(r'<body data-drawn="(\d+)"', dom)
+    assert match is not None
+    plots = page.read_text(encoding="utf-8").count('class="plot"')
+    assert int(match.group(1)) == plots == dom.count('class="plot js-plotly-plot"')
 
 
 def value_at(p: Parameter, position: float) -> float:

@@ -9,10 +9,9 @@ import numpy as np
 
 from twinrack import _engine
 from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, Audio, whole_frames
-from twinrack.rack.card import CARDS, Value
+from twinrack.rack.card import FILTER_SHAPES, Value
 from twinrack.resources.response import Response
 
-SHAPES = CARDS["parametric_eq"].addresses["band1.type"].options[1:]  # without "off"; in the engine's order
 FADE_SHARE = 0.1  # of what is left, where the length cuts
 RING_S = 0.4  # what a low cut adds at the end, at most: 120 dB at 10 Hz
 
@@ -49,7 +48,7 @@ def through_cuts(samples: np.ndarray, values: Mapping[str, Value], sample_rate: 
         return samples
     padded = np.pad(samples, ((0, 0), (0, ring_frames(values, sample_rate))))[None]
     for shape in (name for name, used in on.items() if used):
-        number = SHAPES.index(shape)
+        number = FILTER_SHAPES.index(shape)
         c, _ = _engine.design_filters([number], False, [float(values[f"{shape}_hz"])], [0.0], [np.sqrt(0.5)], sample_rate)
         padded = _engine.sweep_forward("svf_cascade", padded, [np.asarray(c, np.float64).reshape(1, 1, 1, 5)], (), 1)[0]
     return np.asarray(padded[0])

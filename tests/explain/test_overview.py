@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 import soundfile
 
 import twinrack as tr
-from support import music, run
+from support import check_drawn, music, run
 from twinrack.explain import differences, explanation, stages
 from twinrack.explain.intermediate import up_to_effect
 
@@ -136,21 +134,7 @@ def test_the_page_needs_nothing_else_and_a_browser_draws_it(explained, tmp_path)
         assert f'id="{sentence.figure}"' in text
     sounds = json.loads(re.search(r"const sounds = (\[.*?\]), evidence", text, re.S).group(1))
     assert len(sounds) == len({id(s) for stage in explained.stages for s in (stage.before, stage.after)}) + 1
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium here (Debian: chromium)")
-    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync"
-    command = [
-        browser,
-        *flags.split(),
-        f"--user-data-dir={tmp_path}",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-        f"file://{path}",
-    ]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    drawn = int(re.search(r'<body data-drawn="(\d+)"', dom).group(1))
-    assert drawn == text.count('class="plot"') == dom.count('class="plot js-plotly-plot"')
+    check_drawn(path, tmp_path)
 
 
 # --- differences -----------------------------------------------------------------------------------------------------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import sys
 from types import ModuleType
 
@@ -13,7 +11,7 @@ import numpy as np
 import pytest
 
 import twinrack as tr
-from support import CARD_IDS, music, random_effect
+from support import CARD_IDS, check_drawn, music, random_effect
 from twinrack.measure.curves import curves, decay_over_frequency, frequency_response, transfer_curve
 
 RATE = 48000
@@ -64,22 +62,7 @@ def test_parity_figure(page):
 
 
 def test_a_browser_draws_every_plot(page, tmp_path):
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium here (Debian: chromium)")
-    path, text, _ = page
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
-    command = [
-        browser,
-        *flags.split(),
-        f"--user-data-dir={tmp_path}",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-        f"file://{path}",
-    ]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
-    drawn = int(re.search(r'<body data-drawn="(\d+)"', dom).group(1))
-    assert drawn == text.count('class="plot"') == dom.count('class="plot js-plotly-plot"')
+    check_drawn(page[0], tmp_path)
 
 
 @pytest.mark.parametrize("card", CARD_IDS)

@@ -21,14 +21,13 @@ from typing import Any
 import numpy as np
 
 from .. import _engine
-from ..rack.card import CARDS
+from ..rack.card import FILTER_SHAPES
 from ..rack.effect import Effect
 from ..rack.effect_files import effect_file
 from ..rack.rack import Rack, as_rack
 
 RATES = (8000.0, 44100.0, 48000.0, 88200.0, 96000.0, 192000.0, 384000.0)
 ROUNDING = 1e-6  # what float32 may add to the gain of a loop; a follower's share it can only round within 0 to 1
-SHAPES = CARDS["parametric_eq"].addresses["band1.type"].options[1:]  # without "off"; in the engine's order
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def filter_loop(
     name: str, shape: str, frequency_hz: float, gain_db: float, q: float, sample_rate: float, match: bool = False
 ) -> Loop:
     """A second-order filter by the radius of its poles."""
-    c, _ = _engine.design_filters([SHAPES.index(shape)], match, [frequency_hz], [gain_db], [q], sample_rate)
+    c, _ = _engine.design_filters([FILTER_SHAPES.index(shape)], match, [frequency_hz], [gain_db], [q], sample_rate)
     g, k = (float(np.float32(v)) for v in np.asarray(c).reshape(-1)[:2])
     # s^2 + k s + 1, s = (z - 1) / (g (z + 1)):  a0 z^2 + a1 z + a2
     a0, a1, a2 = 1.0 + g * k + g * g, 2.0 * (g * g - 1.0), 1.0 - g * k + g * g

@@ -141,6 +141,11 @@ class _Try:
     def jnds(self) -> float:
         return sum(abs(j) for j in self.moves.values())
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The order of those that do not meet a wish: the nearest first, of equally near ones the least move."""
+        return round(self.miss, 3), self.jnds
+
 
 @dataclass
 class _Search:
@@ -151,7 +156,7 @@ class _Search:
     free: dict[str, Parameter]
     sidechain: Sidechain
     limits: dict[str, tuple[float, float]] = field(init=False)  # JNDs downwards and upwards, to the ends of what is expected
-    before: float = field(init=False)
+    unmoved: _Try = field(init=False)
 
     def __post_init__(self) -> None:
         self.limits = {}
@@ -159,13 +164,11 @@ class _Search:
             value = float(self.rack.get(address))
             ends = [p.jnds(value, end) or 0.0 for end in p.expected]
             self.limits[address] = (min(ends[0], 0.0), max(ends[1], 0.0))
-        self.before = float(self.wish.measured(Rendering(self.rack, {}, self.sound, self.rate, self.sidechain))[0])
-        if not np.isfinite(self.before):
-            raise ValueError(f"{self.wish.name} is NaN or infinity for this sound, so nothing can be wished of it")
+        (self.unmoved,) = self._tried([{}])
 
     def run(self, alternatives: int) -> list[Counterfactual]:
-        if self.wish.miss(np.array([self.before]))[0] <= 0.0:
-            return [self._answer(_Try({}, self.before, 0.0))]
+        if self.unmoved.miss <= 0.0:
+            return [self._answer(self.unmoved)]
         singles, nearest = self._one_more({}, alternatives)
         answers = sorted(singles, key=lambda t: t.jnds)[:alternatives]
         beginnings = sorted(nearest, key=lambda t: (t.miss, t.jnds))
@@ -226,11 +229,11 @@ class _Search:
         if not grid:
             return [], []
         tries = self._tried([{**fixed, a: s} for a, s in grid])
-        here = self._tried([fixed])[0] if fixed else _Try({}, self.before, float(self.wish.miss(np.array([self.before]))[0]))
+        here = self._tried([fixed])[0] if fixed else self.unmoved
+        by_address = {a: [t for (b, _), t in zip(grid, tries, strict=True) if b == a] for a in others}
         nearest: list[_Try] = []
         brackets: list[tuple[str, tuple[float, _Try], _Try]] = []
-        for address in others:
-            own = [t for (a, _), t in zip(grid, tries, strict=True) if a == address]
+        for address, own in by_address.items():
             known = len(brackets)
             for side in (-1.0, 1.0):
                 inner = 0.0, here
@@ -240,7 +243,7 @@ class _Search:
                         break
                     inner = t.moves[address], t
             if own and len(brackets) == known:
-                nearest.append(min(own, key=lambda t: (round(t.miss, 3), t.jnds)))
+                nearest.append(min(own, key=lambda t: t.rank))
         met: dict[str, _Try] = {}
         for address, (near, inner_try), far in sorted(brackets, key=lambda b: abs(b[1][0])):
             least = sorted(t.jnds for t in met.values())
@@ -250,13 +253,11 @@ class _Search:
             if refined is not None and (address not in met or refined.jnds < met[address].jnds):
                 met[address] = refined
             elif refined is None:  # the figure jumps over what is wanted
-                own = [t for (a, _), t in zip(grid, tries, strict=True) if a == address]
-                nearest.append(min(own, key=lambda t: (round(t.miss, 3), t.jnds)))
+                nearest.append(min(by_address[address], key=lambda t: t.rank))
         for which in np.argsort([t.miss for t in nearest])[:VALLEYS] if len(met) < wanted else ():
             best = nearest[which]
             address = next(a for a in best.moves if a not in fixed)
-            own = [here, *(t for (a, _), t in zip(grid, tries, strict=True) if a == address)]
-            deepest = self._valley(fixed, address, own)
+            deepest = self._valley(fixed, address, [here, *by_address[address]])
             if deepest.miss <= 0.0:
                 met[address] = deepest
             elif deepest.miss < best.miss:
@@ -332,10 +333,10 @@ class _Search:
         return _Try({a: j for a, j in answer.moves.items() if j != 0.0}, answer.value, answer.miss)
 
     def _nearest(self, beginnings: list[_Try]) -> _Try:
-        best = beginnings[0] if beginnings else _Try({}, self.before, float(self.wish.miss(np.array([self.before]))[0]))
+        best = beginnings[0] if beginnings else self.unmoved
         for _ in range(MOST_CHANGES - 1):
             _, nearest = self._one_more(best.moves)
-            better = min(nearest, key=lambda t: (round(t.miss, 3), t.jnds), default=None)
+            better = min(nearest, key=lambda t: t.rank, default=None)
             if better is None or better.miss > 0.98 * best.miss:
                 break
             best = better
@@ -355,7 +356,14 @@ class _Search:
         heard_jnds = jnds_between(now, then, self.rate)
         changes.sort(key=lambda c: -abs(c.jnds))
         return Counterfactual(
-            self.wish, tuple(changes), self.before, after, met, heard_jnds, changed, () if met else self._forbids(changes)
+            self.wish,
+            tuple(changes),
+            self.unmoved.value,
+            after,
+            met,
+            heard_jnds,
+            changed,
+            () if met else self._forbids(changes),
         )
 
     def _forbids(self, changes: Sequence[Change]) -> tuple[str, ...]:

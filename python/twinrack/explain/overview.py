@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
 from ..checks import check_number
-from ..measure.gain_over_time import moves_gain
 from ..measure.loudness import Loudness, loudness
+from ..measure.window_levels import window_levels_db
 from ..rack.describe import order_text, value_text
 from ..rack.effect import Effect
 from ..rack.python_effect import PythonEffect
@@ -35,7 +35,6 @@ TONE_HZ, TONE_DB = 1000.0, -18.0
 AUDIBLE_HARMONICS_DB = -60.0
 TAIL_DB, NOTABLE_TAIL_S, LONGEST_TAIL_S = 60.0, 0.05, 30.0
 SILENT = 1e-7  # -140 dBFS
-FAR = 3.0  # dB by which a band differs from the others so that it is named
 LEVELS = (10.0, 95.0)  # percentiles of the level, for quiet and loud passages
 NOTABLE_RANGE_DB, NOTABLE_REDUCTION_DB = 0.5, 0.1
 NOTABLE_WIDTH_DB, MONO_DB = 1.0, -60.0
@@ -56,7 +55,6 @@ class Block:
     Attributes:
         address, effect: which one.
         stage: the sound on both sides of it.
-        difference: its output against its input; None where it is bypassed.
         left_out: the rack without it; None where it is bypassed.
         reduction_db: largest gain reduction in windows of 10 ms, of effects whose gain follows the sound.
         values: ablations of its values that differ from their defaults, the most important first.
@@ -66,7 +64,6 @@ class Block:
     address: str
     effect: Effect
     stage: Stage | None
-    difference: SoundDifference | None
     left_out: Ablation | None
     reduction_db: float | None
     values: tuple[Ablation, ...]
@@ -108,7 +105,6 @@ class Explanation:
     blocks: tuple[Block, ...]
     stages: tuple[Stage, ...]
     difference: SoundDifference
-    notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
         lines = [s.text for s in self.sentences]
@@ -173,7 +169,6 @@ def explanation(
                 address,
                 effect,
                 stage,
-                None if off or stage is None else sound_difference(stage.before, stage.after, rate),
                 None if off else left_out[address],
                 None if off else _reduction(rack, address, sound, rate, sidechain),
                 tuple(a for a in left_out.values() if a.address.startswith(f"{address}.")),
@@ -232,7 +227,7 @@ def _sentences(
             "stages",
         ),
         Sentence(_spectrum_sentence(difference), "spectrum"),
-        Sentence(_dynamics_sentence(rack, sound, output, rate, blocks), "levels"),
+        Sentence(_dynamics_sentence(sound, output, rate, blocks), "levels"),
         Sentence(_space_sentence(rack, sound, output, rate), "stages"),
         Sentence(_importance_sentence(blocks), "blocks"),
     ]
@@ -255,13 +250,10 @@ def _spectrum_sentence(difference: SoundDifference) -> str:
     return f"Against the middle of the spectrum it {' and '.join(parts)}."
 
 
-def _dynamics_sentence(rack: Rack, sound: Audio, output: Audio, rate: float, blocks: Sequence[Block]) -> str:
+def _dynamics_sentence(sound: Audio, output: Audio, rate: float, blocks: Sequence[Block]) -> str:
     spans = []
     for s in (sound, output):
-        size = int(0.1 * rate)
-        count = max(s.shape[1] // size, 1)
-        power = (s[:, : count * size].astype(np.float64) ** 2).reshape(s.shape[0], count, -1).mean((0, 2))
-        levels = 10.0 * np.log10(power + 1e-12)
+        levels = window_levels_db(s, int(0.1 * rate))
         levels = levels[levels > levels.max() - 60.0]
         spans.append(float(np.percentile(levels, LEVELS[1]) - np.percentile(levels, LEVELS[0])))
     moved = spans[1] - spans[0]
@@ -271,7 +263,7 @@ def _dynamics_sentence(rack: Rack, sound: Audio, output: Audio, rate: float, blo
         text = f"Loud and quiet passages come {'closer' if moved < 0 else 'further apart'}: {spans[0]:.1f} -> {spans[1]:.1f} dB"
     moving = [b for b in blocks if b.reduction_db is not None and b.reduction_db >= NOTABLE_REDUCTION_DB]
     reductions = [f"{b.address} takes away up to {b.reduction_db:.1f} dB" for b in moving]
-    if moves_gain(rack) and reductions:
+    if reductions:
         text += f"; {', '.join(reductions)}"
     return f"{text}."
 
@@ -306,15 +298,18 @@ def _tail_s(rack: Rack, sound: Audio, rate: float) -> float:
     burst = np.zeros((sound.shape[0], round(0.1 * rate)), np.float32)
     noise = np.random.default_rng(0).standard_normal(round(0.05 * rate)) * 0.1
     burst[:, : noise.size] = noise
-    silent = {name: np.zeros_like(burst) for name in rack.sidechains} or None
-    y = rack.copy()(burst, rate, tail=LONGEST_TAIL_S, sidechain=silent).astype(np.float64)
+    y = rack.copy()(burst, rate, tail=LONGEST_TAIL_S, sidechain=_silent_keys(rack, burst))
     if np.max(np.abs(y)) < SILENT:
         return 0.0
     size = max(int(0.01 * rate), 1)
-    count = y.shape[1] // size
-    levels = 10.0 * np.log10((y[:, : count * size] ** 2).reshape(y.shape[0], count, size).mean((0, 2)) + 1e-20)
+    levels = window_levels_db(y, size, 1e-20)
     audible = np.flatnonzero(levels > levels.max() - TAIL_DB)
     return float(max((audible[-1] + 1) * size / rate - 0.05, 0.0)) if audible.size else 0.0
+
+
+def _silent_keys(rack: Rack, x: Audio) -> Sidechain:
+    """Silence for every sidechain, as long as a sound."""
+    return {name: np.zeros_like(x) for name in rack.sidechains} or None
 
 
 def _importance_sentence(blocks: Sequence[Block]) -> str:
@@ -339,8 +334,7 @@ def _distortion_sentence(rack: Rack, rate: float, channels: int) -> str:
     cycles = round(TONE_HZ * size / rate)
     tone = 10.0 ** (TONE_DB / 20.0) * np.sin(2.0 * np.pi * cycles * np.arange(4 * size) / size)
     x = np.ascontiguousarray(np.broadcast_to(tone, (channels, tone.size)), np.float32)
-    silent = {name: np.zeros_like(x) for name in rack.sidechains} or None
-    y = rack.copy()(x, rate, sidechain=silent)[0, -size:].astype(np.float64)
+    y = rack.copy()(x, rate, sidechain=_silent_keys(rack, x))[0, -size:].astype(np.float64)
     spectrum = np.abs(np.fft.rfft(y * np.hanning(size))) ** 2
 
     def power(harmonic: int) -> float:

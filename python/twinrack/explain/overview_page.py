@@ -12,13 +12,14 @@ from plotly.offline import get_plotlyjs
 
 from ..audio import Audio
 from ..measure.curves import curves
+from ..measure.window_levels import window_levels_db
 from ..rack.describe import value_text
 from ..rack.python_effect import PythonEffect
 from ..system.disk import atomic
 from ..version import __version__
 from .evidence_map import Evidence
 from .overview import Block, Explanation, Sentence
-from .plots import line, lines_plot, numbers, player, templates
+from .plots import as_json, line, lines_plot, numbers, player, templates
 from .sound_change import SoundDifference, sound_difference
 
 MAP_FRAMES = 150
@@ -103,13 +104,9 @@ def shown(e: Explanation) -> Shown:
         0,
         output,
         20.0 * float(np.log10(scale)),
-        _json([player(sound * np.float32(scale), e.sample_rate) for sound in sounds]),
-        _json(maps),
+        as_json([player(sound * np.float32(scale), e.sample_rate) for sound in sounds]),
+        as_json(maps),
     )
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":")).replace("</", "<\\/")
 
 
 def _map(v: Evidence) -> dict[str, Any]:
@@ -165,7 +162,7 @@ def write_page(e: Explanation, path: Path) -> Path:
             blocks=blocks,
             rack_text=repr(e.rack),
             provenance=json.dumps(e.rack.provenance, indent=1, ensure_ascii=False),
-            plots=_json(plots),
+            plots=as_json(plots),
             plotly=get_plotlyjs(),
         )
     )
@@ -185,7 +182,5 @@ def _value_rows(block: Block) -> list[dict[str, Any]]:
 
 
 def _levels(sound: Audio, rate: float) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    size = max(int(0.1 * rate), 1)
-    count = max(sound.shape[1] // size, 1)
-    power = (sound[:, : count * size].astype(np.float64) ** 2).reshape(sound.shape[0], count, -1).mean((0, 2))
-    return (np.arange(count) + 0.5) * 0.1, 10.0 * np.log10(power + 1e-10)
+    levels = window_levels_db(sound, int(0.1 * rate), 1e-10)
+    return (np.arange(levels.size) + 0.5) * 0.1, levels

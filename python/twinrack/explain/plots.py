@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,11 @@ def templates() -> Environment:
     return Environment(
         loader=PackageLoader("twinrack.explain"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined
     )
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON that may stand in a script."""
+    return json.dumps(value, separators=(",", ":")).replace("</", "<\\/")
 
 
 def numbers(x: Any) -> list[float | None]:

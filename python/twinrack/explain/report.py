@@ -13,13 +13,14 @@ from plotly.offline import get_plotlyjs
 from ..audio import Audio
 from ..measure.curves import Curve, curves
 from ..measure.gain_over_time import gain_trajectory
+from ..measure.window_levels import window_levels_db
 from ..rack.effect import Effect
 from ..rack.rack import Rack
 from ..system.disk import atomic
 from ..version import __version__
 from .overview import explanation
 from .overview_page import shown
-from .plots import line, lines_plot, player, spectrogram, templates
+from .plots import as_json, line, lines_plot, player, spectrogram, templates
 
 if TYPE_CHECKING:
     from ..train.result import FitResult, ParameterResult
@@ -92,7 +93,7 @@ def _page(r: FitResult) -> str:
             seconds=pair.frames / rate,
             players=[(name, f"spectrogram_{name.lower()}", player(x[:, :played], rate)) for name, x in sounds.items()],
             parity_db=_parity(r.rack, pair.dry[:, :played], rate),
-            plots=json.dumps(plots, separators=(",", ":")).replace("</", "<\\/"),
+            plots=as_json(plots),
             plotly=get_plotlyjs(),
             provenance=json.dumps(r.rack.provenance, indent=1, ensure_ascii=False),
         )
@@ -162,14 +163,8 @@ def _spectral_change(dry: Audio, wet: Audio, rate: float, name: str) -> dict[str
 
 
 def _level_map(dry: Audio, wet: Audio, rate: float, name: str) -> dict[str, Any]:
-    size = int(0.1 * rate)
-    count = max(dry.shape[1] // size, 1)
-
-    def levels(x: Audio) -> Any:
-        windows = x[:, : count * size].astype(np.float64).reshape(x.shape[0], count, -1)
-        return 10 * np.log10(np.mean(windows**2, axis=(0, 2)) + 1e-10)
-
-    a, b = levels(dry), levels(wet)
+    size = min(int(0.1 * rate), dry.shape[1])
+    a, b = (window_levels_db(x, size, 1e-10) for x in (dry, wet))
     steps = np.arange(np.floor(a.min() / 3) * 3, a.max() + 3, 3)
     middle = [(s + 1.5, float(np.median(b[(a >= s) & (a < s + 3)]))) for s in steps if np.any((a >= s) & (a < s + 3))]
     return line([m[0] for m in middle], [m[1] for m in middle], name)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..audio import Audio
+from .window_levels import window_levels_db
 
 FFT_SIZES = (512, 2048, 8192)
 STFT_LIMIT = 1e-8
@@ -74,11 +75,5 @@ def distances(pieces: list[tuple[Audio, Audio]], rate: float) -> Distances:
 
 def _level_gaps(y: Audio, t: Audio, rate: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     size = int(0.1 * rate)
-    count = t.shape[1] // size
-
-    def levels(x: Audio) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        windows = x[:, : count * size].astype(np.float64).reshape(x.shape[0], count, size)
-        return np.asarray(10 * np.log10(np.mean(windows**2, axis=(0, 2)) + 1e-12))
-
-    target = levels(t)
-    return np.asarray(np.abs(levels(y) - target)[target > -60])
+    target = window_levels_db(t, size)
+    return np.asarray(np.abs(window_levels_db(y, size) - target)[target > -60])

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
+from .window_levels import window_levels_db
 
 FFT, HOP_S = 4096, 0.010
 MATTERS_DB = 50.0
@@ -70,10 +71,7 @@ def _third_octaves(power: npt.NDArray[np.float64], rate: float) -> npt.NDArray[n
 
 
 def _levels(x: Audio, rate: float) -> npt.NDArray[np.float64]:
-    size = max(1, int(HOP_S * rate))
-    count = x.shape[1] // size
-    power = (x[:, : count * size].astype(np.float64) ** 2).reshape(x.shape[0], count, size).mean((0, 2))
-    return np.asarray(10.0 * np.log10(power + 1e-12))
+    return window_levels_db(x, max(1, int(HOP_S * rate)))
 
 
 @dataclass

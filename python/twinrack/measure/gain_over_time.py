@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..audio import Audio
 from ..rack.rack import Rack
+from .window_levels import window_levels_db
 
 WINDOW_S = 0.010
 AUDIBLE_DB = -60.0
@@ -33,15 +34,10 @@ def gain_trajectory(dry: Audio, wet: Audio, sample_rate: float, window_s: float 
         The middle of each window in seconds, and the level of wet over that of dry; NaN where dry is below -60 dBFS.
     """
     size = max(1, round(window_s * sample_rate))
-    count = dry.shape[1] // size
-
-    def levels(x: Audio) -> Numbers:
-        power = (x[:, : count * size].astype(np.float64) ** 2).reshape(x.shape[0], count, size).mean((0, 2))
-        return np.asarray(10.0 * np.log10(power + 1e-12))
-
-    before = levels(dry)
-    gain = np.where(before > AUDIBLE_DB, levels(wet) - before, np.nan)
-    return (np.arange(count) + 0.5) * size / sample_rate, gain
+    before = window_levels_db(dry, size)
+    gain = np.where(before > AUDIBLE_DB, window_levels_db(wet, size) - before, np.nan)
+    times = (np.arange(before.size, dtype=np.float64) + 0.5) * size / sample_rate
+    return times, gain
 
 
 def trajectory_error_db(pieces: Sequence[tuple[Audio, Audio, Audio]], sample_rate: float) -> float:

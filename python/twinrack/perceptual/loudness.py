@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from .bands import FULL_SCALE_DB_SPL, CriticalBands, level_db_spl
-from .masking import spreading_db
-from .scales import bark, threshold_in_quiet_db
+from .masking import spreading
+from .scales import threshold_in_quiet_db
 
 EXPONENT = 0.23
 
@@ -34,8 +34,7 @@ class SpecificLoudness(nn.Module):
         super().__init__()
         self.bands = CriticalBands(sample_rate, "bark")
         self.full_scale_db_spl = full_scale_db_spl
-        z = bark(self.bands.centres_hz)
-        self.register_buffer("spread", 10.0 ** (spreading_db(z[:, None] - z[None, :]) / 10.0))
+        self.register_buffer("spread", spreading(self.bands.centres_hz))
         self.register_buffer("quiet_db", threshold_in_quiet_db(self.bands.centres_hz))
         self.scale = 1.0
         time = torch.arange(int(0.5 * self.bands.sample_rate), dtype=torch.float64) / self.bands.sample_rate

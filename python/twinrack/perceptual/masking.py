@@ -16,6 +16,17 @@ def spreading_db(distance_bark: Tensor) -> Tensor:
     return 15.81 + 7.5 * d - 17.5 * torch.sqrt(1.0 + d * d)
 
 
+def spreading(centres_hz: Tensor) -> Tensor:
+    """Power that excitation has in each band (rows) from a unit of power in each band (columns)."""
+    z = bark(centres_hz)
+    return 10.0 ** (spreading_db(z[:, None] - z[None, :]) / 10.0)
+
+
+def quiet_power(centres_hz: Tensor, full_scale_db_spl: float) -> Tensor:
+    """Power at the threshold in quiet in each band; a sine of amplitude 1, heard at `full_scale_db_spl`, has 1/2."""
+    return 0.5 * 10.0 ** ((threshold_in_quiet_db(centres_hz) - full_scale_db_spl) / 10.0)
+
+
 class Masking(nn.Module):
     """Masking threshold and audible error (J. D. Johnston, Transform coding of audio signals using perceptual noise criteria,
     IEEE JSAC 6, 1988), in bands of one Bark.
@@ -36,12 +47,11 @@ class Masking(nn.Module):
         super().__init__()
         self.bands = CriticalBands(sample_rate, "bark")
         self.full_scale_db_spl = full_scale_db_spl
-        z = bark(self.bands.centres_hz)
-        spread = 10.0 ** (spreading_db(z[:, None] - z[None, :]) / 10.0)  # to, from
+        centres = self.bands.centres_hz
+        spread = spreading(centres)
         self.register_buffer("spread", spread / spread.sum(1, keepdim=True))
-        self.register_buffer("z", z)
-        quiet = threshold_in_quiet_db(self.bands.centres_hz) - full_scale_db_spl
-        self.register_buffer("quiet", 0.5 * 10.0 ** (quiet / 10.0))
+        self.register_buffer("z", bark(centres))
+        self.register_buffer("quiet", quiet_power(centres, full_scale_db_spl))
 
     def tonality(self, spectra: Tensor) -> Tensor:
         """From 0 (noise) to 1 (tones) by frame, from the spectral flatness over -60 dB (Johnston, 1988)."""

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from ..audio import Audio
 from .bands import FULL_SCALE_DB_SPL, CriticalBands
-from .masking import spreading_db
-from .scales import bark, threshold_in_quiet_db
+from .masking import quiet_power, spreading
 
 LONG_DB, SHORT_DB = 1.0, 2.0  # of excitation level: over LONG_S, and in a single window
 LONG_S = 0.2
@@ -42,9 +41,8 @@ class Noticeable(nn.Module):
         self.bands = CriticalBands(sample_rate, "bark")
         self.hop_s = 0.5 * self.bands.size / self.bands.sample_rate
         centres = self.bands.centres_hz
-        z = bark(centres)
-        self.register_buffer("spread", 10.0 ** (spreading_db(z[:, None] - z[None, :]) / 10.0))
-        self.register_buffer("quiet", 0.5 * 10.0 ** ((threshold_in_quiet_db(centres) - full_scale_db_spl) / 10.0))
+        self.register_buffer("spread", spreading(centres))
+        self.register_buffer("quiet", quiet_power(centres, full_scale_db_spl))
         times = SHORTEST_S + 100.0 / centres.clamp(min=50.0) * (LONGEST_S - SHORTEST_S)
         self.register_buffer("decay", torch.exp(-self.hop_s / times))
 

@@ -249,6 +249,8 @@ def _card(data: dict[str, Any]) -> Card:
 
 CARDS: dict[str, Card] = {card.id: card for card in (_card(json.loads(text)) for text in _engine.cards())}
 
+FILTER_SHAPES = CARDS["parametric_eq"].addresses["band1.type"].options[1:]  # without "off"; in the engine's order
+
 
 def find_card(effect: str) -> Card:
     """The card of an effect by its id.

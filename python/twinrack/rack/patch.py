@@ -27,7 +27,7 @@ from ..resources.safetensors_header import LARGEST_ARRAYS, check_header
 from ..resources.types import TYPES
 from ..system import disk
 from ..system.disk import atomic
-from ..system.names import below
+from ..system.names import beside
 from ..version import __version__
 from .card import Card, find_card
 from .effect import CLASSES, Effect, place_of, unknown
@@ -214,12 +214,13 @@ def with_arrays(rack: Rack, path: Path, stem: str, by: str = "") -> dict[str, An
         digest = hashlib.sha256(content).hexdigest()
         data["arrays"] = {"file": f"{stem}.{digest[:12]}.safetensors", "sha256": digest}
     # what could not be written, or not be read again, is found before anything is written
+    written = disk.json_bytes(data, path, "patch", None)
     try:
-        Patch.model_validate_json(disk.json_bytes(data, path, "patch", None))
+        Patch.model_validate_json(written)
     except ValidationError as error:
         raise ValueError(f"{path} cannot hold this rack: {first_complaint(error)}") from None
     if by or rack.provenance.get(TRAIL):
-        entries = brought_up(rack, json.loads(disk.json_bytes(data, path, "patch", None)), by or "a session")
+        entries = brought_up(rack, json.loads(written), by or "a session")
         last = {"arrays": data.pop("arrays")} if "arrays" in data else {}
         data = {**data, "provenance": {**data.get("provenance", {}), TRAIL: entries}, **last}
     if content:
@@ -453,9 +454,7 @@ def _read_arrays(path: Path, patch: Patch) -> dict[str, npt.NDArray[Any]]:
 
     assert patch.arrays is not None
     entry, used = patch.arrays, {r.array for item in patch.rack for r in _resources(item)}
-    arrays_path = below(path.parent, entry.file)
-    if not os.path.lexists(arrays_path) and path.is_symlink():
-        arrays_path = below(Path(os.path.realpath(path)).parent, entry.file)
+    arrays_path = beside(path, entry.file)
     try:
         check_header(arrays_path, used)
         content = disk.read_whole(arrays_path, "safetensors file", LARGEST_ARRAYS)

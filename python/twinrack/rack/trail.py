@@ -20,6 +20,7 @@ import numpy as np
 
 from ..checks import brief, visible
 from ..system import disk
+from ..system.names import beside
 from ..version import __version__
 from .describe import order_text
 from .rack import Rack
@@ -137,9 +138,9 @@ def brought_up(rack: Rack, data: Mapping[str, Any], by: str) -> list[dict[str, A
         return added([], "edited", BY_HAND, content, {"note": "the trail that stood here could not be read"})
     fit = _fit_details(content.get("provenance") or {})
     if fit and not any(e["details"].get("fit") == fit["fit"] for e in entries):
-        edited_since = rack.saved_state is not None and rack.saved_state != state_of(rack)
-        entries = added(entries, "fitted", by, None if edited_since else content, fit)
-        return added(entries, "edited", by, content, _changes(rack)) if edited_since else entries
+        since = _changes(rack)
+        entries = added(entries, "fitted", by, None if since else content, fit)
+        return added(entries, "edited", by, content, since) if since else entries
     if not entries:
         return added(entries, "made", by, content)
     return added(entries, "edited", by, content, _changes(rack))
@@ -176,22 +177,24 @@ def _fit_details(provenance: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changes(rack: Rack) -> dict[str, Any]:
-    """The values that differ since the last entry; empty where it is not known what they were."""
+    """The values that differ since the last entry; empty where none does, or where it is not known what they were."""
     before, after = rack.saved_state, state_of(rack)
     if before is None:
         return {}
     moved = {a: [before.get(a), v] for a, v in after.items() if before.get(a) != v}
     moved |= {a: [v, None] for a, v in before.items() if a not in after}
+    if not moved:
+        return {}
     listed = dict(list(moved.items())[:MOST_CHANGES])
     return {"values": listed, **({"more": len(moved) - len(listed)} if len(moved) > len(listed) else {})}
 
 
 def after_loading(data: Mapping[str, Any], provenance: dict[str, Any]) -> dict[str, Any]:
     """The provenance of a loaded patch: where the file was changed outside twinrack, with an entry that says so."""
-    entries = trail_of(data)
-    if not entries or entries[-1].get("content") == digest(content_of(data)):
+    entries, content = trail_of(data), content_of(data)
+    if not entries or entries[-1].get("content") == digest(content):
         return provenance
-    return {**provenance, KEY: added(entries, "edited", BY_HAND, content_of(data))}
+    return {**provenance, KEY: added(entries, "edited", BY_HAND, content)}
 
 
 @dataclass(frozen=True)
@@ -259,15 +262,11 @@ def _faults_of_arrays(path: Path, data: Mapping[str, Any]) -> list[str]:
     name = arrays.get("file") if isinstance(arrays, Mapping) else None
     if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
         return [f"its arrays are in {brief(name)}, which is not the name of a .safetensors file beside it"]
-    beside = path.parent / name
-    if not beside.exists() and path.is_symlink():
-        beside = path.resolve().parent / name
     try:
-        content = beside.read_bytes()
+        content = beside(path, name).read_bytes()
     except OSError:
         return ["its arrays are missing: copy the .safetensors file beside the patch"]
-    wanted = arrays.get("sha256") if isinstance(arrays, Mapping) else None
-    return [] if hashlib.sha256(content).hexdigest() == wanted else ["its arrays were changed"]
+    return [] if hashlib.sha256(content).hexdigest() == arrays.get("sha256") else ["its arrays were changed"]
 
 
 def describe(entries: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks import brief
 from ..rack.patch import read_json
-from ..rack.trail import KEY, KINDS, added, content_of, digest, trail_of, verify
+from ..rack.trail import KEY, added, content_of, digest, trail_of, verify
 from ..system import disk
 from ..system.disk import atomic
 
@@ -178,8 +178,6 @@ def add_entry(path: Path, what: str, by: str, note: str = "", details: Mapping[s
         ValueError: the patch was changed behind its trail, or `what` is not a kind of entry.
     """
     data = _sound(path)
-    if what not in KINDS:
-        raise ValueError(f"{brief(what)} is not a kind of entry; there are {', '.join(KINDS)}")
     more = {**(details or {}), **({"note": note} if note else {})}
     _write(path, data, added(trail_of(data), what, by, content_of(data), more))
 

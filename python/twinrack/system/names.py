@@ -6,6 +6,7 @@ the private use area instead, U+F780 to U+F7FF.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _OUT = {0xDC80 + i: 0xF780 + i for i in range(128)}
@@ -22,3 +23,11 @@ def below(folder: Path, name: str) -> Path:
     path = folder / name
     back = name.translate(_BACK)
     return path if back == name or path.exists() else folder / back
+
+
+def beside(path: Path, name: str) -> Path:
+    """The file of such a name that belongs to another one: in its folder, or where that is a link in its target's folder."""
+    near = below(path.parent, name)
+    if not os.path.lexists(near) and path.is_symlink():
+        return below(Path(os.path.realpath(path)).parent, name)
+    return near

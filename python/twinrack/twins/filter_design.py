@@ -11,10 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from ..rack.card import CARDS
 from .curves import together
 
-SHAPES = CARDS["parametric_eq"].addresses["band1.type"].options[1:]  # without "off"; in the engine's order
 BUTTERWORTH_Q = math.sqrt(0.5)
 
 
@@ -88,7 +86,7 @@ def design_svf(shape: str, match: bool, frequency_hz: Tensor, gain_db: Tensor, q
     """Coefficients of one filter.
 
     Args:
-        shape: one of SHAPES.
+        shape: one of `card.FILTER_SHAPES`.
         match: True follows the analogue prototype up to Nyquist, False is the bilinear transform.
         frequency_hz, gain_db, q: tensors that broadcast.
     """

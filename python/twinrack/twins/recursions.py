@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ..rack.card import FILTER_SHAPES
 from . import fast, filter_design, parallel, reference
 
 RecursionPath = Literal["auto", "fast", "parallel", "reference"]
@@ -101,7 +102,7 @@ def design_filters(
     What the shapes are and what comes out stands in `filter_design`.
     """
     if frequency_hz.device.type == "cpu" and path in ("auto", "fast"):
-        numbers = [filter_design.SHAPES.index(shape) for shape in shapes]
+        numbers = [FILTER_SHAPES.index(shape) for shape in shapes]
         return fast.design_filters(numbers, match, frequency_hz, gain_db, q, sample_rate)
     columns = [
         filter_design.design_svf(shape, match, frequency_hz[..., i], gain_db[..., i], q[..., i], sample_rate)
