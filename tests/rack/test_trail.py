@@ -99,6 +99,14 @@ def test_every_edit_of_a_byte_is_found(patch):
     assert signatures(verify(patch).entries)[0].holds
 
 
+def test_a_key_of_no_known_kind_is_a_wrong_signature(patch):
+    key = patch.with_name("key")
+    new_key(key)
+    sign(patch, read_key(key), "B. Listener")
+    patch.write_bytes(patch.read_bytes().replace(b"ssh-ed25519", b"ssh-ed255`9"))
+    assert [s.holds for s in signatures(verify(patch).entries)] == [False]
+
+
 def test_entries_that_are_removed_moved_or_changed_are_found(patch):
     for ratio in (4.0, 5.0, 6.0):
         rack = tr.load(patch)

@@ -137,7 +137,7 @@ def signatures(entries: Sequence[Mapping[str, Any]], trusted: Iterable[Path] = (
             that are revoked or commented out, are not taken.
     """
     serialization = _library()
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     files = list(trusted)
@@ -156,7 +156,7 @@ def signatures(entries: Sequence[Mapping[str, Any]], trusted: Iterable[Path] = (
                     signature = base64.b64decode(text, validate=True)
                     key.verify(signature, _message(entry, name, date))
                     holds = set(given) == FIELDS and base64.b64encode(signature).decode() == text
-            except (ValueError, InvalidSignature):
+            except (ValueError, InvalidSignature, UnsupportedAlgorithm):  # also a key of a kind that does not exist
                 holds = False
             blob = line.split()[1] if len(line.split()) > 1 else ""
             checked.append(Signature(number, name, date, mark, holds, blob in blobs if files else None))
