@@ -147,3 +147,13 @@ def test_automation_of_a_choice_has_no_twin():
     session.automate("band.compressor.detector", [(0, "peak", "hold")])
     with pytest.raises(ValueError, match=r"band\.compressor\.detector is a choice whose automation has no twin"):
         session.twin()
+
+
+def test_automation_opens_a_muted_channel():
+    """As in the engine, where a mute is automated, its points alone count."""
+    session = tr.Session("muted", RATE)
+    session.add(tr.Channel("a", clips=[tr.Clip(music(2, RATE // 2, RATE))], mute=True))
+    session.automate("a.mute", [(0.0, True), (0.25, False)])
+    y = session.render()
+    assert np.abs(y[:, RATE // 3 :]).max() > 0.01
+    assert error_db(mix(session, y.shape[1]), y) < -110

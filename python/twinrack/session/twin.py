@@ -150,6 +150,7 @@ class ChannelTwin(nn.Module, ParameterTwin):
             gain = own if isinstance(own, Tensor) else torch.tensor(float(own), dtype=torch.float64)
             gain = gain.reshape(-1, 1) if gain.dim() < 2 else gain
             given["gain_db"] = gain + torch.from_numpy(level).to(like.device)
+            given["mute"] = False  # the curve says when; the channel's own switch, as in the engine, nothing
         return given
 
     def through_rack(self, x: Tensor, keys: Mapping[str, Tensor], first: First, mine: Mapping[str, Given]) -> Tensor:
