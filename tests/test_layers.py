@@ -32,6 +32,7 @@ PYTHON = [
     ["stage"],
     ["train"],
     ["explain"],
+    ["validation"],
     ["review"],
     ["cli"],
     ["__main__"],
@@ -59,6 +60,7 @@ CONVENIENT = {
     ("session.measure", "MixReport.write", "session.report_page"),
     ("explain.overview", "Explanation.report", "explain.overview_page"),
     ("train.result", "FitResult.explain", "explain.account"),
+    ("validation.validate", "Validation.report", "validation.page"),
     ("train.result", "FitResult.report", "explain.report"),
 }
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .train.match import match
     from .train.result import FitResult
     from .train.search import search
+    from .validation.validate import Validation, validate
 
 moved.install()
 wait_briefly()
@@ -74,6 +75,8 @@ _LAZY = {
     "targets": "train.targets",
     "ablate": "explain.ablation",
     "explain": "explain",
+    "Validation": "validation.validate",
+    "validate": "validation.validate",
 }
 _MODULES = ("explain", "losses", "loudness", "priors", "targets")
 
@@ -101,6 +104,7 @@ __all__ = [
     "Send",
     "Session",
     "Tempo",
+    "Validation",
     "ablate",
     "certify",
     "devices",
@@ -118,6 +122,7 @@ __all__ = [
     "render_many",
     "search",
     "targets",
+    "validate",
 ]
 __all__ += _effects.__all__
 

@@ -77,6 +77,7 @@ COMMANDS = {
     "demo": "demo --out OUT/demo",
     "explain": "explain {in}/start.rack.json --audio {in}/dry.wav --report OUT/o.html",
     "explain a wish": "explain {in}/start.rack.json --audio {in}/dry.wav --want loudness=-30 --out OUT/o.rack.json",
+    "validate": "validate {in}/start.rack.json --audio {in}/dry.wav --report OUT/o.html",
     "certify": "certify {in}/wide.rack.json",
     "show": "show {in}/big.rack.json",
     "convert": "convert {in}/big.rack.json OUT/o.rack.json",

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..audio import Audio
 from ..checks import visible
 from .extras import need_train_extra
+from .sounds import read_like, read_sound
 
 
 def explain(
@@ -49,8 +49,8 @@ def explain(
         if path is not None:
             check_writable(path)
     loaded = load(rack)
-    sound, rate = _audio(audio)
-    key = None if sidechain is None else _like(sidechain, sound, rate)
+    sound, rate = read_sound(audio)
+    key = None if sidechain is None else read_like(sidechain, sound, rate)
     if want is None:
         for option, given in (
             ("--change", change),
@@ -68,7 +68,7 @@ def explain(
         return
     if report is not None:
         raise ValueError("--report belongs to an explanation; leave out --want, or write the changed patch with --out")
-    goal = None if target is None else _like(target, sound, rate)
+    goal = None if target is None else read_like(target, sound, rate)
     if passage is not None:
         for option, given in (("--change", change), ("--keep", keep), ("--out", output)):
             if given:
@@ -98,25 +98,9 @@ def diff(
         print(visible(str(differences(*racks))))
         return
     need_train_extra()
-    sound, rate = _audio(audio)
-    key = None if sidechain is None else _like(sidechain, sound, rate)
+    sound, rate = read_sound(audio)
+    key = None if sidechain is None else read_like(sidechain, sound, rate)
     print(visible(str(differences(*racks, sound, rate, sidechain=key))))
-
-
-def _audio(path: Path) -> tuple[Audio, int]:
-    from ..files.audio_file import read_audio
-
-    return read_audio(path)
-
-
-def _like(path: Path, sound: Audio, rate: int) -> Audio:
-    """A recording that must be as long as another one."""
-    other, own_rate = _audio(path)
-    if own_rate != rate:
-        raise ValueError(f"{path.name} has a sample rate of {own_rate} Hz, the recording {rate} Hz; convert one of them")
-    if other.shape[1] != sound.shape[1]:
-        raise ValueError(f"{path.name} has {other.shape[1]} frames, the recording {sound.shape[1]}; both must be as long")
-    return other
 
 
 def _passage(text: str) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from ..audio import Audio
 
@@ -19,11 +19,10 @@ DASHES = {"start": "dot", "target": "dash", "fitted": "solid", "in": "dot"}
 BANDS, SPECTRUM_DB = 96, 90.0
 
 
-def templates() -> Environment:
-    """The pages' templates; text is escaped, and a name that is missing is an error."""
-    return Environment(
-        loader=PackageLoader("twinrack.explain"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined
-    )
+def templates(package: str = "twinrack.explain") -> Environment:
+    """The templates of a package and those of explanations; text is escaped, and a name that is missing is an error."""
+    loader = ChoiceLoader([PackageLoader(package), PackageLoader("twinrack.explain")])
+    return Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined)
 
 
 def as_json(value: Any) -> str:

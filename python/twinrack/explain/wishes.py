@@ -229,17 +229,21 @@ class EffectWish(Wish):
         raise NotImplementedError
 
     def measured(self, rendering: Rendering) -> Numbers:
+        return np.array([self.of_gain(times, gain) for times, gain in self.gains(rendering)])
+
+    def gains(self, rendering: Rendering) -> list[tuple[Numbers, Numbers]]:
+        """Of each rendering the times in seconds and the gain in dB that follows the sound; NaN where the sound is silent."""
         before, after = (up_to_effect(rendering.rack, self.address, inclusive) for inclusive in (False, True))
         for name, p in after[self.address].card.addresses.items():
             if p.kind == "switch" and p.role == "level":  # automatic makeup
                 after[self.address].set(name, False)
-        figures = []
+        curves = []
         rendered = zip(rendering.rendered(before), rendering.rendered(after), strict=True)
         for which, (dry, wet) in enumerate(rendered):
             times, gain = gain_trajectory(dry, wet, rendering.sample_rate)
             constant = sum(rendering.value(f"{self.address}.{name}", which) for name in self._levels)
-            figures.append(self.of_gain(times, gain - constant))
-        return np.array(figures)
+            curves.append((times, gain - constant))
+        return curves
 
 
 class GainReduction(EffectWish):

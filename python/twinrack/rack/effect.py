@@ -358,8 +358,13 @@ class Effect(_Values):
 
 def without_key(effect: Effect) -> Effect:
     """A copy whose detector listens to the sound itself."""
+    return relabelled(effect, effect.name, None)
+
+
+def relabelled(effect: Effect, name: str | None, key: str | None) -> Effect:
+    """A copy under a name (None: that of its card), whose detector listens to a sidechain input (None: the sound itself)."""
     copied = effect.copy()
-    copied._key = None
+    copied._name, copied._key = name, key
     return copied
 
 

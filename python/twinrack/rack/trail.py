@@ -289,10 +289,23 @@ def describe(entries: Sequence[Mapping[str, Any]]) -> list[str]:
                 lines.append(f"     {_plain(address)}: {_plain(pair[0])} -> {_plain(pair[1])}")
         if details.get("more"):
             lines.append(f"     and {_plain(details['more'])} more values")
+        if isinstance(details.get("claims_failed"), list):
+            lines.append(f"     {_plain(details.get('claims'))} claims, failed: {_listed(details['claims_failed'])}")
+        failures = details.get("first_failures")
+        for f in failures if isinstance(failures, list) else ():
+            if isinstance(f, Mapping):
+                figure = " ".join(_plain(f.get(name)) for name in ("measure", "value", "unit"))
+                lines.append(
+                    f"     fails at {_plain(f.get('rung'))}: {figure}, by {_plain(f.get('block') or 'no block alone')}"
+                )
         if details.get("note"):
             lines.append(f"     {_plain(details['note'])}")
         lines.append(f"     {_plain(e['software'])}; hash {_plain(e['hash'])[:16]}…")
     return lines
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(_plain, values)) or "none"
 
 
 def _plain(value: Any) -> str:

@@ -1,0 +1,39 @@
+"""Claims of a gate: open above its threshold, closed below, and as far as range and ratio say."""
+
+import numpy as np
+
+from twinrack.rack.effect import Effect
+from twinrack.validation.claims import Claim, static_levels
+
+TOLERANCE_DB = 0.05
+ABOVE_DB = 6.0
+
+
+def claims(effect: Effect, sample_rate: float) -> list[Claim]:
+    threshold, ratio, most = (float(effect.get(n)) for n in ("threshold_db", "ratio", "range_db"))
+    own = effect.copy()
+    own.set("sidechain_low_cut_hz", own.card.addresses["sidechain_low_cut_hz"].min)
+    own.set("sidechain_high_cut_hz", own.card.addresses["sidechain_high_cut_hz"].max)
+    window = (
+        15e-3 * float(own.get("rms_window_ms")) + 1e-3 * (float(own.get("lookahead_ms")) + float(own.get("hold_ms"))) + 0.25
+    )
+    opens_s = window + 15e-3 * float(own.get("attack_ms"))
+    closes_s = opens_s + 15e-3 * float(own.get("release_ms"))
+    loud = np.minimum(threshold + ABOVE_DB, 0.0)
+    opened = static_levels(own, np.array([loud]), sample_rate, opens_s)[0] - loud
+    first = [
+        Claim(
+            "open",
+            f"a constant {loud - threshold:.3g} dB above the threshold passes as it is",
+            float(opened),
+            -TOLERANCE_DB,
+            TOLERANCE_DB,
+        )
+    ]
+    quiet = threshold - np.array([3.0, 6.0, 12.0, 24.0])
+    quiet = quiet[quiet > -110.0]
+    closed = static_levels(own, quiet, sample_rate, closes_s) - quiet
+    stated = -np.minimum((ratio - 1.0) * (threshold - quiet), most)
+    measurable = quiet + stated > -140.0
+    worst = float(np.abs(closed - stated)[measurable].max(initial=0.0))
+    return [*first, Claim("closed", "below the threshold it takes away what ratio and range say", worst, high=TOLERANCE_DB)]

@@ -1,0 +1,70 @@
+"""The page of a validation: findings first, then claims, the failure map with players, recordings, groups, fits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from plotly.offline import get_plotlyjs
+
+from ..audio import Audio
+from ..explain.plots import as_json, line, lines_plot, player, templates
+from ..system.disk import atomic
+from ..version import __version__
+from .failure_map import FailureMap
+from .validate import Validation
+
+
+def write_page(v: Validation, path: Path) -> Path:
+    """Write the page; it appears complete or not at all."""
+    plots: dict[str, Any] = {}
+    if v.coverage is not None:
+        hertz, level = ([b[i] for b in v.coverage.bands_db] for i in (0, 1))
+        plots["bands"] = lines_plot(
+            [line(hertz, level, "in")], "Frequency in Hz", "Level in dB of the loudest band", log_x=True
+        )
+    page = (
+        templates("twinrack.validation")
+        .get_template("validation.html")
+        .render(
+            v=v,
+            findings=v.findings(),
+            rows=_rows(v.map) if v.map is not None else [],
+            heads=[m.name for m in v.map.measures] if v.map is not None else [],
+            sounds=[(name, _players(parts, v.sample_rate)) for name, *parts in v.map.sounds] if v.map is not None else [],
+            version=__version__,
+            rack_text=repr(v.rack),
+            provenance=json.dumps(v.rack.provenance, indent=1, ensure_ascii=False),
+            plots=as_json(plots),
+            plotly=get_plotlyjs() if plots else "",
+        )
+    )
+    with atomic(path) as beside:
+        beside.write_text(page, encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def _rows(found: FailureMap) -> list[dict[str, Any]]:
+    """A row for each rung: of each measure its departure, how it counts, and the block."""
+    cells = {(c.rung.name, c.measure.name): c for c in found.cells}
+    rows = []
+    for rung in found.rungs:
+        row = []
+        for measure in found.measures:
+            c = cells.get((rung.name, measure.name))
+            if c is None:
+                row.append({"text": "", "state": "none", "block": "", "words": ""})
+            else:
+                state = "fails" if c.fails else "design" if c.departs else "holds"
+                row.append({"text": f"{c.value:.1f} {measure.unit}", "state": state, "block": c.block or "", "words": str(c)})
+        rows.append({"rung": rung, "cells": row})
+    return rows
+
+
+def _players(parts: list[Audio], rate: float) -> list[tuple[str, str]]:
+    loudest = max(float(np.abs(p).max(initial=0.0)) for p in parts)
+    scale = np.float32(1.0 if loudest <= 1.0 else 1.0 / loudest)
+    names = ("sound that goes in", "what comes out", "what would come out if the blocks decided as on the clean sound")
+    return [(name, player(p * scale, rate)) for name, p in zip(names, parts, strict=True)]
