@@ -103,6 +103,7 @@ EXEMPT = {
     "effects": "prints a table",
     "devices": "prints a table",
     "diff": "reads two files",
+    "document": "reads one file and writes a small one",
     "doctor": "prints a table",
     "latency": "needs a device",
     "live": "ends at Ctrl-C in its usual way, with exit 0 (test_recovery, test_console)",

@@ -21,6 +21,7 @@ from ..version import __version__
 from . import explain as explaining
 from . import live as commands
 from . import validate as validating
+from .document import document
 from .extras import need_train_extra
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session import app as session_app
@@ -350,6 +351,7 @@ app.add_typer(trail_app, name="trail")
 app.command()(explaining.explain)
 app.command()(explaining.diff)
 app.command()(validating.validate)
+app.command()(document)
 app.command()(commands.devices)
 app.command()(commands.doctor)
 app.command()(commands.latency)

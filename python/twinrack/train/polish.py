@@ -17,6 +17,10 @@ ALIKE = 0.98  # correlation of the errors of two values that can stand for each 
 NOTABLE = 0.01  # of the range: below it a value is known well enough, whatever it goes together with
 AT_ONCE = 8  # columns of the Jacobian
 STEP = 5e-4  # in the constrained domain, where a whole range is 1
+ROUNDING = 3e-8  # of a sound in float32, relative to its size
+INDEPENDENT = 32  # neighbouring samples of noise that count as one
+LAGS = (1, 2, 4, 8, 16, 32, 64)  # frames
+TINY = 1e-18  # of the best known direction
 Sound = Callable[[], Tensor]
 Sounds = Callable[[Tensor], Tensor]  # at (k, parameters) constrained values: (k, numbers)
 
@@ -118,27 +122,40 @@ def uncertainty(
     """Standard error of each parameter in the constrained domain, from the curvature at the present values; and the pairs whose
     errors go together, so that one can stand for the other, such as makeup and mix.
 
-    The residual counts as noise, at least -90 dB of the signal's size in it; neighbouring samples are not independent, so
-    one in thirty-two counts. Infinite where the sound does not depend on the parameter.
+    Three things add up to the variance: noise in the residual, of which one sample in INDEPENDENT counts, as neighbours are
+    not independent; what of the residual is not noise (the share that its autocorrelation shows), which may all be the fault of
+    one value, so it is not averaged; and the step that Newton's method would still take. Directions in which the sound moves
+    less than the rounding of the slopes are not determined at all. Infinite where the sound does not depend on the parameter.
+    `benchmarks/intervals.py` counts how often 1.96 standard errors hold the truth.
     """
     slopes = _jacobian(parameters, sound, sounds).double()
-    independent = max(residual.numel() / 32.0, 1.0)
-    floor = (float(torch.linalg.vector_norm(sound().double())) * 10 ** (-90 / 20)) ** 2
-    noise = max(float(residual @ residual), floor) / independent
-    normal = slopes @ slopes.T / 32.0
-    scale = torch.sqrt(torch.diagonal(normal))
-    alive = scale > 1e-9 * float(scale.max())
+    count, energy = residual.numel(), float(residual @ residual)
+    size = float(torch.linalg.vector_norm(sound().double()) ** 2)
+    rounding = (ROUNDING / (2.0 * STEP)) ** 2 * 2.0 * size  # energy of the error of a slope
+    normal, gradient = slopes @ slopes.T, slopes @ residual
     deviations = [float("inf")] * len(parameters)
-    index = torch.nonzero(alive).flatten()
+    index = torch.nonzero(torch.diagonal(normal) > 9.0 * rounding).flatten()
     if index.numel() == 0:
         return deviations, []
-    scaled = normal[index][:, index] / torch.outer(scale[index], scale[index])
-    values, vectors = torch.linalg.eigh(scaled)
-    covariance = (vectors / values.clamp(min=1e-12)) @ vectors.T
+    values, vectors = torch.linalg.eigh(normal[index][:, index])
+    known = torch.where(values > 3.0 * rounding, values - rounding, torch.full_like(values, TINY * float(values.max())))
+    covariance = (vectors / known) @ vectors.T
+    per_sample = INDEPENDENT / count + _share_of_structure(residual)
+    left = covariance @ gradient[index]
+    variance = torch.diagonal(covariance) * (energy + 2.0 * ROUNDING**2 * size) * per_sample + left**2
     for place, i in enumerate(index.tolist()):
-        deviations[i] = float(torch.sqrt(covariance[place, place] * noise) / scale[i])
-    spread = torch.sqrt(torch.diagonal(covariance).clamp(min=1e-30))
+        deviations[i] = float(torch.sqrt(variance[place]))
+    spread = torch.sqrt(torch.diagonal(covariance).clamp(min=1e-300))
     together = (covariance / torch.outer(spread, spread)).abs()
     pairs = [(a, b) for a in range(len(index)) for b in range(a + 1, len(index)) if float(together[a, b]) > ALIKE]
     named = [(int(index[a]), int(index[b])) for a, b in pairs]
     return deviations, [(i, j) for i, j in named if min(deviations[i], deviations[j]) > NOTABLE]
+
+
+def _share_of_structure(residual: Tensor) -> float:
+    """The share of a residual that is not white: its largest autocorrelation at LAGS, beyond what white noise has."""
+    energy = float(residual @ residual)
+    if energy == 0.0:
+        return 0.0
+    shares = [abs(float(residual[lag:] @ residual[:-lag])) / energy for lag in LAGS if lag < residual.numel()]
+    return float(max(max(shares, default=0.0) - 4.0 / residual.numel() ** 0.5, 0.0))

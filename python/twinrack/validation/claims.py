@@ -88,6 +88,9 @@ def claims_of(effect: Effect, sample_rate: float, address: str = "") -> list[Cla
     """
     active = without_key(effect)
     active.bypass = False
+    for resource in effect.card.resources:
+        if resource["type"] == "control":  # what it drives is not there when the effect is alone
+            setattr(active, resource["id"], None)
     own = effect_file(effect.card, "claims")
     listed = [*general_claims(active, sample_rate), *(own.claims(active, sample_rate) if own is not None else ())]
     return [Claim(c.name, c.text, c.measured, c.low, c.high, c.unit, address or effect.card.id) for c in listed]
