@@ -34,6 +34,7 @@ PYTHON = [
     ["explain"],
     ["validation"],
     ["review"],
+    ["bench"],
     ["cli"],
     ["__main__"],
 ]

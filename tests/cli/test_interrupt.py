@@ -78,6 +78,7 @@ COMMANDS = {
     "explain": "explain {in}/start.rack.json --audio {in}/dry.wav --report OUT/o.html",
     "explain a wish": "explain {in}/start.rack.json --audio {in}/dry.wav --want loudness=-30 --out OUT/o.rack.json",
     "validate": "validate {in}/start.rack.json --audio {in}/dry.wav --report OUT/o.html",
+    "bench interpretability": "bench interpretability --problems 2 --out OUT/o",
     "certify": "certify {in}/wide.rack.json",
     "show": "show {in}/big.rack.json",
     "convert": "convert {in}/big.rack.json OUT/o.rack.json",
@@ -119,7 +120,7 @@ EXEMPT = {
 
 
 def test_every_command_is_tried_or_named_as_exempt():
-    tried = {" ".join(words.split()[: 2 if words.startswith("session") else 1]) for words in COMMANDS.values()}
+    tried = {" ".join(words.split()[: 2 if words.startswith(("session", "bench")) else 1]) for words in COMMANDS.values()}
     unknown = all_commands() - tried - set(EXEMPT)
     assert not unknown, f"how do these answer Ctrl-C? add them to COMMANDS or EXEMPT: {sorted(unknown)}"
 

@@ -21,6 +21,7 @@ from ..version import __version__
 from . import explain as explaining
 from . import live as commands
 from . import validate as validating
+from .bench import app as bench_app
 from .document import document
 from .extras import need_train_extra
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
@@ -348,6 +349,7 @@ def _render_bar() -> Any:
 
 app.add_typer(session_app, name="session")
 app.add_typer(trail_app, name="trail")
+app.add_typer(bench_app, name="bench")
 app.command()(explaining.explain)
 app.command()(explaining.diff)
 app.command()(validating.validate)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 SHOWN = 5  # combinations in the printed result
+FLOAT32 = 2.0**-23  # to which the engine knows a value
 
 
 @dataclass
@@ -200,7 +201,8 @@ def in_units(p: Parameter, u: float, error: float) -> tuple[float | None, bool]:
     around = [min(max(u + sign * min(error, 0.5), 0.0), 1.0) for sign in (-1, 1)]
     ends = [float(value_at(p, torch.tensor(place, dtype=torch.float64))) for place in around]
     octave = p.scale != "linear" and ends[1] >= 2.0 * ends[0]
-    return abs(ends[1] - ends[0]) / 2, error <= 0.1 and not octave
+    rounding = FLOAT32 * abs(float(value_at(p, torch.tensor(u, dtype=torch.float64))))
+    return abs(ends[1] - ends[0]) / 2 + rounding, error <= 0.1 and not octave
 
 
 def provenance(r: FitResult) -> dict[str, Any]:

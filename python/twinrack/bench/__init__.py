@@ -1,0 +1,1 @@
+"""Benchmarks that any method can enter: how well is an effect understood that was learned from recordings?"""
