@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -13,7 +14,10 @@ import soundfile
 import twinrack as tr
 from support import check_drawn, music, run
 from twinrack.explain import differences, explanation, stages
+from twinrack.explain.ablation import ablate
+from twinrack.explain.evidence_map import evidence
 from twinrack.explain.intermediate import up_to_effect
+from twinrack.explain.trust import trust
 
 RATE = 48000
 
@@ -192,3 +196,25 @@ def test_the_commands(tmp_path, sound):
         assert result.returncode == 2
         assert sentence in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_explanations_are_checked_against_the_rack(sound):
+    """A rack whose blocks matter very differently: the right order passes, the wrong one does not."""
+    own = tr.Rack([tr.Gain(gain_db=-0.2), tr.Saturation(drive_db=25), tr.Gain(gain_db=6, name="loud")])
+    left_out = [a for a in ablate(own, sound, RATE) if a.address in own.addresses()]
+    maps = evidence(own, sound, RATE)
+    good = trust(own, sound, RATE, left_out, maps)
+    assert good.deletion > 1.5
+    wrong = [dataclasses.replace(a, jnds=-a.jnds) for a in left_out]
+    assert trust(own, sound, RATE, wrong, []).deletion < 1 / 1.5
+    assert "do not rely on the order" in trust(own, sound, RATE, wrong, []).ablation_text()
+    assert "fewer than two blocks" in trust(own, sound, RATE, left_out[:1], []).ablation_text()
+    assert good.evidence_deletion > 1.0
+    assert "Silencing the strongest second" in good.evidence_text()
+
+
+def test_the_changes_of_independent_blocks_add_up(sound):
+    """Two branches that do not hear each other."""
+    own = tr.Rack([tr.Parallel([[tr.Gain(gain_db=-3)], [tr.Gain(gain_db=-9, name="b")]])])
+    left_out = [a for a in ablate(own, sound, RATE) if a.address in own.addresses()]
+    assert trust(own, sound, RATE, left_out, []).additivity_db < -100

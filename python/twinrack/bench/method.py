@@ -45,7 +45,7 @@ class Method(Protocol):
         """Learn from one pair of (channels, frames) at a sample rate in Hz; the same seed gives the same result."""
 
     def process(self, dry: Audio, sample_rate: float) -> Audio:
-        """What was learned, applied to (channels, frames) that may be new."""
+        """The learned effect on (channels, frames) that may be new."""
 
     def explain(self) -> Account:
         """An account of what was learned."""

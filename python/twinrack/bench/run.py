@@ -40,8 +40,8 @@ def method_named(name: str) -> Callable[[], Method]:
     spec.loader.exec_module(module)
     if not hasattr(module, attribute):
         raise ValueError(f"{path} has no {attribute}; give the name of a class in it")
-    made: Callable[[], Method] = getattr(module, attribute)
-    return made
+    maker: Callable[[], Method] = getattr(module, attribute)
+    return maker
 
 
 def run(

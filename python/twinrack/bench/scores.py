@@ -111,7 +111,7 @@ def truth_of(problem: Problem) -> Truth:
     return Truth(rack, values, hidden, importance)
 
 
-def in_order(values: Mapping[Place, Any], frequency: Mapping[Place, float], types: Mapping[str, str]) -> dict[Place, Any]:
+def by_frequency(values: Mapping[Place, Any], frequency: Mapping[Place, float], types: Mapping[str, str]) -> dict[Place, Any]:
     """Values of an equaliser's bands renumbered within each type by their frequencies, as their numbers mean nothing."""
     bands: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for (card, name), hertz in frequency.items():
@@ -144,10 +144,10 @@ def scores_of(problem: Problem, method: Method, account: Account, other: Account
         return Scores(None, None, None, None, None, None, None, sanity, readable, fidelity)
     types = {f"band{i}": str(v) for i in range(1, 17) for v in _types(truth.rack, i)}
     found_hz = {place: value for place, (value, _) in account.values.items()}
-    given = in_order(account.values, found_hz, types)
-    true = in_order(truth.values, truth.values, types)
-    unknown = set(in_order(dict.fromkeys(account.undetermined), found_hz, types))
-    unknowable = set(in_order(dict.fromkeys(truth.undetermined), truth.values, types))
+    given = by_frequency(account.values, found_hz, types)
+    true = by_frequency(truth.values, truth.values, types)
+    unknown = set(by_frequency(dict.fromkeys(account.undetermined), found_hz, types))
+    unknowable = set(by_frequency(dict.fromkeys(truth.undetermined), truth.values, types))
     near, held = [], []
     for place, value in true.items():
         p = VOCABULARY[place[0]]().card.addresses[place[1]]

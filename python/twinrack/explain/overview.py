@@ -27,6 +27,7 @@ from .certify import certify
 from .evidence_map import Evidence, evidence
 from .intermediate import Stage, stages
 from .sound_change import HEARD_BAND_DB, SoundDifference, hertz_text, sound_difference
+from .trust import Trust, trust
 from .wishes import GainReduction, Rendering, moves_own_gain
 
 LONGEST_S, SHORTEST_S = 10.0, 0.25
@@ -94,6 +95,7 @@ class Explanation:
         blocks: every effect, in order.
         stages: the sound after every block.
         difference: the output against the input.
+        trust: how far ablation and evidence can be relied on.
     """
 
     rack: Rack
@@ -105,6 +107,7 @@ class Explanation:
     blocks: tuple[Block, ...]
     stages: tuple[Stage, ...]
     difference: SoundDifference
+    trust: Trust
 
     def __str__(self) -> str:
         lines = [s.text for s in self.sentences]
@@ -118,6 +121,7 @@ class Explanation:
                     values = f"{name} = {value_text(p, a.before)} (default {value_text(p, a.after)})"
                     lines.append(f"    {values}: without it {a.jnds:.2g} JND")
             lines += [f"    {e}" for e in block.evidence if not e.is_empty]
+        lines += ["", self.trust.ablation_text(), self.trust.evidence_text()]
         return "\n".join(lines)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
@@ -186,6 +190,7 @@ def explanation(
         tuple(blocks),
         passed,
         difference,
+        trust(rack, sound, rate, [a for a in left_out.values() if a.address in rack.addresses()], every, sidechain),
     )
 
 

@@ -21,6 +21,7 @@ from .evidence_map import Evidence
 from .overview import Block, Explanation, Sentence
 from .plots import as_json, line, lines_plot, numbers, player, templates
 from .sound_change import SoundDifference, sound_difference
+from .trust import Trust
 
 MAP_FRAMES = 150
 MAP_DB = 40
@@ -64,6 +65,7 @@ class Shown:
     lowered_db: float
     sounds: str
     maps: str
+    trust: Trust
 
 
 def shown(e: Explanation) -> Shown:
@@ -106,6 +108,7 @@ def shown(e: Explanation) -> Shown:
         20.0 * float(np.log10(scale)),
         as_json([player(sound * np.float32(scale), e.sample_rate) for sound in sounds]),
         as_json(maps),
+        e.trust,
     )
 
 
