@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import soundfile
 
 import twinrack as tr
 from support import decaying_noise, music, run
@@ -300,3 +302,17 @@ def test_sessions_and_pickles_carry_it_on(patch, tmp_path):
     told = [(e["what"], e["by"]) for e in inside.provenance["trail"]]
     assert told == [("made", "Python"), ("edited", "a session")]
     assert inside.provenance["trail"][-1]["details"]["values"] == {"compressor.ratio": [3.0, 7.0]}
+
+
+def test_a_rendering_is_recorded_where_asked(patch, tmp_path):
+    soundfile.write(tmp_path / "x.wav", np.zeros((48000, 2)) + 0.1, 48000)
+    done = run("render", tmp_path / "x.wav", tmp_path / "y.wav", "--rack", patch, "--record", "R. Enderer")
+    assert done.returncode == 0, done.stderr
+    entry = entries(patch)[-1]
+    assert (entry["what"], entry["by"]) == ("rendered", "R. Enderer")
+    assert entry["details"]["files"] == {"y.wav": hashlib.sha256((tmp_path / "y.wav").read_bytes()).hexdigest()}
+    assert verify(patch).holds
+    assert "y.wav, SHA-256" in run("trail", "show", patch).stdout
+    refused = run("render", tmp_path / "x.wav", tmp_path / "z.wav", "--rate", "44100", "--record", "R. Enderer")
+    assert refused.returncode != 0
+    assert "--record writes into the trail of a patch" in refused.stderr.replace("\n", " ")

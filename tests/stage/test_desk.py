@@ -759,3 +759,24 @@ def test_hostile_osc_is_survived(desk, stream):
         assert other.receive("/gain/gain_db") == [-6.0]
     finally:
         osc.close()
+
+
+def test_the_trail_names_who_changed_a_patch(desk, stream, tmp_path):
+    """Since it was last saved: MIDI, OSC, a page, Python."""
+
+    def by(name: str) -> str:
+        return json.loads((tmp_path / f"{name}.rack.json").read_text(encoding="utf-8"))["provenance"]["trail"][-1]["by"]
+
+    desk.save("a")
+    assert by("a") == "console"
+    with desk.by("midi"):
+        desk.set("gain.gain_db", -9.0)
+    with desk.by("page 1"):
+        desk.set("compressor.ratio", 5.0)
+    desk.save("a", replace=True)
+    assert by("a") == "console: MIDI, page"
+    stream.rack["gain"].gain_db = -3.0
+    with desk.by("osc 127.0.0.1"):
+        desk.set("compressor.ratio", 4.0)
+    desk.save("a", replace=True)
+    assert by("a") == "console: OSC, Python"

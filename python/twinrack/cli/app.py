@@ -195,13 +195,17 @@ def render(
     workers: Annotated[int | None, typer.Option(help="Files at once; the number of cores without it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep a journal, and leave out what it says is done.")] = False,
     dask: Annotated[str | None, typer.Option(help='Render on a Dask cluster: its address, or "local".')] = None,
+    record: Annotated[str | None, typer.Option(help="Write into the patch's trail what was rendered, by this person.")] = None,
 ) -> None:
     """Render files through a rack, to a loudness, or both: any number at once, in constant memory, latency compensated."""
+    from ..files.hashing import digest
     from ..rack.patch import load
     from ..rack.rack import Rack
+    from ..rack.trail import MOST_CHANGES
     from ..render.batch import Failed, cluster, plan, render_many
     from ..render.level import parse_level
     from ..render.pipes import Pipes
+    from ..review.signing import add_entry
 
     if len(files) < 2:
         raise ValueError("name the input files and, last, the output file or folder")
@@ -211,6 +215,8 @@ def render(
             "Missing option '--rack'; or say what else is to be done: --normalize, --true-peak, --limit, --rate, --format or "
             "--channels"
         )
+    if record is not None and rack is None:
+        raise ValueError("--record writes into the trail of a patch; name it with --rack")
     loaded = Rack() if rack is None else load(rack)
     pipes = Pipes(files[:-1], files[-1], sidechain, ending, {"--resume": resume, "--dask": dask is not None})
     bar = _render_bar()
@@ -218,6 +224,7 @@ def render(
     began = time.monotonic()
     failed = skipped = 0
     seconds = 0.0
+    rendered: dict[str, str] = {}
     with pipes, cluster(dask) as client, bar:
         pairs = plan(pipes.sources, pipes.output, None if ending is None else f".{ending.lstrip('.')}")
         task = bar.add_task("rendering", total=len(pairs), words="")
@@ -246,6 +253,8 @@ def render(
                 skipped += 1
                 continue
             seconds += result.seconds
+            if record is not None and result.path.is_file():
+                rendered[result.path.name] = digest(result.path)
             notes = ""
             if result.loudness is not None and level:
                 measured = result.loudness
@@ -260,6 +269,10 @@ def render(
     took = time.monotonic() - began
     if seconds:
         say.print(f"{seconds:.1f} s of audio in {took:.1f} s ({seconds / max(took, 1e-9):.0f} × realtime)")
+    if rendered and rack is not None and record is not None:
+        add_entry(
+            rack, "rendered", record, details={"files": dict(list(rendered.items())[:MOST_CHANGES]), "count": len(rendered)}
+        )
     if skipped:
         say.print(f"{skipped} of {len(pairs)} files were done before")
     if failed:

@@ -67,7 +67,7 @@ class Trust:
             return "No map could be checked: the sound is too short, or shows no value."
         alike = "" if self.evidence_sanity < 0.5 else ": do not rely on the maps"
         return (
-            f"Silencing the strongest second takes {self.evidence_deletion:.2g} times as much of what a value changes as another "
+            f"Silencing the strongest second takes {self.evidence_deletion:.2g} times as much of a value's change as another "
             f"second does; with the sound backwards the maps correlate by {self.evidence_sanity:.2f}{alike}."
         )
 

@@ -289,6 +289,9 @@ def describe(entries: Sequence[Mapping[str, Any]]) -> list[str]:
                 lines.append(f"     {_plain(address)}: {_plain(pair[0])} -> {_plain(pair[1])}")
         if details.get("more"):
             lines.append(f"     and {_plain(details['more'])} more values")
+        files = details.get("files")
+        for name, hash_ in files.items() if isinstance(files, Mapping) else ():
+            lines.append(f"     {_plain(name)}, SHA-256 {_plain(hash_)[:16]}…")
         if isinstance(details.get("claims_failed"), list):
             lines.append(f"     {_plain(details.get('claims'))} claims, failed: {_listed(details['claims_failed'])}")
         failures = details.get("first_failures")

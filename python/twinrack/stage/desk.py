@@ -64,6 +64,7 @@ class Desk:
         self._sides: dict[str, Snapshot] = {}
         self._places = Places(stream.lines)
         self._source = threading.local()  # who makes the changes of a thread
+        self._changed_by: dict[str, set[str]] = {}  # by line, since it was last saved or loaded
         self._lock = forking.lock()
         self._morph: threading.Event | None = None
         self._watcher = PatchWatcher(weakly(self._load_rack), weakly(self._tell_stream))
@@ -97,6 +98,7 @@ class Desk:
         self.stream.tell(kind, words)
 
     def _rack_changed(self, line: str, number: int, change: dict[str, Any]) -> None:
+        self._changed_by.setdefault(line, set()).add(_kind_of(getattr(self._source, "name", "")))
         if "set" in change:
             self.tell({"set": self.address(line, change["set"]), "to": change["to"]})
         elif "bypass" in change:
@@ -402,6 +404,7 @@ class Desk:
             before = self._now()
             self._restore({name: LineSnapshot(rack, target.level_db, target.mute)})
             self.history.push(label, before)
+            self._changed_by.pop(name, None)
 
     def save(self, name: str, line: str | None = None, *, replace: bool = False) -> None:
         """Write what is heard into the folder.
@@ -414,7 +417,9 @@ class Desk:
             path = self._path(name)
             if path.exists() and not replace:
                 raise FileExistsError(f"there is a preset {name!r} already; take another name, or replace it")
-            rack.save(path, by="console")
+            name_of_line = next(n for n, each in self.stream.lines.items() if each is self.line(line))
+            sources = sorted(self._changed_by.pop(name_of_line, set()))
+            rack.save(path, by=f"console: {', '.join(sources)}" if sources else "console")
             self._watcher.skip(path)
             self.tell({"presets": self.presets()})
 
@@ -449,6 +454,13 @@ class Desk:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a desk cannot be copied or pickled: it moves a live stream; make another one on the stream")
+
+
+def _kind_of(source: str) -> str:
+    """A source of changes as a patch's trail names it."""
+    if source in ("", "midi"):
+        return "MIDI" if source else "Python"
+    return "OSC" if source.startswith("osc ") else "page"
 
 
 def _remove(listeners: list[Any], listener: Any) -> None:
