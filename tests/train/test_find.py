@@ -144,7 +144,7 @@ def test_a_rack_without_values_is_measured():
 
 
 def test_another_option_is_found_and_named():
-    x = music(3.0)
+    x = music(1.6)
     hidden = tr.Rack([tr.Compressor(threshold_db=-35, ratio=6, detector="rms", attack_ms=4, release_ms=80)])
     wet = hidden(x, RATE)
     result = fit(tr.Rack([tr.Compressor()]), x, wet)
@@ -158,7 +158,7 @@ def test_another_option_is_found_and_named():
 
 
 def test_several_options_are_found_together():
-    x = music(4.0)
+    x = music(2.0)
     values = {"threshold_db": -32, "ratio": 5, "attack_ms": 8, "release_ms": 120}
     hidden = tr.Rack([tr.Compressor(detector="rms", ballistics="level", rms_window_ms=6, **values)])
     result = fit(tr.Rack([tr.Compressor()]), x, hidden(x, RATE))
@@ -176,7 +176,7 @@ def test_bands_are_found_where_none_is_on():
 
 
 def test_types_of_bands_are_found():
-    x = music(4.0)
+    x = music(2.0)
     hidden = tr.Rack([equaliser(("low_cut", 200, 0, 0.7), ("bell", 1500, 6, 1.5))])
     result = fit(tr.Rack([equaliser(("low_shelf", 100, 0, 0.7), ("bell", 1000, 0, 0.7))]), x, hidden(x, RATE))
     assert result.fitted.error_db < -60
