@@ -10,7 +10,7 @@ from twinrack.rack.rack import Rack
 from twinrack.validation.claims import Claim
 from twinrack.validation.signals import impulse, passed_through
 
-DECAY = 0.2  # of the time
+DECAY = 0.25  # of the time; an octave hears a part of its neighbours
 SIDES_DB = 3.0
 LONGEST_S = 12.0
 

@@ -116,7 +116,7 @@ def test_bands_are_compared_in_the_order_of_their_frequencies(problems):
 
 
 def test_a_fitted_rack_explains_itself():
-    method = FittedRack(("gate", "saturation"))
+    method = FittedRack(("saturation", "gate"))
     problem = next(hidden_problems(1, 1))
     gained = tr.Rack([tr.Saturation(drive_db=18)])
     method.fit(problem.dry, gained(problem.dry, problem.sample_rate), problem.sample_rate, 0)
@@ -177,3 +177,29 @@ def test_values_are_drawn_from_what_cards_expect():
     p = tr.Compressor.card.addresses["ratio"]
     assert p.expected[0] <= rack["compressor"].ratio <= p.expected[1]
     assert rack["compressor"].mix == 1.0
+
+
+class Odd(Mute):
+    """Answers what no card has."""
+
+    name = "odd"
+
+    def explain(self):
+        values = {
+            ("limiter", "ceiling_db"): (1.0, None),
+            ("compressor", "zzz"): (1.0, 0.1),
+            ("gate", "ratio"): (np.nan, np.inf),
+        }
+        return Account(3, 0.0, ["limiter"], values, frozenset({("x", "y")}))
+
+    def change(self, dry, sample_rate, loudness_lufs):
+        return {("compressor", "makeup_db"): 1000.0, ("gate", "nonsense"): 0.0}
+
+
+def test_odd_answers_count_nothing_and_wrong_sounds_are_named(problems):
+    result = run_method(Odd, problems[:2], say=lambda line: None)
+    assert result["mean"]["counterfactual"] == 0.0
+    for wrong, words in ((lambda x: x[:, :-5], "must have the same shape"), (lambda x: x * np.nan, "NaN or infinity")):
+        method = type("Wrong", (Mute,), {"process": lambda self, dry, sample_rate, wrong=wrong: wrong(dry)})
+        with pytest.raises(ValueError, match=words):
+            run_method(method, problems[:2], say=lambda line: None)

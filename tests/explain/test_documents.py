@@ -69,7 +69,7 @@ def test_a_validation_counts_until_the_patch_changes(patch, tmp_path):
     known = patch_facts(path)
     assert known.validation is not None
     text = model_card(known).markdown()
-    assert f"of {known.validation['claims']} claims hold" in text
+    assert f"{known.validation['claims']} claims on controlled signals, none failed" in text
     assert "heard on three voices" in text
     changed = tr.load(path)
     changed["gain"].gain_db = -7.0
@@ -104,3 +104,37 @@ def test_the_commands(patch, tmp_path):
     assert "has the key 'purpos'; there are provider" in done.stderr.replace("\n", " ")
     (tmp_path / "worse.toml").write_text("purpose = \n", encoding="utf-8")
     assert "is not TOML" in run("document", patch, "--facts", "worse.toml", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"claims": None},
+        {"claims": 3, "groups": [1]},
+        {"claims": 3, "recovered": {"clean": 3}},
+        {"claims": 3, "first_failures": [{"rung": 1}, 2]},
+    ],
+)
+def test_odd_entries_are_survived(patch, tmp_path, details):
+    path = tmp_path / "b.rack.json"
+    rack = tr.load(patch)
+    rack.provenance = {**rack.provenance, "standard_errors": [1], "advice": 5, "warnings": "oops"}
+    rack.save(path)
+    add_entry(path, "validated", "V. A.", details=details)
+    known = patch_facts(path)
+    for text in (model_card(known).markdown(), annex_iv(known).html(), json.dumps(bill_of_materials(known))):
+        assert "Note: o." not in text
+
+
+def test_a_patch_is_not_written_over_and_facts_make_no_headings(patch, tmp_path):
+    path = tmp_path / "b.rack.json"
+    tr.load(patch).save(path)
+    before = path.read_bytes()
+    done = run("document", path, "--as", "ml-bom", "--out", path)
+    assert done.returncode != 0
+    assert path.read_bytes() == before
+    facts = tmp_path / "facts.toml"
+    facts.write_text('data_origin = "# Fake heading"\n', encoding="utf-8")
+    assert "\\# Fake heading" in model_card(patch_facts(path, facts)).markdown()
+    with pytest.raises(ValueError, match="say by whom"):
+        add_entry(path, "reviewed", " ")

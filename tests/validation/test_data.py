@@ -84,10 +84,10 @@ def test_an_equaliser_that_makes_up_for_one_groups_microphone_is_named():
     bright = [tr.Band("high_shelf", frequency_hz=2500, gain_db=8)]
     fitted = tr.Rack([tr.ParametricEQ(bands=bright), tr.Compressor(threshold_db=-25, ratio=3)])
     recordings = []
-    for i, x in enumerate(sounds(6)):
+    for i, x in enumerate(sounds(12, 1.5)):
         microphone = "XY"[i % 2]
         dry = through(dull, x) if microphone == "X" else x
-        table = {"microphone": microphone, "room": "ab"[i // 3]}
+        table = {"microphone": microphone, "room": "ab"[i // 6]}
         recordings.append(Recording(f"{i}.wav", dry, through(wanted, x), table))
     by_column = {g.column: g for g in compare_groups(fitted, recordings, RATE)}
     microphone, room = by_column["microphone"], by_column["room"]
@@ -144,3 +144,47 @@ def test_missing_recordings_are_named(tmp_path):
         read_folder(tmp_path / "dry", RATE, table=tmp_path / "t.csv")
     with pytest.raises(ValueError, match="silent"):
         coverage([Recording("a", np.zeros((1, RATE), np.float32))], tr.Rack([tr.Gain()]), RATE)
+
+
+def test_groups_are_not_called_unequal_by_chance():
+    """Errors of one distribution, in four groups of two and in two of six."""
+    from twinrack.validation import groups
+
+    random = np.random.default_rng(1)
+    called = 0
+    for count, size in ((4, 2), (2, 6)):
+        for _ in range(40):
+            errors = random.normal(-20, 6, count * size)
+            which = np.repeat(np.arange(count), size)
+            apart = groups._spread(errors, which, count)
+            by_chance = np.mean([groups._spread(errors, random.permutation(which), count) >= apart for _ in range(300)])
+            called += by_chance < groups.CHANCE
+    assert called <= 10
+    held = 0
+    for _ in range(300):
+        group = groups._group("a", random.normal(-20, 6, 3))
+        held += group.low_db <= -20 <= group.high_db
+    assert 0.91 < held / 300 < 0.99
+
+
+def test_recordings_of_one_name_and_silent_ones_are_no_trouble():
+    x = sounds(1, 1.5)[0]
+    silent = np.zeros_like(x)
+    both = [
+        Recording("a", x, x, {"s": "A"}),
+        Recording("a", x, 0.1 * x, {"s": "B"}),
+        Recording("c", silent, silent, {"s": "C"}),
+    ]
+    (found,) = compare_groups(tr.Rack([tr.Gain()]), both * 5, RATE)
+    assert found.unequal
+    assert [g.name for g in found.groups] == ["B", "A"]
+    covered = coverage([Recording("a", x), Recording("b", silent)], tr.Rack([tr.Gain()]), RATE)
+    assert 0 < covered.crest_db < 60
+    with pytest.raises(ValueError, match="b holds no sound"):
+        coverage([Recording("a", x), Recording("b", x[:, :0])], tr.Rack([tr.Gain()]), RATE)
+
+
+def test_channels_that_are_each_others_opposite_have_a_fingerprint():
+    x = np.concatenate([sounds(1)[0], -sounds(1)[0]])
+    (found,) = duplicates([Recording("a", x), Recording("b", x, held_out=True)], RATE)
+    assert found.leaks

@@ -103,3 +103,12 @@ def test_recovery_says_what_a_degraded_recording_still_tells():
     assert clean.error_db < mild.error_db < bad.error_db
     assert len(bad.lost) >= len(clean.lost)
     assert "values within 1 JND" in str(clean)
+
+
+def test_a_rack_with_a_key_is_validated_with_its_reference(sound):
+    rack = tr.Rack([tr.Compressor(key="kick"), tr.Saturation()])
+    result = tr.validate(rack, sound, RATE, reference=rack, sidechain=sound[:, ::-1].copy())
+    assert result.map is not None
+    assert not result.map.warnings()
+    with pytest.raises(ValueError, match="which recordings and recovery do not have"):
+        tr.validate(rack, sound, RATE, recover=True, sidechain=sound)

@@ -15,7 +15,7 @@ from ..version import __version__
 from .method import Method
 from .methods import METHODS
 from .problems import Problem
-from .scores import NAMES, scores_of, truth_of
+from .scores import NAMES, played, scores_of, truth_of
 
 FIDELITY = ("error_db", "stft", "audible_db", "gain_db")
 
@@ -63,6 +63,7 @@ def run(
         interrupt.check()
         method, at = make(), time.monotonic()
         method.fit(problem.dry, problem.wet, problem.sample_rate, seed)
+        played(method, problem)  # what cannot be played is said at once
         fitted.append((method, method.explain(), time.monotonic() - at))
         say(f"{method.name}, {problem.name}: fitted in {fitted[-1][2]:.0f} s")
     rows = []
@@ -70,7 +71,9 @@ def run(
         interrupt.check()
         truth = truth_of(problem) if problem.hidden is not None else None
         scores = scores_of(problem, method, account, fitted[(i + 1) % len(fitted)][1], truth)
-        rows.append({"problem": problem.name, "seconds": round(seconds, 1), "numbers": account.numbers, **scores.to_json()})
+        row = scores.to_json()
+        row["fidelity"] = {n: v if np.isfinite(v) else None for n, v in row["fidelity"].items()}
+        rows.append({"problem": problem.name, "seconds": round(seconds, 1), "numbers": account.numbers, **row})
         say(f"{method.name}, {problem.name}: {scores.fidelity.error_db:.1f} dB on new audio")
     return {
         "method": fitted[0][0].name,
@@ -89,7 +92,7 @@ def means(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
         values = [r[name] for r in rows if r[name] is not None]
         result[name] = round(float(np.mean(values)), 4) if values else None
     for name in FIDELITY:
-        values = [r["fidelity"][name] for r in rows if np.isfinite(r["fidelity"][name])]
+        values = [r["fidelity"][name] for r in rows if r["fidelity"][name] is not None]
         result[name] = round(float(np.median(values)), 3) if values else None
     result["numbers"] = float(np.median([r["numbers"] for r in rows]))
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,7 @@ class Scores:
         return asdict(self)
 
 
+CARDS = {name: make().card for name, make in VOCABULARY.items()}
 NAMES = ("recovery", "coverage", "undetermined", "ablation", "counterfactual", "sparsity", "structure", "sanity", "readable")
 
 
@@ -137,7 +138,8 @@ def scores_of(problem: Problem, method: Method, account: Account, other: Account
         other: of the same method, fitted to another problem.
         truth: None for real recordings.
     """
-    y = np.asarray(method.process(problem.new_dry, problem.sample_rate), np.float32)
+    y = played(method, problem)
+    account, other = (sensible(a) for a in (account, other))
     fidelity = fidelity_of(problem, y)
     readable, sanity = 1.0 - account.black_box_share, 1.0 - _agreement(account, other)
     if truth is None:
@@ -150,13 +152,13 @@ def scores_of(problem: Problem, method: Method, account: Account, other: Account
     unknowable = set(by_frequency(dict.fromkeys(truth.undetermined), truth.values, types))
     near, held = [], []
     for place, value in true.items():
-        p = VOCABULARY[place[0]]().card.addresses[place[1]]
+        p = CARDS[place[0]].addresses[place[1]]
         if place in unknowable:
             continue
         off = abs(p.jnds(value, given[place][0]) or 0.0) if place in given else np.inf
         near.append(off <= WITHIN_JNDS)
     for place, (value, error) in given.items():
-        if place in true and error is not None:
+        if place in true and error is not None and np.isfinite(error):
             held.append(abs(value - true[place]) <= INTERVAL * error)
     return Scores(
         float(np.mean(near)) if near else None,
@@ -170,6 +172,30 @@ def scores_of(problem: Problem, method: Method, account: Account, other: Account
         readable,
         fidelity,
     )
+
+
+def played(method: Method, problem: Problem) -> Audio:
+    """A method's output for new audio.
+
+    Raises:
+        ValueError: it is not a finite sound of the same shape.
+    """
+    y = np.asarray(method.process(problem.new_dry, problem.sample_rate), np.float32)
+    if y.shape != problem.new_dry.shape:
+        raise ValueError(f"{method.name} gave {y.shape} for a sound of {problem.new_dry.shape}; both must have the same shape")
+    if not np.isfinite(y).all():
+        raise ValueError(f"{method.name} gave NaN or infinity for {problem.name}")
+    return y
+
+
+def sensible(account: Account) -> Account:
+    """An account without what no effect of the vocabulary has."""
+
+    def exists(place: Place) -> bool:
+        return place[0] in CARDS and place[1] in CARDS[place[0]].addresses
+
+    values = {place: v for place, v in account.values.items() if exists(place) and np.isfinite(v[0])}
+    return replace(account, values=values, undetermined=frozenset(filter(exists, account.undetermined)))
 
 
 def fidelity_of(problem: Problem, y: Audio) -> Fidelity:
@@ -221,7 +247,10 @@ def _counterfactual(problem: Problem, method: Method, truth: Truth) -> float:
     for (card, name), value in changes.items():
         if card not in addresses:
             return 0.0
-        changed.set(f"{addresses[card]}.{name}", value)
+        try:
+            changed.set(f"{addresses[card]}.{name}", value)
+        except (ValueError, TypeError):  # there is no such value, or it cannot be that
+            return 0.0
     y = changed(problem.new_dry, problem.sample_rate)
     return float(abs(float(loudness(y, problem.sample_rate).integrated) - now - LOUDER_LU) <= MET_LU)
 
@@ -236,6 +265,6 @@ def _agreement(a: Account, b: Account) -> float:
         if place not in a.values or place not in b.values:
             same.append(False)
             continue
-        p = VOCABULARY[place[0]]().card.addresses[place[1]]
+        p = CARDS[place[0]].addresses[place[1]]
         same.append(abs(p.jnds(a.values[place][0], b.values[place][0]) or 0.0) <= WITHIN_JNDS)
     return float(np.mean(same)) if same else float(a.structure == b.structure)

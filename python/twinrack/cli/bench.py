@@ -40,7 +40,8 @@ def interpretability(
     given = list(hidden_problems(problems, seed, audio))
     if dry is not None and wet is not None:
         given += real_problems(dry, wet)
-    results = [run(make, given, seed) for make in makers]
-    print(table(results))
-    for path in write(results, out):
-        print(path)
+    results, paths = [], []
+    for make in makers:
+        results.append(run(make, given, seed))
+        paths = write(results, out)  # after each, so that nothing is lost
+    print("\n".join([table(results), *map(str, paths)]))

@@ -32,6 +32,8 @@ def document(
     from ..system.disk import atomic, check_writable, json_bytes
 
     if out is not None:
+        if out.resolve() == patch.resolve() or (facts is not None and out.resolve() == facts.resolve()):
+            raise ValueError(f"{out} is what the document is made from; give another name for the document")
         check_writable(out)
     known = patch_facts(patch, facts)
     if kind is Kind.ML_BOM:

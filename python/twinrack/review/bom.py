@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -78,9 +79,11 @@ def _card(facts: PatchFacts, data: list[str]) -> dict[str, Any]:
         considerations["ethicalConsiderations"] = [{"name": facts.written["risks"]}]
     v = facts.validation
     if v is not None:
-        failures = v.get("first_failures") or []
+        failures = v.get("first_failures")
         considerations["technicalLimitations"] += [
-            f"fails at {f['rung']}: {f['measure']} {f['value']} {f['unit']}" for f in failures
+            f"fails at {f.get('rung')}: {f.get('measure')} off by {f.get('value')} {f.get('unit')}"
+            for f in (failures if isinstance(failures, list) else ())
+            if isinstance(f, Mapping)
         ]
     card["considerations"] = considerations
     return card

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..checks import visible
 from ..rack.describe import order_text, value_text
@@ -75,8 +76,18 @@ class Document:
 
 
 def _plain(text: str) -> str:
-    """On one line, and nothing in it that Markdown takes for HTML."""
-    return visible(text, lines=False).replace("<", "&lt;")
+    """On one line, and nothing in it that Markdown takes for HTML, a heading, a list or a quotation."""
+    line = visible(text, lines=False).replace("<", "&lt;")
+    return f"\\{line}" if line[:1] in "#>-+*=~`|" and line else line
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: Any) -> list[str]:
+    """A list of texts, as patches of other makers may hold something else."""
+    return [str(v) for v in value] if isinstance(value, list | tuple) else []
 
 
 def _written(facts: PatchFacts, heading: str, *keys: str, level: int = 3) -> Section:
@@ -97,7 +108,7 @@ def _summary(facts: PatchFacts, heading: str, level: int = 2) -> Section:
 
 
 def _values(facts: PatchFacts, heading: str, level: int = 2) -> Section:
-    errors = facts.provenance.get("standard_errors") or {}
+    errors = _mapping(facts.provenance.get("standard_errors"))
     rows = [("Value", "is", "± standard error", "expected range", "what it does")]
     for address, effect in facts.effects.items():
         unused = effect.unused()
@@ -116,12 +127,11 @@ def _values(facts: PatchFacts, heading: str, level: int = 2) -> Section:
                 )
             )
     texts = ["Every value has a meaning, a unit and a range that its card states; training stays inside the card's range."]
-    hidden = facts.provenance.get("not_determined") or []
+    hidden, outside = (_texts(facts.provenance.get(name)) for name in ("not_determined", "outside_expected"))
     if hidden:
-        texts.append(f"The recordings did not determine: {', '.join(map(str, hidden))}.")
-    outside = facts.provenance.get("outside_expected") or []
+        texts.append(f"The recordings did not determine: {', '.join(hidden)}.")
     if outside:
-        texts.append(f"Outside what their cards expect: {', '.join(map(str, outside))}.")
+        texts.append(f"Outside what their cards expect: {', '.join(outside)}.")
     for address, text, count in facts.networks:
         texts.append(f"{address}: a network of {count} weights, which are not meant to be read one by one: {text}.")
     return Section(heading, tuple(texts), tuple(rows), (), level)
@@ -139,7 +149,7 @@ def _training(facts: PatchFacts, heading: str, level: int = 2) -> Section:
         texts.append(
             f"{len(learn) if isinstance(learn, list) else 0} values were learned from pairs of dry and wet recordings."
         )
-    texts += [f"Note: {w}." for w in p.get("warnings") or []]
+    texts += [f"Note: {w}." for w in _texts(p.get("warnings"))]
     return Section(heading, tuple(texts), (), (), level)
 
 
@@ -150,7 +160,7 @@ def _data(facts: PatchFacts, heading: str, level: int = 2) -> Section:
     missing = [f'{WRITTEN["data_origin"]} (data_origin = "…" in the file of facts)'] * ("data_origin" not in facts.written)
     v, texts = facts.validation, [facts.written["data_origin"]] if "data_origin" in facts.written else []
     if v is not None and v.get("data_warnings") is not None:
-        texts += [f"Coverage: {w}." for w in v["data_warnings"]] or ["Coverage: nothing was found to be lacking."]
+        texts += [f"Coverage: {w}." for w in _texts(v["data_warnings"])] or ["Coverage: nothing was found to be lacking."]
     elif facts.is_fitted:
         missing.append(f"what the recordings cover, and results by group ({VALIDATE} --recordings FOLDER --table CSV)")
     return Section(heading, tuple(texts), tuple(rows) if facts.recordings else (), tuple(missing), level)
@@ -170,21 +180,21 @@ def _validation(facts: PatchFacts, heading: str, level: int = 2) -> Section:
     v = facts.validation
     if v is None:
         return Section(heading, (), (), (f"validation of this very state ({VALIDATE})",), level)
-    failed = v.get("claims_failed") or []
-    texts = [f"{int(v['claims']) - len(failed)} of {v['claims']} claims hold on controlled signals."]
+    failed = _texts(v.get("claims_failed"))
+    texts = [f"{v['claims']} claims on controlled signals, {len(failed) or 'none'} failed."]
     texts += [f"Failed: {name}." for name in failed]
-    failures = v.get("first_failures")
-    if failures is not None:
+    if isinstance(failures := v.get("first_failures"), list):
         texts.append(f"On a ladder of {v.get('rungs')} degradations of real sound:")
         texts += [
             f"fails at {f.get('rung')}: {f.get('measure')} off by {f.get('value')} {f.get('unit')}, "
             f"caused by {f.get('block') or 'no block alone'}."
-            for f in failures
+            for f in map(_mapping, failures)
         ] or ["nothing fails."]
-    for column, groups in (v.get("groups") or {}).items():
-        texts.append(f"Mean error by {column}: {', '.join(f'{name} {db} dB' for name, db in groups.items())}.")
-    for rung, (found, count) in (v.get("recovered") or {}).items():
-        texts.append(f"Fitted again from defaults, {rung}: {found} of {count} values within 1 JND.")
+    for column, groups in _mapping(v.get("groups")).items():
+        texts.append(f"Mean error by {column}: {', '.join(f'{name} {db} dB' for name, db in _mapping(groups).items())}.")
+    for rung, counts in _mapping(v.get("recovered")).items():
+        near, *of = _texts(counts) or ["?"]
+        texts.append(f"Fitted again from defaults, {rung}: {near} of {of[0] if of else '?'} values within 1 JND.")
     return Section(heading, tuple(texts), (), (), level)
 
 
@@ -211,8 +221,7 @@ def _reviews(facts: PatchFacts, heading: str, level: int = 2) -> Section:
 
 def _limits(facts: PatchFacts, heading: str, level: int = 2) -> Section:
     texts = [f"{address}: {text}" for address, effect in facts.effects.items() for text in effect.card.assumptions]
-    advice = facts.provenance.get("advice") or []
-    return Section(heading, (*texts, *(str(a) for a in advice)), (), (), level)
+    return Section(heading, (*texts, *_texts(facts.provenance.get("advice"))), (), (), level)
 
 
 def model_card(facts: PatchFacts) -> Document:

@@ -90,7 +90,7 @@ class PatchFacts:
         for entry in self.trail:
             if entry.get("what") in ("made", "fitted", "edited"):
                 last = None
-            elif entry.get("what") == "validated" and "claims" in (entry.get("details") or {}):
+            elif entry.get("what") == "validated" and isinstance(entry["details"].get("claims"), int):
                 last = entry["details"]
         return last
 

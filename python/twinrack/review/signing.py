@@ -177,6 +177,8 @@ def add_entry(path: Path, what: str, by: str, note: str = "", details: Mapping[s
     Raises:
         ValueError: the patch was changed behind its trail, or `what` is not a kind of entry.
     """
+    if not by.strip():
+        raise ValueError("say by whom: a name that people know")
     data = _sound(path)
     more = {**(details or {}), **({"note": note} if note else {})}
     _write(path, data, added(trail_of(data), what, by, content_of(data), more))

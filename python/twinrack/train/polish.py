@@ -77,7 +77,7 @@ def polish(
         errors: work out standard errors, which takes two more renders for each parameter.
         sounds: renders several at once; without it, `sound` is called for one after the other.
     """
-    size = float(torch.linalg.vector_norm(target.double()))
+    size = max(float(torch.linalg.vector_norm(target.double())), 1e-30)
     residual = (target - sound()).double()
     energy = float(residual @ residual)
     result = Polished(before=energy**0.5 / size, after=energy**0.5 / size)

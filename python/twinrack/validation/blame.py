@@ -55,6 +55,8 @@ def refits(rack: Rack, dry: Sequence[Audio], wet: Sequence[Audio], sample_rate: 
         played = [player.copy()(d, sample_rate) for d in dry]
         return difference_db(np.concatenate(played, 1), np.concatenate(wet, 1))
 
+    if not any(np.any(w) for w in wet):
+        return []  # nothing that is played comes near silence
     results, before_db = [], error_of(rack)
     for address, effect in rack.addresses().items():
         if effect.bypass or not any(p.learnable and p.kind == "continuous" for p in effect.card.addresses.values()):

@@ -143,12 +143,14 @@ def coverage(recordings: Sequence[Recording], rack: Rack, sample_rate: float) ->
     """
     if not recordings:
         raise ValueError("there are no recordings; give at least one")
+    if (empty := next((r.name for r in recordings if r.dry.shape[1] == 0), None)) is not None:
+        raise ValueError(f"{empty} holds no sound; leave it out")
     size = max(int(WINDOW_S * sample_rate), 1)
     levels = np.concatenate([window_levels_db(r.dry, size) for r in recordings])
     loud = levels[levels > SILENT_DBFS]
     if not loud.size:
         raise ValueError("all recordings are silent (below -60 dBFS); give some with sound")
-    crests = [_crest_db(r.dry) for r in recordings]
+    crests = [_crest_db(r.dry) for r in recordings if np.any(r.dry)]
     clipped = sum(_clipped(r.dry) for r in recordings) / sum(r.dry.size for r in recordings)
     low, middle, high = (float(v) for v in np.percentile(loud, (5.0, 50.0, 95.0)))
     groups: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))

@@ -17,6 +17,7 @@ from .signals import noise
 Degrade = Callable[[Audio, float], Audio]
 PHONE_HZ = (300.0, 3400.0)
 HUM_HARMONICS = (1.0, 0.5, 0.35, 0.2, 0.15)  # amplitudes of 1, 2, 3, ... times the mains' frequency
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 SEARCHED_FRAMES = 4096  # for the delay of a codec
 
 
@@ -137,8 +138,11 @@ def _coded(file_format: str, subtype: str, compression: float) -> Degrade:
     """Written and read again, in step with what went in."""
 
     def degrade(x: Audio, sample_rate: float) -> Audio:
-        coded_rate = 48000 if subtype == "OPUS" else round(sample_rate)
-        given = x.T if coded_rate == round(sample_rate) else soxr.resample(x.T, sample_rate, coded_rate)
+        if x.shape[0] > 2:  # what these formats hold
+            return np.concatenate([degrade(channel[None], sample_rate) for channel in x])
+        known = subtype != "OPUS" and round(sample_rate) in MP3_RATES
+        coded_rate = round(sample_rate) if known else 48000
+        given = x.T if known else soxr.resample(x.T, sample_rate, coded_rate)
         peak = max(float(np.abs(given).max()), 1.0)
         file = io.BytesIO()
         with soundfile.SoundFile(
@@ -147,9 +151,7 @@ def _coded(file_format: str, subtype: str, compression: float) -> Degrade:
             out.write(given / peak)
         file.seek(0)
         y = soundfile.read(file, dtype="float32", always_2d=True)[0] * peak
-        if coded_rate != round(sample_rate):
-            y = soxr.resample(y, coded_rate, sample_rate)
-        return _in_step(np.asarray(y.T, np.float32), x)
+        return _in_step(np.asarray((y if known else soxr.resample(y, coded_rate, sample_rate)).T, np.float32), x)
 
     return degrade
 

@@ -20,6 +20,7 @@ EDGES_HZ = np.geomspace(200.0, 3500.0, 18)
 SHORTEST_S = 1.0
 SAME = 0.75  # of the bits
 QUIET = 1e-10
+AT_ONCE = 256  # frames
 
 Bits = npt.NDArray[np.float32]
 
@@ -49,13 +50,20 @@ class Duplicate:
 def fingerprint(x: Audio, sample_rate: float) -> Bits:
     """Bits (bands, frames) as -1 and 1; 0 where it is silent."""
     size, hop = round(SIZE_S * sample_rate), round(HOP_S * sample_rate)
-    mono = x.astype(np.float64).mean(0)
-    if mono.size < size + hop:
+    if x.shape[1] < size + hop:
         return np.zeros((EDGES_HZ.size - 2, 0), np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(mono, size)[::hop]
-    power = np.abs(np.fft.rfft(frames * np.hanning(size), axis=-1)) ** 2
+    window = np.hanning(size)
     places = np.searchsorted(np.fft.rfftfreq(size, 1.0 / sample_rate), EDGES_HZ)
-    energy = np.add.reduceat(power, places, axis=1)[:, :-1]
+    parts = []
+    starts = np.arange(0, x.shape[1] - size + 1, hop)
+    for first in range(0, starts.size, AT_ONCE):
+        some = starts[first : first + AT_ONCE]
+        power = np.zeros((some.size, size // 2 + 1))
+        for channel in x:  # powers, as channels may be each other's opposite
+            frames = np.stack([channel[s : s + size] for s in some]).astype(np.float64)
+            power += np.abs(np.fft.rfft(frames * window, axis=-1)) ** 2
+        parts.append(np.add.reduceat(power, places, axis=1)[:, :-1])
+    energy = np.concatenate(parts)
     across = energy[:, :-1] - energy[:, 1:]
     bits = np.sign(across[1:] - across[:-1])
     audible = energy.sum(1) > QUIET * size**2

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..audio import Audio
+from ..rack.effect import Effect
 from ..rack.rack import Rack
 from ..rack.running import Sidechain
 from ..system.interrupt import check
@@ -30,6 +31,7 @@ FOLLOWS, ALIKE = "as it is made to follow the level", "as the reference does"
 AT_RATES = ("level", "loudness", "spectrum", "peak")
 TONE_HZ = 997.0
 HEARD_HARMONICS_DB = -60.0
+LIKE_DB = -20.0  # an error at which a rack is like its reference
 NEAR_DB = -30.0  # an error below this is small
 Reference = Callable[[Audio, float], Audio]
 
@@ -80,11 +82,13 @@ class FailureMap:
         cells: in order.
         sounds: (rung's name, sound, output, output if the blocks decided as on the clean sound).
         sample_rate: Hz, of the sounds.
+        clean_error_db: the error against the reference on the clean sound; None without a reference.
     """
 
     cells: tuple[Cell, ...]
     sounds: tuple[tuple[str, Audio, Audio, Audio], ...]
     sample_rate: float
+    clean_error_db: float | None = None
 
     @property
     def rungs(self) -> list[Rung]:
@@ -105,10 +109,16 @@ class FailureMap:
                 first[cell.rung.family] = cell
         return list(first.values())
 
+    def warnings(self) -> list[str]:
+        """A sentence where the rack is not like its reference even on the clean sound."""
+        if self.clean_error_db is None or self.clean_error_db <= LIKE_DB:
+            return []
+        return [f"on the clean sound the error against the reference is {self.clean_error_db:.1f} dB: the two are not alike"]
+
     def sentences(self) -> list[str]:
         """Sentences on the first failure of each family, on what follows the level by design, and on what holds throughout."""
         failures = self.first_failures()
-        lines = [str(c) for c in failures]
+        lines = [*self.warnings(), *(str(c) for c in failures)]
         failed = {c.rung.family for c in failures}
         designed = {
             c.rung.family: c
@@ -156,8 +166,9 @@ def failure_map(
             raise ValueError(f"{name!r} is not a measure; there are {', '.join(known)}")
         m = known[name]
         known[name] = Measure(m.name, m.unit, float(tolerance), m.text, m.of)
-    clean_error = difference_db(clean, reference(sound, sample_rate)) if reference is not None else 0.0
-    climber = _Climber(swaps, sound, sample_rate, known, reference, clean_error)
+    reference = None if reference is None else _checked(reference)
+    clean_error = None if reference is None else difference_db(clean, reference(sound, sample_rate))
+    climber = _Climber(swaps, sound, sample_rate, known, reference, clean_error or 0.0)
     cells: list[Cell] = []
     sounds: dict[str, tuple[str, Audio, Audio, Audio]] = {}
     for rung in ladder(others, sample_rate) if rungs is None else rungs:
@@ -166,7 +177,37 @@ def failure_map(
         cells += found
         if rung.family not in sounds and any(c.fails for c in found):
             sounds[rung.family] = played
-    return FailureMap(tuple(cells), tuple(sounds.values()), sample_rate)
+    return FailureMap(tuple(cells), tuple(sounds.values()), sample_rate, clean_error)
+
+
+def _is_made_to_follow_the_level(effect: Effect) -> bool:
+    """Whether that is what its card says; networks and functions of one's own promise nothing."""
+    category, card = effect.card.category, effect.card
+    return category == "dynamics" or (category == "nonlinear" and not card.resources and card.id != "python")
+
+
+def _runs_at_any_rate(rack: Rack) -> bool:
+    """Whether no network in it belongs to one sample rate."""
+    resources = [r for e in rack.addresses().values() if not e.bypass for r in e.resources.values()]
+    return all(r.type != "network" or r.sample_rate is None for r in resources)
+
+
+def _checked(reference: Reference) -> Reference:
+    """A reference whose answers are known to be sounds of the right shape.
+
+    Raises:
+        ValueError: an answer is not.
+    """
+
+    def answer(sound: Audio, sample_rate: float) -> Audio:
+        y = np.asarray(reference(sound, sample_rate))
+        if y.shape != sound.shape:
+            raise ValueError(f"the reference gave the shape {y.shape} for a sound of {sound.shape}; both must be the same")
+        if not np.isfinite(y).all():
+            raise ValueError("the reference gave NaN or infinity; mend it first")
+        return np.ascontiguousarray(y, np.float32)
+
+    return answer
 
 
 class _Climber:
@@ -208,7 +249,7 @@ class _Climber:
             cells.append(distorted)
         if self._reference is not None:
             error = self._against_reference(rung, x, real)
-            if not error.departs:
+            if not error.departs and self._clean_error <= LIKE_DB:
                 cells = [replace(c, by_design=ALIKE) for c in cells]
             cells.append(error)
         return cells, (rung.name, x, real, expected)
@@ -224,7 +265,7 @@ class _Climber:
                 block = None
         effects = self._swaps.rack.addresses()
         concerned = [block] if block else self._swaps.candidates
-        follow = all(effects[a].card.category in ("dynamics", "nonlinear") for a in concerned)
+        follow = all(_is_made_to_follow_the_level(effects[a]) for a in concerned)
         return Cell(rung, m, value, block, share if block else 0.0, FOLLOWS if follow and rung.family in LEVELS else "")
 
     def _decisions(self, rung: Rung, x: Audio) -> Cell | None:
@@ -290,13 +331,13 @@ class _Climber:
         assert rung.rate is not None
         rack = self._swaps.rack
         expected = self._swaps.render(self._sound)
+        if rack.sidechains or not _runs_at_any_rate(rack):
+            return [], (rung.name, self._sound, expected, expected)
 
         def at(sound: Audio, before: float, after: float) -> Audio:
             return np.ascontiguousarray(soxr.resample(sound.T, before, after).T, np.float32)
 
         both = at(at(expected, self._rate, rung.rate), rung.rate, self._rate)  # what the change of rate itself takes away
-        if rack.sidechains:
-            return [], (rung.name, self._sound, expected, expected)
         y = at(np.asarray(rack.copy()(at(self._sound, self._rate, rung.rate), rung.rate)), rung.rate, self._rate)
         frames = min(y.shape[1], both.shape[1])
         real, expected = y[:, :frames], both[:, :frames]

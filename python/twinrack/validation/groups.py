@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from ..audio import Audio
 from ..rack.rack import Rack
 from .blame import Refit, blamed
 from .claims import difference_db
 from .recordings import Recording
 
-DRAWS = 2000
+PERMUTATIONS = 2000
+CHANCE = 0.05
 APART_DB = 3.0
 FEWEST = 2  # recordings of a group, for an interval
 REFITTED_S = 6.0  # of each recording
 MOST_REFITTED = 4  # recordings
+SILENT = 1e-12  # power
+# Student's t: 97.5 % for 1, 2, ... degrees of freedom
+STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Group:
     Attributes:
         name: the value in the column, such as "A".
         errors_db: of each recording: energy of the difference from the wet one, relative to it.
-        low_db, high_db: 95 % interval of the mean by bootstrap over the recordings; NaN where there is only one.
+        low_db, high_db: 95 % interval of the mean (Student's t) over the recordings; NaN where there is only one.
     """
 
     name: str
@@ -47,7 +52,8 @@ class Groups:
     Attributes:
         column: such as "speaker".
         groups: of it.
-        unequal: the best and the worst differ by 3 dB and more, and their intervals do not overlap.
+        unequal: the best and the worst differ by 3 dB and more, and in fewer than 5 % of random divisions into such groups do
+            any two differ by as much (permutation test; a few recordings can never show it).
         refit: the block that would have to change for the worst group.
     """
 
@@ -65,36 +71,46 @@ class Groups:
 
 
 def compare_groups(rack: Rack, recordings: Sequence[Recording], sample_rate: float, seed: int = 0) -> list[Groups]:
-    """The results of every column of the table; of recordings without a wet one none."""
-    paired = [r for r in recordings if r.wet is not None]
-    errors = {}
-    for r in paired:
-        assert r.wet is not None
-        errors[r.name] = difference_db(np.asarray(rack.copy()(r.dry, sample_rate)), r.wet)
+    """The results of every column of the table; recordings without a wet one, and silent ones, are left out."""
+    paired = [(r, r.wet) for r in recordings if r.wet is not None and _sounds(r.dry) and _sounds(r.wet)]
+    errors = np.array([difference_db(np.asarray(rack.copy()(r.dry, sample_rate)), wet) for r, wet in paired])
     random = np.random.default_rng(seed)
     results = []
-    for column in dict.fromkeys(c for r in paired for c in r.metadata):
-        members: dict[str, list[Recording]] = defaultdict(list)
-        for r in paired:
-            members[r.metadata.get(column) or "(empty)"].append(r)
-        if len(members) < 2:
+    for column in dict.fromkeys(c for r, _ in paired for c in r.metadata):
+        labels = [r.metadata.get(column) or "(empty)" for r, _ in paired]
+        names, which = np.unique(labels, return_inverse=True)
+        if names.size < 2:
             continue
-        groups = []
-        for name, own in members.items():
-            values = np.array([errors[r.name] for r in own])
-            low = high = float("nan")
-            if values.size >= FEWEST:
-                means = values[random.integers(0, values.size, (DRAWS, values.size))].mean(1)
-                low, high = (float(v) for v in np.percentile(means, (2.5, 97.5)))
-            groups.append(Group(name, tuple(float(v) for v in values), low, high))
-        groups.sort(key=lambda g: -g.mean_db)
+        groups = sorted((_group(str(n), errors[which == i]) for i, n in enumerate(names)), key=lambda g: -g.mean_db)
         worst, best = groups[0], groups[-1]
-        unequal = bool(worst.mean_db - best.mean_db >= APART_DB and worst.low_db > best.high_db)
+        apart = worst.mean_db - best.mean_db
+        by_chance = np.mean([_spread(errors, random.permutation(which), names.size) >= apart for _ in range(PERMUTATIONS)])
+        unequal = bool(apart >= APART_DB and by_chance < CHANCE)
         refit = None
         if unequal:
-            chosen = members[worst.name][:MOST_REFITTED]
+            chosen = [(r.dry, wet) for (r, wet), label in zip(paired, labels, strict=True) if label == worst.name][
+                :MOST_REFITTED
+            ]
             frames = round(REFITTED_S * sample_rate)
-            dry, wet = [r.dry[:, :frames] for r in chosen], [r.wet[:, :frames] for r in chosen if r.wet is not None]
-            refit = blamed(rack, dry, wet, sample_rate)
+            refit = blamed(rack, [d[:, :frames] for d, _ in chosen], [w[:, :frames] for _, w in chosen], sample_rate)
         results.append(Groups(column, tuple(groups), unequal, refit))
     return results
+
+
+def _sounds(x: Audio) -> bool:
+    return x.size > 0 and float(np.mean(x.astype(np.float64) ** 2)) > SILENT
+
+
+def _group(name: str, errors: npt.NDArray[np.float64]) -> Group:
+    half = float("nan")
+    if errors.size >= FEWEST:
+        student = STUDENT[min(errors.size - 1, len(STUDENT)) - 1]
+        half = student * float(errors.std(ddof=1)) / float(np.sqrt(errors.size))
+    mean = float(errors.mean())
+    return Group(name, tuple(float(v) for v in errors), mean - half, mean + half)
+
+
+def _spread(errors: npt.NDArray[np.float64], which: npt.NDArray[np.intp], count: int) -> float:
+    """The largest difference of two groups' means."""
+    means = np.bincount(which, errors, count) / np.bincount(which, minlength=count)
+    return float(means.max() - means.min())

@@ -36,6 +36,7 @@ SMALL = 1.0 / 64.0  # of a change; the answer to it is scaled up
 GAIN_S = 0.002  # over which the gain of an effect is taken
 QUIET = 1e-5  # -100 dBFS: a gain of what is quieter says nothing
 BLOCK = 512  # frames
+PAD = 4 * TICK  # frames of silence before every sound, in which a player fades in
 KEY = "as on the clean sound: "
 
 Curves = Mapping[str, npt.NDArray[np.float32]]
@@ -74,6 +75,8 @@ class Swaps:
 
     def __init__(self, rack: Rack, clean: Audio, sample_rate: float, sidechain: Sidechain = None) -> None:
         self.rack, self.rate = rack.copy(), sample_rate
+        sidechain = {name: _padded(key) for name, key in _named(rack, sidechain).items()} or None
+        clean = _padded(clean)
         passed = stages(rack, clean, sample_rate, sidechain=sidechain)
         self._clean = {s.address: s for s in passed if s.effect is not None}
         self._keys = _named(rack, sidechain)
@@ -99,15 +102,16 @@ class Swaps:
         Args:
             x: (channels, frames), as long as the clean sound.
         """
-        swapped = self._swapped(x, list(addresses))
-        return self._play(swapped, swapped.rack, x)
+        padded = _padded(x)
+        swapped = self._swapped(padded, list(addresses))
+        return np.ascontiguousarray(self._play(swapped, swapped.rack, padded)[:, PAD:])
 
     def decisions(self, x: Audio) -> dict[str, npt.NDArray[np.float32]]:
         """The values that controllers drive on a sound: by address, one for each tick."""
         if not self._driven:
             return {}
-        traced = self.rack.copy().trace(x, self.rate, sidechain=self._keys or None)[1]
-        return {a: traced[a] for targets in self._driven.values() for a in targets if a in traced}
+        traced = self.rack.copy().trace(_padded(x), self.rate, sidechain=self._keys or None)[1]
+        return {a: traced[a][PAD // TICK :] for targets in self._driven.values() for a in targets if a in traced}
 
     def _play(self, swapped: Swapped, rack: Rack, x: Audio) -> Audio:
         keys = {name: key for name, key in swapped.keys.items() if name in rack.sidechains}
@@ -167,6 +171,10 @@ class Swaps:
 def _listens_elsewhere(effect: Effect) -> bool:
     """Whether it decides by a sound from outside, so that to the sound itself it is linear."""
     return effect.card.sidechain and effect.key is not None and effect.values().get("topology") != "feedback"
+
+
+def _padded(x: Audio) -> Audio:
+    return np.pad(np.asarray(x, np.float32), ((0, 0), (PAD, 0)))
 
 
 def _named(rack: Rack, sidechain: Sidechain) -> dict[str, Audio]:

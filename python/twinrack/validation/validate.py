@@ -55,7 +55,8 @@ class Validation:
     def findings(self) -> list[str]:
         """Sentences that a reader must know, one each; empty where nothing was found."""
         sentences = [str(c) for c in self.failed_claims]
-        sentences += [str(c) for c in self.map.first_failures()] if self.map is not None else []
+        if self.map is not None:
+            sentences += [*self.map.warnings(), *(str(c) for c in self.map.first_failures())]
         sentences += self.coverage.warnings() if self.coverage is not None else []
         return sentences + [str(g) for g in self.groups if g.unequal]
 
@@ -147,6 +148,10 @@ def validate(
     """
     rack, rate = as_rack(rack), check_rate(sample_rate)
     check_number(seconds, "seconds", SHORTEST_S, 60.0)
+    if rack.sidechains and (recordings or recover):
+        raise ValueError(
+            f"the rack listens to sidechain {rack.sidechains[0]!r}, which recordings and recovery do not have; leave them out"
+        )
     claims = [c for address, effect in rack.addresses().items() for c in claims_of(effect, rate, address)]
     found_map, recovered = None, []
     if x is not None:
@@ -159,7 +164,7 @@ def validate(
             sound,
             rate,
             others=second,
-            reference=_reference(reference),
+            reference=_reference(reference, sidechain),
             tolerances=tolerances,
             sidechain=sidechain,
         )
@@ -188,8 +193,9 @@ def checked_sound(x: npt.ArrayLike, rate: float) -> Audio:
     return sound
 
 
-def _reference(given: Rack | Callable[[Audio, float], Audio] | None) -> Reference | None:
+def _reference(given: Rack | Callable[[Audio, float], Audio] | None, sidechain: Sidechain) -> Reference | None:
     if isinstance(given, Rack):
         real = given.copy()
-        return lambda sound, rate: np.asarray(real(sound, rate))
+        key = sidechain if real.sidechains else None
+        return lambda sound, rate: np.asarray(real(sound, rate, sidechain=key))
     return given
