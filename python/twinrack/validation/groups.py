@@ -21,8 +21,8 @@ FEWEST = 2  # recordings of a group, for an interval
 REFITTED_S = 6.0  # of each recording
 MOST_REFITTED = 4  # recordings
 SILENT = 1e-12  # power
-# Student's t: 97.5 % for 1, 2, ... degrees of freedom
-STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120)  # fmt: skip
+# Student's t, 97.5 %, for 1, 2, ... degrees of freedom
+STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145)  # fmt: skip
 
 
 @dataclass(frozen=True)
