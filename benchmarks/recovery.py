@@ -24,25 +24,19 @@ import numpy as np
 import soundfile
 
 import twinrack as tr
+from twinrack.bench.problems import drawn, equaliser
 
 RATE = 48000
 SECONDS = 6.0
 FOUND_DB = -60.0
 WITHIN = {"dB": 0.2, "Hz": 0.03, "ms": 0.1, "s": 0.1}  # dB, and parts of a frequency or a time
 ANYWHERE = 0.03  # of the range, for values in other units
-SELDOM_MOVED = {"mix"}  # beside those whose role is "fine"; a reverb's is always moved
-WIDTHS = {"q", "knee_db"}
-BANDS = [("low_shelf", 100.0), ("bell", 500.0), ("bell", 2500.0), ("high_shelf", 8000.0)]
 ORDER = ["gate", "eq", "compressor", "saturation", "reverb", "limiter"]
-
-
-def eq() -> tr.ParametricEQ:
-    return tr.ParametricEQ(bands=[tr.Band(kind, frequency_hz=f) for kind, f in BANDS])  # type: ignore[arg-type]
 
 
 EFFECTS: dict[str, Callable[[], tr.Effect]] = {
     "gain": tr.Gain,
-    "eq": eq,
+    "eq": equaliser,
     "compressor": tr.Compressor,
     "gate": tr.Gate,
     "saturation": tr.Saturation,
@@ -69,31 +63,13 @@ def rack_of(names: list[str]) -> tr.Rack:
     return tr.Rack([EFFECTS[name]() for name in names])
 
 
-def draw(rack: tr.Rack, random: np.random.Generator) -> tr.Rack:
-    """Values from what the cards expect, uniform in each parameter's own scale, for all that people move."""
-    for address, effect in rack.addresses().items():
-        unused = effect.unused()
-        for name, p in effect.card.addresses.items():
-            fine = p.role == "fine" and p.id not in WIDTHS
-            seldom = p.id in SELDOM_MOVED and effect.card.category != "reverb"
-            if p.kind != "continuous" or not p.learnable or name in unused or fine or seldom:
-                continue
-            low, high = (p.position(end) for end in p.expected)
-            rack.set(f"{address}.{name}", float(p.at(low + (high - low) * random.random())))
-        if effect.card.id == "parametric_eq":  # bands in the order of their frequencies
-            used = [i for i in range(1, 17) if effect.get(f"band{i}.type") != "off"]
-            for i, f in zip(used, sorted(float(effect.get(f"band{i}.frequency_hz")) for i in used), strict=True):
-                rack.set(f"{address}.band{i}.frequency_hz", f)
-    return rack
-
-
 def fixed_structure(names: list[str]) -> Callable[[np.random.Generator], Problem]:
-    return lambda random: Problem(draw(rack_of(names), random), rack_of(names))
+    return lambda random: Problem(drawn(rack_of(names), random), rack_of(names))
 
 
 def one_choice(random: np.random.Generator) -> Problem:
     name = str(random.choice(list(CHOICES)))
-    hidden = draw(rack_of([name]), random)
+    hidden = drawn(rack_of([name]), random)
     choice = str(random.choice(CHOICES[name]))
     options = [o for o in hidden[name].card.addresses[choice].options if o != hidden.get(f"{name}.{choice}")]
     hidden.set(f"{name}.{choice}", str(random.choice(options)))

@@ -148,15 +148,10 @@ def explanation(
         seconds: at most so much of the sound, from where it is loudest.
         sidechain: as in a call of the rack; then all of the sound is taken.
     """
-    sound, rate = as_planar(x, "the sound")[0], check_rate(sample_rate)
+    rate = check_rate(sample_rate)
     rack = as_rack(rack)
     check_number(seconds, "seconds", 0.5, 600.0)
-    if not np.isfinite(sound).all():
-        raise ValueError("the sound has NaN or infinity in it; mend the recording first")
-    if not np.any(sound):
-        raise ValueError("the sound is silent, so nothing can be explained on it")
-    if sound.shape[1] < SHORTEST_S * rate:
-        raise ValueError(f"the sound has {sound.shape[1]} frames; give at least {SHORTEST_S:g} s")
+    sound = telling_sound(x, rate, SHORTEST_S)
     if sidechain is None:
         sound = loudest_part(sound, round(seconds * rate))
     passed = tuple(stages(rack, sound, rate, sidechain=sidechain))
@@ -192,6 +187,22 @@ def explanation(
         difference,
         trust(rack, sound, rate, [a for a in left_out.values() if a.address in rack.addresses()], every, sidechain),
     )
+
+
+def telling_sound(x: npt.ArrayLike, rate: float, shortest_s: float) -> Audio:
+    """A sound, (channels, frames), on which something can be shown.
+
+    Raises:
+        ValueError: it is silent, shorter than `shortest_s`, or has NaN or infinity in it.
+    """
+    sound = as_planar(x, "the sound")[0]
+    if not np.isfinite(sound).all():
+        raise ValueError("the sound has NaN or infinity in it; mend the recording first")
+    if not np.any(sound):
+        raise ValueError("the sound is silent, so nothing can be shown on it")
+    if sound.shape[1] < shortest_s * rate:
+        raise ValueError(f"the sound has {sound.shape[1]} frames; give at least {shortest_s:g} s")
+    return sound
 
 
 def loudest_part(sound: Audio, frames: int) -> Audio:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..audio import Audio, as_planar, check_rate
+from ..audio import Audio, check_rate
 from ..checks import check_number
-from ..explain.overview import loudest_part
+from ..explain.overview import loudest_part, telling_sound
 from ..rack.rack import Rack, as_rack
 from ..rack.running import Sidechain
 from ..version import __version__
@@ -155,10 +155,10 @@ def validate(
     claims = [c for address, effect in rack.addresses().items() for c in claims_of(effect, rate, address)]
     found_map, recovered = None, []
     if x is not None:
-        sound = checked_sound(x, rate)
+        sound = telling_sound(x, rate, SHORTEST_S)
         if sidechain is None:
             sound = loudest_part(sound, round(seconds * rate))
-        second = [checked_sound(o, rate) for o in others]
+        second = [telling_sound(o, rate, SHORTEST_S) for o in others]
         found_map = failure_map(
             rack,
             sound,
@@ -175,22 +175,6 @@ def validate(
     if recordings:
         covered, groups = coverage(recordings, rack, rate), compare_groups(rack, recordings, rate)
     return Validation(rack.copy(), rate, tuple(claims), found_map, covered, tuple(groups), tuple(recovered))
-
-
-def checked_sound(x: npt.ArrayLike, rate: float) -> Audio:
-    """A sound, (channels, frames), that can be validated on.
-
-    Raises:
-        ValueError: it is silent, too short, or has NaN or infinity in it.
-    """
-    sound = as_planar(x, "the sound")[0]
-    if not np.isfinite(sound).all():
-        raise ValueError("the sound has NaN or infinity in it; mend the recording first")
-    if not np.any(sound):
-        raise ValueError("the sound is silent, so nothing can be validated on it")
-    if sound.shape[1] < SHORTEST_S * rate:
-        raise ValueError(f"the sound has {sound.shape[1]} frames; give at least {SHORTEST_S:g} s")
-    return sound
 
 
 def _reference(given: Rack | Callable[[Audio, float], Audio] | None, sidechain: Sidechain) -> Reference | None:
