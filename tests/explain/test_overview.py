@@ -15,6 +15,7 @@ import twinrack as tr
 from support import check_drawn, music, run
 from twinrack.explain import differences, explanation, stages
 from twinrack.explain.ablation import ablate
+from twinrack.explain.cause import cause_of_reduction
 from twinrack.explain.evidence_map import evidence
 from twinrack.explain.intermediate import up_to_effect
 from twinrack.explain.trust import trust
@@ -218,3 +219,20 @@ def test_the_changes_of_independent_blocks_add_up(sound):
     own = tr.Rack([tr.Parallel([[tr.Gain(gain_db=-3)], [tr.Gain(gain_db=-9, name="b")]])])
     left_out = [a for a in ablate(own, sound, RATE) if a.address in own.addresses()]
     assert trust(own, sound, RATE, left_out, []).additivity_db < -100
+
+
+def test_the_cause_of_a_reduction_lies_in_the_burst_that_made_it():
+    """Silence but for one burst of a tone: the compressor can have heard nothing else."""
+    x = 1e-3 * np.random.default_rng(0).standard_normal((1, 2 * RATE))
+    t = np.arange(RATE // 5) / RATE
+    x[0, RATE : RATE + t.size] += 0.5 * np.sin(2 * np.pi * 1000 * t)
+    x = x.astype(np.float32)
+    rack = tr.Rack([tr.Gain(), tr.Compressor(threshold_db=-30, ratio=8)])
+    cause = cause_of_reduction(rack, "compressor", x, RATE)
+    assert cause is not None
+    time, hertz = cause.saliency.strongest()
+    assert 0.99 < cause.starts_s + time < 1.21
+    assert 800 < hertz < 1250
+    assert cause.trust.holds
+    assert "is caused most by the input at 1." in str(cause)
+    assert cause_of_reduction(rack, "compressor", 1e-4 * x, RATE) is None

@@ -23,6 +23,7 @@ from ..rack.python_effect import PythonEffect
 from ..rack.rack import Rack, as_rack
 from ..rack.running import Sidechain
 from .ablation import Ablation, ablate
+from .cause import Cause, cause_of_reduction
 from .certify import certify
 from .evidence_map import Evidence, evidence
 from .intermediate import Stage, stages
@@ -60,6 +61,7 @@ class Block:
         reduction_db: largest gain reduction in windows of 10 ms, of effects whose gain follows the sound.
         values: ablations of its values that differ from their defaults, the most important first.
         evidence: of its numbers.
+        cause: of its largest gain reduction, in the input.
     """
 
     address: str
@@ -69,6 +71,7 @@ class Block:
     reduction_db: float | None
     values: tuple[Ablation, ...]
     evidence: tuple[Evidence, ...]
+    cause: Cause | None = None
 
     def lines(self) -> list[str]:
         """Its effect on the sound, in words."""
@@ -81,6 +84,8 @@ class Block:
         ]
         if self.reduction_db is not None:
             text.append(f"takes away {self.reduction_db:.1f} dB at most (windows of 10 ms)")
+        if self.cause is not None:
+            text.append(str(self.cause))
         return text
 
 
@@ -172,6 +177,7 @@ def explanation(
                 None if off else _reduction(rack, address, sound, rate, sidechain),
                 tuple(a for a in left_out.values() if a.address.startswith(f"{address}.")),
                 tuple(e for e in every if e.address.startswith(f"{address}.")),
+                _cause(rack, address, sound, rate) if not off and sidechain is None else None,
             )
         )
     measured = [loudness(s, rate) for s in (sound, output)]
@@ -220,6 +226,16 @@ def _reduction(rack: Rack, address: str, sound: Audio, rate: float, sidechain: S
     if not moves_own_gain(rack.addresses()[address]):
         return None
     return float(GainReduction(rack, address, 0.0).measured(Rendering(rack, {}, sound, rate, sidechain))[0])
+
+
+def _cause(rack: Rack, address: str, sound: Audio, rate: float) -> Cause | None:
+    moves = moves_own_gain(rack.addresses()[address])
+    return cause_of_reduction(rack, address, sound, rate) if moves and not _has_python(rack) else None
+
+
+def _has_python(rack: Rack) -> bool:
+    """Whether an effect in it has no twin."""
+    return any(isinstance(e, PythonEffect) for e in rack.addresses().values())
 
 
 def _sentences(
