@@ -54,6 +54,16 @@ def test_the_same_sound_in_any_blocks():
     assert np.array_equal(found[0], found[2])
 
 
+@pytest.mark.parametrize("channels", [2, 3])
+def test_a_scope_of_sound_beyond_all_measure_is_finite(channels):
+    """The sum of channels that just fit into float32 does not."""
+    made = mixer(tr.Rack([tr.Gain()]), channels)
+    in_blocks(made, np.full((channels, 640), 3.4e38, np.float32), 64)
+    for after in (False, True):
+        assert np.isfinite(made.scope(0, after, 640)).all()
+    assert np.abs(made.scope(0, False, 1)).max() > 1e38
+
+
 def test_the_limiter_holds_and_leaves_what_is_below_as_it_is(rng):
     rack = tr.Rack([tr.Gain()])
     x = (rng.standard_normal((2, RATE)) * 0.2).astype(np.float32).clip(-0.9, 0.9)
