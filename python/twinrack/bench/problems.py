@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ..audio import Audio
-from ..files.audio_file import read_audio
+from ..files.audio_file import FORMATS, read_audio
 from ..rack.effect import Effect
 from ..rack.effects import Band, Compressor, FDNReverb, Gate, ParametricEQ, Saturation
 from ..rack.rack import Rack
-from ..validation.recordings import SUFFIXES
 
 RATE = 48000
 SECONDS = 4.0
@@ -131,7 +130,7 @@ def real_problems(dry: Path, wet: Path) -> Iterator[Problem]:
         wet: a folder of what devices made of it, or one file.
     """
     sound, rate = read_audio(dry)
-    files = [wet] if wet.is_file() else sorted(f for f in wet.iterdir() if f.suffix.lower() in SUFFIXES and f != dry)
+    files = [wet] if wet.is_file() else sorted(f for f in wet.iterdir() if f.suffix.lower() in FORMATS and f != dry)
     for file in files:
         other, own_rate = read_audio(file)
         if own_rate != rate or other.shape[0] != sound.shape[0]:
@@ -142,7 +141,7 @@ def real_problems(dry: Path, wet: Path) -> Iterator[Problem]:
 
 def _recordings(folder: Path) -> list[Audio]:
     sounds = []
-    for file in sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES):
+    for file in sorted(f for f in folder.iterdir() if f.suffix.lower() in FORMATS):
         x, rate = read_audio(file)
         frames = round(2.0 * SECONDS * RATE)
         if rate == RATE and x.shape[0] == 2 and x.shape[1] >= frames // 2:

@@ -144,7 +144,7 @@ def scores_of(problem: Problem, method: Method, account: Account, other: Account
     readable, sanity = 1.0 - account.black_box_share, 1.0 - _agreement(account, other)
     if truth is None:
         return Scores(None, None, None, None, None, None, None, sanity, readable, fidelity)
-    types = {f"band{i}": str(v) for i in range(1, 17) for v in _types(truth.rack, i)}
+    types = _types(truth.rack)
     found_hz = {place: value for place, (value, _) in account.values.items()}
     given = by_frequency(account.values, found_hz, types)
     true = by_frequency(truth.values, truth.values, types)
@@ -208,8 +208,10 @@ def fidelity_of(problem: Problem, y: Audio) -> Fidelity:
     return Fidelity(d.error_db, d.stft, audible, gain)
 
 
-def _types(rack: Rack, band: int) -> list[Any]:
-    return [e.get(f"band{band}.type") for e in rack.addresses().values() if e.card.id == "parametric_eq"]
+def _types(rack: Rack) -> dict[str, str]:
+    """The types of an equaliser's bands, by band; empty where there is no equaliser."""
+    equalisers = [e for e in rack.addresses().values() if e.card.id == "parametric_eq"]
+    return {f"band{i}": str(e.get(f"band{i}.type")) for e in equalisers for i in range(1, 17)}
 
 
 def _f1(named: set[Place], true: set[Place]) -> float:

@@ -20,7 +20,7 @@ from ..measure.window_levels import window_levels_db
 from ..rack.describe import order_text, value_text
 from ..rack.effect import Effect
 from ..rack.python_effect import PythonEffect
-from ..rack.rack import Rack, as_rack
+from ..rack.rack import Rack, as_rack, silent_keys
 from ..rack.running import Sidechain
 from .ablation import Ablation, ablate
 from .cause import Cause, cause_of_reduction
@@ -330,18 +330,13 @@ def _tail_s(rack: Rack, sound: Audio, rate: float) -> float:
     burst = np.zeros((sound.shape[0], round(0.1 * rate)), np.float32)
     noise = np.random.default_rng(0).standard_normal(round(0.05 * rate)) * 0.1
     burst[:, : noise.size] = noise
-    y = rack.copy()(burst, rate, tail=LONGEST_TAIL_S, sidechain=_silent_keys(rack, burst))
+    y = rack.copy()(burst, rate, tail=LONGEST_TAIL_S, sidechain=silent_keys(rack, burst))
     if np.max(np.abs(y)) < SILENT:
         return 0.0
     size = max(int(0.01 * rate), 1)
     levels = window_levels_db(y, size, 1e-20)
     audible = np.flatnonzero(levels > levels.max() - TAIL_DB)
     return float(max((audible[-1] + 1) * size / rate - 0.05, 0.0)) if audible.size else 0.0
-
-
-def _silent_keys(rack: Rack, x: Audio) -> Sidechain:
-    """Silence for every sidechain, as long as a sound."""
-    return {name: np.zeros_like(x) for name in rack.sidechains} or None
 
 
 def _importance_sentence(blocks: Sequence[Block]) -> str:
@@ -366,7 +361,7 @@ def _distortion_sentence(rack: Rack, rate: float, channels: int) -> str:
     cycles = round(TONE_HZ * size / rate)
     tone = 10.0 ** (TONE_DB / 20.0) * np.sin(2.0 * np.pi * cycles * np.arange(4 * size) / size)
     x = np.ascontiguousarray(np.broadcast_to(tone, (channels, tone.size)), np.float32)
-    y = rack.copy()(x, rate, sidechain=_silent_keys(rack, x))[0, -size:].astype(np.float64)
+    y = rack.copy()(x, rate, sidechain=silent_keys(rack, x))[0, -size:].astype(np.float64)
     spectrum = np.abs(np.fft.rfft(y * np.hanning(size))) ** 2
 
     def power(harmonic: int) -> float:

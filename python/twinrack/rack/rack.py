@@ -394,6 +394,11 @@ class Rack(Addressed):
         return "\n".join([*lines, "])"] if items else lines)
 
 
+def silent_keys(rack: Rack, x: Audio) -> dict[str, Audio] | None:
+    """Silence for every sidechain of a rack, as long as a sound; None where it has none."""
+    return {name: np.zeros_like(x) for name in rack.sidechains} or None
+
+
 def as_rack(given: object) -> Rack:
     """The rack argument of a function as a `Rack`: a rack as it is, effects in a new one.
 

@@ -93,8 +93,12 @@ def _texts(value: Any) -> list[str]:
 def _written(facts: PatchFacts, heading: str, *keys: str, level: int = 3) -> Section:
     """A section of what people wrote."""
     texts = tuple(f"{WRITTEN[k].capitalize()}: {facts.written[k]}" for k in keys if k in facts.written)
-    missing = tuple(f'{WRITTEN[k]} ({k} = "…" in the file of facts)' for k in keys if k not in facts.written)
-    return Section(heading, texts, (), missing, level)
+    return Section(heading, texts, (), _unwritten(facts, *keys), level)
+
+
+def _unwritten(facts: PatchFacts, *keys: str) -> tuple[str, ...]:
+    """Sentences on what people have not said of these keys, and where to say it."""
+    return tuple(f'{WRITTEN[k]} ({k} = "…" in the file of facts)' for k in keys if k not in facts.written)
 
 
 def _summary(facts: PatchFacts, heading: str, level: int = 2) -> Section:
@@ -157,7 +161,7 @@ def _data(facts: PatchFacts, heading: str, level: int = 2) -> Section:
     rows: list[tuple[str, ...]] = [("Recording", "seconds", "dry, SHA-256", "wet, SHA-256")]
     for r in facts.recordings:
         rows.append(tuple(str(r.get(n, "—"))[:64] for n in ("name", "seconds", "dry_sha256", "wet_sha256")))
-    missing = [f'{WRITTEN["data_origin"]} (data_origin = "…" in the file of facts)'] * ("data_origin" not in facts.written)
+    missing = list(_unwritten(facts, "data_origin"))
     v, texts = facts.validation, [facts.written["data_origin"]] if "data_origin" in facts.written else []
     if v is not None and v.get("data_warnings") is not None:
         texts += [f"Coverage: {w}." for w in _texts(v["data_warnings"])] or ["Coverage: nothing was found to be lacking."]

@@ -413,13 +413,12 @@ class Desk:
             FileExistsError: there is a preset of that name, and `replace` is False.
         """
         with self._lock:
-            rack = self.line(line).rack
+            line_name, target = self._places.line(line)
             path = self._path(name)
             if path.exists() and not replace:
                 raise FileExistsError(f"there is a preset {name!r} already; take another name, or replace it")
-            name_of_line = next(n for n, each in self.stream.lines.items() if each is self.line(line))
-            sources = sorted(self._changed_by.pop(name_of_line, set()))
-            rack.save(path, by=f"console: {', '.join(sources)}" if sources else "console")
+            sources = sorted(self._changed_by.pop(line_name, set()))
+            target.rack.save(path, by=f"console: {', '.join(sources)}" if sources else "console")
             self._watcher.skip(path)
             self.tell({"presets": self.presets()})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from ..audio import Audio
 from ..rack.effect import Effect, without_key
 from ..rack.effect_files import effect_file
 from ..rack.python_effect import PythonEffect
-from ..rack.rack import Rack
+from ..rack.rack import TICK_FRAMES, Rack
 from .signals import between_samples, constant, impulse, noise, passed_through, steps, tones, whole_cycles_hz
 
 Numbers = npt.NDArray[np.float64]
@@ -34,7 +34,6 @@ PROBE = 1 << 15  # frames of a spectrum
 SKIRT = 6  # bins to both sides that belong to a tone
 DELAY_TICKS = 10
 LOOKAHEAD_S = 0.05  # more than any effect looks ahead
-TICK = 32  # frames
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def claims_of(effect: Effect, sample_rate: float, address: str = "") -> list[Cla
             setattr(active, resource["id"], None)
     own = effect_file(effect.card, "claims")
     listed = [*general_claims(active, sample_rate), *(own.claims(active, sample_rate) if own is not None else ())]
-    return [Claim(c.name, c.text, c.measured, c.low, c.high, c.unit, address or effect.card.id) for c in listed]
+    return [replace(c, address=address or effect.card.id) for c in listed]
 
 
 def general_claims(effect: Effect, sample_rate: float) -> list[Claim]:
@@ -127,12 +126,12 @@ def _general(effect: Effect, rack: Rack, rate: float) -> Iterator[Claim]:
         yield _latency(rack, rate)
     x = noise(0.5, rate, -12.0, pink=True, channels=2)
     if not _moves_by_itself(effect):
-        later = np.pad(x, ((0, 0), (DELAY_TICKS * TICK, 0)))
+        later = np.pad(x, ((0, 0), (DELAY_TICKS * TICK_FRAMES, 0)))
         y, delayed = passed_through(rack, x, rate), passed_through(rack, later, rate)
         yield Claim(
             "time invariance",
             "the same sound 320 frames later gives the same result 320 frames later",
-            difference_db(delayed[:, DELAY_TICKS * TICK :], y),
+            difference_db(delayed[:, DELAY_TICKS * TICK_FRAMES :], y),
             high=EQUAL_DB,
         )
     if is_linear(effect):

@@ -165,16 +165,15 @@ def coverage(recordings: Sequence[Recording], rack: Rack, sample_rate: float) ->
         float(np.mean(levels <= SILENT_DBFS)),
         float(clipped),
         _bands_db(recordings, sample_rate),
-        tuple(_activity(rack, a, recordings, sample_rate) for a, e in rack.addresses().items() if _has_threshold(rack, a)),
+        tuple(
+            _activity(rack, address, recordings, sample_rate)
+            for address, effect in rack.addresses().items()
+            if moves_own_gain(effect) and not effect.bypass
+        ),
         tuple(_shown(rack, recordings, sample_rate)),
         tuple(duplicates(recordings, sample_rate)),
         {column: dict(values) for column, values in groups.items()},
     )
-
-
-def _has_threshold(rack: Rack, address: str) -> bool:
-    effect = rack.addresses()[address]
-    return moves_own_gain(effect) and not effect.bypass
 
 
 def _crest_db(x: Audio) -> float:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
-import soxr
 
 from ..audio import Audio
 from .rooms import room_response
-from .signals import noise
+from .signals import noise, resampled
 
 Degrade = Callable[[Audio, float], Audio]
 PHONE_HZ = (300.0, 3400.0)
@@ -142,7 +141,7 @@ def _coded(file_format: str, subtype: str, compression: float) -> Degrade:
             return np.concatenate([degrade(channel[None], sample_rate) for channel in x])
         known = subtype != "OPUS" and round(sample_rate) in MP3_RATES
         coded_rate = round(sample_rate) if known else 48000
-        given = x.T if known else soxr.resample(x.T, sample_rate, coded_rate)
+        given = (x if known else resampled(x, sample_rate, coded_rate)).T
         peak = max(float(np.abs(given).max()), 1.0)
         file = io.BytesIO()
         with soundfile.SoundFile(
@@ -150,8 +149,8 @@ def _coded(file_format: str, subtype: str, compression: float) -> Degrade:
         ) as out:
             out.write(given / peak)
         file.seek(0)
-        y = soundfile.read(file, dtype="float32", always_2d=True)[0] * peak
-        return _in_step(np.asarray((y if known else soxr.resample(y, coded_rate, sample_rate)).T, np.float32), x)
+        y = np.asarray(soundfile.read(file, dtype="float32", always_2d=True)[0].T * peak, np.float32)
+        return _in_step(y if known else resampled(y, coded_rate, sample_rate), x)
 
     return degrade
 

@@ -22,7 +22,7 @@ from .blame import Refit, blamed
 from .claims import PROBE, difference_db
 from .degradations import Rung, ladder
 from .measures import DECISIONS, DISTORTION, ERROR, MEASURES, MOST, Measure
-from .signals import tones, whole_cycles_hz
+from .signals import resampled, tones, whole_cycles_hz
 from .swaps import Swaps
 
 CAUSE = 0.4  # of a departure that must go away with a block
@@ -164,8 +164,7 @@ def failure_map(
     for name, tolerance in (tolerances or {}).items():
         if name not in known:
             raise ValueError(f"{name!r} is not a measure; there are {', '.join(known)}")
-        m = known[name]
-        known[name] = Measure(m.name, m.unit, float(tolerance), m.text, m.of)
+        known[name] = replace(known[name], tolerance=float(tolerance))
     reference = None if reference is None else _checked(reference)
     clean_error = None if reference is None else difference_db(clean, reference(sound, sample_rate))
     climber = _Climber(swaps, sound, sample_rate, known, reference, clean_error or 0.0)
@@ -236,13 +235,14 @@ class _Climber:
             return self._at_rate(rung)
         x, swaps = rung.degrade(self._sound, self._rate), self._swaps
         real, expected = swaps.render(x), swaps.render(x, swaps.candidates)
-        one_by_one = {a: swaps.render(x, [a]) for a in swaps.candidates} if len(swaps.candidates) > 1 else {}
+        one_by_one: dict[str, Audio] = {}  # rendered where a measure departs, once for all measures
         cells = []
         for measure in MEASURES:
             m = self._known[measure.name]
             value = m.of(real, expected, self._rate)
-            left = {a: m.of(y, expected, self._rate) for a, y in one_by_one.items()} if value > m.tolerance else {}
-            cells.append(self._cell(rung, m, value, left))
+            if value > m.tolerance and not one_by_one:
+                one_by_one = self._one_by_one(swaps, x)
+            cells.append(self._cell(rung, m, value, {a: m.of(y, expected, self._rate) for a, y in one_by_one.items()}))
         if (decided := self._decisions(rung, x)) is not None:
             cells.append(decided)
         if (distorted := self._distortion(rung)) is not None:
@@ -253,6 +253,11 @@ class _Climber:
                 cells = [replace(c, by_design=ALIKE) for c in cells]
             cells.append(error)
         return cells, (rung.name, x, real, expected)
+
+    @staticmethod
+    def _one_by_one(swaps: Swaps, x: Audio) -> dict[str, Audio]:
+        """The output with each block alone as on the clean sound; empty where only one can be the cause."""
+        return {a: swaps.render(x, [a]) for a in swaps.candidates} if len(swaps.candidates) > 1 else {}
 
     def _cell(self, rung: Rung, m: Measure, value: float, left: Mapping[str, float]) -> Cell:
         """A cell whose cause is the block without which least of the departure is left."""
@@ -269,9 +274,10 @@ class _Climber:
         return Cell(rung, m, value, block, share if block else 0.0, FOLLOWS if follow and rung.family in LEVELS else "")
 
     def _decisions(self, rung: Rung, x: Audio) -> Cell | None:
-        clean, now = self._swaps.decisions(self._sound), self._swaps.decisions(x)
+        clean = self._swaps.clean_decisions
         if not clean:
             return None
+        now = self._swaps.decisions(x)
         addresses = self._swaps.rack.addresses()
         worst = 0.0
         for address, curve in clean.items():
@@ -296,10 +302,8 @@ class _Climber:
         expected = self._harmonics_db(swaps.render(x, swaps.candidates))
         value = max(self._harmonics_db(swaps.render(x)) - expected, 0.0)
         m = self._known[DISTORTION.name]
-        left = {}
-        if value > m.tolerance and len(swaps.candidates) > 1:
-            left = {a: max(self._harmonics_db(swaps.render(x, [a])) - expected, 0.0) for a in swaps.candidates}
-        return self._cell(rung, m, value, left)
+        alone = self._one_by_one(swaps, x) if value > m.tolerance else {}
+        return self._cell(rung, m, value, {a: max(self._harmonics_db(y) - expected, 0.0) for a, y in alone.items()})
 
     def _harmonics_db(self, y: Audio) -> float:
         spectrum = np.abs(np.fft.rfft(y[0, -PROBE:].astype(np.float64) * np.hanning(PROBE))) ** 2
@@ -326,19 +330,14 @@ class _Climber:
 
     def _at_rate(self, rung: Rung) -> tuple[list[Cell], tuple[str, Audio, Audio, Audio]]:
         """The whole rack at another sample rate, against itself at its own."""
-        import soxr
-
         assert rung.rate is not None
         rack = self._swaps.rack
-        expected = self._swaps.render(self._sound)
         if rack.sidechains or not _runs_at_any_rate(rack):
-            return [], (rung.name, self._sound, expected, expected)
-
-        def at(sound: Audio, before: float, after: float) -> Audio:
-            return np.ascontiguousarray(soxr.resample(sound.T, before, after).T, np.float32)
-
-        both = at(at(expected, self._rate, rung.rate), rung.rate, self._rate)  # what the change of rate itself takes away
-        y = at(np.asarray(rack.copy()(at(self._sound, self._rate, rung.rate), rung.rate)), rung.rate, self._rate)
+            return [], (rung.name, self._sound, self._sound, self._sound)
+        moved = resampled(self._swaps.render(self._sound), self._rate, rung.rate)
+        both = resampled(moved, rung.rate, self._rate)  # what the change of rate itself takes away
+        y = rack.copy()(resampled(self._sound, self._rate, rung.rate), rung.rate)
+        y = resampled(y, rung.rate, self._rate)
         frames = min(y.shape[1], both.shape[1])
         real, expected = y[:, :frames], both[:, :frames]
         cells = []

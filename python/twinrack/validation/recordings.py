@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soxr
 
 from ..audio import Audio
-from ..files.audio_file import read_audio
+from ..files.audio_file import FORMATS, read_audio
+from .signals import resampled
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif")
 MOST_ROWS = 100_000
 
 
@@ -53,9 +52,9 @@ def read_folder(
         FileNotFoundError, ValueError: one sentence.
     """
     rows = read_table(table) if table is not None else {}
-    files = [dry] if dry.is_file() else sorted(f for f in dry.iterdir() if f.suffix.lower() in SUFFIXES) if dry.is_dir() else []
+    files = [dry] if dry.is_file() else sorted(f for f in dry.iterdir() if f.suffix.lower() in FORMATS) if dry.is_dir() else []
     if not files:
-        raise FileNotFoundError(f"{dry} holds no recordings ({', '.join(s[1:] for s in SUFFIXES)}); give a folder or a file")
+        raise FileNotFoundError(f"{dry} holds no recordings ({', '.join(s[1:] for s in FORMATS)}); give a folder or a file")
     if rows and (missing := [f.name for f in files if f.name not in rows]):
         raise ValueError(f"{table} has no row for {missing[0]}; its column 'file' must name every recording")
     recordings = []
@@ -103,9 +102,7 @@ def _at(path: Path, sample_rate: float) -> Audio:
     sound, rate = read_audio(path)
     if not np.isfinite(sound).all():
         raise ValueError(f"{path} has NaN or infinity in it; mend the recording first")
-    if rate == sample_rate:
-        return sound
-    return np.ascontiguousarray(soxr.resample(sound.T, rate, sample_rate).T, np.float32)
+    return sound if rate == sample_rate else resampled(sound, rate, sample_rate)
 
 
 def seconds_of(recordings: Sequence[Recording], sample_rate: float) -> float:

@@ -9,6 +9,7 @@ from ..audio import Audio
 from ..rack.rack import Rack
 from ..system.interrupt import check
 from ..train.fit import fit
+from .claims import difference_db
 from .degradations import Rung, ladder
 
 FAMILIES = ("noise", "hum", "clipping", "codec")  # what happens to recordings of a real device
@@ -54,8 +55,6 @@ def recovery(
         rungs: None are those of noise, hum, clipping and codecs, and "clean" before all.
         start: of the fits; None is the rack with all its numbers at their defaults.
     """
-    from .claims import difference_db
-
     truth = rack.copy()
     wet = truth(sound, sample_rate)
     begin = at_defaults(rack) if start is None else start

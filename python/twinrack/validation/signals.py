@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import soxr
 
 from ..audio import Audio
-from ..rack.rack import Rack
+from ..rack.rack import Rack, silent_keys
 
 SEED = 20260101
 
@@ -96,6 +97,6 @@ def passed_through(rack: Rack, x: Audio, sample_rate: float) -> Audio:
     return np.asarray(rack.copy()(x, sample_rate, sidechain=silent_keys(rack, x)))
 
 
-def silent_keys(rack: Rack, x: Audio) -> dict[str, Audio] | None:
-    """Silence for every sidechain of a rack, as long as a sound."""
-    return {name: np.zeros_like(x) for name in rack.sidechains} or None
+def resampled(x: Audio, from_rate: float, to_rate: float) -> Audio:
+    """A sound (channels, frames) at another sample rate in Hz."""
+    return np.ascontiguousarray(soxr.resample(x.T, from_rate, to_rate).T, np.float32)

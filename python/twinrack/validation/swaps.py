@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -25,18 +26,17 @@ from ..explain.intermediate import stages, up_to_effect
 from ..explain.wishes import moves_own_gain
 from ..rack.effect import Effect, relabelled
 from ..rack.python_effect import PythonEffect
-from ..rack.rack import Rack
+from ..rack.rack import TICK_FRAMES, Rack
 from ..rack.running import Sidechain
 from ..rack.tree import Chain, Parallel
 from ..session.timeline_rack import latency_before
 from .claims import is_linear
 
-TICK = 32  # frames
 SMALL = 1.0 / 64.0  # of a change; the answer to it is scaled up
 GAIN_S = 0.002  # over which the gain of an effect is taken
 QUIET = 1e-5  # -100 dBFS: a gain of what is quieter says nothing
 BLOCK = 512  # frames
-PAD = 4 * TICK  # frames of silence before every sound, in which a player fades in
+PAD = 4 * TICK_FRAMES  # frames of silence before every sound, in which a player fades in
 KEY = "as on the clean sound: "
 
 Curves = Mapping[str, npt.NDArray[np.float32]]
@@ -75,15 +75,19 @@ class Swaps:
 
     def __init__(self, rack: Rack, clean: Audio, sample_rate: float, sidechain: Sidechain = None) -> None:
         self.rack, self.rate = rack.copy(), sample_rate
-        sidechain = {name: _padded(key) for name, key in _named(rack, sidechain).items()} or None
-        clean = _padded(clean)
-        passed = stages(rack, clean, sample_rate, sidechain=sidechain)
+        self._keys = {name: _padded(key) for name, key in _named(rack, sidechain).items()}
+        passed = stages(rack, _padded(clean), sample_rate, sidechain=self._keys or None)
         self._clean = {s.address: s for s in passed if s.effect is not None}
-        self._keys = _named(rack, sidechain)
+        self._unmoved: dict[str, Audio] = {}  # outputs of blocks alone for the clean sound, where they were needed
         self._driven = _driven_by(rack)
-        self._curves: Curves = rack.copy().trace(clean, sample_rate, sidechain=sidechain)[1] if self._driven else {}
+        self._curves: Curves = self._traced(_padded(clean))
 
     @property
+    def clean_decisions(self) -> Curves:
+        """The values that controllers drive on the clean sound."""
+        return {a: curve[PAD // TICK_FRAMES :] for a, curve in self._curves.items()}
+
+    @cached_property
     def candidates(self) -> list[str]:
         """Addresses of the blocks that can cause something: those that are on and not linear, in order."""
         driven = {a.partition(".")[0] for targets in self._driven.values() for a in targets}
@@ -108,10 +112,13 @@ class Swaps:
 
     def decisions(self, x: Audio) -> dict[str, npt.NDArray[np.float32]]:
         """The values that controllers drive on a sound: by address, one for each tick."""
+        return {a: curve[PAD // TICK_FRAMES :] for a, curve in self._traced(_padded(x)).items()}
+
+    def _traced(self, padded: Audio) -> dict[str, npt.NDArray[np.float32]]:
         if not self._driven:
             return {}
-        traced = self.rack.copy().trace(_padded(x), self.rate, sidechain=self._keys or None)[1]
-        return {a: traced[a][PAD // TICK :] for targets in self._driven.values() for a in targets if a in traced}
+        traced = self.rack.copy().trace(padded, self.rate, sidechain=self._keys or None)[1]
+        return {a: traced[a] for targets in self._driven.values() for a in targets if a in traced}
 
     def _play(self, swapped: Swapped, rack: Rack, x: Audio) -> Audio:
         keys = {name: key for name, key in swapped.keys.items() if name in rack.sidechains}
@@ -128,7 +135,7 @@ class Swaps:
                 for target in self._driven[address]:
                     if target in self._curves:
                         block = target.partition(".")[0]
-                        by = round((late[block] - own[block]) / TICK)
+                        by = round((late[block] - own[block]) / TICK_FRAMES)
                         curve = self._curves[target]
                         result.automation[target] = np.concatenate([np.repeat(curve[:1], by), curve])
             elif self._has_own_key(effect):
@@ -154,8 +161,10 @@ class Swaps:
             more = (before - stage.before) * _gain(stage.before, stage.after, self.rate)
             return np.asarray(stage.after + more, np.float32)
         alone = Rack([stage.effect.copy()])
+        if address not in self._unmoved:
+            self._unmoved[address] = alone(stage.before, self.rate)
         nearly = alone(stage.before + SMALL * (before - stage.before), self.rate)
-        return np.asarray(stage.after + (nearly - alone(stage.before, self.rate)) / SMALL, np.float32)
+        return np.asarray(stage.after + (nearly - self._unmoved[address]) / SMALL, np.float32)
 
     def _has_own_key(self, effect: Effect) -> bool:
         """Whether it decides by a sidechain input that is free."""
