@@ -70,11 +70,10 @@ def main() -> None:
             fits[condition].append(bool(result.found))
             if result.found:
                 scores[condition] += own
-            held = np.mean(np.array(own) <= INTERVAL) if own else 1.0
+            held = sum(score <= INTERVAL for score in own)
             says = "found" if result.found else "not found"
-            print(
-                f"  {i}, {structure}, {condition}: {result.fitted.error_db:.0f} dB, {says}, {100 * held:.0f} % held", flush=True
-            )
+            error = f"{result.fitted.error_db:.0f} dB"
+            print(f"  {i}, {structure}, {condition}: {error}, {says}, {held} of {len(own)} hold it", flush=True)
     for condition, values in scores.items():
         held = float(np.mean(np.array(values) <= INTERVAL))
         found = sum(fits[condition])
