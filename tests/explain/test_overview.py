@@ -18,6 +18,7 @@ from twinrack.explain.ablation import ablate
 from twinrack.explain.cause import cause_of_reduction
 from twinrack.explain.evidence_map import evidence
 from twinrack.explain.intermediate import up_to_effect
+from twinrack.explain.origin import origin
 from twinrack.explain.trust import trust
 
 RATE = 48000
@@ -139,7 +140,50 @@ def test_the_page_needs_nothing_else_and_a_browser_draws_it(explained, tmp_path)
         assert f'id="{sentence.figure}"' in text
     sounds = json.loads(re.search(r"const sounds = (\[.*?\]), evidence", text, re.S).group(1))
     assert len(sounds) == len({id(s) for stage in explained.stages for s in (stage.before, stage.after)}) + 1
+    assert str(explained.origin) in text.replace("&#39;", "'")
     check_drawn(path, tmp_path)
+
+
+# --- the origin of the loudest moment ---
+
+
+def bursts(*at_s: float) -> np.ndarray:
+    """Noise of 50 ms at each time, in 3 s."""
+    x = np.zeros((1, 3 * RATE), np.float32)
+    noise = 0.3 * np.random.default_rng(1).standard_normal(RATE // 20).astype(np.float32)
+    for t in at_s:
+        x[0, int(t * RATE) : int(t * RATE) + noise.size] = noise
+    return x
+
+
+def test_the_origin_of_a_late_sound_is_the_burst_that_made_it():
+    x = bursts(1.0)
+    echo = np.zeros((1, RATE), np.float32)
+    echo[0, int(0.6 * RATE)] = 0.9
+    rack = tr.Rack([tr.ConvolutionReverb(impulse_response=(echo, RATE), mix=1.0)])
+    y = np.asarray(rack.copy()(x, RATE))
+    found = origin(rack, x, y, RATE)
+    assert 1.5 <= found.start_s < found.end_s <= 1.75
+    assert found.now == pytest.approx(0.0, abs=0.01)
+    assert found.shares[(found.times_s > 0.99) & (found.times_s < 1.06)].sum() == pytest.approx(1.0, abs=0.01)
+    assert found.deletion > 0.99
+    assert found.holds
+    assert abs(found.relevance.lost) < 1e-6
+
+
+def test_what_goes_through_gains_is_apart_from_what_sounds():
+    x = bursts(1.0, 1.4)
+    rack = tr.Rack([tr.Compressor(threshold_db=-40, ratio=8, attack_ms=5, release_ms=800)])
+    found = origin(rack, x[:, : int(1.5 * RATE)], np.asarray(rack.copy()(x[:, : int(1.5 * RATE)], RATE)), RATE)
+    assert found.now == pytest.approx(1.0, abs=0.01)
+    assert found.detector.sum() < -0.01  # louder input, more reduction
+    assert found.shares.sum() == pytest.approx(1.0, abs=0.01)
+
+
+def test_silence_and_short_sounds_have_no_origin():
+    rack, x = tr.Rack([tr.Gain()]), np.zeros((1, RATE), np.float32)
+    assert origin(rack, x, x, RATE) is None
+    assert origin(rack, x[:, :100], x[:, :100], RATE) is None
 
 
 # --- differences -----------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from .cause import Cause, cause_of_reduction
 from .certify import certify
 from .evidence_map import Evidence, evidence
 from .intermediate import Stage, stages
+from .origin import Origin, origin
 from .sound_change import HEARD_BAND_DB, SoundDifference, hertz_text, sound_difference
 from .trust import Trust, trust
 from .wishes import GainReduction, Rendering, moves_own_gain
@@ -101,6 +102,7 @@ class Explanation:
         stages: the sound after every block.
         difference: the output against the input.
         trust: how far ablation and evidence can be relied on.
+        origin: of the output's loudest moment in the input; None where an effect has no twin or a sidechain is given.
     """
 
     rack: Rack
@@ -113,6 +115,7 @@ class Explanation:
     stages: tuple[Stage, ...]
     difference: SoundDifference
     trust: Trust
+    origin: Origin | None = None
 
     def __str__(self) -> str:
         lines = [s.text for s in self.sentences]
@@ -127,6 +130,8 @@ class Explanation:
                     lines.append(f"    {values}: without it {a.jnds:.2g} JND")
             lines += [f"    {e}" for e in block.evidence if not e.is_empty]
         lines += ["", self.trust.ablation_text(), self.trust.evidence_text()]
+        if self.origin is not None:
+            lines.append(str(self.origin))
         return "\n".join(lines)
 
     def report(self, path: str | os.PathLike[str]) -> Path:
@@ -192,6 +197,7 @@ def explanation(
         passed,
         difference,
         trust(rack, sound, rate, [a for a in left_out.values() if a.address in rack.addresses()], every, sidechain),
+        None if sidechain is not None or _has_python(rack) else origin(rack, sound, output, rate),
     )
 
 

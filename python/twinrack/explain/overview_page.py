@@ -66,6 +66,7 @@ class Shown:
     sounds: str
     maps: str
     trust: Trust
+    origin: str
 
 
 def shown(e: Explanation) -> Shown:
@@ -109,6 +110,7 @@ def shown(e: Explanation) -> Shown:
         as_json([player(sound * np.float32(scale), e.sample_rate) for sound in sounds]),
         as_json(maps),
         e.trust,
+        "" if e.origin is None else str(e.origin),
     )
 
 
@@ -138,6 +140,11 @@ def write_page(e: Explanation, path: Path) -> Path:
             "Level in dBFS",
         ),
     }
+    if e.origin is not None:
+        hundred = ((e.origin.shares, "input"), (e.origin.detector, "by way of gains"))
+        plots["origin_plot"] = lines_plot(
+            [line(e.origin.times_s, 100.0 * of, name) for of, name in hundred], "Time in s", "Share of the energy in %"
+        )
     blocks = []
     for which, block in enumerate(e.blocks):
         drawn = [] if isinstance(block.effect, PythonEffect) else curves(block.effect, e.sample_rate)

@@ -14,7 +14,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, se
 from ..audio import Audio
 
 COLOURS = {"start": "#8a8f98", "target": "#d9822b", "fitted": "#2b6cb0", "held out": "#d9822b", "training": "#2b6cb0"}
-COLOURS |= {"in": "#8a8f98", "out": "#2b6cb0"}
+COLOURS |= {"in": "#8a8f98", "out": "#2b6cb0", "input": "#2b6cb0", "by way of gains": "#d9822b"}
 DASHES = {"start": "dot", "target": "dash", "fitted": "solid", "in": "dot"}
 BANDS, SPECTRUM_DB = 96, 90.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from ..system.disk import atomic
 from ..version import __version__
 from .failure_map import FailureMap
 from .validate import Validation
+
+RUNG = ("sound that goes in", "what comes out", "what would come out if the blocks decided as on the clean sound")
+GROUP = ("what the rack makes of it", "what the real thing makes of it")
 
 
 def write_page(v: Validation, path: Path) -> Path:
@@ -33,7 +37,13 @@ def write_page(v: Validation, path: Path) -> Path:
             findings=v.findings(),
             rows=_rows(v.map) if v.map is not None else [],
             heads=[m.name for m in v.map.measures] if v.map is not None else [],
-            sounds=[(name, _players(parts, v.sample_rate)) for name, *parts in v.map.sounds] if v.map is not None else [],
+            sounds=[(name, _players(parts, v.sample_rate, RUNG)) for name, *parts in v.map.sounds] if v.map is not None else [],
+            group_sounds={
+                (g.column, x.name): _players(x.sounds, v.sample_rate, GROUP)
+                for g in v.groups
+                if g.unequal
+                for x in (g.groups[0], g.groups[-1])
+            },
             version=__version__,
             rack_text=repr(v.rack),
             provenance=json.dumps(v.rack.provenance, indent=1, ensure_ascii=False),
@@ -63,8 +73,7 @@ def _rows(found: FailureMap) -> list[dict[str, Any]]:
     return rows
 
 
-def _players(parts: list[Audio], rate: float) -> list[tuple[str, str]]:
+def _players(parts: Sequence[Audio], rate: float, names: Sequence[str]) -> list[tuple[str, str]]:
     loudest = max(float(np.abs(p).max(initial=0.0)) for p in parts)
     scale = np.float32(1.0 if loudest <= 1.0 else 1.0 / loudest)
-    names = ("sound that goes in", "what comes out", "what would come out if the blocks decided as on the clean sound")
     return [(name, player(p * scale, rate)) for name, p in zip(names, parts, strict=True)]
