@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 SYSTEM := g++ libhwy-dev libportaudio2 python3-dev python3-venv
-TEST_SYSTEM := libebur128-1 jackd2 chromium clang g++-aarch64-linux-gnu qemu-user
+TEST_SYSTEM := libebur128-1 jackd2 chromium clang g++-aarch64-linux-gnu qemu-user dpf-source lilv-utils lv2-dev sordi
 # TWINRACK_WERROR: our C++ has no warnings, so one stops the build.
 BUILD_FLAGS := -Ccmake.define.TWINRACK_WERROR=ON
 SOURCES := $(shell find cpp plugins python CMakeLists.txt pyproject.toml \( -name '*.h' -o -name '*.cc' -o -name '*.toml' -o -name '*.txt' -o -path '*/build/*.py' \) 2>/dev/null)
@@ -71,6 +71,9 @@ clang: $(VENV)/checks ## Clang builds everything without a warning, and it makes
 portable: $(VENV)/checks ## the engine compiles for Windows and macOS, to the letter of the standard
 	$(BIN)/python tools/portable_check.py
 
+plugin-library: $(VENV)/checks ## the library of exported plugins, for any Linux with glibc 2.17
+	$(BIN)/python tools/plugin_library.py
+
 sanitize: $(VENV)/checks ## the engine under storm, with address, undefined-behaviour and thread sanitizers
 	$(BIN)/python tools/sanitize.py
 
@@ -83,6 +86,7 @@ soak: $(VENV)/checks ## the long proofs, hours: start it in the evening
 	TWINRACK_KILLS=100 $(BIN)/python -m pytest tests/stage/test_recovery.py -s -k leaks
 	TWINRACK_SESSION_GRAPHS=1500 TWINRACK_TWIN_GRAPHS=400 $(BIN)/python -m pytest tests/session/test_session.py tests/session/test_session_twin.py -s
 	TWINRACK_SESSION_KILLS=60 $(BIN)/python -m pytest tests/session/test_session_resume.py -s -k kill
+	TWINRACK_FLAT_EDITS=100000 $(BIN)/python -m pytest tests/plugin_files -s -k damaged
 	TWINRACK_BYTE_EDITS=10000 $(BIN)/python -m pytest tests/rack/test_trail.py -s
 	TWINRACK_WISHES=200 TWINRACK_BURSTS=200 $(BIN)/python -m pytest tests/explain/test_counterfactuals.py tests/explain/test_evidence.py -s
 	TWINRACK_BATCH_FILES=10000 $(BIN)/python -m pytest tests/render/test_batch.py -s -k "rest or left"
@@ -103,4 +107,4 @@ docs: $(VENV)/checks ## the pages, strict
 clean: ## what was built, without the environment
 	rm -rf build site docs/effects docs/schema $(VENV)/built $(VENV)/checks
 
-.PHONY: help system build demo test pytest lint format types stubs realtime targets clang portable sanitize soak bench docs clean
+.PHONY: help system build demo test pytest lint format types stubs realtime targets clang portable plugin-library sanitize soak bench docs clean

@@ -29,6 +29,7 @@ PYTHON = [
     ["functional"],
     ["session"],
     ["exchange"],
+    ["plugin_files"],
     ["stage"],
     ["train"],
     ["explain"],
@@ -73,7 +74,8 @@ CPP = {
     "engine": {"dsp", "rt"},
     "adjoint": {"dsp", "rt"},
     "live": {"engine", "rt"},
-    "bind": {"engine", "adjoint", "live", "dsp", "rt"},
+    "export": {"engine", "dsp", "rt"},
+    "bind": {"engine", "adjoint", "live", "export", "dsp", "rt"},
 }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = tuple(sorted(p for folder in ("rt", "dsp", "engine") for p in (ROOT / "cpp" / folder).glob("*.cc")))
-LIVE = tuple(sorted((ROOT / "cpp/live").glob("*.cc")))
+LIVE = tuple(sorted(p for folder in ("live", "export") for p in (ROOT / "cpp" / folder).glob("*.cc")))
 PROCESSORS = {"x86_64": ["-mcpu=x86_64_v3"], "AMD64": ["-mcpu=x86_64_v3"]}
 
 

@@ -7,6 +7,7 @@
 
 #include "bind/adjoint.h"
 #include "bind/engine.h"
+#include "bind/flat_rack.h"
 #include "bind/live.h"
 #include "bind/render_many.h"
 #include "bind/signals.h"
@@ -24,6 +25,7 @@ PYBIND11_MODULE(_engine, m) {
   });
   m.def("simd_target", [] { return std::string(all_effects()[0]->target); });
   bind_engine(m);
+  bind_flat_rack(m);
   bind_render_many(m);
   bind_signals(m);
   bind_live(m);

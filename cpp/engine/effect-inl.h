@@ -56,11 +56,17 @@ struct EffectWrapper {
   static void skip_silence(void* self, int frames) noexcept TR_RT {
     if constexpr (requires(E& e) { e.skip_silence(0); }) of(self).skip_silence(frames);
   }
+  // A library that never plays streams side by side leaves that form out, half of its size.
+#ifdef TWINRACK_ONE_STREAM
+  static constexpr bool has_streams = false, keeps_streams = false;
+#else
+  static constexpr bool has_streams = requires(const E& e) { e.stream_group(); };
+  static constexpr bool keeps_streams = requires { typename E::StreamMemory; };
+#endif
   static int stream_group(const void* self) noexcept TR_RT {
-    if constexpr (requires(const E& e) { e.stream_group(); }) return of(self).stream_group();
+    if constexpr (has_streams) return of(self).stream_group();
     return -1;
   }
-  static constexpr bool keeps_streams = requires { typename E::StreamMemory; };
   static void* create_streams([[maybe_unused]] const Format& format) {
     if constexpr (keeps_streams) return new typename E::StreamMemory(format);
     return nullptr;
@@ -80,7 +86,7 @@ struct EffectWrapper {
                               float* peaks) noexcept TR_RT {
     if constexpr (keeps_streams) {
       E::process_streams(*static_cast<typename E::StreamMemory*>(memory), StreamOwners<E>(effects), io).store(peaks);
-    } else if constexpr (requires(const E& e) { e.stream_group(); }) {
+    } else if constexpr (has_streams) {
       E::process_streams(StreamOwners<E>(effects), io).store(peaks);
     }
   }
@@ -111,8 +117,8 @@ const EffectType* effect_type() {
       .skip_silence = requires(E& e) { e.skip_silence(0); } ? W::skip_silence : nullptr,
       .is_ramping = requires(const E& e) { e.is_ramping(); } ? W::is_ramping : nullptr,
       .control_values = requires(E& e) { e.control_values(); } ? W::control_values : nullptr,
-      .stream_group = requires(const E& e) { e.stream_group(); } ? W::stream_group : nullptr,
-      .process_streams = requires(const E& e) { e.stream_group(); } ? W::process_streams : nullptr,
+      .stream_group = W::has_streams ? W::stream_group : nullptr,
+      .process_streams = W::has_streams ? W::process_streams : nullptr,
       .create_streams = W::keeps_streams ? W::create_streams : nullptr,
       .destroy_streams = W::keeps_streams ? W::destroy_streams : nullptr,
       .take_stream = W::keeps_streams ? W::take_stream : nullptr,

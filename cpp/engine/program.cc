@@ -55,6 +55,15 @@ void Program::set_bypass(int effect, bool bypass, bool jump) noexcept TR_RT {
   run_.moving = true;
 }
 
+void Program::reset() noexcept TR_RT {
+  for (Glide& glide : rack_.glides) glide.arrive();
+  for (Slot& slot : rack_.slots) slot.clear();
+  for (auto& lines : rack_.delays) {
+    for (DelayLine& line : lines) line.reset();
+  }
+  run_.moving = true;
+}
+
 void Program::tick(bool first, bool grid) noexcept TR_RT {
   run_.frame_in_tick = 0;
   if (grid && !first) {

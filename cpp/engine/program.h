@@ -37,6 +37,8 @@ class Program {
   // The value in effect in this tick.
   float parameter(int index) const noexcept TR_RT { return in_effect_[static_cast<std::size_t>(index)]; }
 
+  // As before the first frame, with the values as they were last set.
+  void reset() noexcept TR_RT;
   // Before the first frame and after every 32nd. `first`: nothing sounded yet, so nothing ramps. `grid`: the frame is a
   // multiple of max_segment, where an effect that failed may come back.
   void tick(bool first, bool grid) noexcept TR_RT;

@@ -58,6 +58,17 @@ std::uint64_t Rack::send(Message message) {
   return ++last_id_;
 }
 
+void Rack::change_parameter(int parameter, float value) noexcept TR_RT {
+  program_->set_parameter(parameter, value, !started_);
+}
+
+void Rack::reset() noexcept TR_RT {
+  if (outgoing_ != nullptr && retired_.push(outgoing_)) outgoing_ = nullptr;
+  program_->reset();
+  frame_ = 0;
+  started_ = false;
+}
+
 std::uint64_t Rack::set_parameter(int parameter, float value) {
   return send({Message::Kind::parameter, parameter, value});
 }
@@ -148,9 +159,12 @@ void Rack::sanitise(float* x, int frames) noexcept TR_RT {
   }
 }
 
-// The sidechains from `start` on; a channel with NaN or infinity is copied and made silent there.
+// The sidechains from `start` on, as far as they are connected; a channel with NaN or infinity is copied and made
+// silent there.
 void Rack::take_keys(const SideBlock* keys, int start, int frames) noexcept TR_RT {
-  for (std::size_t k = 0; k < keys_.size() && keys[k].channel != nullptr; ++k) {
+  for (std::size_t k = 0; k < keys_.size(); ++k) {
+    key_blocks_[k] = {nullptr, 0};
+    if (keys[k].channel == nullptr) continue;
     SidechainInput& key = keys_[k];
     bool silent = true;
     for (int c = 0; c < keys[k].channels; ++c) {

@@ -1,7 +1,8 @@
 // A rack that processes a stream: one program, or two while one replaces the other; the clock; and the wait-free queues
 // in and out.
 //
-// One thread calls `process` (the audio thread). One other thread at a time may call everything else.
+// One thread calls `process` (the audio thread), and what is said to be for it. One other thread at a time may call
+// everything else.
 #pragma once
 
 #include <atomic>
@@ -48,6 +49,11 @@ class Rack {
 
   // In place, any number of frames. NaN and infinity in the input count as silence.
   void process(float* const* channel, const SideBlock* keys, int frames) noexcept TR_RT;
+
+  // On the audio thread, between two calls of `process`; a value takes effect at the next tick.
+  void change_parameter(int parameter, float value) noexcept TR_RT;
+  // On the audio thread: silence, the values as they were last set, and frame 0, as in a new rack.
+  void reset() noexcept TR_RT;
 
   // Return the change's number, from 1; 0 when the queue is full because the audio thread has not run for long.
   std::uint64_t set_parameter(int parameter, float value);

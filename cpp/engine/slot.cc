@@ -15,6 +15,14 @@ void Slot::start() noexcept TR_RT {
   sleep.silent_frames = 0;
 }
 
+void Slot::clear() noexcept TR_RT {
+  for (DelayLine& line : dry_lines) line.reset();
+  for (DelayLine& line : key_lines) line.reset();
+  effect.reset();  // before it drives others
+  restart = {};
+  ramps_ended = false;  // so that it is tuned, wherever its ramps are
+}
+
 // An effect that comes back starts from a clean state and runs unheard until its latency has passed, so that the fade
 // never goes through silence.
 void Slot::advance_bypass(bool grid, RunContext& run) noexcept TR_RT {

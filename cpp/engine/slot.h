@@ -101,6 +101,8 @@ struct Slot {
 
   // Before the first frame of a stream.
   void start() noexcept TR_RT;
+  // Forgets the past; `start` follows.
+  void clear() noexcept TR_RT;
   // One tick of the fade between bypassed and wet. `grid`: the frame is a multiple of max_segment.
   void advance_bypass(bool grid, RunContext& run) noexcept TR_RT;
   // At multiples of max_segment only, so that it sounds the same in any blocks.

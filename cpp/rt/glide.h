@@ -42,6 +42,9 @@ class Glide {
     done_ = 0;
   }
 
+  // Ends the glide at the next tick.
+  void arrive() noexcept TR_RT { jump(target_); }
+
   // One tick on; true when the value changed.
   bool advance() noexcept TR_RT {
     const float before = value_;

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .explain.certify import Certificate, certify
     from .measure.deconvolution import impulse_response_of
     from .measure.loudness import loudness
+    from .plugin_files.export import Export, export, read_plugin
     from .rack.patch import load
     from .render.many import render_many
     from .session.automation import Point
@@ -57,6 +58,9 @@ _LAZY = {
     "devices": "stage.hosts",
     "fit": "train.fit",
     "FitResult": "train.result",
+    "Export": "plugin_files.export",
+    "export": "plugin_files.export",
+    "read_plugin": "plugin_files.export",
     "Certificate": "explain.certify",
     "certify": "explain.certify",
     "Channel": "session.channel",
@@ -89,6 +93,7 @@ __all__ = [
     "Clip",
     "ControlNetwork",
     "Effect",
+    "Export",
     "FitResult",
     "GroupItem",
     "Line",
@@ -110,6 +115,7 @@ __all__ = [
     "devices",
     "dry_wet",
     "explain",
+    "export",
     "find_card",
     "fit",
     "impulse_response_of",
@@ -119,6 +125,7 @@ __all__ = [
     "loudness",
     "match",
     "priors",
+    "read_plugin",
     "render_many",
     "search",
     "targets",

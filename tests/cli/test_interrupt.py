@@ -106,6 +106,8 @@ EXEMPT = {
     "diff": "reads two files",
     "document": "reads one file and writes a small one",
     "doctor": "prints a table",
+    "export": "reads one file and writes one plugin, done at once",
+    "import": "reads one file and writes a small one",
     "latency": "needs a device",
     "live": "ends at Ctrl-C in its usual way, with exit 0 (test_recovery, test_console)",
     "replay": "needs a take",

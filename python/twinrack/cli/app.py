@@ -24,6 +24,7 @@ from . import validate as validating
 from .bench import app as bench_app
 from .document import document
 from .extras import need_train_extra
+from .plugin import export_plugin, import_plugin
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session import app as session_app
 from .terminal import Terminal, plain_streams
@@ -367,6 +368,8 @@ app.command()(explaining.explain)
 app.command()(explaining.diff)
 app.command()(validating.validate)
 app.command()(document)
+app.command("export")(export_plugin)
+app.command("import")(import_plugin)
 app.command()(commands.devices)
 app.command()(commands.doctor)
 app.command()(commands.latency)

@@ -1,0 +1,176 @@
+// The part of CLAP's C interface that the engine needs (github.com/free-audio/clap, version 1.1.1 and later), declared from its
+// specification.
+#pragma once
+
+#include <cstdint>
+
+#include "rt/realtime.h"
+
+namespace twinrack::clap {
+
+struct Version {
+  std::uint32_t major, minor, revision;
+};
+inline constexpr Version version{1, 1, 1};
+
+struct Host {
+  Version version;
+  void* data;
+  const char *name, *vendor, *url, *product_version;
+  const void* (*get_extension)(const Host*, const char* id);
+  void (*request_restart)(const Host*);
+  void (*request_process)(const Host*);
+  void (*request_callback)(const Host*);
+};
+
+struct EventHeader {
+  std::uint32_t size, time;
+  std::uint16_t space, type;
+  std::uint32_t flags;
+};
+inline constexpr std::uint16_t core_space = 0, value_event = 5;
+
+struct ValueEvent {
+  EventHeader header;
+  std::uint32_t parameter;
+  void* cookie;
+  std::int32_t note;
+  std::int16_t port, channel, key;
+  double value;
+};
+
+struct InputEvents {
+  void* context;
+  std::uint32_t (*size)(const InputEvents*) noexcept TR_RT;
+  const EventHeader* (*get)(const InputEvents*, std::uint32_t index) noexcept TR_RT;
+};
+
+struct OutputEvents {
+  void* context;
+  bool (*try_push)(const OutputEvents*, const EventHeader*) noexcept TR_RT;
+};
+
+struct AudioBuffer {
+  float** data32;
+  double** data64;
+  std::uint32_t channels, latency;
+  std::uint64_t constant_mask;
+};
+
+struct Process {
+  std::int64_t steady_time;
+  std::uint32_t frames;
+  const void* transport;
+  const AudioBuffer* inputs;
+  AudioBuffer* outputs;
+  std::uint32_t input_count, output_count;
+  const InputEvents* in_events;
+  const OutputEvents* out_events;
+};
+inline constexpr std::int32_t process_error = 0, process_continue = 1;
+
+struct Descriptor {
+  Version version;
+  const char *id, *name, *vendor, *url, *manual_url, *support_url, *product_version, *description;
+  const char* const* features;
+};
+
+struct Plugin {
+  const Descriptor* descriptor;
+  void* data;
+  bool (*init)(const Plugin*);
+  void (*destroy)(const Plugin*);
+  bool (*activate)(const Plugin*, double sample_rate, std::uint32_t least_frames, std::uint32_t most_frames);
+  void (*deactivate)(const Plugin*);
+  bool (*start_processing)(const Plugin*);
+  void (*stop_processing)(const Plugin*);
+  void (*reset)(const Plugin*);
+  std::int32_t (*process)(const Plugin*, const Process*);
+  const void* (*get_extension)(const Plugin*, const char* id);
+  void (*on_main_thread)(const Plugin*);
+};
+
+struct Factory {
+  std::uint32_t (*count)(const Factory*);
+  const Descriptor* (*descriptor)(const Factory*, std::uint32_t index);
+  const Plugin* (*create)(const Factory*, const Host*, const char* id);
+};
+inline constexpr char factory_id[] = "clap.plugin-factory";
+
+struct Entry {
+  Version version;
+  bool (*init)(const char* path);
+  void (*deinit)();
+  const void* (*get_factory)(const char* id);
+};
+
+inline constexpr std::size_t name_size = 256, path_size = 1024;
+
+struct ParameterInfo {
+  std::uint32_t id, flags;
+  void* cookie;
+  char name[name_size];
+  char module[path_size];
+  double min, max, initial;
+};
+inline constexpr std::uint32_t is_stepped = 1u << 0, is_bypass = 1u << 4, is_automatable = 1u << 5,
+                               is_enumeration = 1u << 16;
+
+struct Parameters {
+  std::uint32_t (*count)(const Plugin*);
+  bool (*info)(const Plugin*, std::uint32_t index, ParameterInfo*);
+  bool (*value)(const Plugin*, std::uint32_t id, double*);
+  bool (*to_text)(const Plugin*, std::uint32_t id, double value, char* text, std::uint32_t size);
+  bool (*to_value)(const Plugin*, std::uint32_t id, const char* text, double* value);
+  void (*flush)(const Plugin*, const InputEvents*, const OutputEvents*);
+};
+inline constexpr char parameters_id[] = "clap.params";
+
+struct HostParameters {
+  void (*rescan)(const Host*, std::uint32_t flags);
+  void (*clear)(const Host*, std::uint32_t id, std::uint32_t flags);
+  void (*request_flush)(const Host*);
+};
+inline constexpr std::uint32_t rescan_values = 1u << 0;
+
+struct PortInfo {
+  std::uint32_t id;
+  char name[name_size];
+  std::uint32_t flags, channels;
+  const char* type;
+  std::uint32_t in_place_pair;
+};
+inline constexpr std::uint32_t is_main_port = 1u << 0, no_id = 0xffffffffu;
+
+struct AudioPorts {
+  std::uint32_t (*count)(const Plugin*, bool is_input);
+  bool (*info)(const Plugin*, std::uint32_t index, bool is_input, PortInfo*);
+};
+inline constexpr char audio_ports_id[] = "clap.audio-ports";
+
+struct Latency {
+  std::uint32_t (*frames)(const Plugin*);
+};
+inline constexpr char latency_id[] = "clap.latency";
+
+struct Tail {
+  std::uint32_t (*frames)(const Plugin*);
+};
+inline constexpr char tail_id[] = "clap.tail";
+
+struct InputStream {
+  void* context;
+  std::int64_t (*read)(const InputStream*, void* to, std::uint64_t size);
+};
+struct OutputStream {
+  void* context;
+  std::int64_t (*write)(const OutputStream*, const void* from, std::uint64_t size);
+};
+
+struct State {
+  bool (*save)(const Plugin*, const OutputStream*);
+  bool (*load)(const Plugin*, const InputStream*);
+};
+inline constexpr char state_id[] = "clap.state";
+
+}  // namespace twinrack::clap

@@ -1,0 +1,205 @@
+"""Export a rack as a plugin, and read the rack in one back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from .. import _engine
+from ..checks import brief, check_integer, visible
+from ..rack.patch import load
+from ..rack.rack import Rack, as_rack
+from ..system import disk
+from ..system.disk import atomic, scratch, shown
+from .flat import check_flat, flatten, slug, unpack
+from .lv2 import FLAT, write_bundle
+from .parameters import HostParameter
+
+Format = Literal["lv2", "clap"]
+LIBRARY = "twinrack_plugin.so"
+TRAILER = b"TWINRACK"
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Export:
+    """A plugin that was written.
+
+    Attributes:
+        path: the file, or of LV2 the folder.
+        id: by which hosts know it.
+        parameters: addresses of the values that a host may move.
+        sample_rates: in Hz; empty for any from 8 to 384 kHz.
+        latency_frames: at 48 kHz, or at the first of its rates.
+        notes: what is not as in Python, a sentence each.
+    """
+
+    path: Path
+    id: str
+    parameters: tuple[str, ...]
+    sample_rates: tuple[float, ...]
+    latency_frames: int
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}: {len(self.parameters)} parameters, latency {self.latency_frames} frames, id {self.id}"]
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
+
+
+def export(
+    rack: Rack,
+    path: str | os.PathLike[str],
+    *,
+    format: Format | None = None,
+    name: str | None = None,
+    id: str | None = None,
+    channels: int = 2,
+    presets: Mapping[str, Rack] | None = None,
+) -> Export:
+    """Write a rack as a plugin that other programs load: no Python is needed to play it.
+
+    Args:
+        rack: it is not changed. Its values are the plugin's defaults.
+        path: the file `vocal.clap`, or the folder `vocal.lv2`. What is there is replaced, once the new one is complete.
+        format: "lv2" or "clap"; the path's ending when not given.
+        name: that hosts show; the rack's name when not given.
+        id: by which hosts know it, an address such as "urn:example:vocal"; of the name when not given. Projects look for a
+            plugin by it.
+        channels: in and out, and of every sidechain.
+        presets: racks of the same structure by name (LV2).
+
+    Raises:
+        ValueError: an effect is a Python function, a preset is of another structure, or the path has another ending.
+        OSError: the folder is missing, read-only or full.
+    """
+    rack, path = as_rack(rack), disk.path_of(path)
+    chosen = format or path.suffix[1:].lower()
+    if chosen not in get_args(Format):
+        raise ValueError(f"a plugin is a .clap file or a .lv2 folder, not {shown(path)}; or say format='clap'")
+    channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
+    shown_name = _checked_name(name if name is not None else rack.name or path.stem)
+    own_id = _checked_id(id if id is not None else f"urn:twinrack:{slug(shown_name)}")
+    library = _library()
+    flat, parameters, notes = flatten(rack, channels, own_id, shown_name)
+    values = {_checked_name(n): _preset_values(n, rack, other, parameters) for n, other in (presets or {}).items()}
+    if values and chosen != "lv2":
+        raise ValueError("presets go into LV2 plugins only; export each as a plugin of its own, or as LV2")
+    written = flat.to_bytes()
+    check_flat(written, rack)
+    if chosen == "clap":
+        _write_clap(path, library, written)
+    else:
+        _write_lv2(path, library, rack, flat, written, parameters, values)
+    rate = 48000.0 if 48000.0 in flat.rates else flat.rates[0]
+    any_rate = not any(e.resources for e in rack.addresses().values())
+    return Export(
+        path,
+        own_id,
+        tuple(p.address for p in parameters),
+        () if any_rate else tuple(flat.rates),
+        _engine.Player(flat, rate).latency,
+        tuple(notes),
+    )
+
+
+def read_plugin(path: str | os.PathLike[str]) -> Rack:
+    """The rack in a plugin that `export` wrote.
+
+    Raises:
+        ValueError: it is none of those; names the path.
+        OSError: it is missing or cannot be read.
+    """
+    path = disk.path_of(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no plugin {shown(path)}")
+    try:
+        if path.is_dir():
+            if not (path / FLAT).is_file():
+                raise ValueError("it has no rack in it")
+            flat = _engine.FlatRack.from_bytes((path / FLAT).read_bytes())
+        else:
+            flat = _engine.FlatRack.from_bytes(_appended(path.read_bytes()))
+        with scratch() as folder:
+            return load(unpack(flat.patch, folder))
+    except ValueError as error:
+        raise ValueError(f"{shown(path)} is not a plugin that twinrack exported: {error}") from None
+
+
+def _library() -> Path:
+    path = Path(_engine.__file__).with_name(LIBRARY)
+    if not path.is_file():
+        raise FileNotFoundError(f"the plugin library {LIBRARY} is not part of this installation; install twinrack again")
+    return path
+
+
+def _checked_name(name: str) -> str:
+    if not isinstance(name, str) or not name.strip() or visible(name) != name or len(name) > LONGEST_NAME:
+        raise ValueError(f"a plugin needs a name of 1 to {LONGEST_NAME} printable characters, not {brief(name)}")
+    return name
+
+
+def _checked_id(id: str) -> str:
+    if not isinstance(id, str) or ":" not in id or any(c.isspace() or c in '<>"{}|\\^`' or not c.isascii() for c in id):
+        raise ValueError(f"id {brief(id)} is not an address such as 'urn:example:vocal' or 'https://example.org/vocal'")
+    return id
+
+
+def _preset_values(name: str, rack: Rack, other: Rack, parameters: list[HostParameter]) -> list[float]:
+    mine, theirs = rack.addresses(), as_rack(other).addresses()
+    if [(a, e.card.id) for a, e in mine.items()] != [(a, e.card.id) for a, e in theirs.items()]:
+        raise ValueError(f"preset {name!r} has other effects than the rack; a preset has the same with other values")
+    moved = {p.address for p in parameters}
+    for address, effect in theirs.items():
+        for below in effect.card.addresses:
+            place = f"{address}.{below}"
+            if place not in moved and effect.get(below) != mine[address].get(below):
+                raise ValueError(f"preset {name!r} has another {place}, which a plugin cannot move; make it equal")
+    return [p.parameter.to_engine(as_rack(other).get(p.address)) for p in parameters]
+
+
+def _write_clap(path: Path, library: Path, flat: bytes) -> None:
+    with atomic(path) as beside:
+        beside.write_bytes(library.read_bytes() + flat + struct.pack("<Q", len(flat)) + TRAILER)
+    path.chmod(0o755)
+
+
+def _write_lv2(
+    path: Path,
+    library: Path,
+    rack: Rack,
+    flat: _engine.FlatRack,
+    written: bytes,
+    parameters: list[HostParameter],
+    presets: Mapping[str, list[float]],
+) -> None:
+    if path.exists() and not (path.is_dir() and ((path / FLAT).is_file() or not any(path.iterdir()))):
+        raise ValueError(f"{shown(path)} is there and is not a plugin of twinrack; choose another name")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {shown(path.parent)} to write {shown(path.name)} to; create it first")
+    try:
+        with scratch(path.parent) as folder:
+            new, old = folder / "new", folder / "old"
+            new.mkdir()
+            write_bundle(new, library, rack, flat, written, parameters, presets)
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise (error if error.errno is None else disk.cannot_write(path, error)) from None
+
+
+def _appended(data: bytes) -> bytes:
+    """The flat rack after the end of a library."""
+    end = len(data) - 8 - len(TRAILER)
+    if end < 0 or data[end + 8 :] != TRAILER:
+        raise ValueError("it has no rack in it")
+    (size,) = struct.unpack("<Q", data[end : end + 8])
+    if size > end:
+        raise ValueError("it is damaged")
+    return data[end - size : end]

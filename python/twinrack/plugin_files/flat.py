@@ -1,0 +1,130 @@
+"""A rack in the engine's flat form: all that is needed to play it without Python, with the patch inside."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from .. import _engine
+from ..rack.compiling import compile_tree
+from ..rack.describe import order_text
+from ..rack.python_effect import PythonEffect
+from ..rack.rack import Rack, silent_keys
+from ..system.disk import scratch
+from ..version import __version__
+from .parameters import HostParameter, host_parameters
+
+# Hz. Resources such as impulse responses are made for each of them.
+RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
+RATE = 48000.0
+LONGEST_TAIL_S = 120.0
+PATCH = "patch.rack.json"
+OLDEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can say; the same rack gives the same bytes
+CHECKED_FRAMES = 4800
+
+
+def flatten(rack: Rack, channels: int, plugin_id: str, name: str) -> tuple[_engine.FlatRack, list[HostParameter], list[str]]:
+    """The flat form, the values that a host may move, and sentences on what is not as in Python.
+
+    Raises:
+        ValueError: an effect is a Python function, or the rack plays at no rate with so many channels.
+    """
+    for address, effect in rack.addresses().items():
+        if isinstance(effect, PythonEffect):
+            raise ValueError(f"{address} is a Python function, which cannot leave Python; remove it from the rack")
+    flat = _engine.FlatRack()
+    flat.id, flat.name, flat.channels, flat.keys = plugin_id, name, channels, list(rack.sidechains)
+    flat.made_by = __version__
+    flat.description = order_text(rack.root, {id(e): a for a, e in rack.addresses().items()})
+    notes = _add_rates(flat, rack, channels)
+    parameters, fixed = host_parameters(rack)
+    flat.parameters = [p.flat for p in parameters]
+    flat.tail_s = _tail_s(rack, channels, flat.rates)
+    flat.patch = pack(rack)
+    return flat, parameters, [*notes, *fixed]
+
+
+def _add_rates(flat: _engine.FlatRack, rack: Rack, channels: int) -> list[str]:
+    """Prepare the rack for every rate that it can play at; sentences on the others."""
+    if not any(e.resources for e in rack.addresses().values()):
+        flat.add_rate(RATE, compile_tree(rack.running.structure, rack.name, RATE, channels)[0])
+        return []
+    refused: dict[str, list[float]] = {}
+    for rate in RATES:
+        try:
+            node, _ = compile_tree(rack.running.structure, rack.name, float(rate), channels)
+        except ValueError as error:
+            refused.setdefault(re.sub(r" and the rack runs at .*", "", str(error)), []).append(rate)
+            continue
+        flat.add_rate(float(rate), node)
+    if not flat.rates:
+        raise ValueError("; ".join(refused))
+    rates = ", ".join(f"{rate:g}" for rate in flat.rates)
+    return [f"it plays at {rates} Hz only: {'; '.join(refused)}"] if refused else []
+
+
+def _tail_s(rack: Rack, channels: int, rates: list[float]) -> float:
+    """How long the rack sounds on after a burst of noise, until below -140 dBFS."""
+    rate = RATE if RATE in rates else rates[0]
+    frames = round(0.1 * rate)
+    x = 0.1 * np.random.default_rng(0).standard_normal((channels, frames)).astype(np.float32)
+    y = rack.copy()(x, rate, tail="auto", sidechain=silent_keys(rack, x))
+    return min(float(y.shape[1] - frames) / rate, LONGEST_TAIL_S)
+
+
+def check_flat(flat: bytes, rack: Rack) -> None:
+    """Play noise through the flat form and through the rack; both must agree to the last bit.
+
+    Raises:
+        RuntimeError: they do not.
+    """
+    read = _engine.FlatRack.from_bytes(flat)
+    rate = RATE if RATE in read.rates else read.rates[0]
+    random = np.random.default_rng(0)
+    x, *keys = (
+        0.3 * random.standard_normal((read.channels, CHECKED_FRAMES)).astype(np.float32) for _ in range(1 + len(read.keys))
+    )
+    own = rack.copy()
+    own.prepare(rate, read.channels)
+    wanted = own.process(x, sidechain=dict(zip(read.keys, keys, strict=True)) or None)
+    player = _engine.Player(read, rate)
+    if not np.array_equal(player.process(x, keys), wanted):
+        raise RuntimeError("the exported rack does not sound as this one; please report it with the patch")
+
+
+def pack(rack: Rack) -> bytes:
+    """The patch and its arrays as a zip archive."""
+    packed = io.BytesIO()
+    with scratch() as folder, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        rack.copy().save(folder / PATCH)
+        for path in sorted(folder.iterdir()):
+            archive.writestr(zipfile.ZipInfo(path.name, OLDEST), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def unpack(packed: bytes, folder: Path) -> Path:
+    """Write what `pack` made into a folder, and return the patch's path.
+
+    Raises:
+        ValueError: it is none of that.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            names = archive.namelist()
+            if PATCH not in names or any(Path(n).name != n or n.startswith(".") for n in names):
+                raise ValueError("its patch is not one that twinrack packed")
+            for name in names:
+                (folder / name).write_bytes(archive.read(name))
+    except zipfile.BadZipFile:
+        raise ValueError("its patch is damaged") from None
+    return folder / PATCH
+
+
+def slug(name: str) -> str:
+    """A name as small letters, digits and hyphens, for addresses and files."""
+    return re.sub(r"[^a-z0-9]+", "-", os.fsdecode(name).lower()).strip("-") or "rack"

@@ -1,0 +1,128 @@
+"""The values of a rack that a host may move, and what they are called there."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from dataclasses import dataclass
+
+from .. import _engine
+from ..rack.card import Parameter
+from ..rack.compiling import own_latency
+from ..rack.effect import Effect
+from ..rack.rack import Rack
+
+RATE = 48000.0  # at which latencies are compared
+MOST_CHOICES = 512
+UNIT_WORDS = {"dB": ("db",), "Hz": ("hz",), "ms": ("ms",), "s": ("s",), "dB/s": ("db", "per", "s"), "%": ("percent",)}
+
+
+@dataclass(frozen=True)
+class HostParameter:
+    """A value that a host may move.
+
+    Attributes:
+        address: such as "compressor.ratio".
+        parameter: its part of the card.
+        group: the effect as a person reads it, such as "Compressor 2".
+        name: of the value below it, such as "Band 2 frequency".
+        flat: the same as the engine's flat form has it.
+    """
+
+    address: str
+    parameter: Parameter
+    group: str
+    name: str
+    flat: _engine.FlatParameter
+
+
+def host_parameters(rack: Rack) -> tuple[list[HostParameter], list[str]]:
+    """The values that a host may move, in the engine's order, and sentences on those that stay as they are.
+
+    Left out are group items that are not in use, such as bands that are off; values that rebuild a resource; and values
+    that change the latency.
+    """
+    found, fixed, index = [], [], 0
+    used: set[int] = {0}  # the bypass of the whole
+    for address, effect in rack.addresses().items():
+        unused, late = effect.unused(), _late(effect)
+        for name, p in effect.card.addresses.items():
+            if name not in unused:
+                place = f"{address}.{name}"
+                if p.rebuilds:
+                    fixed.append(f"{place} stays as it is: it shapes a response, which is made when the rack is exported")
+                elif name in late:
+                    fixed.append(f"{place} stays as it is: it would change the latency")
+                else:
+                    found.append(_host_parameter(effect, address, name, index, used))
+            index += 1
+    return found, fixed
+
+
+def _host_parameter(effect: Effect, address: str, name: str, index: int, used: set[int]) -> HostParameter:
+    p, value = effect.card.addresses[name], effect.get(name)
+    flat = _engine.FlatParameter()
+    flat.index = index
+    flat.symbol = symbol(f"{address}.{name}")
+    flat.id = _number(f"{address}.{name}", used)
+    flat.group, flat.name = group_name(effect, address), value_name(name, p)
+    flat.unit = "" if p.unit == "1" else p.unit
+    flat.options = list(p.options)
+    flat.is_switch = p.kind == "switch"
+    flat.initial = p.to_engine(value)
+    return HostParameter(f"{address}.{name}", p, flat.group, flat.name, flat)
+
+
+def _late(effect: Effect) -> set[str]:
+    """Names of values that may change the latency; choices that do not, in all their combinations, are none of them."""
+    late = {name for name in effect.card.addresses if effect.card.may_change_latency(name)}
+    choices = [name for name in late if effect.card.addresses[name].kind != "continuous" and name != effect.card.latency]
+    options = [effect.card.addresses[name].options or (False, True) for name in choices]
+    count = 1
+    for some in options:
+        count *= len(some)
+    if count > MOST_CHOICES:
+        return late
+    latencies = set()
+    for values in itertools.product(*options):
+        other = effect.copy()
+        for name, value in zip(choices, values, strict=True):
+            other.set(name, value)
+        latencies.add(own_latency(other, RATE))
+    return late if len(latencies) > 1 else late - set(choices)
+
+
+def symbol(address: str) -> str:
+    """An address as letters, digits and _, which begins with a letter."""
+    text = "".join(c if c.isascii() and c.isalnum() else "_" for c in address)
+    return text if text[:1].isalpha() else f"p_{text}"
+
+
+def _number(address: str, used: set[int]) -> int:
+    """A number that an address keeps when effects are added; hosts store their automation under it."""
+    number = zlib.crc32(address.encode()) & 0x7FFFFFFF
+    while number in used:
+        number = (number + 1) & 0x7FFFFFFF
+    used.add(number)
+    return number
+
+
+def group_name(effect: Effect, address: str) -> str:
+    """An effect as a person reads it: "Compressor", "Compressor 2", or the name that it was given."""
+    begins, _, number = address.rpartition("_")
+    if address == effect.card.id:
+        return effect.card.name
+    return f"{effect.card.name} {number}" if begins == effect.card.id and number.isdigit() else address
+
+
+def value_name(name: str, p: Parameter) -> str:
+    """A value as a person reads it, without its unit: "Threshold", "Band 2 frequency"."""
+    item, _, own = name.rpartition(".")
+    words, unit = own.split("_"), UNIT_WORDS.get(p.unit, ())
+    if unit and len(words) > len(unit) and tuple(words[-len(unit) :]) == unit:
+        words = words[: -len(unit)]
+    if item:
+        begins = item.rstrip("0123456789")
+        words = [begins, item[len(begins) :], *words]
+    text = " ".join(words)
+    return text[:1].upper() + text[1:]
