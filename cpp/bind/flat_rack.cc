@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,8 @@ namespace py = pybind11;
 namespace twinrack {
 namespace {
 
-// For tests and checks: what a plugin would play.
-Array play(Player& player, int channels, const Array& x, const std::vector<Array>& keys) {
+// For tests and checks: the sound of a plugin.
+Array play(Player& player, std::mutex& mutex, int channels, const Array& x, const std::vector<Array>& keys) {
   if (x.ndim() != 2 || x.shape(0) != channels) {
     throw py::value_error("the block must be (" + std::to_string(channels) + ", frames) float32");
   }
@@ -39,6 +40,7 @@ Array play(Player& player, int channels, const Array& x, const std::vector<Array
     key_pointers[k] = key_channels[k];
   }
   const py::gil_scoped_release release;
+  const std::lock_guard lock(mutex);
   player.process(in, out, keys.empty() ? nullptr : key_pointers, frames);
   return y;
 }
@@ -47,6 +49,7 @@ struct BoundPlayer {
   BoundPlayer(const FlatRack& rack, double rate)
       : player(rack, rate), channels(rack.channels), keys(rack.keys.size()) {}
   Player player;
+  std::mutex mutex;  // one thread at a time is the audio thread
   int channels;
   std::size_t keys;
 };
@@ -90,18 +93,26 @@ void bind_flat_rack(py::module_& m) {
           "process",
           [](BoundPlayer& p, const Array& x, const std::vector<Array>& keys) {
             if (keys.size() > p.keys) throw py::value_error("the rack has fewer sidechains");
-            return play(p.player, p.channels, x, keys);
+            return play(p.player, p.mutex, p.channels, x, keys);
           },
           py::arg("x").noconvert(), py::arg("keys") = std::vector<Array>())
       .def(
-          "change", [](BoundPlayer& p, int parameter, float value) { p.player.change(parameter, value); },
+          "change",
+          [](BoundPlayer& p, int parameter, float value) {
+            const std::lock_guard lock(p.mutex);
+            p.player.change(parameter, value);
+          },
           py::arg("parameter"), py::arg("value"))
       .def(
           "send", [](BoundPlayer& p, int parameter, float value) { p.player.send(parameter, value); },
           py::arg("parameter"), py::arg("value"))
       .def(
           "bypass", [](BoundPlayer& p, bool on) { p.player.bypass(on); }, py::arg("on"))
-      .def("reset", [](BoundPlayer& p) { p.player.reset(); })
+      .def("reset",
+           [](BoundPlayer& p) {
+             const std::lock_guard lock(p.mutex);
+             p.player.reset();
+           })
       .def_property_readonly("latency", [](const BoundPlayer& p) { return p.player.latency(); });
 }
 

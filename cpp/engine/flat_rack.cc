@@ -244,7 +244,9 @@ void FlatRack::check() const {
   }
   for (const FlatParameter& p : parameters) {
     if (p.index < 0 || static_cast<std::size_t>(p.index) >= values) refuse("a parameter is of no effect");
+    if (!std::isfinite(p.initial)) refuse("a value is NaN or infinity");
   }
+  if (!std::isfinite(tail_s) || tail_s < 0.0) refuse("its tail has no length");
 }
 
 std::string FlatRack::bytes() const {

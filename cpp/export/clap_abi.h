@@ -1,5 +1,5 @@
-// The part of CLAP's C interface that the engine needs (github.com/free-audio/clap, version 1.1.1 and later), declared from its
-// specification.
+// The part of CLAP's C interface that the engine needs (github.com/free-audio/clap, version 1.1.1 and later), declared
+// from its specification.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// The part of LV2's C interface that the engine needs (lv2plug.in/ns/lv2core, lv2/core/lv2.h), declared from its specification.
+// The part of LV2's C interface that the engine needs (lv2plug.in/ns/lv2core, lv2/core/lv2.h), declared from its
+// specification.
 #pragma once
 
 #include <cstdint>

@@ -118,6 +118,24 @@ def loudness(sample_rate, channels, x, again):
 def state(data):
     return used("load_state", data)
 
+def flat_rack(effect="compressor", key=0, drives=(), rows=None, rates=(48000.0, 44100.0), channels=2, keys=("bass",), tail_s=1.0,
+              index=2, id=7, options=("a", "b"), initial=0.5, patch=b"zip"):
+    f, p = e.FlatRack(), e.FlatParameter()
+    f.id, f.name, f.description, f.made_by, f.patch, f.channels, f.keys, f.tail_s = "urn:a", "a", "", "", patch, channels, list(keys), tail_s
+    p.index, p.id, p.symbol, p.options, p.is_switch, p.initial = index, id, "ratio", list(options), False, initial
+    f.parameters = [p]
+    for rate in rates:
+        f.add_rate(rate, tree(effect, key=key, drives=drives, rows=rows))
+    return e.FlatRack.from_bytes(f.to_bytes())
+
+def flat_bytes(data):
+    return e.Player(e.FlatRack.from_bytes(data), 48000.0).process(f32(2, 700))
+
+def player(rate=48000.0, x=f32(2, 700), keys=(f32(2, 700),), parameter=1, value=0.5):
+    p = e.Player(flat_rack(), rate)
+    p.change(parameter, value), p.send(parameter, value), p.bypass(True), p.process(x, list(keys)), p.reset()
+    return p.process(x), p.latency
+
 def portaudio(with_mixer, channels):
     return e.PortAudioCallback(mixer()[0] if with_mixer else None, e.Bridge(channels, 48000.0, 44100.0, 256))
 
@@ -162,6 +180,12 @@ CALLS = {
     "automate": (used, dict(name="automate", arguments=([0, 1], f32(2, 40), 0))),
     "enable_trace": (used, dict(name="enable_trace", arguments=(100,))),
     "load_state": (state, dict(data=b"twrs" + bytes(200))),
+    "FlatRack": (flat_rack, dict(effect="compressor", key=0, drives=(), rates=(48000.0, 44100.0), channels=2, keys=("bass",),
+                                 tail_s=1.0, patch=b"zip")),
+    "FlatParameter": (flat_rack, dict(index=2, id=7, options=("a", "b"), initial=0.5)),
+    "flat_resource": (flat_rack, dict(effect="convolution_reverb", key=-1, rows=f32(2, 900))),
+    "from_bytes": (flat_bytes, dict(data=flat_rack().to_bytes())),
+    "Player": (player, dict(rate=48000.0, x=f32(2, 700), keys=(f32(2, 700),), parameter=1, value=0.5)),
     "Mixer": (mixer, dict(start=(0, 1), keys=((0,),), to=(0, 1), inputs=2, outputs=2, sample_rate=48000.0, first_frame=0,
                           x=f32(2, 700))),
     "MixerControl": (controlled, dict(control=e.MixerControl.level, index=0, value=1.0)),
@@ -255,6 +279,7 @@ print("survived")
 NAMES = [
     "Engine", "Node", "NodeKind", "adapter", "controller", "process", "process_plain", "render", "render_many",
     "render_many_keyed", "set_parameter", "set_bypass", "swap", "automate", "enable_trace", "load_state", "Mixer",
+    "FlatRack", "FlatParameter", "flat_resource", "from_bytes", "Player",
     "MixerControl", "scope", "play", "read_record", "Bridge", "WorkerEffect", "LoudnessMeter", "PortAudioCallback",
     "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward", "recurrent_backward", "gate_open",
     "design_filters", "cut_section_q", "after_fork",
@@ -269,6 +294,8 @@ def test_every_callable_of_the_extension_is_tried():
     assert not missing
     methods = {n for n, f in inspect.getmembers(_engine.Engine) if not n.startswith("_") and callable(f)}
     assert methods <= {*NAMES, "collect", "keep_history", "history", "meters", "trace", "save_state", "stay_awake"}
+    methods = {n for n, f in inspect.getmembers(_engine.Player) if not n.startswith("_") and callable(f)}
+    assert methods == {"process", "change", "send", "bypass", "reset"}
     methods = {n for n, f in inspect.getmembers(_engine.Mixer) if not n.startswith("_") and callable(f)}
     assert methods <= {*NAMES, "set_control", "keep_history", "history", "output_state", "output_peaks", "record_into"}
 
