@@ -92,13 +92,14 @@ soak: $(VENV)/checks ## the long proofs, hours: start it in the evening
 	TWINRACK_BATCH_FILES=10000 $(BIN)/python -m pytest tests/render/test_batch.py -s -k "rest or left"
 
 bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver, and of training beside dasp and torchcomp
-	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt pedalboard dawdreamer dasp-pytorch torchcomp
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt pedalboard dawdreamer minihost dasp-pytorch torchcomp
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/session.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/silence.py
 	$(BIN)/python benchmarks/calls.py
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/plugin_hosts.py
 
 docs: $(VENV)/checks ## the pages, strict
 	$(BIN)/python tools/reference_pages.py

@@ -75,6 +75,9 @@ void bind_flat_rack(py::module_& m) {
       .def_readwrite("description", &FlatRack::description)
       .def_readwrite("made_by", &FlatRack::made_by)
       .def_property(
+          "class_id", [](const FlatRack& rack) { return py::bytes(rack.class_id); },
+          [](FlatRack& rack, const py::bytes& id) { rack.class_id = std::string(id); })
+      .def_property(
           "patch", [](const FlatRack& rack) { return py::bytes(rack.patch); },
           [](FlatRack& rack, const py::bytes& patch) { rack.patch = std::string(patch); })
       .def_readwrite("channels", &FlatRack::channels)

@@ -198,7 +198,7 @@ const Parameter& FlatRack::card_of(const FlatParameter& parameter) const {
 
 template <class Archive>
 void FlatRack::fields(Archive& archive) {
-  for (std::string* text : {&id, &name, &description, &made_by, &patch}) archive.text(*text);
+  for (std::string* text : {&id, &name, &description, &made_by, &class_id, &patch}) archive.text(*text);
   archive.number(channels);
   archive.list(keys, [&](std::string& key) { archive.text(key); });
   archive.number(tail_s);

@@ -30,7 +30,8 @@ class FlatRack {
   static constexpr std::uint32_t version = 1;
 
   std::string id, name, description, made_by;
-  std::string patch;  // the patch and its arrays, as a zip archive
+  std::string class_id;  // 16 bytes, unique, for VST3
+  std::string patch;     // the patch and its arrays, as a zip archive
   int channels = 2;
   std::vector<std::string> keys;  // the names of the sidechains
   double tail_s = 0.0;            // how long it sounds on after its input

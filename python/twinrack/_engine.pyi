@@ -212,6 +212,7 @@ class FlatParameter:
     def options(self, arg0: collections.abc.Sequence[str]) -> None:
         ...
 class FlatRack:
+    class_id: bytes
     description: str
     id: str
     made_by: str

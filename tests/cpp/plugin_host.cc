@@ -1,21 +1,21 @@
 // A host for tests, against the real headers of LV2 and CLAP: it plays a plugin in blocks and writes what comes out.
 //
-//     plugin_host lv2|clap PATH RATE CHANNELS KEYS BLOCK IN OUT [values ...] [frame:id:value ...]
+//     plugin_host lv2|clap|vst3 PATH RATE CHANNELS KEYS BLOCK IN OUT [values ...] [frame:id:value ...]
 //
 // IN and OUT are float32, one channel after the other; sidechains follow the inputs. The values are those of LV2's
-// control ports after the audio ports, in order. An event holds from its frame on: CLAP's at that frame, LV2's from the
-// block that begins there. For CLAP it prints the parameters, and that a state that is saved and loaded is the same.
+// control ports after the audio ports, in order. An event holds from its frame on, in LV2 from the block that begins
+// there. Of CLAP and VST3 it prints the parameters, and whether a state that is saved and loaded is the same.
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <stdexcept>
 #include <string>
-#include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <clap/entry.h>
@@ -25,9 +25,14 @@
 #include <clap/ext/state.h>
 #include <clap/plugin-factory.h>
 #include <lv2/core/lv2.h>
+#include <travesty/audio_processor.h>
+#include <travesty/component.h>
+#include <travesty/edit_controller.h>
+#include <travesty/factory.h>
 
 #include "export/clap_abi.h"
 #include "export/lv2_abi.h"
+#include "export/vst3_abi.h"
 
 // Our own declarations lie in memory as the real ones do.
 #define SAME(own, real, member, real_member)                                      \
@@ -59,6 +64,16 @@ SAME(clap::Latency, clap_plugin_latency_t, frames, get);
 SAME(clap::InputStream, clap_istream_t, read, read);
 SAME(clap::OutputStream, clap_ostream_t, write, write);
 SAME(clap::State, clap_plugin_state_t, load, load);
+SAME(vst3::BusInfo, v3_bus_info, flags, flags);
+SAME(vst3::Setup, v3_process_setup, sample_rate, sample_rate);
+SAME(vst3::Buffers, v3_audio_bus_buffers, data, channel_buffers_32);
+SAME(vst3::Data, v3_process_data, context, ctx);
+SAME(vst3::Data, v3_process_data, inputs, inputs);
+SAME(vst3::ParameterInfo, v3_param_info, flags, flags);
+SAME(vst3::ParameterInfo, v3_param_info, initial, default_normalised_value);
+SAME(vst3::FactoryInfo, v3_factory_info, flags, flags);
+SAME(vst3::ClassInfo, v3_class_info, name, name);
+static_assert(sizeof(twinrack::vst3::ClassInfo2) == sizeof(v3_class_info_2));
 static_assert(twinrack::clap::value_event == CLAP_EVENT_PARAM_VALUE);
 static_assert(twinrack::clap::is_bypass == CLAP_PARAM_IS_BYPASS);
 static_assert(twinrack::clap::is_automatable == CLAP_PARAM_IS_AUTOMATABLE);
@@ -290,6 +305,190 @@ void play_clap(Job& job) {
   entry->deinit();
 }
 
+// --- VST3, through the C interfaces of travesty
+
+template <class T>
+T& part(void* object, int base) {  // the functions after those of the base
+  return *reinterpret_cast<T*>(*static_cast<char**>(object) + static_cast<std::size_t>(base) * sizeof(void*));
+}
+v3_funknown& unknown(void* object) { return part<v3_funknown>(object, 0); }
+
+// Streams and changes of a host, as tables of functions.
+struct Vst3Stream {
+  void** table;
+  Text text;
+  static v3_result read(void* self, void* to, std::int32_t size, std::int32_t* count) {
+    Text& own = static_cast<Vst3Stream*>(self)->text;
+    const std::size_t part = std::min<std::size_t>({static_cast<std::size_t>(size), 11, own.bytes.size() - own.at});
+    std::memcpy(to, own.bytes.data() + own.at, part);
+    own.at += part;
+    *count = static_cast<std::int32_t>(part);
+    return V3_OK;
+  }
+  static v3_result write(void* self, void* from, std::int32_t size, std::int32_t* count) {
+    static_cast<Vst3Stream*>(self)->text.bytes.append(static_cast<const char*>(from), static_cast<std::size_t>(size));
+    *count = size;
+    return V3_OK;
+  }
+};
+struct Vst3Queue {
+  void** table;
+  std::uint32_t id;
+  std::vector<std::pair<std::int32_t, double>> points;
+  static std::uint32_t get_id(void* self) { return static_cast<Vst3Queue*>(self)->id; }
+  static std::int32_t count(void* self) {
+    return static_cast<std::int32_t>(static_cast<Vst3Queue*>(self)->points.size());
+  }
+  static v3_result point(void* self, std::int32_t i, std::int32_t* offset, double* value) {
+    std::tie(*offset, *value) = static_cast<Vst3Queue*>(self)->points[static_cast<std::size_t>(i)];
+    return V3_OK;
+  }
+};
+struct Vst3Changes {
+  void** table;
+  std::vector<Vst3Queue> queues;
+  static std::int32_t count(void* self) {
+    return static_cast<std::int32_t>(static_cast<Vst3Changes*>(self)->queues.size());
+  }
+  static void* queue(void* self, std::int32_t i) {
+    return &static_cast<Vst3Changes*>(self)->queues[static_cast<std::size_t>(i)];
+  }
+};
+void* function(auto* f) { return reinterpret_cast<void*>(f); }
+void* stream_table[] = {nullptr, nullptr, nullptr, function(&Vst3Stream::read), function(&Vst3Stream::write)};
+void* queue_table[] = {
+    nullptr, nullptr, nullptr, function(&Vst3Queue::get_id), function(&Vst3Queue::count), function(&Vst3Queue::point)};
+void* changes_table[] = {nullptr, nullptr, nullptr, function(&Vst3Changes::count), function(&Vst3Changes::queue)};
+
+std::string narrow(const std::int16_t* text) {
+  std::string all;
+  for (; *text != 0; ++text) all += *text < 128 ? static_cast<char>(*text) : '?';
+  return all;
+}
+
+void* asked(void* object, const v3_tuid id) {
+  void* found = nullptr;
+  if (unknown(object).query_interface(object, id, &found) != V3_OK) throw std::runtime_error("an interface is missing");
+  return found;
+}
+
+struct Vst3Plugin {
+  void *component, *processor, *controller;
+  explicit Vst3Plugin(void* factory) {
+    auto& f = part<v3_plugin_factory>(factory, 3);
+    v3_class_info info;
+    f.get_class_info(factory, 0, &info);
+    if (f.create_instance(factory, info.class_id, v3_component_iid, &component) != V3_OK) {
+      throw std::runtime_error("not created");
+    }
+    std::printf("plugin\t%s\t%s\n", info.category, info.name);
+    part<v3_plugin_base>(component, 3).initialize(component, nullptr);
+    processor = asked(component, v3_audio_processor_iid);
+    controller = asked(component, v3_edit_controller_iid);
+  }
+  ~Vst3Plugin() {
+    part<v3_plugin_base>(component, 3).terminate(component);
+    unknown(processor).unref(processor);
+    unknown(controller).unref(controller);
+    if (unknown(component).unref(component) != 0) std::printf("a reference is left\n");
+  }
+
+  std::vector<double> parameters(bool print) {
+    auto& c = part<v3_edit_controller>(controller, 5);
+    std::vector<double> values;
+    for (std::int32_t i = 0; i < c.get_parameter_count(controller); ++i) {
+      v3_param_info info;
+      std::int16_t text[128];
+      double back = 0.0;
+      c.get_parameter_info(controller, i, &info);
+      const double value = c.get_parameter_normalised(controller, info.param_id);
+      if (c.get_parameter_string_for_value(controller, info.param_id, value, text) != V3_OK ||
+          c.get_parameter_value_for_string(controller, info.param_id, text, &back) != V3_OK) {
+        throw std::runtime_error("a parameter says nothing");
+      }
+      if (print) {
+        std::printf("parameter\t%u\t%s\t%s\t%d\t%.17g\t%.17g\t%s\t%.9g\t%d\n", info.param_id,
+                    narrow(info.title).c_str(), narrow(info.units).c_str(), info.step_count,
+                    info.default_normalised_value, value, narrow(text).c_str(), back, info.flags);
+      }
+      values.push_back(value);
+    }
+    return values;
+  }
+  std::string saved() {
+    Vst3Stream stream{stream_table, {}};
+    void* pointer = &stream;
+    part<v3_component>(component, 5).get_state(component, static_cast<v3_bstream**>(pointer));
+    return stream.text.bytes;
+  }
+  bool load(const std::string& state) {
+    Vst3Stream stream{stream_table, {state}};
+    void* pointer = &stream;
+    return part<v3_component>(component, 5).set_state(component, static_cast<v3_bstream**>(pointer)) == V3_OK;
+  }
+};
+
+void play_vst3(Job& job) {
+  std::string name = job.path.substr(job.path.find_last_of('/') + 1);
+  name.resize(name.rfind('.'));
+  void* library = open(job.path + "/Contents/" MACHINE "-linux/" + name + ".so");
+  if (!symbol<bool (*)(void*)>(library, "ModuleEntry")(library)) throw std::runtime_error("not entered");
+  void* factory = symbol<void* (*)()>(library, "GetPluginFactory")();
+  if (factory == nullptr) throw std::runtime_error("no factory");
+  {
+    Vst3Plugin plugin(factory), other(factory);
+    plugin.parameters(true);
+    auto& component = part<v3_component>(plugin.component, 5);
+    auto& processor = part<v3_audio_processor>(plugin.processor, 3);
+    if (component.get_bus_count(plugin.component, V3_AUDIO, V3_INPUT) != 1 + job.keys) {
+      throw std::runtime_error("other buses than expected");
+    }
+    v3_process_setup setup{V3_REALTIME, V3_SAMPLE_32, job.block, job.rate};
+    processor.setup_processing(plugin.processor, &setup);
+    if (component.set_active(plugin.component, 1) != V3_OK) throw std::runtime_error("not activated");
+    processor.set_processing(plugin.processor, 1);
+    std::printf("latency %u\n", processor.get_latency_samples(plugin.processor));
+    for (long at = 0; at < job.frames(); at += job.block) {
+      const long frames = std::min<long>(job.block, job.frames() - at);
+      Vst3Changes changes{changes_table, {}};
+      for (const Event& event : job.events) {
+        if (event.frame < at || event.frame >= at + frames) continue;
+        const std::pair<std::int32_t, double> point{static_cast<std::int32_t>(event.frame - at), event.value};
+        auto known = std::find_if(changes.queues.begin(), changes.queues.end(),
+                                  [&](const Vst3Queue& q) { return q.id == event.id; });
+        if (known == changes.queues.end()) known = changes.queues.insert(known, {queue_table, event.id, {}});
+        known->points.push_back(point);
+      }
+      std::vector<std::vector<float*>> pointers(static_cast<std::size_t>(2 + job.keys));
+      for (int c = 0; c < job.channels; ++c) {
+        pointers[0].push_back(job.out[static_cast<std::size_t>(c)].data() + at);
+        for (int k = 0; k <= job.keys; ++k) {
+          pointers[static_cast<std::size_t>(1 + k)].push_back(
+              job.in[static_cast<std::size_t>(k * job.channels + c)].data() + at);
+        }
+      }
+      std::vector<v3_audio_bus_buffers> buffers;
+      for (auto& row : pointers) buffers.push_back({job.channels, 0, {row.data()}});
+      v3_process_data now{};
+      void* change_pointer = &changes;
+      now.nframes = static_cast<std::int32_t>(frames);
+      now.num_input_buses = 1 + job.keys;
+      now.num_output_buses = 1;
+      now.inputs = buffers.data() + 1;
+      now.outputs = buffers.data();
+      now.input_params = static_cast<v3_param_changes**>(change_pointer);
+      if (processor.process(plugin.processor, &now) != V3_OK) throw std::runtime_error("a block failed");
+    }
+    const bool loaded = other.load(plugin.saved());
+    const bool same = plugin.parameters(false) == other.parameters(false) && plugin.saved() == other.saved();
+    const bool refused = !other.load("something else\n1 2 3\n") && !other.load("twinrack-state 1\nbypass banana\n");
+    std::printf("state %s\n", loaded && same && refused ? "same" : "differs");
+    processor.set_processing(plugin.processor, 0);
+    component.set_active(plugin.component, 0);
+  }
+  symbol<bool (*)()>(library, "ModuleExit")();
+}
+
 Rows read(const std::string& path, int rows) {
   std::ifstream in(path, std::ios::binary | std::ios::ate);
   const auto size = static_cast<std::size_t>(in.tellg()) / sizeof(float) / static_cast<std::size_t>(rows);
@@ -319,7 +518,7 @@ int main(int count, char** given) {
         job.values.push_back(static_cast<float>(std::atof(given[i])));
       }
     }
-    job.kind == "lv2" ? play_lv2(job) : play_clap(job);
+    job.kind == "lv2" ? play_lv2(job) : job.kind == "clap" ? play_clap(job) : play_vst3(job);
     std::ofstream out(given[8], std::ios::binary);
     for (const auto& row : job.out) {
       out.write(reinterpret_cast<const char*>(row.data()), static_cast<std::streamsize>(row.size() * sizeof(float)));

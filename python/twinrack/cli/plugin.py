@@ -12,12 +12,15 @@ import typer
 class Kind(StrEnum):
     LV2 = "lv2"
     CLAP = "clap"
+    VST3 = "vst3"
 
 
 def export_plugin(
     patch: Annotated[Path, typer.Argument(help="A .rack.json file.")],
     kind: Annotated[Kind | None, typer.Option("--as", help="Which plugin; the ending of --out when left out.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The .clap file or .lv2 folder; named like the patch when left out.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The .clap file, or .lv2 or .vst3 folder; like the patch when left out.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name that hosts show; the rack's when left out.")] = None,
     plugin_id: Annotated[
         str | None, typer.Option("--id", help="Address by which projects find it, such as urn:example:vocal.")
@@ -31,7 +34,7 @@ def export_plugin(
 
     if out is None:
         if kind is None:
-            raise ValueError("say which plugin: --as lv2 or --as clap, or a name with --out")
+            raise ValueError("say which plugin: --as lv2, clap or vst3, or a name with --out")
         out = Path(f"{patch.name.removesuffix('.json').removesuffix('.rack')}.{kind.value}")
     presets = {}
     for words in preset or []:
@@ -46,7 +49,7 @@ def export_plugin(
 
 
 def import_plugin(
-    plugin: Annotated[Path, typer.Argument(help="A .clap file or .lv2 folder that twinrack exported.")],
+    plugin: Annotated[Path, typer.Argument(help="A .clap file, or a .lv2 or .vst3 folder, that twinrack exported.")],
     out: Annotated[Path, typer.Option(help="Patch to write: a .rack.json file.")],
 ) -> None:
     """Read the patch in an exported plugin back."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,11 +18,12 @@ from ..rack.rack import Rack, as_rack
 from ..system import disk
 from ..system.disk import atomic, scratch, shown
 from .flat import check_flat, flatten, slug, unpack
-from .lv2 import FLAT, write_bundle
+from .lv2 import write_bundle
 from .parameters import HostParameter
 
-Format = Literal["lv2", "clap"]
+Format = Literal["lv2", "clap", "vst3"]
 LIBRARY = "twinrack_plugin.so"
+FLAT = {"lv2": Path("rack.flat"), "vst3": Path("Contents/Resources/rack.flat")}  # in the folder of a plugin
 TRAILER = b"TWINRACK"
 LONGEST_NAME = 100
 
@@ -65,8 +67,9 @@ def export(
 
     Args:
         rack: it is not changed. Its values are the plugin's defaults.
-        path: the file `vocal.clap`, or the folder `vocal.lv2`. What is there is replaced, once the new one is complete.
-        format: "lv2" or "clap"; the path's ending when not given.
+        path: the file `vocal.clap`, or the folder `vocal.lv2` or `vocal.vst3`. What is there is replaced, once the new one is
+            complete.
+        format: "lv2", "clap" or "vst3"; the path's ending when not given.
         name: that hosts show; the rack's name when not given.
         id: by which hosts know it, an address such as "urn:example:vocal"; of the name when not given. Projects look for a
             plugin by it.
@@ -80,7 +83,7 @@ def export(
     rack, path = as_rack(rack), disk.path_of(path)
     chosen = format or path.suffix[1:].lower()
     if chosen not in get_args(Format):
-        raise ValueError(f"a plugin is a .clap file or a .lv2 folder, not {shown(path)}; or say format='clap'")
+        raise ValueError(f"a plugin is a .clap file, or a .lv2 or .vst3 folder, not {shown(path)}; or say format='clap'")
     channels = check_integer(channels, "channels", 1, _engine.MAX_CHANNELS)
     shown_name = _checked_name(name if name is not None else rack.name or path.stem)
     own_id = _checked_id(id if id is not None else f"urn:twinrack:{slug(shown_name)}")
@@ -93,8 +96,10 @@ def export(
     check_flat(written, rack)
     if chosen == "clap":
         _write_clap(path, library, written)
+    elif chosen == "vst3":
+        _write_folder(path, lambda folder: _write_vst3(folder, path.stem, library, written))
     else:
-        _write_lv2(path, library, rack, flat, written, parameters, values)
+        _write_folder(path, lambda folder: write_bundle(folder, library, rack, flat, written, parameters, values))
     rate = 48000.0 if 48000.0 in flat.rates else flat.rates[0]
     any_rate = not any(e.resources for e in rack.addresses().values())
     return Export(
@@ -119,9 +124,10 @@ def read_plugin(path: str | os.PathLike[str]) -> Rack:
         raise FileNotFoundError(f"there is no plugin {shown(path)}")
     try:
         if path.is_dir():
-            if not (path / FLAT).is_file():
+            flat_file = _flat_file(path)
+            if flat_file is None:
                 raise ValueError("it has no rack in it")
-            flat = _engine.FlatRack.from_bytes((path / FLAT).read_bytes())
+            flat = _engine.FlatRack.from_bytes(flat_file.read_bytes())
         else:
             flat = _engine.FlatRack.from_bytes(_appended(path.read_bytes()))
         with scratch() as folder:
@@ -168,16 +174,23 @@ def _write_clap(path: Path, library: Path, flat: bytes) -> None:
     path.chmod(0o755)
 
 
-def _write_lv2(
-    path: Path,
-    library: Path,
-    rack: Rack,
-    flat: _engine.FlatRack,
-    written: bytes,
-    parameters: list[HostParameter],
-    presets: Mapping[str, list[float]],
-) -> None:
-    if path.exists() and not (path.is_dir() and ((path / FLAT).is_file() or not any(path.iterdir()))):
+def _write_vst3(folder: Path, stem: str, library: Path, flat: bytes) -> None:
+    binary = folder / "Contents" / f"{platform.machine()}-linux" / f"{stem}.so"
+    binary.parent.mkdir(parents=True)
+    shutil.copyfile(library, binary)
+    binary.chmod(0o755)
+    (folder / FLAT["vst3"]).parent.mkdir()
+    (folder / FLAT["vst3"]).write_bytes(flat)
+
+
+def _flat_file(folder: Path) -> Path | None:
+    """The flat rack in the folder of a plugin; None where there is none."""
+    return next((folder / place for place in FLAT.values() if (folder / place).is_file()), None)
+
+
+def _write_folder(path: Path, write: Callable[[Path], None]) -> None:
+    """Let a plugin's folder be written beside its place, then put it there; a plugin of ours that is there is replaced."""
+    if path.exists() and not (path.is_dir() and (_flat_file(path) is not None or not any(path.iterdir()))):
         raise ValueError(f"{shown(path)} is there and is not a plugin of twinrack; choose another name")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {shown(path.parent)} to write {shown(path.name)} to; create it first")
@@ -185,7 +198,7 @@ def _write_lv2(
         with scratch(path.parent) as folder:
             new, old = folder / "new", folder / "old"
             new.mkdir()
-            write_bundle(new, library, rack, flat, written, parameters, presets)
+            write(new)
             if path.exists():
                 path.rename(old)
             new.rename(path)

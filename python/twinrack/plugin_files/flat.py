@@ -7,6 +7,7 @@ import os
 import re
 import zipfile
 from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def flatten(rack: Rack, channels: int, plugin_id: str, name: str) -> tuple[_engi
             raise ValueError(f"{address} is a Python function, which cannot leave Python; remove it from the rack")
     flat = _engine.FlatRack()
     flat.id, flat.name, flat.channels, flat.keys = plugin_id, name, channels, list(rack.sidechains)
-    flat.made_by = __version__
+    flat.made_by, flat.class_id = __version__, uuid5(NAMESPACE_URL, plugin_id).bytes
     flat.description = order_text(rack.root, {id(e): a for a, e in rack.addresses().items()})
     notes = _add_rates(flat, rack, channels)
     parameters, fixed = host_parameters(rack)

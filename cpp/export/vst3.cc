@@ -1,0 +1,411 @@
+// A rack as a VST3 plugin: a bundle with this library in Contents/<machine>-linux, and the flat rack in
+// Contents/Resources. One object is the component, the processor and the controller. Every value is a position from 0
+// to 1 along its scale.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "export/instance.h"
+#include "export/rack_file.h"
+#include "export/vst3_abi.h"
+
+namespace twinrack {
+namespace {
+
+constexpr std::size_t longest_state = 1 << 20;
+
+bool same(const vst3::InterfaceId& id, const std::uint8_t* other) { return std::memcmp(id.bytes, other, 16) == 0; }
+
+// UTF-8 as UTF-16; a byte that is not part of a character becomes a question mark.
+std::u16string wide(std::string_view text) {
+  std::u16string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+    const unsigned first = byte(at);
+    const std::size_t length = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
+    unsigned code = length == 1 ? first : first & (0x7fu >> length);
+    bool good = length > 0;
+    for (std::size_t i = 1; i < length; ++i) {
+      good = good && byte(at + i) >> 6 == 2;
+      code = code << 6 | (byte(at + i) & 0x3f);
+    }
+    if (!good) {
+      result += u'?';
+      ++at;
+      continue;
+    }
+    at += length;
+    if (code >= 0x10000) {
+      result += static_cast<char16_t>(0xd800 + ((code - 0x10000) >> 10));
+      code = 0xdc00 + ((code - 0x10000) & 0x3ff);
+    }
+    result += static_cast<char16_t>(code);
+  }
+  return result;
+}
+
+void write(vst3::Text& to, std::string_view text) {
+  const std::u16string all = wide(text);
+  const std::size_t count = std::min(all.size(), std::size(to) - 1);
+  std::copy_n(all.begin(), count, to);
+  to[count] = 0;
+}
+
+template <std::size_t size>
+void write(char (&to)[size], std::string_view text) {
+  const std::size_t count = std::min(text.size(), size - 1);
+  std::copy_n(text.begin(), count, to);
+  to[count] = 0;
+}
+
+class Vst3Plugin final : public vst3::Component, public vst3::Processor, public vst3::Controller, private Instance {
+ public:
+  explicit Vst3Plugin(const Device& of) : Instance(of), keys_(of.rack.keys.size()) {}
+
+  vst3::Result query_interface(const vst3::Id id, void** object) override {
+    *object = same(vst3::Processor::id, id)    ? static_cast<void*>(static_cast<vst3::Processor*>(this))
+              : same(vst3::Controller::id, id) ? static_cast<void*>(static_cast<vst3::Controller*>(this))
+              : same(vst3::Component::id, id) || same(vst3::PluginBase::id, id) || same(vst3::Unknown::id, id)
+                  ? static_cast<void*>(static_cast<vst3::Component*>(this))
+                  : nullptr;
+    if (*object == nullptr) return vst3::no_interface;
+    ++references_;
+    return vst3::ok;
+  }
+  std::uint32_t add_reference() override { return ++references_; }
+  std::uint32_t release() override {
+    const std::uint32_t left = --references_;
+    if (left == 0) delete this;
+    return left;
+  }
+
+  vst3::Result initialise(vst3::Unknown*) override { return vst3::ok; }
+  vst3::Result terminate() override {
+    set_handler(nullptr);
+    deactivate();
+    return vst3::ok;
+  }
+
+  // --- the component
+
+  vst3::Result get_controller_class(vst3::Id) override { return vst3::not_implemented; }  // it is this object
+  vst3::Result set_io_mode(std::int32_t) override { return vst3::not_implemented; }
+  std::int32_t bus_count(std::int32_t media, std::int32_t direction) override {
+    if (media != vst3::audio) return 0;
+    return direction == vst3::input ? 1 + static_cast<std::int32_t>(keys_.size()) : 1;
+  }
+  vst3::Result bus_info(std::int32_t media, std::int32_t direction, std::int32_t index, vst3::BusInfo* info) override {
+    if (index < 0 || index >= bus_count(media, direction)) return vst3::invalid;
+    *info = {media, direction, device().rack.channels, {}, index == 0 ? vst3::main_bus : vst3::side_bus, 0};
+    if (index == 0) info->flags = vst3::active_at_first;
+    write(info->name, index > 0                  ? device().rack.keys[static_cast<std::size_t>(index - 1)]
+                      : direction == vst3::input ? "In"
+                                                 : "Out");
+    return vst3::ok;
+  }
+  vst3::Result routing(void*, void*) override { return vst3::not_implemented; }
+  vst3::Result activate_bus(std::int32_t media, std::int32_t direction, std::int32_t index, std::uint8_t) override {
+    return index >= 0 && index < bus_count(media, direction) ? vst3::ok : vst3::invalid;
+  }
+  vst3::Result set_active(std::uint8_t on) override {
+    if (on == 0) {
+      deactivate();
+      return vst3::ok;
+    }
+    return activate(rate_) ? vst3::ok : vst3::no;
+  }
+  vst3::Result set_state(vst3::Stream* stream) override {
+    if (stream == nullptr) return vst3::invalid;
+    std::string text;
+    char part[4096];
+    for (std::int32_t got = 1; got > 0 && text.size() < longest_state;) {
+      got = 0;
+      if (stream->read(part, sizeof part, &got) != vst3::ok && got <= 0) break;
+      text.append(part, static_cast<std::size_t>(std::max(got, 0)));
+    }
+    if (!load_state(text)) return vst3::no;
+    if (handler_ != nullptr) handler_->restart(vst3::values_changed);
+    return vst3::ok;
+  }
+  vst3::Result get_state(vst3::Stream* stream) override {
+    if (stream == nullptr) return vst3::invalid;
+    std::string text = state();
+    for (std::size_t at = 0; at < text.size();) {
+      std::int32_t count = 0;
+      if (stream->write(text.data() + at, static_cast<std::int32_t>(text.size() - at), &count) != vst3::ok ||
+          count <= 0)
+        return vst3::no;
+      at += static_cast<std::size_t>(count);
+    }
+    return vst3::ok;
+  }
+
+  // --- the processor
+
+  vst3::Result set_arrangements(vst3::Arrangement* in, std::int32_t in_count, vst3::Arrangement* out,
+                                std::int32_t out_count) override {
+    if (in_count > bus_count(vst3::audio, vst3::input) || out_count > 1) return vst3::invalid;
+    const bool fits = std::all_of(in, in + in_count, [&](auto a) { return a == arrangement(); }) &&
+                      std::all_of(out, out + out_count, [&](auto a) { return a == arrangement(); });
+    return fits ? vst3::ok : vst3::no;
+  }
+  vst3::Result get_arrangement(std::int32_t direction, std::int32_t index, vst3::Arrangement* which) override {
+    if (index < 0 || index >= bus_count(vst3::audio, direction)) return vst3::invalid;
+    *which = arrangement();
+    return vst3::ok;
+  }
+  vst3::Result takes_sample_size(std::int32_t size) override { return size == 0 ? vst3::ok : vst3::no; }
+  std::uint32_t latency() override { return Instance::latency(); }
+  vst3::Result setup(vst3::Setup* setup) override {
+    if (setup->sample_size != 0) return vst3::no;
+    rate_ = setup->sample_rate;
+    return vst3::ok;
+  }
+  vst3::Result set_processing(std::uint8_t on) noexcept TR_RT override {
+    if (on != 0) reset();
+    return vst3::ok;
+  }
+  vst3::Result process(vst3::Data* data) noexcept TR_RT override {
+    if (!is_active()) return vst3::not_initialised;
+    if (data->sample_size != 0) return vst3::invalid;
+    std::int32_t at = 0;
+    do {
+      const std::int32_t end = take(data->input_changes, at, data->frames);
+      if (end > at && data->output_count > 0) play(*data, at, end - at);
+      at = end;
+    } while (at < data->frames);
+    for (std::int32_t i = 0; i < data->output_count; ++i) data->outputs[i].silent = 0;
+    return vst3::ok;
+  }
+  std::uint32_t tail() override { return Instance::tail(); }
+
+  // --- the controller
+
+  vst3::Result set_component_state(vst3::Stream*) override { return vst3::ok; }  // the component has it already
+  std::int32_t parameter_count() override { return static_cast<std::int32_t>(device().parameters.size()) + 1; }
+  vst3::Result parameter_info(std::int32_t index, vst3::ParameterInfo* info) override {
+    if (index < 0 || index >= parameter_count()) return vst3::invalid;
+    *info = {};
+    info->flags = vst3::is_automatable;
+    if (index == 0) {
+      info->id = bypass_id;
+      info->flags |= vst3::is_bypass;
+      info->steps = 1;
+      write(info->title, "Bypass");
+      write(info->short_title, "Bypass");
+      return vst3::ok;
+    }
+    const HostParameter& p = device().parameters[static_cast<std::size_t>(index - 1)];
+    info->id = p.flat.id;
+    info->flags |= p.flat.options.empty() ? 0 : vst3::is_list;
+    info->steps = std::max(p.values() - 1, 0);
+    info->initial = p.to_position(p.flat.initial);
+    write(info->title, p.flat.group + ": " + p.flat.name);
+    write(info->short_title, p.flat.name);
+    write(info->unit, p.flat.unit);
+    return vst3::ok;
+  }
+  vst3::Result to_text(std::uint32_t id, double position, vst3::Text text) override {
+    const HostParameter* p = find(id);
+    if (id != bypass_id && p == nullptr) return vst3::invalid;
+    std::string words = position > 0.5 ? "on" : "off";
+    if (p != nullptr) {
+      words = p->to_text(p->from_position(position));
+      const std::string unit = " " + p->flat.unit;  // which hosts add
+      if (unit.size() > 1 && words.ends_with(unit)) words.resize(words.size() - unit.size());
+    }
+    vst3::Text whole;
+    write(whole, words);
+    std::copy(std::begin(whole), std::end(whole), text);
+    return vst3::ok;
+  }
+  vst3::Result from_text(std::uint32_t id, char16_t* text, double* position) override {
+    std::string narrow;
+    for (; *text != 0; ++text) narrow += *text < 128 ? static_cast<char>(*text) : '?';
+    const HostParameter* p = find(id);
+    float value = narrow == "on" ? 1.0f : 0.0f;
+    if (id != bypass_id && (p == nullptr || !p->from_text(narrow, value))) return vst3::no;
+    *position = p == nullptr ? static_cast<double>(value) : p->to_position(value);
+    return vst3::ok;
+  }
+  double to_value(std::uint32_t id, double position) override {
+    const HostParameter* p = find(id);
+    return p == nullptr ? position : static_cast<double>(p->from_position(position));
+  }
+  double to_position(std::uint32_t id, double value) override {
+    const HostParameter* p = find(id);
+    return p == nullptr ? value : p->to_position(p->bounded(value));
+  }
+  double position(std::uint32_t id) override {
+    const int i = device().find(id);
+    if (i < 0) return id == bypass_id && bypassed() ? 1.0 : 0.0;
+    return device().parameters[static_cast<std::size_t>(i)].to_position(value(i));
+  }
+  vst3::Result set_position(std::uint32_t id, double position) override {
+    if (!std::isfinite(position)) return vst3::invalid;
+    const int i = device().find(id);
+    if (i < 0 && id != bypass_id) return vst3::invalid;
+    if (i >= 0) {
+      note(i, device().parameters[static_cast<std::size_t>(i)].from_position(position));
+    } else {
+      bypass(position > 0.5);
+    }
+    return vst3::ok;
+  }
+  vst3::Result set_handler(vst3::Handler* handler) override {
+    if (handler != nullptr) handler->add_reference();
+    if (handler_ != nullptr) handler_->release();
+    handler_ = handler;
+    return vst3::ok;
+  }
+  void* create_view(const char*) override { return nullptr; }
+
+ private:
+  ~Vst3Plugin() = default;
+
+  vst3::Arrangement arrangement() const {
+    const int channels = device().rack.channels;
+    return channels == 1 ? vst3::mono : (1ull << channels) - 1;
+  }
+  const HostParameter* find(std::uint32_t id) const {
+    const int i = device().find(id);
+    return i < 0 ? nullptr : &device().parameters[static_cast<std::size_t>(i)];
+  }
+
+  // Takes the changes at a frame, and returns the frame of the next ones, or the end.
+  std::int32_t take(vst3::Changes* changes, std::int32_t at, std::int32_t frames) noexcept TR_RT {
+    std::int32_t next = frames;
+    for (std::int32_t q = 0; changes != nullptr && q < changes->count(); ++q) {
+      vst3::ValueQueue* queue = changes->queue(q);
+      if (queue == nullptr) continue;
+      for (std::int32_t k = 0; k < queue->points(); ++k) {
+        std::int32_t offset = 0;
+        double position = 0.0;
+        if (queue->point(k, &offset, &position) != vst3::ok || !std::isfinite(position)) continue;
+        offset = std::clamp(offset, 0, std::max(frames - 1, 0));
+        if (offset == at) move(queue->parameter(), position);
+        if (offset > at) next = std::min(next, offset);
+      }
+    }
+    return next;
+  }
+
+  void move(std::uint32_t id, double position) noexcept TR_RT {
+    if (id == bypass_id) return bypass(position > 0.5);
+    const int i = device().find(id);
+    if (i >= 0) change(i, device().parameters[static_cast<std::size_t>(i)].from_position(position));
+  }
+
+  void play(const vst3::Data& data, std::int32_t start, std::int32_t frames) noexcept TR_RT {
+    const int channels = device().rack.channels;
+    const float* in[max_channels];
+    float* out[max_channels];
+    const float* key_channels[max_channels][max_channels];
+    const auto pointer = [&](const vst3::Buffers* buffers, std::int32_t count, std::int32_t which, int c) TR_RT {
+      const bool has = which < count && buffers != nullptr && buffers[which].data != nullptr &&
+                       c < buffers[which].channels && buffers[which].data[c] != nullptr;
+      return has ? buffers[which].data[c] + start : nullptr;
+    };
+    for (int c = 0; c < channels; ++c) {
+      in[c] = pointer(data.inputs, data.input_count, 0, c);
+      out[c] = pointer(data.outputs, data.output_count, 0, c);
+    }
+    for (std::size_t k = 0; k < keys_.size(); ++k) {
+      for (int c = 0; c < channels; ++c) {
+        key_channels[k][c] = pointer(data.inputs, data.input_count, static_cast<std::int32_t>(k + 1), c);
+      }
+      keys_[k] = key_channels[k];
+    }
+    Instance::process(in, out, keys_.empty() ? nullptr : keys_.data(), frames);
+  }
+
+  std::atomic<std::uint32_t> references_{1};
+  double rate_ = 48000.0;
+  vst3::Handler* handler_ = nullptr;
+  std::vector<const float* const*> keys_;
+};
+
+class Vst3Factory final : public vst3::Factory2 {
+ public:
+  explicit Vst3Factory(FlatRack rack) : device_(std::move(rack)) {}
+
+  vst3::Result query_interface(const vst3::Id id, void** object) override {
+    const bool has = same(vst3::Factory2::id, id) || same(vst3::Factory::id, id) || same(vst3::Unknown::id, id);
+    *object = has ? this : nullptr;
+    return has ? vst3::ok : vst3::no_interface;
+  }
+  std::uint32_t add_reference() override { return 1; }  // it lives as long as the library
+  std::uint32_t release() override { return 1; }
+
+  vst3::Result info(vst3::FactoryInfo* info) override {
+    *info = {};
+    write(info->vendor, "twinrack");
+    info->flags = vst3::unicode;
+    return vst3::ok;
+  }
+  std::int32_t class_count() override { return 1; }
+  vst3::Result class_info(std::int32_t index, vst3::ClassInfo* info) override {
+    if (index != 0) return vst3::invalid;
+    *info = {};
+    std::copy_n(device_.rack.class_id.begin(), std::min(device_.rack.class_id.size(), sizeof info->id), info->id);
+    info->instances = vst3::many_instances;
+    write(info->category, "Audio Module Class");
+    write(info->name, device_.rack.name);
+    return vst3::ok;
+  }
+  vst3::Result class_info_2(std::int32_t index, vst3::ClassInfo2* info) override {
+    *info = {};
+    if (class_info(index, info) != vst3::ok) return vst3::invalid;
+    write(info->sub_categories, "Fx");
+    write(info->vendor, "twinrack");
+    write(info->version, device_.rack.made_by);
+    write(info->sdk_version, "VST 3.7.0");
+    return vst3::ok;
+  }
+  vst3::Result create(const char* class_id, const char* interface_id, void** object) override {
+    *object = nullptr;
+    vst3::ClassInfo own;
+    class_info(0, &own);
+    if (std::memcmp(class_id, own.id, sizeof own.id) != 0) return vst3::no_interface;
+    auto* plugin = new Vst3Plugin(device_);
+    const vst3::Result result = plugin->query_interface(reinterpret_cast<const std::uint8_t*>(interface_id), object);
+    plugin->release();
+    return result;
+  }
+
+ private:
+  ~Vst3Factory() = default;
+  friend std::default_delete<Vst3Factory>;
+
+  Device device_;
+};
+
+Vst3Factory* factory() {
+  static const std::unique_ptr<Vst3Factory> only = [] {
+    try {
+      const std::string path = own_path();
+      return std::make_unique<Vst3Factory>(
+          read_flat_file(path.substr(0, path.find_last_of('/') + 1) + "../Resources/rack.flat"));
+    } catch (const std::exception& error) {
+      complain(error.what());
+      return std::unique_ptr<Vst3Factory>();
+    }
+  }();
+  return only.get();
+}
+
+}  // namespace
+}  // namespace twinrack
+
+#define TWINRACK_EXPORTED __attribute__((visibility("default")))
+
+extern "C" {
+TWINRACK_EXPORTED bool ModuleEntry(void*) { return true; }
+TWINRACK_EXPORTED bool ModuleExit() { return true; }
+TWINRACK_EXPORTED void* GetPluginFactory() { return twinrack::factory(); }
+}

@@ -1,0 +1,184 @@
+// The part of VST3's interfaces that the engine needs, declared from their specification: classes with virtual
+// functions in this order, and ids of 16 bytes. Not for Windows, whose calls and ids differ.
+#pragma once
+
+#include <cstdint>
+
+#include "rt/realtime.h"
+
+namespace twinrack::vst3 {
+
+using Result = std::int32_t;
+inline constexpr Result no_interface = -1, ok = 0, no = 1, invalid = 2, not_implemented = 3, not_initialised = 5;
+
+using Id = std::uint8_t[16];
+using Text = char16_t[128];
+
+// As the interfaces are numbered: four words, the highest byte first.
+struct InterfaceId {
+  constexpr InterfaceId(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
+    const std::uint32_t words[] = {a, b, c, d};
+    for (int i = 0; i < 16; ++i) bytes[i] = static_cast<std::uint8_t>(words[i / 4] >> (24 - 8 * (i % 4)));
+  }
+  std::uint8_t bytes[16]{};
+};
+
+struct Unknown {
+  static constexpr InterfaceId id{0x00000000, 0x00000000, 0xC0000000, 0x00000046};
+  virtual Result query_interface(const Id id, void** object) = 0;
+  virtual std::uint32_t add_reference() = 0;
+  virtual std::uint32_t release() = 0;
+
+ protected:
+  ~Unknown() = default;
+};
+
+struct Stream : Unknown {
+  virtual Result read(void* to, std::int32_t size, std::int32_t* count) = 0;
+  virtual Result write(void* from, std::int32_t size, std::int32_t* count) = 0;
+  virtual Result seek(std::int64_t position, std::int32_t mode, std::int64_t* result) = 0;
+  virtual Result tell(std::int64_t* position) = 0;
+};
+
+struct PluginBase : Unknown {
+  static constexpr InterfaceId id{0x22888DDB, 0x156E45AE, 0x8358B348, 0x08190625};
+  virtual Result initialise(Unknown* context) = 0;
+  virtual Result terminate() = 0;
+};
+
+struct BusInfo {
+  std::int32_t media, direction, channels;
+  Text name;
+  std::int32_t type;
+  std::uint32_t flags;
+};
+inline constexpr std::int32_t audio = 0, input = 0, output = 1, main_bus = 0, side_bus = 1;
+inline constexpr std::uint32_t active_at_first = 1;
+
+struct Component : PluginBase {
+  static constexpr InterfaceId id{0xE831FF31, 0xF2D54301, 0x928EBBEE, 0x25697802};
+  virtual Result get_controller_class(Id id) = 0;
+  virtual Result set_io_mode(std::int32_t mode) = 0;
+  virtual std::int32_t bus_count(std::int32_t media, std::int32_t direction) = 0;
+  virtual Result bus_info(std::int32_t media, std::int32_t direction, std::int32_t index, BusInfo* info) = 0;
+  virtual Result routing(void* in, void* out) = 0;
+  virtual Result activate_bus(std::int32_t media, std::int32_t direction, std::int32_t index, std::uint8_t on) = 0;
+  virtual Result set_active(std::uint8_t on) = 0;
+  virtual Result set_state(Stream* stream) = 0;
+  virtual Result get_state(Stream* stream) = 0;
+};
+
+struct Setup {
+  std::int32_t mode, sample_size, most_frames;
+  double sample_rate;
+};
+
+// On the audio thread; the host promises that they do not wait.
+struct ValueQueue : Unknown {
+  virtual std::uint32_t parameter() noexcept TR_RT = 0;
+  virtual std::int32_t points() noexcept TR_RT = 0;
+  virtual Result point(std::int32_t index, std::int32_t* offset, double* value) noexcept TR_RT = 0;
+  virtual Result add(std::int32_t offset, double value, std::int32_t* index) noexcept TR_RT = 0;
+};
+struct Changes : Unknown {
+  virtual std::int32_t count() noexcept TR_RT = 0;
+  virtual ValueQueue* queue(std::int32_t index) noexcept TR_RT = 0;
+  virtual ValueQueue* add(const std::uint32_t& parameter, std::int32_t* index) noexcept TR_RT = 0;
+};
+
+struct Buffers {
+  std::int32_t channels;
+  std::uint64_t silent;
+  float** data;
+};
+
+struct Data {
+  std::int32_t mode, sample_size, frames, input_count, output_count;
+  Buffers* inputs;
+  Buffers* outputs;
+  Changes* input_changes;
+  Changes* output_changes;
+  void* input_events;
+  void* output_events;
+  void* context;
+};
+
+using Arrangement = std::uint64_t;  // a bit for each loudspeaker
+inline constexpr Arrangement mono = 1ull << 19, stereo = 3;
+
+struct Processor : Unknown {
+  static constexpr InterfaceId id{0x42043F99, 0xB7DA453C, 0xA569E79D, 0x9AAEC33D};
+  virtual Result set_arrangements(Arrangement* in, std::int32_t in_count, Arrangement* out, std::int32_t out_count) = 0;
+  virtual Result get_arrangement(std::int32_t direction, std::int32_t index, Arrangement* arrangement) = 0;
+  virtual Result takes_sample_size(std::int32_t size) = 0;
+  virtual std::uint32_t latency() = 0;
+  virtual Result setup(Setup* setup) = 0;
+  virtual Result set_processing(std::uint8_t on) noexcept TR_RT = 0;
+  virtual Result process(Data* data) noexcept TR_RT = 0;
+  virtual std::uint32_t tail() = 0;
+};
+
+struct ParameterInfo {
+  std::uint32_t id;
+  Text title, short_title, unit;
+  std::int32_t steps;
+  double initial;
+  std::int32_t unit_id, flags;
+};
+inline constexpr std::int32_t is_automatable = 1, is_list = 1 << 3, is_bypass = 1 << 16;
+
+struct Handler : Unknown {
+  virtual Result begin_edit(std::uint32_t parameter) = 0;
+  virtual Result perform_edit(std::uint32_t parameter, double value) = 0;
+  virtual Result end_edit(std::uint32_t parameter) = 0;
+  virtual Result restart(std::int32_t flags) = 0;
+};
+inline constexpr std::int32_t values_changed = 1 << 2;
+
+struct Controller : PluginBase {
+  static constexpr InterfaceId id{0xDCD7BBE3, 0x7742448D, 0xA874AACC, 0x979C759E};
+  virtual Result set_component_state(Stream* stream) = 0;
+  virtual Result set_state(Stream* stream) = 0;
+  virtual Result get_state(Stream* stream) = 0;
+  virtual std::int32_t parameter_count() = 0;
+  virtual Result parameter_info(std::int32_t index, ParameterInfo* info) = 0;
+  virtual Result to_text(std::uint32_t parameter, double position, Text text) = 0;
+  virtual Result from_text(std::uint32_t parameter, char16_t* text, double* position) = 0;
+  virtual double to_value(std::uint32_t parameter, double position) = 0;
+  virtual double to_position(std::uint32_t parameter, double value) = 0;
+  virtual double position(std::uint32_t parameter) = 0;
+  virtual Result set_position(std::uint32_t parameter, double position) = 0;
+  virtual Result set_handler(Handler* handler) = 0;
+  virtual void* create_view(const char* name) = 0;
+};
+
+struct FactoryInfo {
+  char vendor[64], url[256], mail[128];
+  std::int32_t flags;
+};
+inline constexpr std::int32_t unicode = 1 << 4;
+
+struct ClassInfo {
+  Id id;
+  std::int32_t instances;
+  char category[32], name[64];
+};
+struct ClassInfo2 : ClassInfo {
+  std::uint32_t flags;
+  char sub_categories[128], vendor[64], version[64], sdk_version[64];
+};
+inline constexpr std::int32_t many_instances = 0x7fffffff;
+
+struct Factory : Unknown {
+  static constexpr InterfaceId id{0x7A4D811C, 0x52114A1F, 0xAED9D2EE, 0x0B43BF9F};
+  virtual Result info(FactoryInfo* info) = 0;
+  virtual std::int32_t class_count() = 0;
+  virtual Result class_info(std::int32_t index, ClassInfo* info) = 0;
+  virtual Result create(const char* class_id, const char* interface_id, void** object) = 0;
+};
+struct Factory2 : Factory {
+  static constexpr InterfaceId id{0x0007B650, 0xF24B4C0B, 0xA464EDB9, 0xF00B2ABB};
+  virtual Result class_info_2(std::int32_t index, ClassInfo2* info) = 0;
+};
+
+}  // namespace twinrack::vst3
