@@ -30,6 +30,7 @@ PYTHON = [
     ["session"],
     ["exchange"],
     ["plugin_files"],
+    ["hosting"],
     ["stage"],
     ["train"],
     ["explain"],
@@ -75,6 +76,7 @@ CPP = {
     "adjoint": {"dsp", "rt"},
     "live": {"engine", "rt"},
     "export": {"engine", "dsp", "rt"},
+    "host": set[str](),
     "bind": {"engine", "adjoint", "live", "export", "dsp", "rt"},
 }
 

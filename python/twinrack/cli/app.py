@@ -25,6 +25,7 @@ from .bench import app as bench_app
 from .document import document
 from .extras import need_train_extra
 from .plugin import export_plugin, import_plugin
+from .plugins import app as plugins_app
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session import app as session_app
 from .terminal import Terminal, plain_streams
@@ -362,6 +363,7 @@ def _render_bar() -> Any:
 
 
 app.add_typer(session_app, name="session")
+app.add_typer(plugins_app, name="plugins")
 app.add_typer(trail_app, name="trail")
 app.add_typer(bench_app, name="bench")
 app.command()(explaining.explain)

@@ -1,0 +1,95 @@
+// One LV2 plugin that is loaded: its ports, its state, and the work that it wants done beside the sound.
+#pragma once
+
+#include <lilv/lilv.h>
+#include <lv2/core/lv2.h>
+#include <lv2/log/log.h>
+#include <lv2/options/options.h>
+#include <lv2/resize-port/resize-port.h>
+#include <lv2/state/state.h>
+#include <lv2/urid/urid.h>
+#include <lv2/worker/worker.h>
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "host/lv2_world.h"
+
+namespace twinrack::host {
+
+class Lv2Plugin {
+ public:
+  // Throws with a sentence where it cannot be loaded. `block`: the most frames of a run.
+  Lv2Plugin(const Lv2World& world, const LilvPlugin* plugin, double rate, int block);
+  ~Lv2Plugin();
+  Lv2Plugin(const Lv2Plugin&) = delete;
+  Lv2Plugin& operator=(const Lv2Plugin&) = delete;
+
+  int inputs() const { return static_cast<int>(audio_in_.size()); }
+  int outputs() const { return static_cast<int>(audio_out_.size()); }
+  int block() const { return block_; }
+
+  // A row of `block` frames for each input, then for each output.
+  void run(float* rows, int frames);
+  // As before the first frame.
+  void reset();
+
+  std::vector<float>& values() { return values_; }  // of all ports by index; 0 where the port is not a control
+  bool is_control_input(std::size_t port) const;
+  // Allocations and frees during `run` so far.
+  long allocations() const { return allocations_; }
+
+  // As Turtle text.
+  std::string save();
+  // Throws for text that is not a state of this plugin.
+  void restore(const std::string& text);
+  void load_preset(const std::string& address);
+
+ private:
+  struct Urids {
+    std::unordered_map<std::string, LV2_URID> numbers;
+    std::deque<std::string> texts;
+    LV2_URID map(const char* uri);
+  };
+
+  void connect();
+  void restore(LilvState* state);
+  void prepare_atoms();
+  void do_work();
+
+  const Lv2World& world_;
+  const LilvPlugin* plugin_;
+  double rate_;
+  int block_;
+  LilvInstance* instance_ = nullptr;
+  Urids urids_;
+  LV2_URID_Map map_;
+  LV2_URID_Unmap unmap_;
+  LV2_Worker_Schedule schedule_;
+  LV2_Log_Log log_;
+  LV2_Resize_Port_Resize resize_;
+  LV2_State_Make_Path make_path_;
+  std::int32_t least_frames_ = 1, most_frames_, sequence_bytes_;
+  float rate_option_;
+  std::vector<LV2_Options_Option> options_;
+  std::vector<LV2_Feature> features_;
+  std::vector<const LV2_Feature*> feature_pointers_;
+  const LV2_Worker_Interface* worker_ = nullptr;
+  std::deque<std::vector<char>> jobs_, replies_;
+
+  std::vector<std::uint32_t> audio_in_, audio_out_, controls_in_, controls_out_, atoms_in_, atoms_out_, cv_;
+  std::vector<float> values_;
+  std::vector<std::vector<char>> atoms_;
+  std::vector<std::vector<float>> cv_rows_;
+  long allocations_ = 0;
+};
+
+// Counts the calls of malloc and free on this thread while it is on.
+void count_allocations(bool on);
+long counted_allocations();
+
+}  // namespace twinrack::host

@@ -1,0 +1,207 @@
+#include "host/lv2_world.h"
+
+#include <lv2/atom/atom.h>
+#include <lv2/buf-size/buf-size.h>
+#include <lv2/core/lv2.h>
+#include <lv2/log/log.h>
+#include <lv2/options/options.h>
+#include <lv2/port-groups/port-groups.h>
+#include <lv2/port-props/port-props.h>
+#include <lv2/presets/presets.h>
+#include <lv2/resize-port/resize-port.h>
+#include <lv2/state/state.h>
+#include <lv2/units/units.h>
+#include <lv2/urid/urid.h>
+#include <lv2/worker/worker.h>
+
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+
+namespace twinrack::host {
+
+const char* const supported_features[] = {
+    LV2_URID__map,
+    LV2_URID__unmap,
+    LV2_OPTIONS__options,
+    LV2_BUF_SIZE__boundedBlockLength,
+    LV2_BUF_SIZE__fixedBlockLength,
+    LV2_BUF_SIZE__powerOf2BlockLength,
+    "http://lv2plug.in/ns/ext/buf-size#coarseBlockLength",
+    LV2_WORKER__schedule,
+    LV2_LOG__log,
+    LV2_STATE__makePath,
+    LV2_STATE__mapPath,
+    LV2_STATE__freePath,
+    LV2_STATE__loadDefaultState,
+    LV2_STATE__threadSafeRestore,
+    LV2_RESIZE_PORT__resize,
+    LV2_CORE__isLive,
+    LV2_CORE__inPlaceBroken,
+    LV2_CORE__hardRTCapable,
+    nullptr,
+};
+
+namespace {
+
+std::string text_of(const LilvNode* node) { return node == nullptr ? "" : lilv_node_as_string(node); }
+
+// The address behind its last # or /.
+std::string last_part(const std::string& address) {
+  const std::size_t at = address.find_last_of("#/");
+  return at == std::string::npos ? address : address.substr(at + 1);
+}
+
+double number_of(const LilvNode* node) {
+  const bool is_number = node != nullptr && (lilv_node_is_float(node) || lilv_node_is_int(node));
+  return is_number ? static_cast<double>(lilv_node_as_float(node)) : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace
+
+Lv2World::Lv2World() : world_(lilv_world_new()) {}
+Lv2World::~Lv2World() { lilv_world_free(world_); }
+
+void Lv2World::load_all() { lilv_world_load_all(world_); }
+
+void Lv2World::load_bundle(const std::string& folder) {
+  lilv_world_load_specifications(world_);
+  lilv_world_load_plugin_classes(world_);
+  const Node bundle(lilv_new_file_uri(world_, nullptr, (folder + "/").c_str()));
+  lilv_world_load_bundle(world_, bundle.get());
+}
+
+const LilvPlugin* Lv2World::find(const std::string& address) const {
+  const Node wanted = uri(address.c_str());
+  const LilvPlugins* all = lilv_world_get_all_plugins(world_);
+  const LilvPlugin* plugin = wanted == nullptr ? nullptr : lilv_plugins_get_by_uri(all, wanted.get());
+  if (plugin == nullptr) throw std::invalid_argument("no LV2 plugin has the address " + address);
+  return plugin;
+}
+
+std::vector<std::string> Lv2World::missing_features(const LilvPlugin* plugin) const {
+  std::vector<std::string> missing;
+  LilvNodes* required = lilv_plugin_get_required_features(plugin);
+  LILV_FOREACH(nodes, i, required) {
+    const std::string feature = text_of(lilv_nodes_get(required, i));
+    bool known = false;
+    for (const char* const* own = supported_features; *own != nullptr; ++own) known = known || feature == *own;
+    if (!known) missing.push_back(feature);
+  }
+  lilv_nodes_free(required);
+  return missing;
+}
+
+int Lv2World::count(const LilvPlugin* plugin, const char* type, const char* way) const {
+  const Node kind = uri(type), direction = uri(way);
+  return static_cast<int>(lilv_plugin_get_num_ports_of_class(plugin, kind.get(), direction.get(), nullptr));
+}
+
+void Lv2World::summary(const LilvPlugin* plugin, Json& json) const {
+  const Node name(lilv_plugin_get_name(plugin)), author(lilv_plugin_get_author_name(plugin));
+  char* path = lilv_file_uri_parse(text_of(lilv_plugin_get_bundle_uri(plugin)).c_str(), nullptr);
+  json.key("uri").value(text_of(lilv_plugin_get_uri(plugin)));
+  json.key("name").value(text_of(name.get()));
+  json.key("author").value(text_of(author.get()));
+  json.key("class").value(text_of(lilv_plugin_class_get_label(lilv_plugin_get_class(plugin))));
+  json.key("bundle").value(path);
+  json.key("inputs").value(static_cast<long>(count(plugin, LV2_CORE__AudioPort, LV2_CORE__InputPort)));
+  json.key("outputs").value(static_cast<long>(count(plugin, LV2_CORE__AudioPort, LV2_CORE__OutputPort)));
+  json.key("missing").begin('[');
+  for (const std::string& feature : missing_features(plugin)) json.value(feature);
+  json.end(']');
+  lilv_free(path);
+}
+
+void Lv2World::list(Json& json) const {
+  json.begin('[');
+  const LilvPlugins* all = lilv_world_get_all_plugins(world_);
+  LILV_FOREACH(plugins, i, all) {
+    json.begin('{');
+    summary(lilv_plugins_get(all, i), json);
+    json.end('}');
+  }
+  json.end(']');
+}
+
+void Lv2World::port(const LilvPlugin* plugin, const LilvPort* port, Json& json) const {
+  const auto is = [&](const char* type) { return lilv_port_is_a(plugin, port, uri(type).get()); };
+  const auto has = [&](const char* property) { return lilv_port_has_property(plugin, port, uri(property).get()); };
+  const char* kind = is(LV2_CORE__AudioPort)     ? "audio"
+                     : is(LV2_CORE__ControlPort) ? "control"
+                     : is(LV2_CORE__CVPort)      ? "cv"
+                     : is(LV2_ATOM__AtomPort)    ? "atom"
+                                                 : "other";
+  const Node name(lilv_port_get_name(plugin, port));
+  json.begin('{');
+  json.key("index").value(static_cast<long>(lilv_port_get_index(plugin, port)));
+  json.key("symbol").value(text_of(lilv_port_get_symbol(plugin, port)));
+  json.key("name").value(text_of(name.get()));
+  json.key("kind").value(kind);
+  json.key("is_input").value(is(LV2_CORE__InputPort));
+  json.key("optional").value(has(LV2_CORE__connectionOptional));
+  LilvNode *initial = nullptr, *least = nullptr, *most = nullptr;
+  lilv_port_get_range(plugin, port, &initial, &least, &most);
+  const Node owned[] = {Node(initial), Node(least), Node(most)};
+  json.key("default").value(number_of(initial));
+  json.key("min").value(number_of(least));
+  json.key("max").value(number_of(most));
+  json.key("logarithmic").value(has(LV2_PORT_PROPS__logarithmic));
+  json.key("integer").value(has(LV2_CORE__integer));
+  json.key("toggled").value(has(LV2_CORE__toggled));
+  json.key("enumeration").value(has(LV2_CORE__enumeration));
+  json.key("times_rate").value(has(LV2_CORE__sampleRate));
+  json.key("hidden").value(has(LV2_PORT_PROPS__notOnGUI));
+  json.key("trigger").value(has(LV2_PORT_PROPS__trigger));
+  const Node group(lilv_port_get(plugin, port, uri(LV2_PORT_GROUPS__group).get()));
+  const Node side_of(group == nullptr || lilv_node_is_blank(group.get())
+                         ? nullptr
+                         : lilv_world_get(world_, group.get(), uri(LV2_PORT_GROUPS__sideChainOf).get(), nullptr));
+  const Node group_name(group == nullptr ? nullptr
+                                         : lilv_world_get(world_, group.get(), uri(LV2_CORE__name).get(), nullptr));
+  json.key("group").value(text_of(group_name.get()));
+  json.key("sidechain").value(has(LV2_CORE_PREFIX "isSideChain") || side_of != nullptr);
+  const Node designation(lilv_port_get(plugin, port, uri(LV2_CORE__designation).get()));
+  json.key("designation").value(last_part(text_of(designation.get())));
+  const Node unit(lilv_port_get(plugin, port, uri(LV2_UNITS__unit).get()));
+  const Node symbol(unit == nullptr ? nullptr
+                                    : lilv_world_get(world_, unit.get(), uri(LV2_UNITS__symbol).get(), nullptr));
+  const bool is_known = unit != nullptr && lilv_node_is_uri(unit.get());
+  json.key("unit").value(is_known ? last_part(text_of(unit.get())) : "");
+  json.key("unit_symbol").value(text_of(symbol.get()));
+  json.key("points").begin('[');
+  if (LilvScalePoints* points = lilv_port_get_scale_points(plugin, port); points != nullptr) {
+    LILV_FOREACH(scale_points, i, points) {
+      const LilvScalePoint* point = lilv_scale_points_get(points, i);
+      json.begin('[').value(text_of(lilv_scale_point_get_label(point)));
+      json.value(number_of(lilv_scale_point_get_value(point))).end(']');
+    }
+    lilv_scale_points_free(points);
+  }
+  json.end(']').end('}');
+}
+
+void Lv2World::describe(const LilvPlugin* plugin, Json& json) const {
+  json.begin('{');
+  summary(plugin, json);
+  json.key("ports").begin('[');
+  for (std::uint32_t i = 0; i < lilv_plugin_get_num_ports(plugin); ++i) {
+    port(plugin, lilv_plugin_get_port_by_index(plugin, i), json);
+  }
+  json.end(']');
+  json.key("presets").begin('[');
+  if (LilvNodes* presets = lilv_plugin_get_related(plugin, uri(LV2_PRESETS__Preset).get()); presets != nullptr) {
+    LILV_FOREACH(nodes, i, presets) {
+      const LilvNode* preset = lilv_nodes_get(presets, i);
+      lilv_world_load_resource(world_, preset);
+      const Node label(
+          lilv_world_get(world_, preset, uri("http://www.w3.org/2000/01/rdf-schema#label").get(), nullptr));
+      json.begin('[').value(text_of(preset)).value(text_of(label.get())).end(']');
+    }
+    lilv_nodes_free(presets);
+  }
+  json.end(']');
+  json.end('}');
+}
+
+}  // namespace twinrack::host

@@ -1,0 +1,97 @@
+"""`twinrack plugins`: other makers' plugins on this machine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ..checks import visible
+from .terminal import Terminal
+
+app = typer.Typer(help="Other makers' LV2 plugins: what there is, and whether it keeps its word.", no_args_is_help=True)
+out = Terminal(highlight=False)
+
+FAILED = 3  # exit code of `check` where a plugin cannot be used
+
+
+@app.command("list")
+def list_plugins(
+    words: Annotated[list[str] | None, typer.Argument(help="Only those with all these words in name, address or kind.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also instruments, and those that cannot be used.")] = False,
+) -> None:
+    """List the effects of this machine."""
+    from ..hosting.catalogue import plugins
+
+    listed = [p for p in plugins() if every or not p.problem]
+    text = {p.uri: f"{p.name} {p.uri} {p.category} {p.author}".lower() for p in listed}
+    listed = [p for p in listed if all(w.lower() in text[p.uri] for w in words or [])]
+    table = Table("name", "kind", "in", "out", "address", box=None, header_style="bold")
+    for p in listed:
+        problem = f" ({p.problem})" if p.problem else ""
+        table.add_row(*(visible(t) for t in (p.name, p.category, str(p.inputs), str(p.outputs), p.uri + problem)))
+    out.print(table)
+    out.print(f"{len(listed)} plugins")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="Its address, or a part of its name that only one has.")]) -> None:
+    """Show what a plugin declares: its controls with units and ranges, sound in and out, presets. It is not loaded."""
+    from ..hosting.catalogue import describe, find
+
+    listed = find(name)
+    d = describe(listed)
+    out.print(
+        f"{visible(d.name)}: {visible(d.category)}, by {visible(d.author) or 'nobody named'}\n{visible(d.uri)}\n{d.bundle}"
+    )
+    if listed.problem:
+        out.print(f"It cannot be used: {visible(listed.problem)}")
+    side = [p for p in d.audio(True) if p.is_sidechain]
+    out.print(
+        f"{len(d.main_inputs)} channels in, {len(d.audio(False))} out"
+        + (f", sidechain {', '.join(visible(p.name) for p in side)}" if side else "")
+        + (", reports its latency" if d.latency_port else "")
+    )
+    table = Table("control", "name", "initial", "range", "group", box=None, header_style="bold")
+    for symbol, p in d.controls.items():
+        table.add_row(*(visible(t) for t in (symbol, p.name, f"{p.default:g}", p.range_text(), p.group)))
+    out.print(table)
+    if d.presets:
+        out.print(f"presets: {', '.join(visible(n) for n in d.presets)}")
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Addresses, or parts of names that only one plugin has.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All effects of this machine, a line each.")] = False,
+) -> None:
+    """Test plugins, each in processes of its own: sound, controls, state, latency, blocks, allocations, NaN, rates. Exit code 3
+    where one cannot be used."""
+    from ..hosting.catalogue import plugins
+    from ..hosting.check import check_plugin
+
+    if bool(names) == every:
+        raise ValueError("say which plugins to test, or --all")
+    if not every:
+        checks = [check_plugin(name) for name in names or []]
+        for one in checks:
+            print(visible(str(one)))
+    else:
+        checks, failures = [], Counter[str]()
+        for listed in (p for p in plugins() if p.is_effect):
+            one = check_plugin(listed)
+            checks.append(one)
+            failed = [f for f in one.findings if f.holds is False]
+            failures.update(f.name for f in failed)
+            words = "; ".join(f"{f.name}: {f.text}" for f in failed)
+            print(
+                visible(
+                    f"{'usable' if one.is_usable else 'CANNOT BE USED'}  {listed.name} ({listed.uri})  {words}", lines=False
+                )
+            )
+        print(f"{sum(c.is_usable for c in checks)} of {len(checks)} can be used")
+        print("; ".join(f"{count} fail {name}" for name, count in failures.most_common()))
+    if not all(c.is_usable for c in checks):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,170 @@
+"""The process that holds one plugin: `twinrack-host` (cpp/host/main.cc), spoken to by lines over a socket."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import _engine
+from ..audio import Audio
+from ..checks import visible
+
+PROGRAM = "twinrack-host"
+ANSWER_S = 20.0
+KEPT = ("HOME", "PATH", "LV2_PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "TMPDIR")  # of the environment
+SHOWN_LINES = 3  # of what a plugin wrote before it died
+
+
+class PluginError(ValueError):
+    """A plugin or its host refused something; one sentence."""
+
+
+class PluginDiedError(RuntimeError):
+    """The process of a plugin crashed, or did not answer and was ended; one sentence."""
+
+
+class HostProcess:
+    """A process that may hold one plugin. It ends with `close`, with this object, and with this program.
+
+    It gets a small environment, no privileges that it did not have, no core dumps, and a folder of its own to write in.
+
+    Attributes:
+        name: of the plugin, for messages.
+    """
+
+    def __init__(self, name: str = "the plugin") -> None:
+        self.name = name
+        self._folder = tempfile.TemporaryDirectory(prefix="twinrack-plugin-", ignore_cleanup_errors=True)
+        self._memory_file = os.memfd_create("twinrack-plugin")
+        self._memory: mmap.mmap | None = None
+        self._written: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed with this object
+        own, other = socket.socketpair()
+        self._socket = own
+        environment = {key: os.environ[key] for key in KEPT if key in os.environ} | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+        try:
+            self._process = subprocess.Popen(
+                [program(), str(other.fileno()), str(self._memory_file)],
+                pass_fds=(other.fileno(), self._memory_file),
+                stdin=subprocess.DEVNULL,
+                stdout=self._written,
+                stderr=self._written,
+                cwd=self._folder.name,
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            other.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def request(self, *words: object, payload: bytes = b"", seconds: float = ANSWER_S) -> bytes:
+        """Send a request and wait for its answer.
+
+        Raises:
+            PluginError: it was refused.
+            PluginDiedError: the process crashed, or gave no answer in time; it is ended then.
+        """
+        line = " ".join(str(w).replace("%", "%25").replace(" ", "%20") for w in words)
+        if "\n" in line:
+            raise PluginError(f"{visible(line, lines=False)!r} has a line break in it")
+        end = time.monotonic() + seconds
+        try:
+            self._socket.settimeout(seconds)
+            self._socket.sendall(line.encode() + b"\n" + payload)
+            how, size = self._line(end).split()
+            answer = self._exactly(int(size), end)
+        except TimeoutError:
+            self.close()
+            raise PluginDiedError(f"{self.name} gave no answer to {str(words[0])!r} in {seconds:g} s, and was ended") from None
+        except OSError:
+            raise PluginDiedError(self._end()) from None
+        if how == b"error":
+            raise PluginError(f"{self.name}: {visible(answer.decode(errors='replace'), lines=False)}")
+        return answer
+
+    def json(self, *words: object) -> Any:
+        """The same with an answer in JSON."""
+        return json.loads(self.request(*words).decode(errors="replace"))
+
+    def rows(self, count: int, frames: int) -> npt.NDArray[np.float32]:
+        """The shared memory as (count, frames); valid until the next plugin is loaded or the process is closed."""
+        if count == 0:
+            return np.zeros((0, frames), np.float32)
+        self._memory = mmap.mmap(self._memory_file, count * frames * 4)
+        rows: Audio = np.frombuffer(self._memory, np.float32).reshape(count, frames)
+        return rows
+
+    def _line(self, end: float) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self._exactly(1, end)
+        return line
+
+    def _exactly(self, size: int, end: float) -> bytes:
+        data = b""
+        while len(data) < size:
+            self._socket.settimeout(max(end - time.monotonic(), 1e-3))
+            part = self._socket.recv(min(size - len(data), 1 << 20))
+            if not part:
+                raise ConnectionResetError
+            data += part
+        return data
+
+    def _end(self) -> str:
+        """A sentence on how the process ended."""
+        self.close()
+        code = self._process.returncode
+        how = f"crashed ({signal.Signals(-code).name})" if code is not None and code < 0 else "ended by itself"
+        self._written.seek(0)
+        lines = self._written.read().decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
+        words = f"; it wrote: {visible(' / '.join(lines), lines=False)[:300]}" if lines else ""
+        return f"{self.name} {how} in its own process{words}"
+
+    def close(self) -> None:
+        """End the process."""
+        self._socket.close()
+        if self._process.poll() is None:
+            try:
+                self._process.wait(0.2)  # it ends when the socket is gone
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._memory_file >= 0:
+            os.close(self._memory_file)
+            self._memory_file = -1
+        self._folder.cleanup()
+
+    def __enter__(self) -> HostProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_process", None) is not None and getattr(self, "_memory_file", -1) >= 0:
+            self.close()
+
+
+def program() -> str:
+    """The path of the host program.
+
+    Raises:
+        PluginError: this installation was built without it.
+    """
+    path = Path(_engine.__file__).with_name(PROGRAM)
+    if not path.is_file():
+        raise PluginError(f"{PROGRAM} is missing: install liblilv-dev, and then twinrack again")
+    return str(path)
