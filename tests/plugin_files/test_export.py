@@ -325,6 +325,26 @@ def test_what_cannot_go_is_refused_by_name(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.lv2"]
 
 
+def test_linear_python_effects_go_as_responses(tmp_path):
+    def swap_and_halve(x, rate):
+        return 0.5 * x[::-1]
+
+    def echo(x, rate):
+        return np.concatenate([x[:, :10], x[:, 10:] + 0.5 * x[:, :-10]], 1)
+
+    rack = tr.Rack([tr.Parallel([[tr.PythonEffect(swap_and_halve, name="swap")], []]), tr.Gain(gain_db=-3)])
+    made = tr.export(rack, tmp_path / "a.clap", bounce=True)
+    assert any("swap is now its impulse response" in n for n in made.notes)
+    x = music(2, FRAMES, RATE)
+    y, _ = play(made.path, x, [], 512)
+    wet = 10 ** (-3 / 20) * (x + 0.5 * x[::-1])
+    late = made.latency_frames
+    np.testing.assert_allclose(y[:, late:], wet[:, : FRAMES - late], atol=1e-5)
+    for bad in (lambda x, rate: np.tanh(3 * x), echo):  # one bends, one depends on its blocks
+        with pytest.raises(ValueError, match="bad is not linear or changes with time: its impulse response is -"):
+            tr.export(tr.Rack([tr.PythonEffect(bad, name="bad")]), tmp_path / "b.clap", bounce=True)
+
+
 def test_other_files_are_not_taken_for_plugins(tmp_path):
     made = tr.export(tr.Rack([tr.Gain()]), tmp_path / "a.clap")
     data = made.path.read_bytes()

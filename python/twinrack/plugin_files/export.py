@@ -17,6 +17,7 @@ from ..rack.patch import load
 from ..rack.rack import Rack, as_rack
 from ..system import disk
 from ..system.disk import atomic, scratch, shown
+from .bounce import bounced
 from .flat import check_flat, flatten, slug, unpack
 from .lv2 import write_bundle
 from .parameters import HostParameter
@@ -62,6 +63,7 @@ def export(
     id: str | None = None,
     channels: int = 2,
     presets: Mapping[str, Rack] | None = None,
+    bounce: bool = False,
 ) -> Export:
     """Write a rack as a plugin that other programs load: no Python is needed to play it.
 
@@ -75,6 +77,7 @@ def export(
             plugin by it.
         channels: in and out, and of every sidechain.
         presets: racks of the same structure by name (LV2).
+        bounce: Python effects go as their impulse responses, where they are linear and do not change with time.
 
     Raises:
         ValueError: an effect is a Python function, a preset is of another structure, or the path has another ending.
@@ -88,6 +91,7 @@ def export(
     shown_name = _checked_name(name if name is not None else rack.name or path.stem)
     own_id = _checked_id(id if id is not None else f"urn:twinrack:{slug(shown_name)}")
     library = _library()
+    rack, bounce_notes = bounced(rack, channels) if bounce else (rack, [])
     flat, parameters, notes = flatten(rack, channels, own_id, shown_name)
     values = {_checked_name(n): _preset_values(n, rack, other, parameters) for n, other in (presets or {}).items()}
     if values and chosen != "lv2":
@@ -108,7 +112,7 @@ def export(
         tuple(p.address for p in parameters),
         () if any_rate else tuple(flat.rates),
         _engine.Player(flat, rate).latency,
-        tuple(notes),
+        (*bounce_notes, *notes),
     )
 
 

@@ -37,7 +37,9 @@ def flatten(rack: Rack, channels: int, plugin_id: str, name: str) -> tuple[_engi
     """
     for address, effect in rack.addresses().items():
         if isinstance(effect, PythonEffect):
-            raise ValueError(f"{address} is a Python function, which cannot leave Python; remove it from the rack")
+            raise ValueError(
+                f"{address} is a Python function, which cannot leave Python; remove it, or bounce=True where it is linear"
+            )
     flat = _engine.FlatRack()
     flat.id, flat.name, flat.channels, flat.keys = plugin_id, name, channels, list(rack.sidechains)
     flat.made_by, flat.class_id = __version__, uuid5(NAMESPACE_URL, plugin_id).bytes
