@@ -59,8 +59,8 @@ def _response(effect: PythonEffect, address: str, channels: int) -> tuple[Respon
         impulse[c, 0] = 1.0
         answers.append(played(impulse))
     peak = max(float(np.abs(a).max()) for a in answers)
-    heard = np.flatnonzero(np.max([np.abs(a).max(0) for a in answers], axis=0) > peak * 10.0 ** (END_DB / 20.0))
-    length = int(heard[-1]) + 1 if heard.size else 1
+    audible = np.flatnonzero(np.max([np.abs(a).max(0) for a in answers], axis=0) > peak * 10.0 ** (END_DB / 20.0))
+    length = int(audible[-1]) + 1 if audible.size else 1
     crosses = any(np.any(answers[c][d, :length]) for c in range(channels) for d in range(channels) if c != d)
     if crosses and channels != 2:
         raise ValueError(f"{address} mixes channels, which can be bounced in stereo only; remove it from the rack")
