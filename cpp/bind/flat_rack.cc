@@ -107,9 +107,6 @@ void bind_flat_rack(py::module_& m) {
           },
           py::arg("parameter"), py::arg("value"))
       .def(
-          "send", [](BoundPlayer& p, int parameter, float value) { p.player.send(parameter, value); },
-          py::arg("parameter"), py::arg("value"))
-      .def(
           "bypass", [](BoundPlayer& p, bool on) { p.player.bypass(on); }, py::arg("on"))
       .def("reset",
            [](BoundPlayer& p) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <set>
 #include <stdexcept>
 
 #include "engine/effect.h"
@@ -242,7 +243,10 @@ void FlatRack::check() const {
       if (variant >= resource.variants.size()) refuse("a resource is missing");
     }
   }
+  std::set<std::string> symbols;
+  std::set<std::uint32_t> ids;
   for (const FlatParameter& p : parameters) {
+    if (!symbols.insert(p.symbol).second || !ids.insert(p.id).second) refuse("two parameters have one name");
     if (p.index < 0 || static_cast<std::size_t>(p.index) >= values) refuse("a parameter is of no effect");
     if (!std::isfinite(p.initial)) refuse("a value is NaN or infinity");
   }

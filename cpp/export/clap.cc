@@ -48,6 +48,7 @@ class ClapPlugin : public Instance {
 
   std::int32_t process(const clap::Process& now) noexcept TR_RT {
     if (!is_active() || now.output_count < 1 || now.outputs[0].data32 == nullptr) return clap::process_error;
+    take_state();
     const std::uint32_t events = now.in_events == nullptr ? 0 : now.in_events->size(now.in_events);
     std::uint32_t next = 0, at = 0;
     while (at < now.frames || next < events) {
@@ -69,6 +70,7 @@ class ClapPlugin : public Instance {
 
   // Where the plugin is active this is the audio thread, else the main one.
   void flush(const clap::InputEvents* in) noexcept TR_RT {
+    take_state();
     if (in == nullptr) return;
     for (std::uint32_t i = 0, count = in->size(in); i < count; ++i) {
       if (const clap::EventHeader* event = in->get(in, i); event != nullptr) take(*event);

@@ -24,6 +24,7 @@ std::string_view next_line(std::string_view& text) {
 
 Device::Device(FlatRack read) : rack(std::move(read)) {
   for (const FlatParameter& p : rack.parameters) parameters.push_back({p, rack.card_of(p)});
+  latency = static_cast<std::uint32_t>(Player(rack, rack.rates().front()).latency());
 }
 
 int Device::find(std::uint32_t id) const noexcept TR_RT {
@@ -33,7 +34,8 @@ int Device::find(std::uint32_t id) const noexcept TR_RT {
   return -1;
 }
 
-Instance::Instance(const Device& device) : device_(device), values_(device.parameters.size()) {
+Instance::Instance(const Device& device)
+    : device_(device), values_(device.parameters.size()), latency_(device.latency) {
   for (std::size_t i = 0; i < values_.size(); ++i) values_[i].store(device.parameters[i].flat.initial);
 }
 
@@ -44,7 +46,9 @@ bool Instance::activate(double rate) {
       player->change(device_.parameters[i].flat.index, values_[i].load());
     player->bypass(bypassed_.load());
     player->reset();
+    loaded_.store(false);
     player_ = std::move(player);
+    latency_ = static_cast<std::uint32_t>(player_->latency());
     rate_ = rate;
     return true;
   } catch (const std::exception& error) {
@@ -55,8 +59,25 @@ bool Instance::activate(double rate) {
 
 std::uint32_t Instance::tail() const { return static_cast<std::uint32_t>(std::ceil(device_.rack.tail_s * rate_)); }
 
+bool Instance::prepare_latency(double rate) {
+  try {
+    latency_ = static_cast<std::uint32_t>(Player(device_.rack, rate).latency());
+    return true;
+  } catch (const std::exception& error) {
+    complain(error.what());
+    return false;
+  }
+}
+
+void Instance::take_state() noexcept TR_RT {
+  if (player_ == nullptr || !loaded_.exchange(false)) return;
+  for (std::size_t i = 0; i < values_.size(); ++i) {
+    player_->change(device_.parameters[i].flat.index, values_[i].load());
+  }
+}
+
 void Instance::change(int parameter, float value) noexcept TR_RT {
-  note(parameter, value);
+  values_[static_cast<std::size_t>(parameter)].store(value);
   if (player_ != nullptr) player_->change(device_.parameters[static_cast<std::size_t>(parameter)].flat.index, value);
 }
 
@@ -67,10 +88,6 @@ void Instance::reset() noexcept TR_RT {
 void Instance::bypass(bool on) noexcept TR_RT {
   bypassed_.store(on);
   if (player_ != nullptr) player_->bypass(on);
-}
-
-void Instance::note(int parameter, float value) noexcept TR_RT {
-  values_[static_cast<std::size_t>(parameter)].store(value);
 }
 
 float Instance::value(int parameter) const noexcept TR_RT {
@@ -106,10 +123,8 @@ bool Instance::load_state(std::string_view text) {
       if (p.flat.symbol == line.substr(0, space)) read.emplace_back(i, p.bounded(number));
     }
   }
-  for (const auto& [i, value] : read) {
-    values_[i].store(value);
-    if (player_ != nullptr) player_->send(device_.parameters[i].flat.index, value);
-  }
+  for (const auto& [i, value] : read) values_[i].store(value);
+  loaded_.store(true);
   if (bypassed.has_value()) bypass(*bypassed);
   return true;
 }

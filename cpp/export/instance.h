@@ -23,6 +23,7 @@ struct Device {
 
   FlatRack rack;
   std::vector<HostParameter> parameters;
+  std::uint32_t latency;  // at the first of its rates
 };
 
 class Instance {
@@ -38,19 +39,23 @@ class Instance {
   bool activate(double rate);
   void deactivate() { player_.reset(); }
   bool is_active() const noexcept TR_RT { return player_ != nullptr; }
-  std::uint32_t latency() const { return player_ == nullptr ? 0 : static_cast<std::uint32_t>(player_->latency()); }
+  // Of the last rate that was asked for; hosts ask before they activate.
+  std::uint32_t latency() const { return latency_; }
+  // False, with a sentence on stderr, where the rack does not play at this rate.
+  bool prepare_latency(double rate);
   std::uint32_t tail() const;
 
-  // On the audio thread, or while nothing is active.
+  // On the audio thread, or while nothing is active. `take_state` comes first in a block: values that were loaded
+  // since the last one act, and what the host sends after that acts upon them.
+  void take_state() noexcept TR_RT;
   void change(int parameter, float value) noexcept TR_RT;
   void reset() noexcept TR_RT;
   void process(const float* const* in, float* const* out, const float* const* const* keys, int frames) noexcept TR_RT {
     player_->process(in, out, keys, frames);
   }
 
-  // From any thread. `note` is for hosts that tell the audio thread themselves.
+  // From any thread.
   void bypass(bool on) noexcept TR_RT;
-  void note(int parameter, float value) noexcept TR_RT;
   float value(int parameter) const noexcept TR_RT;
   bool bypassed() const noexcept TR_RT { return bypassed_.load(); }
 
@@ -63,9 +68,10 @@ class Instance {
  private:
   const Device& device_;
   std::vector<std::atomic<float>> values_;  // as the engine has them
-  std::atomic<bool> bypassed_{false};
+  std::atomic<bool> bypassed_{false}, loaded_{false};
   std::unique_ptr<Player> player_;
   double rate_ = 48000.0;
+  std::uint32_t latency_;
 };
 
 }  // namespace twinrack

@@ -27,8 +27,6 @@ class Player {
   void reset() noexcept TR_RT;
   // From any thread.
   void bypass(bool on) noexcept TR_RT { bypassed_.store(on, std::memory_order_relaxed); }
-  // From one other thread at a time.
-  void send(int parameter, float value) { rack_.set_parameter(parameter, value); }
 
  private:
   static constexpr int fade_frames = 256;

@@ -65,7 +65,10 @@ void write(char (&to)[size], std::string_view text) {
 
 class Vst3Plugin final : public vst3::Component, public vst3::Processor, public vst3::Controller, private Instance {
  public:
-  explicit Vst3Plugin(const Device& of) : Instance(of), keys_(of.rack.keys.size()) {}
+  explicit Vst3Plugin(const Device& of)
+      : Instance(of), keys_(of.rack.keys.size()), connected_(of.rack.keys.size()), shown_(of.parameters.size()) {
+    show_values();
+  }
 
   vst3::Result query_interface(const vst3::Id id, void** object) override {
     *object = same(vst3::Processor::id, id)    ? static_cast<void*>(static_cast<vst3::Processor*>(this))
@@ -109,8 +112,11 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
     return vst3::ok;
   }
   vst3::Result routing(void*, void*) override { return vst3::not_implemented; }
-  vst3::Result activate_bus(std::int32_t media, std::int32_t direction, std::int32_t index, std::uint8_t) override {
-    return index >= 0 && index < bus_count(media, direction) ? vst3::ok : vst3::invalid;
+  // A sidechain that is off is not connected, though hosts may give silence for it.
+  vst3::Result activate_bus(std::int32_t media, std::int32_t direction, std::int32_t index, std::uint8_t on) override {
+    if (index < 0 || index >= bus_count(media, direction)) return vst3::invalid;
+    if (direction == vst3::input && index > 0) connected_[static_cast<std::size_t>(index - 1)].store(on != 0);
+    return vst3::ok;
   }
   vst3::Result set_active(std::uint8_t on) override {
     if (on == 0) {
@@ -129,6 +135,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
       text.append(part, static_cast<std::size_t>(std::max(got, 0)));
     }
     if (!load_state(text)) return vst3::no;
+    show_values();
     if (handler_ != nullptr) handler_->restart(vst3::values_changed);
     return vst3::ok;
   }
@@ -164,7 +171,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   vst3::Result setup(vst3::Setup* setup) override {
     if (setup->sample_size != 0) return vst3::no;
     rate_ = setup->sample_rate;
-    return vst3::ok;
+    return prepare_latency(rate_) ? vst3::ok : vst3::no;
   }
   vst3::Result set_processing(std::uint8_t on) noexcept TR_RT override {
     if (on != 0) reset();
@@ -173,6 +180,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   vst3::Result process(vst3::Data* data) noexcept TR_RT override {
     if (!is_active()) return vst3::not_initialised;
     if (data->sample_size != 0) return vst3::invalid;
+    take_state();
     std::int32_t at = 0;
     do {
       const std::int32_t end = take(data->input_changes, at, data->frames);
@@ -243,18 +251,22 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   }
   double position(std::uint32_t id) override {
     const int i = device().find(id);
-    if (i < 0) return id == bypass_id && bypassed() ? 1.0 : 0.0;
-    return device().parameters[static_cast<std::size_t>(i)].to_position(value(i));
+    if (i < 0) return id == bypass_id && shown_bypass_.load() ? 1.0 : 0.0;
+    return device().parameters[static_cast<std::size_t>(i)].to_position(shown_[static_cast<std::size_t>(i)].load());
   }
+  // While the processor runs this is an echo for the display, and may come late: what sounds comes with the blocks.
   vst3::Result set_position(std::uint32_t id, double position) override {
     if (!std::isfinite(position)) return vst3::invalid;
     const int i = device().find(id);
     if (i < 0 && id != bypass_id) return vst3::invalid;
-    if (i >= 0) {
-      note(i, device().parameters[static_cast<std::size_t>(i)].from_position(position));
-    } else {
-      bypass(position > 0.5);
+    if (i < 0) {
+      shown_bypass_.store(position > 0.5);
+      if (!is_active()) bypass(position > 0.5);
+      return vst3::ok;
     }
+    const float value = device().parameters[static_cast<std::size_t>(i)].from_position(position);
+    shown_[static_cast<std::size_t>(i)].store(value);
+    if (!is_active()) change(i, value);
     return vst3::ok;
   }
   vst3::Result set_handler(vst3::Handler* handler) override {
@@ -296,9 +308,20 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   }
 
   void move(std::uint32_t id, double position) noexcept TR_RT {
-    if (id == bypass_id) return bypass(position > 0.5);
     const int i = device().find(id);
-    if (i >= 0) change(i, device().parameters[static_cast<std::size_t>(i)].from_position(position));
+    if (i >= 0) {
+      const float value = device().parameters[static_cast<std::size_t>(i)].from_position(position);
+      change(i, value);
+      shown_[static_cast<std::size_t>(i)].store(value);
+    } else if (id == bypass_id) {
+      bypass(position > 0.5);
+      shown_bypass_.store(position > 0.5);
+    }
+  }
+
+  void show_values() {
+    for (std::size_t i = 0; i < shown_.size(); ++i) shown_[i].store(value(static_cast<int>(i)));
+    shown_bypass_.store(bypassed());
   }
 
   void play(const vst3::Data& data, std::int32_t start, std::int32_t frames) noexcept TR_RT {
@@ -317,7 +340,8 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
     }
     for (std::size_t k = 0; k < keys_.size(); ++k) {
       for (int c = 0; c < channels; ++c) {
-        key_channels[k][c] = pointer(data.inputs, data.input_count, static_cast<std::int32_t>(k + 1), c);
+        const float* from = pointer(data.inputs, data.input_count, static_cast<std::int32_t>(k + 1), c);
+        key_channels[k][c] = connected_[k].load() ? from : nullptr;
       }
       keys_[k] = key_channels[k];
     }
@@ -328,6 +352,9 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   double rate_ = 48000.0;
   vst3::Handler* handler_ = nullptr;
   std::vector<const float* const*> keys_;
+  std::vector<std::atomic<bool>> connected_;  // sidechains
+  std::vector<std::atomic<float>> shown_;     // the controller's values
+  std::atomic<bool> shown_bypass_{false};
 };
 
 class Vst3Factory final : public vst3::Factory2 {

@@ -6,15 +6,19 @@
 //     list                                  every LV2 plugin of this machine
 //     describe BUNDLE URI                   one of them
 //     load BUNDLE URI RATE BLOCK            instantiates it; the memory then has BLOCK frames for each input and output
-//     run FRAMES                            plays; answers with the allocations so far
+//     run FRAMES                            plays
+//     allocations                           during all runs so far
 //     set PORT VALUE, values                moves a control; all of them
 //     reset, save, restore SIZE, preset URI
 //
 // In a word, %20 is a space and %25 the percent sign.
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +29,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "host/lv2_plugin.h"
@@ -98,8 +103,9 @@ class Host {
       const int frames = std::atoi(word(1).c_str());
       if (frames < 0 || frames > plugin_->block()) throw std::invalid_argument("too many frames");
       plugin_->run(rows_, frames);
-      return std::to_string(plugin_->allocations());
+      return "";
     }
+    if (what == "allocations") return std::to_string(plugin_->allocations());
     if (what == "set") {
       const auto port = static_cast<std::size_t>(std::atol(word(1).c_str()));
       if (!plugin_->is_control_input(port)) throw std::invalid_argument("port " + word(1) + " is not a control");
@@ -122,13 +128,18 @@ class Host {
     throw std::invalid_argument("no request is called " + what);
   }
 
+  // The other side has made the memory, as large as the plugin needs it.
   void map_rows() {
     const std::size_t bytes = static_cast<std::size_t>(plugin_->inputs() + plugin_->outputs()) *
                               static_cast<std::size_t>(plugin_->block()) * sizeof(float);
     if (rows_ != nullptr) munmap(rows_, mapped_);
     rows_ = nullptr;
     if (bytes == 0) return;
-    if (ftruncate(memory, static_cast<off_t>(bytes)) != 0) throw std::runtime_error("the shared memory cannot be made");
+    struct stat shared;
+    if (fstat(memory, &shared) != 0 || static_cast<std::size_t>(shared.st_size) < bytes) {
+      plugin_.reset();
+      throw std::runtime_error("the shared memory is too small");
+    }
     void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
     if (mapped == MAP_FAILED) throw std::runtime_error("the shared memory cannot be mapped");
     rows_ = static_cast<float*>(mapped);
@@ -182,7 +193,14 @@ int main(int count, char** given) {
   }
   twinrack::host::control = std::atoi(given[1]);
   twinrack::host::memory = std::atoi(given[2]);
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // never outlives who started it
+  for (const int file : {twinrack::host::control, twinrack::host::memory}) fcntl(file, F_SETFD, FD_CLOEXEC);
+  std::thread([] {  // never outlives who started it, whatever the plugin is doing
+    pollfd other{twinrack::host::control, POLLRDHUP, 0};
+    while (poll(&other, 1, -1) < 0 || (other.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)) == 0) {
+    }
+    std::_Exit(0);
+  })
+      .detach();
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);

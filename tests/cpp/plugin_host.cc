@@ -1,6 +1,6 @@
 // A host for tests, against the real headers of LV2 and CLAP: it plays a plugin in blocks and writes what comes out.
 //
-//     plugin_host lv2|clap|vst3 PATH RATE CHANNELS KEYS BLOCK IN OUT [values ...] [frame:id:value ...]
+//     plugin_host lv2|clap|vst3 PATH RATE CHANNELS KEYS BLOCK IN OUT [values ...] [frame:id:value ...] [state=TEXT]
 //
 // IN and OUT are float32, one channel after the other; sidechains follow the inputs. The values are those of LV2's
 // control ports after the audio ports, in order. An event holds from its frame on, in LV2 from the block that begins
@@ -95,6 +95,7 @@ struct Job {
   Rows in, out;
   std::vector<float> values;
   std::vector<Event> events;
+  std::string state{};  // that is loaded once the plugin is active
 
   long frames() const { return static_cast<long>(in.front().size()); }
 };
@@ -261,6 +262,7 @@ void play_clap(Job& job) {
     throw std::runtime_error("not activated");
   }
   plugin->start_processing(plugin);
+  if (!job.state.empty() && !load(plugin, job.state)) throw std::runtime_error("the state was refused");
   std::printf("latency %u\n", extension<clap_plugin_latency_t>(plugin, CLAP_EXT_LATENCY).get(plugin));
   const clap_output_events_t none{nullptr,
                                   [](const clap_output_events_t*, const clap_event_header_t*) { return true; }};
@@ -445,8 +447,12 @@ void play_vst3(Job& job) {
     }
     v3_process_setup setup{V3_REALTIME, V3_SAMPLE_32, job.block, job.rate};
     processor.setup_processing(plugin.processor, &setup);
+    const auto early = processor.get_latency_samples(plugin.processor);  // where JUCE's hosts ask, and never again
+    for (int k = 1; k <= job.keys; ++k) component.activate_bus(plugin.component, V3_AUDIO, V3_INPUT, k, 1);
     if (component.set_active(plugin.component, 1) != V3_OK) throw std::runtime_error("not activated");
+    if (processor.get_latency_samples(plugin.processor) != early) throw std::runtime_error("the latency came too late");
     processor.set_processing(plugin.processor, 1);
+    if (!job.state.empty() && !plugin.load(job.state)) throw std::runtime_error("the state was refused");
     std::printf("latency %u\n", processor.get_latency_samples(plugin.processor));
     for (long at = 0; at < job.frames(); at += job.block) {
       const long frames = std::min<long>(job.block, job.frames() - at);
@@ -512,7 +518,9 @@ int main(int count, char** given) {
     job.out.assign(static_cast<std::size_t>(job.channels), std::vector<float>(job.in.front().size()));
     for (int i = 9; i < count; ++i) {
       Event event{};
-      if (std::sscanf(given[i], "%ld:%u:%lf", &event.frame, &event.id, &event.value) == 3) {
+      if (std::strncmp(given[i], "state=", 6) == 0) {
+        job.state = given[i] + 6;
+      } else if (std::sscanf(given[i], "%ld:%u:%lf", &event.frame, &event.id, &event.value) == 3) {
         job.events.push_back(event);
       } else {
         job.values.push_back(static_cast<float>(std::atof(given[i])));

@@ -133,7 +133,7 @@ def flat_bytes(data):
 
 def player(rate=48000.0, x=f32(2, 700), keys=(f32(2, 700),), parameter=1, value=0.5):
     p = e.Player(flat_rack(), rate)
-    p.change(parameter, value), p.send(parameter, value), p.bypass(True), p.process(x, list(keys)), p.reset()
+    p.change(parameter, value), p.bypass(True), p.process(x, list(keys)), p.reset()
     return p.process(x), p.latency
 
 def portaudio(with_mixer, channels):
@@ -295,7 +295,7 @@ def test_every_callable_of_the_extension_is_tried():
     methods = {n for n, f in inspect.getmembers(_engine.Engine) if not n.startswith("_") and callable(f)}
     assert methods <= {*NAMES, "collect", "keep_history", "history", "meters", "trace", "save_state", "stay_awake"}
     methods = {n for n, f in inspect.getmembers(_engine.Player) if not n.startswith("_") and callable(f)}
-    assert methods == {"process", "change", "send", "bypass", "reset"}
+    assert methods == {"process", "change", "bypass", "reset"}
     methods = {n for n, f in inspect.getmembers(_engine.Mixer) if not n.startswith("_") and callable(f)}
     assert methods <= {*NAMES, "set_control", "keep_history", "history", "output_state", "output_peaks", "record_into"}
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -137,6 +138,55 @@ def test_one_that_hangs_is_ended(odd, monkeypatch):
         assert host._process.poll() is not None
 
 
+def test_a_plugin_outlives_the_thread_that_loaded_it(odd):
+    listed, made = odd(GOOD), []
+    thread = threading.Thread(target=lambda: made.append(HostedPlugin(listed, RATE)))
+    thread.start()
+    thread.join()
+    time.sleep(0.1)
+    with made[0] as plugin:
+        assert plugin.process(np.ones((1, 100), np.float32)).shape == (1, 100)
+
+
+def test_an_interrupted_request_ends_the_process(odd, monkeypatch):
+    """Its answer would be taken for that of the next request."""
+    plugin = HostedPlugin(odd(GOOD), RATE)
+
+    def interrupted(self, end):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        during.setattr(HostProcess, "_line", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            plugin.reset()
+    with pytest.raises(PluginDiedError, match="was closed; load it again"):
+        plugin.values()
+
+
+def test_options_outside_the_range_are_no_obstacle(odd):
+    more = """<urn:twinrack:test:odd> lv2:port
+  [ a lv2:InputPort , lv2:ControlPort ; lv2:index 4 ; lv2:symbol "mode" ; lv2:name "Mode" ; lv2:default 0 ; lv2:minimum 0 ;
+    lv2:maximum 1 ; lv2:portProperty lv2:enumeration , lv2:integer ;
+    lv2:scalePoint [ <http://www.w3.org/2000/01/rdf-schema#label> "far" ;
+      <http://www.w3.org/1999/02/22-rdf-syntax-ns#value> 9 ] ] ."""
+    report = check_plugin(odd(GOOD, more))
+    assert report.is_usable, str(report)
+
+
+def test_no_files_are_left_open(odd, monkeypatch):
+    listed = odd(GOOD)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with HostedPlugin(listed, RATE) as plugin:
+            plugin.process(np.zeros((1, 10), np.float32))
+    del plugin
+    monkeypatch.setattr("twinrack.hosting.child.program", lambda: "/none")
+    for _ in range(5):
+        with pytest.raises(OSError, match="No such file"):
+            HostProcess()
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
 def test_a_missing_feature_is_named(odd):
     listed = odd(GOOD, "<urn:twinrack:test:odd> lv2:requiredFeature <urn:nobody:has-this> .")
     assert "urn:nobody:has-this" in listed.problem
@@ -201,11 +251,15 @@ def test_requests_that_make_no_sense_are_refused(odd):
                 host.request(*words)
         with pytest.raises(PluginError, match="1 to 65536 frames"):
             host.request("load", listed.bundle, listed.uri, 48000, 0)
+        with pytest.raises(PluginError, match="the shared memory is too small"):
+            host.request("load", listed.bundle, listed.uri, 48000, 64)
+        assert host.rows(2, 64).shape == (2, 64)
         host.request("load", listed.bundle, listed.uri, 48000, 64)
         for words in (["run", 65], ["run", -1], ["set", 0, 1], ["set", 99, 1], ["preset", "urn:none"]):
             with pytest.raises(PluginError):
                 host.request(*words)
-        assert host.request("run", 64) == b"0"
+        assert host.request("run", 64) == b""
+        assert host.request("allocations") == b"0"
 
 
 def test_what_is_declared_badly_becomes_something_usable():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 import platform
 import shutil
 import struct
 import subprocess
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,7 @@ def host() -> Path:
     return program
 
 
-def play(plugin: Path, x: np.ndarray, keys: list[np.ndarray], block: int, values=(), events=(), rate=RATE):
+def play(plugin: Path, x: np.ndarray, keys: list[np.ndarray], block: int, values=(), events=(), rate=RATE, state=""):
     """Play a plugin in the host: the sound, and the lines that it printed."""
     with tempfile.TemporaryDirectory() as name:
         sound, out = Path(name) / "in", Path(name) / "out"
@@ -50,7 +52,8 @@ def play(plugin: Path, x: np.ndarray, keys: list[np.ndarray], block: int, values
         done = subprocess.run(
             [host(), plugin.suffix[1:], plugin, str(rate), str(x.shape[0]), str(len(keys)), str(block), sound, out]
             + [f"{v:.9g}" for v in values]
-            + [f"{frame}:{where}:{value:.17g}" for frame, where, value in events],
+            + [f"{frame}:{where}:{value:.17g}" for frame, where, value in events]
+            + ([f"state={state}"] if state else []),
             capture_output=True,
             text=True,
         )
@@ -150,6 +153,38 @@ def test_events_act_at_their_frames(exported, format):
     for block in (64, 1000, 4096):
         y, _ = play(exported["strip", format].path, x, [], block, events=events)
         np.testing.assert_array_equal(y, np.concatenate(expected, 1))
+
+
+@pytest.mark.parametrize("format", ["clap", "vst3"])
+def test_a_state_acts_and_what_comes_after_it_acts_upon_it(exported, format):
+    """Loaded while the plugin is active; the first block moves one of its values again."""
+    rack = racks()["strip"]
+    (x,) = sounds(1)
+    low = next(p for p in host_parameters(rack)[0] if p.address == "compressor.threshold_db")
+    state = "twinrack-state 1\nbypass 0\ncompressor_threshold_db -60\ncompressor_ratio 7.5\nunknown_value 3\n"
+    moved = low.parameter.position(-20.0) if format == "vst3" else -20.0
+    y, lines = play(exported["strip", format].path, x, [], 512, events=[(0, low.flat.id, moved)], state=state)
+    rack["compressor"].set("threshold_db", -20.0)
+    rack["compressor"].set("ratio", 7.5)
+    np.testing.assert_array_equal(y, wanted(rack, x, []))
+    assert "state same" in lines
+
+
+def test_a_vst3_sidechain_that_is_off_is_not_connected(tmp_path):
+    """As hosts give silence for it, the effect would hear that."""
+    rack = tr.Rack([tr.Compressor(threshold_db=-40, ratio=8, key="bass")], name="k")
+    made = tr.export(rack, tmp_path / "k.vst3")
+    (x,) = sounds(1)
+    silent, _ = play(made.path, x, [np.zeros_like(x)], 512)
+    np.testing.assert_array_equal(silent, wanted(rack, x, [np.zeros_like(x)]))
+
+
+def test_values_have_symbols_of_their_own_and_stay_free_where_the_latency_does(tmp_path):
+    found, fixed = host_parameters(tr.Rack([tr.Gain(name="ü"), tr.Gain(name="ö"), tr.Compressor(lookahead_ms=5)]))
+    symbols = [p.flat.symbol for p in found]
+    assert len(symbols) == len(set(symbols))
+    assert "compressor.detector" in {p.address for p in found}
+    assert [f.partition(" ")[0] for f in fixed] == ["compressor.lookahead_ms", "compressor.topology"]
 
 
 def test_lv2_ports_move_the_values(exported):
@@ -295,6 +330,28 @@ def test_presets_are_in_the_bundle(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.lv2"]
 
 
+def test_presets_of_like_names_are_apart(tmp_path):
+    rack = tr.Rack([tr.Gain()], name="a")
+    made = tr.export(rack, tmp_path / "a.lv2", presets=dict.fromkeys(["柔", "硬", "Soft 1", "Soft-1"], rack))
+    text = (made.path / "manifest.ttl").read_text(encoding="utf-8")
+    assert len({line for line in text.splitlines() if line.startswith("<urn:twinrack:a#preset_")}) == 4
+
+
+def test_a_plugin_that_is_there_stays_when_the_new_one_fails(tmp_path, monkeypatch):
+    made = tr.export(tr.Rack([tr.Gain()], name="a"), tmp_path / "a.lv2")
+    real = Path.rename
+
+    def failing(self, target):
+        if self.name == "new":
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(KeyboardInterrupt):
+        tr.export(tr.Rack([tr.Limiter()], name="a"), made.path)
+    assert tr.read_plugin(made.path) == tr.Rack([tr.Gain()], name="a")
+
+
 def test_exporting_again_replaces_and_keeps_the_numbers_of_values(tmp_path):
     rack = tr.Rack([tr.Compressor()], name="a")
     for path in (tmp_path / f"a.{format}" for format in FORMATS):
@@ -358,6 +415,42 @@ def test_other_files_are_not_taken_for_plugins(tmp_path):
         tr.read_plugin(tmp_path)
     with pytest.raises(FileNotFoundError, match="there is no plugin"):
         tr.read_plugin(tmp_path / "none.clap")
+
+
+def test_a_hostile_patch_inside_is_refused(tmp_path):
+    rack = tr.Rack([tr.ConvolutionReverb(impulse_response=decaying_noise(0.01))])
+    flat, _, _ = flatten(rack, 2, "urn:x:y", "x")
+    good = flat.patch
+
+    def archive(members: dict[str, bytes]) -> bytes:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as z:
+            for name, data in members.items():
+                z.writestr(name, data)
+        return packed.getvalue()
+
+    own = {"patch.rack.json": b"{}"}
+    hostile = [
+        b"", b"PK", good[:-30], archive({}), archive({**own, "../x": b"1"}), archive({**own, "/etc/x": b"1"}),
+        archive({**own, "a/b": b"1"}), archive({**own, "a" * 300: b"1"}),
+        archive({**own, **{f"f{i}": b"1" for i in range(40)}}),
+        archive({**own, "zeros": bytes((1 << 30) + 1)}),
+    ]  # fmt: skip
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        edited = bytearray(good)
+        edited[random.integers(len(good))] ^= 1 << random.integers(8)
+        hostile.append(bytes(edited))
+    place = tmp_path / "x.lv2"
+    place.mkdir()
+    for patch in hostile:
+        flat.patch = patch
+        (place / "rack.flat").write_bytes(flat.to_bytes())
+        try:
+            tr.read_plugin(place)
+        except ValueError as error:
+            assert "x.lv2 is not a plugin that twinrack exported: " in str(error)  # noqa: PT017
+    assert [p.name for p in tmp_path.iterdir()] == ["x.lv2"]
 
 
 def test_damaged_flat_racks_are_refused_and_nothing_crashes():
@@ -436,15 +529,6 @@ def test_reset_is_as_new(effect):
     player.reset()
     x = music(channels, 9000, RATE, 6)
     np.testing.assert_array_equal(player.process(x), new.process(x))
-
-
-def test_values_from_another_thread_arrive():
-    flat, parameters, _ = flatten(tr.Rack([tr.Gain()]), 1, "urn:x:y", "x")
-    player = _engine.Player(flat, RATE)
-    x = np.full((1, 4800), 0.25, np.float32)
-    player.process(x)
-    player.send(next(p.flat.index for p in parameters if p.address == "gain.gain_db"), 6.0)
-    assert player.process(x)[0, -1] == pytest.approx(0.25 * 10 ** (6 / 20), rel=1e-5)
 
 
 def test_an_unprepared_rate_is_refused_by_name():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .. import _engine
 from ..audio import Audio
 from .catalogue import Listed, find
 from .child import PluginDiedError, PluginError
@@ -74,7 +75,7 @@ def check_plugin(plugin: str | Listed) -> PluginCheck:
     for name, ask in test.questions():
         try:
             findings.append(Finding(name, *ask()))
-        except (PluginError, PluginDiedError) as error:
+        except (ValueError, PluginDiedError) as error:
             findings.append(Finding(name, False, str(error)))
             if name == "loads":
                 break
@@ -88,7 +89,7 @@ class _Test:
         self.listed = listed
         self.silent: list[str] = []
         self.description: Description | None = None
-        self._x = _sound(max(listed.inputs, 1), SECONDS, RATE)
+        self._x = _sound(min(max(listed.inputs, 1), _engine.MAX_CHANNELS), SECONDS, RATE)
         self._y: Audio | None = None
 
     def questions(self) -> Iterator[tuple[str, Callable[[], tuple[bool | None, str]]]]:
@@ -142,7 +143,7 @@ class _Test:
                 old, moved = plugin.values()[control.symbol], _other_value(control)
                 if moved is None:
                     continue
-                plugin.set(control.symbol, moved)
+                plugin.put(control.symbol, moved)
                 if not np.isclose(plugin.values()[control.symbol], moved, rtol=1e-5, atol=1e-6):
                     wrong.append(control.symbol)
                 plugin.reset()
@@ -164,7 +165,7 @@ class _Test:
             for control in list(self.description.controls.values())[:MOST_CONTROLS]:
                 moved = _other_value(control)
                 if moved is not None and not control.is_trigger:
-                    plugin.set(control.symbol, moved)
+                    plugin.put(control.symbol, moved)
             plugin.process(self._x[:, :BLOCK])
             state = plugin.save()
             other.restore(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,9 +46,11 @@ class HostProcess:
     """
 
     def __init__(self, name: str = "the plugin") -> None:
+        path = program()
         self.name = name
+        self._closed = False
         self._folder = tempfile.TemporaryDirectory(prefix="twinrack-plugin-", ignore_cleanup_errors=True)
-        self._memory_file = os.memfd_create("twinrack-plugin")
+        self._memory_file = os.memfd_create("twinrack-plugin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._memory: mmap.mmap | None = None
         self._written: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed with this object
         own, other = socket.socketpair()
@@ -54,7 +58,7 @@ class HostProcess:
         environment = {key: os.environ[key] for key in KEPT if key in os.environ} | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         try:
             self._process = subprocess.Popen(
-                [program(), str(other.fileno()), str(self._memory_file)],
+                [path, str(other.fileno()), str(self._memory_file)],
                 pass_fds=(other.fileno(), self._memory_file),
                 stdin=subprocess.DEVNULL,
                 stdout=self._written,
@@ -63,6 +67,13 @@ class HostProcess:
                 env=environment,
                 start_new_session=True,
             )
+        except BaseException:
+            own.close()
+            self._written.close()
+            os.close(self._memory_file)
+            self._memory_file = -1
+            self._folder.cleanup()
+            raise
         finally:
             other.close()
 
@@ -77,6 +88,8 @@ class HostProcess:
             PluginError: it was refused.
             PluginDiedError: the process crashed, or gave no answer in time; it is ended then.
         """
+        if self._closed:
+            raise PluginDiedError(f"{self.name} was closed; load it again")
         line = " ".join(str(w).replace("%", "%25").replace(" ", "%20") for w in words)
         if "\n" in line:
             raise PluginError(f"{visible(line, lines=False)!r} has a line break in it")
@@ -91,6 +104,12 @@ class HostProcess:
             raise PluginDiedError(f"{self.name} gave no answer to {str(words[0])!r} in {seconds:g} s, and was ended") from None
         except OSError:
             raise PluginDiedError(self._end()) from None
+        except ValueError:
+            self.close()
+            raise PluginDiedError(f"{self.name} wrote into its host's answers, and was ended") from None
+        except BaseException:  # such as Ctrl-C: the answer that comes late would be taken for the next one
+            self.close()
+            raise
         if how == b"error":
             raise PluginError(f"{self.name}: {visible(answer.decode(errors='replace'), lines=False)}")
         return answer
@@ -100,9 +119,11 @@ class HostProcess:
         return json.loads(self.request(*words).decode(errors="replace"))
 
     def rows(self, count: int, frames: int) -> npt.NDArray[np.float32]:
-        """The shared memory as (count, frames); valid until the next plugin is loaded or the process is closed."""
+        """The shared memory as (count, frames), before a plugin with so many is loaded. It is made once, and cannot shrink."""
         if count == 0:
             return np.zeros((0, frames), np.float32)
+        os.ftruncate(self._memory_file, count * frames * 4)
+        fcntl.fcntl(self._memory_file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._memory = mmap.mmap(self._memory_file, count * frames * 4)
         rows: Audio = np.frombuffer(self._memory, np.float32).reshape(count, frames)
         return rows
@@ -134,7 +155,8 @@ class HostProcess:
         return f"{self.name} {how} in its own process{words}"
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and those that it has begun."""
+        self._closed = True
         self._socket.close()
         if self._process.poll() is None:
             try:
@@ -142,6 +164,8 @@ class HostProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        with suppress(OSError):  # it leads a group of its own
+            os.killpg(self._process.pid, signal.SIGKILL)
         if self._memory_file >= 0:
             os.close(self._memory_file)
             self._memory_file = -1

@@ -42,9 +42,9 @@ class HostedPlugin:
         self._host = HostProcess(listed.name)
         try:
             self.description: Description = description(self._host.json("describe", listed.bundle, listed.uri), self._rate)
-            self._host.request("load", listed.bundle, listed.uri, f"{self._rate:.17g}", self._block, seconds=LOAD_S)
             self._inputs, self._outputs = (self.description.audio(way) for way in (True, False))
             self._rows = self._host.rows(len(self._inputs) + len(self._outputs), self._block)
+            self._host.request("load", listed.bundle, listed.uri, f"{self._rate:.17g}", self._block, seconds=LOAD_S)
             for symbol, value in values.items():
                 self.set(symbol, value)
         except BaseException:
@@ -84,7 +84,7 @@ class HostedPlugin:
     @property
     def allocations(self) -> int:
         """Calls of malloc and free inside the plugin's `run` so far; one that is fit for live sound has none."""
-        return int(self._host.request("run", 0))
+        return int(self._host.request("allocations"))
 
     def process(self, x: Audio, sidechain: Audio | None = None) -> Audio:
         """Play a stretch of sound; the next call goes on from there.

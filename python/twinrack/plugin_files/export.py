@@ -205,7 +205,12 @@ def _write_folder(path: Path, write: Callable[[Path], None]) -> None:
             write(new)
             if path.exists():
                 path.rename(old)
-            new.rename(path)
+            try:
+                new.rename(path)
+            except BaseException:
+                if old.exists():
+                    old.rename(path)
+                raise
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise (error if error.errno is None else disk.cannot_write(path, error)) from None

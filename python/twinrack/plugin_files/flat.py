@@ -6,6 +6,7 @@ import io
 import os
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -25,6 +26,7 @@ RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96
 RATE = 48000.0
 LONGEST_TAIL_S = 120.0
 PATCH = "patch.rack.json"
+MOST_FILES, LONGEST_FILE, LARGEST_PATCH = 16, 200, 1 << 30
 OLDEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can say; the same rack gives the same bytes
 CHECKED_FRAMES = 4800
 
@@ -118,14 +120,22 @@ def unpack(packed: bytes, folder: Path) -> Path:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-            names = archive.namelist()
-            if PATCH not in names or any(Path(n).name != n or n.startswith(".") for n in names):
+            members = archive.infolist()
+            names = [m.filename for m in members]
+            if PATCH not in names or not all(map(_is_plain, names)) or len(set(names)) < len(names):
                 raise ValueError("its patch is not one that twinrack packed")
+            if len(members) > MOST_FILES or sum(m.file_size for m in members) > LARGEST_PATCH:
+                raise ValueError(f"its patch is larger than {LARGEST_PATCH >> 20} MB, or of more than {MOST_FILES} files")
             for name in names:
                 (folder / name).write_bytes(archive.read(name))
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
         raise ValueError("its patch is damaged") from None
     return folder / PATCH
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file of this name lands in the folder that it is put into."""
+    return 0 < len(name) <= LONGEST_FILE and Path(name).name == name and not name.startswith(".") and name.isprintable()
 
 
 def slug(name: str) -> str:

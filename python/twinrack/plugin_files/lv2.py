@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -192,7 +193,7 @@ def _group(p: HostParameter) -> str:
 
 
 def _preset(flat: _engine.FlatRack, name: str) -> str:
-    return f"{flat.id}#preset_{symbol(name)}"
+    return f"{flat.id}#preset_{quote(name, safe='')}"
 
 
 def _prefixes() -> str:

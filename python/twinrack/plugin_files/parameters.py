@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -44,6 +45,7 @@ def host_parameters(rack: Rack) -> tuple[list[HostParameter], list[str]]:
     """
     found, fixed, index = [], [], 0
     used: set[int] = {0}  # the bypass of the whole
+    symbols = {"enabled", "latency", "bypass"}
     for address, effect in rack.addresses().items():
         unused, late = effect.unused(), _late(effect)
         for name, p in effect.card.addresses.items():
@@ -54,16 +56,16 @@ def host_parameters(rack: Rack) -> tuple[list[HostParameter], list[str]]:
                 elif name in late:
                     fixed.append(f"{place} stays as it is: it would change the latency")
                 else:
-                    found.append(_host_parameter(effect, address, name, index, used))
+                    found.append(_host_parameter(effect, address, name, index, used, symbols))
             index += 1
     return found, fixed
 
 
-def _host_parameter(effect: Effect, address: str, name: str, index: int, used: set[int]) -> HostParameter:
+def _host_parameter(effect: Effect, address: str, name: str, index: int, used: set[int], symbols: set[str]) -> HostParameter:
     p, value = effect.card.addresses[name], effect.get(name)
     flat = _engine.FlatParameter()
     flat.index = index
-    flat.symbol = symbol(f"{address}.{name}")
+    flat.symbol = _unique(symbol(f"{address}.{name}"), symbols)
     flat.id = _number(f"{address}.{name}", used)
     flat.group, flat.name = group_name(effect, address), value_name(name, p)
     flat.unit = "" if p.unit == "1" else p.unit
@@ -74,28 +76,40 @@ def _host_parameter(effect: Effect, address: str, name: str, index: int, used: s
 
 
 def _late(effect: Effect) -> set[str]:
-    """Names of values that may change the latency; choices that do not, in all their combinations, are none of them."""
-    late = {name for name in effect.card.addresses if effect.card.may_change_latency(name)}
-    choices = [name for name in late if effect.card.addresses[name].kind != "continuous" and name != effect.card.latency]
-    options = [effect.card.addresses[name].options or (False, True) for name in choices]
-    count = 1
-    for some in options:
-        count *= len(some)
-    if count > MOST_CHOICES:
+    """Names of the values that change the latency: the one that sets it, and choices that do so beside any others."""
+    card = effect.card
+    late = {name for name in card.addresses if card.may_change_latency(name)}
+    choices = [name for name in late if card.addresses[name].kind != "continuous" and name != card.latency]
+    options = [card.addresses[name].options or (False, True) for name in choices]
+    if math.prod(map(len, options)) > MOST_CHOICES:
         return late
-    latencies = set()
+    latencies = {}
     for values in itertools.product(*options):
         other = effect.copy()
         for name, value in zip(choices, values, strict=True):
             other.set(name, value)
-        latencies.add(own_latency(other, RATE))
-    return late if len(latencies) > 1 else late - set(choices)
+        latencies[values] = own_latency(other, RATE)
+    harmless = set()
+    for k, name in enumerate(choices):
+        beside: dict[tuple[object, ...], set[int]] = {}
+        for values, frames in latencies.items():
+            beside.setdefault(values[:k] + values[k + 1 :], set()).add(frames)
+        if all(len(frames) == 1 for frames in beside.values()):
+            harmless.add(name)
+    return late - harmless
 
 
 def symbol(address: str) -> str:
     """An address as letters, digits and _, which begins with a letter."""
     text = "".join(c if c.isascii() and c.isalnum() else "_" for c in address)
     return text if text[:1].isalpha() else f"p_{text}"
+
+
+def _unique(text: str, used: set[str]) -> str:
+    """The symbol, with a number where another value has it already."""
+    own = next(s for s in itertools.chain([text], (f"{text}_{n}" for n in itertools.count(2))) if s not in used)
+    used.add(own)
+    return own
 
 
 def _number(address: str, used: set[int]) -> int:
