@@ -6,19 +6,17 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "export/clap_abi.h"
+#include "export/exported.h"
 #include "export/instance.h"
 #include "export/rack_file.h"
 
 namespace twinrack {
 namespace {
-
-constexpr std::size_t longest_state = 1 << 20;
 
 double to_host(const HostParameter& p, float value) noexcept TR_RT {
   return p.is_log() ? p.to_position(value) : static_cast<double>(value);
@@ -44,7 +42,7 @@ std::unique_ptr<ClapDevice>& device() {
 
 class ClapPlugin : public Instance {
  public:
-  ClapPlugin(const Device& of, const clap::Host* host) : Instance(of), host_(host), keys_(of.rack.keys.size()) {}
+  ClapPlugin(const Device& of, const clap::Host* host) : Instance(of), host_(host) {}
 
   std::int32_t process(const clap::Process& now) noexcept TR_RT {
     if (!is_active() || now.output_count < 1 || now.outputs[0].data32 == nullptr) return clap::process_error;
@@ -62,7 +60,7 @@ class ClapPlugin : public Instance {
         }
         take(*event);
       }
-      if (at < end) play(now, at, end - at);
+      if (at < end) play_buffers(now, at, end - at);
       at = end;
     }
     return clap::process_continue;
@@ -94,31 +92,17 @@ class ClapPlugin : public Instance {
     if (i >= 0) change(i, from_host(Instance::device().parameters[static_cast<std::size_t>(i)], moved.value));
   }
 
-  void play(const clap::Process& now, std::uint32_t start, std::uint32_t frames) noexcept TR_RT {
-    const int channels = Instance::device().rack.channels;
-    const float* in[max_channels];
-    float* out[max_channels];
-    const float* key_channels[max_channels][max_channels];
-    const auto pointer = [&](const clap::AudioBuffer* buffers, std::uint32_t count, std::uint32_t which, int c) TR_RT {
+  void play_buffers(const clap::Process& now, std::uint32_t start, std::uint32_t frames) noexcept TR_RT {
+    const auto pointer = [&](const clap::AudioBuffer* buffers, std::uint32_t count, std::size_t which, int c) TR_RT {
       const bool has = which < count && buffers[which].data32 != nullptr &&
                        c < static_cast<int>(buffers[which].channels) && buffers[which].data32[c] != nullptr;
       return has ? buffers[which].data32[c] + start : nullptr;
     };
-    for (int c = 0; c < channels; ++c) {
-      in[c] = pointer(now.inputs, now.input_count, 0, c);
-      out[c] = pointer(now.outputs, now.output_count, 0, c);
-    }
-    for (std::size_t k = 0; k < keys_.size(); ++k) {
-      for (int c = 0; c < channels; ++c) {
-        key_channels[k][c] = pointer(now.inputs, now.input_count, static_cast<std::uint32_t>(k + 1), c);
-      }
-      keys_[k] = key_channels[k];
-    }
-    Instance::process(in, out, keys_.empty() ? nullptr : keys_.data(), static_cast<int>(frames));
+    play([&](std::size_t bus, int c) TR_RT { return pointer(now.inputs, now.input_count, bus, c); },
+         [&](int c) TR_RT { return pointer(now.outputs, now.output_count, 0, c); }, static_cast<int>(frames));
   }
 
   const clap::Host* host_;
-  std::vector<const float* const*> keys_;
 };
 
 ClapPlugin& self(const clap::Plugin* plugin) noexcept TR_RT { return *static_cast<ClapPlugin*>(plugin->data); }
@@ -128,11 +112,7 @@ void write(char (&to)[size], const std::string& text) {
   std::snprintf(to, size, "%s", text.c_str());
 }
 
-// The parameter with this id; null where there is none.
-const HostParameter* find(const clap::Plugin* plugin, std::uint32_t id) {
-  const int i = self(plugin).device().find(id);
-  return i < 0 ? nullptr : &self(plugin).device().parameters[static_cast<std::size_t>(i)];
-}
+const HostParameter* find(const clap::Plugin* plugin, std::uint32_t id) { return self(plugin).device().parameter(id); }
 
 const clap::Parameters parameters{
     [](const clap::Plugin* plugin) { return static_cast<std::uint32_t>(self(plugin).device().parameters.size() + 1); },
@@ -216,7 +196,7 @@ const clap::State state{[](const clap::Plugin* plugin, const clap::OutputStream*
                         [](const clap::Plugin* plugin, const clap::InputStream* stream) {
                           std::string text;
                           char part[4096];
-                          for (std::int64_t got = 1; got > 0 && text.size() < longest_state;) {
+                          for (std::int64_t got = 1; got > 0 && text.size() < Instance::longest_state;) {
                             got = stream->read(stream, part, sizeof part);
                             if (got < 0) return false;
                             text.append(part, static_cast<std::size_t>(got));
@@ -257,24 +237,14 @@ const clap::Factory factory{[](const clap::Factory*) { return 1u; },
                             }};
 
 bool begin(const char* path) {
-  if (device() != nullptr) return true;
-  try {
-    device() = std::make_unique<ClapDevice>(read_appended(path));
-    return true;
-  } catch (const std::exception& error) {
-    complain(error.what());
-    return false;
+  if (device() == nullptr) {
+    device() = made_or_complained([&] { return std::make_unique<ClapDevice>(read_appended(path)); });
   }
+  return device() != nullptr;
 }
 
 }  // namespace
 }  // namespace twinrack
-
-#if defined(__GNUC__)
-#define TWINRACK_EXPORTED __attribute__((visibility("default")))
-#else
-#define TWINRACK_EXPORTED __declspec(dllexport)
-#endif
 
 extern "C" TWINRACK_EXPORTED const twinrack::clap::Entry clap_entry;
 const twinrack::clap::Entry clap_entry{twinrack::clap::version, twinrack::begin, [] {},

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <optional>
 #include <utility>
 
@@ -24,7 +23,6 @@ std::string_view next_line(std::string_view& text) {
 
 Device::Device(FlatRack read) : rack(std::move(read)) {
   for (const FlatParameter& p : rack.parameters) parameters.push_back({p, rack.card_of(p)});
-  latency = static_cast<std::uint32_t>(Player(rack, rack.rates().front()).latency());
 }
 
 int Device::find(std::uint32_t id) const noexcept TR_RT {
@@ -34,40 +32,41 @@ int Device::find(std::uint32_t id) const noexcept TR_RT {
   return -1;
 }
 
+const HostParameter* Device::parameter(std::uint32_t id) const noexcept TR_RT {
+  const int i = find(id);
+  return i < 0 ? nullptr : &parameters[static_cast<std::size_t>(i)];
+}
+
 Instance::Instance(const Device& device)
-    : device_(device), values_(device.parameters.size()), latency_(device.latency) {
+    : device_(device), values_(device.parameters.size()), keys_(device.rack.keys.size()) {
   for (std::size_t i = 0; i < values_.size(); ++i) values_[i].store(device.parameters[i].flat.initial);
 }
 
+bool Instance::prepare(double rate) {
+  if (player_ != nullptr && rate == rate_) return true;
+  player_ = made_or_complained([&] { return std::make_unique<Player>(device_.rack, rate); });
+  if (player_ == nullptr) return false;
+  latency_ = static_cast<std::uint32_t>(player_->latency());
+  rate_ = rate;
+  return true;
+}
+
 bool Instance::activate(double rate) {
-  try {
-    auto player = std::make_unique<Player>(device_.rack, rate);
-    for (std::size_t i = 0; i < values_.size(); ++i)
-      player->change(device_.parameters[i].flat.index, values_[i].load());
-    player->bypass(bypassed_.load());
-    player->reset();
-    loaded_.store(false);
-    player_ = std::move(player);
-    latency_ = static_cast<std::uint32_t>(player_->latency());
-    rate_ = rate;
-    return true;
-  } catch (const std::exception& error) {
-    complain(error.what());
-    return false;
-  }
+  if (!prepare(rate)) return false;
+  for (std::size_t i = 0; i < values_.size(); ++i) player_->change(device_.parameters[i].flat.index, values_[i].load());
+  player_->bypass(bypassed_.load());
+  player_->reset();
+  loaded_.store(false);
+  active_ = true;
+  return true;
+}
+
+void Instance::deactivate() {
+  active_ = false;
+  player_.reset();
 }
 
 std::uint32_t Instance::tail() const { return static_cast<std::uint32_t>(std::ceil(device_.rack.tail_s * rate_)); }
-
-bool Instance::prepare_latency(double rate) {
-  try {
-    latency_ = static_cast<std::uint32_t>(Player(device_.rack, rate).latency());
-    return true;
-  } catch (const std::exception& error) {
-    complain(error.what());
-    return false;
-  }
-}
 
 void Instance::take_state() noexcept TR_RT {
   if (player_ == nullptr || !loaded_.exchange(false)) return;

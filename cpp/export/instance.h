@@ -18,31 +18,32 @@ namespace twinrack {
 struct Device {
   explicit Device(FlatRack read);
 
-  // The place of the parameter with this id; -1 where there is none.
+  // The place of the parameter with this id, -1 where there is none; and the parameter, or null.
   int find(std::uint32_t id) const noexcept TR_RT;
+  const HostParameter* parameter(std::uint32_t id) const noexcept TR_RT;
 
   FlatRack rack;
   std::vector<HostParameter> parameters;
-  std::uint32_t latency;  // at the first of its rates
 };
 
 class Instance {
  public:
   // The id of the bypass of the whole; no parameter has it.
   static constexpr std::uint32_t bypass_id = 0;
+  static constexpr std::size_t longest_state = 1 << 20;
 
   explicit Instance(const Device& device);
 
   const Device& device() const noexcept TR_RT { return device_; }
 
-  // Not while the audio thread is inside. `activate` says on stderr why it is false.
+  // Not while the audio thread is inside. `prepare` builds the player for a rate, as hosts ask for the latency before
+  // they activate; both say on stderr why they are false.
+  bool prepare(double rate);
   bool activate(double rate);
-  void deactivate() { player_.reset(); }
-  bool is_active() const noexcept TR_RT { return player_ != nullptr; }
-  // Of the last rate that was asked for; hosts ask before they activate.
+  void deactivate();
+  bool is_active() const noexcept TR_RT { return active_; }
+  // At the last rate that was prepared; 0 before.
   std::uint32_t latency() const { return latency_; }
-  // False, with a sentence on stderr, where the rack does not play at this rate.
-  bool prepare_latency(double rate);
   std::uint32_t tail() const;
 
   // On the audio thread, or while nothing is active. `take_state` comes first in a block: values that were loaded
@@ -50,8 +51,18 @@ class Instance {
   void take_state() noexcept TR_RT;
   void change(int parameter, float value) noexcept TR_RT;
   void reset() noexcept TR_RT;
-  void process(const float* const* in, float* const* out, const float* const* const* keys, int frames) noexcept TR_RT {
-    player_->process(in, out, keys, frames);
+  // The buffers of a host: `in(bus, channel)`, where bus 0 is the main one and sidechains follow, and `out(channel)`
+  // give a pointer, null where nothing is connected.
+  template <class In, class Out>
+  void play(const In& in, const Out& out, int frames) noexcept TR_RT {
+    const float* inputs[max_channels][max_channels];
+    float* outputs[max_channels];
+    for (std::size_t bus = 0; bus <= keys_.size(); ++bus) {
+      for (int c = 0; c < device_.rack.channels; ++c) inputs[bus][c] = in(bus, c);
+      if (bus > 0) keys_[bus - 1] = inputs[bus];
+    }
+    for (int c = 0; c < device_.rack.channels; ++c) outputs[c] = out(c);
+    player_->process(inputs[0], outputs, keys_.empty() ? nullptr : keys_.data(), frames);
   }
 
   // From any thread.
@@ -70,8 +81,10 @@ class Instance {
   std::vector<std::atomic<float>> values_;  // as the engine has them
   std::atomic<bool> bypassed_{false}, loaded_{false};
   std::unique_ptr<Player> player_;
+  bool active_ = false;
   double rate_ = 48000.0;
-  std::uint32_t latency_;
+  std::uint32_t latency_ = 0;
+  std::vector<const float* const*> keys_;
 };
 
 }  // namespace twinrack

@@ -3,10 +3,10 @@
 // Ports: the inputs, the outputs, the sidechains one after the other, `enabled`, `latency`, the parameters.
 #include <cmath>
 #include <cstddef>
-#include <exception>
 #include <memory>
 #include <vector>
 
+#include "export/exported.h"
 #include "export/lv2_abi.h"
 #include "export/player.h"
 #include "export/rack_file.h"
@@ -65,12 +65,7 @@ class Lv2Plugin {
 };
 
 lv2::Handle instantiate(const lv2::Descriptor*, double rate, const char* bundle, const lv2::Feature* const*) {
-  try {
-    return new Lv2Plugin(read_flat_file(std::string(bundle) + "/" + file_name), rate);
-  } catch (const std::exception& error) {
-    complain(error.what());
-    return nullptr;
-  }
+  return made_or_complained([&] { return new Lv2Plugin(read_flat_file(std::string(bundle) + "/" + file_name), rate); });
 }
 
 lv2::Descriptor describe(const std::string& uri) {
@@ -94,7 +89,7 @@ struct Lv2Library {
 };
 
 std::unique_ptr<Lv2Library> library_of(const std::string& folder) {
-  try {
+  return made_or_complained([&] {
     auto library = std::make_unique<Lv2Library>();
     library->uri = read_flat_file(folder + "/" + file_name).id;
     library->plugin = describe(library->uri);
@@ -104,20 +99,11 @@ std::unique_ptr<Lv2Library> library_of(const std::string& folder) {
                           return index == 0 ? &static_cast<Lv2Library*>(handle)->plugin : nullptr;
                         }};
     return library;
-  } catch (const std::exception& error) {
-    complain(error.what());
-    return nullptr;
-  }
+  });
 }
 
 }  // namespace
 }  // namespace twinrack
-
-#if defined(__GNUC__)
-#define TWINRACK_EXPORTED __attribute__((visibility("default")))
-#else
-#define TWINRACK_EXPORTED __declspec(dllexport)
-#endif
 
 extern "C" TWINRACK_EXPORTED const twinrack::lv2::Library* lv2_lib_descriptor(const char* bundle,
                                                                               const twinrack::lv2::Feature* const*) {

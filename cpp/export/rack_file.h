@@ -1,6 +1,7 @@
 // Where a plugin's flat rack stands: in a file beside the library, or after the library's own end.
 #pragma once
 
+#include <exception>
 #include <string>
 
 #include "engine/flat_rack.h"
@@ -19,5 +20,16 @@ std::string own_path();
 
 // Says what went wrong where a host lets nothing else be said.
 void complain(const std::string& what) noexcept;
+
+// The result of a function; where it throws, a complaint and nothing.
+template <class Make>
+auto made_or_complained(const Make& make) -> decltype(make()) {
+  try {
+    return make();
+  } catch (const std::exception& error) {
+    complain(error.what());
+    return {};
+  }
+}
 
 }  // namespace twinrack

@@ -5,19 +5,17 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "export/exported.h"
 #include "export/instance.h"
 #include "export/rack_file.h"
 #include "export/vst3_abi.h"
 
 namespace twinrack {
 namespace {
-
-constexpr std::size_t longest_state = 1 << 20;
 
 bool same(const vst3::InterfaceId& id, const std::uint8_t* other) { return std::memcmp(id.bytes, other, 16) == 0; }
 
@@ -65,8 +63,7 @@ void write(char (&to)[size], std::string_view text) {
 
 class Vst3Plugin final : public vst3::Component, public vst3::Processor, public vst3::Controller, private Instance {
  public:
-  explicit Vst3Plugin(const Device& of)
-      : Instance(of), keys_(of.rack.keys.size()), connected_(of.rack.keys.size()), shown_(of.parameters.size()) {
+  explicit Vst3Plugin(const Device& of) : Instance(of), connected_(of.rack.keys.size()), shown_(of.parameters.size()) {
     show_values();
   }
 
@@ -100,7 +97,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   vst3::Result set_io_mode(std::int32_t) override { return vst3::not_implemented; }
   std::int32_t bus_count(std::int32_t media, std::int32_t direction) override {
     if (media != vst3::audio) return 0;
-    return direction == vst3::input ? 1 + static_cast<std::int32_t>(keys_.size()) : 1;
+    return direction == vst3::input ? 1 + static_cast<std::int32_t>(connected_.size()) : 1;
   }
   vst3::Result bus_info(std::int32_t media, std::int32_t direction, std::int32_t index, vst3::BusInfo* info) override {
     if (index < 0 || index >= bus_count(media, direction)) return vst3::invalid;
@@ -171,7 +168,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   vst3::Result setup(vst3::Setup* setup) override {
     if (setup->sample_size != 0) return vst3::no;
     rate_ = setup->sample_rate;
-    return prepare_latency(rate_) ? vst3::ok : vst3::no;
+    return prepare(rate_) ? vst3::ok : vst3::no;
   }
   vst3::Result set_processing(std::uint8_t on) noexcept TR_RT override {
     if (on != 0) reset();
@@ -184,7 +181,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
     std::int32_t at = 0;
     do {
       const std::int32_t end = take(data->input_changes, at, data->frames);
-      if (end > at && data->output_count > 0) play(*data, at, end - at);
+      if (end > at && data->output_count > 0) play_buffers(*data, at, end - at);
       at = end;
     } while (at < data->frames);
     for (std::int32_t i = 0; i < data->output_count; ++i) data->outputs[i].silent = 0;
@@ -284,10 +281,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
     const int channels = device().rack.channels;
     return channels == 1 ? vst3::mono : (1ull << channels) - 1;
   }
-  const HostParameter* find(std::uint32_t id) const {
-    const int i = device().find(id);
-    return i < 0 ? nullptr : &device().parameters[static_cast<std::size_t>(i)];
-  }
+  const HostParameter* find(std::uint32_t id) const { return device().parameter(id); }
 
   // Takes the changes at a frame, and returns the frame of the next ones, or the end.
   std::int32_t take(vst3::Changes* changes, std::int32_t at, std::int32_t frames) noexcept TR_RT {
@@ -324,34 +318,24 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
     shown_bypass_.store(bypassed());
   }
 
-  void play(const vst3::Data& data, std::int32_t start, std::int32_t frames) noexcept TR_RT {
-    const int channels = device().rack.channels;
-    const float* in[max_channels];
-    float* out[max_channels];
-    const float* key_channels[max_channels][max_channels];
-    const auto pointer = [&](const vst3::Buffers* buffers, std::int32_t count, std::int32_t which, int c) TR_RT {
-      const bool has = which < count && buffers != nullptr && buffers[which].data != nullptr &&
-                       c < buffers[which].channels && buffers[which].data[c] != nullptr;
+  void play_buffers(const vst3::Data& data, std::int32_t start, std::int32_t frames) noexcept TR_RT {
+    const auto pointer = [&](const vst3::Buffers* buffers, std::int32_t count, std::size_t which, int c) TR_RT {
+      const bool has = static_cast<std::int32_t>(which) < count && buffers != nullptr &&
+                       buffers[which].data != nullptr && c < buffers[which].channels &&
+                       buffers[which].data[c] != nullptr;
       return has ? buffers[which].data[c] + start : nullptr;
     };
-    for (int c = 0; c < channels; ++c) {
-      in[c] = pointer(data.inputs, data.input_count, 0, c);
-      out[c] = pointer(data.outputs, data.output_count, 0, c);
-    }
-    for (std::size_t k = 0; k < keys_.size(); ++k) {
-      for (int c = 0; c < channels; ++c) {
-        const float* from = pointer(data.inputs, data.input_count, static_cast<std::int32_t>(k + 1), c);
-        key_channels[k][c] = connected_[k].load() ? from : nullptr;
-      }
-      keys_[k] = key_channels[k];
-    }
-    Instance::process(in, out, keys_.empty() ? nullptr : keys_.data(), frames);
+    play(
+        [&](std::size_t bus, int c) TR_RT -> const float* {
+          const bool connected = bus == 0 || connected_[bus - 1].load();
+          return connected ? pointer(data.inputs, data.input_count, bus, c) : nullptr;
+        },
+        [&](int c) TR_RT { return pointer(data.outputs, data.output_count, 0, c); }, frames);
   }
 
   std::atomic<std::uint32_t> references_{1};
   double rate_ = 48000.0;
   vst3::Handler* handler_ = nullptr;
-  std::vector<const float* const*> keys_;
   std::vector<std::atomic<bool>> connected_;  // sidechains
   std::vector<std::atomic<float>> shown_;     // the controller's values
   std::atomic<bool> shown_bypass_{false};
@@ -413,23 +397,16 @@ class Vst3Factory final : public vst3::Factory2 {
 };
 
 Vst3Factory* factory() {
-  static const std::unique_ptr<Vst3Factory> only = [] {
-    try {
-      const std::string path = own_path();
-      return std::make_unique<Vst3Factory>(
-          read_flat_file(path.substr(0, path.find_last_of('/') + 1) + "../Resources/rack.flat"));
-    } catch (const std::exception& error) {
-      complain(error.what());
-      return std::unique_ptr<Vst3Factory>();
-    }
-  }();
+  static const std::unique_ptr<Vst3Factory> only = made_or_complained([] {
+    const std::string path = own_path();
+    const std::string folder = path.substr(0, path.find_last_of('/') + 1);
+    return std::make_unique<Vst3Factory>(read_flat_file(folder + "../Resources/rack.flat"));
+  });
   return only.get();
 }
 
 }  // namespace
 }  // namespace twinrack
-
-#define TWINRACK_EXPORTED __attribute__((visibility("default")))
 
 extern "C" {
 TWINRACK_EXPORTED bool ModuleEntry(void*) { return true; }

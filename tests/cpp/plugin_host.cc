@@ -98,6 +98,15 @@ struct Job {
   std::string state{};  // that is loaded once the plugin is active
 
   long frames() const { return static_cast<long>(in.front().size()); }
+  // From a frame on: a row of channels for the output, then one for the input and each sidechain.
+  std::vector<std::vector<float*>> pointers(long at) {
+    std::vector<std::vector<float*>> rows(static_cast<std::size_t>(2 + keys));
+    for (int c = 0; c < channels; ++c) rows[0].push_back(out[static_cast<std::size_t>(c)].data() + at);
+    for (std::size_t i = 0; i < in.size(); ++i) {
+      rows[1 + i / static_cast<std::size_t>(channels)].push_back(in[i].data() + at);
+    }
+    return rows;
+  }
 };
 
 void* open(const std::string& path) {
@@ -278,14 +287,7 @@ void play_clap(Job& job) {
       e.value = event.value;
       events.all.push_back(e);
     }
-    std::vector<std::vector<float*>> pointers(static_cast<std::size_t>(2 + job.keys));
-    for (int c = 0; c < job.channels; ++c) {
-      pointers[0].push_back(job.out[static_cast<std::size_t>(c)].data() + at);
-      for (int k = 0; k <= job.keys; ++k) {
-        pointers[static_cast<std::size_t>(1 + k)].push_back(
-            job.in[static_cast<std::size_t>(k * job.channels + c)].data() + at);
-      }
-    }
+    auto pointers = job.pointers(at);
     std::vector<clap_audio_buffer_t> buffers;
     for (auto& row : pointers) {
       buffers.push_back({row.data(), nullptr, static_cast<std::uint32_t>(job.channels), 0, 0});
@@ -465,14 +467,7 @@ void play_vst3(Job& job) {
         if (known == changes.queues.end()) known = changes.queues.insert(known, {queue_table, event.id, {}});
         known->points.push_back(point);
       }
-      std::vector<std::vector<float*>> pointers(static_cast<std::size_t>(2 + job.keys));
-      for (int c = 0; c < job.channels; ++c) {
-        pointers[0].push_back(job.out[static_cast<std::size_t>(c)].data() + at);
-        for (int k = 0; k <= job.keys; ++k) {
-          pointers[static_cast<std::size_t>(1 + k)].push_back(
-              job.in[static_cast<std::size_t>(k * job.channels + c)].data() + at);
-        }
-      }
+      auto pointers = job.pointers(at);
       std::vector<v3_audio_bus_buffers> buffers;
       for (auto& row : pointers) buffers.push_back({job.channels, 0, {row.data()}});
       v3_process_data now{};

@@ -86,19 +86,23 @@ def origin(rack: Rack, sound: Audio, output: Audio, rate: float) -> Origin | Non
     )
     now = float(divided.input[:, part.shape[1] - length :].sum()) / divided.energy
     chosen = np.argsort(-shares)[: max(round(REMOVED * shares.size), 1)]
-    gone = _deletion(rack, part, rate, edges, chosen, length)
+    whole = _energy(rack, part, rate, length)
+
+    def deletion(frames: npt.NDArray[np.intp]) -> float:
+        """The share of the moment's energy that silence in some frames of the input takes away."""
+        quiet = part.copy()
+        for f in frames:
+            quiet[:, edges[f] : edges[f + 1]] = 0.0
+        return 1.0 - _energy(rack, quiet, rate, length) / max(whole, 1e-30)
+
     random = np.random.default_rng(0)
-    any_ = [_deletion(rack, part, rate, edges, random.permutation(shares.size)[: chosen.size], length) for _ in range(DRAWS)]
+    any_ = [deletion(random.permutation(shares.size)[: chosen.size]) for _ in range(DRAWS)]
     times = first / rate + 0.5 * (edges[1:] + edges[:-1]) / rate
-    return Origin((end - length) / rate, end / rate, divided, times, shares, detector, now, gone, float(np.mean(any_)))
+    return Origin(
+        (end - length) / rate, end / rate, divided, times, shares, detector, now, deletion(chosen), float(np.mean(any_))
+    )
 
 
-def _deletion(
-    rack: Rack, part: Audio, rate: float, edges: npt.NDArray[np.intp], frames: npt.NDArray[np.intp], length: int
-) -> float:
-    """The share of the last frames' energy that silence in some frames of the input takes away."""
-    quiet = part.copy()
-    for f in frames:
-        quiet[:, edges[f] : edges[f + 1]] = 0.0
-    sizes = [float(np.sum(np.asarray(rack.copy()(x, rate))[:, -length:].astype(np.float64) ** 2)) for x in (quiet, part)]
-    return 1.0 - sizes[0] / max(sizes[1], 1e-30)
+def _energy(rack: Rack, x: Audio, rate: float, length: int) -> float:
+    """Of the last `length` frames of what the rack makes of a sound."""
+    return float(np.sum(np.asarray(rack.copy()(x, rate))[:, -length:].astype(np.float64) ** 2))

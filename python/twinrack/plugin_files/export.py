@@ -18,7 +18,7 @@ from ..rack.rack import Rack, as_rack
 from ..system import disk
 from ..system.disk import atomic, scratch, shown
 from .bounce import bounced
-from .flat import check_flat, flatten, slug, unpack
+from .flat import check_flat, flatten, main_rate, slug, unpack
 from .lv2 import write_bundle
 from .parameters import HostParameter
 
@@ -104,14 +104,13 @@ def export(
         _write_folder(path, lambda folder: _write_vst3(folder, path.stem, library, written))
     else:
         _write_folder(path, lambda folder: write_bundle(folder, library, rack, flat, written, parameters, values))
-    rate = 48000.0 if 48000.0 in flat.rates else flat.rates[0]
     any_rate = not any(e.resources for e in rack.addresses().values())
     return Export(
         path,
         own_id,
         tuple(p.address for p in parameters),
         () if any_rate else tuple(flat.rates),
-        _engine.Player(flat, rate).latency,
+        _engine.Player(flat, main_rate(flat.rates)).latency,
         (*bounce_notes, *notes),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import zipfile
 import zlib
@@ -24,7 +23,6 @@ from .parameters import HostParameter, host_parameters
 # Hz. Resources such as impulse responses are made for each of them.
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 RATE = 48000.0
-LONGEST_TAIL_S = 120.0
 PATCH = "patch.rack.json"
 MOST_FILES, LONGEST_FILE, LARGEST_PATCH = 16, 200, 1 << 30
 OLDEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can say; the same rack gives the same bytes
@@ -73,13 +71,18 @@ def _add_rates(flat: _engine.FlatRack, rack: Rack, channels: int) -> list[str]:
     return [f"it plays at {rates} Hz only: {'; '.join(refused)}"] if refused else []
 
 
+def main_rate(rates: list[float]) -> float:
+    """48 kHz, or where that is not among them the first."""
+    return RATE if RATE in rates else rates[0]
+
+
 def _tail_s(rack: Rack, channels: int, rates: list[float]) -> float:
-    """How long the rack sounds on after a burst of noise, until below -140 dBFS."""
-    rate = RATE if RATE in rates else rates[0]
+    """How long the rack sounds on after a burst of noise, until below -140 dBFS (at most 120 s)."""
+    rate = main_rate(rates)
     frames = round(0.1 * rate)
     x = 0.1 * np.random.default_rng(0).standard_normal((channels, frames)).astype(np.float32)
     y = rack.copy()(x, rate, tail="auto", sidechain=silent_keys(rack, x))
-    return min(float(y.shape[1] - frames) / rate, LONGEST_TAIL_S)
+    return float(y.shape[1] - frames) / rate
 
 
 def check_flat(flat: bytes, rack: Rack) -> None:
@@ -89,7 +92,7 @@ def check_flat(flat: bytes, rack: Rack) -> None:
         RuntimeError: they do not.
     """
     read = _engine.FlatRack.from_bytes(flat)
-    rate = RATE if RATE in read.rates else read.rates[0]
+    rate = main_rate(read.rates)
     random = np.random.default_rng(0)
     x, *keys = (
         0.3 * random.standard_normal((read.channels, CHECKED_FRAMES)).astype(np.float32) for _ in range(1 + len(read.keys))
@@ -140,4 +143,4 @@ def _is_plain(name: str) -> bool:
 
 def slug(name: str) -> str:
     """A name as small letters, digits and hyphens, for addresses and files."""
-    return re.sub(r"[^a-z0-9]+", "-", os.fsdecode(name).lower()).strip("-") or "rack"
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "rack"

@@ -153,8 +153,8 @@ def _control(flat: _engine.FlatRack, p: HostParameter) -> str:
     lines = [
         "a lv2:InputPort , lv2:ControlPort",
         f"lv2:symbol {_text(p.flat.symbol)}",
-        f"lv2:name {_text(f'{p.group} {p.name[:1].lower()}{p.name[1:]}')}",
-        f"lv2:shortName {_text(p.name[:16])}",
+        f"lv2:name {_text(f'{p.flat.group} {p.flat.name[:1].lower()}{p.flat.name[1:]}')}",
+        f"lv2:shortName {_text(p.flat.name[:16])}",
         f"rdfs:comment {_text(p.parameter.doc)}",
         f"lv2:default {_number(p.flat.initial)}",
         f"lv2:minimum {_number(low)}",
@@ -184,7 +184,7 @@ def _groups(flat: _engine.FlatRack, parameters: list[HostParameter]) -> Iterable
             f"<{flat.id}#key_{k + 1}>\n\ta {kind} , pg:InputGroup ;\n\tlv2:symbol {_text(f'key_{k + 1}')} ;\n"
             f"\tlv2:name {_text(key)} ;\n\tpg:sideChainOf <{flat.id}#in> .\n"
         )
-    for group, name in {_group(p): p.group for p in parameters}.items():
+    for group, name in {_group(p): p.flat.group for p in parameters}.items():
         yield f"<{flat.id}#{group}>\n\ta pg:InputGroup ;\n\tlv2:symbol {_text(group)} ;\n\tlv2:name {_text(name)} .\n"
 
 

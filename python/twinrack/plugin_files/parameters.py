@@ -25,15 +25,12 @@ class HostParameter:
     Attributes:
         address: such as "compressor.ratio".
         parameter: its part of the card.
-        group: the effect as a person reads it, such as "Compressor 2".
-        name: of the value below it, such as "Band 2 frequency".
-        flat: the same as the engine's flat form has it.
+        flat: the same as the engine's flat form has it, with the names that a person reads: a group such as "Compressor 2", and
+            a name below it such as "Band 2 frequency".
     """
 
     address: str
     parameter: Parameter
-    group: str
-    name: str
     flat: _engine.FlatParameter
 
 
@@ -72,7 +69,7 @@ def _host_parameter(effect: Effect, address: str, name: str, index: int, used: s
     flat.options = list(p.options)
     flat.is_switch = p.kind == "switch"
     flat.initial = p.to_engine(value)
-    return HostParameter(f"{address}.{name}", p, flat.group, flat.name, flat)
+    return HostParameter(f"{address}.{name}", p, flat)
 
 
 def _late(effect: Effect) -> set[str]:
