@@ -306,3 +306,26 @@ except KeyboardInterrupt:
 def test_a_signal_to_a_forked_process_ends_only_that_process():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("goes on\nand hears its own signals\n", 0), done.stderr
+
+
+IMPORTS = """
+import signal, sys
+from pathlib import Path
+from twinrack.system import interrupt
+interrupt.install()
+Path(sys.argv[1], "slow_module.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM); DONE = True")
+sys.path.insert(0, sys.argv[1])
+import slow_module
+print(slow_module.DONE)
+try:
+    interrupt.check()
+except KeyboardInterrupt:
+    print("and the next check ends it", flush=True)
+"""
+
+
+def test_an_import_is_not_torn_apart(tmp_path):
+    """torch ends the process with a crash when an exception comes out of what its import calls."""
+    arguments = [sys.executable, "-c", IMPORTS, str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True\nand the next check ends it\n", done.stderr

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: the command ends at once, and its unfinished files are removed.
 
-A signal raises KeyboardInterrupt in the main thread, once. If that thread is busy in compiled code, or cleans up for too
-long, a second thread ends the process GRACE_S after the signal.
+A signal raises KeyboardInterrupt in the main thread, once; within an import, at the next `check`. If that thread is busy in
+compiled code, or cleans up for too long, a second thread ends the process GRACE_S after the signal.
 
 Threads of a pool are told to stop by an event: whatever renders calls `check` for every block.
 """
@@ -173,10 +173,19 @@ def _handle(number: int, frame: FrameType | None) -> None:
     if _State.signal:  # it is ending already
         return
     _State.signal = number
-    if _State.deferring:
+    if _State.deferring or _importing(frame):
         _State.pressed = True
         return
     raise KeyboardInterrupt
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: torch calls Python from the C++ of its import too."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _watch(receiver: socket.socket, ours: set[int]) -> None:
