@@ -51,6 +51,8 @@ CONVENIENT = {
     ("rack.rack", "TYPE_CHECKING", "twins.recursions"),
     ("resources.network", "Network.read", "resources.nam"),
     ("resources.network", "Network.write", "resources.nam"),
+    ("rack.patch", "_entry", "hosting.effect"),
+    ("rack.patch", "_item", "hosting.effect"),
     ("session.session", "Session.load", "session.file"),
     ("session.session", "Session.render", "session.render"),
     ("session.session", "Session.render_to", "session.output"),
@@ -76,7 +78,7 @@ CPP = {
     "adjoint": {"dsp", "rt"},
     "live": {"engine", "rt"},
     "export": {"engine", "dsp", "rt"},
-    "host": set[str](),
+    "host": {"rt"},
     "bind": {"engine", "adjoint", "live", "export", "dsp", "rt"},
 }
 

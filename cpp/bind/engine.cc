@@ -254,16 +254,31 @@ void bind_node(py::module_& m) {
       .def_readwrite("worker", &Node::worker);
 }
 
+using ValueRange = std::tuple<bool, float, float, float>;  // whether it moves in steps; lowest, highest, first value
+
+std::shared_ptr<WorkerEffect> make_worker(int channels, int block, int blocks, int keys,
+                                          const std::vector<ValueRange>& ranges, int latency, int file) {
+  if (channels < 1 || channels > max_channels || block < WorkerEffect::fade_frames || block > 65536 || blocks < 2 ||
+      blocks > 64) {
+    throw py::value_error("1 to 16 channels, a block of 32 to 65536 frames, 2 to 64 blocks");
+  }
+  if (keys < 0 || keys > max_channels) throw py::value_error("0 to 16 rows of a sidechain");
+  if (latency < 0 || latency > (1 << 22)) throw py::value_error("a latency of 0 to 4194304 frames");
+  if (!ranges.empty() && (block % tick_frames != 0 || ranges.size() > 65536)) {
+    throw py::value_error("with values, at most 65536, a block is a multiple of 32 frames");
+  }
+  WorkerShape shape{.keys = keys, .parameters = {}, .latency = latency, .file = file};
+  for (const auto& [steps, min, max, initial] : ranges) {
+    if (!(min <= initial && initial <= max && std::isfinite(max - min))) throw py::value_error("a range is not one");
+    shape.parameters.push_back({"", steps ? Scale::step : Scale::linear, min, max, initial, 0.0f});
+  }
+  return std::make_shared<WorkerEffect>(channels, block, blocks, shape);
+}
+
 void bind_worker_effect(py::module_& m) {
   py::class_<WorkerEffect, std::shared_ptr<WorkerEffect>>(m, "WorkerEffect")
-      .def(py::init([](int channels, int block, int blocks) {
-             if (channels < 1 || channels > max_channels || block < WorkerEffect::fade_frames || block > 65536 ||
-                 blocks < 2 || blocks > 64) {
-               throw py::value_error("1 to 16 channels, a block of 32 to 65536 frames, 2 to 64 blocks");
-             }
-             return std::make_shared<WorkerEffect>(channels, block, blocks);
-           }),
-           py::arg("channels"), py::arg("block"), py::arg("blocks"))
+      .def(py::init(&make_worker), py::arg("channels"), py::arg("block"), py::arg("blocks"), py::arg("keys") = 0,
+           py::arg("ranges") = std::vector<ValueRange>{}, py::arg("latency") = 0, py::arg("file") = -1)
       .def("fetch",
            [](WorkerEffect& w) -> py::object {
              Array x({w.channels(), w.block()});
@@ -281,6 +296,9 @@ void bind_worker_effect(py::module_& m) {
           py::arg("y"))
       .def("discard", &WorkerEffect::discard)
       .def("detach", &WorkerEffect::detach)
+      .def("reclaim", [](WorkerEffect& w) { w.ring().reclaim(); })
+      .def_property_readonly("worked", [](WorkerEffect& w) { return w.ring().worked(); })
+      .def_property_readonly("reported_latency", [](WorkerEffect& w) { return w.ring().latency(); })
       .def_property_readonly("latency", &WorkerEffect::latency)
       .def_property_readonly("missed", &WorkerEffect::missed)
       .def_property_readonly("blocks", &WorkerEffect::blocks)

@@ -124,7 +124,7 @@ class Compiler {
   }
 
   const EffectType& checked_type(const Node& node) const {
-    const EffectType* type = node.worker != nullptr ? &worker_effect_type() : find_effect(node.effect.c_str());
+    const EffectType* type = node.worker != nullptr ? &node.worker->type() : find_effect(node.effect.c_str());
     if (type == nullptr) throw std::invalid_argument("no effect is called " + node.effect);
     if (node.values.size() != static_cast<std::size_t>(type->parameter_count)) {
       throw std::invalid_argument(node.effect + " has " + std::to_string(type->parameter_count) + " parameters, got " +

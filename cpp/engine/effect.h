@@ -16,7 +16,7 @@ struct EffectType {
   const Parameter* parameters;
   int parameter_count;
   const char* target;  // the instruction set it was compiled for
-  void* (*create)();
+  void* (*create)();   // null for one that works outside the engine
   void (*destroy)(void*) noexcept;
   void (*prepare)(void*, const Format&);
   void (*load)(void*, const Resource&);  // after `prepare`; null for an effect that takes none

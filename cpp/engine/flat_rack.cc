@@ -145,7 +145,7 @@ void FlatRack::add_rate(double rate, const Node& root) {
   if (!std::isfinite(rate) || rate <= 0.0) throw std::invalid_argument("a sample rate is a number of Hz above 0");
   std::vector<Rows> loaded;
   for_effects(root, [&](const Node& effect) {
-    if (effect.worker != nullptr) throw std::invalid_argument("a Python function cannot leave Python");
+    if (effect.worker != nullptr) throw std::invalid_argument("what works outside the engine cannot leave Python");
     loaded.push_back(effect.resource);
   });
   if (rates_.empty()) {

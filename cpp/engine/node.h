@@ -19,7 +19,7 @@ struct Node {
   std::vector<std::vector<float>> resource;  // rows of equal length, for an effect that loads one
   std::vector<int> drives;                   // the parameters that it drives, numbered through all effects of the tree
   std::vector<Node> children;
-  std::shared_ptr<WorkerEffect> worker;  // does the work of an effect without a card
+  std::shared_ptr<WorkerEffect> worker;  // does the work of an effect outside the engine
 };
 
 }  // namespace twinrack

@@ -186,8 +186,8 @@ void Program::state(StateArchive& archive) {
   for (std::size_t i = 0; i < rack_.slots.size(); ++i) {
     const EffectType& type = rack_.slots[i].effect.type();
     const std::string number = "effect " + std::to_string(i + 1);
-    if (&type == &worker_effect_type()) {
-      throw std::invalid_argument(number + " is a Python function, whose state cannot be kept");
+    if (type.create == nullptr) {
+      throw std::invalid_argument(number + " works outside the engine, so its state cannot be kept");
     }
     const std::string name = number + " (" + type.id + ")";
     if (type.state == nullptr) throw std::invalid_argument(name + " has no state(), so it cannot be kept");

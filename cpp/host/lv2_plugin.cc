@@ -166,8 +166,8 @@ void Lv2Plugin::prepare_atoms() {
   }
 }
 
-void Lv2Plugin::run(float* rows, int frames) {
-  const auto row = [&](std::size_t i) { return rows + i * static_cast<std::size_t>(block_); };
+void Lv2Plugin::run(float* rows, int first, int frames) {
+  const auto row = [&](std::size_t i) { return rows + i * static_cast<std::size_t>(block_) + first; };
   for (std::size_t i = 0; i < audio_in_.size(); ++i) lilv_instance_connect_port(instance_, audio_in_[i], row(i));
   for (std::size_t i = 0; i < audio_out_.size(); ++i) {
     lilv_instance_connect_port(instance_, audio_out_[i], row(audio_in_.size() + i));

@@ -33,8 +33,8 @@ class Lv2Plugin {
   int outputs() const { return static_cast<int>(audio_out_.size()); }
   int block() const { return block_; }
 
-  // A row of `block` frames for each input, then for each output.
-  void run(float* rows, int frames);
+  // A row of `block` frames for each input, then for each output; plays `frames` of them from `first` on.
+  void run(float* rows, int first, int frames);
   // As before the first frame.
   void reset();
 

@@ -7,6 +7,13 @@
 //     describe BUNDLE URI                   one of them
 //     load BUNDLE URI RATE BLOCK            instantiates it; the memory then has BLOCK frames for each input and output
 //     run FRAMES                            plays
+//     latency PORT                          what it reports once silence has played, in an instance of its own
+//     join CHANNELS KEYS BLOCKS SIDECHAINS LATENCY-PORT PORT…  instead of run: the memory is a ring that the engine
+//     fills,
+//                                           SIDECHAINS a 0 or 1 for each input, PORT… the controls that its values go
+//                                           to
+//     pump                                  plays all blocks of the ring that wait; how many
+//     play                                  plays them as they come, from now on
 //     allocations                           during all runs so far
 //     set PORT VALUE, values                moves a control; all of them
 //     reset, save, restore SIZE, preset URI
@@ -21,11 +28,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -34,6 +44,7 @@
 
 #include "host/lv2_plugin.h"
 #include "host/lv2_world.h"
+#include "host/ring_player.h"
 
 namespace twinrack::host {
 namespace {
@@ -84,6 +95,8 @@ class Host {
       return json.text();
     }
     if (what == "describe" || what == "load") {
+      if (ring_ != nullptr) throw std::invalid_argument("a ring was joined already");
+      rows_ = nullptr;
       plugin_.reset();
       world_.emplace();
       world_->load_bundle(word(1));
@@ -92,58 +105,131 @@ class Host {
         world_->describe(found, json);
         return json.text();
       }
-      const int block = std::atoi(word(4).c_str());
-      if (block < 1 || block > largest_block) throw std::invalid_argument("a block has 1 to 65536 frames");
-      plugin_ = std::make_unique<Lv2Plugin>(*world_, found, std::strtod(word(3).c_str(), nullptr), block);
-      map_rows();
+      block_ = std::atoi(word(4).c_str());
+      if (block_ < 1 || block_ > largest_block) throw std::invalid_argument("a block has 1 to 65536 frames");
+      found_ = found;
+      rate_ = std::strtod(word(3).c_str(), nullptr);
+      plugin_ = another();
       return "";
     }
+    if (what == "pump" || what == "play") {
+      if (ring_ == nullptr) throw std::invalid_argument("no ring was joined");
+      if (what == "pump") return std::to_string(ring_->pump());
+      return ring_->start(block_ / rate_), "";
+    }
+    if (ring_ != nullptr) return answer_beside(words, word);
     if (plugin_ == nullptr) throw std::invalid_argument("no plugin is loaded");
     if (what == "run") {
       const int frames = std::atoi(word(1).c_str());
       if (frames < 0 || frames > plugin_->block()) throw std::invalid_argument("too many frames");
-      plugin_->run(rows_, frames);
+      if (rows_ == nullptr) {
+        rows_ = static_cast<float*>(map(static_cast<std::size_t>(plugin_->inputs() + plugin_->outputs()) *
+                                        static_cast<std::size_t>(plugin_->block()) * sizeof(float)));
+      }
+      plugin_->run(rows_, 0, frames);
       return "";
     }
-    if (what == "allocations") return std::to_string(plugin_->allocations());
+    if (what == "latency") return std::to_string(reported_latency(number(word(1))));
+    if (what == "join") {
+      ChannelMap ports;
+      for (const char c : word(4)) ports.is_sidechain.push_back(c == '1');
+      ports.latency_port = std::atoi(word(5).c_str());
+      for (std::size_t i = 6; i < words.size(); ++i) ports.ports.push_back(checked_control(*plugin_, words[i]));
+      const RingShape shape{std::atoi(word(1).c_str()), std::atoi(word(2).c_str()),
+                            static_cast<int>(ports.ports.size()), block_, std::atoi(word(3).c_str()) + 4};
+      join(shape, std::move(ports));
+      return "";
+    }
+    return answer_on(*plugin_, words, word);
+  }
+
+  // While the ring plays: a change goes to every instance, a question to the first.
+  template <class Word>
+  std::string answer_beside(const std::vector<std::string>& words, const Word& word) {
+    const std::lock_guard lock(ring_->mutex());
+    if (words[0] != "set" && words[0] != "restore" && words[0] != "preset" && words[0] != "reset") {
+      return answer_on(*ring_->instances()[0], words, word);
+    }
+    if (words[0] == "restore") read_state(word(1));
+    for (const auto& instance : ring_->instances()) {
+      words[0] == "restore" ? instance->restore(state_) : void(answer_on(*instance, words, word));
+    }
+    return "";
+  }
+
+  template <class Word>
+  std::string answer_on(Lv2Plugin& plugin, const std::vector<std::string>& words, const Word& word) {
+    const std::string& what = words[0];
+    Json json;
+    if (what == "allocations") return std::to_string(plugin.allocations());
     if (what == "set") {
-      const auto port = static_cast<std::size_t>(std::atol(word(1).c_str()));
-      if (!plugin_->is_control_input(port)) throw std::invalid_argument("port " + word(1) + " is not a control");
-      plugin_->values()[port] = std::strtof(word(2).c_str(), nullptr);
+      plugin.values()[checked_control(plugin, word(1))] = std::strtof(word(2).c_str(), nullptr);
       return "";
     }
     if (what == "values") {
       json.begin('[');
-      for (const float value : plugin_->values()) json.value(static_cast<double>(value));
+      for (const float value : plugin.values()) json.value(static_cast<double>(value));
       return json.end(']').text();
     }
-    if (what == "reset") return plugin_->reset(), "";
-    if (what == "save") return plugin_->save();
-    if (what == "restore") {
-      std::string text(static_cast<std::size_t>(std::atol(word(1).c_str())), '\0');
-      read(text.data(), text.size());
-      return plugin_->restore(text), "";
-    }
-    if (what == "preset") return plugin_->load_preset(word(1)), "";
+    if (what == "reset") return plugin.reset(), "";
+    if (what == "save") return plugin.save();
+    if (what == "restore") return read_state(word(1)), plugin.restore(state_), "";
+    if (what == "preset") return plugin.load_preset(word(1)), "";
     throw std::invalid_argument("no request is called " + what);
   }
 
-  // The other side has made the memory, as large as the plugin needs it.
-  void map_rows() {
-    const std::size_t bytes = static_cast<std::size_t>(plugin_->inputs() + plugin_->outputs()) *
-                              static_cast<std::size_t>(plugin_->block()) * sizeof(float);
-    if (rows_ != nullptr) munmap(rows_, mapped_);
-    rows_ = nullptr;
-    if (bytes == 0) return;
+  static std::size_t number(const std::string& word) { return static_cast<std::size_t>(std::atol(word.c_str())); }
+  static std::size_t checked_control(const Lv2Plugin& plugin, const std::string& word) {
+    if (!plugin.is_control_input(number(word))) throw std::invalid_argument("port " + word + " is not a control");
+    return number(word);
+  }
+  void read_state(const std::string& size) {
+    state_.assign(number(size), '\0');
+    read(state_.data(), state_.size());
+  }
+
+  std::unique_ptr<Lv2Plugin> another() const { return std::make_unique<Lv2Plugin>(*world_, found_, rate_, block_); }
+
+  // Some plugins know only once they have played.
+  long reported_latency(std::size_t port) const {
+    if (port >= plugin_->values().size()) throw std::invalid_argument("no port has this number");
+    const auto probe = another();
+    probe->values() = plugin_->values();
+    std::vector<float> silence(static_cast<std::size_t>(probe->inputs() + probe->outputs()) *
+                               static_cast<std::size_t>(block_));
+    probe->run(silence.data(), 0, block_);
+    const float latency = probe->values()[port];
+    return latency > 0.0f && latency < 1e7f ? std::lround(latency) : 0;
+  }
+
+  void join(const RingShape& shape, ChannelMap ports) {
+    const auto inputs = static_cast<int>(ports.is_sidechain.size());
+    const auto sides = static_cast<int>(std::count(ports.is_sidechain.begin(), ports.is_sidechain.end(), true));
+    if (inputs != plugin_->inputs() || shape.channels < 1 || shape.channels > max_channels || shape.keys < 0 ||
+        shape.keys > max_channels || shape.slots < 6 || shape.slots > 68 ||
+        ports.latency_port >= static_cast<int>(plugin_->values().size())) {
+      throw std::invalid_argument("this ring cannot be joined");
+    }
+    std::vector<std::unique_ptr<Lv2Plugin>> instances;
+    const std::size_t count = instances_for(inputs - sides, plugin_->outputs(), shape.channels);
+    while (instances.size() + 1 < count) {
+      instances.push_back(another());
+      instances.back()->values() = plugin_->values();
+    }
+    void* shared = map(BlockRing::bytes(shape));
+    instances.insert(instances.begin(), std::move(plugin_));
+    ring_ = std::make_unique<RingPlayer>(std::move(instances), std::move(ports), shape, shared);
+  }
+
+  // The other side has made the memory, as large as it is needed.
+  static void* map(std::size_t bytes) {
     struct stat shared;
     if (fstat(memory, &shared) != 0 || static_cast<std::size_t>(shared.st_size) < bytes) {
-      plugin_.reset();
       throw std::runtime_error("the shared memory is too small");
     }
-    void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    void* mapped = mmap(nullptr, std::max<std::size_t>(bytes, 1), PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
     if (mapped == MAP_FAILED) throw std::runtime_error("the shared memory cannot be mapped");
-    rows_ = static_cast<float*>(mapped);
-    mapped_ = bytes;
+    return mapped;
   }
 
   void read(char* to, std::size_t size) {
@@ -178,9 +264,13 @@ class Host {
   }
 
   std::optional<Lv2World> world_;
-  std::unique_ptr<Lv2Plugin> plugin_;
+  const LilvPlugin* found_ = nullptr;
+  double rate_ = 0.0;
+  int block_ = 0;
+  std::unique_ptr<Lv2Plugin> plugin_;  // until the ring has it
+  std::unique_ptr<RingPlayer> ring_;
+  std::string state_;
   float* rows_ = nullptr;
-  std::size_t mapped_ = 0;
 };
 
 }  // namespace

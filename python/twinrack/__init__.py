@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from . import explain
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
+    from .hosting.effect import Plugin
     from .measure.deconvolution import impulse_response_of
     from .measure.loudness import loudness
     from .plugin_files.export import Export, export, read_plugin
@@ -59,6 +60,7 @@ _LAZY = {
     "fit": "train.fit",
     "FitResult": "train.result",
     "Export": "plugin_files.export",
+    "Plugin": "hosting.effect",
     "export": "plugin_files.export",
     "read_plugin": "plugin_files.export",
     "Certificate": "explain.certify",
@@ -101,6 +103,7 @@ __all__ = [
     "Meter",
     "Network",
     "Parallel",
+    "Plugin",
     "Point",
     "PythonEffect",
     "Rack",

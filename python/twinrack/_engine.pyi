@@ -10,7 +10,7 @@ import typing
 import typing_extensions
 __all__: list[str] = ['Bridge', 'EffectMeter', 'Engine', 'FlatParameter', 'FlatRack', 'JackCallback', 'LISTEN', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'MixerControl', 'Node', 'NodeKind', 'OutputState', 'Player', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'render_many', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
 class WorkerEffect:
-    def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex) -> None:
+    def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex, keys: typing.SupportsInt | typing.SupportsIndex = 0, ranges: collections.abc.Sequence[tuple[bool, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex]] = [], latency: typing.SupportsInt | typing.SupportsIndex = 0, file: typing.SupportsInt | typing.SupportsIndex = -1) -> None:
         ...
     def deliver(self, y: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
         ...
@@ -19,6 +19,8 @@ class WorkerEffect:
     def discard(self) -> None:
         ...
     def fetch(self) -> typing.Any:
+        ...
+    def reclaim(self) -> None:
         ...
     @property
     def blocks(self) -> int:
@@ -31,6 +33,12 @@ class WorkerEffect:
         ...
     @property
     def missed(self) -> int:
+        ...
+    @property
+    def reported_latency(self) -> int:
+        ...
+    @property
+    def worked(self) -> int:
         ...
 class NodeKind:
     """

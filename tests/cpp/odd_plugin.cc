@@ -1,4 +1,4 @@
-// An LV2 gain for tests that does one thing wrong, by MODE. Ports: in, out, gain, latency.
+// An LV2 gain for tests that does one thing wrong, by MODE; 12 adds a sidechain. Ports: in, out, gain, latency, key.
 #include <lv2/core/lv2.h>
 
 #include <chrono>
@@ -14,6 +14,7 @@ struct Plugin {
   float* out;
   const float* gain;
   float* latency;
+  const float* key;
   float held = 0.0f;
   std::uint32_t noise = 1;
 };
@@ -30,6 +31,7 @@ void connect(LV2_Handle handle, std::uint32_t port, void* data) {
   if (port == 1) p->out = static_cast<float*>(data);
   if (port == 2) p->gain = static_cast<const float*>(data);
   if (port == 3) p->latency = static_cast<float*>(data);
+  if (port == 4) p->key = static_cast<const float*>(data);
 }
 
 void run(LV2_Handle handle, std::uint32_t frames) {
@@ -42,9 +44,11 @@ void run(LV2_Handle handle, std::uint32_t frames) {
     std::free(memory);
   }
   if (MODE == 9) std::exit(0);
+  if (MODE == 11 && p->in[0] > 0.9f) *reinterpret_cast<volatile int*>(8) = 1;
   const float gain = std::pow(10.0f, *p->gain / 20.0f);
   for (std::uint32_t n = 0; n < frames; ++n) {
     p->out[n] = gain * p->in[n];
+    if (MODE == 12) p->out[n] += p->key[n];
     if (MODE == 6 && frames > 16) p->out[16] = NAN;
     if (MODE == 8)
       p->out[n] += 1e-3f * static_cast<float>(std::chrono::steady_clock::now().time_since_epoch().count() % 97);

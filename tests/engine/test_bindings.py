@@ -106,9 +106,9 @@ def bridge(channels, input_rate, output_rate, delay, x, time, frames):
         b.write(x, time + 0.01 * n)
         b.read(frames, time + 0.01 * n)
 
-def worker_effect(channels, block, blocks, y):
-    w = e.WorkerEffect(channels, block, blocks)
-    w.fetch(), w.deliver(y), w.discard(), w.detach()
+def worker_effect(channels, block, blocks, y, keys=1, ranges=((True, 0.0, 2.0, 1.0), (False, -1.0, 1.0, 0.0)), latency=8, file=-1):
+    w = e.WorkerEffect(channels, block, blocks, keys, list(ranges), latency, file)
+    w.fetch(), w.deliver(y), w.discard(), w.reclaim(), w.detach()
 
 def loudness(sample_rate, channels, x, again):
     meter = e.LoudnessMeter(sample_rate, channels)
@@ -193,7 +193,7 @@ CALLS = {
     "play": (on_mixer, dict(name="play", arguments=(f32(2, 500), f32(2, 500)))),
     "read_record": (recorded, dict(seconds=1, frames=64)),
     "Bridge": (bridge, dict(channels=2, input_rate=48000.0, output_rate=44100.0, delay=256, x=f32(480, 2), time=0.0, frames=441)),
-    "WorkerEffect": (worker_effect, dict(channels=2, block=64, blocks=4, y=f32(2, 64))),
+    "WorkerEffect": (worker_effect, dict(channels=2, block=64, blocks=4, y=f32(2, 64), keys=1, latency=8, file=-1)),
     "LoudnessMeter": (loudness, dict(sample_rate=48000.0, channels=2, x=f32(2, 700), again=2)),
     "PortAudioCallback": (portaudio, dict(with_mixer=True, channels=2)),
     "fdn_layout": (e.fdn_layout, dict(sample_rate=48000.0)),

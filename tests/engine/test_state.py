@@ -336,7 +336,7 @@ def test_a_swap_under_way_is_waited_for(rng):
 
 def test_a_python_function_cannot_be_kept():
     rack = tr.Rack([tr.Gain(), tr.PythonEffect(lambda x: x)])
-    with pytest.raises(ValueError, match="effect 2 is a Python function, whose state cannot be kept"):
+    with pytest.raises(ValueError, match="effect 2 works outside the engine, so its state cannot be kept"):
         engine_of(rack).save_state()
 
 

@@ -14,56 +14,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from plugin_support import (
+    ALLOCATES,
+    CRASHES,
+    CRASHES_EARLY,
+    GOOD,
+    HANGS,
+    KEEPS_NAN,
+    LEAVES,
+    LIES,
+    MDA,
+    NAN,
+    NOISY,
+    RATE,
+    REFUSES,
+    needs_host,
+)
 from support import music, run
-from twinrack import _engine
 from twinrack.hosting import catalogue
 from twinrack.hosting.check import check_plugin
 from twinrack.hosting.child import HostProcess, PluginDiedError, PluginError
 from twinrack.hosting.description import description
 from twinrack.hosting.plugin import HostedPlugin
 
-ROOT = Path(__file__).resolve().parents[2]
-RATE = 48000
-GOOD, CRASHES, HANGS, CRASHES_EARLY, REFUSES, ALLOCATES, NAN, LIES, NOISY, LEAVES, KEEPS_NAN = range(11)
-MDA = "http://drobilla.net/plugins/mda/"
-
-pytestmark = pytest.mark.skipif(
-    not Path(_engine.__file__).with_name("twinrack-host").is_file(), reason="twinrack-host was not built: install liblilv-dev"
-)
-
-TURTLE = """
-@prefix lv2: <http://lv2plug.in/ns/lv2core#> .
-@prefix doap: <http://usefulinc.com/ns/doap#> .
-@prefix units: <http://lv2plug.in/ns/extensions/units#> .
-@prefix pprops: <http://lv2plug.in/ns/ext/port-props#> .
-<urn:twinrack:test:odd> a lv2:Plugin , lv2:AmplifierPlugin ; lv2:binary <odd.so> ; doap:name "Odd \\"gain\\" \\u00e9" ; lv2:port
-  [ a lv2:InputPort , lv2:AudioPort ; lv2:index 0 ; lv2:symbol "in" ; lv2:name "In" ] ,
-  [ a lv2:OutputPort , lv2:AudioPort ; lv2:index 1 ; lv2:symbol "out" ; lv2:name "Out" ] ,
-  [ a lv2:InputPort , lv2:ControlPort ; lv2:index 2 ; lv2:symbol "gain" ; lv2:name "Gain" ; lv2:default 0.0 ;
-    lv2:minimum -20.0 ; lv2:maximum 20.0 ; units:unit units:db ; lv2:portProperty pprops:logarithmic ] ,
-  [ a lv2:OutputPort , lv2:ControlPort ; lv2:index 3 ; lv2:symbol "latency" ; lv2:name "Latency" ;
-    lv2:designation lv2:latency ; lv2:portProperty lv2:reportsLatency ] .
-"""
-
-
-@pytest.fixture
-def odd(tmp_path, monkeypatch):
-    """Makes the plugin of a mode the only one of this machine, and gives its entry in the list."""
-    if not Path("/usr/include/lv2/core/lv2.h").is_file():
-        pytest.skip("lv2/core/lv2.h is missing: install lv2-dev")
-
-    def make(mode: int, more: str = "") -> catalogue.Listed:
-        bundle = tmp_path / "lv2" / "odd.lv2"
-        bundle.mkdir(parents=True)
-        (bundle / "manifest.ttl").write_text(TURTLE + more, encoding="utf-8")
-        source = ROOT / "tests/cpp/odd_plugin.cc"
-        subprocess.run(
-            ["g++", "-std=c++20", "-O1", f"-DMODE={mode}", "-fPIC", "-shared", source, "-o", bundle / "odd.so"], check=True
-        )
-        monkeypatch.setenv("LV2_PATH", str(tmp_path / "lv2"))
-        return catalogue.find("urn:twinrack:test:odd")
-
-    return make
+pytestmark = needs_host
 
 
 def findings(listed: catalogue.Listed) -> dict[str, tuple[bool | None, str]]:
@@ -80,6 +54,23 @@ def test_a_plugin_is_described_as_it_declares_itself(odd):
     assert not gain.is_log  # it says so, but its range has 0 in it
     assert d.latency_port.symbol == "latency"
     assert [p.symbol for p in d.main_inputs] == ["in"]
+
+
+def test_the_list_is_stored_until_a_bundle_changes(odd, monkeypatch, tmp_path):
+    listed = odd(GOOD)
+    stored = tmp_path / "cache/twinrack/lv2-plugins.json"
+    with monkeypatch.context() as patch:
+        patch.setattr(catalogue, "HostProcess", None)  # nothing is read again
+        assert catalogue.plugins() == [listed]
+    for text in ("{", "[]", "{}", '{"state": 1, "plugins": 2}'):
+        stored.write_text(text)
+        assert catalogue.plugins() == [listed]
+    manifest = Path(listed.bundle) / "manifest.ttl"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace("Odd ", "Another "), encoding="utf-8")
+    os.utime(manifest, ns=(1, 1))
+    assert catalogue.plugins()[0].name.startswith("Another")
+    result = run("plugins", "scan")
+    assert "1 of 1 plugins can be used as effects" in result.stdout
 
 
 def test_it_plays_sets_and_keeps_its_state(odd):
@@ -251,11 +242,20 @@ def test_requests_that_make_no_sense_are_refused(odd):
                 host.request(*words)
         with pytest.raises(PluginError, match="1 to 65536 frames"):
             host.request("load", listed.bundle, listed.uri, 48000, 0)
+        host.request("load", listed.bundle, listed.uri, 48000, 64)
         with pytest.raises(PluginError, match="the shared memory is too small"):
-            host.request("load", listed.bundle, listed.uri, 48000, 64)
+            host.request("run", 64)
         assert host.rows(2, 64).shape == (2, 64)
         host.request("load", listed.bundle, listed.uri, 48000, 64)
-        for words in (["run", 65], ["run", -1], ["set", 0, 1], ["set", 99, 1], ["preset", "urn:none"]):
+        for words in (
+            ["run", 65],
+            ["run", -1],
+            ["set", 0, 1],
+            ["set", 99, 1],
+            ["preset", "urn:none"],
+            ["join", 2, 0, 2, "00", -1],
+            ["pump"],
+        ):
             with pytest.raises(PluginError):
                 host.request(*words)
         assert host.request("run", 64) == b""

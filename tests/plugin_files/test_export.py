@@ -365,7 +365,7 @@ def test_exporting_again_replaces_and_keeps_the_numbers_of_values(tmp_path):
 
 
 def test_what_cannot_go_is_refused_by_name(tmp_path):
-    with pytest.raises(ValueError, match="python is a Python function, which cannot leave Python"):
+    with pytest.raises(ValueError, match="python is a Python function, which cannot leave this program"):
         tr.export(tr.Rack([tr.PythonEffect(lambda x, rate: x)]), tmp_path / "a.clap")
     with pytest.raises(ValueError, match=r"a plugin is a \.clap file, or a \.lv2 or \.vst3 folder, not .*a\.dll"):
         tr.export(tr.Rack([tr.Gain()]), tmp_path / "a.dll")

@@ -38,6 +38,9 @@ def test_offline_it_is_exact_and_compensated(block, blocks):
     both = tr.Rack([tr.Parallel([[], [tr.PythonEffect(lambda x, rate: -x, block_frames=block, blocks=blocks)]])])
     assert not both(x, RATE).any()  # delayed alike, so it cancels
     assert rack(x[0], RATE).shape == (20000,)
+    noise = np.random.default_rng(3).standard_normal((2, 5000)).astype(np.float32)
+    third = tr.Rack([tr.PythonEffect(lambda x, rate: x / 3, block_frames=block, blocks=blocks)])
+    assert np.array_equal(third(noise, RATE), noise / np.float32(3))  # from the first frame on, to the bit
 
 
 def test_a_stream_in_any_blocks_and_its_latency():

@@ -85,7 +85,7 @@ def test_python_effects_are_never_taken_for_known(tmp_path):
         with pytest.raises(ValueError, match="bounce it instead"):
             freeze(session, "k", tmp_path)
         made = session.render_to(tmp_path / "m.wav", checkpoint=True)
-        assert "k has a Python effect" in made.notes[0]
+        assert "k has an effect outside the engine" in made.notes[0]
 
 
 def test_frozen_channels_sound_the_same(song, tmp_path):

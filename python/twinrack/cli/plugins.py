@@ -37,6 +37,18 @@ def list_plugins(
 
 
 @app.command()
+def scan() -> None:
+    """Read the descriptions of all plugins of this machine anew, and say which cannot be used, and why."""
+    from ..hosting.catalogue import plugins
+
+    listed = plugins(fresh=True)
+    for p in listed:
+        if p.problem:
+            print(visible(f"{p.name} ({p.uri}): {p.problem}", lines=False))
+    print(f"{sum(not p.problem for p in listed)} of {len(listed)} plugins can be used as effects")
+
+
+@app.command()
 def show(name: Annotated[str, typer.Argument(help="Its address, or a part of its name that only one has.")]) -> None:
     """Show what a plugin declares: its controls with units and ranges, sound in and out, presets. It is not loaded."""
     from ..hosting.catalogue import describe, find

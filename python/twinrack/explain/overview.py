@@ -19,7 +19,7 @@ from ..measure.loudness import Loudness, loudness
 from ..measure.window_levels import window_levels_db
 from ..rack.describe import order_text, value_text
 from ..rack.effect import Effect
-from ..rack.python_effect import PythonEffect
+from ..rack.external_effect import ExternalEffect
 from ..rack.rack import Rack, as_rack, silent_keys
 from ..rack.running import Sidechain
 from .ablation import Ablation, ablate
@@ -197,7 +197,7 @@ def explanation(
         passed,
         difference,
         trust(rack, sound, rate, [a for a in left_out.values() if a.address in rack.addresses()], every, sidechain),
-        None if sidechain is not None or _has_python(rack) else origin(rack, sound, output, rate),
+        None if sidechain is not None or _has_external(rack) else origin(rack, sound, output, rate),
     )
 
 
@@ -236,12 +236,12 @@ def _reduction(rack: Rack, address: str, sound: Audio, rate: float, sidechain: S
 
 def _cause(rack: Rack, address: str, sound: Audio, rate: float) -> Cause | None:
     moves = moves_own_gain(rack.addresses()[address])
-    return cause_of_reduction(rack, address, sound, rate) if moves and not _has_python(rack) else None
+    return cause_of_reduction(rack, address, sound, rate) if moves and not _has_external(rack) else None
 
 
-def _has_python(rack: Rack) -> bool:
+def _has_external(rack: Rack) -> bool:
     """Whether an effect in it has no twin."""
-    return any(isinstance(e, PythonEffect) for e in rack.addresses().values())
+    return any(isinstance(e, ExternalEffect) for e in rack.addresses().values())
 
 
 def _sentences(
@@ -402,7 +402,7 @@ def _warnings(rack: Rack, output: Loudness, every: Sequence[Evidence]) -> list[s
     if vague:
         warnings.append(f"the recordings it was fitted to do not determine: {', '.join(vague)}")
     warnings += [f"of the fit: {note}" for note in rack.provenance.get("warnings") or []]
-    if not any(isinstance(e, PythonEffect) for e in rack.addresses().values()):
+    if not any(isinstance(e, ExternalEffect) for e in rack.addresses().values()):
         try:
             certify(rack.copy())
         except ValueError as error:

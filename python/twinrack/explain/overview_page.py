@@ -14,7 +14,7 @@ from ..audio import Audio
 from ..measure.curves import curves
 from ..measure.window_levels import window_levels_db
 from ..rack.describe import value_text
-from ..rack.python_effect import PythonEffect
+from ..rack.external_effect import ExternalEffect
 from ..system.disk import atomic
 from ..version import __version__
 from .evidence_map import Evidence
@@ -147,7 +147,7 @@ def write_page(e: Explanation, path: Path) -> Path:
         )
     blocks = []
     for which, block in enumerate(e.blocks):
-        drawn = [] if isinstance(block.effect, PythonEffect) else curves(block.effect, e.sample_rate)
+        drawn = [] if isinstance(block.effect, ExternalEffect) else curves(block.effect, e.sample_rate)
         plots |= {
             f"effect{which}_{i}": lines_plot([line(c.x, c.y, "out")], c.x_label, c.y_label, c.log_x)
             for i, c in enumerate(drawn)

@@ -41,16 +41,24 @@ class HostProcess:
 
     It gets a small environment, no privileges that it did not have, no core dumps, and a folder of its own to write in.
 
+    Args:
+        memory_file: of the memory that both share, where it is there already; it stays open.
+
     Attributes:
         name: of the plugin, for messages.
+        memory_file: of the memory that both share.
     """
 
-    def __init__(self, name: str = "the plugin") -> None:
+    def __init__(self, name: str = "the plugin", memory_file: int | None = None) -> None:
         path = program()
         self.name = name
         self._closed = False
+        self._received = b""  # and not asked for yet
         self._folder = tempfile.TemporaryDirectory(prefix="twinrack-plugin-", ignore_cleanup_errors=True)
-        self._memory_file = os.memfd_create("twinrack-plugin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        if memory_file is None:
+            self.memory_file = os.memfd_create("twinrack-plugin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        else:
+            self.memory_file = os.dup(memory_file)
         self._memory: mmap.mmap | None = None
         self._written: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, closed with this object
         own, other = socket.socketpair()
@@ -58,8 +66,8 @@ class HostProcess:
         environment = {key: os.environ[key] for key in KEPT if key in os.environ} | {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         try:
             self._process = subprocess.Popen(
-                [path, str(other.fileno()), str(self._memory_file)],
-                pass_fds=(other.fileno(), self._memory_file),
+                [path, str(other.fileno()), str(self.memory_file)],
+                pass_fds=(other.fileno(), self.memory_file),
                 stdin=subprocess.DEVNULL,
                 stdout=self._written,
                 stderr=self._written,
@@ -70,8 +78,8 @@ class HostProcess:
         except BaseException:
             own.close()
             self._written.close()
-            os.close(self._memory_file)
-            self._memory_file = -1
+            os.close(self.memory_file)
+            self.memory_file = -1
             self._folder.cleanup()
             raise
         finally:
@@ -103,7 +111,7 @@ class HostProcess:
             self.close()
             raise PluginDiedError(f"{self.name} gave no answer to {str(words[0])!r} in {seconds:g} s, and was ended") from None
         except OSError:
-            raise PluginDiedError(self._end()) from None
+            raise PluginDiedError(self.describe_end()) from None
         except ValueError:
             self.close()
             raise PluginDiedError(f"{self.name} wrote into its host's answers, and was ended") from None
@@ -122,30 +130,38 @@ class HostProcess:
         """The shared memory as (count, frames), before a plugin with so many is loaded. It is made once, and cannot shrink."""
         if count == 0:
             return np.zeros((0, frames), np.float32)
-        os.ftruncate(self._memory_file, count * frames * 4)
-        fcntl.fcntl(self._memory_file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        self._memory = mmap.mmap(self._memory_file, count * frames * 4)
+        os.ftruncate(self.memory_file, count * frames * 4)
+        fcntl.fcntl(self.memory_file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        self._memory = mmap.mmap(self.memory_file, count * frames * 4)
         rows: Audio = np.frombuffer(self._memory, np.float32).reshape(count, frames)
         return rows
 
     def _line(self, end: float) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
-            line += self._exactly(1, end)
+        while b"\n" not in self._received:
+            self._receive(end)
+        line, _, self._received = self._received.partition(b"\n")
         return line
 
     def _exactly(self, size: int, end: float) -> bytes:
-        data = b""
-        while len(data) < size:
-            self._socket.settimeout(max(end - time.monotonic(), 1e-3))
-            part = self._socket.recv(min(size - len(data), 1 << 20))
-            if not part:
-                raise ConnectionResetError
-            data += part
+        while len(self._received) < size:
+            self._receive(end)
+        data, self._received = self._received[:size], self._received[size:]
         return data
 
-    def _end(self) -> str:
-        """A sentence on how the process ended."""
+    def _receive(self, end: float) -> None:
+        self._socket.settimeout(max(end - time.monotonic(), 1e-3))
+        part = self._socket.recv(1 << 20)
+        if not part:
+            raise ConnectionResetError
+        self._received += part
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone, by itself or because it was closed."""
+        return self._closed or self._process.poll() is not None
+
+    def describe_end(self) -> str:
+        """A sentence on how a process that is gone has ended; it is closed then."""
         self.close()
         code = self._process.returncode
         how = f"crashed ({signal.Signals(-code).name})" if code is not None and code < 0 else "ended by itself"
@@ -154,10 +170,16 @@ class HostProcess:
         words = f"; it wrote: {visible(' / '.join(lines), lines=False)[:300]}" if lines else ""
         return f"{self.name} {how} in its own process{words}"
 
-    def close(self) -> None:
-        """End the process, and those that it has begun."""
+    def close(self, at_once: bool = False) -> None:
+        """End the process, and those that it has begun.
+
+        Args:
+            at_once: it is not asked first, as it answers nobody.
+        """
         self._closed = True
         self._socket.close()
+        if at_once:
+            self._process.kill()
         if self._process.poll() is None:
             try:
                 self._process.wait(0.2)  # it ends when the socket is gone
@@ -166,9 +188,9 @@ class HostProcess:
                 self._process.wait()
         with suppress(OSError):  # it leads a group of its own
             os.killpg(self._process.pid, signal.SIGKILL)
-        if self._memory_file >= 0:
-            os.close(self._memory_file)
-            self._memory_file = -1
+        if self.memory_file >= 0:
+            os.close(self.memory_file)
+            self.memory_file = -1
         self._folder.cleanup()
 
     def __enter__(self) -> HostProcess:
@@ -178,7 +200,7 @@ class HostProcess:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_process", None) is not None and getattr(self, "_memory_file", -1) >= 0:
+        if getattr(self, "_process", None) is not None and getattr(self, "memory_file", -1) >= 0:
             self.close()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..audio import Audio
 from ..rack.effect import Effect
 from ..rack.effects import ConvolutionReverb
-from ..rack.python_effect import PythonEffect
+from ..rack.external_effect import ExternalEffect
 from ..rack.rack import Rack
 from ..rack.tree import Chain, Parallel
 from ..resources.response import Response
@@ -19,7 +19,7 @@ END_DB, ERROR_DB = -120.0, -90.0
 
 
 def bounced(rack: Rack, channels: int) -> tuple[Rack, list[str]]:
-    """A copy of a rack with responses in place of its Python effects, and a sentence for each.
+    """A copy of a rack with responses in place of its external effects, and a sentence for each.
 
     Raises:
         ValueError: one is not linear, or changes with time; says how far a response is from it.
@@ -28,7 +28,7 @@ def bounced(rack: Rack, channels: int) -> tuple[Rack, list[str]]:
     addresses = {id(effect): address for address, effect in rack.addresses().items()}
 
     def replaced(item: Effect | Chain | Parallel) -> Effect | Chain | Parallel:
-        if isinstance(item, PythonEffect):
+        if isinstance(item, ExternalEffect):
             address = addresses[id(item)]
             response, error_db = _response(item, address, channels)
             exact = f"its impulse response of {response.seconds:.3g} s, within {error_db:.0f} dB"
@@ -43,7 +43,7 @@ def bounced(rack: Rack, channels: int) -> tuple[Rack, list[str]]:
     return copied, notes
 
 
-def _response(effect: PythonEffect, address: str, channels: int) -> tuple[Response, float]:
+def _response(effect: ExternalEffect, address: str, channels: int) -> tuple[Response, float]:
     """The response of an effect, and its error on noise in dB."""
     alone = effect.copy()
     alone.bypass = False

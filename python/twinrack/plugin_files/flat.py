@@ -14,7 +14,7 @@ import numpy as np
 from .. import _engine
 from ..rack.compiling import compile_tree
 from ..rack.describe import order_text
-from ..rack.python_effect import PythonEffect
+from ..rack.external_effect import ExternalEffect
 from ..rack.rack import Rack, silent_keys
 from ..system.disk import scratch
 from ..version import __version__
@@ -36,9 +36,9 @@ def flatten(rack: Rack, channels: int, plugin_id: str, name: str) -> tuple[_engi
         ValueError: an effect is a Python function, or the rack plays at no rate with so many channels.
     """
     for address, effect in rack.addresses().items():
-        if isinstance(effect, PythonEffect):
+        if isinstance(effect, ExternalEffect):
             raise ValueError(
-                f"{address} is a Python function, which cannot leave Python; remove it, or bounce=True where it is linear"
+                f"{address} is {effect.outside}, which cannot leave this program; remove it, or bounce=True where it is linear"
             )
     flat = _engine.FlatRack()
     flat.id, flat.name, flat.channels, flat.keys = plugin_id, name, channels, list(rack.sidechains)

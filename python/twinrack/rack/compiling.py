@@ -10,14 +10,14 @@ from ..resources.network import ControlNetwork
 from ..resources.resource import Resource
 from .addresses import Addresses
 from .effect import Effect
-from .python_effect import PythonEffect, Work
+from .external_effect import ExternalEffect, Work
 from .tree import Chain, Parallel
 
 
-def own_latency(effect: Effect, rate: float) -> int:
-    """The latency of an effect in frames, at a rate in Hz."""
-    if isinstance(effect, PythonEffect):
-        return effect.latency_frames
+def own_latency(effect: Effect, rate: float, offline: bool = True) -> int:
+    """The latency of an effect in frames, at a rate in Hz; offline, where an external effect may have another one."""
+    if isinstance(effect, ExternalEffect):
+        return effect.latency_at(rate, offline)
     if effect.card.latency == "none":
         return 0
     values = effect.values()
@@ -38,8 +38,10 @@ def check_format(structure: Addresses, sample_rate: float, channels: int) -> Non
             resource.check(address, sample_rate, channels)
 
 
-def compile_tree(structure: Addresses, rack: str, sample_rate: float, channels: int) -> tuple[_engine.Node, list[Work]]:
-    """The engine's tree, and the workers of its Python effects; `rack` is what messages call the rack.
+def compile_tree(
+    structure: Addresses, rack: str, sample_rate: float, channels: int, offline: bool = True
+) -> tuple[_engine.Node, list[Work]]:
+    """The engine's tree, and the work of its external effects; `rack` is what messages call the rack.
 
     Raises:
         ValueError: the format does not fit, or a controller drives what it cannot.
@@ -49,8 +51,8 @@ def compile_tree(structure: Addresses, rack: str, sample_rate: float, channels: 
 
     def compile_item(item: Effect | Chain | Parallel) -> _engine.Node:
         node = _engine.Node()
-        if isinstance(item, PythonEffect):
-            works.append(item.work(channels, sample_rate))
+        if isinstance(item, ExternalEffect):
+            works.append(item.work(channels, sample_rate, offline))
             node.worker = works[-1].worker
         if isinstance(item, Effect):
             node.kind = _engine.NodeKind.effect

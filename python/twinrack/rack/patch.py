@@ -31,6 +31,7 @@ from ..system.names import beside
 from ..version import __version__
 from .card import Card, find_card
 from .effect import CLASSES, Effect, place_of, unknown
+from .external_effect import ExternalEffect
 from .python_effect import PythonEffect
 from .rack import Rack
 from .trail import KEY as TRAIL
@@ -71,6 +72,20 @@ class EffectEntry(_Strict):
     resources: dict[str, ResourceEntry] = Field(default_factory=dict)
 
 
+class PluginEntry(_Strict):
+    """Another maker's plugin: its address, its values in the units that it declares, and what else it keeps, as text."""
+
+    plugin: str = Field(min_length=1, max_length=2000)
+    format: Literal["lv2"] = "lv2"
+    label: str = ""
+    block_frames: int = 256
+    name: str | None = None
+    bypass: bool = False
+    key: str | None = None
+    values: dict[str, float | bool | str] = Field(default_factory=dict)
+    state: str = ""
+
+
 class ChainEntry(_Strict):
     """Effects one after the other."""
 
@@ -85,14 +100,17 @@ class ParallelEntry(_Strict):
 
 def _kind(data: object) -> str:
     """The kind of entry that is meant."""
-    for kind in ("chain", "parallel"):
+    for kind in ("chain", "parallel", "plugin"):
         if kind in data if isinstance(data, dict) else hasattr(data, kind):
             return kind
     return "effect"
 
 
 Entry = Annotated[
-    Annotated[EffectEntry, Tag("effect")] | Annotated[ChainEntry, Tag("chain")] | Annotated[ParallelEntry, Tag("parallel")],
+    Annotated[EffectEntry, Tag("effect")]
+    | Annotated[PluginEntry, Tag("plugin")]
+    | Annotated[ChainEntry, Tag("chain")]
+    | Annotated[ParallelEntry, Tag("parallel")],
     Discriminator(_kind),
 ]
 
@@ -130,7 +148,7 @@ class Patch(_Strict):
     arrays: ArraysEntry | None = None
 
 
-PARTS = (Patch, EffectEntry, ChainEntry, ParallelEntry, ArraysEntry, ResourceEntry)
+PARTS = (Patch, EffectEntry, PluginEntry, ChainEntry, ParallelEntry, ArraysEntry, ResourceEntry)
 
 
 def schema() -> dict[str, Any]:
@@ -149,20 +167,24 @@ def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
         return {"parallel": [_entry(branch) for branch in item.branches]}
     if isinstance(item, PythonEffect):
         raise ValueError(f"{place_of(item)} is a Python function, which has no place in a patch; remove it before saving")
+    if isinstance(item, ExternalEffect):
+        from ..hosting.effect import Plugin, to_patch
+
+        assert isinstance(item, Plugin)
+        return to_patch(item) | _labels(item)
     unused = item.unused()
-    entry: dict[str, Any] = {"effect": item.card.id, "version": item.card.version}
-    if item.name is not None:
-        entry["name"] = item.name
-    if item.bypass:
-        entry["bypass"] = True
-    if item.key is not None:
-        entry["key"] = item.key
+    entry: dict[str, Any] = {"effect": item.card.id, "version": item.card.version, **_labels(item)}
     entry["values"] = {a: v for a, v in item.values().items() if a not in unused}
     if item.resources:
         entry["resources"] = {
             id: {"array": _array_name(place_of(item), id), **r.to_patch()[0]} for id, r in item.resources.items()
         }
     return entry
+
+
+def _labels(item: Effect) -> dict[str, Any]:
+    labels = {"name": item.name, "bypass": item.bypass or None, "key": item.key}
+    return {label: value for label, value in labels.items() if value is not None}
 
 
 def to_json(rack: Rack) -> dict[str, Any]:
@@ -294,10 +316,10 @@ def from_json(data: dict[str, Any], path: Path) -> Rack:
     return rack
 
 
-def _resources(entry: EffectEntry | ChainEntry | ParallelEntry) -> Iterator[ResourceEntry]:
+def _resources(entry: EffectEntry | PluginEntry | ChainEntry | ParallelEntry) -> Iterator[ResourceEntry]:
     if isinstance(entry, EffectEntry):
         yield from entry.resources.values()
-    else:
+    elif not isinstance(entry, PluginEntry):
         for child in entry.chain if isinstance(entry, ChainEntry) else entry.parallel:
             yield from _resources(child)
 
@@ -382,7 +404,7 @@ def first_complaint(error: ValidationError, *models: type[BaseModel]) -> str:
         words = _complaint(complaint, [name for model in models for name in model.model_fields])
     place, parent = "", None
     for part in where:
-        if isinstance(parent, int) and part in ("effect", "chain", "parallel"):
+        if isinstance(parent, int) and part in ("effect", "plugin", "chain", "parallel"):
             parent = None  # the kind of entry, not a field
             continue
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
@@ -391,13 +413,21 @@ def first_complaint(error: ValidationError, *models: type[BaseModel]) -> str:
 
 
 def _item(
-    entry: EffectEntry | ChainEntry | ParallelEntry, place: str, arrays: dict[str, npt.NDArray[Any]]
+    entry: EffectEntry | PluginEntry | ChainEntry | ParallelEntry, place: str, arrays: dict[str, npt.NDArray[Any]]
 ) -> Effect | Chain | Parallel:
     if isinstance(entry, ChainEntry):
         return Chain([_item(child, f"{place}.chain[{i}]", arrays) for i, child in enumerate(entry.chain)])
     if isinstance(entry, ParallelEntry):
         branches = [_item(child, f"{place}.parallel[{i}]", arrays) for i, child in enumerate(entry.parallel)]
         return Parallel(branches)
+    if isinstance(entry, PluginEntry):
+        from ..hosting.effect import from_patch
+
+        given = {**entry.values, "name": entry.name, "bypass": entry.bypass, "key": entry.key}
+        try:
+            return from_patch(entry.plugin, entry.label, {**given, "block_frames": entry.block_frames}, entry.state)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{place}: {error}") from None
     try:
         card = find_card(entry.effect)
     except ValueError as error:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
@@ -20,7 +20,8 @@ from .. import _engine
 from ..audio import Audio
 from ..checks import check_integer
 from .card import Card
-from .effect import Effect, GroupItem, place_of
+from .effect import GroupItem, place_of
+from .external_effect import ExternalEffect
 
 log = logging.getLogger("twinrack.live")
 Function = Callable[[Audio, float], Any]
@@ -44,7 +45,7 @@ CARD = Card(
 )
 
 
-class PythonEffect(Effect):
+class PythonEffect(ExternalEffect):
     """A function of blocks as an effect.
 
     Args:
@@ -61,6 +62,7 @@ class PythonEffect(Effect):
     card: ClassVar[Card] = CARD
     _parameters: ClassVar[dict[str, Any]] = {}
     _group_classes: ClassVar[dict[str, type[GroupItem]]] = {}
+    outside = "a Python function"
 
     def __init__(
         self, function: Function, *, block_frames: int = 256, blocks: int = 2, name: str | None = None, bypass: bool = False
@@ -110,15 +112,17 @@ class PythonEffect(Effect):
         called = getattr(self._function, "__name__", type(self._function).__name__)
         return f"PythonEffect({called}, block_frames={self._block_frames}, blocks={self._blocks})"
 
-    def work(self, channels: int, sample_rate: float) -> Work:
-        """The `Work` that calls the function in a new stream."""
+    def latency_at(self, sample_rate: float, offline: bool) -> int:
+        return self.latency_frames
+
+    def work(self, channels: int, sample_rate: float, offline: bool) -> FunctionWork:
         worker = _engine.WorkerEffect(channels, self._block_frames, self._blocks)
         self._streams.append(worker)
         stateless = isinstance(self._function, types.FunctionType | types.BuiltinFunctionType | types.MethodType)
-        return Work(worker, self._function if stateless else copy.deepcopy(self._function), sample_rate, self)
+        return FunctionWork(worker, self._function if stateless else copy.deepcopy(self._function), sample_rate, self)
 
 
-class Work:
+class FunctionWork:
     """The function of one stream: `pump` calls it on a waiting block, `run` does so on a thread until the stream has ended."""
 
     def __init__(self, worker: _engine.WorkerEffect, function: Function, sample_rate: float, effect: PythonEffect) -> None:
@@ -160,18 +164,3 @@ class Work:
         self.worker.detach()
         if self._thread is not None:
             self._thread.join(1.0)
-
-
-def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:
-    """The engine's next block, offline: in pieces so short that the results of Python effects are waited for."""
-    if not works:
-        return engine.process(x, keys)
-    size = min(work.block_frames for work in works)
-    parts = []
-    for start in range(0, x.shape[1], size):
-        piece = np.ascontiguousarray(x[:, start : start + size])
-        parts.append(engine.process(piece, [np.ascontiguousarray(k[:, start : start + size]) for k in keys]))
-        for work in works:
-            while work.pump():
-                pass
-    return np.concatenate(parts, axis=1) if parts else x.copy()

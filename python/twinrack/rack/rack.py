@@ -15,7 +15,7 @@ from ..checks import brief, check_integer, is_integer
 from .card import Value
 from .effect import Effect, unknown
 from .effects import Addressed
-from .python_effect import PythonEffect
+from .external_effect import ExternalEffect
 from .renderer import Renderer
 from .running import Listener, RunningRack, Sidechain
 from .running import Meter as Meter
@@ -326,8 +326,8 @@ class Rack(Addressed):
         from ..twins.rack_twin import RackTwin
 
         for address, effect in self.running.structure.effects.items():
-            if isinstance(effect, PythonEffect):
-                raise ValueError(f"{address} is a Python function, which has no twin; remove it, or make an effect of it")
+            if isinstance(effect, ExternalEffect):
+                raise ValueError(f"{address} is {effect.outside}, which has no twin; remove it, or put an effect of ours there")
         return RackTwin(self, sample_rate, path)
 
     @staticmethod

@@ -11,7 +11,7 @@ from ..audio import Audio
 from ..checks import brief, check_numbers, to_float
 from ..system.interrupt import check
 from ..system.memory import array_in_kept_memory
-from .python_effect import in_step
+from .external_effect import in_step
 from .running import RunningRack
 
 SILENCE = 1e-7  # -140 dBFS: below this a tail has ended

@@ -23,7 +23,7 @@ from .addresses import Addresses
 from .card import Parameter, Value
 from .compiling import check_format, compile_tree, own_latency
 from .effect import Effect, attach, detach, move, owner_of, unknown
-from .python_effect import PythonEffect, Work, in_step
+from .external_effect import Work, in_step
 from .tree import Chain
 
 Change = dict[str, Any]
@@ -81,7 +81,7 @@ class RunningRack:
         self.listeners: list[Listener] = []
         self._paused = self._stale = False  # changes are kept back for now; the engine lacks some
         self._untold: list[tuple[int, Change]] = []  # changes that the listeners have not been told
-        self._works: list[Work] = []  # of the Python effects in the stream
+        self._works: list[Work] = []  # of the external effects in the stream
         self._lock = lock()
 
     @contextmanager
@@ -211,9 +211,7 @@ class RunningRack:
 
     def _latency_of(self, effect: Effect) -> int:
         """The latency of an effect in frames, at the stream's rate."""
-        if self.format is None and not isinstance(effect, PythonEffect):
-            return 0
-        return own_latency(effect, self.format[0] if self.format is not None else 0.0)
+        return 0 if self.format is None else own_latency(effect, self.format[0], offline=False)
 
     def swap(self, structure: Addresses | None = None) -> int:
         """Let the engine crossfade to a structure, or to the present one built anew; the number of the message."""
@@ -221,7 +219,7 @@ class RunningRack:
             structure = structure or self.structure
             assert self.format is not None
             rate, channels = self.format
-            node, works = compile_tree(structure, self.rack.name, rate, channels)
+            node, works = compile_tree(structure, self.rack.name, rate, channels, offline=False)
             if self.live:
                 for work in works:
                     work.run()
@@ -231,17 +229,23 @@ class RunningRack:
             return number
 
     def compile(
-        self, sample_rate: float, channels: int, first_frame: int = 0, structure: Addresses | None = None
+        self,
+        sample_rate: float,
+        channels: int,
+        first_frame: int = 0,
+        structure: Addresses | None = None,
+        offline: bool = True,
     ) -> tuple[_engine.Engine, list[Work]]:
-        """An engine of its own, from silence, and the workers of its Python effects; the stream is not touched.
+        """An engine of its own, from silence, and the work of its external effects; the stream is not touched.
 
         Args:
             sample_rate: Hz.
             channels: 1 to 16.
             first_frame: the number of its first frame, a multiple of 32.
             structure: what it plays; without, the present structure.
+            offline: the latency of external effects need not be short.
         """
-        node, works = compile_tree(structure or self.structure, self.rack.name, sample_rate, channels)
+        node, works = compile_tree(structure or self.structure, self.rack.name, sample_rate, channels, offline)
         return _engine.Engine(node, sample_rate, channels, first_frame), works
 
     def check_format(self, sample_rate: float, channels: int) -> None:
@@ -266,7 +270,7 @@ class RunningRack:
     def begin(self, sample_rate: float, channels: int, first_frame: int = 0) -> None:
         """Begin a new stream from silence, with an engine of its own; see `compile`."""
         with self.changing():
-            self.engine, self._works = self.compile(sample_rate, channels, first_frame)
+            self.engine, self._works = self.compile(sample_rate, channels, first_frame, offline=False)
             self.format = (sample_rate, channels)
             self._stale = False
             self.latencies = {address: self._latency_of(effect) for address, effect in self.structure.effects.items()}
@@ -274,7 +278,7 @@ class RunningRack:
                 self._run_works()
 
     def go_live(self) -> None:
-        """From now on a live stream runs the engine; the functions of Python effects run on threads of their own."""
+        """From now on a live stream runs the engine; external effects work by themselves."""
         self.live = True
         self._run_works()
 
@@ -369,7 +373,7 @@ class RunningRack:
                 self.swap()
 
     def close(self) -> None:
-        """End the live stream: the engine goes, and with it the threads of Python effects."""
+        """End the live stream: the engine goes, and with it the work of external effects."""
         with self.changing():
             works, self._works = self._works, []
             self.engine = self.format = None

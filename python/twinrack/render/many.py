@@ -12,7 +12,7 @@ from .. import _engine
 from ..audio import Audio, Layout, as_planar, check_rate, in_layout
 from ..checks import brief, check_integer
 from ..rack.compiling import compile_tree
-from ..rack.python_effect import PythonEffect
+from ..rack.external_effect import ExternalEffect
 from ..rack.rack import Rack
 from ..rack.running import Sidechain
 from ..system.cores import cores
@@ -73,11 +73,11 @@ def render_many(
     outputs, result = _outputs(each_sound, flat, out)
     number_of_threads = cores() if threads is None else check_integer(threads, "threads", 1)
     rebuilt = any(v.parameter.rebuilds for v in numbers.values())
-    functions = any(isinstance(e, PythonEffect) for rack in each_rack for e in rack.addresses().values())
-    if rebuilt or functions:
+    external = any(isinstance(e, ExternalEffect) for rack in each_rack for e in rack.addresses().values())
+    if rebuilt or external:
         each_rack = [_with_values(rack, numbers, i) for i, rack in enumerate(each_rack)]
         numbers = {}
-    if functions:
+    if external:
         for rack, sound, output in zip(each_rack, each_sound, outputs, strict=True):
             output[:] = rack(sound, rate, sidechain=sidechain)
         return result

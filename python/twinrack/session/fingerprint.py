@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from .. import _engine
 from ..files.hashing import digest
 from ..rack.card import CARDS
+from ..rack.external_effect import has_external
 from ..rack.fingerprint import fingerprint
 from ..rack.python_effect import PythonEffect
 from ..version import __version__
@@ -59,6 +59,11 @@ def _source(clip: Clip) -> Any:
 def has_python(channel: Channel) -> bool:
     """Whether a Python effect is in a channel's rack."""
     return any(isinstance(effect, PythonEffect) for effect in channel.rack.addresses().values())
+
+
+def keeps_no_state(channel: Channel) -> bool:
+    """Whether an effect works outside the engine, so that a rendering cannot go on from where it was."""
+    return has_external(channel.rack.addresses().values())
 
 
 class Fingerprints:
@@ -114,7 +119,6 @@ class Fingerprints:
         keys = [[key, self._tap(route)] for key, route in node.keys.items()]
         rack = [
             fingerprint(channel.rack),
-            uuid.uuid4().hex if has_python(channel) else "",
             self._lanes(channel, set(channel.rack.addresses())),
         ]
         # polarity by its name says what `signs` say for the width, which is in `common`

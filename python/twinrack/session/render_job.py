@@ -18,7 +18,7 @@ from ..render.level import Finish, Keep, Level, LevelResult, is_lossy, reach_lev
 from ..system.disk import check_writable, remove_leftovers
 from .cache import Cache, CacheEndedError, CacheWriter, StoredSound
 from .channel import MASTER
-from .fingerprint import Fingerprints, engine_identity, has_python, hash_of
+from .fingerprint import Fingerprints, engine_identity, has_python, hash_of, keeps_no_state
 from .manifest import finite, write_manifest
 from .media import Media
 from .mix import Mix
@@ -106,11 +106,11 @@ class RenderJob:
         if self.resume:
             for path in self.settings.files:
                 remove_leftovers(path)
-        python = [c.name for c in self.session if has_python(c)]
-        if self.checkpoint and python:
+        outside = [c.name for c in self.session if keeps_no_state(c)]
+        if self.checkpoint and outside:
             self.checkpoint = self.resume = False
             self.notes.append(
-                f"{python[0]} has a Python effect, whose state cannot be kept, so nothing could go on after a crash"
+                f"{outside[0]} has an effect outside the engine, whose state cannot be kept: nothing could go on after a crash"
             )
         without: set[str] = set()
         while True:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..audio import Audio
 from ..rack.compiling import own_latency
 from ..rack.effect import Effect
-from ..rack.python_effect import in_step
+from ..rack.external_effect import in_step
 from ..rack.rack import Rack
 from ..rack.tree import Chain, Parallel
 from .automation import TICK_FRAMES, Lane

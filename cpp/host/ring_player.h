@@ -1,0 +1,61 @@
+// Plays a plugin on the blocks of a ring that the engine fills: one instance, or one for each channel where the plugin
+// is mono and the rack is not.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "host/lv2_plugin.h"
+#include "rt/block_ring.h"
+
+namespace twinrack::host {
+
+// How the rows of a rack meet the audio ports of a plugin.
+struct ChannelMap {
+  std::vector<bool> is_sidechain;  // of each input
+  int latency_port = -1;           // the control output that reports it; -1 for none
+  std::vector<std::size_t> ports;  // the control inputs that the ring's values go to
+};
+
+// How many instances a rack of so many channels needs; throws where the plugin does not fit.
+std::size_t instances_for(int inputs, int outputs, int channels);
+
+class RingPlayer {
+ public:
+  // `memory` is that of the ring. All instances are alike.
+  RingPlayer(std::vector<std::unique_ptr<Lv2Plugin>> instances, ChannelMap map, const RingShape& shape, void* memory);
+  ~RingPlayer();
+  RingPlayer(const RingPlayer&) = delete;
+  RingPlayer& operator=(const RingPlayer&) = delete;
+
+  // Plays all blocks that wait; how many.
+  int pump();
+  // From now on a thread plays them as they come. `period_s`: of a block.
+  void start(double period_s);
+
+  // While a request changes the instances, no block plays.
+  std::mutex& mutex() { return mutex_; }
+  const std::vector<std::unique_ptr<Lv2Plugin>>& instances() const { return instances_; }
+
+ private:
+  void play(int slot);
+  void gather(int slot, std::size_t instance);
+  void scatter(int slot);
+  void apply(const float* values);
+
+  std::vector<std::unique_ptr<Lv2Plugin>> instances_;
+  ChannelMap map_;
+  BlockRing ring_;
+  std::vector<std::vector<float>> rows_;  // of each instance, inputs and outputs
+  std::optional<std::int32_t> restarts_;
+  std::mutex mutex_;
+  std::thread thread_;
+  std::atomic<bool> stops_{false};
+};
+
+}  // namespace twinrack::host

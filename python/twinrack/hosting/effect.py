@@ -1,0 +1,278 @@
+"""Another maker's plugin as an effect of a rack."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
+
+from ..checks import brief, check_integer
+from ..rack.card import Card, Parameter
+from ..rack.effect import GroupItem
+from ..rack.external_effect import WAITED_FRAMES, ExternalEffect
+from .catalogue import Listed, find
+from .catalogue import describe as describe_plugin
+from .check import PluginCheck, check_plugin
+from .child import PluginError
+from .description import Description
+from .plugin import HostedPlugin
+from .plugin_card import PluginParameter, card_of
+from .plugin_work import BLOCKS, PluginWork, latency_of
+
+log = logging.getLogger("twinrack.live")
+RATE = 48000.0  # of the instance that takes a preset
+
+
+class Plugin(ExternalEffect):
+    """Another maker's plugin (LV2) as an effect: its controls are attributes, in the units that it declares.
+
+    Args:
+        plugin: its address, or a part of its name that only one has.
+        preset: name of one of its presets; values that are given replace those of the preset.
+        block_frames: 32 to 4096, a multiple of 32; in a live stream it is given so many frames at once and heard twice as many
+            plus 32 later. At least the block of the audio device, or its results come too late.
+        name, bypass, key: as for every effect; `key` where it has inputs for a sidechain.
+        values: its controls by name; one that is called like an argument or attribute of every effect ends in "_": `bypass_`.
+
+    Mono plugins play each channel by themselves. A plugin with one input hears the mean of several channels; a mono rack hears
+    the mean of several outputs. Each stream has a process of its own for it. A block that comes too late in a live stream, or
+    not because the process ended, is heard dry, with a fade, and counted in `late`; the process is started again, three times
+    a minute at most. Offline, the rendering waits, and stops with a sentence where the process ends.
+
+    Raises:
+        PluginError: it is not on this machine, cannot be loaded, or several fit.
+        TypeError, ValueError: it has no such control, or a value is out of its range.
+    """
+
+    card: ClassVar[Card]
+    _parameters: ClassVar[dict[str, Parameter]] = {}
+    _group_classes: ClassVar[dict[str, type[GroupItem]]] = {}
+    _listed: ClassVar[Listed]
+    _description: ClassVar[Description]
+    outside = "another maker's plugin"
+
+    def __new__(cls, plugin: str | Listed | None = None, /, **_: Any) -> Self:
+        if cls is not Plugin:
+            return object.__new__(cls)
+        if not isinstance(plugin, str | Listed):
+            raise TypeError('give the address of a plugin, or a part of its name: tr.Plugin("Calf Compressor")')
+        return cast(Self, object.__new__(_class_of(find(plugin) if isinstance(plugin, str) else plugin)))
+
+    def __init__(
+        self,
+        plugin: str | Listed | None = None,
+        /,
+        *,
+        preset: str | None = None,
+        block_frames: int = 256,
+        name: str | None = None,
+        bypass: bool = False,
+        key: str | None = None,
+        **values: Any,
+    ) -> None:
+        block_frames = check_integer(block_frames, "block_frames", 32, WAITED_FRAMES)
+        if block_frames % 32:
+            raise ValueError(f"block_frames = {block_frames} is not a multiple of 32")
+        super().__init__(name=name, bypass=bypass, key=key, **values)
+        self._block_frames, self._state = block_frames, ""
+        self._works: list[PluginWork] = []
+        if preset is not None:
+            self.load_preset(preset)
+            for id, value in values.items():
+                self.set(id, value)
+
+    @property
+    def uri(self) -> str:
+        """The plugin's address."""
+        return self._description.uri
+
+    @property
+    def presets(self) -> list[str]:
+        """Names of the presets that are on this machine."""
+        return list(self._description.presets)
+
+    @property
+    def state(self) -> str:
+        """All that the plugin keeps beside its values, as Turtle text, from a preset or an earlier session; often empty.
+
+        Setting it lets a running stream crossfade to the plugin in that state.
+        """
+        return self._state
+
+    @state.setter
+    def state(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError("a state is the text that `state` gave")
+        before, self._state = self._state, text
+        if text:
+            try:
+                with HostedPlugin(self._listed, RATE) as plugin:
+                    plugin.restore(text)
+            except BaseException:
+                self._state = before
+                raise
+        self.rebuild()
+
+    def load_preset(self, name: str) -> None:
+        """Take one of its presets: values and state.
+
+        Raises:
+            PluginError: it has none of this name.
+        """
+        with HostedPlugin(self._listed, RATE) as plugin:
+            plugin.preset(name)
+            values, state = plugin.values(), plugin.save()
+        for id, p in self._parameters.items():
+            assert isinstance(p, PluginParameter)
+            self.set(id, p.from_plugin(values[p.symbol]))
+        self.state = state
+
+    def check(self) -> PluginCheck:
+        """Put it to the test, in processes of its own: see `twinrack plugins check`. Takes seconds."""
+        return check_plugin(self._listed)
+
+    @property
+    def late(self) -> int:
+        """Blocks of the present streams that were heard dry because the plugin was not in time."""
+        return sum(w.worker.missed for w in self._of_streams())
+
+    @property
+    def restarts(self) -> int:
+        """How often its process was started again in the present streams."""
+        return sum(w.restarts for w in self._of_streams())
+
+    @property
+    def pids(self) -> list[int]:
+        """Numbers of the processes that play it in the present streams."""
+        return [w.pid for w in self._of_streams()]
+
+    @property
+    def complaint(self) -> str:
+        """The last thing that went wrong in the present streams; empty where nothing did."""
+        return next((w.complaint for w in reversed(self._of_streams()) if w.complaint), "")
+
+    @property
+    def latency_frames(self) -> int:
+        """The latency in a live stream at 48 kHz, in frames: that of the way to its process and back, and its own."""
+        return self.latency_at(RATE, offline=False)
+
+    def _of_streams(self) -> list[PluginWork]:
+        self._works = [w for w in self._works if not w.worker.detached]
+        return self._works
+
+    def _numbers(self) -> dict[int, float]:
+        """Values as the plugin knows them, by port."""
+        ports: dict[int, float] = {}
+        for id, p in self._parameters.items():
+            assert isinstance(p, PluginParameter)
+            ports[p.port] = p.to_engine(self.get(id))
+        return ports
+
+    def latency_at(self, sample_rate: float, offline: bool) -> int:
+        block = WAITED_FRAMES if offline else self._block_frames
+        return block * BLOCKS + 32 + latency_of(self._listed, self._description, sample_rate, self._numbers())
+
+    def identity(self) -> str:
+        newest = max((p.stat().st_mtime_ns for p in Path(self._listed.bundle).glob("*") if p.is_file()), default=0)
+        return f"{self.uri} {newest} {self._state}"
+
+    def work(self, channels: int, sample_rate: float, offline: bool) -> PluginWork:
+        work = PluginWork(
+            self._listed,
+            self._description,
+            {p.port: p for p in self._parameters.values() if isinstance(p, PluginParameter)},
+            self._numbers,
+            lambda: self._state,
+            channels,
+            sample_rate,
+            WAITED_FRAMES if offline else self._block_frames,
+            self.rebuild,
+        )
+        self._works = [*self._of_streams(), work]
+        return work
+
+    def copy(self) -> Self:
+        copied = super().copy()
+        copied._block_frames, copied._state = self._block_frames, self._state
+        return copied
+
+    def __eq__(self, other: object) -> bool:
+        same = super().__eq__(other)
+        if same is not True or not isinstance(other, Plugin):
+            return same
+        return (self._state, self._block_frames) == (other._state, other._block_frames)
+
+    __hash__ = object.__hash__
+
+    def __reduce__(self) -> Any:
+        given = {"name": self.name, "bypass": self.bypass, "key": self.key, "block_frames": self._block_frames}
+        return from_patch, (self.uri, self._description.name, {**given, **self.values()}, self._state)
+
+    def __repr__(self) -> str:
+        parts = [repr(self.uri), *self._differences()]
+        if self._state:
+            parts.append("state=…")
+        for argument, value, usual in (("name", self.name, None), ("key", self.key, None), ("bypass", self.bypass, False)):
+            if value != usual:
+                parts.append(f"{argument}={value!r}")
+        return f"Plugin({', '.join(parts)})"
+
+
+@cache
+def _class_of(listed: Listed) -> type[Plugin]:
+    """The class of one plugin's effects.
+
+    Raises:
+        PluginError: it cannot be used.
+    """
+    if listed.problem:
+        raise PluginError(f"{listed.name} cannot be used: {listed.problem}")
+    description = describe_plugin(listed)
+    card = card_of(description)
+    members: dict[str, Any] = {p.id: _property(p) for p in card.parameters}
+    lines = [f"{card.purpose}", "", "Args:", *(f"    {p.id}: {p.doc} Range: {p.range_text()}." for p in card.parameters)]
+    members |= {
+        "card": card,
+        "_parameters": {p.id: p for p in card.parameters},
+        "_listed": listed,
+        "_description": description,
+        "__doc__": "\n".join(lines),
+        "__module__": __name__,
+    }
+    return type("Plugin", (Plugin,), members)
+
+
+def _property(p: Parameter) -> property:
+    return property(lambda self: self.get(p.id), doc=f"{p.doc} Range: {p.range_text()}.")
+
+
+def from_patch(uri: str, label: str, given: Mapping[str, Any], state: str) -> Plugin:
+    """A plugin as a patch has it.
+
+    Args:
+        uri, label: its address, and what it is called.
+        given: arguments of `Plugin`.
+        state: text, or empty.
+
+    Raises:
+        PluginError: it is not on this machine.
+        TypeError, ValueError: it has no such control, or the value is out of range.
+    """
+    try:
+        listed = find(uri)
+    except PluginError:
+        raise PluginError(f"the plugin {brief(label)} ({brief(uri)}) is not on this machine; install it") from None
+    if listed.uri != uri:
+        raise PluginError(f"the plugin {brief(label)} ({brief(uri)}) is not on this machine; install it")
+    effect = Plugin(listed, **given)
+    effect._state = state
+    return effect
+
+
+def to_patch(effect: Plugin) -> dict[str, Any]:
+    """The entry of a patch, without name, bypass and key."""
+    entry: dict[str, Any] = {"plugin": effect.uri, "format": "lv2", "label": effect.card.name}
+    entry |= {"block_frames": effect._block_frames, "values": effect.values()}
+    return entry | ({"state": effect.state} if effect.state else {})

@@ -1,0 +1,189 @@
+"""The work of one hosted plugin in one stream: its process, which plays blocks of the engine's ring, and who watches it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from .. import _engine
+from .catalogue import Listed
+from .child import HostProcess, PluginDiedError, PluginError
+from .description import Description
+from .plugin_card import PluginParameter
+
+log = logging.getLogger("twinrack.live")
+BLOCKS = 2  # a result is due one block after its block's last frame
+WATCH_S = 0.01
+STUCK_S = 0.15  # without a block played while blocks come
+MOST_DEATHS, IN_S = 3, 60.0
+LOAD_S, PUMP_S = 30.0, 120.0
+
+
+class PluginWork:
+    """See `external_effect.Work`.
+
+    Args:
+        listed, description: which plugin.
+        parameters: of its card, by port.
+        numbers: gives the present values by port, for a process that is started.
+        state: gives the present state, as text.
+        channels, sample_rate: of the stream.
+        block_frames: given at once.
+        rebuild: lets the stream be built anew, where the latency has changed.
+    """
+
+    def __init__(
+        self,
+        listed: Listed,
+        description: Description,
+        parameters: Mapping[int, PluginParameter],
+        numbers: Callable[[], dict[int, float]],
+        state: Callable[[], str],
+        channels: int,
+        sample_rate: float,
+        block_frames: int,
+        rebuild: Callable[[], None],
+    ) -> None:
+        self._listed, self._description, self._ports = listed, description, list(parameters)
+        self._numbers, self._state, self._rebuild = numbers, state, rebuild
+        self._channels, self._rate, self.block_frames = channels, sample_rate, block_frames
+        self._keys = sum(p.is_sidechain for p in description.audio(True))
+        self.restarts, self.complaint = 0, ""
+        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        self._thread: threading.Thread | None = None
+        now = numbers()
+        self.own_latency = latency_of(listed, description, sample_rate, now)
+        self._memory = os.memfd_create("twinrack-plugin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            ranges = [(p.kind != "continuous" or p.is_integer, *p.span, now[port]) for port, p in parameters.items()]
+            self.worker = _engine.WorkerEffect(
+                channels, block_frames, BLOCKS, self._keys, ranges, self.own_latency, self._memory
+            )
+            self._host = self._begin()
+        except BaseException:
+            os.close(self._memory)
+            raise
+
+    def _begin(self) -> HostProcess:
+        """A process that has joined the ring, in the present state."""
+        host = HostProcess(self._listed.name, self._memory)
+        try:
+            host.request("load", self._listed.bundle, self._listed.uri, f"{self._rate:.17g}", self.block_frames, seconds=LOAD_S)
+            for port, number in self._numbers().items():
+                host.request("set", port, f"{number:.9g}")
+            sides = "".join("1" if p.is_sidechain else "0" for p in self._description.audio(True))
+            latency = self._description.latency_port
+            at = -1 if latency is None else latency.index
+            host.request("join", self._channels, self._keys, BLOCKS, sides, at, *self._ports, seconds=LOAD_S)
+            if state := self._state().encode():
+                host.request("restore", len(state), payload=state, seconds=LOAD_S)
+        except BaseException:
+            host.close()
+            raise
+        return host
+
+    @property
+    def pid(self) -> int:
+        """Number of its process."""
+        return self._host.pid
+
+    def pump(self) -> bool:
+        """Let the plugin play all blocks that wait; always False, as none is left.
+
+        Raises:
+            PluginDiedError: its process ended.
+        """
+        self._host.request("pump", seconds=PUMP_S)
+        return False
+
+    def run(self) -> None:
+        """Let the plugin play by itself, and watch it, until the stream has ended."""
+        self._host.request("play")
+        self._thread = threading.Thread(target=self._watch, name=f"twinrack-{self._listed.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the process."""
+        self.worker.detach()
+        if self._thread is not None:
+            self._thread.join(1.0)
+        self._close()
+
+    def _close(self) -> None:
+        self._host.close()
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory = -1
+
+    def __del__(self) -> None:
+        if getattr(self, "_host", None) is not None:
+            self._close()
+
+    def _watch(self) -> None:
+        worked, played, since = 0, 0, time.monotonic()
+        while not self.worker.detached:
+            time.sleep(WATCH_S)
+            now = time.monotonic()
+            if self.worker.worked != worked or self.worker.blocks == played:
+                worked, played, since = self.worker.worked, self.worker.blocks, now
+            is_stuck = now - since > STUCK_S
+            if is_stuck or self._host.has_ended:
+                if not self._start_again(is_stuck):
+                    return
+                since = time.monotonic()
+            elif self.worker.reported_latency not in (0, self.own_latency):
+                self.own_latency = self.worker.reported_latency
+                _reported.cache_clear()
+                self._guarded(self._rebuild)
+
+    def _start_again(self, is_stuck: bool) -> bool:
+        """Start the process again; False where it ended too often."""
+        self._deaths.append(time.monotonic())
+        if is_stuck:
+            self._host.close(at_once=True)
+            how = f"{self._listed.name} played nothing for {STUCK_S:g} s, and was ended"
+        else:
+            how = self._host.describe_end()
+        self.worker.reclaim()
+        if len(self._deaths) == MOST_DEATHS and self._deaths[-1] - self._deaths[0] < IN_S:
+            self.complaint = f"{how}; that was the third time in a minute, so it stays bypassed"
+            log.error("%s", self.complaint)
+            return False
+        self.complaint = how
+        log.warning("%s; it is started again", how)
+        try:
+            self._host = self._begin()
+            self._host.request("play")
+        except (PluginError, PluginDiedError, OSError) as error:
+            self.complaint = f"{error}; it could not be started again, so it stays bypassed"
+            log.error("%s", self.complaint)
+            return False
+        self.restarts += 1
+        return True
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception:
+            log.exception("the new latency of %s could not be taken over", self._listed.name)
+
+
+def latency_of(listed: Listed, description: Description, sample_rate: float, numbers: Mapping[int, float]) -> int:
+    """The latency that a plugin reports with these values by port, in frames."""
+    if description.latency_port is None:
+        return 0
+    return _reported(listed, description.latency_port.index, sample_rate, tuple(numbers.items()))
+
+
+@lru_cache(maxsize=512)
+def _reported(listed: Listed, port: int, sample_rate: float, numbers: tuple[tuple[int, float], ...]) -> int:
+    with HostProcess(listed.name) as host:
+        host.request("load", listed.bundle, listed.uri, f"{sample_rate:.17g}", 1024, seconds=LOAD_S)
+        for control, number in numbers:
+            host.request("set", control, f"{number:.9g}")
+        return int(host.request("latency", port))

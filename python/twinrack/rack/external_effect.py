@@ -1,0 +1,92 @@
+"""Effects whose sound is made outside the engine: Python functions, and other makers' plugins.
+
+The engine hands their blocks out and plays the results a stated time later. Rendering offline waits for them; a live stream
+never does, and hears what is late dry.
+"""
+
+from __future__ import annotations
+
+import uuid
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from .. import _engine
+from ..audio import Audio
+from .effect import Effect
+
+WAITED_FRAMES = 4096  # of a block, where offline rendering may choose
+
+
+class Work(Protocol):
+    """The work of one effect in one stream.
+
+    Attributes:
+        worker: the engine's side.
+        block_frames: that are worked on at once.
+    """
+
+    worker: _engine.WorkerEffect
+    block_frames: int
+
+    def pump(self) -> bool:
+        """Work on what waits; False where nothing does."""
+        ...
+
+    def run(self) -> None:
+        """Work by itself from now on, until the stream has ended or `stop` is called."""
+        ...
+
+    def stop(self) -> None:
+        """End it, after the block that is worked on."""
+        ...
+
+
+class ExternalEffect(Effect):
+    """An effect whose sound is made outside the engine. It has no twin.
+
+    Attributes:
+        outside: what it is, for messages: "a Python function".
+    """
+
+    outside: str
+
+    def identity(self) -> str:
+        """All that makes its sound besides its values, as text; another text every time where nobody can know."""
+        return uuid.uuid4().hex
+
+    def rebuild(self) -> None:
+        """Let a running stream crossfade to the effect as it is now."""
+        if self._rebuild_listener is not None:
+            self._rebuild_listener()
+
+    @abstractmethod
+    def latency_at(self, sample_rate: float, offline: bool) -> int:
+        """The latency in frames, in a live stream or offline."""
+
+    @abstractmethod
+    def work(self, channels: int, sample_rate: float, offline: bool) -> Work:
+        """The work of a new stream."""
+
+
+def has_external(effects: Iterable[Effect]) -> bool:
+    """Whether the sound of one of them is made outside the engine."""
+    return any(isinstance(effect, ExternalEffect) for effect in effects)
+
+
+def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:
+    """The engine's next block, offline: in pieces so short that the results of external effects are waited for."""
+    if not works:
+        return engine.process(x, keys)
+    size = min(work.block_frames for work in works)
+    y = np.empty_like(x)
+    for start in range(0, x.shape[1], size):
+        end = start + size
+        piece = np.ascontiguousarray(x[:, start:end])
+        y[:, start:end] = engine.process(piece, [np.ascontiguousarray(k[:, start:end]) for k in keys])
+        for work in works:
+            while work.pump():
+                pass
+    return y
