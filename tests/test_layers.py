@@ -35,6 +35,7 @@ PYTHON = [
     ["train"],
     ["explain"],
     ["validation"],
+    ["cloning"],
     ["review"],
     ["bench"],
     ["cli"],

@@ -24,6 +24,7 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import explain
+    from .cloning.clone import Clone, clone
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
     from .hosting.effect import Plugin
@@ -61,6 +62,8 @@ _LAZY = {
     "FitResult": "train.result",
     "Export": "plugin_files.export",
     "Plugin": "hosting.effect",
+    "Clone": "cloning.clone",
+    "clone": "cloning.clone",
     "export": "plugin_files.export",
     "read_plugin": "plugin_files.export",
     "Certificate": "explain.certify",
@@ -93,6 +96,7 @@ __all__ = [
     "Chain",
     "Channel",
     "Clip",
+    "Clone",
     "ControlNetwork",
     "Effect",
     "Export",
@@ -115,6 +119,7 @@ __all__ = [
     "Validation",
     "ablate",
     "certify",
+    "clone",
     "devices",
     "dry_wet",
     "explain",

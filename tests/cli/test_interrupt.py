@@ -75,6 +75,7 @@ COMMANDS = {
     "fit of choices": "fit --rack {in}/start.rack.json --dry {in}/dry.wav --wet {in}/wet.wav --out OUT/o.rack.json "
     "--choices compressor.*",
     "demo": "demo --out OUT/demo",
+    "clone": "clone http://drobilla.net/plugins/mda/Dynamics --out OUT/o.rack.json",
     "explain": "explain {in}/start.rack.json --audio {in}/dry.wav --report OUT/o.html",
     "explain a wish": "explain {in}/start.rack.json --audio {in}/dry.wav --want loudness=-30 --out OUT/o.rack.json",
     "validate": "validate {in}/start.rack.json --audio {in}/dry.wav --report OUT/o.html",

@@ -22,6 +22,7 @@ from . import explain as explaining
 from . import live as commands
 from . import validate as validating
 from .bench import app as bench_app
+from .clone import clone_plugin
 from .document import document
 from .extras import need_train_extra
 from .plugin import export_plugin, import_plugin
@@ -371,6 +372,7 @@ app.command()(explaining.diff)
 app.command()(validating.validate)
 app.command()(document)
 app.command("export")(export_plugin)
+app.command("clone")(clone_plugin)
 app.command("import")(import_plugin)
 app.command()(commands.devices)
 app.command()(commands.doctor)

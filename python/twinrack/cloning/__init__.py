@@ -1,0 +1,1 @@
+"""Readable racks of ours that do what another maker's plugin does."""

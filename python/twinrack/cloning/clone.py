@@ -1,0 +1,178 @@
+"""`clone`: a readable rack of ours that does what another maker's plugin does."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..audio import Audio, check_rate
+from ..checks import check_number
+from ..hosting.effect import Plugin
+from ..measure.distances import Distances
+from ..rack.describe import order_text
+from ..rack.effect import Effect
+from ..rack.effects import Compressor, ConvolutionReverb, Gate, Limiter, ParametricEQ, Saturation
+from ..rack.rack import Rack
+from ..train.fit import fit
+from ..train.result import FitResult
+from .character import SAME_DB, Character, character
+from .material import material
+
+RATE = 48000.0
+NEAR_DB = -40.0  # an error below this needs no other structure
+LEAST_S = 1.0  # of recordings
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A structure that was fitted, and how near it came on held-out sound."""
+
+    structure: str
+    distances: Distances
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.structure}: {self.distances} ({self.seconds:.0f} s)"
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A rack that imitates a plugin.
+
+    Attributes:
+        rack: the nearest; its provenance names the plugin and its values.
+        plugin: which one, with the values that were imitated.
+        character: the plugin's measured nature, from which the structures were chosen.
+        attempts: every structure that was fitted, in order.
+        fit: of `rack`, on held-out sound.
+        seconds: that it took.
+    """
+
+    rack: Rack
+    plugin: Plugin
+    character: Character
+    attempts: tuple[Attempt, ...]
+    fit: FitResult
+    seconds: float
+
+    def __str__(self) -> str:
+        lines = [f"{self.plugin.card.name} ({self.plugin.uri})", *(f"  {s}" for s in self.character.sentences), ""]
+        lines += ["structures, on held-out sound:", *(f"  {a}" for a in self.attempts), ""]
+        lines += [str(self.fit), "", *self.unexplained, f"{self.seconds:.0f} s"]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    @property
+    def unexplained(self) -> list[str]:
+        """Sentences on what the clone does not do."""
+        share = 10.0 ** (self.fit.fitted.error_db / 10.0)
+        words = [
+            f"not explained: {100 * share:.2g} % of the output's energy ({self.fit.fitted.error_db:.1f} dB), "
+            f"level in 100 ms {self.fit.fitted.level_db:.2f} dB off"
+        ]
+        if self.character.moves_db > SAME_DB or self.character.repeats_db > SAME_DB:
+            words.append("it moves by itself, which the clone does not")
+        return words
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write the page of its fit: curves, players, values with their errors."""
+        return self.fit.report(path)
+
+
+def clone(
+    plugin: Plugin | str,
+    audio: Audio | Sequence[Audio] | None = None,
+    sample_rate: float = RATE,
+    *,
+    preset: str | None = None,
+    minutes: float = 3.0,
+    seed: int = 0,
+    progress: bool = True,
+    **values: Any,
+) -> Clone:
+    """Make a readable rack that does what a plugin does with its present values.
+
+    It is first measured on controlled signals: whether it repeats, moves by itself, is linear, its static curve, times,
+    harmonics and response. The structures that this suggests are fitted to its output for recordings; the nearest on held-out
+    sound stays.
+
+    Args:
+        plugin: a `Plugin`, or its address or a part of its name.
+        audio: recordings to learn from, (channels, frames) at `sample_rate`, such as it will be used on; without, designed
+            sound of 15 s.
+        sample_rate: Hz.
+        preset, values: as for `Plugin`, where an address is given.
+        minutes: after so long no further structure is begun.
+        seed: of the fits.
+        progress: show it.
+
+    Raises:
+        PluginError, PluginDiedError: it cannot be used.
+        ValueError: it changes nothing, or gives NaN; `audio` is too short.
+    """
+    began = time.monotonic()
+    rate = check_rate(sample_rate)
+    budget_s = 60.0 * check_number(minutes, "minutes", 0.0, 1440.0)
+    if isinstance(plugin, Plugin):
+        if preset is not None or values:
+            raise TypeError("a Plugin brings its values; set them on it, or give its address here")
+        effect = plugin.copy()
+    else:
+        effect = Plugin(plugin, preset=preset, **values)
+    effect.bypass = False
+    rack = Rack([effect])
+    recordings = [material(rate)] if audio is None else [np.atleast_2d(a) for a in _listed(audio)]
+    if min(a.shape[1] for a in recordings) < LEAST_S * rate:
+        raise ValueError(f"a recording to learn from is shorter than {LEAST_S:g} s; give longer ones")
+    channels = recordings[0].shape[0]
+
+    def play(x: Audio) -> Audio:
+        return np.asarray(rack(x, rate))
+
+    nature = character(play, rate, channels)
+    if nature.kind == "nothing":
+        raise ValueError(f"{effect.card.name} changes nothing with these values, so there is nothing to clone; set some")
+    dry = recordings if len(recordings) > 1 else recordings[0]
+    wet: Any = [play(a) for a in recordings] if len(recordings) > 1 else play(recordings[0])
+    attempts: list[Attempt] = []
+    best: FitResult | None = None
+    for effects in structures(nature):
+        if best is not None and (best.fitted.error_db < NEAR_DB or time.monotonic() - began > budget_s):
+            break
+        start = Rack([make() for make in effects], name=f"clone of {effect.card.name}")
+        since = time.monotonic()
+        result = fit(start, dry, wet, rate, seed=seed, progress=progress)
+        order = order_text(start.root, {id(e): a for a, e in start.addresses().items()})
+        attempts.append(Attempt(order, result.fitted, time.monotonic() - since))
+        if best is None or result.fitted.error_db < best.fitted.error_db:
+            best = result
+    assert best is not None
+    best.rack.provenance["clone_of"] = {
+        "plugin": effect.uri, "name": effect.card.name, "preset": preset, "values": effect.values(), "character": nature.kind,
+    }  # fmt: skip
+    return Clone(best.rack, effect, nature, tuple(attempts), best, time.monotonic() - began)
+
+
+def _listed(audio: Audio | Sequence[Audio]) -> list[Audio]:
+    return [audio] if isinstance(audio, np.ndarray) else list(audio)
+
+
+def structures(nature: Character) -> list[list[Callable[[], Effect]]]:
+    """The structures that a character suggests, the simplest first."""
+    kinds: dict[str, list[list[Callable[[], Effect]]]] = {
+        "equaliser": [[ParametricEQ], [ConvolutionReverb]],
+        "reverb": [[ConvolutionReverb]],
+        "compressor": [[Compressor], [Compressor, ParametricEQ], [Compressor, Saturation]],
+        "limiter": [[Limiter], [Compressor, Limiter]],
+        "gate": [[Gate], [Gate, Compressor]],
+        "modulation": [[ParametricEQ]],
+        "saturation": [[Saturation], [ParametricEQ, Saturation, ParametricEQ]],
+    }
+    return kinds[nature.kind]
