@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,13 @@ def render_many(
         each_rack = [_with_values(rack, numbers, i) for i, rack in enumerate(each_rack)]
         numbers = {}
     if external:
-        for rack, sound, output in zip(each_rack, each_sound, outputs, strict=True):
-            output[:] = rack(sound, rate, sidechain=sidechain)
+
+        def play(which: int) -> None:
+            outputs[which][:] = each_rack[which](each_sound[which], rate, sidechain=sidechain)
+
+        with ThreadPoolExecutor(number_of_threads) as pool:  # plugins play in processes of their own meanwhile
+            for _ in pool.map(play, range(count)):
+                check()
         return result
     compiled = _Compiled(rate)
     _engine.render_many(

@@ -23,6 +23,7 @@ from .conditions import Conditions
 from .data import Pair, Source, explained_by, load_pairs, split
 from .find.blocks import REACHED
 from .find.values import Finder, Findings
+from .fit_outside import fit_outside, outside
 from .losses import Loss, Term
 from .polarity import polarized
 from .process import training
@@ -31,6 +32,7 @@ from .responses import lacks_response, with_response
 from .result import FitResult, provenance
 from .rounds import Rounds, starting_racks
 from .run import INTERRUPTED, POLISH_BELOW, Assessment, Run
+from .run import InterruptedFitError as InterruptedFitError
 from .settings import RackSettings, checked_alignment, checked_checkpoint, lowered
 from .stream_updater import StreamUpdater
 from .structures import Structure, open_choices
@@ -42,14 +44,6 @@ if TYPE_CHECKING:
 
 USUAL_STEPS = 300  # of Adam
 LAST_STEPS = 6  # second-order steps after a search that reached the target
-
-
-class InterruptedFitError(KeyboardInterrupt):
-    """The command that runs a fit was asked to end; `rack` has the best values so far, or is None before any were found."""
-
-    def __init__(self, rack: Rack | None) -> None:
-        super().__init__()
-        self.rack = rack
 
 
 @spelled_out()
@@ -180,6 +174,17 @@ def fit_rack(
         prepared = polarized(rack, pairs, rate, opened, fixed=live is not None)
         rack, pairs, notes = prepared.rack, prepared.pairs, notes + prepared.notes
         frozen += [f"{prepared.added}.*"] if prepared.added is not None else []
+    if outside(rack):
+        if not searches:
+            raise ValueError(
+                f"{outside(rack)} has no twin, so only a plain fit is possible: without steps, loss, conditions, starts, live "
+                "and checkpoint"
+            )
+        with training(settings.steps, progress, tensorboard) as (bar, _):
+            result = fit_outside(rack, pairs, rate, settings, wanted, frozen, opened, bar)
+        result.warnings = notes + result.warnings
+        result.seconds = time.monotonic() - began
+        return result
     known = Conditions(rack, conditions, len(pairs))
     if known and (starts or choices):
         raise ValueError("conditions cannot be combined with starts or choices; find these on pairs of one condition first")

@@ -18,6 +18,7 @@ from ..measure import drift
 from ..measure.distances import Distances, distances
 from ..measure.gain_over_time import trajectory_error_db
 from ..rack.card import Value
+from ..rack.rack import Rack
 from ..system import interrupt
 from ..system.disk import atomic
 from ..system.interrupt import check
@@ -41,6 +42,14 @@ CLEARLY_NEARER = 0.93
 STEEPEST = 1.0  # norm of the gradient of all weights of networks, above which it is shortened
 BACK_AFTER = 5  # skipped steps one after the other, after which the best values return and the steps become smaller
 INTERRUPTED = "interrupted"
+
+
+class InterruptedFitError(KeyboardInterrupt):
+    """The command that runs a fit was asked to end; `rack` has the best values so far, or is None before any were found."""
+
+    def __init__(self, rack: Rack | None) -> None:
+        super().__init__()
+        self.rack = rack
 
 
 @dataclass(frozen=True)
