@@ -9,7 +9,22 @@ import pytest
 from twinrack import _engine
 
 RATE = 48000
-GOOD, CRASHES, HANGS, CRASHES_EARLY, REFUSES, ALLOCATES, NAN, LIES, NOISY, LEAVES, KEEPS_NAN, LOUD_CRASHES, KEYED = range(13)
+(
+    GOOD,
+    CRASHES,
+    HANGS,
+    CRASHES_EARLY,
+    REFUSES,
+    ALLOCATES,
+    NAN,
+    LIES,
+    NOISY,
+    LEAVES,
+    KEEPS_NAN,
+    LOUD_CRASHES,
+    KEYED,
+    MOVES_LATENCY,
+) = range(14)
 ODD = "urn:twinrack:test:odd"
 MDA = "http://drobilla.net/plugins/mda/"
 

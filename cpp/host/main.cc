@@ -194,6 +194,7 @@ class Host {
   long reported_latency(std::size_t port) const {
     if (port >= plugin_->values().size()) throw std::invalid_argument("no port has this number");
     const auto probe = another();
+    if (!state_.empty()) probe->restore(state_);
     probe->values() = plugin_->values();
     std::vector<float> silence(static_cast<std::size_t>(probe->inputs() + probe->outputs()) *
                                static_cast<std::size_t>(block_));
@@ -294,6 +295,8 @@ int main(int count, char** given) {
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+  const rlimit largest_file{256u << 20, 256u << 20};
+  setrlimit(RLIMIT_FSIZE, &largest_file);
   twinrack::host::Host().serve();
   std::_Exit(0);  // without what plugins leave for the end
 }

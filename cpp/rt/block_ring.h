@@ -78,14 +78,14 @@ class BlockRing {
     slots_[slot].state.store(has_result ? done : empty, std::memory_order_release);
     head_->worked.fetch_add(1, std::memory_order_relaxed);
   }
-  void report_latency(int frames) noexcept { head_->latency.store(frames, std::memory_order_relaxed); }
+  void report_latency(int frames) noexcept { head_->latency_and_one.store(frames + 1, std::memory_order_relaxed); }
 
   // For whoever watches the worker:
 
   // Blocks that were given back so far.
   std::uint64_t worked() const noexcept { return head_->worked.load(std::memory_order_relaxed); }
-  // The latency that the worker reported last, in frames.
-  int latency() const noexcept { return head_->latency.load(std::memory_order_relaxed); }
+  // The latency that the worker reported last, in frames; -1 before that.
+  int latency() const noexcept { return head_->latency_and_one.load(std::memory_order_relaxed) - 1; }
   // The worker is gone for good: what it held is free again.
   void reclaim() noexcept {
     for (int i = 0; i < shape_.slots; ++i) {
@@ -98,7 +98,7 @@ class BlockRing {
   static constexpr std::size_t line = 64;  // of the cache
   struct Head {
     std::atomic<std::uint64_t> worked;
-    std::atomic<std::int32_t> latency;
+    std::atomic<std::int32_t> latency_and_one;
   };
   static_assert(std::atomic<std::int64_t>::is_always_lock_free && sizeof(Slot) <= line && sizeof(Head) <= line);
 

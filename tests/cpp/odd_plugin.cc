@@ -1,4 +1,5 @@
-// An LV2 gain for tests that does one thing wrong, by MODE; 12 adds a sidechain. Ports: in, out, gain, latency, key.
+// An LV2 gain for tests that does one thing wrong, by MODE; 12 adds a sidechain, 13 reports its gain as its
+// latency. Ports: in, out, gain, latency, key.
 #include <lv2/core/lv2.h>
 
 #include <chrono>
@@ -54,7 +55,7 @@ void run(LV2_Handle handle, std::uint32_t frames) {
       p->out[n] += 1e-3f * static_cast<float>(std::chrono::steady_clock::now().time_since_epoch().count() % 97);
     if (MODE == 10) p->out[n] = p->held = 0.5f * p->held + p->out[n];
   }
-  *p->latency = MODE == 7 ? 100.0f : 0.0f;
+  *p->latency = MODE == 7 ? 100.0f : MODE == 13 ? std::fmax(*p->gain, 0.0f) : 0.0f;
 }
 
 const LV2_Descriptor descriptor{"urn:twinrack:test:odd",

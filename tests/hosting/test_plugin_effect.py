@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import os
 import pickle
 import signal
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import twinrack as tr
 from jack_support import BLOCK, Probe, jack_server, needs_jack
-from plugin_support import GOOD, KEEPS_NAN, KEYED, LIES, LOUD_CRASHES, MDA, ODD, RATE, needs_host
+from plugin_support import GOOD, KEEPS_NAN, KEYED, LIES, LOUD_CRASHES, MDA, MOVES_LATENCY, ODD, RATE, needs_host
 from support import blocks_of, music
 from twinrack.hosting.child import PluginDiedError, PluginError
 from twinrack.hosting.plugin import HostedPlugin
@@ -42,6 +45,7 @@ def test_its_card_says_what_it_declares(odd):
     )
     assert effect.gain == 3.0
     assert repr(effect) == f"Plugin({ODD!r}, gain=3)"
+    assert repr(tr.Plugin("odd", block_frames=64)) == f"Plugin({ODD!r}, block_frames=64)"
     with pytest.raises(ValueError, match=r"lv2_odd_gain.gain = 21 is above 20 dB \(allowed: -20 to 20 dB\)"):
         effect.gain = 21
     with pytest.raises(TypeError, match="lv2_odd_gain has no parameter 'gian'; did you mean 'gain'"):
@@ -152,6 +156,8 @@ def test_patches_keep_values_state_and_trail(tmp_path):
         ({"format": "vst2"}, "rack\\[0\\].format is \"vst2\"; 'lv2' was expected"),
         ({"values": {"feedback": 7.0}}, "echo.feedback = 7 is above 1"),
         ({"values": {"fedback": 0.1}}, "did you mean 'feedback'"),
+        ({"values": {"name": "x"}}, "has no parameter 'name'"),
+        ({"state": "nonsense"}, "rack\\[0\\].*is not the state"),
         ({"stat": ""}, "rack\\[0\\].stat is not known here; did you mean 'state'"),
     ):
         path.write_text(json.dumps({**data, "rack": [{**data["rack"][0], **change}]}))
@@ -213,6 +219,64 @@ def test_a_sidechain_goes_to_the_input_that_is_for_it(odd):
     rack = tr.Rack([tr.Plugin("odd", key="voice"), tr.Gain()])
     assert np.allclose(rack(x, RATE, sidechain={"voice": key}), x + key, atol=1e-6)
     assert np.array_equal(tr.Rack([tr.Plugin("odd")])(x, RATE), x)  # silence where none is given
+
+
+def children() -> int:
+    """Processes of plugins that this one has begun."""
+    mine = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            text = stat.read_text()
+            mine += "(twinrack-host)" in text and text.rpartition(")")[2].split()[1] == str(os.getpid())
+    return mine
+
+
+def test_nothing_is_left_behind(odd):
+    gc.collect()
+    before, files = children(), len(os.listdir("/proc/self/fd"))
+    racks = [tr.Rack([tr.Plugin(DELAY)]) for _ in range(4)]
+    for rack in racks:
+        rack(music(2, 2000, RATE), RATE)
+        with pytest.raises(ValueError, match="do not fit a rack of 4 channels"):
+            rack(np.zeros((4, 100), np.float32), RATE)
+        rack.prepare(RATE, 2)
+        rack.prepare(RATE, 2)
+        rack.running.close()
+    gc.collect()
+    assert children() == before
+    assert len(os.listdir("/proc/self/fd")) <= files + 2
+
+
+def test_a_latency_that_moves_live_is_followed(odd):
+    odd(MOVES_LATENCY)
+    effect = tr.Plugin("odd", gain=10, block_frames=64)
+    rack = tr.Rack([effect])
+    rack.prepare(RATE, 1)
+    rack.running.go_live()
+    try:
+
+        def until(latency: int) -> None:
+            end = time.monotonic() + 10
+            while rack.latency_frames != latency and time.monotonic() < end:
+                rack.running.engine.process(np.zeros((1, 64), np.float32), [])
+                time.sleep(64 / RATE)
+            assert rack.latency_frames == latency
+
+        until(2 * 64 + 32 + 10)
+        effect.gain = 20
+        until(2 * 64 + 32 + 20)
+        effect.gain = 0
+        until(2 * 64 + 32)
+        assert len(effect.pids) <= 2  # of the stream, and of the one that fades out
+    finally:
+        rack.running.close()
+
+
+def test_a_latency_that_moves_offline_is_said(odd):
+    odd(MOVES_LATENCY)
+    rack = tr.Rack([tr.Plugin("odd", name="g", gain=1)])
+    with pytest.warns(UserWarning, match="reports a latency of 5 frames while it plays, 1 at first"):
+        rack(music(1, 9000, RATE), RATE, automation={"g.gain": np.full(300, 5.0, np.float32)})
 
 
 class Running:

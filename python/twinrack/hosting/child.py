@@ -25,6 +25,8 @@ from ..checks import visible
 PROGRAM = "twinrack-host"
 ANSWER_S = 20.0
 KEPT = ("HOME", "PATH", "LV2_PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "TMPDIR")  # of the environment
+LONGEST_HEAD, LARGEST_ANSWER = 64, 1 << 28  # bytes, of an answer
+SHOWN_BYTES = 4096
 SHOWN_LINES = 3  # of what a plugin wrote before it died
 
 
@@ -106,6 +108,8 @@ class HostProcess:
             self._socket.settimeout(seconds)
             self._socket.sendall(line.encode() + b"\n" + payload)
             how, size = self._line(end).split()
+            if not 0 <= int(size) <= LARGEST_ANSWER:
+                raise ValueError("no answer is so large")
             answer = self._exactly(int(size), end)
         except TimeoutError:
             self.close()
@@ -138,15 +142,21 @@ class HostProcess:
 
     def _line(self, end: float) -> bytes:
         while b"\n" not in self._received:
+            if len(self._received) > LONGEST_HEAD:
+                raise ValueError("no answer begins so")
             self._receive(end)
         line, _, self._received = self._received.partition(b"\n")
         return line
 
     def _exactly(self, size: int, end: float) -> bytes:
-        while len(self._received) < size:
+        parts, missing = [self._received[:size]], size - len(self._received)
+        self._received = self._received[size:]
+        while missing > 0:
             self._receive(end)
-        data, self._received = self._received[:size], self._received[size:]
-        return data
+            parts.append(self._received[:missing])
+            self._received = self._received[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
 
     def _receive(self, end: float) -> None:
         self._socket.settimeout(max(end - time.monotonic(), 1e-3))
@@ -164,8 +174,11 @@ class HostProcess:
         """A sentence on how a process that is gone has ended; it is closed then."""
         self.close()
         code = self._process.returncode
-        how = f"crashed ({signal.Signals(-code).name})" if code is not None and code < 0 else "ended by itself"
-        self._written.seek(0)
+        how = "ended by itself"
+        if code is not None and code < 0:
+            names = {s.value: s.name for s in signal.Signals}
+            how = f"crashed ({names.get(-code, f'signal {-code}')})"
+        self._written.seek(max(self._written.seek(0, os.SEEK_END) - SHOWN_BYTES, 0))
         lines = self._written.read().decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
         words = f"; it wrote: {visible(' / '.join(lines), lines=False)[:300]}" if lines else ""
         return f"{self.name} {how} in its own process{words}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
+import weakref
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 from ..checks import brief, check_integer
-from ..rack.card import Card, Parameter
+from ..rack.card import Card, Parameter, Value
 from ..rack.effect import GroupItem
 from ..rack.external_effect import WAITED_FRAMES, ExternalEffect
 from .catalogue import Listed, find
@@ -22,6 +24,8 @@ from .plugin_card import PluginParameter, card_of
 from .plugin_work import BLOCKS, PluginWork, latency_of
 
 log = logging.getLogger("twinrack.live")
+BLOCK_FRAMES = 256
+LATENCY_EVERY_S = 1.0
 RATE = 48000.0  # of the instance that takes a preset
 
 
@@ -66,7 +70,7 @@ class Plugin(ExternalEffect):
         /,
         *,
         preset: str | None = None,
-        block_frames: int = 256,
+        block_frames: int = BLOCK_FRAMES,
         name: str | None = None,
         bypass: bool = False,
         key: str | None = None,
@@ -77,7 +81,9 @@ class Plugin(ExternalEffect):
             raise ValueError(f"block_frames = {block_frames} is not a multiple of 32")
         super().__init__(name=name, bypass=bypass, key=key, **values)
         self._block_frames, self._state = block_frames, ""
-        self._works: list[PluginWork] = []
+        self._works: list[weakref.ref[PluginWork]] = []
+        self._live_latency: int | None = None  # that a live stream saw
+        self._latency_taken_at = 0.0
         if preset is not None:
             self.load_preset(preset)
             for id, value in values.items():
@@ -124,10 +130,11 @@ class Plugin(ExternalEffect):
         with HostedPlugin(self._listed, RATE) as plugin:
             plugin.preset(name)
             values, state = plugin.values(), plugin.save()
+        self._state = state
         for id, p in self._parameters.items():
             assert isinstance(p, PluginParameter)
             self.set(id, p.from_plugin(values[p.symbol]))
-        self.state = state
+        self.rebuild()
 
     def check(self) -> PluginCheck:
         """Put it to the test, in processes of its own: see `twinrack plugins check`. Takes seconds."""
@@ -159,8 +166,9 @@ class Plugin(ExternalEffect):
         return self.latency_at(RATE, offline=False)
 
     def _of_streams(self) -> list[PluginWork]:
-        self._works = [w for w in self._works if not w.worker.detached]
-        return self._works
+        works = [w for reference in self._works if (w := reference()) is not None and not w.worker.detached]
+        self._works = [weakref.ref(w) for w in works]
+        return works
 
     def _numbers(self) -> dict[int, float]:
         """Values as the plugin knows them, by port."""
@@ -172,13 +180,27 @@ class Plugin(ExternalEffect):
 
     def latency_at(self, sample_rate: float, offline: bool) -> int:
         block = WAITED_FRAMES if offline else self._block_frames
-        return block * BLOCKS + 32 + latency_of(self._listed, self._description, sample_rate, self._numbers())
+        return block * BLOCKS + 32 + self._own_latency(sample_rate, block, offline)
+
+    def _own_latency(self, sample_rate: float, block: int, offline: bool) -> int:
+        """The latency that it reports; in a live stream the last one there, which may have moved with its values."""
+        if not offline and self._live_latency is not None:
+            return self._live_latency
+        return latency_of(self._listed, self._description, sample_rate, block, self._numbers(), self._state)
+
+    def _take_latency(self, frames: int) -> None:
+        """Let the live stream compensate another latency, once a second at most."""
+        now = time.monotonic()
+        if now - self._latency_taken_at > LATENCY_EVERY_S:
+            self._live_latency, self._latency_taken_at = frames, now
+            self.rebuild()
 
     def identity(self) -> str:
         newest = max((p.stat().st_mtime_ns for p in Path(self._listed.bundle).glob("*") if p.is_file()), default=0)
         return f"{self.uri} {newest} {self._state}"
 
     def work(self, channels: int, sample_rate: float, offline: bool) -> PluginWork:
+        block = WAITED_FRAMES if offline else self._block_frames
         work = PluginWork(
             self._listed,
             self._description,
@@ -187,10 +209,11 @@ class Plugin(ExternalEffect):
             lambda: self._state,
             channels,
             sample_rate,
-            WAITED_FRAMES if offline else self._block_frames,
-            self.rebuild,
+            block,
+            self._own_latency(sample_rate, block, offline),
+            self._take_latency,
         )
-        self._works = [*self._of_streams(), work]
+        self._works = [*(weakref.ref(w) for w in self._of_streams()), weakref.ref(work)]
         return work
 
     def copy(self) -> Self:
@@ -207,14 +230,19 @@ class Plugin(ExternalEffect):
     __hash__ = object.__hash__
 
     def __reduce__(self) -> Any:
-        given = {"name": self.name, "bypass": self.bypass, "key": self.key, "block_frames": self._block_frames}
-        return from_patch, (self.uri, self._description.name, {**given, **self.values()}, self._state)
+        arguments = {"name": self.name, "bypass": self.bypass, "key": self.key, "block_frames": self._block_frames}
+        return from_patch, (self.uri, self._description.name, arguments, self.values(), self._state)
 
     def __repr__(self) -> str:
         parts = [repr(self.uri), *self._differences()]
         if self._state:
             parts.append("state=…")
-        for argument, value, usual in (("name", self.name, None), ("key", self.key, None), ("bypass", self.bypass, False)):
+        for argument, value, usual in (
+            ("block_frames", self._block_frames, BLOCK_FRAMES),
+            ("name", self.name, None),
+            ("key", self.key, None),
+            ("bypass", self.bypass, False),
+        ):
             if value != usual:
                 parts.append(f"{argument}={value!r}")
         return f"Plugin({', '.join(parts)})"
@@ -248,26 +276,30 @@ def _property(p: Parameter) -> property:
     return property(lambda self: self.get(p.id), doc=f"{p.doc} Range: {p.range_text()}.")
 
 
-def from_patch(uri: str, label: str, given: Mapping[str, Any], state: str) -> Plugin:
+def from_patch(uri: str, label: str, arguments: Mapping[str, Any], values: Mapping[str, Value], state: str) -> Plugin:
     """A plugin as a patch has it.
 
     Args:
         uri, label: its address, and what it is called.
-        given: arguments of `Plugin`.
+        arguments: name, bypass, key and block_frames.
+        values: of its controls.
         state: text, or empty.
 
     Raises:
-        PluginError: it is not on this machine.
-        TypeError, ValueError: it has no such control, or the value is out of range.
+        PluginError: it is not on this machine, or the state is none of it.
+        ValueError: it has no such control, or a value is out of its range.
     """
     try:
         listed = find(uri)
     except PluginError:
-        raise PluginError(f"the plugin {brief(label)} ({brief(uri)}) is not on this machine; install it") from None
-    if listed.uri != uri:
+        listed = None
+    if listed is None or listed.uri != uri:
         raise PluginError(f"the plugin {brief(label)} ({brief(uri)}) is not on this machine; install it")
-    effect = Plugin(listed, **given)
-    effect._state = state
+    effect = Plugin(listed, **arguments)
+    for id, value in values.items():
+        effect.set(id, value)
+    if state:
+        effect.state = state
     return effect
 
 

@@ -6,13 +6,14 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from .. import _engine
 from .catalogue import Listed
-from .child import HostProcess, PluginDiedError, PluginError
+from .child import HostProcess
 from .description import Description
 from .plugin_card import PluginParameter
 
@@ -34,7 +35,8 @@ class PluginWork:
         state: gives the present state, as text.
         channels, sample_rate: of the stream.
         block_frames: given at once.
-        rebuild: lets the stream be built anew, where the latency has changed.
+        latency: frames that the plugin itself delays the sound by.
+        moved: called with another latency that it reports in a live stream.
     """
 
     def __init__(
@@ -47,17 +49,20 @@ class PluginWork:
         channels: int,
         sample_rate: float,
         block_frames: int,
-        rebuild: Callable[[], None],
+        latency: int,
+        moved: Callable[[int], None],
     ) -> None:
         self._listed, self._description, self._ports = listed, description, list(parameters)
-        self._numbers, self._state, self._rebuild = numbers, state, rebuild
+        self._numbers, self._state, self._moved = numbers, state, moved
         self._channels, self._rate, self.block_frames = channels, sample_rate, block_frames
         self._keys = sum(p.is_sidechain for p in description.audio(True))
         self.restarts, self.complaint = 0, ""
         self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
         self._thread: threading.Thread | None = None
         now = numbers()
-        self.own_latency = latency_of(listed, description, sample_rate, now)
+        self.own_latency, self._warned = latency, False
+        self._lock, self._stopped = threading.Lock(), False
+        self._stuck_s = max(STUCK_S, 3.0 * block_frames / sample_rate)
         self._memory = os.memfd_create("twinrack-plugin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             ranges = [(p.kind != "continuous" or p.is_integer, *p.span, now[port]) for port, p in parameters.items()]
@@ -99,6 +104,14 @@ class PluginWork:
             PluginDiedError: its process ended.
         """
         self._host.request("pump", seconds=PUMP_S)
+        reported = self.worker.reported_latency
+        if reported not in (-1, self.own_latency) and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self._listed.name} reports a latency of {reported} frames while it plays, {self.own_latency} at first; what "
+                f"follows is {reported - self.own_latency} frames late: set the values that move it before rendering",
+                stacklevel=2,
+            )
         return False
 
     def run(self) -> None:
@@ -110,15 +123,15 @@ class PluginWork:
     def stop(self) -> None:
         """End the process."""
         self.worker.detach()
-        if self._thread is not None:
-            self._thread.join(1.0)
         self._close()
 
     def _close(self) -> None:
-        self._host.close()
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
+        with self._lock:
+            self._stopped = True
+            self._host.close()
+            memory, self._memory = self._memory, -1
+        if memory >= 0:
+            os.close(memory)
 
     def __del__(self) -> None:
         if getattr(self, "_host", None) is not None:
@@ -131,22 +144,22 @@ class PluginWork:
             now = time.monotonic()
             if self.worker.worked != worked or self.worker.blocks == played:
                 worked, played, since = self.worker.worked, self.worker.blocks, now
-            is_stuck = now - since > STUCK_S
+            is_stuck = now - since > self._stuck_s
             if is_stuck or self._host.has_ended:
-                if not self._start_again(is_stuck):
-                    return
+                with self._lock:
+                    if self._stopped or not self._start_again(is_stuck):
+                        return
                 since = time.monotonic()
-            elif self.worker.reported_latency not in (0, self.own_latency):
-                self.own_latency = self.worker.reported_latency
-                _reported.cache_clear()
-                self._guarded(self._rebuild)
+            elif self.worker.reported_latency not in (-1, self.own_latency):
+                self._guarded(lambda: self._moved(self.worker.reported_latency))
+        self._close()
 
     def _start_again(self, is_stuck: bool) -> bool:
         """Start the process again; False where it ended too often."""
         self._deaths.append(time.monotonic())
         if is_stuck:
             self._host.close(at_once=True)
-            how = f"{self._listed.name} played nothing for {STUCK_S:g} s, and was ended"
+            how = f"{self._listed.name} played nothing for {self._stuck_s:.2g} s, and was ended"
         else:
             how = self._host.describe_end()
         self.worker.reclaim()
@@ -159,7 +172,7 @@ class PluginWork:
         try:
             self._host = self._begin()
             self._host.request("play")
-        except (PluginError, PluginDiedError, OSError) as error:
+        except Exception as error:
             self.complaint = f"{error}; it could not be started again, so it stays bypassed"
             log.error("%s", self.complaint)
             return False
@@ -173,17 +186,23 @@ class PluginWork:
             log.exception("the new latency of %s could not be taken over", self._listed.name)
 
 
-def latency_of(listed: Listed, description: Description, sample_rate: float, numbers: Mapping[int, float]) -> int:
-    """The latency that a plugin reports with these values by port, in frames."""
+def latency_of(
+    listed: Listed, description: Description, sample_rate: float, block: int, numbers: Mapping[int, float], state: str
+) -> int:
+    """The latency that a plugin reports with these values by port, in this state and in blocks of so many frames; in frames."""
     if description.latency_port is None:
         return 0
-    return _reported(listed, description.latency_port.index, sample_rate, tuple(numbers.items()))
+    return _reported(listed, description.latency_port.index, sample_rate, block, tuple(numbers.items()), state)
 
 
 @lru_cache(maxsize=512)
-def _reported(listed: Listed, port: int, sample_rate: float, numbers: tuple[tuple[int, float], ...]) -> int:
+def _reported(
+    listed: Listed, port: int, sample_rate: float, block: int, numbers: tuple[tuple[int, float], ...], state: str
+) -> int:
     with HostProcess(listed.name) as host:
-        host.request("load", listed.bundle, listed.uri, f"{sample_rate:.17g}", 1024, seconds=LOAD_S)
+        host.request("load", listed.bundle, listed.uri, f"{sample_rate:.17g}", block, seconds=LOAD_S)
+        if data := state.encode():
+            host.request("restore", len(data), payload=data, seconds=LOAD_S)
         for control, number in numbers:
             host.request("set", control, f"{number:.9g}")
         return int(host.request("latency", port))

@@ -69,7 +69,12 @@ def compile_tree(
         node.children = [compile_item(child) for child in item.children()]
         return node
 
-    return compile_item(structure.root), works
+    try:
+        return compile_item(structure.root), works
+    except BaseException:
+        for work in works:
+            work.stop()
+        raise
 
 
 def built_resource(effect: Effect, resource: Resource, sample_rate: float, channels: int) -> Audio:

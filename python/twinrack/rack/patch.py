@@ -423,9 +423,9 @@ def _item(
     if isinstance(entry, PluginEntry):
         from ..hosting.effect import from_patch
 
-        given = {**entry.values, "name": entry.name, "bypass": entry.bypass, "key": entry.key}
+        arguments = {"name": entry.name, "bypass": entry.bypass, "key": entry.key, "block_frames": entry.block_frames}
         try:
-            return from_patch(entry.plugin, entry.label, {**given, "block_frames": entry.block_frames}, entry.state)
+            return from_patch(entry.plugin, entry.label, arguments, entry.values, entry.state)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{place}: {error}") from None
     try:

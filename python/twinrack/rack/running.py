@@ -220,11 +220,18 @@ class RunningRack:
             assert self.format is not None
             rate, channels = self.format
             node, works = compile_tree(structure, self.rack.name, rate, channels, offline=False)
-            if self.live:
+            before = self._works
+            try:
+                if self.live:
+                    for work in works:
+                        work.run()
+                self._works = [*(w for w in before if not w.worker.detached), *works]
+                number = self._send(lambda e: e.swap(node), {"rack": self.rack}, structure)
+            except BaseException:
+                self._works = before
                 for work in works:
-                    work.run()
-            self._works = [*(w for w in self._works if not w.worker.detached), *works]
-            number = self._send(lambda e: e.swap(node), {"rack": self.rack}, structure)
+                    work.stop()
+                raise
             self.latencies = {address: self._latency_of(effect) for address, effect in structure.effects.items()}
             return number
 
