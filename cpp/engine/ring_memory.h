@@ -21,7 +21,7 @@ class RingMemory {
  private:
   std::vector<std::byte> own_;
   void* mapped_ = nullptr;
-  std::size_t bytes_ = 0;
+  [[maybe_unused]] std::size_t bytes_ = 0;
 };
 
 }  // namespace twinrack
