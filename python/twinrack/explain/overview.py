@@ -19,7 +19,7 @@ from ..measure.loudness import Loudness, loudness
 from ..measure.window_levels import window_levels_db
 from ..rack.describe import order_text, value_text
 from ..rack.effect import Effect
-from ..rack.external_effect import ExternalEffect
+from ..rack.external_effect import has_external
 from ..rack.rack import Rack, as_rack, silent_keys
 from ..rack.running import Sidechain
 from .ablation import Ablation, ablate
@@ -241,7 +241,7 @@ def _cause(rack: Rack, address: str, sound: Audio, rate: float) -> Cause | None:
 
 def _has_external(rack: Rack) -> bool:
     """Whether an effect in it has no twin."""
-    return any(isinstance(e, ExternalEffect) for e in rack.addresses().values())
+    return has_external(rack.addresses().values())
 
 
 def _sentences(
@@ -402,7 +402,7 @@ def _warnings(rack: Rack, output: Loudness, every: Sequence[Evidence]) -> list[s
     if vague:
         warnings.append(f"the recordings it was fitted to do not determine: {', '.join(vague)}")
     warnings += [f"of the fit: {note}" for note in rack.provenance.get("warnings") or []]
-    if not any(isinstance(e, ExternalEffect) for e in rack.addresses().values()):
+    if not _has_external(rack):
         try:
             certify(rack.copy())
         except ValueError as error:

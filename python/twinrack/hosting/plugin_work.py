@@ -151,7 +151,10 @@ class PluginWork:
                         return
                 since = time.monotonic()
             elif self.worker.reported_latency not in (-1, self.own_latency):
-                self._guarded(lambda: self._moved(self.worker.reported_latency))
+                try:
+                    self._moved(self.worker.reported_latency)
+                except Exception:
+                    log.exception("the new latency of %s could not be taken over", self._listed.name)
         self._close()
 
     def _start_again(self, is_stuck: bool) -> bool:
@@ -178,12 +181,6 @@ class PluginWork:
             return False
         self.restarts += 1
         return True
-
-    def _guarded(self, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception:
-            log.exception("the new latency of %s could not be taken over", self._listed.name)
 
 
 def latency_of(

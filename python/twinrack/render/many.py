@@ -13,7 +13,7 @@ from .. import _engine
 from ..audio import Audio, Layout, as_planar, check_rate, in_layout
 from ..checks import brief, check_integer
 from ..rack.compiling import compile_tree
-from ..rack.external_effect import ExternalEffect
+from ..rack.external_effect import has_external
 from ..rack.rack import Rack
 from ..rack.running import Sidechain
 from ..system.cores import cores
@@ -74,7 +74,7 @@ def render_many(
     outputs, result = _outputs(each_sound, flat, out)
     number_of_threads = cores() if threads is None else check_integer(threads, "threads", 1)
     rebuilt = any(v.parameter.rebuilds for v in numbers.values())
-    external = any(isinstance(e, ExternalEffect) for rack in each_rack for e in rack.addresses().values())
+    external = any(has_external(rack.addresses().values()) for rack in each_rack)
     if rebuilt or external:
         each_rack = [_with_values(rack, numbers, i) for i, rack in enumerate(each_rack)]
         numbers = {}

@@ -22,16 +22,15 @@ from ..rack.effect import unknown
 from ..rack.external_effect import ExternalEffect
 from ..rack.idle import idle
 from ..rack.rack import Rack
-from ..rack.trail import state_of
 from ..system import interrupt
 from .addresses import Patterns, patterns_of
 from .advice import verdict
 from .data import Pair, Split, split
 from .find.candidates import Candidates
 from .find.levenberg import normal_equations, slopes_of
-from .find.values import Finder
+from .find.values import find_values
 from .progress import FitProgress
-from .result import FitResult, ParameterResult, in_units, provenance
+from .result import FitResult, ParameterResult, give_provenance, in_units
 from .run import INTERRUPTED, InterruptedFitError
 from .settings import RackSettings
 
@@ -103,18 +102,19 @@ def fit_outside(
     """
     began = time.monotonic()
     channels = pairs[0].dry.shape[0]
-    splits = [split(p.frames, rate, settings.validation) for p in pairs]
 
     def learned(some: Rack) -> list[str]:
         return learned_outside(some, learn, freeze, channels)
 
     learned(rack)
-    finder = Finder(pairs, splits, rate, learned, opened=opened, may_add=learn is None, seed=settings.seed, report=bar.finding)
-    with interrupt.deferred():
-        findings = finder.run(rack)
+    findings = find_values(
+        rack, pairs, rate, learned,
+        validation=settings.validation, opened=opened, may_add=learn is None, seed=settings.seed, report=bar.finding,
+    )  # fmt: skip
     if findings.interrupted and interrupt.received():  # the command ends now, and has no time to measure
         raise InterruptedFitError(findings.rack)
-    pairs, splits = findings.pairs, finder.splits
+    pairs = findings.pairs
+    splits = [split(p.frames, rate, settings.validation).after(p.compared_from) for p in pairs]
     distance = {which: distances(_held_out(r, pairs, splits, rate), rate) for which, r in (("nothing", None), ("start", rack))}
     pieces = _held_out(findings.rack, pairs, splits, rate)
     fitted, chosen = distances(pieces, rate), findings.rack
@@ -143,9 +143,7 @@ def fit_outside(
     )
     assert result.residual is not None
     result.advice = verdict(chosen, result.residual)
-    trail = rack.provenance.get("trail")
-    chosen.provenance = provenance(result) | ({"trail": trail} if trail else {})
-    chosen.saved_state = state_of(chosen)
+    give_provenance(result, rack)
     return result
 
 

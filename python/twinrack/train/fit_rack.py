@@ -14,22 +14,21 @@ from ..measure.residual import residual_of
 from ..rack.card import Value
 from ..rack.rack import Rack
 from ..rack.signatures import spelled_out
-from ..rack.trail import state_of
 from ..system import interrupt
 from ..twins.rack_twin import RackTwin
 from .addresses import Learned, Patterns, learned_in_rack, patterns_of
 from .advice import advice, verdict
 from .conditions import Conditions
-from .data import Pair, Source, explained_by, load_pairs, split
+from .data import Pair, Source, explained_by, load_pairs
 from .find.blocks import REACHED
-from .find.values import Finder, Findings
+from .find.values import Findings, find_values
 from .fit_outside import fit_outside, outside
 from .losses import Loss, Term
 from .polarity import polarized
 from .process import training
 from .progress import FitProgress
 from .responses import lacks_response, with_response
-from .result import FitResult, provenance
+from .result import FitResult, give_provenance
 from .rounds import Rounds, starting_racks
 from .run import INTERRUPTED, POLISH_BELOW, Assessment, Run
 from .run import InterruptedFitError as InterruptedFitError
@@ -224,9 +223,7 @@ def fit_rack(
         result.residual = residual_of(run.held_out(result.rack), rate)
         result.advice = verdict(result.rack, result.residual) or result.advice
     result.seconds = time.monotonic() - began
-    trail = rack.provenance.get("trail")
-    result.rack.provenance = provenance(result) | ({"trail": trail} if trail else {})
-    result.rack.saved_state = state_of(result.rack)
+    give_provenance(result, rack)
     if updater is not None:
         updater.set_all(result.rack)
     return result
@@ -255,10 +252,10 @@ def _searched(
             return []
         return learned_in_rack(twin, learn, freeze, channels).values
 
-    splits = [split(p.frames, rate, settings.validation) for p in pairs]
-    finder = Finder(pairs, splits, rate, learned, opened=opened, may_add=learn is None, seed=settings.seed, report=bar.finding)
-    with interrupt.deferred():
-        return finder.run(rack)
+    return find_values(
+        rack, pairs, rate, learned,
+        validation=settings.validation, opened=opened, may_add=learn is None, seed=settings.seed, report=bar.finding,
+    )  # fmt: skip
 
 
 def _result(

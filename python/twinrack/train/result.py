@@ -16,6 +16,7 @@ from ..measure.distances import Distances
 from ..measure.residual import Residual
 from ..rack.card import Parameter, Value
 from ..rack.rack import Rack
+from ..rack.trail import state_of
 from ..twins.constrain import value_at
 from ..version import __version__
 from .advice import REACHED_DB
@@ -244,3 +245,10 @@ def provenance(r: FitResult) -> dict[str, Any]:
         "advice": r.advice,
         "reviews": [],
     }
+
+
+def give_provenance(result: FitResult, given: Rack) -> None:
+    """Let the fitted rack say where its values come from, after the trail of the rack that was given."""
+    trail = given.provenance.get("trail")
+    result.rack.provenance = provenance(result) | ({"trail": trail} if trail else {})
+    result.rack.saved_state = state_of(result.rack)

@@ -12,7 +12,8 @@ import numpy as np
 from ...measure.distances import Distances, distances
 from ...rack.card import Value
 from ...rack.rack import Rack
-from ..data import Pair, Split
+from ...system import interrupt
+from ..data import Pair, Split, split
 from ..starts import OtherBands, other_bands_of
 from ..structures import Structure
 from .beginnings import moves_until, without_beginning
@@ -456,9 +457,9 @@ class Finder:
         """On the held-out frames."""
         rack = search.candidates.rack_at(search.nearest.positions)
         pieces = []
-        for pair, split in zip(self.pairs, self.splits, strict=True):
+        for pair, parts in zip(self.pairs, self.splits, strict=True):
             y = rack(pair.dry, self.rate)
-            pieces += [(y[:, a:b], pair.wet[:, a:b]) for a, b in split.held_out]
+            pieces += [(y[:, a:b], pair.wet[:, a:b]) for a, b in parts.held_out]
         return distances(pieces, self.rate)
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -505,3 +506,30 @@ def _differences(before: Rack, after: Rack) -> str:
     values = before.values()
     words = [f"{a} = {v}" for a, v in after.values().items() if not isinstance(v, float) and a in values and values[a] != v]
     return ", ".join([*words, *(f"with {a}" for a in after.addresses() if a not in before.addresses())])
+
+
+def find_values(
+    rack: Rack,
+    pairs: Sequence[Pair],
+    rate: float,
+    learned: Learned,
+    *,
+    validation: bool,
+    opened: dict[str, Sequence[Value]] | None,
+    may_add: bool,
+    seed: int,
+    report: Report,
+) -> Findings:
+    """The findings of a search by renders, from a rack's own values.
+
+    Args:
+        pairs, rate, learned, opened, may_add, seed, report: see `Finder`.
+        validation: every fifth stretch of the recordings is not looked at.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, before anything was found.
+    """
+    splits = [split(p.frames, rate, validation) for p in pairs]
+    finder = Finder(pairs, splits, rate, learned, opened=opened, may_add=may_add, seed=seed, report=report)
+    with interrupt.deferred():
+        return finder.run(rack)
