@@ -73,13 +73,14 @@ CONVENIENT = {
 # C++, likewise; `plugins` meets `engine` only in generated code. What trains, `*_sweep.h`, may build on `adjoint`.
 CPP = {
     "rt": set[str](),
+    "abi": {"rt"},
     "dsp": {"rt"},
     "plugins": {"dsp", "rt"},
     "engine": {"dsp", "rt"},
     "adjoint": {"dsp", "rt"},
     "live": {"engine", "rt"},
-    "export": {"engine", "dsp", "rt"},
-    "host": {"rt"},
+    "export": {"abi", "engine", "dsp", "rt"},
+    "host": {"abi", "rt"},
     "bind": {"engine", "adjoint", "live", "export", "dsp", "rt"},
 }
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "export/clap_abi.h"
+#include "abi/clap.h"
 #include "export/exported.h"
 #include "export/instance.h"
 #include "export/rack_file.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "export/exported.h"
-#include "export/lv2_abi.h"
+#include "abi/lv2.h"
 #include "export/player.h"
 #include "export/rack_file.h"
 

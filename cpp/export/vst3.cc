@@ -12,7 +12,7 @@
 #include "export/exported.h"
 #include "export/instance.h"
 #include "export/rack_file.h"
-#include "export/vst3_abi.h"
+#include "abi/vst3.h"
 
 namespace twinrack {
 namespace {

@@ -1,7 +1,7 @@
 // The C library's allocation, counted while a plugin runs: one that claims to be real-time capable should do none.
-#include <cstddef>
+#include "host/count_allocations.h"
 
-#include "host/lv2_plugin.h"
+#include <cstddef>
 
 extern "C" {
 void* __libc_malloc(std::size_t size);

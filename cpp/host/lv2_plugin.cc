@@ -39,13 +39,14 @@ LV2_URID Lv2Plugin::Urids::map(const char* uri) {
 }
 
 Lv2Plugin::Lv2Plugin(const Lv2World& world, const LilvPlugin* plugin, double rate, int block)
-    : world_(world),
+    : HostedPlugin(block),
+      world_(world),
       plugin_(plugin),
       rate_(rate),
-      block_(block),
       most_frames_(block),
       sequence_bytes_(atom_bytes),
-      rate_option_(static_cast<float>(rate)) {
+      rate_option_(static_cast<float>(rate)),
+      latency_port_(world.latency_port(plugin)) {
   std::string missing;
   for (const std::string& feature : world.missing_features(plugin)) missing += (missing.empty() ? "" : ", ") + feature;
   if (!missing.empty())
@@ -166,23 +167,22 @@ void Lv2Plugin::prepare_atoms() {
   }
 }
 
-void Lv2Plugin::run(float* rows, int first, int frames) {
+void Lv2Plugin::play(float* rows, int first, int frames) {
   const auto row = [&](std::size_t i) { return rows + i * static_cast<std::size_t>(block_) + first; };
   for (std::size_t i = 0; i < audio_in_.size(); ++i) lilv_instance_connect_port(instance_, audio_in_[i], row(i));
   for (std::size_t i = 0; i < audio_out_.size(); ++i) {
     lilv_instance_connect_port(instance_, audio_out_[i], row(audio_in_.size() + i));
   }
   prepare_atoms();
-  const long before = counted_allocations();
-  count_allocations(true);
-  lilv_instance_run(instance_, static_cast<std::uint32_t>(frames));
-  count_allocations(false);
-  allocations_ += counted_allocations() - before;
-  do_work();
+  counted([&] { lilv_instance_run(instance_, static_cast<std::uint32_t>(frames)); });
 }
 
-// At once, so that a rendering is the same every time.
-void Lv2Plugin::do_work() {
+int Lv2Plugin::latency() const {
+  return latency_port_ < 0 ? 0 : checked_latency(static_cast<double>(values_[static_cast<std::size_t>(latency_port_)]));
+}
+
+// Does the work that it scheduled, at once, so that a rendering is the same every time.
+void Lv2Plugin::after_run() {
   if (worker_ == nullptr) return;
   const LV2_Handle handle = lilv_instance_get_handle(instance_);
   const auto respond = [](LV2_Worker_Respond_Handle self, std::uint32_t size, const void* data) {
@@ -268,7 +268,7 @@ void Lv2Plugin::restore(LilvState* state) {
   };
   lilv_state_restore(state, instance_, set, this, 0, feature_pointers_.data());
   lilv_state_free(state);
-  do_work();
+  after_run();
 }
 
 }  // namespace twinrack::host

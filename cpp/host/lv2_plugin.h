@@ -17,39 +17,34 @@
 #include <unordered_map>
 #include <vector>
 
+#include "host/hosted_plugin.h"
 #include "host/lv2_world.h"
 
 namespace twinrack::host {
 
-class Lv2Plugin {
+class Lv2Plugin final : public HostedPlugin {
  public:
   // Throws with a sentence where it cannot be loaded. `block`: the most frames of a run.
   Lv2Plugin(const Lv2World& world, const LilvPlugin* plugin, double rate, int block);
-  ~Lv2Plugin();
-  Lv2Plugin(const Lv2Plugin&) = delete;
-  Lv2Plugin& operator=(const Lv2Plugin&) = delete;
+  ~Lv2Plugin() override;
 
-  int inputs() const { return static_cast<int>(audio_in_.size()); }
-  int outputs() const { return static_cast<int>(audio_out_.size()); }
-  int block() const { return block_; }
+  int inputs() const override { return static_cast<int>(audio_in_.size()); }
+  int outputs() const override { return static_cast<int>(audio_out_.size()); }
+  void reset() override;
+  int latency() const override;
 
-  // A row of `block` frames for each input, then for each output; plays `frames` of them from `first` on.
-  void run(float* rows, int first, int frames);
-  // As before the first frame.
-  void reset();
-
-  std::vector<float>& values() { return values_; }  // of all ports by index; 0 where the port is not a control
-  bool is_control_input(std::size_t port) const;
-  // Allocations and frees during `run` so far.
-  long allocations() const { return allocations_; }
+  // Values are those of all ports by index; 0 where the port is not a control.
+  bool is_control_input(std::size_t port) const override;
 
   // As Turtle text.
-  std::string save();
-  // Throws for text that is not a state of this plugin.
-  void restore(const std::string& text);
-  void load_preset(const std::string& address);
+  std::string save() override;
+  void restore(const std::string& text) override;
+  void load_preset(const std::string& address) override;
 
  private:
+  void play(float* rows, int first, int frames) override;
+  void after_run() override;
+
   struct Urids {
     std::unordered_map<std::string, LV2_URID> numbers;
     std::deque<std::string> texts;
@@ -59,12 +54,10 @@ class Lv2Plugin {
   void connect();
   void restore(LilvState* state);
   void prepare_atoms();
-  void do_work();
 
   const Lv2World& world_;
   const LilvPlugin* plugin_;
   double rate_;
-  int block_;
   LilvInstance* instance_ = nullptr;
   Urids urids_;
   LV2_URID_Map map_;
@@ -82,14 +75,9 @@ class Lv2Plugin {
   std::deque<std::vector<char>> jobs_, replies_;
 
   std::vector<std::uint32_t> audio_in_, audio_out_, controls_in_, controls_out_, atoms_in_, atoms_out_, cv_;
-  std::vector<float> values_;
+  int latency_port_;  // -1 for none
   std::vector<std::vector<char>> atoms_;
   std::vector<std::vector<float>> cv_rows_;
-  long allocations_ = 0;
 };
-
-// Counts the calls of malloc and free on this thread while it is on.
-void count_allocations(bool on);
-long counted_allocations();
 
 }  // namespace twinrack::host

@@ -94,20 +94,38 @@ int Lv2World::count(const LilvPlugin* plugin, const char* type, const char* way)
   return static_cast<int>(lilv_plugin_get_num_ports_of_class(plugin, kind.get(), direction.get(), nullptr));
 }
 
-void Lv2World::summary(const LilvPlugin* plugin, Json& json) const {
+int Lv2World::latency_port(const LilvPlugin* plugin) const {
+  const Node output = uri(LV2_CORE__OutputPort), control = uri(LV2_CORE__ControlPort);
+  int named = -1;
+  for (std::uint32_t i = 0; i < lilv_plugin_get_num_ports(plugin); ++i) {
+    const LilvPort* port = lilv_plugin_get_port_by_index(plugin, i);
+    if (!lilv_port_is_a(plugin, port, output.get()) || !lilv_port_is_a(plugin, port, control.get())) continue;
+    const Node designation(lilv_port_get(plugin, port, uri(LV2_CORE__designation).get()));
+    if (last_part(text_of(designation.get())) == "latency" ||
+        lilv_port_has_property(plugin, port, uri(LV2_CORE__reportsLatency).get())) {
+      return static_cast<int>(i);
+    }
+    const std::string symbol = text_of(lilv_port_get_symbol(plugin, port));
+    if (named < 0 && (symbol == "latency" || symbol == "_latency")) named = static_cast<int>(i);
+  }
+  return named;
+}
+
+PluginFacts Lv2World::facts(const LilvPlugin* plugin) const {
   const Node name(lilv_plugin_get_name(plugin)), author(lilv_plugin_get_author_name(plugin));
   char* path = lilv_file_uri_parse(text_of(lilv_plugin_get_bundle_uri(plugin)).c_str(), nullptr);
-  json.key("uri").value(text_of(lilv_plugin_get_uri(plugin)));
-  json.key("name").value(text_of(name.get()));
-  json.key("author").value(text_of(author.get()));
-  json.key("class").value(text_of(lilv_plugin_class_get_label(lilv_plugin_get_class(plugin))));
-  json.key("bundle").value(path);
-  json.key("inputs").value(static_cast<long>(count(plugin, LV2_CORE__AudioPort, LV2_CORE__InputPort)));
-  json.key("outputs").value(static_cast<long>(count(plugin, LV2_CORE__AudioPort, LV2_CORE__OutputPort)));
-  json.key("missing").begin('[');
-  for (const std::string& feature : missing_features(plugin)) json.value(feature);
-  json.end(']');
+  PluginFacts facts;
+  facts.address = text_of(lilv_plugin_get_uri(plugin));
+  facts.name = text_of(name.get());
+  facts.author = text_of(author.get());
+  facts.category = text_of(lilv_plugin_class_get_label(lilv_plugin_get_class(plugin)));
+  facts.path = path == nullptr ? "" : path;
+  facts.inputs = count(plugin, LV2_CORE__AudioPort, LV2_CORE__InputPort);
+  facts.outputs = count(plugin, LV2_CORE__AudioPort, LV2_CORE__OutputPort);
+  facts.reports_latency = latency_port(plugin) >= 0;
+  facts.missing = missing_features(plugin);
   lilv_free(path);
+  return facts;
 }
 
 void Lv2World::list(Json& json) const {
@@ -115,75 +133,70 @@ void Lv2World::list(Json& json) const {
   const LilvPlugins* all = lilv_world_get_all_plugins(world_);
   LILV_FOREACH(plugins, i, all) {
     json.begin('{');
-    summary(lilv_plugins_get(all, i), json);
+    facts(lilv_plugins_get(all, i)).write(json);
     json.end('}');
   }
   json.end(']');
 }
 
-void Lv2World::port(const LilvPlugin* plugin, const LilvPort* port, Json& json) const {
+PortFacts Lv2World::facts(const LilvPlugin* plugin, const LilvPort* port) const {
   const auto is = [&](const char* type) { return lilv_port_is_a(plugin, port, uri(type).get()); };
   const auto has = [&](const char* property) { return lilv_port_has_property(plugin, port, uri(property).get()); };
-  const char* kind = is(LV2_CORE__AudioPort)     ? "audio"
-                     : is(LV2_CORE__ControlPort) ? "control"
-                     : is(LV2_CORE__CVPort)      ? "cv"
-                     : is(LV2_ATOM__AtomPort)    ? "atom"
-                                                 : "other";
   const Node name(lilv_port_get_name(plugin, port));
-  json.begin('{');
-  json.key("index").value(static_cast<long>(lilv_port_get_index(plugin, port)));
-  json.key("symbol").value(text_of(lilv_port_get_symbol(plugin, port)));
-  json.key("name").value(text_of(name.get()));
-  json.key("kind").value(kind);
-  json.key("is_input").value(is(LV2_CORE__InputPort));
-  json.key("optional").value(has(LV2_CORE__connectionOptional));
+  PortFacts facts;
+  facts.index = static_cast<int>(lilv_port_get_index(plugin, port));
+  facts.symbol = text_of(lilv_port_get_symbol(plugin, port));
+  facts.name = text_of(name.get());
+  facts.kind = is(LV2_CORE__AudioPort)     ? "audio"
+               : is(LV2_CORE__ControlPort) ? "control"
+               : is(LV2_CORE__CVPort)      ? "cv"
+               : is(LV2_ATOM__AtomPort)    ? "atom"
+                                           : "other";
+  facts.is_input = is(LV2_CORE__InputPort);
   LilvNode *initial = nullptr, *least = nullptr, *most = nullptr;
   lilv_port_get_range(plugin, port, &initial, &least, &most);
   const Node owned[] = {Node(initial), Node(least), Node(most)};
-  json.key("default").value(number_of(initial));
-  json.key("min").value(number_of(least));
-  json.key("max").value(number_of(most));
-  json.key("logarithmic").value(has(LV2_PORT_PROPS__logarithmic));
-  json.key("integer").value(has(LV2_CORE__integer));
-  json.key("toggled").value(has(LV2_CORE__toggled));
-  json.key("enumeration").value(has(LV2_CORE__enumeration));
-  json.key("times_rate").value(has(LV2_CORE__sampleRate));
-  json.key("hidden").value(has(LV2_PORT_PROPS__notOnGUI));
-  json.key("trigger").value(has(LV2_PORT_PROPS__trigger));
+  facts.initial = number_of(initial);
+  facts.least = number_of(least);
+  facts.most = number_of(most);
+  facts.is_logarithmic = has(LV2_PORT_PROPS__logarithmic);
+  facts.is_integer = has(LV2_CORE__integer);
+  facts.is_toggled = has(LV2_CORE__toggled);
+  facts.is_enumeration = has(LV2_CORE__enumeration);
+  facts.times_rate = has(LV2_CORE__sampleRate);
+  facts.is_trigger = has(LV2_PORT_PROPS__trigger);
   const Node group(lilv_port_get(plugin, port, uri(LV2_PORT_GROUPS__group).get()));
   const Node side_of(group == nullptr || lilv_node_is_blank(group.get())
                          ? nullptr
                          : lilv_world_get(world_, group.get(), uri(LV2_PORT_GROUPS__sideChainOf).get(), nullptr));
   const Node group_name(group == nullptr ? nullptr
                                          : lilv_world_get(world_, group.get(), uri(LV2_CORE__name).get(), nullptr));
-  json.key("group").value(text_of(group_name.get()));
-  json.key("sidechain").value(has(LV2_CORE_PREFIX "isSideChain") || side_of != nullptr);
+  facts.group = text_of(group_name.get());
+  facts.is_sidechain = has(LV2_CORE_PREFIX "isSideChain") || side_of != nullptr;
   const Node designation(lilv_port_get(plugin, port, uri(LV2_CORE__designation).get()));
-  json.key("designation").value(last_part(text_of(designation.get())));
+  facts.designation = last_part(text_of(designation.get()));
   const Node unit(lilv_port_get(plugin, port, uri(LV2_UNITS__unit).get()));
   const Node symbol(unit == nullptr ? nullptr
                                     : lilv_world_get(world_, unit.get(), uri(LV2_UNITS__symbol).get(), nullptr));
-  const bool is_known = unit != nullptr && lilv_node_is_uri(unit.get());
-  json.key("unit").value(is_known ? last_part(text_of(unit.get())) : "");
-  json.key("unit_symbol").value(text_of(symbol.get()));
-  json.key("points").begin('[');
+  if (unit != nullptr && lilv_node_is_uri(unit.get())) facts.unit = last_part(text_of(unit.get()));
+  facts.unit_symbol = text_of(symbol.get());
   if (LilvScalePoints* points = lilv_port_get_scale_points(plugin, port); points != nullptr) {
     LILV_FOREACH(scale_points, i, points) {
       const LilvScalePoint* point = lilv_scale_points_get(points, i);
-      json.begin('[').value(text_of(lilv_scale_point_get_label(point)));
-      json.value(number_of(lilv_scale_point_get_value(point))).end(']');
+      facts.points.emplace_back(text_of(lilv_scale_point_get_label(point)),
+                                number_of(lilv_scale_point_get_value(point)));
     }
     lilv_scale_points_free(points);
   }
-  json.end(']').end('}');
+  return facts;
 }
 
 void Lv2World::describe(const LilvPlugin* plugin, Json& json) const {
   json.begin('{');
-  summary(plugin, json);
+  facts(plugin).write(json);
   json.key("ports").begin('[');
   for (std::uint32_t i = 0; i < lilv_plugin_get_num_ports(plugin); ++i) {
-    port(plugin, lilv_plugin_get_port_by_index(plugin, i), json);
+    facts(plugin, lilv_plugin_get_port_by_index(plugin, i)).write(json);
   }
   json.end(']');
   json.key("presets").begin('[');

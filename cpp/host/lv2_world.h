@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "host/json.h"
+#include "host/plugin_facts.h"
 
 namespace twinrack::host {
 
@@ -32,18 +33,19 @@ class Lv2World {
 
   // Throws std::invalid_argument where there is none.
   const LilvPlugin* find(const std::string& uri) const;
-  // A line for each plugin: address, name, class, author, bundle, audio inputs and outputs, what it needs that is not
-  // here.
+  // The facts of each plugin.
   void list(Json& json) const;
   // Every port of one, with ranges, units, groups and options; its presets.
   void describe(const LilvPlugin* plugin, Json& json) const;
 
   // Required features that no host of ours has.
   std::vector<std::string> missing_features(const LilvPlugin* plugin) const;
+  // The output on which it reports its latency; -1 where it has none.
+  int latency_port(const LilvPlugin* plugin) const;
 
  private:
-  void summary(const LilvPlugin* plugin, Json& json) const;
-  void port(const LilvPlugin* plugin, const LilvPort* port, Json& json) const;
+  PluginFacts facts(const LilvPlugin* plugin) const;
+  PortFacts facts(const LilvPlugin* plugin, const LilvPort* port) const;
   int count(const LilvPlugin* plugin, const char* type, const char* way) const;
 
   LilvWorld* world_;

@@ -4,18 +4,20 @@
 // line of words, an answer is "ok SIZE" or "error SIZE" and so many bytes: JSON or text, or a sentence.
 //
 //     list                                  every LV2 plugin of this machine
-//     describe BUNDLE URI                   one of them
-//     load BUNDLE URI RATE BLOCK            instantiates it; the memory then has BLOCK frames for each input and output
+//     scan FORMAT PATH                      every plugin in a file or bundle
+//     describe FORMAT PATH ADDRESS          one of them
+//     load FORMAT PATH ADDRESS RATE BLOCK   instantiates it; the memory then has BLOCK frames for each input and output
 //     run FRAMES                            plays
-//     latency PORT                          what it reports once silence has played, in an instance of its own
-//     join CHANNELS KEYS BLOCKS SIDECHAINS LATENCY-PORT PORT…  instead of run: the memory is a ring that the engine
-//     fills,
+//     latency                               as it reports now
+//     latency-played                        once silence has played, in an instance of its own
+//     join CHANNELS KEYS BLOCKS SIDECHAINS PORT…  instead of run: the memory is a ring that the engine fills,
 //                                           SIDECHAINS a 0 or 1 for each input, PORT… the controls that its values go
 //                                           to
 //     pump                                  plays all blocks of the ring that wait; how many
 //     play                                  plays them as they come, from now on
 //     allocations                           during all runs so far
 //     set PORT VALUE, values                moves a control; all of them
+//     scale PORT log|linear NUMBER OWN …    both are numbers in a unit, from now on; OWN as the plugin knows them
 //     reset, save, restore SIZE, preset URI
 //
 // In a word, %20 is a space and %25 the percent sign.
@@ -40,10 +42,12 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
-#include "host/lv2_plugin.h"
-#include "host/lv2_world.h"
+#include "host/hosted_plugin.h"
+#include "host/json.h"
+#include "host/plugin_file.h"
 #include "host/ring_player.h"
 
 namespace twinrack::host {
@@ -51,6 +55,7 @@ namespace {
 
 int control = -1, memory = -1;  // files
 constexpr int largest_block = 65536;
+constexpr int idle_ms = 20;
 
 class Host {
  public:
@@ -58,7 +63,9 @@ class Host {
   void serve() {
     for (std::string line; read_line(line);) {
       try {
-        reply("ok", answer(words_of(line)));
+        const std::string text = answer(words_of(line));
+        idle();
+        reply("ok", text);
       } catch (const std::exception& error) {
         reply("error", error.what());
       }
@@ -88,33 +95,28 @@ class Host {
     };
     const std::string& what = words[0];
     Json json;
-    if (what == "list") {
-      Lv2World all;
-      all.load_all();
-      all.list(json);
-      return json.text();
-    }
-    if (what == "describe" || what == "load") {
+    if (what == "list") return list_lv2(json), json.text();
+    if (what == "scan" || what == "describe" || what == "load") {
       if (ring_ != nullptr) throw std::invalid_argument("a ring was joined already");
       rows_ = nullptr;
+      plays_offline_ = false;
+      scales_.clear();
+      state_.clear();
       plugin_.reset();
-      world_.emplace();
-      world_->load_bundle(word(1));
-      const LilvPlugin* found = world_->find(word(2));
-      if (what == "describe") {
-        world_->describe(found, json);
-        return json.text();
-      }
-      block_ = std::atoi(word(4).c_str());
+      file_ = open_plugin_file(word(1), word(2));
+      if (what == "scan") return file_->list(json), json.text();
+      address_ = word(3);
+      if (what == "describe") return file_->describe(address_, json), json.text();
+      block_ = std::atoi(word(5).c_str());
       if (block_ < 1 || block_ > largest_block) throw std::invalid_argument("a block has 1 to 65536 frames");
-      found_ = found;
-      rate_ = std::strtod(word(3).c_str(), nullptr);
+      rate_ = std::strtod(word(4).c_str(), nullptr);
       plugin_ = another();
       return "";
     }
     if (what == "pump" || what == "play") {
       if (ring_ == nullptr) throw std::invalid_argument("no ring was joined");
-      if (what == "pump") return std::to_string(ring_->pump());
+      plays_offline_ = what == "pump";
+      if (plays_offline_) return std::to_string(ring_->pump());
       return ring_->start(block_ / rate_), "";
     }
     if (ring_ != nullptr) return answer_beside(words, word);
@@ -126,15 +128,23 @@ class Host {
         rows_ = static_cast<float*>(map(static_cast<std::size_t>(plugin_->inputs() + plugin_->outputs()) *
                                         static_cast<std::size_t>(plugin_->block()) * sizeof(float)));
       }
+      plays_offline_ = true;
       plugin_->run(rows_, 0, frames);
       return "";
     }
-    if (what == "latency") return std::to_string(reported_latency(number(word(1))));
+    if (what == "scale") {
+      std::vector<float> columns[2];
+      for (std::size_t i = 3; i < words.size(); ++i)
+        columns[i % 2 == 0].push_back(std::strtof(word(i).c_str(), nullptr));
+      scales_.emplace_back(checked_value(*plugin_, word(1)), Scale(columns[0], columns[1], word(2) == "log"));
+      plugin_->set_scale(scales_.back().first, scales_.back().second);
+      return "";
+    }
+    if (what == "latency-played") return std::to_string(latency_once_played());
     if (what == "join") {
       ChannelMap ports;
       for (const char c : word(4)) ports.is_sidechain.push_back(c == '1');
-      ports.latency_port = std::atoi(word(5).c_str());
-      for (std::size_t i = 6; i < words.size(); ++i) ports.ports.push_back(checked_control(*plugin_, words[i]));
+      for (std::size_t i = 5; i < words.size(); ++i) ports.ports.push_back(checked_control(*plugin_, words[i]));
       const RingShape shape{std::atoi(word(1).c_str()), std::atoi(word(2).c_str()),
                             static_cast<int>(ports.ports.size()), block_, std::atoi(word(3).c_str()) + 4};
       join(shape, std::move(ports));
@@ -158,20 +168,22 @@ class Host {
   }
 
   template <class Word>
-  std::string answer_on(Lv2Plugin& plugin, const std::vector<std::string>& words, const Word& word) {
+  std::string answer_on(HostedPlugin& plugin, const std::vector<std::string>& words, const Word& word) {
     const std::string& what = words[0];
     Json json;
+    if (what == "latency") return std::to_string(plugin.latency());
     if (what == "allocations") return std::to_string(plugin.allocations());
     if (what == "set") {
-      plugin.values()[checked_control(plugin, word(1))] = std::strtof(word(2).c_str(), nullptr);
+      plugin.set(checked_control(plugin, word(1)), std::strtof(word(2).c_str(), nullptr));
       return "";
     }
     if (what == "values") {
+      plugin.refresh();
       json.begin('[');
-      for (const float value : plugin.values()) json.value(static_cast<double>(value));
+      for (std::size_t i = 0; i < plugin.values().size(); ++i) json.value(static_cast<double>(plugin.get(i)));
       return json.end(']').text();
     }
-    if (what == "reset") return plugin.reset(), "";
+    if (what == "reset") return plays_offline_ = plays_offline_ && ring_ != nullptr, plugin.reset(), "";
     if (what == "save") return plugin.save();
     if (what == "restore") return read_state(word(1)), plugin.restore(state_), "";
     if (what == "preset") return plugin.load_preset(word(1)), "";
@@ -179,8 +191,12 @@ class Host {
   }
 
   static std::size_t number(const std::string& word) { return static_cast<std::size_t>(std::atol(word.c_str())); }
-  static std::size_t checked_control(const Lv2Plugin& plugin, const std::string& word) {
+  static std::size_t checked_control(const HostedPlugin& plugin, const std::string& word) {
     if (!plugin.is_control_input(number(word))) throw std::invalid_argument("port " + word + " is not a control");
+    return number(word);
+  }
+  static std::size_t checked_value(const HostedPlugin& plugin, const std::string& word) {
+    if (number(word) >= plugin.values().size()) throw std::invalid_argument("port " + word + " has no value");
     return number(word);
   }
   void read_state(const std::string& size) {
@@ -188,37 +204,58 @@ class Host {
     read(state_.data(), state_.size());
   }
 
-  std::unique_ptr<Lv2Plugin> another() const { return std::make_unique<Lv2Plugin>(*world_, found_, rate_, block_); }
+  std::unique_ptr<HostedPlugin> another() const {
+    auto plugin = file_->load(address_, rate_, block_);
+    for (const auto& [port, scale] : scales_) plugin->set_scale(port, scale);
+    return plugin;
+  }
 
   // Some plugins know only once they have played.
-  long reported_latency(std::size_t port) const {
-    if (port >= plugin_->values().size()) throw std::invalid_argument("no port has this number");
+  int latency_once_played() const {
     const auto probe = another();
     if (!state_.empty()) probe->restore(state_);
-    probe->values() = plugin_->values();
+    probe->set_values(plugin_->values());
+    probe->prepare();
     std::vector<float> silence(static_cast<std::size_t>(probe->inputs() + probe->outputs()) *
                                static_cast<std::size_t>(block_));
     probe->run(silence.data(), 0, block_);
-    const float latency = probe->values()[port];
-    return latency > 0.0f && latency < 1e7f ? std::lround(latency) : 0;
+    if (probe->idle()) probe->restart();
+    return probe->latency();
+  }
+
+  // Does what plugins want done beside their sound. Offline none is restarted once its sound has begun: the rest of a
+  // rendering would depend on when.
+  void idle() {
+    const auto attend = [&](HostedPlugin& plugin) {
+      if (plugin.idle() && !plays_offline_) {
+        const auto lock = ring_ == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(ring_->mutex());
+        plugin.restart();
+      } else if (plays_offline_) {
+        plugin.look_up_latency();
+      }
+    };
+    if (plugin_ != nullptr) attend(*plugin_);
+    if (ring_ == nullptr) return;
+    for (const auto& instance : ring_->instances()) attend(*instance);
   }
 
   void join(const RingShape& shape, ChannelMap ports) {
     const auto inputs = static_cast<int>(ports.is_sidechain.size());
     const auto sides = static_cast<int>(std::count(ports.is_sidechain.begin(), ports.is_sidechain.end(), true));
     if (inputs != plugin_->inputs() || shape.channels < 1 || shape.channels > max_channels || shape.keys < 0 ||
-        shape.keys > max_channels || shape.slots < 6 || shape.slots > 68 ||
-        ports.latency_port >= static_cast<int>(plugin_->values().size())) {
+        shape.keys > max_channels || shape.slots < 6 || shape.slots > 68) {
       throw std::invalid_argument("this ring cannot be joined");
     }
-    std::vector<std::unique_ptr<Lv2Plugin>> instances;
+    std::vector<std::unique_ptr<HostedPlugin>> instances;
     const std::size_t count = instances_for(inputs - sides, plugin_->outputs(), shape.channels);
     while (instances.size() + 1 < count) {
       instances.push_back(another());
-      instances.back()->values() = plugin_->values();
+      if (!state_.empty()) instances.back()->restore(state_);
+      instances.back()->set_values(plugin_->values());
     }
     void* shared = map(BlockRing::bytes(shape));
     instances.insert(instances.begin(), std::move(plugin_));
+    for (const auto& instance : instances) instance->prepare();
     ring_ = std::make_unique<RingPlayer>(std::move(instances), std::move(ports), shape, shared);
   }
 
@@ -245,6 +282,8 @@ class Host {
 
   bool read_line(std::string& line) {
     line.clear();
+    pollfd request{control, POLLIN, 0};
+    while (poll(&request, 1, idle_ms) == 0) idle();
     for (char c = 0;;) {
       const ssize_t got = ::read(control, &c, 1);
       if (got < 0 && errno == EINTR) continue;
@@ -264,12 +303,14 @@ class Host {
     }
   }
 
-  std::optional<Lv2World> world_;
-  const LilvPlugin* found_ = nullptr;
+  std::unique_ptr<PluginFile> file_;
+  std::string address_;
+  std::vector<std::pair<std::size_t, Scale>> scales_;  // by port
   double rate_ = 0.0;
   int block_ = 0;
-  std::unique_ptr<Lv2Plugin> plugin_;  // until the ring has it
+  std::unique_ptr<HostedPlugin> plugin_;  // until the ring has it
   std::unique_ptr<RingPlayer> ring_;
+  bool plays_offline_ = false;
   std::string state_;
   float* rows_ = nullptr;
 };

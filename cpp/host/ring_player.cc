@@ -40,7 +40,7 @@ std::size_t instances_for(int inputs, int outputs, int channels) {
   return 1;
 }
 
-RingPlayer::RingPlayer(std::vector<std::unique_ptr<Lv2Plugin>> instances, ChannelMap map, const RingShape& shape,
+RingPlayer::RingPlayer(std::vector<std::unique_ptr<HostedPlugin>> instances, ChannelMap map, const RingShape& shape,
                        void* memory)
     : instances_(std::move(instances)), map_(std::move(map)), ring_(shape, memory) {
   for (const auto& instance : instances_) {
@@ -95,16 +95,13 @@ void RingPlayer::play(int slot) {
     tick = end;
   }
   scatter(slot);
-  if (map_.latency_port >= 0) {
-    const float latency = instances_[0]->values()[static_cast<std::size_t>(map_.latency_port)];
-    ring_.report_latency(latency > 0.0f && latency < 1e7f ? static_cast<int>(std::lround(latency)) : 0);
-  }
+  ring_.report_latency(instances_[0]->latency());
   ring_.give_back(slot, true);
 }
 
 void RingPlayer::apply(const float* values) {
   for (const auto& instance : instances_) {
-    for (std::size_t i = 0; i < map_.ports.size(); ++i) instance->values()[map_.ports[i]] = values[i];
+    for (std::size_t i = 0; i < map_.ports.size(); ++i) instance->set(map_.ports[i], values[i]);
   }
 }
 

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "host/lv2_plugin.h"
+#include "host/hosted_plugin.h"
 #include "rt/block_ring.h"
 
 namespace twinrack::host {
@@ -18,8 +18,7 @@ namespace twinrack::host {
 // How the rows of a rack meet the audio ports of a plugin.
 struct ChannelMap {
   std::vector<bool> is_sidechain;  // of each input
-  int latency_port = -1;           // the control output that reports it; -1 for none
-  std::vector<std::size_t> ports;  // the control inputs that the ring's values go to
+  std::vector<std::size_t> ports;  // the controls that the ring's values go to
 };
 
 // How many instances a rack of so many channels needs; throws where the plugin does not fit.
@@ -28,7 +27,8 @@ std::size_t instances_for(int inputs, int outputs, int channels);
 class RingPlayer {
  public:
   // `memory` is that of the ring. All instances are alike.
-  RingPlayer(std::vector<std::unique_ptr<Lv2Plugin>> instances, ChannelMap map, const RingShape& shape, void* memory);
+  RingPlayer(std::vector<std::unique_ptr<HostedPlugin>> instances, ChannelMap map, const RingShape& shape,
+             void* memory);
   ~RingPlayer();
   RingPlayer(const RingPlayer&) = delete;
   RingPlayer& operator=(const RingPlayer&) = delete;
@@ -40,7 +40,7 @@ class RingPlayer {
 
   // While a request changes the instances, no block plays.
   std::mutex& mutex() { return mutex_; }
-  const std::vector<std::unique_ptr<Lv2Plugin>>& instances() const { return instances_; }
+  const std::vector<std::unique_ptr<HostedPlugin>>& instances() const { return instances_; }
 
  private:
   void play(int slot);
@@ -48,7 +48,7 @@ class RingPlayer {
   void scatter(int slot);
   void apply(const float* values);
 
-  std::vector<std::unique_ptr<Lv2Plugin>> instances_;
+  std::vector<std::unique_ptr<HostedPlugin>> instances_;
   ChannelMap map_;
   BlockRing ring_;
   std::vector<std::vector<float>> rows_;  // of each instance, inputs and outputs

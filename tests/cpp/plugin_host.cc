@@ -30,9 +30,9 @@
 #include <travesty/edit_controller.h>
 #include <travesty/factory.h>
 
-#include "export/clap_abi.h"
-#include "export/lv2_abi.h"
-#include "export/vst3_abi.h"
+#include "abi/clap.h"
+#include "abi/lv2.h"
+#include "abi/vst3.h"
 
 // Our own declarations lie in memory as the real ones do.
 #define SAME(own, real, member, real_member)                                      \

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import platform
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from plugin_support import KEYED, ODD
 from twinrack.hosting import catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
+DPF = Path("/usr/share/dpf/distrho")
 
 TURTLE = """
 @prefix lv2: <http://lv2plug.in/ns/lv2core#> .
@@ -43,8 +48,42 @@ def odd(tmp_path, monkeypatch):
         subprocess.run(
             ["g++", "-std=c++20", "-O1", f"-DMODE={mode}", "-fPIC", "-shared", source, "-o", bundle / "odd.so"], check=True
         )
-        monkeypatch.setenv("LV2_PATH", str(tmp_path / "lv2"))
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        only_here(tmp_path, monkeypatch)
         return catalogue.find(ODD)
+
+    return make
+
+
+def only_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets plugins be found in a folder only."""
+    for format in ("lv2", "clap", "vst3"):
+        monkeypatch.setenv(f"{format.upper()}_PATH", str(folder / format))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.setattr(catalogue, "_by_path", {})
+
+
+@functools.cache
+def framed_library(format: str) -> Path:
+    """The plugin of tests/cpp/dpf in a format, compiled."""
+    if not (DPF / "DistrhoPluginMain.cpp").is_file():
+        pytest.skip(f"{DPF}/DistrhoPluginMain.cpp is missing: install dpf-source")
+    source, library = ROOT / "tests/cpp/dpf", Path(tempfile.mkdtemp(prefix="twinrack-dpf-")) / "framed.so"
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", f"-DDISTRHO_PLUGIN_TARGET_{format.upper()}"]
+    files = ["-isystem", DPF, f"-I{source}", source / "plugin.cc", DPF / "DistrhoPluginMain.cpp", "-o", library]
+    subprocess.run(["g++", *flags, *files], check=True)
+    return library
+
+
+@pytest.fixture
+def framed(tmp_path, monkeypatch):
+    """Makes the plugin of tests/cpp/dpf in a format the only one of this machine, and gives its entry in the list."""
+
+    def make(format: str) -> catalogue.Listed:
+        place = tmp_path / format / f"Framed.{format}"
+        binary = place / f"Contents/{platform.machine()}-linux/Framed.so" if format == "vst3" else place
+        binary.parent.mkdir(parents=True)
+        shutil.copy(framed_library(format), binary)
+        only_here(tmp_path, monkeypatch)
+        return catalogue.find("framed gain")
 
     return make

@@ -52,17 +52,17 @@ def test_a_plugin_is_described_as_it_declares_itself(odd):
     gain = d.controls["gain"]
     assert (gain.min, gain.max, gain.unit) == (-20.0, 20.0, "dB")
     assert not gain.is_log  # it says so, but its range has 0 in it
-    assert d.latency_port.symbol == "latency"
+    assert d.reports_latency
     assert [p.symbol for p in d.main_inputs] == ["in"]
 
 
 def test_the_list_is_stored_until_a_bundle_changes(odd, monkeypatch, tmp_path):
     listed = odd(GOOD)
-    stored = tmp_path / "cache/twinrack/lv2-plugins.json"
+    stored = tmp_path / "cache/twinrack/plugins.json"
     with monkeypatch.context() as patch:
         patch.setattr(catalogue, "HostProcess", None)  # nothing is read again
         assert catalogue.plugins() == [listed]
-    for text in ("{", "[]", "{}", '{"state": 1, "plugins": 2}'):
+    for text in ("{", "[]", "{}", '{"version": 2, "entries": {"lv2": {"state": 1, "plugins": 2}}}'):
         stored.write_text(text)
         assert catalogue.plugins() == [listed]
     manifest = Path(listed.bundle) / "manifest.ttl"
@@ -190,7 +190,7 @@ def test_a_missing_feature_is_named(odd):
 
 def test_names_that_fit_several_or_none(odd):
     odd(GOOD)
-    with pytest.raises(PluginError, match="no LV2 plugin fits 'nothing like it'"):
+    with pytest.raises(PluginError, match="no plugin fits 'nothing like it'"):
         catalogue.find("nothing like it")
     assert catalogue.find("ODD").uri == "urn:twinrack:test:odd"
 
@@ -235,18 +235,18 @@ def test_requests_that_make_no_sense_are_refused(odd):
             ["nonsense"],
             ["run", 64],
             ["load"],
-            ["describe", listed.bundle, "urn:other"],
+            ["describe", "lv2", listed.bundle, "urn:other"],
             ["load", "/none", "urn:x", 1, 1],
         ):
             with pytest.raises(PluginError):
                 host.request(*words)
         with pytest.raises(PluginError, match="1 to 65536 frames"):
-            host.request("load", listed.bundle, listed.uri, 48000, 0)
-        host.request("load", listed.bundle, listed.uri, 48000, 64)
+            host.request("load", *listed.place, 48000, 0)
+        host.request("load", *listed.place, 48000, 64)
         with pytest.raises(PluginError, match="the shared memory is too small"):
             host.request("run", 64)
         assert host.rows(2, 64).shape == (2, 64)
-        host.request("load", listed.bundle, listed.uri, 48000, 64)
+        host.request("load", *listed.place, 48000, 64)
         for words in (
             ["run", 65],
             ["run", -1],
@@ -267,9 +267,10 @@ def test_what_is_declared_badly_becomes_something_usable():
         "index": 0, "symbol": "a", "name": "A", "kind": "control", "is_input": True, "optional": False, "default": None,
         "min": 5.0, "max": 1.0, "logarithmic": True, "integer": True, "toggled": False, "enumeration": True, "times_rate": True,
         "hidden": False, "trigger": False, "group": "", "sidechain": False, "designation": "", "unit": "", "unit_symbol": "st",
-        "points": [["two", 2.0], ["one", 1.0], ["none", None]],
+        "points": [["two", 2.0], ["one", 1.0], ["none", None]], "samples": [],
     }  # fmt: skip
     data = {"uri": "u", "name": "", "author": "", "class": "", "bundle": "", "missing": [], "presets": [["u:p", ""]]}
+    data["reports_latency"] = False
     d = description({**data, "ports": [port]}, 10.0)
     a = d.controls["a"]
     assert d.name == "u"
@@ -322,7 +323,7 @@ def test_the_commands(mda):
     assert checked.returncode == 0, checked.stderr
     assert "ok   repeats: the same again" in checked.stdout
     for words, sentence in (
-        (["show", "no such plugin at all"], "no LV2 plugin fits"),
+        (["show", "no such plugin at all"], "no plugin fits"),
         (["show", "mda"], "plugins fit 'mda'"),
         (["check"], "say which plugins to test, or --all"),
     ):

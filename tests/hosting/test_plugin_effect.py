@@ -50,7 +50,7 @@ def test_its_card_says_what_it_declares(odd):
         effect.gain = 21
     with pytest.raises(TypeError, match="lv2_odd_gain has no parameter 'gian'; did you mean 'gain'"):
         tr.Plugin("odd", gian=3)
-    with pytest.raises(PluginError, match="no LV2 plugin fits 'calf'"):
+    with pytest.raises(PluginError, match="no plugin fits 'calf'"):
         tr.Plugin("calf")
     with pytest.raises(TypeError, match="give the address of a plugin"):
         tr.Plugin()
@@ -153,7 +153,7 @@ def test_patches_keep_values_state_and_trail(tmp_path):
     data = json.loads(path.read_text())
     for change, words in (
         ({"plugin": "urn:nobody"}, "is not on this machine; install it"),
-        ({"format": "vst2"}, "rack\\[0\\].format is \"vst2\"; 'lv2' was expected"),
+        ({"format": "vst2"}, "rack\\[0\\].format is \"vst2\"; 'lv2', 'clap' or 'vst3' was expected"),
         ({"values": {"feedback": 7.0}}, "echo.feedback = 7 is above 1"),
         ({"values": {"fedback": 0.1}}, "did you mean 'feedback'"),
         ({"values": {"name": "x"}}, "has no parameter 'name'"),

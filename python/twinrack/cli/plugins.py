@@ -11,7 +11,9 @@ from rich.table import Table
 from ..checks import visible
 from .terminal import Terminal
 
-app = typer.Typer(help="Other makers' LV2 plugins: what there is, and whether it keeps its word.", no_args_is_help=True)
+app = typer.Typer(
+    help="Other makers' plugins (LV2, CLAP, VST3): what there is, and whether it keeps its word.", no_args_is_help=True
+)
 out = Terminal(highlight=False)
 
 FAILED = 3  # exit code of `check` where a plugin cannot be used
@@ -64,7 +66,7 @@ def show(name: Annotated[str, typer.Argument(help="Its address, or a part of its
     out.print(
         f"{len(d.main_inputs)} channels in, {len(d.audio(False))} out"
         + (f", sidechain {', '.join(visible(p.name) for p in side)}" if side else "")
-        + (", reports its latency" if d.latency_port else "")
+        + (", reports its latency" if d.reports_latency else "")
     )
     table = Table("control", "name", "initial", "range", "group", box=None, header_style="bold")
     for symbol, p in d.controls.items():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import keyword
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 UNITS = {
     "db": "dB", "hz": "Hz", "khz": "kHz", "ms": "ms", "s": "s", "pc": "%", "coef": "1", "bpm": "bpm", "cent": "cents",
@@ -14,6 +19,64 @@ UNITS = {
 }  # fmt: skip
 SIDE_WORDS = ("sidechain", "side chain", "side-chain", "external")
 LARGEST_STEPS = 64  # of an integer that is shown as a choice
+MEASURE = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(.*?)\s*")  # a number and its unit, as plugins write them
+SMALLER_UNITS = {"khz": ("Hz", 1000.0), "s": ("ms", 1000.0), "sec": ("ms", 1000.0)}
+SWITCH_WORDS = ({"off", "on"}, {"no", "yes"}, {"false", "true"}, {"disabled", "enabled"}, {"0", "1"}, {""})
+LOG_TOLERANCE = 0.1  # of the logarithm of the range, at its middle
+
+
+def format_of(uri: str) -> str:
+    """The format of a plugin by its address: "lv2", "clap" or "vst3"."""
+    prefix = uri.partition(":")[0]
+    return prefix if prefix in ("clap", "vst3") else "lv2"
+
+
+def identifier(text: str) -> str:
+    """A name of letters, digits and underscores, in small letters."""
+    plain = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()
+    return plain if plain.isidentifier() and not keyword.iskeyword(plain) else f"_{plain}".rstrip("_") or "plugin"
+
+
+@dataclass(frozen=True)
+class Positions:
+    """How a plugin knows a control of which it declares numbers in a unit by positions of its own.
+
+    The host program goes from one to the other.
+
+    Attributes:
+        numbers: in the unit, ascending.
+        owns: the position of each. Between them lie straight lines, of the logarithm where `is_log`.
+        is_log: equal ways are nearly equal ratios.
+    """
+
+    numbers: tuple[float, ...]
+    owns: tuple[float, ...]
+    is_log: bool
+
+    def words(self) -> list[str]:
+        """The table as the host program takes it."""
+        pairs = (f"{n:.9g}" for pair in zip(self.numbers, self.owns, strict=True) for n in pair)
+        return ["log" if self.is_log else "linear", *pairs]
+
+    def rounded(self, number: float) -> float:
+        """A number without the error that a position of 32 bits has."""
+        return _rounded(number, self.numbers[-1] - self.numbers[0], self.is_log)
+
+    def nearest(self, own: float) -> float:
+        """The number of the nearest position in the table."""
+        return min(zip(self.numbers, self.owns, strict=True), key=lambda pair: abs(pair[1] - own))[0]
+
+
+def _rounded(number: float, span: float, is_log: bool) -> float:
+    return float(f"{number:.6g}") if is_log else round(number, 6 - math.floor(math.log10(span))) + 0.0
+
+
+def _is_log(numbers: Sequence[float], owns: Sequence[float]) -> bool:
+    """Whether equal ways are nearly equal ratios: so it is where the number in the middle lies."""
+    if numbers[0] <= 0.0:
+        return False
+    middle = min(range(len(owns)), key=lambda i: abs(owns[i] - 0.5 * (owns[0] + owns[-1])))
+    return abs(math.log(numbers[middle] / numbers[0]) / math.log(numbers[-1] / numbers[0]) - 0.5) < LOG_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -33,6 +96,7 @@ class Port:
         is_sidechain: it is declared one, or its name says so.
         designation: what it means to every host, such as "enabled" or "latency".
         is_trigger: a button: it acts when it is pressed.
+        positions: how the plugin knows numbers in the unit; None where it knows them as they are.
     """
 
     index: int
@@ -52,6 +116,7 @@ class Port:
     is_sidechain: bool
     designation: str
     is_trigger: bool = False
+    positions: Positions | None = field(default=None, repr=False)
 
     def range_text(self) -> str:
         """Range or options, as a person reads them."""
@@ -91,6 +156,7 @@ class Description:
         missing: features that it requires and no host here has; empty for one that can be loaded.
         ports: all of them, in order.
         presets: addresses by name.
+        reports_latency: it says by how many frames it delays the sound.
     """
 
     uri: str
@@ -101,6 +167,7 @@ class Description:
     missing: tuple[str, ...]
     ports: tuple[Port, ...]
     presets: Mapping[str, str]
+    reports_latency: bool
 
     @property
     def controls(self) -> dict[str, Port]:
@@ -108,7 +175,7 @@ class Description:
         return {
             p.symbol: p
             for p in self.ports
-            if p.kind == "control" and p.is_input and p.designation not in ("enabled", "freeWheeling")
+            if p.kind == "control" and p.is_input and p.designation not in ("enabled", "freeWheeling", "bypass", "program")
         }
 
     def audio(self, is_input: bool) -> list[Port]:
@@ -120,14 +187,6 @@ class Description:
         """The audio inputs without the sidechains."""
         return [p for p in self.audio(True) if not p.is_sidechain]
 
-    @property
-    def latency_port(self) -> Port | None:
-        """The output on which it reports its latency in frames."""
-        outputs = [p for p in self.ports if p.kind == "control" and not p.is_input]
-        return next((p for p in outputs if p.designation == "latency"), None) or next(
-            (p for p in outputs if p.symbol in ("latency", "_latency")), None
-        )
-
 
 def description(data: Mapping[str, Any], sample_rate: float) -> Description:
     """The description from what the host program says.
@@ -136,13 +195,14 @@ def description(data: Mapping[str, Any], sample_rate: float) -> Description:
         data: its answer.
         sample_rate: Hz, for ranges that are multiples of it.
     """
-    ports = tuple(_port(p, sample_rate) for p in data["ports"])
+    named = _symbols(data["ports"])
+    ports = tuple(_port(p, sample_rate) if not p["samples"] else _sampled(p) for p in named)
     if not any(p.is_sidechain for p in ports if p.kind == "audio"):
         ports = tuple(_sidechain_by_name(ports))
     presets = {label or uri: uri for uri, label in data["presets"]}
     return Description(
         data["uri"], data["name"] or data["uri"], data["author"], data["class"], data["bundle"], tuple(data["missing"]), ports,
-        dict(sorted(presets.items())),
+        dict(sorted(presets.items())), bool(data["reports_latency"]),
     )  # fmt: skip
 
 
@@ -164,6 +224,100 @@ def _port(data: Mapping[str, Any], rate: float) -> Port:
         "" if unit == "1" else unit, bool(data["logarithmic"]) and low > 0.0, bool(data["integer"]), is_switch, options,
         data["group"], bool(data["sidechain"]), data["designation"], bool(data["trigger"]),
     )  # fmt: skip
+
+
+def _symbols(ports: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The ports, with symbols made of names in formats that have none."""
+    taken: set[str] = set()
+    for p in ports:
+        if not p["symbol"]:
+            p["symbol"] = symbol = identifier(p["name"])
+            count = 1
+            while p["symbol"] in taken:
+                count += 1
+                p["symbol"] = f"{symbol}_{count}"
+        taken.add(p["symbol"])
+    return ports
+
+
+def _sampled(data: Mapping[str, Any]) -> Port:
+    """A control of a format that declares values and their texts, not units and options."""
+    owns, plains, texts = (list(column) for column in zip(*data["samples"], strict=True))
+    measures = [_measure(text) for text in texts]
+    unit = _common_unit(measures) or data["unit_symbol"]
+    plain = Port(
+        data["index"], data["symbol"], data["name"], "control", data["is_input"], data["default"], owns[0], owns[-1],
+        "", False, False, False, {}, "" if data["group"] == data["name"] else data["group"], False, data["designation"],
+    )  # fmt: skip
+    is_short = data["integer"] and len(owns) <= LARGEST_STEPS
+    words = {t.lower().strip() for t in texts}
+    if is_short and owns == [0.0, 1.0] and (words in SWITCH_WORDS or [m and m[0] for m in measures] == [0.0, 1.0]):
+        return replace(plain, is_switch=True, min=0.0, max=1.0)
+    if is_short and (data["enumeration"] or None in measures):
+        labels = [text or f"{own:g}" for text, own in zip(texts, owns, strict=True)]
+        unique = len(set(labels)) == len(labels)
+        options = {label if unique else f"{label} ({n})": own for n, (label, own) in enumerate(zip(labels, owns, strict=True))}
+        return replace(plain, options=options)
+    numbers: list[float | None] = plains
+    if None in plains or np.allclose(plains, owns, atol=1e-9):
+        numbers = list(owns)
+        if (owns[0], owns[-1]) == (0.0, 1.0) and unit is not None:
+            numbers = [None if m is None else m[0] for m in measures]
+    table = _table(numbers, owns, data["default"])
+    if table is None or np.allclose(table.numbers, table.owns, atol=1e-9):
+        table, low, high, default = None, owns[0], owns[-1], data["default"]
+    else:
+        low, high, default = table.numbers[0], table.numbers[-1], table.nearest(data["default"])
+    return replace(
+        plain, default=default, min=low, max=high, unit=unit or "", is_log=table is not None and table.is_log,
+        is_integer=bool(data["integer"]) and all(float(n).is_integer() for n in numbers if n is not None), positions=table,
+    )  # fmt: skip
+
+
+def _measure(text: str) -> tuple[float, str] | None:
+    """The number in a text such as "-20.0 dB" and its unit; kHz as Hz, s as ms. None where the text is something else."""
+    parts = MEASURE.fullmatch(text)
+    if parts is None:
+        return None
+    unit, times = SMALLER_UNITS.get(parts[2].lower(), (parts[2], 1.0))
+    return float(parts[1]) * times, unit
+
+
+def _common_unit(measures: list[tuple[float, str] | None]) -> str | None:
+    """The unit that all numbers have; None where they differ, or where most are not numbers."""
+    units = {m[1] for m in measures if m is not None}
+    return units.pop() if len(units) == 1 and sum(m is not None for m in measures) > len(measures) // 2 else None
+
+
+def _table(numbers: list[float | None], owns: list[float], initial: float) -> Positions | None:
+    """Positions by numbers. Of equal numbers, as texts are rounded, there is one, with the initial position or the middle one.
+
+    None where they do not rise or fall throughout.
+    """
+    pairs = list(zip(numbers, owns, strict=True))
+    while pairs and pairs[0][0] is None:  # "-inf dB"
+        pairs.pop(0)
+    while pairs and pairs[-1][0] is None:
+        pairs.pop()
+    known = [(float(n), own) for n, own in pairs if n is not None]
+    if len(known) != len(pairs) or len(known) < 2:
+        return None
+    runs: dict[float, list[float]] = {}
+    for n, own in known:
+        runs.setdefault(n, []).append(own)
+    if len(runs) < 2:
+        return None
+    ends = (known[0][1], known[-1][1])
+    middle = [(n, next((own for own in (initial, *ends) if own in run), 0.5 * (run[0] + run[-1]))) for n, run in runs.items()]
+    if middle[0][0] > middle[-1][0]:
+        middle.reverse()
+    rises = all(a[0] < b[0] for a, b in pairwise(middle))
+    straight = {a[1] < b[1] for a, b in pairwise(middle)}
+    if not rises or len(straight) != 1:
+        return None
+    by_number = tuple(n for n, _ in middle), tuple(own for _, own in middle)
+    is_log = _is_log(*by_number)
+    return Positions(tuple(_rounded(n, by_number[0][-1] - by_number[0][0], is_log) for n in by_number[0]), by_number[1], is_log)
 
 
 def _sidechain_by_name(ports: tuple[Port, ...]) -> list[Port]:

@@ -14,7 +14,7 @@ from ..checks import brief, check_integer
 from ..rack.card import Card, Parameter, Value
 from ..rack.effect import GroupItem
 from ..rack.external_effect import WAITED_FRAMES, ExternalEffect
-from .catalogue import Listed, find
+from .catalogue import Listed, find, remember
 from .catalogue import describe as describe_plugin
 from .check import PluginCheck, check_plugin
 from .child import PluginError
@@ -30,10 +30,10 @@ RATE = 48000.0  # of the instance that takes a preset
 
 
 class Plugin(ExternalEffect):
-    """Another maker's plugin (LV2) as an effect: its controls are attributes, in the units that it declares.
+    """Another maker's plugin (LV2, CLAP or VST3) as an effect: its controls are attributes, in the units that it declares.
 
     Args:
-        plugin: its address, or a part of its name that only one has.
+        plugin: its address, a part of its name that only one has, or the path of its file.
         preset: name of one of its presets; values that are given replace those of the preset.
         block_frames: 32 to 4096, a multiple of 32; in a live stream it is given so many frames at once and heard twice as many
             plus 32 later. At least the block of the audio device, or its results come too late.
@@ -57,16 +57,16 @@ class Plugin(ExternalEffect):
     _description: ClassVar[Description]
     outside = "another maker's plugin"
 
-    def __new__(cls, plugin: str | Listed | None = None, /, **_: Any) -> Self:
+    def __new__(cls, plugin: str | Path | Listed | None = None, /, **_: Any) -> Self:
         if cls is not Plugin:
             return object.__new__(cls)
-        if not isinstance(plugin, str | Listed):
+        if not isinstance(plugin, str | Path | Listed):
             raise TypeError('give the address of a plugin, or a part of its name: tr.Plugin("Calf Compressor")')
-        return cast(Self, object.__new__(_class_of(find(plugin) if isinstance(plugin, str) else plugin)))
+        return cast(Self, object.__new__(_class_of(plugin if isinstance(plugin, Listed) else find(str(plugin)))))
 
     def __init__(
         self,
-        plugin: str | Listed | None = None,
+        plugin: str | Path | Listed | None = None,
         /,
         *,
         preset: str | None = None,
@@ -101,7 +101,7 @@ class Plugin(ExternalEffect):
 
     @property
     def state(self) -> str:
-        """All that the plugin keeps beside its values, as Turtle text, from a preset or an earlier session; often empty.
+        """All that the plugin keeps beside its values, as text, from a preset or an earlier session; often empty.
 
         Setting it lets a running stream crossfade to the plugin in that state.
         """
@@ -196,7 +196,9 @@ class Plugin(ExternalEffect):
             self.rebuild()
 
     def identity(self) -> str:
-        newest = max((p.stat().st_mtime_ns for p in Path(self._listed.bundle).glob("*") if p.is_file()), default=0)
+        bundle = Path(self._listed.bundle)
+        files = [bundle] if bundle.is_file() else bundle.rglob("*")
+        newest = max((p.stat().st_mtime_ns for p in files if p.is_file()), default=0)
         return f"{self.uri} {newest} {self._state}"
 
     def work(self, channels: int, sample_rate: float, offline: bool) -> PluginWork:
@@ -231,7 +233,7 @@ class Plugin(ExternalEffect):
 
     def __reduce__(self) -> Any:
         arguments = {"name": self.name, "bypass": self.bypass, "key": self.key, "block_frames": self._block_frames}
-        return from_patch, (self.uri, self._description.name, arguments, self.values(), self._state)
+        return _from_pickle, (self._listed, self._description.name, arguments, self.values(), self._state)
 
     def __repr__(self) -> str:
         parts = [repr(self.uri), *self._differences()]
@@ -303,8 +305,14 @@ def from_patch(uri: str, label: str, arguments: Mapping[str, Any], values: Mappi
     return effect
 
 
+def _from_pickle(listed: Listed, *rest: Any) -> Plugin:
+    """The same in another process, which may not have heard of the path of its file."""
+    remember(listed)
+    return from_patch(listed.uri, *rest)
+
+
 def to_patch(effect: Plugin) -> dict[str, Any]:
     """The entry of a patch, without name, bypass and key."""
-    entry: dict[str, Any] = {"plugin": effect.uri, "format": "lv2", "label": effect.card.name}
+    entry: dict[str, Any] = {"plugin": effect.uri, "format": effect._listed.format, "label": effect.card.name}
     entry |= {"block_frames": effect._block_frames, "values": effect.values()}
     return entry | ({"state": effect.state} if effect.state else {})

@@ -15,10 +15,10 @@ LOAD_S = 30.0
 
 
 class HostedPlugin:
-    """One instance of an LV2 plugin of another maker.
+    """One instance of a plugin of another maker.
 
     Args:
-        plugin: its address, or a part of its name that only one has; or an entry of the list.
+        plugin: its address, a part of its name that only one has, or the path of its file; or an entry of the list.
         sample_rate: Hz, 8000 to 384000.
         block_frames: 1 to 65536; what it is given at once, at most.
         values: of its controls by symbol: numbers in their units, names of options, True or False.
@@ -41,10 +41,10 @@ class HostedPlugin:
         self._block = check_integer(block_frames, "block_frames", 1, LARGEST_BLOCK)
         self._host = HostProcess(listed.name)
         try:
-            self.description: Description = description(self._host.json("describe", listed.bundle, listed.uri), self._rate)
+            self.description: Description = description(self._host.json("describe", *listed.place), self._rate)
             self._inputs, self._outputs = (self.description.audio(way) for way in (True, False))
             self._rows = self._host.rows(len(self._inputs) + len(self._outputs), self._block)
-            self._host.request("load", listed.bundle, listed.uri, f"{self._rate:.17g}", self._block, seconds=LOAD_S)
+            load(self._host, listed, self.description, self._rate, self._block)
             for symbol, value in values.items():
                 self.set(symbol, value)
         except BaseException:
@@ -73,13 +73,12 @@ class HostedPlugin:
     def values(self) -> dict[str, float]:
         """The present values of all controls, and of those that it gives out, by symbol."""
         every = self._host.json("values")
-        return {p.symbol: float(every[p.index] or 0.0) for p in self.description.ports if p.kind == "control"}
+        return {p.symbol: _number(p, float(every[p.index] or 0.0)) for p in self.description.ports if p.kind == "control"}
 
     @property
     def latency_frames(self) -> int:
         """The latency that it reports; it may know only once something was played."""
-        port = self.description.latency_port
-        return 0 if port is None else max(round(float(self._host.json("values")[port.index] or 0.0)), 0)
+        return int(self._host.request("latency"))
 
     @property
     def allocations(self) -> int:
@@ -116,7 +115,7 @@ class HostedPlugin:
         self._host.request("reset")
 
     def save(self) -> str:
-        """The whole state, as Turtle text."""
+        """The whole state, as text."""
         return self._host.request("save").decode(errors="replace")
 
     def restore(self, state: str) -> None:
@@ -149,6 +148,18 @@ class HostedPlugin:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def load(host: HostProcess, listed: Listed, description: Description, sample_rate: float, block_frames: int) -> None:
+    """Load a plugin into a process. From then on the numbers of its controls are in their units, there and back."""
+    host.request("load", *listed.place, f"{sample_rate:.17g}", block_frames, seconds=LOAD_S)
+    for p in description.ports:
+        if p.positions is not None:
+            host.request("scale", p.index, *p.positions.words())
+
+
+def _number(control: Port, number: float) -> float:
+    return number if control.positions is None else control.positions.rounded(number)
 
 
 def _sources(are_sidechains: list[bool], sound: Audio, key: Audio) -> list[np.ndarray[tuple[int], np.dtype[np.float32]] | None]:

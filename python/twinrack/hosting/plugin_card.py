@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import keyword
 import math
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..rack.card import Card, Parameter, Value
-from .description import LARGEST_STEPS, Description, Port
+from .description import LARGEST_STEPS, Description, Port, format_of, identifier
 
 UNDECLARED = 1e6  # the range of a control that declares none, both ways
 JUMPS = "Heard as the plugin makes it heard; it is set from one tick to the next."
@@ -47,10 +46,12 @@ class PluginParameter(Parameter):
 
     def to_engine(self, value: Value) -> float:
         """The number that the plugin knows."""
-        return self.numbers[self.options.index(str(value))] if self.kind == "choice" else float(value)
+        if self.kind == "choice":
+            return self.numbers[self.options.index(str(value))]
+        return float(value)
 
     def from_plugin(self, number: float) -> Value:
-        """The inverse: the nearest value that the card has."""
+        """The nearest value that the card has, from a number in the unit."""
         if self.kind == "choice":
             return self.options[min(range(len(self.numbers)), key=lambda i: abs(self.numbers[i] - number))]
         if self.kind == "switch":
@@ -66,12 +67,6 @@ class PluginParameter(Parameter):
         return (0.0, 1.0) if self.kind == "switch" else (self.min, self.max)
 
 
-def identifier(text: str) -> str:
-    """A name of letters, digits and underscores, in small letters."""
-    plain = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower()
-    return plain if plain.isidentifier() and not keyword.iskeyword(plain) else f"_{plain}".rstrip("_") or "plugin"
-
-
 def card_of(description: Description) -> Card:
     """The card: units, ranges, options and scales as the plugin declares them."""
     names: set[str] = set()
@@ -84,7 +79,7 @@ def card_of(description: Description) -> Card:
         parameters.append(_parameter(name, port))
     by = f", by {description.author}" if description.author else ""
     return Card(
-        id=f"lv2_{identifier(description.name)}",
+        id=f"{format_of(description.uri)}_{identifier(description.name)}",
         class_name="Plugin",
         name=description.name,
         version="1.0.0",

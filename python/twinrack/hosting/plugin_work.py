@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from .. import _engine
-from .catalogue import Listed
+from .catalogue import Listed, describe
 from .child import HostProcess
 from .description import Description
+from .plugin import LOAD_S, load
 from .plugin_card import PluginParameter
 
 log = logging.getLogger("twinrack.live")
@@ -22,7 +23,7 @@ BLOCKS = 2  # a result is due one block after its block's last frame
 WATCH_S = 0.01
 STUCK_S = 0.15  # without a block played while blocks come
 MOST_DEATHS, IN_S = 3, 60.0
-LOAD_S, PUMP_S = 30.0, 120.0
+PUMP_S = 120.0
 
 
 class PluginWork:
@@ -78,15 +79,13 @@ class PluginWork:
         """A process that has joined the ring, in the present state."""
         host = HostProcess(self._listed.name, self._memory)
         try:
-            host.request("load", self._listed.bundle, self._listed.uri, f"{self._rate:.17g}", self.block_frames, seconds=LOAD_S)
+            load(host, self._listed, self._description, self._rate, self.block_frames)
+            if state := self._state().encode():
+                host.request("restore", len(state), payload=state, seconds=LOAD_S)
             for port, number in self._numbers().items():
                 host.request("set", port, f"{number:.9g}")
             sides = "".join("1" if p.is_sidechain else "0" for p in self._description.audio(True))
-            latency = self._description.latency_port
-            at = -1 if latency is None else latency.index
-            host.request("join", self._channels, self._keys, BLOCKS, sides, at, *self._ports, seconds=LOAD_S)
-            if state := self._state().encode():
-                host.request("restore", len(state), payload=state, seconds=LOAD_S)
+            host.request("join", self._channels, self._keys, BLOCKS, sides, *self._ports, seconds=LOAD_S)
         except BaseException:
             host.close()
             raise
@@ -187,19 +186,17 @@ def latency_of(
     listed: Listed, description: Description, sample_rate: float, block: int, numbers: Mapping[int, float], state: str
 ) -> int:
     """The latency that a plugin reports with these values by port, in this state and in blocks of so many frames; in frames."""
-    if description.latency_port is None:
+    if not description.reports_latency:
         return 0
-    return _reported(listed, description.latency_port.index, sample_rate, block, tuple(numbers.items()), state)
+    return _reported(listed, sample_rate, block, tuple(numbers.items()), state)
 
 
 @lru_cache(maxsize=512)
-def _reported(
-    listed: Listed, port: int, sample_rate: float, block: int, numbers: tuple[tuple[int, float], ...], state: str
-) -> int:
+def _reported(listed: Listed, sample_rate: float, block: int, numbers: tuple[tuple[int, float], ...], state: str) -> int:
     with HostProcess(listed.name) as host:
-        host.request("load", listed.bundle, listed.uri, f"{sample_rate:.17g}", block, seconds=LOAD_S)
+        load(host, listed, describe(listed), sample_rate, block)
         if data := state.encode():
             host.request("restore", len(data), payload=data, seconds=LOAD_S)
         for control, number in numbers:
             host.request("set", control, f"{number:.9g}")
-        return int(host.request("latency", port))
+        return int(host.request("latency-played"))

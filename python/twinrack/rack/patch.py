@@ -76,7 +76,7 @@ class PluginEntry(_Strict):
     """Another maker's plugin: its address, its values in the units that it declares, and what else it keeps, as text."""
 
     plugin: str = Field(min_length=1, max_length=2000)
-    format: Literal["lv2"] = "lv2"
+    format: Literal["lv2", "clap", "vst3"] = "lv2"
     label: str = ""
     block_frames: int = 256
     name: str | None = None

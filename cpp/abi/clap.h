@@ -113,8 +113,8 @@ struct ParameterInfo {
   char module[path_size];
   double min, max, initial;
 };
-inline constexpr std::uint32_t is_stepped = 1u << 0, is_bypass = 1u << 4, is_automatable = 1u << 5,
-                               is_enumeration = 1u << 16;
+inline constexpr std::uint32_t is_stepped = 1u << 0, is_hidden = 1u << 2, is_read_only = 1u << 3, is_bypass = 1u << 4,
+                               is_automatable = 1u << 5, is_enumeration = 1u << 16;
 
 struct Parameters {
   std::uint32_t (*count)(const Plugin*);
@@ -152,6 +152,25 @@ struct Latency {
   std::uint32_t (*frames)(const Plugin*);
 };
 inline constexpr char latency_id[] = "clap.latency";
+
+struct HostLatency {
+  void (*changed)(const Host*);
+};
+
+struct HostThreads {
+  bool (*is_main)(const Host*);
+  bool (*is_audio)(const Host*);
+};
+inline constexpr char threads_id[] = "clap.thread-check";
+
+struct HostLog {
+  void (*log)(const Host*, std::int32_t severity, const char* message);
+};
+inline constexpr char log_id[] = "clap.log";
+
+struct HostState {
+  void (*mark_dirty)(const Host*);
+};
 
 struct Tail {
   std::uint32_t (*frames)(const Plugin*);

@@ -34,6 +34,7 @@ struct Unknown {
 };
 
 struct Stream : Unknown {
+  static constexpr InterfaceId id{0xC3BF6EA2, 0x30994752, 0x9B6BF990, 0x1EE33E9B};
   virtual Result read(void* to, std::int32_t size, std::int32_t* count) = 0;
   virtual Result write(void* from, std::int32_t size, std::int32_t* count) = 0;
   virtual Result seek(std::int64_t position, std::int32_t mode, std::int64_t* result) = 0;
@@ -75,12 +76,14 @@ struct Setup {
 
 // On the audio thread; the host promises that they do not wait.
 struct ValueQueue : Unknown {
+  static constexpr InterfaceId id{0x01263A18, 0xED074F6F, 0x98C9D356, 0x4686F9BA};
   virtual std::uint32_t parameter() noexcept TR_RT = 0;
   virtual std::int32_t points() noexcept TR_RT = 0;
   virtual Result point(std::int32_t index, std::int32_t* offset, double* value) noexcept TR_RT = 0;
   virtual Result add(std::int32_t offset, double value, std::int32_t* index) noexcept TR_RT = 0;
 };
 struct Changes : Unknown {
+  static constexpr InterfaceId id{0xA4779663, 0x0BB64A56, 0xB44384A8, 0x466FEB9D};
   virtual std::int32_t count() noexcept TR_RT = 0;
   virtual ValueQueue* queue(std::int32_t index) noexcept TR_RT = 0;
   virtual ValueQueue* add(const std::uint32_t& parameter, std::int32_t* index) noexcept TR_RT = 0;
@@ -125,15 +128,17 @@ struct ParameterInfo {
   double initial;
   std::int32_t unit_id, flags;
 };
-inline constexpr std::int32_t is_automatable = 1, is_list = 1 << 3, is_bypass = 1 << 16;
+inline constexpr std::int32_t is_automatable = 1, is_read_only = 1 << 1, is_list = 1 << 3, is_hidden = 1 << 4,
+                              is_program = 1 << 15, is_bypass = 1 << 16;
 
 struct Handler : Unknown {
+  static constexpr InterfaceId id{0x93A0BEA3, 0x0BD045DB, 0x8E890B0C, 0xC1E46AC6};
   virtual Result begin_edit(std::uint32_t parameter) = 0;
   virtual Result perform_edit(std::uint32_t parameter, double value) = 0;
   virtual Result end_edit(std::uint32_t parameter) = 0;
   virtual Result restart(std::int32_t flags) = 0;
 };
-inline constexpr std::int32_t values_changed = 1 << 2;
+inline constexpr std::int32_t reload = 1 << 0, values_changed = 1 << 2, latency_changed = 1 << 3;
 
 struct Controller : PluginBase {
   static constexpr InterfaceId id{0xDCD7BBE3, 0x7742448D, 0xA874AACC, 0x979C759E};
@@ -179,6 +184,47 @@ struct Factory : Unknown {
 struct Factory2 : Factory {
   static constexpr InterfaceId id{0x0007B650, 0xF24B4C0B, 0xA464EDB9, 0xF00B2ABB};
   virtual Result class_info_2(std::int32_t index, ClassInfo2* info) = 0;
+};
+
+// Component and controller talk through messages that the host makes.
+struct Attributes : Unknown {
+  static constexpr InterfaceId id{0x1E5F0AEB, 0xCC7F4533, 0xA2544011, 0x38AD5EE4};
+  virtual Result set_integer(const char* name, std::int64_t value) = 0;
+  virtual Result get_integer(const char* name, std::int64_t* value) = 0;
+  virtual Result set_number(const char* name, double value) = 0;
+  virtual Result get_number(const char* name, double* value) = 0;
+  virtual Result set_text(const char* name, const char16_t* value) = 0;
+  virtual Result get_text(const char* name, char16_t* value, std::uint32_t bytes) = 0;
+  virtual Result set_bytes(const char* name, const void* value, std::uint32_t size) = 0;
+  virtual Result get_bytes(const char* name, const void** value, std::uint32_t* size) = 0;
+};
+struct Message : Unknown {
+  static constexpr InterfaceId id{0x936F033B, 0xC6C047DB, 0xBB0882F8, 0x13C1E613};
+  virtual const char* name() = 0;
+  virtual void set_name(const char* name) = 0;
+  virtual Attributes* attributes() = 0;
+};
+struct Connection : Unknown {
+  static constexpr InterfaceId id{0x70A4156F, 0x6E6E4026, 0x989148BF, 0xAA60D8D1};
+  virtual Result connect(Connection* other) = 0;
+  virtual Result disconnect(Connection* other) = 0;
+  virtual Result notify(Message* message) = 0;
+};
+struct HostApplication : Unknown {
+  static constexpr InterfaceId id{0x58E595CC, 0xDB2D4969, 0x8B6AAF8C, 0x36A664E5};
+  virtual Result name(Text name) = 0;
+  virtual Result create(const Id class_id, const Id interface_id, void** object) = 0;
+};
+
+struct UnitInfo {
+  std::int32_t id, parent;
+  Text name;
+  std::int32_t programs;
+};
+struct Units : Unknown {  // its first functions
+  static constexpr InterfaceId id{0x3D4BD6B5, 0x913A4FD2, 0xA886E768, 0xA5EB92C1};
+  virtual std::int32_t unit_count() = 0;
+  virtual Result unit_info(std::int32_t index, UnitInfo* info) = 0;
 };
 
 }  // namespace twinrack::vst3

@@ -1,0 +1,85 @@
+// One CLAP plugin that is loaded.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "abi/clap.h"
+#include "host/hosted_plugin.h"
+#include "host/plugin_facts.h"
+
+namespace twinrack::host {
+
+class ClapPlugin final : public HostedPlugin {
+ public:
+  // Throws with a sentence where it cannot be used.
+  ClapPlugin(const clap::Factory& factory, const char* id, double rate, int block);
+  ~ClapPlugin() override;
+
+  int inputs() const override { return inputs_.channels; }
+  int outputs() const override { return outputs_.channels; }
+  void reset() override;
+  int latency() const override { return latency_; }
+  bool is_control_input(std::size_t number) const override;
+  void refresh() override;
+  std::string save() override;
+  void restore(const std::string& text) override;
+  void prepare() override;
+  void look_up_latency() override;
+  bool idle() override;
+  void restart() override;
+
+  // Controls, then inputs, then outputs.
+  std::vector<PortFacts> ports() const;
+  bool reports_latency() const { return latency_extension_ != nullptr; }
+
+ private:
+  // The channels of one direction, one port after the other.
+  struct Side {
+    std::vector<clap::PortInfo> ports;
+    std::vector<std::vector<float*>> rows;
+    std::vector<clap::AudioBuffer> buffers;
+    int channels = 0;
+    void point_to(float* first, std::size_t stride);
+  };
+
+  template <class T>
+  const T* extension(const char* id) const {
+    return static_cast<const T*>(plugin_->get_extension(plugin_, id));
+  }
+  static ClapPlugin& self(const clap::Host* host) { return *static_cast<ClapPlugin*>(host->data); }
+  void play(float* rows, int first, int frames) override;
+  Side side(bool is_input) const;
+  void activate();
+  void deactivate();
+  void collect_changes();
+  void take(const clap::EventHeader& event);
+  void read_values();
+  // Of plugins that keep nothing else: all values.
+  std::string save_values() const;
+  void restore_values(const std::string& text);
+  PortFacts control(const clap::ParameterInfo& parameter, int index) const;
+
+  const double rate_;
+  clap::Host host_;
+  std::thread::id main_ = std::this_thread::get_id();
+  const clap::Plugin* plugin_ = nullptr;
+  const clap::Parameters* parameters_extension_ = nullptr;
+  const clap::Latency* latency_extension_ = nullptr;
+  const clap::State* state_extension_ = nullptr;
+  std::vector<clap::ParameterInfo> parameters_;
+  std::vector<float> sent_;  // the values that the plugin has
+  std::vector<clap::ValueEvent> changes_;
+  clap::InputEvents in_events_;
+  clap::OutputEvents out_events_;
+  Side inputs_, outputs_;
+  std::int64_t played_ = 0;
+  std::atomic<int> latency_{0};
+  std::atomic<bool> wants_restart_{false}, wants_idle_{false}, wants_rescan_{false};
+  bool is_active_ = false;
+};
+
+}  // namespace twinrack::host

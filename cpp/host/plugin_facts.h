@@ -1,0 +1,52 @@
+// The facts that a plugin declares about itself, in the words of every format.
+#pragma once
+
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "host/json.h"
+
+namespace twinrack::host {
+
+inline constexpr double undeclared = std::numeric_limits<double>::quiet_NaN();
+
+struct PluginFacts {
+  std::string address, name, author, category, path;
+  int inputs = 0, outputs = 0;
+  bool reports_latency = false;
+  std::vector<std::string> missing;  // what it needs and no host of ours has
+  std::string fault;                 // why it cannot be loaded; empty where it can
+
+  void write(Json& json) const;
+};
+
+struct PortFacts {
+  // A value of a control: as the plugin knows it, in its unit (NaN where nobody says), and as text.
+  struct Sample {
+    double number, plain;
+    std::string text;
+  };
+
+  int index = 0;
+  std::string symbol, name, kind = "control";
+  bool is_input = true, is_logarithmic = false, is_integer = false, is_toggled = false, is_enumeration = false,
+       is_trigger = false, is_sidechain = false, times_rate = false;
+  double initial = undeclared, least = undeclared, most = undeclared;
+  std::string group, designation, unit, unit_symbol;
+  std::vector<std::pair<std::string, double>> points;
+  std::vector<Sample> samples;  // from the lowest to the highest; of formats that declare no units and options
+
+  void write(Json& json) const;
+};
+
+// One channel of a port or bus that has `channels`.
+PortFacts audio_channel(std::size_t index, bool is_input, bool is_sidechain, std::string port, int channel,
+                        int channels);
+
+// The values at which a control is sampled, ascending: all of its `steps`, or, where it has none or many, so many that
+// the way between them is nearly straight, and the initial value.
+std::vector<double> sampled_values(double least, double most, double initial, int steps);
+
+}  // namespace twinrack::host

@@ -1,0 +1,80 @@
+// One VST3 plugin that is loaded. Its values are positions from 0 to 1.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "abi/vst3.h"
+#include "host/hosted_plugin.h"
+#include "host/plugin_facts.h"
+#include "host/vst3_host.h"
+
+namespace twinrack::host {
+
+class Vst3Plugin final : public HostedPlugin {
+ public:
+  // Throws with a sentence where it cannot be used.
+  Vst3Plugin(vst3::Factory& factory, const vst3::Id id, double rate, int block);
+  ~Vst3Plugin() override;
+
+  int inputs() const override { return inputs_.channels; }
+  int outputs() const override { return outputs_.channels; }
+  void reset() override;
+  int latency() const override { return latency_; }
+  bool is_control_input(std::size_t number) const override;
+  void refresh() override;
+  std::string save() override;
+  void restore(const std::string& text) override;
+  void load_preset(const std::string& address) override;
+  void prepare() override;
+  void look_up_latency() override;
+  bool idle() override;
+  void restart() override;
+
+  // Controls, then inputs, then outputs.
+  std::vector<PortFacts> ports() const;
+  // Addresses and names: the programs of its factory.
+  std::vector<std::pair<std::string, std::string>> presets() const;
+
+ private:
+  // The channels of one direction, one bus after the other.
+  struct Side {
+    std::vector<vst3::BusInfo> buses;
+    std::vector<std::vector<float*>> rows;
+    std::vector<vst3::Buffers> buffers;
+    int channels = 0;
+    void point_to(float* first, std::size_t stride);
+  };
+
+  void play(float* rows, int first, int frames) override;
+  void after_run() override;
+  Side side(std::int32_t direction) const;
+  void find_controller(vst3::Factory& factory);
+  void read_parameters();
+  void set_up(double rate);
+  void activate(bool on);
+  void collect_changes();
+  void hand_over();
+  void read_values();
+  PortFacts control(const vst3::ParameterInfo& parameter, int index) const;
+  std::string group_of(std::int32_t unit) const;
+
+  Vst3Application application_;
+  Vst3Handler handler_;
+  Vst3Pointer<vst3::Component> component_;
+  Vst3Pointer<vst3::Processor> processor_;
+  Vst3Pointer<vst3::Controller> controller_;
+  Vst3Pointer<vst3::Connection> component_end_, controller_end_;
+  bool is_controller_apart_ = false;
+  std::vector<vst3::ParameterInfo> parameters_;
+  std::vector<float> sent_, shown_;        // the values that its processor has, and its controller
+  std::vector<std::atomic<float>> given_;  // those that the processor moved, for the controller; NaN for none
+  std::unique_ptr<Vst3Changes> changes_, given_out_;
+  Side inputs_, outputs_;
+  std::atomic<int> latency_{0};
+};
+
+}  // namespace twinrack::host

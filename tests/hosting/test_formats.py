@@ -1,0 +1,266 @@
+"""CLAP and VST3 plugins: a framework's (tests/cpp/dpf), real ones of Debian, and our own exports, whose sound is known."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import shutil
+import signal
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_plugin_effect import Running
+
+import twinrack as tr
+from jack_support import needs_jack
+from plugin_support import RATE, needs_host
+from support import blocks_of, music, run
+from twinrack.hosting import catalogue
+from twinrack.hosting.check import check_plugin
+from twinrack.hosting.child import PluginError
+from twinrack.hosting.plugin import HostedPlugin
+
+pytestmark = needs_host
+both = pytest.mark.parametrize("format", ["clap", "vst3"])
+ZAM = Path("/usr/lib/clap/ZamComp.clap")
+
+
+@both
+def test_it_is_described_as_it_declares_itself(framed, format):
+    listed = framed(format)
+    assert (listed.format, listed.inputs, listed.outputs, listed.author) == (format, 4, 2, "twinrack tests")
+    d = catalogue.describe(listed)
+    assert list(d.controls) == ["gain", "frequency", "mode", "invert", "delay"]
+    gain, frequency = d.controls["gain"], d.controls["frequency"]
+    assert (gain.min, gain.max, gain.default) == (-60, 12, 0)
+    assert (frequency.min, frequency.max, frequency.default) == (20, 20000, 1000)
+    if format == "vst3":  # CLAP's texts have no units in this framework
+        assert (gain.unit, frequency.unit) == ("dB", "Hz")
+    assert list(d.controls["mode"].options) == ["Soft", "Hard", "Off"]
+    assert d.controls["invert"].is_switch
+    assert d.reports_latency
+    assert [p.is_sidechain for p in d.audio(True)] == [False, False, True, True]
+    assert "level" in {p.symbol for p in d.ports if not p.is_input}
+    assert list(d.presets) == (["Plain", "Quiet"] if format == "vst3" else [])
+
+
+@both
+def test_it_passes_its_check(framed, format):
+    report = check_plugin(framed(format))
+    assert report.is_usable
+    assert not [f for f in report.findings if f.holds is False]
+    assert report.silent_controls == ()
+
+
+@both
+def test_it_plays_in_a_rack(framed, format):
+    framed(format)
+    x, key = music(2, 9000, RATE, 1), music(2, 9000, RATE, 2)
+    effect = tr.Plugin("framed gain", gain=-6, mode="Hard", invert=True, frequency=500, key="voice")
+    assert effect.card.id == f"{format}_framed_gain"
+    rack = tr.Rack([effect, tr.Gain()])
+    heard = key if format == "clap" else 0 * key  # this framework's VST3 hears its first bus only
+    expected = -(10 ** (-6 / 20)) * 2 * 0.5 * x + heard
+    y = rack(x, RATE, sidechain={"voice": key})
+    assert np.allclose(y, expected, atol=2e-6)
+    rack.prepare(RATE, 2)
+    late = rack.latency_frames
+    for size in (100, 4096):
+        rack.prepare(RATE, 2)
+        streamed = [rack.process(np.ascontiguousarray(b), sidechain={"voice": k}) for b, k in zip(
+            blocks_of(x, size), blocks_of(key, size), strict=True)]  # fmt: skip
+        assert np.array_equal(np.concatenate(streamed, 1)[:, late:], y[:, :-late])
+
+
+@both
+def test_values_move_at_their_ticks(framed, format):
+    framed(format)
+    curve = np.linspace(-20, 10, 200).astype(np.float32)
+    x = np.ones((2, 6400), np.float32)
+    y = tr.Rack([tr.Plugin("framed gain", name="g")])(x, RATE, automation={"g.gain": curve})
+    assert np.allclose(y[0], np.repeat(10 ** (curve / 20), 32), rtol=2e-5)
+
+
+@both
+def test_latency_is_taken_away_and_followed(framed, format):
+    framed(format)
+    x = music(2, 9000, RATE, 3)
+    effect = tr.Plugin("framed gain", delay=37, block_frames=64)
+    rack = tr.Rack([tr.Parallel([[tr.Gain(polarity="invert")], [effect]])])
+    assert np.abs(rack(x, RATE)[:, :-64]).max() < 1e-6
+    rack.prepare(RATE, 2)
+    rack.running.go_live()
+    try:
+        for frames in (37, 50, 0):
+            effect.delay = frames
+            end = time.monotonic() + 10
+            while rack.latency_frames != 2 * 64 + 32 + frames and time.monotonic() < end:
+                rack.running.engine.process(np.zeros((2, 64), np.float32), [])
+                time.sleep(64 / RATE)
+            assert rack.latency_frames == 2 * 64 + 32 + frames
+    finally:
+        rack.running.close()
+
+
+@both
+def test_the_patch_keeps_values_and_state(framed, format, tmp_path):
+    listed = framed(format)
+    x = music(2, 9000, RATE, 4)
+    with HostedPlugin(listed, RATE) as plugin:
+        head, *parts = plugin.save().split(" ")
+    inside = base64.b64decode(parts[0]).replace(b"note\0\0", b"note\0a\0").replace(b"note\xff\xff", b"note\xffa\xff")
+    state = " ".join([head, base64.b64encode(inside).decode(), *parts[1:]])
+    effect = tr.Plugin("framed gain", gain=-3)
+    effect.state = state
+    rack = tr.Rack([effect])
+    y = rack(x, RATE)
+    assert np.allclose(y, 3 * 10 ** (-3 / 20) * x, atol=2e-6)
+    rack.save(tmp_path / "a.rack.json")
+    entry = json.loads((tmp_path / "a.rack.json").read_text())["rack"][0]
+    assert (entry["plugin"], entry["format"], entry["state"]) == (listed.uri, format, state)
+    assert np.array_equal(tr.load(tmp_path / "a.rack.json")(x, RATE), y)
+    for bad in ("clap", "vst3 ", f"{format} @@@@", f"{format} AAA AAAA", "x"):
+        with pytest.raises(PluginError):
+            effect.state = bad
+    assert effect.state == state
+
+
+def test_programs_of_vst3_are_presets(framed):
+    framed("vst3")
+    effect = tr.Plugin("framed gain", preset="Quiet")
+    assert (effect.gain, effect.mode) == (-20.0, "Hard")
+    x = music(2, 3000, RATE, 5)
+    assert np.allclose(tr.Rack([effect])(x, RATE), 0.2 * x, atol=1e-6)
+    with pytest.raises(PluginError, match="has no preset 'Loud'; there are Plain, Quiet"):
+        effect.load_preset("Loud")
+
+
+@pytest.mark.parametrize("format", ["lv2", "clap", "vst3"])
+def test_our_own_exports_sound_as_the_engine(format, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    bell = tr.ParametricEQ(bands=[tr.Band("bell", frequency_hz=3000, gain_db=2)])
+    inner = tr.Rack([tr.Compressor(threshold_db=-30, ratio=4), bell, tr.Limiter()])
+    path, x = tmp_path / f"own.{format}", music(2, 20000, RATE, 6)
+    tr.export(inner, path)
+    effect = tr.Plugin(str(path))
+    rack = tr.Rack([effect])
+    assert np.array_equal(rack(x, RATE), inner(x, RATE))
+    ratio = next(p for p in effect.card.parameters if "ratio" in p.id)
+    attack = next(p for p in effect.card.parameters if "attack" in p.id)
+    assert (ratio.default, ratio.max, attack.unit, attack.scale) == (4.0, 50.0, "ms", "log")
+    effect.set(ratio.id, 8)
+    inner["compressor"].ratio = 8
+    assert np.abs(rack(x, RATE) - inner(x, RATE)).max() < 1e-4  # as near as the texts tell the ratio
+
+
+def test_one_plugin_in_three_formats_is_the_same(tmp_path, monkeypatch):
+    if not ZAM.is_file():
+        pytest.skip(f"{ZAM} is missing: install zam-plugins")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    x = music(1, 30000, RATE, 7)
+    of_lv2 = tr.Plugin("ZamComp", thr=-30, rat=6)
+    assert of_lv2.uri == "urn:zamaudio:ZamComp"  # the LV2 one, where a name has several formats
+    of_clap = tr.Plugin("clap:com.zamaudio.ZamComp", threshold=-30, ratio=6)
+    assert of_clap.card.sidechain == of_lv2.card.sidechain
+    y = tr.Rack([of_lv2])(x, RATE)
+    assert np.array_equal(tr.Rack([of_clap])(x, RATE), y)
+    assert not np.array_equal(x, y)
+    report = check_plugin("clap:com.zamaudio.ZamComp")
+    assert report.is_usable, report
+
+
+def test_files_that_cannot_be_used_are_a_sentence_each(framed, tmp_path):
+    listed = framed("clap")
+    folder, good = tmp_path / "clap", Path(listed.bundle)
+    (folder / "text.clap").write_text("not a library")
+    foreign = bytearray(good.read_bytes())
+    foreign[18:20] = struct.pack("<H", 183 if foreign[18] != 183 else 62)  # the machine in an ELF file
+    (folder / "foreign.clap").write_bytes(foreign)
+    (folder / "small.clap").write_bytes(b"\x7fELF\x01" + bytes(foreign[5:]))
+    code = 'extern "C" { int clap_entry_; }\nstruct A { A() { __builtin_trap(); } } a;'
+    subprocess.run(["g++", "-x", "c++", "-", "-shared", "-fPIC", "-o", folder / "crash.clap"], input=code.encode(), check=True)
+    subprocess.run(["g++", "-x", "c++", "-", "-shared", "-fPIC", "-o", folder / "other.clap"], input=b"int a;", check=True)
+    other = tmp_path / "vst3/Other.vst3/Contents"
+    (other / "arm7-linux").mkdir(parents=True)
+    (other / "Resources").mkdir()
+    (tmp_path / "vst3/Empty.vst3").mkdir()
+    faults = {Path(p.bundle).name: p.problem for p in catalogue.plugins()}
+    assert faults.pop("Framed.clap") == ""
+    for name, words in {
+        "text.clap": "cannot be loaded",
+        "foreign.clap": "cannot be loaded",
+        "small.clap": "wrong ELF class",
+        "crash.clap": "crashed",
+        "other.clap": "not a CLAP plugin: it has no clap_entry",
+        "Other.vst3": "it has no library for x86_64-linux: there is arm7-linux",
+        "Empty.vst3": "Contents is empty",
+    }.items():
+        assert words in faults.pop(name), name
+    assert not faults
+    text = run("plugins", "scan").stdout
+    assert "1 of 8 plugins can be used" in text
+    assert "text.clap" in text
+    with pytest.raises(PluginError, match=r"text\.clap cannot be used: .*cannot be loaded"):
+        tr.Plugin(str(folder / "text.clap"))
+    with pytest.raises(PluginError, match=r"no plugin fits '/.*; `twinrack plugins list`"):
+        tr.Plugin(str(folder / "none.clap"))
+
+
+def test_only_what_changed_is_scanned_again(framed, monkeypatch, tmp_path):
+    listed = framed("clap")
+    copy = tmp_path / "clap/in a folder/Copy.clap"
+    copy.parent.mkdir()
+    shutil.copy(listed.bundle, copy)
+    scanned = []
+    scan = catalogue._scan
+    monkeypatch.setattr(catalogue, "_scan", lambda path: scanned.append(path) or scan(path))
+    assert len(catalogue.plugins()) == 2
+    assert scanned == [str(copy)]
+    os.utime(copy, ns=(1, 1))
+    assert len(catalogue.plugins()) == 2
+    assert scanned == [str(copy)] * 2
+    copy.unlink()
+    assert catalogue.plugins() == [listed]
+    assert scanned == [str(copy)] * 2
+
+
+def test_a_path_is_not_in_the_patch(framed, tmp_path, monkeypatch):
+    """A patch names an address only: what lies beside it is not loaded unless somebody has asked for it in this program."""
+    listed = framed("clap")
+    elsewhere = tmp_path / "mine/Framed.clap"
+    elsewhere.parent.mkdir()
+    shutil.move(listed.bundle, elsewhere)
+    rack = tr.Rack([tr.Plugin(str(elsewhere))])
+    rack.save(elsewhere.with_name("a.rack.json"))
+    assert str(elsewhere) not in elsewhere.with_name("a.rack.json").read_text()
+    x = music(2, 1000, RATE)
+    assert np.array_equal(tr.load(elsewhere.with_name("a.rack.json"))(x, RATE), rack(x, RATE))
+    pickled = pickle.dumps(rack)
+    monkeypatch.setattr(catalogue, "_by_path", {})
+    with pytest.raises(ValueError, match=r"'Framed gain' \('clap:test.twinrack.dpf'\) is not on this machine"):
+        tr.load(elsewhere.with_name("a.rack.json"))
+    assert np.array_equal(pickle.loads(pickled)(x, RATE), rack(x, RATE))
+
+
+@needs_jack
+@pytest.mark.alone
+@both
+def test_live_a_killed_one_comes_back_with_its_values(framed, format):
+    framed(format)
+    effect = tr.Plugin("framed gain", gain=-6.0206)
+    with Running(tr.Rack([effect])) as running:
+        running.until(0.125)
+        effect.gain = 6.0206
+        running.until(0.5)
+        os.kill(effect.pids[-1], signal.SIGKILL)
+        end = time.monotonic() + 5
+        while effect.restarts < 1 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert effect.restarts == 1
+        running.until(0.5)
