@@ -305,6 +305,7 @@ PortFacts ClapPlugin::control(const clap::ParameterInfo& parameter, int index) c
   };
   PortFacts facts;
   facts.index = index;
+  facts.number = parameter.id;
   facts.name = std::string(parameter.name, strnlen(parameter.name, sizeof parameter.name));
   facts.group = std::string(parameter.module, strnlen(parameter.module, sizeof parameter.module));
   facts.is_input = is_control_input(static_cast<std::size_t>(index));

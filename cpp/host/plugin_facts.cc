@@ -48,6 +48,7 @@ void PluginFacts::write(Json& json) const {
 void PortFacts::write(Json& json) const {
   json.begin('{');
   json.key("index").value(static_cast<long>(index));
+  json.key("number").value(static_cast<long>(number));
   for (const auto& [key, text] : {std::pair("symbol", &symbol),
                                   {"name", &name},
                                   {"kind", &kind},

@@ -1,6 +1,7 @@
 // The facts that a plugin declares about itself, in the words of every format.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <utility>
@@ -30,6 +31,7 @@ struct PortFacts {
   };
 
   int index = 0;
+  std::uint32_t number = 0;  // by which CLAP and VST3 know a control
   std::string symbol, name, kind = "control";
   bool is_input = true, is_logarithmic = false, is_integer = false, is_toggled = false, is_enumeration = false,
        is_trigger = false, is_sidechain = false, times_rate = false;

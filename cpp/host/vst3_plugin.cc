@@ -314,6 +314,7 @@ std::string Vst3Plugin::group_of(std::int32_t unit) const {
 PortFacts Vst3Plugin::control(const vst3::ParameterInfo& parameter, int index) const {
   PortFacts facts;
   facts.index = index;
+  facts.number = parameter.id;
   facts.name = narrow(parameter.title, std::size(parameter.title));
   facts.unit_symbol = narrow(parameter.unit, std::size(parameter.unit));
   facts.group = group_of(parameter.unit_id);

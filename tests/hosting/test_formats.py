@@ -141,6 +141,21 @@ def test_programs_of_vst3_are_presets(framed):
         effect.load_preset("Loud")
 
 
+@pytest.mark.parametrize(("format", "ending"), [("clap", ".clap-preset"), ("vst3", ".vstpreset")])
+def test_presets_as_files(framed, format, ending, tmp_path):
+    framed(format)
+    path = tmp_path / f"mine{ending}"
+    tr.Plugin("framed gain", gain=-12, mode="Hard").save_preset(path)
+    effect = tr.Plugin("framed gain", preset=str(path), frequency=500)
+    assert (effect.gain, effect.mode, effect.frequency) == (-12.0, "Hard", 500.0)
+    with pytest.raises(PluginError, match=f"presets of this plugin are {ending} files"):
+        effect.save_preset(tmp_path / "mine.txt")
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(PluginError):
+        effect.load_preset(str(path))
+    assert effect.gain == -12.0
+
+
 @pytest.mark.parametrize("format", ["lv2", "clap", "vst3"])
 def test_our_own_exports_sound_as_the_engine(format, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -7,10 +7,11 @@ import pytest
 
 import twinrack as tr
 from support import music
+from twinrack.measure.difference import difference_db
 from twinrack.measure.impulse import rt60
 from twinrack.resources.architectures import Activation, Convolution, ConvStack
 from twinrack.train.refine import refined
-from twinrack.validation.claims import claims_of, difference_db
+from twinrack.validation.claims import claims_of
 from twinrack.validation.degradations import ladder
 from twinrack.validation.failure_map import failure_map
 from twinrack.validation.rooms import room_response

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..audio import Audio
+from ..measure.difference import difference_db
 from ..measure.impulse import energy_decay_db
 from ..validation.signals import bursts, impulse, noise, whole_cycles_hz
 
@@ -123,11 +124,11 @@ def character(play: Play, sample_rate: float, channels: int = 2) -> Character:
     loud = (quiet * 10.0 ** ((LOUD_DB - QUIET_DB) / 20.0)).astype(np.float32)
     first, again, strong = checked(quiet), checked(quiet), checked(loud)
     last = first[:, 3 * period :]
-    repeats = _apart_db(again, first)
+    repeats = difference_db(again, first)
     scaled = strong[:, 3 * period :] * 10.0 ** ((QUIET_DB - LOUD_DB) / 20.0)
-    linear = _apart_db(scaled, last)
+    linear = difference_db(scaled, last)
     response = _response_s(checked, sample_rate, channels) if linear < SAME_DB else 0.0
-    moves = max(_apart_db(y[:, 2 * period : 3 * period], y[:, 3 * period :]) for y in (first, strong))
+    moves = max(difference_db(y[:, 2 * period : 3 * period], y[:, 3 * period :]) for y in (first, strong))
     if response > LONGEST_S and linear < SAME_DB:  # it has not ended after two periods
         moves = SILENT_DB
     gains, harmonics = _curve(checked, sample_rate, channels)
@@ -141,7 +142,9 @@ def character(play: Play, sample_rate: float, channels: int = 2) -> Character:
         crosstalk = _db(float(np.mean(y[1] ** 2))) - _db(float(np.mean(y[0] ** 2)))
     is_linear = linear < SAME_DB and float(np.ptp(gains)) < LINEAR_DB
     response = response if is_linear else 0.0
-    unchanged = is_linear and max(_apart_db(last, quiet[:, 3 * period :]), _apart_db(scaled, quiet[:, 3 * period :])) < SAME_DB
+    unchanged = (
+        is_linear and max(difference_db(last, quiet[:, 3 * period :]), difference_db(scaled, quiet[:, 3 * period :])) < SAME_DB
+    )
     kind = "nothing" if unchanged else _kind(moves, is_linear, response, gains, harmonics, attack, release)
     return Character(
         kind,
@@ -182,10 +185,6 @@ def _periods(x: Audio, count: int) -> Audio:
 
 def _db(power: float) -> float:
     return 10.0 * float(np.log10(power + 1e-20))
-
-
-def _apart_db(y: Numbers, target: Numbers | Audio) -> float:
-    return _db(float(np.mean((y - target) ** 2))) - _db(float(np.mean(np.asarray(target, np.float64) ** 2)))
 
 
 def _response_s(play: Callable[[Audio], Numbers], rate: float, channels: int) -> float:

@@ -22,6 +22,7 @@ from ..system.disk import atomic, special_kind
 
 MOST_ENTRIES = 20_000
 LARGEST_XML = 64 << 20  # bytes
+LARGEST_STATE = 64 << 20  # bytes, of a plugin
 MOST_ELEMENTS = 1_000_000
 DEEPEST = 100  # elements within each other
 LARGEST_TOTAL = 64 << 30  # bytes of all entries unpacked
@@ -107,6 +108,21 @@ class Archive:
         if element.tag != root:
             raise ValueError(f"{self.path}: {name} holds {element.tag[:40]!r} where {root!r} was expected")
         return element
+
+    def read(self, name: str) -> bytes:
+        """The content of a small entry.
+
+        Raises:
+            ValueError: missing, too large, or broken.
+        """
+        try:
+            with self._open(name) as file:
+                data = file.read(LARGEST_STATE + 1)
+        except _BROKEN as error:
+            raise ValueError(f"{self.path}: {name[:80]!r} cannot be unpacked ({_message(error)})") from None
+        if len(data) > LARGEST_STATE:
+            raise ValueError(f"{self.path}: {name[:80]!r} has more than {LARGEST_STATE >> 20} MB, which no state has")
+        return data
 
     def take(self, name: str, folder: Path) -> Path:
         """Unpack a recording into a folder and return where it is; the same one is unpacked once.

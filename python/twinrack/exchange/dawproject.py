@@ -36,7 +36,8 @@ def write_dawproject(session: Session, path: str | os.PathLike[str], *, bounce: 
 
     Written are tracks, groups, returns and the master with level, pan, mute, solo, sends and destinations; clips with gain,
     linear fades and loops; the tempo map; automation; and `parametric_eq`, `compressor`, `gate`, `limiter` and `gain` as the
-    format's own devices. Clips that are reversed, have curved fades, picked channels or another polarity are rendered, so that
+    format's own devices; other makers' plugins with their state (LV2 ones, for which the format has no device, are understood
+    by twinrack only). Clips that are reversed, have curved fades, picked channels or another polarity are rendered, so that
     they sound the same; curves of automation become straight lines within 0.0001 dB, or 2e-6 of the value (where the scale is
     logarithmic) or of the range.
 
@@ -64,11 +65,14 @@ def write_dawproject(session: Session, path: str | os.PathLike[str], *, bounce: 
         folder.mkdir()
         exporter = ClipExporter(session, media, folder)
         prepared = PreparedSession(session, exporter, bounce)
-        project = Writer(prepared).project()
+        writer = Writer(prepared)
+        project = writer.project()
         metadata, lost = metadata_of(session)
         with zipfile.ZipFile(beside, "w") as archive:
             _store(archive, PROJECT, text_of(project))
             _store(archive, METADATA, text_of(metadata))
+            for name, state in writer.states.items():
+                _store(archive, name, state)
             for recording in exporter.recordings.values():
                 info = zipfile.ZipInfo(recording.name, _WRITTEN)
                 info.file_size = recording.path.stat().st_size
@@ -112,7 +116,7 @@ def read_dawproject(
         root = archive.xml(PROJECT, "Project")
         metadata = archive.xml(METADATA, "MetaData") if METADATA in archive.entries else None
         try:
-            reader = Reader(root, metadata, path.stem, sample_rate, lambda name: archive.take(name, folder))
+            reader = Reader(root, metadata, path.stem, sample_rate, lambda name: archive.take(name, folder), archive.read)
         except (ValueError, ArithmeticError, soundfile.SoundFileError) as error:
             archive.undo()
             sentence = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from ..hosting.plugin_card import PluginParameter
 from ..rack.effect import CLASSES, Effect
 from ..rack.rack import Rack
 from ..session.channel import OWN, SENDS, Channel
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field
 from .parameter_reader import ParameterReader
+from .plugin_devices import Reads, parameter_id, read_plugin, scale_of, uri_of
 from .scope import label, number, switch
 from .text import plain
 from .units import GAIN
@@ -22,8 +24,8 @@ Moved = list[tuple[Effect, str, ET.Element, Field]]
 class DeviceReader:
     """Reads the Devices of a channel into its rack."""
 
-    def __init__(self, channel: Channel, parameters: ParameterReader) -> None:
-        self.channel, self.parameters = channel, parameters
+    def __init__(self, channel: Channel, parameters: ParameterReader, read: Reads) -> None:
+        self.channel, self.parameters, self._read = channel, parameters, read
         self._effects: list[Effect] = []
         self._moved: Moved = []
         self._names: set[str] = set()
@@ -38,6 +40,8 @@ class DeviceReader:
                 self._device(e)
             elif e.tag == "Equalizer":
                 self._equalizer(e)
+            elif (uri := uri_of(e)) is not None:
+                self._plugin(e, uri)
             else:
                 what = plain(e.get("deviceName") or e.get("name") or e.tag)[:60]
                 self.parameters.notes.add(
@@ -52,15 +56,29 @@ class DeviceReader:
 
     def _effect(self, card: str, e: ET.Element, named: bool = True) -> Effect:
         """An effect that is on when the device is, and with its name where effects can have it."""
-        name = e.get("name", "")
-        free = name.isidentifier() and len(name) <= 60 and name not in self._names | {SENDS, *OWN}
-        if named and free:
-            self._names.add(name)
-        enabled = e.find("Enabled")
-        bypass = enabled is not None and not switch(enabled, "value", True)
-        effect = CLASSES[card](name=name if named and free else None, bypass=bypass)
+        effect = CLASSES[card](name=self._name(e) if named else None, bypass=_bypass(e))
         self._effects.append(effect)
         return effect
+
+    def _name(self, e: ET.Element) -> str | None:
+        """The device's name, where an effect can have it."""
+        name = e.get("name", "")
+        if not name.isidentifier() or len(name) > 60 or name in self._names | {SENDS, *OWN}:
+            return None
+        self._names.add(name)
+        return name
+
+    def _plugin(self, e: ET.Element, uri: str) -> None:
+        effect = read_plugin(e, uri, self._name(e), _bypass(e), self._read, self.parameters.notes.add)
+        if effect is None:
+            return
+        self._effects.append(effect)
+        by_number = {parameter_id(p): p for p in effect.card.parameters if isinstance(p, PluginParameter)}
+        for element in e.iterfind("Parameters/*"):
+            p = by_number.get(round(number(element, "parameterID", -1.0, -float(1 << 31))))
+            scale = None if p is None else scale_of(p)
+            if p is not None and scale is not None:
+                self._moved.append((effect, p.id, element, Field(element.tag, p.id, scale)))
 
     def _gain(self, e: ET.Element, tag: str, always: bool = False) -> None:
         """A gain of a device that ours does not have, as an effect of its own."""
@@ -129,3 +147,8 @@ class DeviceReader:
         for field in BAND:
             if field.tag != "Gain" or kind in WITH_GAIN:
                 self._field(effect, e.find(field.tag), f"band{i}.{field.address}", field)
+
+
+def _bypass(e: ET.Element) -> bool:
+    enabled = e.find("Enabled")
+    return enabled is not None and not switch(enabled, "value", True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..hosting.effect import Plugin
 from ..rack.effect import Effect
 from ..rack.tree import Chain, Parallel
 from .units import DOWNWARDS, GAIN, HERTZ, MILLISECONDS, PLAIN, SWITCH, Scale
@@ -92,6 +93,11 @@ def losses(effect: Effect | Parallel, where: str) -> list[str]:
     if isinstance(effect, Parallel):
         return [f"the parallel branches of {where} are left out: DAWproject has devices one after the other only"]
     card = effect.card
+    if isinstance(effect, Plugin):
+        sentences = [] if effect.key is None else [f"{where}: its sidechain {effect.key!r} is left out"]
+        if effect.uri_format == "lv2":
+            sentences.append(f"{where} is an LV2 plugin, for which DAWproject has no device; other programs leave it out")
+        return sentences
     if card.id not in DEVICES:
         return [f"{where} ({card.name}) is left out: DAWproject has equalisers, compressors, gates and limiters only"]
     sentences = []

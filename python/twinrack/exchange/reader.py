@@ -49,6 +49,7 @@ class Reader:
         name: of the session where the file has none.
         sample_rate: Hz; without it, as `sample_rate_of`.
         take: gives the file of a path in the archive.
+        read: gives the content of a small file there.
 
     `notes` lists what is not carried over, a sentence each.
 
@@ -63,6 +64,7 @@ class Reader:
         name: str,
         sample_rate: float | None,
         take: Callable[[str], Path],
+        read: Callable[[str], bytes],
     ) -> None:
         self.notes = Notes()
         self.ids: dict[str, ET.Element] = {}
@@ -80,7 +82,7 @@ class Reader:
             title or name, sample_rate or sample_rate_of(root), width=self._width(root), tempo=self._tempo(root),
             metadata=self._metadata(metadata),
         )  # fmt: skip
-        self.parameters = ParameterReader(self.notes)
+        self.parameters, self._read = ParameterReader(self.notes), read
         self._names: dict[str, str | None] = {}  # of channels, by ids of tracks and channels; None where it has no channel
         self._channels: list[tuple[Channel, ET.Element | None, str]] = []  # with the default output
         self._structure(root)
@@ -206,7 +208,7 @@ class Reader:
         channel.solo = switch(e, "solo", False)
         for sent in e.findall("Sends/Send"):
             self._send(channel, sent)
-        DeviceReader(channel, self.parameters).read(e.find("Devices"))
+        DeviceReader(channel, self.parameters, self._read).read(e.find("Devices"))
         self._fader(channel, channel.fader, e, "")
         self.parameters.switch(e.find("Mute"), channel, channel.fader, "mute", "mute", SWITCH)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from ..hosting.effect import Plugin
+from ..hosting.plugin_card import PluginParameter
 from ..rack.effect import Effect
 from ..rack.effects import Fader
 from ..session.automation import Lane
@@ -15,6 +17,8 @@ from .bounce import PreparedSession
 from .clips import ExportedClip
 from .devices import BAND, BAND_TYPES, CUTS, DEVICES, WITH_GAIN, Field, bands, serial
 from .lines import straight
+from .plugin_devices import TAGS as PLUGIN_TAGS
+from .plugin_devices import device_id, parameter_id, scale_of, state_file
 from .text import amplitude, lines, plain
 from .units import CLOSE, CLOSE_DB, GAIN, PAN, SWITCH, TURNED, Scale
 
@@ -46,13 +50,14 @@ def metadata_of(session: Session) -> tuple[ET.Element, list[str]]:
 
 
 class Writer:
-    """The document Project of a prepared session; `notes` grows by what cannot be expressed."""
+    """The document Project of a prepared session; `notes` grows by what cannot be expressed, `states` by files of plugins."""
 
     def __init__(self, prepared: PreparedSession) -> None:
         self.session, self.prepared, self.notes = prepared.session, prepared, prepared.notes
         self._numbers: dict[str, int] = {}
         self._targets: dict[tuple[str, str], tuple[str, Scale]] = {}
         self._count = 0
+        self.states: dict[str, bytes] = {}
 
     def project(self) -> ET.Element:
         session = self.session
@@ -140,7 +145,9 @@ class Writer:
     def _devices(self, parent: ET.Element, channel: Channel) -> None:
         addresses = {id(effect): address for address, effect in channel.rack.addresses().items()}
         for item in serial(channel.rack.effects):
-            if isinstance(item, Effect) and item.card.id in DEVICES:
+            if isinstance(item, Plugin):
+                self._plugin(parent, channel, item, addresses[id(item)])
+            elif isinstance(item, Effect) and item.card.id in DEVICES:
                 self._device(parent, channel, item, addresses[id(item)])
 
     def _device(self, parent: ET.Element, channel: Channel, effect: Effect, address: str) -> None:
@@ -161,6 +168,32 @@ class Writer:
                     if field.tag != "Gain" or kind in WITH_GAIN:
                         self._field(band, channel, effect, address, f"band{i}.{field.address}", field)
                 ET.SubElement(band, "Enabled", id=self._id(), value="true")
+
+    def _plugin(self, parent: ET.Element, channel: Channel, effect: Plugin, address: str) -> None:
+        e = ET.SubElement(parent, PLUGIN_TAGS[effect.uri_format], id=self._id(), deviceID=device_id(effect.uri))
+        e.set("deviceName", plain(effect.card.name))
+        e.set("deviceRole", "audioFX")
+        if effect.name is not None:
+            e.set("name", effect.name)
+        moved = [p for p in effect.card.parameters if f"{address}.{p.id}" in channel.automation]
+        parameters = ET.SubElement(e, "Parameters") if moved else e
+        for p in moved:
+            assert isinstance(p, PluginParameter)
+            scale = scale_of(p)
+            if scale is None:
+                continue  # which is noted where its automation is left out
+            id, value = self._target(channel, f"{address}.{p.id}", scale), p.to_engine(effect.get(p.id))
+            element = ET.SubElement(parameters, "BoolParameter" if scale.unit is None else "RealParameter", id=id)
+            element.set("parameterID", str(parameter_id(p)))
+            element.set("name", plain(p.doc.rstrip(".")))
+            if scale.unit is not None:
+                element.set("unit", scale.unit)
+            element.set("value", _bool(value > 0.5) if scale.unit is None else scale.text(value))
+        ET.SubElement(e, "Enabled", id=self._id(), value=_bool(not effect.bypass))
+        ending, content = state_file(effect)
+        path = f"plugins/{len(self.states) + 1}{ending}"
+        self.states[path] = content
+        ET.SubElement(e, "State", path=path)
 
     def _field(self, e: ET.Element, channel: Channel, effect: Effect, place: str, address: str, field: Field) -> None:
         value = effect.get(address)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
 from ..checks import check_number
+from ..measure.difference import harmonic_powers
 from ..measure.loudness import Loudness, loudness
 from ..measure.window_levels import window_levels_db
 from ..rack.describe import order_text, value_text
@@ -367,16 +368,10 @@ def _distortion_sentence(rack: Rack, rate: float, channels: int) -> str:
     cycles = round(TONE_HZ * size / rate)
     tone = 10.0 ** (TONE_DB / 20.0) * np.sin(2.0 * np.pi * cycles * np.arange(4 * size) / size)
     x = np.ascontiguousarray(np.broadcast_to(tone, (channels, tone.size)), np.float32)
-    y = rack.copy()(x, rate, sidechain=silent_keys(rack, x))[0, -size:].astype(np.float64)
-    spectrum = np.abs(np.fft.rfft(y * np.hanning(size))) ** 2
-
-    def power(harmonic: int) -> float:
-        centre = harmonic * cycles
-        return float(spectrum[max(centre - 3, 0) : centre + 4].sum())
-
-    harmonics = sum(power(n) for n in range(2, int(0.45 * rate / TONE_HZ)))
-    level = 10.0 * np.log10((harmonics + 1e-20) / (power(1) + 1e-20))
-    if level < AUDIBLE_HARMONICS_DB or power(1) < 1e-12 * float(np.sum(np.hanning(size))) ** 2:
+    y = rack.copy()(x, rate, sidechain=silent_keys(rack, x))[0, -size:]
+    own, *harmonics = harmonic_powers(y, cycles, int(0.45 * rate / TONE_HZ) - 1)
+    level = 10.0 * np.log10((sum(harmonics) + 1e-20) / (own + 1e-20))
+    if level < AUDIBLE_HARMONICS_DB or own < 1e-12 * float(np.sum(np.hanning(size))) ** 2:
         return ""
     return f"A tone of 1 kHz at -18 dBFS gets harmonics of {level:.0f} dB ({100 * 10 ** (level / 20):.2g} %)."
 

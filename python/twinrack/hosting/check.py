@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import _engine
 from ..audio import Audio
+from ..measure.difference import difference_db, level_db
 from .catalogue import Listed, find
 from .child import PluginDiedError, PluginError
 from .description import Description, Port
@@ -126,10 +127,10 @@ class _Test:
     def _sounds(self) -> tuple[bool, str]:
         if not np.isfinite(self._output()).all():
             return False, "it gives NaN or infinity"
-        level = _level_db(self._output())
+        level = level_db(self._output())
         if level < SILENT_DB:
             return True, "silence with its initial values"
-        return True, f"{level:.1f} dBFS for {_level_db(self._x):.1f} dBFS"
+        return True, f"{level:.1f} dBFS for {level_db(self._x):.1f} dBFS"
 
     def _controls(self) -> tuple[bool | None, str]:
         """Each control is moved to another value; is that read back, and does it sound?"""
@@ -148,7 +149,7 @@ class _Test:
                 after = plugin.process(self._x[:, : before.shape[1]])
                 if not _same(control, plugin.values()[control.symbol], moved):
                     wrong.append(control.symbol)
-                if _difference_db(after, before) < CHANGED_DB:
+                if difference_db(after, before) < CHANGED_DB:
                     self.silent.append(control.symbol)
                 plugin.put(control.symbol, old)
         if wrong:
@@ -190,7 +191,7 @@ class _Test:
         return None if reported == 0 else False, f"reported {reported} frames, the impulse comes after {measured}"
 
     def _repeats(self) -> tuple[bool, str]:
-        again = _difference_db(self._play(self._x), self._output())
+        again = difference_db(self._play(self._x), self._output())
         return again < SAME_DB, "the same again" if again < SAME_DB else f"another sound every time ({again:.0f} dB)"
 
     def _blocks(self) -> tuple[bool, str]:
@@ -204,7 +205,7 @@ class _Test:
         y = np.concatenate(parts, 1)
         if not np.isfinite(y).all():
             return False, "NaN or infinity in blocks of odd lengths"
-        apart = _difference_db(y, self._output()[:, : y.shape[1]])
+        apart = difference_db(y, self._output()[:, : y.shape[1]])
         same = "does not depend on them" if apart < SAME_DB else f"depends on their lengths ({apart:.0f} dB)"
         return True, f"lengths from 1 to 512 play; the sound {same}"
 
@@ -224,7 +225,7 @@ class _Test:
             tail = plugin.process(np.zeros_like(self._x))
         if not np.isfinite(tail).all():
             return False, "NaN or infinity after the sound has ended"
-        return True, f"{_level_db(tail[:, -BLOCK:]):.0f} dBFS are left after 1 s"
+        return True, f"{level_db(tail[:, -BLOCK:]):.0f} dBFS are left after 1 s"
 
     def _nan(self) -> tuple[bool, str]:
         bad = self._x.copy()
@@ -277,12 +278,3 @@ def _other_value(control: Port) -> float | None:
     default = control.default if np.isfinite(control.default) else low
     moved = low + 0.3 * (high - low) if default > low + 0.5 * (high - low) else low + 0.7 * (high - low)
     return float(round(moved)) if control.is_integer else float(moved)
-
-
-def _level_db(x: Audio) -> float:
-    return 10.0 * float(np.log10(np.mean(x.astype(np.float64) ** 2) + 1e-20))
-
-
-def _difference_db(y: Audio, reference: Audio) -> float:
-    size = max(float(np.mean(reference.astype(np.float64) ** 2)), 1e-16)
-    return 10.0 * float(np.log10(np.mean((y.astype(np.float64) - reference) ** 2) / size + 1e-20))

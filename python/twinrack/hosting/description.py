@@ -97,6 +97,7 @@ class Port:
         designation: what it means to every host, such as "enabled" or "latency".
         is_trigger: a button: it acts when it is pressed.
         positions: how the plugin knows numbers in the unit; None where it knows them as they are.
+        number: by which CLAP and VST3 know a control.
     """
 
     index: int
@@ -117,6 +118,7 @@ class Port:
     designation: str
     is_trigger: bool = False
     positions: Positions | None = field(default=None, repr=False)
+    number: int = 0
 
     def range_text(self) -> str:
         """Range or options, as a person reads them."""
@@ -248,6 +250,7 @@ def _sampled(data: Mapping[str, Any]) -> Port:
     plain = Port(
         data["index"], data["symbol"], data["name"], "control", data["is_input"], data["default"], owns[0], owns[-1],
         "", False, False, False, {}, "" if data["group"] == data["name"] else data["group"], False, data["designation"],
+        number=data["number"],
     )  # fmt: skip
     is_short = data["integer"] and len(owns) <= LARGEST_STEPS
     words = {t.lower().strip() for t in texts}

@@ -14,6 +14,7 @@ from ..checks import brief, check_integer
 from ..rack.card import Card, Parameter, Value
 from ..rack.effect import GroupItem
 from ..rack.external_effect import WAITED_FRAMES, ExternalEffect
+from ..system.disk import atomic
 from .catalogue import Listed, find, remember
 from .catalogue import describe as describe_plugin
 from .check import PluginCheck, check_plugin
@@ -22,6 +23,7 @@ from .description import Description
 from .plugin import HostedPlugin
 from .plugin_card import PluginParameter, card_of
 from .plugin_work import BLOCKS, PluginWork, latency_of
+from .preset_files import ENDINGS, preset_bytes, state_of_preset
 
 log = logging.getLogger("twinrack.live")
 BLOCK_FRAMES = 256
@@ -34,7 +36,7 @@ class Plugin(ExternalEffect):
 
     Args:
         plugin: its address, a part of its name that only one has, or the path of its file.
-        preset: name of one of its presets; values that are given replace those of the preset.
+        preset: name of one of its presets, or path of a `.vstpreset` or `.clap-preset` file; values that are given replace its.
         block_frames: 32 to 4096, a multiple of 32; in a live stream it is given so many frames at once and heard twice as many
             plus 32 later. At least the block of the audio device, or its results come too late.
         name, bypass, key: as for every effect; `key` where it has inputs for a sidechain.
@@ -95,6 +97,11 @@ class Plugin(ExternalEffect):
         return self._description.uri
 
     @property
+    def uri_format(self) -> str:
+        """The plugin's format: "lv2", "clap" or "vst3"."""
+        return self._listed.format
+
+    @property
     def presets(self) -> list[str]:
         """Names of the presets that are on this machine."""
         return list(self._description.presets)
@@ -124,17 +131,61 @@ class Plugin(ExternalEffect):
     def load_preset(self, name: str) -> None:
         """Take one of its presets: values and state.
 
+        Args:
+            name: of the preset; or the path of a `.vstpreset` or `.clap-preset` file.
+
         Raises:
-            PluginError: it has none of this name.
+            PluginError: it has none of this name, or the file is of another plugin.
         """
+        path = Path(name).expanduser()
+        if path.suffix == ENDINGS[self.uri_format] and path.is_file():
+            self.restore(state_of_preset(self.uri, path.read_bytes()))
+            return
         with HostedPlugin(self._listed, RATE) as plugin:
             plugin.preset(name)
-            values, state = plugin.values(), plugin.save()
-        self._state = state
+            self._take(plugin)
+
+    def restore(self, state: str) -> None:
+        """Take a whole state: that text, and the values that are in it.
+
+        Raises:
+            PluginError: it is none of this plugin.
+        """
+        with HostedPlugin(self._listed, RATE) as plugin:
+            plugin.restore(state)
+            self._take(plugin)
+
+    def _take(self, plugin: HostedPlugin) -> None:
+        """Take over all that a loaded instance has."""
+        values, self._state = plugin.values(), plugin.save()
         for id, p in self._parameters.items():
             assert isinstance(p, PluginParameter)
             self.set(id, p.from_plugin(values[p.symbol]))
         self.rebuild()
+
+    def save_preset(self, path: str | Path) -> None:
+        """Write values and state as other hosts read them: `.vstpreset`, `.clap-preset`, or Turtle (`.ttl`) of LV2.
+
+        Raises:
+            PluginError: the name has another ending.
+            OSError: the folder is missing, read-only or full.
+        """
+        path, ending = Path(path).expanduser(), ENDINGS[self.uri_format]
+        if path.suffix != ending:
+            raise PluginError(f"presets of this plugin are {ending} files; {path.name} has another ending")
+        data = preset_bytes(self.uri, self.whole_state())
+        with atomic(path) as beside:
+            beside.write_bytes(data)
+
+    def whole_state(self) -> str:
+        """The state with the present values in it, as text."""
+        with HostedPlugin(self._listed, RATE) as plugin:
+            if self._state:
+                plugin.restore(self._state)
+            for id, p in self._parameters.items():
+                assert isinstance(p, PluginParameter)
+                plugin.put(p.symbol, p.to_engine(self.get(id)))
+            return plugin.save()
 
     def check(self) -> PluginCheck:
         """Put it to the test, in processes of its own: see `twinrack plugins check`. Takes seconds."""
@@ -313,6 +364,6 @@ def _from_pickle(listed: Listed, *rest: Any) -> Plugin:
 
 def to_patch(effect: Plugin) -> dict[str, Any]:
     """The entry of a patch, without name, bypass and key."""
-    entry: dict[str, Any] = {"plugin": effect.uri, "format": effect._listed.format, "label": effect.card.name}
+    entry: dict[str, Any] = {"plugin": effect.uri, "format": effect.uri_format, "label": effect.card.name}
     entry |= {"block_frames": effect._block_frames, "values": effect.values()}
     return entry | ({"state": effect.state} if effect.state else {})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..rack.card import Card, Parameter, Value
-from .description import LARGEST_STEPS, Description, Port, format_of, identifier
+from .description import LARGEST_STEPS, Description, Port, Positions, format_of, identifier
 
 UNDECLARED = 1e6  # the range of a control that declares none, both ways
 JUMPS = "Heard as the plugin makes it heard; it is set from one tick to the next."
@@ -18,7 +18,7 @@ JUMPS = "Heard as the plugin makes it heard; it is set from one tick to the next
 TAKEN = frozenset(
     ("block_frames", "bypass", "card", "check", "complaint", "copy", "default", "get", "identity", "key", "late", "latency_at",
      "latency_frames", "load_preset", "name", "outside", "pids", "plugin", "preset", "presets", "rebuild", "resources",
-     "restarts", "set", "state", "unused", "uri", "values", "work")
+     "restarts", "restore", "save_preset", "set", "state", "unused", "uri", "uri_format", "values", "whole_state", "work")
 )  # fmt: skip
 
 
@@ -31,12 +31,16 @@ class PluginParameter(Parameter):
         symbol: its name there.
         is_integer: it takes integers only.
         numbers: of a choice, the number that stands for each option.
+        number: by which CLAP and VST3 know it.
+        positions: how the plugin knows numbers in the unit; None where it knows them as they are.
     """
 
     port: int = 0
     symbol: str = ""
     is_integer: bool = False
     numbers: tuple[float, ...] = field(default=())
+    number: int = 0
+    positions: Positions | None = field(default=None, repr=False)
 
     def check(self, value: object, place: str) -> Value:
         checked = super().check(value, place)
@@ -106,7 +110,8 @@ def _parameter(name: str, port: Port) -> PluginParameter:
     group = f" ({port.group})" if port.group else ""
     doc = f"{port.name}{group}."
     common: dict[str, Any] = {
-        "id": name, "doc": doc, "perceptual": JUMPS, "port": port.index, "symbol": port.symbol,
+        "id": name, "doc": doc, "perceptual": JUMPS, "port": port.index, "symbol": port.symbol, "number": port.number,
+        "positions": port.positions,
     }  # fmt: skip
     if port.is_switch:
         return PluginParameter(**common, kind="switch", default=default > 0.5)

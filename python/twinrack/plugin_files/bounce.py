@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..audio import Audio
+from ..measure.difference import difference_db
 from ..rack.effect import Effect
 from ..rack.effects import ConvolutionReverb
 from ..rack.external_effect import ExternalEffect
@@ -70,8 +71,7 @@ def _response(effect: ExternalEffect, address: str, channels: int) -> tuple[Resp
     x = (0.1 * random.standard_normal((channels, round(SOUND_S * RATE)))).astype(np.float32)
     wanted = played(x)
     stand_in = Rack([ConvolutionReverb(impulse_response=response, mix=1.0, normalise=False)])(x, RATE)
-    size = max(float(np.sum(wanted.astype(np.float64) ** 2)), 1e-20)
-    error_db = 10.0 * float(np.log10(np.sum((wanted.astype(np.float64) - stand_in) ** 2) / size + 1e-20))
+    error_db = difference_db(stand_in, wanted)
     if error_db > ERROR_DB:
         apart = f"its impulse response is {error_db:.0f} dB from it"
         raise ValueError(f"{address} is not linear or changes with time: {apart}; remove it from the rack")

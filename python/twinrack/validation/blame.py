@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..audio import Audio
+from ..measure.difference import difference_db
 from ..rack.describe import value_text
 from ..rack.rack import Rack
 from ..train.refine import refined
-from .claims import difference_db
 
 CLEARLY_DB = 3.0  # by which the error must fall
 MOVES_SHOWN = 3

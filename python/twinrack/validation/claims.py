@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
+from ..measure.difference import difference_db
 from ..rack.effect import Effect, without_key
 from ..rack.effect_files import effect_file
 from ..rack.python_effect import PythonEffect
@@ -209,12 +210,6 @@ def folded_db(rack: Rack, frequency_hz: float, level_dbfs: float, sample_rate: f
         beside[max(harmonic * cycles - SKIRT, 0) : harmonic * cycles + SKIRT + 1] = False
     tone = float(spectrum[cycles - SKIRT : cycles + SKIRT + 1].max())
     return 20.0 * math.log10((float(spectrum[beside].max(initial=0.0)) + 1e-12) / (tone + 1e-9))
-
-
-def difference_db(a: Audio, b: Audio) -> float:
-    """The energy of the difference of two sounds, in dB of the second's, at least -200 dB."""
-    error, size = (float(np.sum(z.astype(np.float64) ** 2)) for z in (a - b, b))
-    return 10.0 * math.log10((error + 1e-20 * size + 1e-40) / (size + 1e-20))
 
 
 def peak_db(y: Audio) -> float:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..audio import Audio
+from ..measure.difference import difference_db, harmonic_powers
 from ..rack.effect import Effect
 from ..rack.rack import Rack
 from ..rack.running import Sidechain
 from ..system.interrupt import check
 from .blame import Refit, blamed
-from .claims import PROBE, difference_db
+from .claims import PROBE
 from .degradations import Rung, ladder
 from .measures import DECISIONS, DISTORTION, ERROR, MEASURES, MOST, Measure
 from .signals import resampled, tones, whole_cycles_hz
@@ -306,14 +307,8 @@ class _Climber:
         return self._cell(rung, m, value, {a: max(self._harmonics_db(y) - expected, 0.0) for a, y in alone.items()})
 
     def _harmonics_db(self, y: Audio) -> float:
-        spectrum = np.abs(np.fft.rfft(y[0, -PROBE:].astype(np.float64) * np.hanning(PROBE))) ** 2
-
-        def power(harmonic: int) -> float:
-            return float(spectrum[harmonic * self._cycles - 3 : harmonic * self._cycles + 4].sum())
-
-        tone, count = power(1), min(10, spectrum.size // self._cycles - 1)
-        harmonics = sum(power(n) for n in range(2, count + 1))
-        return max(10.0 * math.log10((harmonics + 1e-20) / (tone + 1e-18)), HEARD_HARMONICS_DB)
+        tone, *harmonics = harmonic_powers(y[0, -PROBE:], self._cycles, min(10, (PROBE // 2 + 1) // self._cycles - 1))
+        return max(10.0 * math.log10((sum(harmonics) + 1e-20) / (tone + 1e-18)), HEARD_HARMONICS_DB)
 
     def _against_reference(self, rung: Rung, x: Audio, real: Audio) -> Cell:
         assert self._reference is not None

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
+from ..measure.difference import difference_db
 from ..rack.rack import Rack
 from .blame import Refit, blamed
-from .claims import difference_db
 from .recordings import Recording
 
 PERMUTATIONS = 2000

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..audio import Audio
+from ..measure.difference import difference_db
 from ..rack.rack import Rack
 from ..system.interrupt import check
 from ..train.fit import fit
-from .claims import difference_db
 from .degradations import Rung, ladder
 
 FAMILIES = ("noise", "hum", "clipping", "codec")  # what happens to recordings of a real device
