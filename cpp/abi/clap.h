@@ -177,6 +177,59 @@ struct Tail {
 };
 inline constexpr char tail_id[] = "clap.tail";
 
+// A plugin's window, and what it needs to serve it.
+struct Window {
+  const char* api;
+  unsigned long x11;
+};
+inline constexpr char x11_api[] = "x11";
+
+struct Gui {
+  bool (*supports)(const Plugin*, const char* api, bool floats);
+  bool (*preferred)(const Plugin*, const char** api, bool* floats);
+  bool (*create)(const Plugin*, const char* api, bool floats);
+  void (*destroy)(const Plugin*);
+  bool (*set_scale)(const Plugin*, double scale);
+  bool (*size)(const Plugin*, std::uint32_t* width, std::uint32_t* height);
+  bool (*can_resize)(const Plugin*);
+  bool (*resize_hints)(const Plugin*, void* hints);
+  bool (*adjust_size)(const Plugin*, std::uint32_t* width, std::uint32_t* height);
+  bool (*set_size)(const Plugin*, std::uint32_t width, std::uint32_t height);
+  bool (*set_parent)(const Plugin*, const Window*);
+  bool (*set_transient)(const Plugin*, const Window*);
+  void (*suggest_title)(const Plugin*, const char* title);
+  bool (*show)(const Plugin*);
+  bool (*hide)(const Plugin*);
+};
+struct HostGui {
+  void (*resize_hints_changed)(const Host*);
+  bool (*request_resize)(const Host*, std::uint32_t width, std::uint32_t height);
+  bool (*request_show)(const Host*);
+  bool (*request_hide)(const Host*);
+  void (*closed)(const Host*, bool was_destroyed);
+};
+inline constexpr char gui_id[] = "clap.gui";
+
+struct Timers {
+  void (*on_timer)(const Plugin*, std::uint32_t id);
+};
+struct HostTimers {
+  bool (*add)(const Host*, std::uint32_t period_ms, std::uint32_t* id);
+  bool (*remove)(const Host*, std::uint32_t id);
+};
+inline constexpr char timers_id[] = "clap.timer-support";
+
+struct Files {
+  void (*on_file)(const Plugin*, int file, std::uint32_t flags);
+};
+struct HostFiles {
+  bool (*add)(const Host*, int file, std::uint32_t flags);
+  bool (*modify)(const Host*, int file, std::uint32_t flags);
+  bool (*remove)(const Host*, int file);
+};
+inline constexpr char files_id[] = "clap.posix-fd-support";
+inline constexpr std::uint32_t can_read = 1u << 0, can_write = 1u << 1, has_error = 1u << 2;
+
 struct InputStream {
   void* context;
   std::int64_t (*read)(const InputStream*, void* to, std::uint64_t size);

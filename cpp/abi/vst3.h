@@ -216,6 +216,48 @@ struct HostApplication : Unknown {
   virtual Result create(const Id class_id, const Id interface_id, void** object) = 0;
 };
 
+// A plugin's window, and what it needs to serve it.
+struct Rectangle {
+  std::int32_t left, top, right, bottom;
+};
+struct View;
+struct Frame : Unknown {
+  static constexpr InterfaceId id{0x367FAF01, 0xAFA94693, 0x8D4DA2A0, 0xED0882A3};
+  virtual Result resize(View* view, Rectangle* size) = 0;
+};
+struct View : Unknown {
+  static constexpr InterfaceId id{0x5BC32507, 0xD06049EA, 0xA6151B52, 0x2B755B29};
+  virtual Result supports(const char* platform) = 0;
+  virtual Result attached(void* parent, const char* platform) = 0;
+  virtual Result removed() = 0;
+  virtual Result on_wheel(float distance) = 0;
+  virtual Result on_key_down(char16_t key, std::int16_t code, std::int16_t modifiers) = 0;
+  virtual Result on_key_up(char16_t key, std::int16_t code, std::int16_t modifiers) = 0;
+  virtual Result size(Rectangle* size) = 0;
+  virtual Result on_size(Rectangle* size) = 0;
+  virtual Result on_focus(std::uint8_t has) = 0;
+  virtual Result set_frame(Frame* frame) = 0;
+  virtual Result can_resize() = 0;
+  virtual Result check_size(Rectangle* size) = 0;
+};
+inline constexpr char x11_platform[] = "X11EmbedWindowID", editor_view[] = "editor";
+
+struct FileListener : Unknown {
+  static constexpr InterfaceId id{0x561E65C9, 0x13A0496F, 0x813A2C35, 0x654D7983};
+  virtual void on_file(int file) = 0;
+};
+struct TimerListener : Unknown {
+  static constexpr InterfaceId id{0x10BDD94F, 0x41424774, 0x821FAD8F, 0xECA72CA9};
+  virtual void on_timer() = 0;
+};
+struct RunLoop : Unknown {
+  static constexpr InterfaceId id{0x18C35366, 0x97764F1A, 0x9C5B8385, 0x7A871389};
+  virtual Result add_file(FileListener* listener, int file) = 0;
+  virtual Result remove_file(FileListener* listener) = 0;
+  virtual Result add_timer(TimerListener* listener, std::uint64_t period_ms) = 0;
+  virtual Result remove_timer(TimerListener* listener) = 0;
+};
+
 struct UnitInfo {
   std::int32_t id, parent;
   Text name;

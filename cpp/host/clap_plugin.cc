@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "host/base64.h"
+#include "host/main_loop.h"
 
 namespace twinrack::host {
 
@@ -29,25 +30,7 @@ ClapPlugin::ClapPlugin(const clap::Factory& factory, const char* id, double rate
            "twinrack",
            "",
            "1",
-           [](const clap::Host*, const char* name) -> const void* {
-             static const clap::HostParameters parameters{
-                 [](const clap::Host* host, std::uint32_t) { self(host).wants_rescan_ = true; },
-                 [](const clap::Host*, std::uint32_t, std::uint32_t) {}, [](const clap::Host*) {}};
-             static const clap::HostLatency latency{[](const clap::Host* host) { self(host).look_up_latency(); }};
-             static const clap::HostThreads threads{
-                 [](const clap::Host* host) { return !plays && std::this_thread::get_id() == self(host).main_; },
-                 [](const clap::Host*) { return plays; }};
-             static const clap::HostLog log{
-                 [](const clap::Host*, std::int32_t, const char* message) { std::fprintf(stderr, "%s\n", message); }};
-             static const clap::HostState state{[](const clap::Host*) {}};
-             const auto is = [&](const char* own) { return std::strcmp(name, own) == 0; };
-             return is(clap::parameters_id) ? static_cast<const void*>(&parameters)
-                    : is(clap::latency_id)  ? static_cast<const void*>(&latency)
-                    : is(clap::threads_id)  ? static_cast<const void*>(&threads)
-                    : is(clap::log_id)      ? static_cast<const void*>(&log)
-                    : is(clap::state_id)    ? static_cast<const void*>(&state)
-                                            : nullptr;
-           },
+           [](const clap::Host* host, const char* name) { return self(host).host_extension(name); },
            [](const clap::Host* host) { self(host).wants_restart_ = true; },
            [](const clap::Host*) {},
            [](const clap::Host* host) { self(host).wants_idle_ = true; }};
@@ -91,7 +74,10 @@ ClapPlugin::ClapPlugin(const clap::Factory& factory, const char* id, double rate
 ClapPlugin::~ClapPlugin() {
   deactivate();
   plugin_->destroy(plugin_);
+  for (const auto& [id, number] : timers_) main_loop().remove_timer(number);
 }
+
+bool ClapPlugin::is_playing() { return plays; }
 
 ClapPlugin::Side ClapPlugin::side(bool is_input) const {
   Side side;
@@ -210,7 +196,8 @@ void ClapPlugin::play(float* rows, int first, int frames) {
 
 void ClapPlugin::refresh() {
   collect_changes();
-  if (!changes_.empty()) {
+  const bool is_asked = wants_flush_.exchange(false);
+  if (!changes_.empty() || (is_asked && parameters_extension_ != nullptr)) {
     const Playing now;
     parameters_extension_->flush(plugin_, &in_events_, &out_events_);
   }
@@ -285,7 +272,7 @@ void ClapPlugin::restore(const std::string& text) {
 
 bool ClapPlugin::idle() {
   if (wants_idle_.exchange(false)) plugin_->on_main_thread(plugin_);
-  return wants_restart_ || wants_rescan_;
+  return wants_restart_ || wants_rescan_ || wants_flush_;
 }
 
 void ClapPlugin::restart() {
@@ -293,7 +280,7 @@ void ClapPlugin::restart() {
     deactivate();
     activate();
   }
-  if (wants_rescan_.exchange(false)) read_values();
+  if (wants_rescan_.exchange(false) || wants_flush_) refresh();
 }
 
 PortFacts ClapPlugin::control(const clap::ParameterInfo& parameter, int index) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -29,6 +30,7 @@ class ClapPlugin final : public HostedPlugin {
   void restore(const std::string& text) override;
   void prepare() override;
   void look_up_latency() override;
+  std::unique_ptr<Editor> open_editor(const std::string& title) override;
   bool idle() override;
   void restart() override;
 
@@ -46,11 +48,15 @@ class ClapPlugin final : public HostedPlugin {
     void point_to(float* first, std::size_t stride);
   };
 
+  class ClapEditor;
+
   template <class T>
   const T* extension(const char* id) const {
     return static_cast<const T*>(plugin_->get_extension(plugin_, id));
   }
+  const void* host_extension(const char* name) const;
   static ClapPlugin& self(const clap::Host* host) { return *static_cast<ClapPlugin*>(host->data); }
+  static bool is_playing();  // whether this thread is the audio thread now
   void play(float* rows, int first, int frames) override;
   Side side(bool is_input) const;
   void activate();
@@ -76,9 +82,11 @@ class ClapPlugin final : public HostedPlugin {
   clap::InputEvents in_events_;
   clap::OutputEvents out_events_;
   Side inputs_, outputs_;
+  ClapEditor* editor_ = nullptr;  // while it is open
+  std::map<std::uint32_t, int> timers_;
   std::int64_t played_ = 0;
   std::atomic<int> latency_{0};
-  std::atomic<bool> wants_restart_{false}, wants_idle_{false}, wants_rescan_{false};
+  std::atomic<bool> wants_restart_{false}, wants_idle_{false}, wants_rescan_{false}, wants_flush_{false};
   bool is_active_ = false;
 };
 

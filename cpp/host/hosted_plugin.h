@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "host/count_allocations.h"
+#include "host/editor.h"
 #include "host/scale.h"
 
 namespace twinrack::host {
@@ -56,6 +58,10 @@ class HostedPlugin {
     throw std::invalid_argument("no preset is called " + address);
   }
 
+  // Its own window. Throws with a sentence where it has none, or there is no display.
+  virtual std::unique_ptr<Editor> open_editor(const std::string&) {
+    throw std::runtime_error("it has no window of its own");
+  }
   // Before it plays: lets it take all values, as its latency may depend on them.
   virtual void prepare() {}
   // Asks it for its latency, where it does not tell with its sound.

@@ -32,6 +32,7 @@ class Lv2Plugin final : public HostedPlugin {
   int outputs() const override { return static_cast<int>(audio_out_.size()); }
   void reset() override;
   int latency() const override;
+  std::unique_ptr<Editor> open_editor(const std::string& title) override;
 
   // Values are those of all ports by index; 0 where the port is not a control.
   bool is_control_input(std::size_t port) const override;
@@ -44,6 +45,8 @@ class Lv2Plugin final : public HostedPlugin {
  private:
   void play(float* rows, int first, int frames) override;
   void after_run() override;
+
+  class Lv2Editor;
 
   struct Urids {
     std::unordered_map<std::string, LV2_URID> numbers;

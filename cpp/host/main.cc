@@ -15,6 +15,8 @@
 //                                           to
 //     pump                                  plays all blocks of the ring that wait; how many
 //     play                                  plays them as they come, from now on
+//     edit TITLE, close, is-open            its own window
+//     moved PORT VALUE                      this value will come by the ring, and is one that was moved in the window
 //     allocations                           during all runs so far
 //     set PORT VALUE, values                moves a control; all of them
 //     scale PORT log|linear NUMBER OWN …    both are numbers in a unit, from now on; OWN as the plugin knows them
@@ -47,6 +49,7 @@
 
 #include "host/hosted_plugin.h"
 #include "host/json.h"
+#include "host/main_loop.h"
 #include "host/plugin_file.h"
 #include "host/ring_player.h"
 
@@ -100,6 +103,7 @@ class Host {
       if (ring_ != nullptr) throw std::invalid_argument("a ring was joined already");
       rows_ = nullptr;
       plays_offline_ = false;
+      editor_.reset();
       scales_.clear();
       state_.clear();
       plugin_.reset();
@@ -118,6 +122,18 @@ class Host {
       plays_offline_ = what == "pump";
       if (plays_offline_) return std::to_string(ring_->pump());
       return ring_->start(block_ / rate_), "";
+    }
+    if (what == "close") return editor_.reset(), "";
+    if (what == "is-open") return editor_ != nullptr ? "1" : "0";
+    if (what == "edit" && (ring_ != nullptr || plugin_ != nullptr)) {
+      editor_.reset();
+      editor_ = (ring_ != nullptr ? *ring_->instances()[0] : *plugin_).open_editor(word(1));
+      return "";
+    }
+    if (what == "moved") {
+      if (ring_ == nullptr) return "";
+      const std::lock_guard lock(ring_->mutex());
+      return ring_->expect(number(word(1)), std::strtof(word(2).c_str(), nullptr)), "";
     }
     if (ring_ != nullptr) return answer_beside(words, word);
     if (plugin_ == nullptr) throw std::invalid_argument("no plugin is loaded");
@@ -216,9 +232,7 @@ class Host {
     if (!state_.empty()) probe->restore(state_);
     probe->set_values(plugin_->values());
     probe->prepare();
-    std::vector<float> silence(static_cast<std::size_t>(probe->inputs() + probe->outputs()) *
-                               static_cast<std::size_t>(block_));
-    probe->run(silence.data(), 0, block_);
+    play_silence(*probe);
     if (probe->idle()) probe->restart();
     return probe->latency();
   }
@@ -234,9 +248,17 @@ class Host {
         plugin.look_up_latency();
       }
     };
+    if (editor_ != nullptr && !editor_->is_open()) editor_.reset();
+    if (editor_ != nullptr && plugin_ != nullptr) play_silence(*plugin_);  // values go with sound only
     if (plugin_ != nullptr) attend(*plugin_);
     if (ring_ == nullptr) return;
     for (const auto& instance : ring_->instances()) attend(*instance);
+  }
+
+  static void play_silence(HostedPlugin& plugin) {
+    std::vector<float> silence(static_cast<std::size_t>(plugin.inputs() + plugin.outputs()) *
+                               static_cast<std::size_t>(plugin.block()));
+    plugin.run(silence.data(), 0, plugin.block());
   }
 
   void join(const RingShape& shape, ChannelMap ports) {
@@ -282,8 +304,7 @@ class Host {
 
   bool read_line(std::string& line) {
     line.clear();
-    pollfd request{control, POLLIN, 0};
-    while (poll(&request, 1, idle_ms) == 0) idle();
+    main_loop().wait_for(control, idle_ms, [this] { idle(); });
     for (char c = 0;;) {
       const ssize_t got = ::read(control, &c, 1);
       if (got < 0 && errno == EINTR) continue;
@@ -310,6 +331,7 @@ class Host {
   int block_ = 0;
   std::unique_ptr<HostedPlugin> plugin_;  // until the ring has it
   std::unique_ptr<RingPlayer> ring_;
+  std::unique_ptr<Editor> editor_;
   bool plays_offline_ = false;
   std::string state_;
   float* rows_ = nullptr;

@@ -42,10 +42,20 @@ std::size_t instances_for(int inputs, int outputs, int channels) {
 
 RingPlayer::RingPlayer(std::vector<std::unique_ptr<HostedPlugin>> instances, ChannelMap map, const RingShape& shape,
                        void* memory)
-    : instances_(std::move(instances)), map_(std::move(map)), ring_(shape, memory) {
+    : instances_(std::move(instances)),
+      map_(std::move(map)),
+      ring_(shape, memory),
+      applied_(map_.ports.size(), std::nanf("")),
+      expected_(map_.ports.size(), std::nanf("")) {
   for (const auto& instance : instances_) {
     rows_.emplace_back(static_cast<std::size_t>(instance->inputs() + instance->outputs()) *
                        static_cast<std::size_t>(shape.block));
+  }
+}
+
+void RingPlayer::expect(std::size_t port, float value) {
+  for (std::size_t i = 0; i < map_.ports.size(); ++i) {
+    if (map_.ports[i] == port) expected_[i] = value;
   }
 }
 
@@ -99,9 +109,13 @@ void RingPlayer::play(int slot) {
   ring_.give_back(slot, true);
 }
 
+// Those that moved, so that what somebody moves in the plugin's window stays.
 void RingPlayer::apply(const float* values) {
-  for (const auto& instance : instances_) {
-    for (std::size_t i = 0; i < map_.ports.size(); ++i) instance->set(map_.ports[i], values[i]);
+  for (std::size_t i = 0; i < map_.ports.size(); ++i) {
+    if (values[i] == applied_[i]) continue;
+    applied_[i] = values[i];
+    if (values[i] == expected_[i]) continue;
+    for (const auto& instance : instances_) instance->set(map_.ports[i], values[i]);
   }
 }
 

@@ -40,6 +40,8 @@ class RingPlayer {
 
   // While a request changes the instances, no block plays.
   std::mutex& mutex() { return mutex_; }
+  // A value of this control that comes by the ring is one that the plugin has moved itself, and maybe further since.
+  void expect(std::size_t port, float value);
   const std::vector<std::unique_ptr<HostedPlugin>>& instances() const { return instances_; }
 
  private:
@@ -51,7 +53,8 @@ class RingPlayer {
   std::vector<std::unique_ptr<HostedPlugin>> instances_;
   ChannelMap map_;
   BlockRing ring_;
-  std::vector<std::vector<float>> rows_;  // of each instance, inputs and outputs
+  std::vector<std::vector<float>> rows_;   // of each instance, inputs and outputs
+  std::vector<float> applied_, expected_;  // the values of the ring that the instances got last; see `expect`
   std::optional<std::int32_t> restarts_;
   std::mutex mutex_;
   std::thread thread_;

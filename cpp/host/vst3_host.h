@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -120,9 +121,11 @@ class Vst3Application final : public Vst3Owned<vst3::HostApplication> {
 // Edits and restarts that the plugin's controller asks for, until somebody looks.
 class Vst3Handler final : public Vst3Owned<vst3::Handler> {
  public:
-  std::atomic<int> restarts{0};  // flags
+  std::atomic<int> restarts{0};                         // flags
+  std::vector<std::pair<std::uint32_t, double>> edits;  // in the plugin's window: parameters and positions
   vst3::Result begin_edit(std::uint32_t) override { return vst3::ok; }
-  vst3::Result perform_edit(std::uint32_t, double) override {
+  vst3::Result perform_edit(std::uint32_t parameter, double position) override {
+    edits.emplace_back(parameter, position);
     restarts |= vst3::values_changed;
     return vst3::ok;
   }

@@ -298,7 +298,11 @@ void Vst3Plugin::restart() {
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       const auto position = static_cast<float>(controller_->position(parameters_[i].id));
       if (position != shown_[i]) values_[i] = shown_[i] = position;  // to be sent to the processor
+      for (const auto& [parameter, edited] : handler_.edits) {
+        if (parameter == parameters_[i].id) values_[i] = shown_[i] = static_cast<float>(edited);
+      }
     }
+    handler_.edits.clear();
   }
 }
 

@@ -29,6 +29,7 @@ class Vst3Plugin final : public HostedPlugin {
   std::string save() override;
   void restore(const std::string& text) override;
   void load_preset(const std::string& address) override;
+  std::unique_ptr<Editor> open_editor(const std::string& title) override;
   void prepare() override;
   void look_up_latency() override;
   bool idle() override;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -109,3 +110,44 @@ def check(
         print("; ".join(f"{count} fail {name}" for name, count in failures.most_common()))
     if not all(c.is_usable for c in checks):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def edit(
+    name: Annotated[str, typer.Argument(help="A plugin: its address, a part of its name or its path; or a patch (.json).")],
+    address: Annotated[str | None, typer.Argument(help="Of the plugin in the patch; not needed where there is one.")] = None,
+    preset: Annotated[str | None, typer.Option(help="One of its presets, or a preset file, to begin with.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A preset file (.vstpreset, .clap-preset, .ttl), or the patch; a patch goes over itself."),
+    ] = None,
+) -> None:
+    """Open the window that a plugin brings itself, on an X11 display, and write what was set once it is closed."""
+    from ..hosting.effect import Plugin
+    from ..rack.patch import load
+
+    is_patch = name.endswith(".json")
+    if is_patch:
+        rack = load(name)
+        plugins = {a: e for a, e in rack.addresses().items() if isinstance(e, Plugin) and address in (None, a)}
+        if len(plugins) != 1:
+            known = ", ".join(a for a, e in rack.addresses().items() if isinstance(e, Plugin))
+            raise ValueError(f"say which plugin of {name}: {known or 'it has none'}")
+        effect = next(iter(plugins.values()))
+        if preset is not None:
+            effect.load_preset(preset)
+    else:
+        effect = Plugin(name, preset=preset)
+    before, state = effect.values(), effect.state
+    with effect.open_editor() as window:
+        while not window.wait(0.2):
+            pass
+    for id, value in effect.values().items():
+        if value != before[id]:
+            print(visible(f"{id}: {value}"))
+    if is_patch and (effect.values() != before or effect.state != state or out is not None):
+        rack.save(out or name)
+        print(visible(f"wrote {out or name}"))
+    elif not is_patch and out is not None:
+        effect.save_preset(out)
+        print(visible(f"wrote {out}"))

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,9 @@ from ..checks import visible
 
 PROGRAM = "twinrack-host"
 ANSWER_S = 20.0
-KEPT = ("HOME", "PATH", "LV2_PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "TMPDIR")  # of the environment
+KEPT = (  # of the environment
+    "HOME", "PATH", "LV2_PATH", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "TMPDIR", "DISPLAY", "XAUTHORITY",
+)  # fmt: skip
 LONGEST_HEAD, LARGEST_ANSWER = 64, 1 << 28  # bytes, of an answer
 SHOWN_BYTES = 4096
 SHOWN_LINES = 3  # of what a plugin wrote before it died
@@ -54,7 +57,7 @@ class HostProcess:
     def __init__(self, name: str = "the plugin", memory_file: int | None = None) -> None:
         path = program()
         self.name = name
-        self._closed = False
+        self._closed, self._lock = False, threading.Lock()
         self._received = b""  # and not asked for yet
         self._folder = tempfile.TemporaryDirectory(prefix="twinrack-plugin-", ignore_cleanup_errors=True)
         if memory_file is None:
@@ -98,15 +101,19 @@ class HostProcess:
             PluginError: it was refused.
             PluginDiedError: the process crashed, or gave no answer in time; it is ended then.
         """
-        if self._closed:
-            raise PluginDiedError(f"{self.name} was closed; load it again")
         line = " ".join(str(w).replace("%", "%25").replace(" ", "%20") for w in words)
         if "\n" in line:
             raise PluginError(f"{visible(line, lines=False)!r} has a line break in it")
+        with self._lock:  # the window of a plugin is asked for beside all else
+            return self._answer(words, line.encode() + b"\n" + payload, seconds)
+
+    def _answer(self, words: tuple[object, ...], message: bytes, seconds: float) -> bytes:
+        if self._closed:
+            raise PluginDiedError(f"{self.name} was closed; load it again")
         end = time.monotonic() + seconds
         try:
             self._socket.settimeout(seconds)
-            self._socket.sendall(line.encode() + b"\n" + payload)
+            self._socket.sendall(message)
             how, size = self._line(end).split()
             if not 0 <= int(size) <= LARGEST_ANSWER:
                 raise ValueError("no answer is so large")

@@ -6,6 +6,7 @@ import logging
 import time
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -18,8 +19,9 @@ from ..system.disk import atomic
 from .catalogue import Listed, find, remember
 from .catalogue import describe as describe_plugin
 from .check import PluginCheck, check_plugin
-from .child import PluginError
+from .child import HostProcess, PluginDiedError, PluginError
 from .description import Description
+from .editor import EditorWindow
 from .plugin import HostedPlugin
 from .plugin_card import PluginParameter, card_of
 from .plugin_work import BLOCKS, PluginWork, latency_of
@@ -180,12 +182,44 @@ class Plugin(ExternalEffect):
     def whole_state(self) -> str:
         """The state with the present values in it, as text."""
         with HostedPlugin(self._listed, RATE) as plugin:
-            if self._state:
-                plugin.restore(self._state)
-            for id, p in self._parameters.items():
-                assert isinstance(p, PluginParameter)
-                plugin.put(p.symbol, p.to_engine(self.get(id)))
+            self._give(plugin)
             return plugin.save()
+
+    def _give(self, plugin: HostedPlugin) -> None:
+        """Bring a loaded instance into the present state."""
+        if self._state:
+            plugin.restore(self._state)
+        for id, p in self._parameters.items():
+            assert isinstance(p, PluginParameter)
+            plugin.put(p.symbol, p.to_engine(self.get(id)))
+
+    def open_editor(self) -> EditorWindow:
+        """Open the window that the plugin brings: of its process in the newest stream, or of one without sound.
+
+        It stays open until somebody closes it, or it is closed here; it may be used in a `with` block. Values that are moved in
+        it move the effect's; what else the plugin keeps is taken over into `state` when it is closed. It needs an X11 display.
+
+        Raises:
+            PluginError: it has none, or there is no display; one sentence.
+        """
+        if works := self._of_streams():
+            return EditorWindow(self, works[-1].host, self._take_state)
+        plugin = HostedPlugin(self._listed, RATE)
+        try:
+            self._give(plugin)
+
+            def done(host: HostProcess) -> None:
+                self._take_state(host)
+                plugin.close()
+
+            return EditorWindow(self, plugin.host, done)
+        except BaseException:
+            plugin.close()
+            raise
+
+    def _take_state(self, host: HostProcess) -> None:
+        with suppress(PluginError, PluginDiedError):
+            self._state = host.request("save").decode(errors="replace")
 
     def check(self) -> PluginCheck:
         """Put it to the test, in processes of its own: see `twinrack plugins check`. Takes seconds."""

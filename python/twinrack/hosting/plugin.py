@@ -51,6 +51,11 @@ class HostedPlugin:
             self.close()
             raise
 
+    @property
+    def host(self) -> HostProcess:
+        """Its process."""
+        return self._host
+
     def set(self, symbol: str, value: float | bool | str) -> None:
         """Set a control.
 

@@ -16,9 +16,10 @@ UNDECLARED = 1e6  # the range of a control that declares none, both ways
 JUMPS = "Heard as the plugin makes it heard; it is set from one tick to the next."
 # Attributes and arguments that effects have themselves.
 TAKEN = frozenset(
-    ("block_frames", "bypass", "card", "check", "complaint", "copy", "default", "get", "identity", "key", "late", "latency_at",
-     "latency_frames", "load_preset", "name", "outside", "pids", "plugin", "preset", "presets", "rebuild", "resources",
-     "restarts", "restore", "save_preset", "set", "state", "unused", "uri", "uri_format", "values", "whole_state", "work")
+    ("block_frames", "bypass", "card", "check", "complaint", "copy", "default", "get", "identity", "key", "late",
+     "latency_at", "latency_frames", "load_preset", "name", "open_editor", "outside", "pids", "plugin", "preset", "presets",
+     "rebuild", "resources", "restarts", "restore", "save_preset", "set", "state", "unused", "uri", "uri_format", "values",
+     "whole_state", "work")
 )  # fmt: skip
 
 
@@ -62,6 +63,10 @@ class PluginParameter(Parameter):
             return number > 0.5
         number = min(max(number, self.min), self.max)
         return float(round(number)) if self.is_integer else number
+
+    def rounded(self, number: float) -> float:
+        """A number that the plugin gave, without the error of 32 bits."""
+        return float(str(np.float32(number))) if self.positions is None else self.positions.rounded(number)
 
     @property
     def span(self) -> tuple[float, float]:

@@ -92,6 +92,11 @@ class PluginWork:
         return host
 
     @property
+    def host(self) -> HostProcess:
+        """Its process."""
+        return self._host
+
+    @property
     def pid(self) -> int:
         """Number of its process."""
         return self._host.pid
