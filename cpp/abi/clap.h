@@ -57,10 +57,25 @@ struct AudioBuffer {
   std::uint64_t constant_mask;
 };
 
+// The place on the timeline; beats and seconds are counted in parts of 2^31.
+struct TransportEvent {
+  EventHeader header;
+  std::uint32_t flags;
+  std::int64_t beats, seconds;
+  double tempo, tempo_step;
+  std::int64_t loop_start_beats, loop_end_beats, loop_start_seconds, loop_end_seconds;
+  std::int64_t bar_start;
+  std::int32_t bar;
+  std::uint16_t numerator, denominator;
+};
+inline constexpr std::uint16_t transport_event = 9;
+inline constexpr std::uint32_t has_tempo_beats_seconds_signature_and_plays = 0x1f;
+inline constexpr double fixed_point = 2147483648.0;
+
 struct Process {
   std::int64_t steady_time;
   std::uint32_t frames;
-  const void* transport;
+  const TransportEvent* transport;
   const AudioBuffer* inputs;
   AudioBuffer* outputs;
   std::uint32_t input_count, output_count;

@@ -95,6 +95,22 @@ struct Buffers {
   float** data;
 };
 
+// The place on the timeline.
+struct Context {
+  std::uint32_t flags;
+  double sample_rate;
+  std::int64_t frame, system_ns, continuous_frame;
+  double beat, bar_start, loop_start, loop_end, bpm;
+  std::int32_t numerator, denominator;
+  std::uint8_t chord_key, chord_root;
+  std::int16_t chord_mask;
+  std::int32_t smpte_offset;
+  std::uint32_t smpte_fps, smpte_flags;
+  std::int32_t to_next_clock;
+};
+inline constexpr std::uint32_t is_playing = 1 << 1, has_beat = 1 << 9, has_tempo = 1 << 10, has_bar = 1 << 11,
+                               has_signature = 1 << 13, has_continuous_frame = 1 << 17;
+
 struct Data {
   std::int32_t mode, sample_size, frames, input_count, output_count;
   Buffers* inputs;
@@ -103,7 +119,7 @@ struct Data {
   Changes* output_changes;
   void* input_events;
   void* output_events;
-  void* context;
+  Context* context;
 };
 
 using Arrangement = std::uint64_t;  // a bit for each loudspeaker

@@ -122,6 +122,7 @@ class WorkerEffect {
       next.state.store(BlockRing::empty, std::memory_order_relaxed);
       next.restarts.store(restarts_, std::memory_order_relaxed);
       next.block.store(block, std::memory_order_relaxed);
+      next.since.store(block - first_block_, std::memory_order_relaxed);
     }
   }
   void end_filling() noexcept TR_RT {

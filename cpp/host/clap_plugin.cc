@@ -1,6 +1,7 @@
 #include "host/clap_plugin.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -174,9 +175,21 @@ void ClapPlugin::play(float* rows, int first, int frames) {
   inputs_.point_to(rows + first, stride);
   outputs_.point_to(rows + static_cast<std::size_t>(inputs_.channels) * stride + first, stride);
   collect_changes();
+  const auto fixed = [](double number) { return static_cast<std::int64_t>(std::llround(number * clap::fixed_point)); };
+  const auto bar = static_cast<std::int32_t>(std::floor(transport_.beat / TempoMap::beats_in_bar));
+  clap::TransportEvent transport{};
+  transport.header = {sizeof transport, 0, clap::core_space, clap::transport_event, 0};
+  transport.flags = clap::has_tempo_beats_seconds_signature_and_plays;
+  transport.beats = fixed(transport_.beat);
+  transport.seconds = fixed(transport_.seconds);
+  transport.tempo = transport_.bpm;
+  transport.bar_start = fixed(bar * TempoMap::beats_in_bar);
+  transport.bar = bar;
+  transport.numerator = TempoMap::beats_in_bar;
+  transport.denominator = 4;
   const clap::Process process{played_,
                               static_cast<std::uint32_t>(frames),
-                              nullptr,
+                              &transport,
                               inputs_.buffers.data(),
                               outputs_.buffers.data(),
                               static_cast<std::uint32_t>(inputs_.buffers.size()),

@@ -11,6 +11,7 @@
 #include "host/count_allocations.h"
 #include "host/editor.h"
 #include "host/scale.h"
+#include "host/tempo_map.h"
 
 namespace twinrack::host {
 
@@ -29,6 +30,8 @@ class HostedPlugin {
     play(rows, first, frames);
     after_run();
   }
+  // Where the next run begins.
+  void set_transport(const Transport& transport) { transport_ = transport; }
   // As before the first frame.
   virtual void reset() = 0;
   // Frames that it delays the sound by, as far as it has told.
@@ -88,6 +91,7 @@ class HostedPlugin {
 
   const int block_;
   std::vector<float> values_;
+  Transport transport_;
 
  private:
   std::map<std::size_t, Scale> scales_;

@@ -3,6 +3,7 @@
 #include <lv2/atom/atom.h>
 #include <lv2/buf-size/buf-size.h>
 #include <lv2/parameters/parameters.h>
+#include <lv2/time/time.h>
 
 #include <algorithm>
 #include <cmath>
@@ -69,6 +70,10 @@ Lv2Plugin::Lv2Plugin(const Lv2World& world, const LilvPlugin* plugin, double rat
                   const auto path = std::filesystem::current_path() / std::filesystem::path(name).filename();
                   return strdup(path.c_str());
                 }};
+  lv2_atom_forge_init(&forge_, &map_);
+  time_ = {urids_.map(LV2_TIME__Position),    urids_.map(LV2_TIME__frame),         urids_.map(LV2_TIME__speed),
+           urids_.map(LV2_TIME__bar),         urids_.map(LV2_TIME__barBeat),       urids_.map(LV2_TIME__beatUnit),
+           urids_.map(LV2_TIME__beatsPerBar), urids_.map(LV2_TIME__beatsPerMinute)};
   const LV2_URID int_type = urids_.map(LV2_ATOM__Int), float_type = urids_.map(LV2_ATOM__Float);
   const auto option = [&](const char* key, LV2_URID type, const void* value) {
     options_.push_back({LV2_OPTIONS_INSTANCE, 0, urids_.map(key), 4, type, value});
@@ -110,7 +115,8 @@ void Lv2Plugin::connect() {
   lilv_plugin_get_port_ranges_float(plugin_, least.data(), most.data(), values_.data());
   const Node audio = world_.uri(LV2_CORE__AudioPort), control = world_.uri(LV2_CORE__ControlPort),
              cv = world_.uri(LV2_CORE__CVPort), atom = world_.uri(LV2_ATOM__AtomPort),
-             input = world_.uri(LV2_CORE__InputPort), optional = world_.uri(LV2_CORE__connectionOptional);
+             input = world_.uri(LV2_CORE__InputPort), position = world_.uri(LV2_TIME__Position),
+             optional = world_.uri(LV2_CORE__connectionOptional);
   for (std::uint32_t i = 0; i < count; ++i) {
     const LilvPort* port = lilv_plugin_get_port_by_index(plugin_, i);
     const bool is_input = lilv_port_is_a(plugin_, port, input.get());
@@ -126,6 +132,7 @@ void Lv2Plugin::connect() {
       cv_.push_back(i);
     } else if (lilv_port_is_a(plugin_, port, atom.get())) {
       (is_input ? atoms_in_ : atoms_out_).push_back(i);
+      if (is_input) follows_.push_back(lilv_port_supports_event(plugin_, port, position.get()));
     } else if (!lilv_port_has_property(plugin_, port, optional.get())) {
       throw std::runtime_error(address_of(plugin_) + " has a port of a kind that this host does not know: " +
                                lilv_node_as_string(lilv_port_get_symbol(plugin_, port)));
@@ -164,7 +171,33 @@ void Lv2Plugin::prepare_atoms() {
     atom->atom.type = is_input ? sequence : chunk;
     atom->atom.size = is_input ? static_cast<std::uint32_t>(sizeof(LV2_Atom_Sequence_Body)) : atom_bytes;
     atom->body = {0, 0};
+    if (is_input && follows_[i]) tell_transport(atoms_[i]);
   }
+}
+
+void Lv2Plugin::tell_transport(std::vector<char>& atom) {
+  const double bars = transport_.beat / TempoMap::beats_in_bar;
+  LV2_Atom_Forge_Frame sequence, object;
+  lv2_atom_forge_set_buffer(&forge_, reinterpret_cast<std::uint8_t*>(atom.data()), atom.size());
+  lv2_atom_forge_sequence_head(&forge_, &sequence, 0);
+  lv2_atom_forge_frame_time(&forge_, 0);
+  lv2_atom_forge_object(&forge_, &object, 0, time_.position);
+  lv2_atom_forge_key(&forge_, time_.frame);
+  lv2_atom_forge_long(&forge_, transport_.frame);
+  lv2_atom_forge_key(&forge_, time_.speed);
+  lv2_atom_forge_float(&forge_, 1.0f);
+  lv2_atom_forge_key(&forge_, time_.bar);
+  lv2_atom_forge_long(&forge_, static_cast<std::int64_t>(std::floor(bars)));
+  lv2_atom_forge_key(&forge_, time_.bar_beat);
+  lv2_atom_forge_float(&forge_, static_cast<float>((bars - std::floor(bars)) * TempoMap::beats_in_bar));
+  lv2_atom_forge_key(&forge_, time_.beat_unit);
+  lv2_atom_forge_int(&forge_, 4);
+  lv2_atom_forge_key(&forge_, time_.beats_per_bar);
+  lv2_atom_forge_float(&forge_, static_cast<float>(TempoMap::beats_in_bar));
+  lv2_atom_forge_key(&forge_, time_.beats_per_minute);
+  lv2_atom_forge_float(&forge_, static_cast<float>(transport_.bpm));
+  lv2_atom_forge_pop(&forge_, &object);
+  lv2_atom_forge_pop(&forge_, &sequence);
 }
 
 void Lv2Plugin::play(float* rows, int first, int frames) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <lilv/lilv.h>
+#include <lv2/atom/forge.h>
 #include <lv2/core/lv2.h>
 #include <lv2/log/log.h>
 #include <lv2/options/options.h>
@@ -57,6 +58,10 @@ class Lv2Plugin final : public HostedPlugin {
   void connect();
   void restore(LilvState* state);
   void prepare_atoms();
+  void tell_transport(std::vector<char>& atom);
+  struct {
+    LV2_URID position, frame, speed, bar, bar_beat, beat_unit, beats_per_bar, beats_per_minute;
+  } time_{};
 
   const Lv2World& world_;
   const LilvPlugin* plugin_;
@@ -78,7 +83,9 @@ class Lv2Plugin final : public HostedPlugin {
   std::deque<std::vector<char>> jobs_, replies_;
 
   std::vector<std::uint32_t> audio_in_, audio_out_, controls_in_, controls_out_, atoms_in_, atoms_out_, cv_;
-  int latency_port_;  // -1 for none
+  std::vector<bool> follows_;  // of each atom input: whether it is told the place on the timeline
+  int latency_port_;           // -1 for none
+  LV2_Atom_Forge forge_{};
   std::vector<std::vector<char>> atoms_;
   std::vector<std::vector<float>> cv_rows_;
 };

@@ -19,6 +19,7 @@
 //     moved PORT VALUE                      this value will come by the ring, and is one that was moved in the window
 //     allocations                           during all runs so far
 //     set PORT VALUE, values                moves a control; all of them
+//     tempo FRAME BEAT FRAME BEAT …         the beats of the timeline, before it plays
 //     scale PORT log|linear NUMBER OWN …    both are numbers in a unit, from now on; OWN as the plugin knows them
 //     reset, save, restore SIZE, preset URI
 //
@@ -106,6 +107,7 @@ class Host {
       editor_.reset();
       scales_.clear();
       state_.clear();
+      played_ = 0;
       plugin_.reset();
       file_ = open_plugin_file(word(1), word(2));
       if (what == "scan") return file_->list(json), json.text();
@@ -114,6 +116,8 @@ class Host {
       block_ = std::atoi(word(5).c_str());
       if (block_ < 1 || block_ > largest_block) throw std::invalid_argument("a block has 1 to 65536 frames");
       rate_ = std::strtod(word(4).c_str(), nullptr);
+      if (!(rate_ > 0.0)) throw std::invalid_argument("a rate is above 0 Hz");
+      tempo_ = steady(rate_);
       plugin_ = another();
       return "";
     }
@@ -145,7 +149,17 @@ class Host {
                                         static_cast<std::size_t>(plugin_->block()) * sizeof(float)));
       }
       plays_offline_ = true;
+      plugin_->set_transport(tempo_.at(played_));
       plugin_->run(rows_, 0, frames);
+      played_ += frames;
+      return "";
+    }
+    if (what == "tempo") {
+      std::vector<std::pair<double, double>> knots;
+      for (std::size_t i = 1; i + 1 < words.size(); i += 2) {
+        knots.emplace_back(std::strtod(word(i).c_str(), nullptr), std::strtod(word(i + 1).c_str(), nullptr));
+      }
+      tempo_ = TempoMap(std::move(knots), rate_);
       return "";
     }
     if (what == "scale") {
@@ -199,7 +213,11 @@ class Host {
       for (std::size_t i = 0; i < plugin.values().size(); ++i) json.value(static_cast<double>(plugin.get(i)));
       return json.end(']').text();
     }
-    if (what == "reset") return plays_offline_ = plays_offline_ && ring_ != nullptr, plugin.reset(), "";
+    if (what == "reset") {
+      plays_offline_ = plays_offline_ && ring_ != nullptr;
+      played_ = 0;
+      return plugin.reset(), "";
+    }
     if (what == "save") return plugin.save();
     if (what == "restore") return read_state(word(1)), plugin.restore(state_), "";
     if (what == "preset") return plugin.load_preset(word(1)), "";
@@ -219,6 +237,9 @@ class Host {
     state_.assign(number(size), '\0');
     read(state_.data(), state_.size());
   }
+
+  // 120 beats a minute.
+  static TempoMap steady(double rate) { return TempoMap({{0.0, 0.0}, {rate, 2.0}}, rate); }
 
   std::unique_ptr<HostedPlugin> another() const {
     auto plugin = file_->load(address_, rate_, block_);
@@ -278,7 +299,7 @@ class Host {
     void* shared = map(BlockRing::bytes(shape));
     instances.insert(instances.begin(), std::move(plugin_));
     for (const auto& instance : instances) instance->prepare();
-    ring_ = std::make_unique<RingPlayer>(std::move(instances), std::move(ports), shape, shared);
+    ring_ = std::make_unique<RingPlayer>(std::move(instances), std::move(ports), shape, shared, tempo_);
   }
 
   // The other side has made the memory, as large as it is needed.
@@ -329,6 +350,8 @@ class Host {
   std::vector<std::pair<std::size_t, Scale>> scales_;  // by port
   double rate_ = 0.0;
   int block_ = 0;
+  TempoMap tempo_ = steady(48000.0);
+  std::int64_t played_ = 0;               // frames, by `run`
   std::unique_ptr<HostedPlugin> plugin_;  // until the ring has it
   std::unique_ptr<RingPlayer> ring_;
   std::unique_ptr<Editor> editor_;

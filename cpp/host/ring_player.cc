@@ -41,12 +41,13 @@ std::size_t instances_for(int inputs, int outputs, int channels) {
 }
 
 RingPlayer::RingPlayer(std::vector<std::unique_ptr<HostedPlugin>> instances, ChannelMap map, const RingShape& shape,
-                       void* memory)
+                       void* memory, const TempoMap& tempo)
     : instances_(std::move(instances)),
       map_(std::move(map)),
       ring_(shape, memory),
       applied_(map_.ports.size(), std::nanf("")),
-      expected_(map_.ports.size(), std::nanf("")) {
+      expected_(map_.ports.size(), std::nanf("")),
+      tempo_(tempo) {
   for (const auto& instance : instances_) {
     rows_.emplace_back(static_cast<std::size_t>(instance->inputs() + instance->outputs()) *
                        static_cast<std::size_t>(shape.block));
@@ -95,13 +96,18 @@ void RingPlayer::play(int slot) {
   }
   restarts_ = restarts;
   for (std::size_t i = 0; i < instances_.size(); ++i) gather(slot, i);
+  const std::int64_t begin = ring_.slot(slot).since.load(std::memory_order_relaxed) * shape.block;
   const std::size_t bytes = sizeof(float) * static_cast<std::size_t>(shape.values);
   for (int tick = 0; tick < shape.ticks();) {  // stretches of equal values
     int end = tick + 1;
     while (end < shape.ticks() && std::memcmp(ring_.values(slot, tick), ring_.values(slot, end), bytes) == 0) ++end;
     apply(ring_.values(slot, tick));
     const int first = tick * tick_frames, frames = std::min(end * tick_frames, shape.block) - first;
-    for (std::size_t i = 0; i < instances_.size(); ++i) instances_[i]->run(rows_[i].data(), first, frames);
+    const Transport now = tempo_.at(begin + first);
+    for (std::size_t i = 0; i < instances_.size(); ++i) {
+      instances_[i]->set_transport(now);
+      instances_[i]->run(rows_[i].data(), first, frames);
+    }
     tick = end;
   }
   scatter(slot);

@@ -27,8 +27,8 @@ std::size_t instances_for(int inputs, int outputs, int channels);
 class RingPlayer {
  public:
   // `memory` is that of the ring. All instances are alike.
-  RingPlayer(std::vector<std::unique_ptr<HostedPlugin>> instances, ChannelMap map, const RingShape& shape,
-             void* memory);
+  RingPlayer(std::vector<std::unique_ptr<HostedPlugin>> instances, ChannelMap map, const RingShape& shape, void* memory,
+             const TempoMap& tempo);
   ~RingPlayer();
   RingPlayer(const RingPlayer&) = delete;
   RingPlayer& operator=(const RingPlayer&) = delete;
@@ -55,6 +55,7 @@ class RingPlayer {
   BlockRing ring_;
   std::vector<std::vector<float>> rows_;   // of each instance, inputs and outputs
   std::vector<float> applied_, expected_;  // the values of the ring that the instances got last; see `expect`
+  TempoMap tempo_;
   std::optional<std::int32_t> restarts_;
   std::mutex mutex_;
   std::thread thread_;

@@ -15,7 +15,8 @@ constexpr std::string_view state_head = "vst3 ";
 constexpr std::int32_t offline_or_live = 0, single_precision = 0;
 }  // namespace
 
-Vst3Plugin::Vst3Plugin(vst3::Factory& factory, const vst3::Id id, double rate, int block) : HostedPlugin(block) {
+Vst3Plugin::Vst3Plugin(vst3::Factory& factory, const vst3::Id id, double rate, int block)
+    : HostedPlugin(block), rate_(rate) {
   void* object = nullptr;
   const bool is_made = factory.create(reinterpret_cast<const char*>(id),
                                       reinterpret_cast<const char*>(vst3::Component::id.bytes), &object) == vst3::ok;
@@ -174,6 +175,16 @@ void Vst3Plugin::play(float* rows, int first, int frames) {
   outputs_.point_to(rows + static_cast<std::size_t>(inputs_.channels) * stride + first, stride);
   collect_changes();
   given_out_->clear();
+  vst3::Context context{};
+  context.flags = vst3::is_playing | vst3::has_beat | vst3::has_tempo | vst3::has_bar | vst3::has_signature |
+                  vst3::has_continuous_frame;
+  context.sample_rate = rate_;
+  context.frame = context.continuous_frame = transport_.frame;
+  context.beat = transport_.beat;
+  context.bar_start = std::floor(transport_.beat / TempoMap::beats_in_bar) * TempoMap::beats_in_bar;
+  context.bpm = transport_.bpm;
+  context.numerator = TempoMap::beats_in_bar;
+  context.denominator = 4;
   vst3::Data data{offline_or_live,
                   single_precision,
                   frames,
@@ -185,7 +196,7 @@ void Vst3Plugin::play(float* rows, int first, int frames) {
                   given_out_.get(),
                   nullptr,
                   nullptr,
-                  nullptr};
+                  &context};
   vst3::Result result = vst3::no;
   counted([&] { result = processor_->process(&data); });
   if (result != vst3::ok) {

@@ -63,6 +63,7 @@ class Vst3Plugin final : public HostedPlugin {
   PortFacts control(const vst3::ParameterInfo& parameter, int index) const;
   std::string group_of(std::int32_t unit) const;
 
+  const double rate_;
   Vst3Application application_;
   Vst3Handler handler_;
   Vst3Pointer<vst3::Component> component_;

@@ -32,6 +32,7 @@ class BlockRing {
     std::atomic<std::int32_t> state;
     std::atomic<std::int32_t> restarts;  // another number than before: the worker is to forget the past
     std::atomic<std::int64_t> block;
+    std::atomic<std::int64_t> since;  // blocks since the sound began
   };
 
   // In memory of zeros, as large as `bytes` says.

@@ -25,6 +25,8 @@ from twinrack.hosting import catalogue
 from twinrack.hosting.check import check_plugin
 from twinrack.hosting.child import PluginError
 from twinrack.hosting.plugin import HostedPlugin
+from twinrack.session.clip import Clip
+from twinrack.session.session import Session
 
 pytestmark = needs_host
 both = pytest.mark.parametrize("format", ["clap", "vst3"])
@@ -36,7 +38,7 @@ def test_it_is_described_as_it_declares_itself(framed, format):
     listed = framed(format)
     assert (listed.format, listed.inputs, listed.outputs, listed.author) == (format, 4, 2, "twinrack tests")
     d = catalogue.describe(listed)
-    assert list(d.controls) == ["gain", "frequency", "mode", "invert", "delay"]
+    assert list(d.controls) == ["gain", "frequency", "mode", "invert", "delay", "clock"]
     gain, frequency = d.controls["gain"], d.controls["frequency"]
     assert (gain.min, gain.max, gain.default) == (-60, 12, 0)
     assert (frequency.min, frequency.max, frequency.default) == (20, 20000, 1000)
@@ -139,6 +141,58 @@ def test_programs_of_vst3_are_presets(framed):
     assert np.allclose(tr.Rack([effect])(x, RATE), 0.2 * x, atol=1e-6)
     with pytest.raises(PluginError, match="has no preset 'Loud'; there are Plain, Quiet"):
         effect.load_preset("Loud")
+
+
+@both
+def test_the_tempo_is_followed(framed, format):
+    framed(format)
+    effect = tr.Plugin("framed gain", clock=True, bpm=150)
+    rack, x = tr.Rack([effect]), music(2, 20000, RATE)
+    beats = np.arange(20000) * 150 / 60 / RATE
+    y = rack(x, RATE)
+    assert np.abs(y[0] - beats).max() < 2e-3  # in whole ticks of the framework
+    assert np.allclose(y[1], 0.15)
+    effect.bpm = 90
+    assert np.allclose(rack(x, RATE)[1], 0.09)
+    with pytest.raises(ValueError, match=r"bpm = 0 is not a tempo; give 1 to 2000 beats a minute"):
+        effect.bpm = 0
+    assert repr(effect).endswith("bpm=90.0)")
+
+
+@both
+def test_in_a_session_its_tempo_map_is_followed(framed, format):
+    framed(format)
+    late = tr.Plugin("framed gain", name="late", delay=40)
+    session = Session("song", RATE, tempo=[(0, 60), tr.Tempo(0.5, 180, ramp=True), (2, 100)])
+    session.add_track("a", clips=[Clip(music(2, 96000, RATE, 1), 0.0)], rack=[late, tr.Plugin("framed gain", clock=True)])
+    y = session.render()
+    frames = np.arange(0, 90000, 999)
+    beats = [session.timeline.beat_of(n / RATE) for n in frames]
+    assert np.abs(y[0, frames] - beats).max() < 1e-2  # on the ramp a block of 4096 frames has one tempo
+    assert y[1, 100] == pytest.approx(0.06, rel=1e-3)
+    assert y[1, 89000] == pytest.approx(0.1, rel=1e-3)
+
+
+def test_echoes_of_real_plugins_come_at_the_beat(tmp_path, monkeypatch):
+    if not ZAM.is_file():
+        pytest.skip(f"{ZAM} is missing: install zam-plugins")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    x = np.zeros((1, RATE), np.float32)
+    x[0, 4800] = 0.5
+    places = {}
+    for bpm in (120, 150):
+        for uri, sync, divisor in (
+            ("urn:zamaudio:ZamDelay", "sync", "div"),
+            ("clap:com.zamaudio.ZamDelay", "sync_bpm", "divisor"),
+        ):
+            effect = tr.Plugin(uri, bpm=bpm)
+            effect.set(sync, True)
+            effect.set(divisor, 3)
+            y = np.abs(tr.Rack([effect])(x, RATE)[0, 4900:])
+            places[bpm, uri] = int(np.argmax(y)) + 100
+    assert len(set(places.values())) == 2
+    first, second = places[120, "urn:zamaudio:ZamDelay"], places[150, "clap:com.zamaudio.ZamDelay"]
+    assert first / second == pytest.approx(150 / 120, rel=0.02)
 
 
 @pytest.mark.parametrize(("format", "ending"), [("clap", ".clap-preset"), ("vst3", ".vstpreset")])

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
-from ..checks import brief, check_integer
+from ..checks import brief, check_integer, to_float
 from ..rack.card import Card, Parameter, Value
 from ..rack.effect import GroupItem
 from ..rack.external_effect import WAITED_FRAMES, ExternalEffect
@@ -29,6 +29,8 @@ from .preset_files import ENDINGS, preset_bytes, state_of_preset
 
 log = logging.getLogger("twinrack.live")
 BLOCK_FRAMES = 256
+BPM = 120.0
+LEAST_BPM, MOST_BPM = 1.0, 2000.0
 LATENCY_EVERY_S = 1.0
 RATE = 48000.0  # of the instance that takes a preset
 
@@ -41,6 +43,8 @@ class Plugin(ExternalEffect):
         preset: name of one of its presets, or path of a `.vstpreset` or `.clap-preset` file; values that are given replace its.
         block_frames: 32 to 4096, a multiple of 32; in a live stream it is given so many frames at once and heard twice as many
             plus 32 later. At least the block of the audio device, or its results come too late.
+        bpm: 1 to 2000 beats a minute, from the first frame of a render or stream on, for plugins that follow the tempo. In a
+            session its tempo map holds instead.
         name, bypass, key: as for every effect; `key` where it has inputs for a sidechain.
         values: its controls by name; one that is called like an argument or attribute of every effect ends in "_": `bypass_`.
 
@@ -75,6 +79,7 @@ class Plugin(ExternalEffect):
         *,
         preset: str | None = None,
         block_frames: int = BLOCK_FRAMES,
+        bpm: float = BPM,
         name: str | None = None,
         bypass: bool = False,
         key: str | None = None,
@@ -84,7 +89,7 @@ class Plugin(ExternalEffect):
         if block_frames % 32:
             raise ValueError(f"block_frames = {block_frames} is not a multiple of 32")
         super().__init__(name=name, bypass=bypass, key=key, **values)
-        self._block_frames, self._state = block_frames, ""
+        self._block_frames, self._bpm, self._state = block_frames, _checked_bpm(bpm), ""
         self._works: list[weakref.ref[PluginWork]] = []
         self._live_latency: int | None = None  # that a live stream saw
         self._latency_taken_at = 0.0
@@ -107,6 +112,16 @@ class Plugin(ExternalEffect):
     def presets(self) -> list[str]:
         """Names of the presets that are on this machine."""
         return list(self._description.presets)
+
+    @property
+    def bpm(self) -> float:
+        """Beats a minute outside of sessions. Setting it lets a running stream crossfade to the plugin at that tempo."""
+        return self._bpm
+
+    @bpm.setter
+    def bpm(self, bpm: float) -> None:
+        self._bpm = _checked_bpm(bpm)
+        self.rebuild()
 
     @property
     def state(self) -> str:
@@ -284,7 +299,7 @@ class Plugin(ExternalEffect):
         bundle = Path(self._listed.bundle)
         files = [bundle] if bundle.is_file() else bundle.rglob("*")
         newest = max((p.stat().st_mtime_ns for p in files if p.is_file()), default=0)
-        return f"{self.uri} {newest} {self._state}"
+        return f"{self.uri} {newest} {self._bpm} {self._state}"
 
     def work(self, channels: int, sample_rate: float, offline: bool) -> PluginWork:
         block = WAITED_FRAMES if offline else self._block_frames
@@ -299,25 +314,27 @@ class Plugin(ExternalEffect):
             block,
             self._own_latency(sample_rate, block, offline),
             self._take_latency,
+            self.timeline or ((0.0, 0.0), (60.0 * sample_rate / self._bpm, 1.0)),
         )
         self._works = [*(weakref.ref(w) for w in self._of_streams()), weakref.ref(work)]
         return work
 
     def copy(self) -> Self:
         copied = super().copy()
-        copied._block_frames, copied._state = self._block_frames, self._state
+        copied._block_frames, copied._bpm, copied._state = self._block_frames, self._bpm, self._state
         return copied
 
     def __eq__(self, other: object) -> bool:
         same = super().__eq__(other)
         if same is not True or not isinstance(other, Plugin):
             return same
-        return (self._state, self._block_frames) == (other._state, other._block_frames)
+        return (self._state, self._block_frames, self._bpm) == (other._state, other._block_frames, other._bpm)
 
     __hash__ = object.__hash__
 
     def __reduce__(self) -> Any:
-        arguments = {"name": self.name, "bypass": self.bypass, "key": self.key, "block_frames": self._block_frames}
+        arguments: dict[str, Any] = {"name": self.name, "bypass": self.bypass, "key": self.key}
+        arguments |= {"block_frames": self._block_frames, "bpm": self._bpm}
         return _from_pickle, (self._listed, self._description.name, arguments, self.values(), self._state)
 
     def __repr__(self) -> str:
@@ -326,6 +343,7 @@ class Plugin(ExternalEffect):
             parts.append("state=…")
         for argument, value, usual in (
             ("block_frames", self._block_frames, BLOCK_FRAMES),
+            ("bpm", self._bpm, BPM),
             ("name", self.name, None),
             ("key", self.key, None),
             ("bypass", self.bypass, False),
@@ -333,6 +351,13 @@ class Plugin(ExternalEffect):
             if value != usual:
                 parts.append(f"{argument}={value!r}")
         return f"Plugin({', '.join(parts)})"
+
+
+def _checked_bpm(bpm: object) -> float:
+    number = to_float(bpm)
+    if number is None or isinstance(bpm, bool) or not LEAST_BPM <= number <= MOST_BPM:
+        raise ValueError(f"bpm = {brief(bpm)} is not a tempo; give {LEAST_BPM:g} to {MOST_BPM:g} beats a minute")
+    return number
 
 
 @cache
@@ -368,7 +393,7 @@ def from_patch(uri: str, label: str, arguments: Mapping[str, Any], values: Mappi
 
     Args:
         uri, label: its address, and what it is called.
-        arguments: name, bypass, key and block_frames.
+        arguments: name, bypass, key, block_frames and bpm.
         values: of its controls.
         state: text, or empty.
 
@@ -400,4 +425,5 @@ def to_patch(effect: Plugin) -> dict[str, Any]:
     """The entry of a patch, without name, bypass and key."""
     entry: dict[str, Any] = {"plugin": effect.uri, "format": effect.uri_format, "label": effect.card.name}
     entry |= {"block_frames": effect._block_frames, "values": effect.values()}
+    entry |= {"bpm": effect.bpm} if effect.bpm != BPM else {}
     return entry | ({"state": effect.state} if effect.state else {})

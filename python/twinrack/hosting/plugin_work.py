@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from .. import _engine
@@ -38,6 +38,7 @@ class PluginWork:
         block_frames: given at once.
         latency: frames that the plugin itself delays the sound by.
         moved: called with another latency that it reports in a live stream.
+        knots: frames and the beats that come at them.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class PluginWork:
         block_frames: int,
         latency: int,
         moved: Callable[[int], None],
+        knots: Sequence[tuple[float, float]],
     ) -> None:
         self._listed, self._description, self._ports = listed, description, list(parameters)
-        self._numbers, self._state, self._moved = numbers, state, moved
+        self._numbers, self._state, self._moved, self._knots = numbers, state, moved, tuple(knots)
         self._channels, self._rate, self.block_frames = channels, sample_rate, block_frames
         self._keys = sum(p.is_sidechain for p in description.audio(True))
         self.restarts, self.complaint = 0, ""
@@ -84,6 +86,7 @@ class PluginWork:
                 host.request("restore", len(state), payload=state, seconds=LOAD_S)
             for port, number in self._numbers().items():
                 host.request("set", port, f"{number:.9g}")
+            host.request("tempo", *(f"{n:.17g}" for knot in self._knots for n in knot))
             sides = "".join("1" if p.is_sidechain else "0" for p in self._description.audio(True))
             host.request("join", self._channels, self._keys, BLOCKS, sides, *self._ports, seconds=LOAD_S)
         except BaseException:

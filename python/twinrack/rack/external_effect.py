@@ -52,6 +52,16 @@ class ExternalEffect(Effect):
     """
 
     outside: str
+    _timeline: Sequence[tuple[float, float]] = ()
+
+    @property
+    def timeline(self) -> Sequence[tuple[float, float]]:
+        """Frames and the beats that come at them, of the session that its next work is for; empty outside of one."""
+        return self._timeline
+
+    @timeline.setter
+    def timeline(self, knots: Sequence[tuple[float, float]]) -> None:
+        self._timeline = knots
 
     def identity(self) -> str:
         """All that makes its sound besides its values, as text; another text every time where nobody can know."""

@@ -79,6 +79,7 @@ class PluginEntry(_Strict):
     format: Literal["lv2", "clap", "vst3"] = "lv2"
     label: str = ""
     block_frames: int = 256
+    bpm: float = 120.0
     name: str | None = None
     bypass: bool = False
     key: str | None = None
@@ -423,7 +424,8 @@ def _item(
     if isinstance(entry, PluginEntry):
         from ..hosting.effect import from_patch
 
-        arguments = {"name": entry.name, "bypass": entry.bypass, "key": entry.key, "block_frames": entry.block_frames}
+        arguments: dict[str, Any] = {"name": entry.name, "bypass": entry.bypass, "key": entry.key}
+        arguments |= {"block_frames": entry.block_frames, "bpm": entry.bpm}
         try:
             return from_patch(entry.plugin, entry.label, arguments, entry.values, entry.state)
         except (ValueError, TypeError) as error:

@@ -119,6 +119,7 @@ class Fingerprints:
         keys = [[key, self._tap(route)] for key, route in node.keys.items()]
         rack = [
             fingerprint(channel.rack),
+            self.session.timeline.knots() if keeps_no_state(channel) else [],
             self._lanes(channel, set(channel.rack.addresses())),
         ]
         # polarity by its name says what `signs` say for the width, which is in `common`

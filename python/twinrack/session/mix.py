@@ -118,7 +118,7 @@ class Mix:
 
     def _timeline_rack(self, rack: Rack, automated: list[AutomatedParameter], channel: str) -> TimelineRack:
         try:
-            return TimelineRack(rack, self.rate, self.channels, automated)
+            return TimelineRack(rack, self.rate, self.channels, automated, self.timeline.knots())
         except ValueError as error:
             raise ValueError(f"channel {brief(channel)}: {error}") from None
 

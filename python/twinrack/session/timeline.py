@@ -116,6 +116,15 @@ class Timeline:
             return self.tempo[i].beat + rest * bpm / 60.0
         return self.tempo[i].beat + bpm / slope * math.expm1(slope * rest / 60.0)
 
+    def knots(self) -> list[tuple[float, float]]:
+        """Frames and the beats that come at them; between two the tempo is constant, or so nearly as 32 steps of a ramp are."""
+        beats = [self.tempo[0].beat]
+        for i, point in enumerate(self.tempo[1:]):
+            before, steps = self.tempo[i].beat, 32 if self._slope(i) else 1
+            beats += [before + (point.beat - before) * (n + 1) / steps for n in range(steps)]
+        beats.append(beats[-1] + 1.0)
+        return [(self.seconds_of(beat) * self.rate, beat) for beat in beats]
+
     def steady(self, a: float, b: float) -> bool:
         """Whether the tempo stays the same from beat a to beat b."""
         i = max(bisect_right(self._beats, a) - 1, 0)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .. import _engine
 from ..audio import Audio
 from ..rack.compiling import own_latency
 from ..rack.effect import Effect
-from ..rack.external_effect import in_step
+from ..rack.external_effect import ExternalEffect, Work, in_step
 from ..rack.rack import Rack
 from ..rack.tree import Chain, Parallel
 from .automation import TICK_FRAMES, Lane
@@ -55,6 +56,21 @@ def latency_before(rack: Rack, rate: float) -> dict[str, int]:
     return latencies
 
 
+def _compiled(
+    rack: Rack, rate: float, channels: int, knots: Sequence[tuple[float, float]]
+) -> tuple[_engine.Engine, list[Work]]:
+    """The engine of a rack whose external effects know the tempo, each from where the sound reaches it."""
+    late = latency_before(rack, rate)
+    external = {a: e for a, e in rack.addresses().items() if isinstance(e, ExternalEffect)}
+    try:
+        for address, effect in external.items():
+            effect.timeline = [(frame + late[address], beat) for frame, beat in knots]
+        return rack.running.compile(rate, channels)
+    finally:
+        for effect in external.values():
+            effect.timeline = ()
+
+
 class TimelineRack:
     """A rack, or a fader alone, from frame 0 of the timeline on.
 
@@ -64,13 +80,21 @@ class TimelineRack:
     Args:
         rack: is not changed, and not needed afterwards.
         automated: the values that move.
+        knots: frames and the beats that come at them, for effects that follow the tempo.
 
     Raises:
         ValueError: an effect does not fit the format.
     """
 
-    def __init__(self, rack: Rack, rate: float, channels: int, automated: Sequence[AutomatedParameter]) -> None:
-        self.engine, self._works = rack.running.compile(rate, channels)
+    def __init__(
+        self,
+        rack: Rack,
+        rate: float,
+        channels: int,
+        automated: Sequence[AutomatedParameter],
+        knots: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        self.engine, self._works = _compiled(rack, rate, channels, knots)
         first = rack.running.structure.first
         self.latency: int = self.engine.latency
         self.fed = 0  # frames that went in

@@ -8,7 +8,7 @@
 START_NAMESPACE_DISTRHO
 
 namespace {
-enum { gain, frequency, mode, invert, delay, level, count };
+enum { gain, frequency, mode, invert, delay, clock, level, count };
 constexpr std::uint32_t most_delay = 64;
 
 class FramedGain : public Plugin {
@@ -45,6 +45,7 @@ class FramedGain : public Plugin {
     }
     if (index == invert) set("Invert", "", kParameterIsBoolean, 0.0f, 1.0f, 0.0f);
     if (index == delay) set("Delay", "frames", 0, 0.0f, most_delay, 0.0f);
+    if (index == clock) set("Clock", "", kParameterIsBoolean, 0.0f, 1.0f, 0.0f);
     if (index == level) {
       set("Level", "", 0, 0.0f, 1.0f, 0.0f);
       p.hints = kParameterIsOutput;
@@ -87,10 +88,18 @@ class FramedGain : public Plugin {
       ++at_;
     }
     values_[level] = std::fmin(peak, 1.0f);
+    const TimePosition& time = getTimePosition();
+    if (values_[clock] < 0.5f || !time.playing || !time.bbt.valid) return;
+    const double beat = (time.bbt.bar - 1) * time.bbt.beatsPerBar + (time.bbt.beat - 1) +
+                        time.bbt.tick / time.bbt.ticksPerBeat;
+    for (std::uint32_t n = 0; n < frames; ++n) {  // the beats of each frame, and the tempo
+      out[0][n] = static_cast<float>(beat + n * time.bbt.beatsPerMinute / (60.0 * getSampleRate()));
+      out[1][n] = static_cast<float>(0.001 * time.bbt.beatsPerMinute);
+    }
   }
 
  private:
-  float values_[count] = {0.0f, 1000.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+  float values_[count] = {0.0f, 1000.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
   float past_[2][most_delay + 1] = {};
   std::uint32_t at_ = 0;
   bool has_note_ = false;
