@@ -99,6 +99,7 @@ const void* ClapPlugin::host_extension(const char* name) const {
     ClapPlugin& own = self(host);
     const auto events = static_cast<short>(((flags & clap::can_read) != 0 ? POLLIN : 0) |
                                            ((flags & clap::can_write) != 0 ? POLLOUT : 0));
+    own.files_.insert(file);
     main_loop().add_file(file, events, [&own, file](short happened) {
       const auto* served = own.extension<clap::Files>(clap::files_id);
       const std::uint32_t what = ((happened & POLLIN) != 0 ? clap::can_read : 0u) |
@@ -108,7 +109,8 @@ const void* ClapPlugin::host_extension(const char* name) const {
     });
     return true;
   };
-  static const clap::HostFiles files{listen, listen, [](const clap::Host*, int file) {
+  static const clap::HostFiles files{listen, listen, [](const clap::Host* host, int file) {
+                                       self(host).files_.erase(file);
                                        main_loop().remove_file(file);
                                        return true;
                                      }};

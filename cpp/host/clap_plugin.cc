@@ -67,15 +67,18 @@ ClapPlugin::ClapPlugin(const clap::Factory& factory, const char* id, double rate
     outputs_ = side(false);
     activate();
   } catch (...) {
-    plugin_->destroy(plugin_);
+    end();
     throw;
   }
 }
 
-ClapPlugin::~ClapPlugin() {
+ClapPlugin::~ClapPlugin() { end(); }
+
+void ClapPlugin::end() {
   deactivate();
   plugin_->destroy(plugin_);
   for (const auto& [id, number] : timers_) main_loop().remove_timer(number);
+  for (const int file : files_) main_loop().remove_file(file);
 }
 
 bool ClapPlugin::is_playing() { return plays; }
@@ -226,8 +229,8 @@ void ClapPlugin::read_values() {
   sent_ = values_;
 }
 
-std::string ClapPlugin::save() {
-  refresh();
+std::string ClapPlugin::save(bool plays) {
+  if (!plays) refresh();
   if (state_extension_ == nullptr) return save_values();
   std::string bytes;
   const clap::OutputStream stream{&bytes, [](const clap::OutputStream* to, const void* from, std::uint64_t size) {
@@ -312,12 +315,12 @@ PortFacts ClapPlugin::control(const clap::ParameterInfo& parameter, int index) c
   facts.is_integer = (parameter.flags & clap::is_stepped) != 0;
   facts.is_enumeration = (parameter.flags & clap::is_enumeration) != 0;
   facts.designation = (parameter.flags & clap::is_bypass) != 0 ? "bypass" : "";
-  facts.initial = parameter.initial;
+  facts.initial = within(parameter.initial, parameter.min, parameter.max);
   facts.least = parameter.min;
   facts.most = parameter.max;
   const double range = parameter.max - parameter.min;
-  const int steps = facts.is_integer && range < 1e6 ? static_cast<int>(range) : 0;
-  for (const double value : sampled_values(parameter.min, parameter.max, parameter.initial, steps)) {
+  const int steps = facts.is_integer && range >= 0.0 && range < 1e6 ? static_cast<int>(range) : 0;
+  for (const double value : sampled_values(parameter.min, parameter.max, facts.initial, steps)) {
     facts.samples.push_back({value, value, text_of(value)});
   }
   return facts;

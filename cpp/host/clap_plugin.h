@@ -4,6 +4,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,7 +27,7 @@ class ClapPlugin final : public HostedPlugin {
   int latency() const override { return latency_; }
   bool is_control_input(std::size_t number) const override;
   void refresh() override;
-  std::string save() override;
+  std::string save(bool plays) override;
   void restore(const std::string& text) override;
   void prepare() override;
   void look_up_latency() override;
@@ -59,6 +60,7 @@ class ClapPlugin final : public HostedPlugin {
   static bool is_playing();  // whether this thread is the audio thread now
   void play(float* rows, int first, int frames) override;
   Side side(bool is_input) const;
+  void end();
   void activate();
   void deactivate();
   void collect_changes();
@@ -84,6 +86,7 @@ class ClapPlugin final : public HostedPlugin {
   Side inputs_, outputs_;
   ClapEditor* editor_ = nullptr;  // while it is open
   std::map<std::uint32_t, int> timers_;
+  std::set<int> files_;
   std::int64_t played_ = 0;
   std::atomic<int> latency_{0};
   std::atomic<bool> wants_restart_{false}, wants_idle_{false}, wants_rescan_{false}, wants_flush_{false};

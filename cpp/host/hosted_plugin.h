@@ -53,8 +53,8 @@ class HostedPlugin {
   // Allocations and frees in the plugin's own code while it played, so far.
   long allocations() const { return allocations_; }
 
-  // As text.
-  virtual std::string save() = 0;
+  // As text. `plays`: while another thread plays it; values that it has not got yet are not in it then.
+  virtual std::string save(bool plays) = 0;
   // Throws for text that is not a state of this plugin.
   virtual void restore(const std::string& text) = 0;
   virtual void load_preset(const std::string& address) {

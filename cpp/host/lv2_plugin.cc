@@ -34,9 +34,15 @@ std::string address_of(const LilvPlugin* plugin) { return lilv_node_as_uri(lilv_
 }  // namespace
 
 LV2_URID Lv2Plugin::Urids::map(const char* uri) {
+  const std::lock_guard lock(mutex);
   const auto [known, is_new] = numbers.try_emplace(uri, static_cast<LV2_URID>(texts.size() + 1));
   if (is_new) texts.emplace_back(uri);
   return known->second;
+}
+
+const char* Lv2Plugin::Urids::unmap(LV2_URID id) {
+  const std::lock_guard lock(mutex);
+  return id >= 1 && id <= texts.size() ? texts[id - 1].c_str() : nullptr;
 }
 
 Lv2Plugin::Lv2Plugin(const Lv2World& world, const LilvPlugin* plugin, double rate, int block)
@@ -55,8 +61,7 @@ Lv2Plugin::Lv2Plugin(const Lv2World& world, const LilvPlugin* plugin, double rat
   map_ = {this,
           [](LV2_URID_Map_Handle self, const char* uri) { return static_cast<Lv2Plugin*>(self)->urids_.map(uri); }};
   unmap_ = {this, [](LV2_URID_Unmap_Handle self, LV2_URID id) -> const char* {
-              const auto& texts = static_cast<Lv2Plugin*>(self)->urids_.texts;
-              return id >= 1 && id <= texts.size() ? texts[id - 1].c_str() : nullptr;
+              return static_cast<Lv2Plugin*>(self)->urids_.unmap(id);
             }};
   schedule_ = {this, [](LV2_Worker_Schedule_Handle self, std::uint32_t size, const void* data) {
                  const char* from = static_cast<const char*>(data);
@@ -71,9 +76,10 @@ Lv2Plugin::Lv2Plugin(const Lv2World& world, const LilvPlugin* plugin, double rat
                   return strdup(path.c_str());
                 }};
   lv2_atom_forge_init(&forge_, &map_);
-  time_ = {urids_.map(LV2_TIME__Position),    urids_.map(LV2_TIME__frame),         urids_.map(LV2_TIME__speed),
-           urids_.map(LV2_TIME__bar),         urids_.map(LV2_TIME__barBeat),       urids_.map(LV2_TIME__beatUnit),
-           urids_.map(LV2_TIME__beatsPerBar), urids_.map(LV2_TIME__beatsPerMinute)};
+  uris_ = {urids_.map(LV2_ATOM__Sequence),      urids_.map(LV2_ATOM__Chunk),    urids_.map(LV2_TIME__Position),
+           urids_.map(LV2_TIME__frame),         urids_.map(LV2_TIME__speed),    urids_.map(LV2_TIME__bar),
+           urids_.map(LV2_TIME__barBeat),       urids_.map(LV2_TIME__beatUnit), urids_.map(LV2_TIME__beatsPerBar),
+           urids_.map(LV2_TIME__beatsPerMinute)};
   const LV2_URID int_type = urids_.map(LV2_ATOM__Int), float_type = urids_.map(LV2_ATOM__Float);
   const auto option = [&](const char* key, LV2_URID type, const void* value) {
     options_.push_back({LV2_OPTIONS_INSTANCE, 0, urids_.map(key), 4, type, value});
@@ -164,11 +170,10 @@ bool Lv2Plugin::is_control_input(std::size_t port) const {
 
 // Empty sequences in, room for what comes out.
 void Lv2Plugin::prepare_atoms() {
-  const LV2_URID sequence = urids_.map(LV2_ATOM__Sequence), chunk = urids_.map(LV2_ATOM__Chunk);
   for (std::size_t i = 0; i < atoms_.size(); ++i) {
     auto* atom = reinterpret_cast<LV2_Atom_Sequence*>(atoms_[i].data());
     const bool is_input = i < atoms_in_.size();
-    atom->atom.type = is_input ? sequence : chunk;
+    atom->atom.type = is_input ? uris_.sequence : uris_.chunk;
     atom->atom.size = is_input ? static_cast<std::uint32_t>(sizeof(LV2_Atom_Sequence_Body)) : atom_bytes;
     atom->body = {0, 0};
     if (is_input && follows_[i]) tell_transport(atoms_[i]);
@@ -181,20 +186,20 @@ void Lv2Plugin::tell_transport(std::vector<char>& atom) {
   lv2_atom_forge_set_buffer(&forge_, reinterpret_cast<std::uint8_t*>(atom.data()), atom.size());
   lv2_atom_forge_sequence_head(&forge_, &sequence, 0);
   lv2_atom_forge_frame_time(&forge_, 0);
-  lv2_atom_forge_object(&forge_, &object, 0, time_.position);
-  lv2_atom_forge_key(&forge_, time_.frame);
+  lv2_atom_forge_object(&forge_, &object, 0, uris_.position);
+  lv2_atom_forge_key(&forge_, uris_.frame);
   lv2_atom_forge_long(&forge_, transport_.frame);
-  lv2_atom_forge_key(&forge_, time_.speed);
+  lv2_atom_forge_key(&forge_, uris_.speed);
   lv2_atom_forge_float(&forge_, 1.0f);
-  lv2_atom_forge_key(&forge_, time_.bar);
+  lv2_atom_forge_key(&forge_, uris_.bar);
   lv2_atom_forge_long(&forge_, static_cast<std::int64_t>(std::floor(bars)));
-  lv2_atom_forge_key(&forge_, time_.bar_beat);
+  lv2_atom_forge_key(&forge_, uris_.bar_beat);
   lv2_atom_forge_float(&forge_, static_cast<float>((bars - std::floor(bars)) * TempoMap::beats_in_bar));
-  lv2_atom_forge_key(&forge_, time_.beat_unit);
+  lv2_atom_forge_key(&forge_, uris_.beat_unit);
   lv2_atom_forge_int(&forge_, 4);
-  lv2_atom_forge_key(&forge_, time_.beats_per_bar);
+  lv2_atom_forge_key(&forge_, uris_.beats_per_bar);
   lv2_atom_forge_float(&forge_, static_cast<float>(TempoMap::beats_in_bar));
-  lv2_atom_forge_key(&forge_, time_.beats_per_minute);
+  lv2_atom_forge_key(&forge_, uris_.beats_per_minute);
   lv2_atom_forge_float(&forge_, static_cast<float>(transport_.bpm));
   lv2_atom_forge_pop(&forge_, &object);
   lv2_atom_forge_pop(&forge_, &sequence);
@@ -243,7 +248,7 @@ void Lv2Plugin::reset() {
   lilv_instance_activate(instance_);
 }
 
-std::string Lv2Plugin::save() {
+std::string Lv2Plugin::save(bool) {
   const auto get = [](const char* symbol, void* self, std::uint32_t* size, std::uint32_t* type) -> const void* {
     auto& own = *static_cast<Lv2Plugin*>(self);
     const Node name(lilv_new_string(own.world_.get(), symbol));

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -39,7 +40,7 @@ class Lv2Plugin final : public HostedPlugin {
   bool is_control_input(std::size_t port) const override;
 
   // As Turtle text.
-  std::string save() override;
+  std::string save(bool plays) override;
   void restore(const std::string& text) override;
   void load_preset(const std::string& address) override;
 
@@ -50,9 +51,11 @@ class Lv2Plugin final : public HostedPlugin {
   class Lv2Editor;
 
   struct Urids {
+    std::mutex mutex;  // its window maps too
     std::unordered_map<std::string, LV2_URID> numbers;
     std::deque<std::string> texts;
     LV2_URID map(const char* uri);
+    const char* unmap(LV2_URID id);
   };
 
   void connect();
@@ -60,8 +63,8 @@ class Lv2Plugin final : public HostedPlugin {
   void prepare_atoms();
   void tell_transport(std::vector<char>& atom);
   struct {
-    LV2_URID position, frame, speed, bar, bar_beat, beat_unit, beats_per_bar, beats_per_minute;
-  } time_{};
+    LV2_URID sequence, chunk, position, frame, speed, bar, bar_beat, beat_unit, beats_per_bar, beats_per_minute;
+  } uris_{};
 
   const Lv2World& world_;
   const LilvPlugin* plugin_;

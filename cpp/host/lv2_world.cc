@@ -145,6 +145,7 @@ PortFacts Lv2World::facts(const LilvPlugin* plugin, const LilvPort* port) const 
   const Node name(lilv_port_get_name(plugin, port));
   PortFacts facts;
   facts.index = static_cast<int>(lilv_port_get_index(plugin, port));
+  facts.number = lilv_port_get_index(plugin, port);
   facts.symbol = text_of(lilv_port_get_symbol(plugin, port));
   facts.name = text_of(name.get());
   facts.kind = is(LV2_CORE__AudioPort)     ? "audio"

@@ -35,6 +35,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -60,6 +61,24 @@ namespace {
 int control = -1, memory = -1;  // files
 constexpr int largest_block = 65536;
 constexpr int idle_ms = 20;
+
+// While it lives, whoever watches the ring sees that the process is not stuck: a restart may take its time.
+class Excuse {
+ public:
+  explicit Excuse(RingPlayer* ring) {
+    if (ring == nullptr) return;
+    thread_ = std::jthread([ring](const std::stop_token& ended) {
+      for (int n = 0; n < most && !ended.stop_requested(); ++n) {
+        ring->show_life();
+        std::this_thread::sleep_for(std::chrono::milliseconds(idle_ms));
+      }
+    });
+  }
+
+ private:
+  static constexpr int most = 10000 / idle_ms;  // 10 s
+  std::jthread thread_;
+};
 
 class Host {
  public:
@@ -109,7 +128,11 @@ class Host {
       state_.clear();
       played_ = 0;
       plugin_.reset();
-      file_ = open_plugin_file(word(1), word(2));
+      if (file_ == nullptr || path_ != word(2)) {
+        file_.reset();
+        file_ = open_plugin_file(word(1), word(2));
+        path_ = word(2);
+      }
       if (what == "scan") return file_->list(json), json.text();
       address_ = word(3);
       if (what == "describe") return file_->describe(address_, json), json.text();
@@ -186,6 +209,7 @@ class Host {
   // While the ring plays: a change goes to every instance, a question to the first.
   template <class Word>
   std::string answer_beside(const std::vector<std::string>& words, const Word& word) {
+    if (words[0] == "save") return ring_->instances()[0]->save(true);
     const std::lock_guard lock(ring_->mutex());
     if (words[0] != "set" && words[0] != "restore" && words[0] != "preset" && words[0] != "reset") {
       return answer_on(*ring_->instances()[0], words, word);
@@ -218,7 +242,7 @@ class Host {
       played_ = 0;
       return plugin.reset(), "";
     }
-    if (what == "save") return plugin.save();
+    if (what == "save") return plugin.save(false);
     if (what == "restore") return read_state(word(1)), plugin.restore(state_), "";
     if (what == "preset") return plugin.load_preset(word(1)), "";
     throw std::invalid_argument("no request is called " + what);
@@ -264,7 +288,13 @@ class Host {
     const auto attend = [&](HostedPlugin& plugin) {
       if (plugin.idle() && !plays_offline_) {
         const auto lock = ring_ == nullptr ? std::unique_lock<std::mutex>() : std::unique_lock(ring_->mutex());
-        plugin.restart();
+        const Excuse excuse(ring_.get());
+        try {
+          plugin.restart();
+        } catch (const std::exception& error) {  // it does not play any more
+          std::fprintf(stderr, "%s\n", error.what());
+          std::_Exit(1);
+        }
       } else if (plays_offline_) {
         plugin.look_up_latency();
       }
@@ -346,7 +376,7 @@ class Host {
   }
 
   std::unique_ptr<PluginFile> file_;
-  std::string address_;
+  std::string path_, address_;
   std::vector<std::pair<std::size_t, Scale>> scales_;  // by port
   double rate_ = 0.0;
   int block_ = 0;

@@ -1,6 +1,7 @@
 #include "host/plugin_facts.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace twinrack::host {
 
@@ -8,7 +9,13 @@ namespace {
 constexpr int most_steps = 512, continuous_samples = 129;
 }
 
+double within(double value, double least, double most) {
+  if (!(least < most)) return std::isfinite(value) ? value : 0.0;
+  return std::isfinite(value) ? std::clamp(value, least, most) : least;
+}
+
 std::vector<double> sampled_values(double least, double most, double initial, int steps) {
+  if (!std::isfinite(least) || !std::isfinite(most) || !(least < most)) return {};
   const bool is_stepped = steps >= 1 && steps < most_steps;
   const int count = is_stepped ? steps + 1 : continuous_samples;
   std::vector<double> all;

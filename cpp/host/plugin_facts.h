@@ -31,7 +31,7 @@ struct PortFacts {
   };
 
   int index = 0;
-  std::uint32_t number = 0;  // by which CLAP and VST3 know a control
+  std::uint32_t number = 0;  // by which the format knows a control
   std::string symbol, name, kind = "control";
   bool is_input = true, is_logarithmic = false, is_integer = false, is_toggled = false, is_enumeration = false,
        is_trigger = false, is_sidechain = false, times_rate = false;
@@ -46,6 +46,9 @@ struct PortFacts {
 // One channel of a port or bus that has `channels`.
 PortFacts audio_channel(std::size_t index, bool is_input, bool is_sidechain, std::string port, int channel,
                         int channels);
+
+// A value within a range that a plugin declares, whatever it says.
+double within(double value, double least, double most);
 
 // The values at which a control is sampled, ascending: all of its `steps`, or, where it has none or many, so many that
 // the way between them is nearly straight, and the initial value.

@@ -58,6 +58,7 @@ void RingPlayer::expect(std::size_t port, float value) {
   for (std::size_t i = 0; i < map_.ports.size(); ++i) {
     if (map_.ports[i] == port) expected_[i] = value;
   }
+  for (std::size_t i = 1; i < instances_.size(); ++i) instances_[i]->set(port, value);
 }
 
 RingPlayer::~RingPlayer() {
@@ -120,8 +121,8 @@ void RingPlayer::apply(const float* values) {
   for (std::size_t i = 0; i < map_.ports.size(); ++i) {
     if (values[i] == applied_[i]) continue;
     applied_[i] = values[i];
-    if (values[i] == expected_[i]) continue;
-    for (const auto& instance : instances_) instance->set(map_.ports[i], values[i]);
+    const bool is_expected = values[i] == std::exchange(expected_[i], std::nanf(""));
+    for (std::size_t k = is_expected ? 1 : 0; k < instances_.size(); ++k) instances_[k]->set(map_.ports[i], values[i]);
   }
 }
 

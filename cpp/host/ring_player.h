@@ -38,9 +38,12 @@ class RingPlayer {
   // From now on a thread plays them as they come. `period_s`: of a block.
   void start(double period_s);
 
+  // Counts as a block that was played.
+  void show_life() { ring_.show_life(); }
   // While a request changes the instances, no block plays.
   std::mutex& mutex() { return mutex_; }
-  // A value of this control that comes by the ring is one that the plugin has moved itself, and maybe further since.
+  // The first instance has moved this control itself, in its window: the others follow, and the value, when it comes by
+  // the ring, is not given back to the first, which may have moved it further since.
   void expect(std::size_t port, float value);
   const std::vector<std::unique_ptr<HostedPlugin>>& instances() const { return instances_; }
 

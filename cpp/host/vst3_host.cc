@@ -18,7 +18,7 @@ std::string narrow(const char16_t* text, std::size_t most) {
       continue;
     }
     const int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    result += static_cast<char>((0xf00u >> more & 0xf0u) | code >> (6 * more));
+    result += static_cast<char>((0xff00u >> (more + 1) & 0xffu) | code >> (6 * more));
     for (int k = more - 1; k >= 0; --k) result += static_cast<char>(0x80u | (code >> (6 * k) & 0x3fu));
   }
   return result;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -121,11 +122,16 @@ class Vst3Application final : public Vst3Owned<vst3::HostApplication> {
 // Edits and restarts that the plugin's controller asks for, until somebody looks.
 class Vst3Handler final : public Vst3Owned<vst3::Handler> {
  public:
-  std::atomic<int> restarts{0};                         // flags
-  std::vector<std::pair<std::uint32_t, double>> edits;  // in the plugin's window: parameters and positions
+  std::atomic<int> restarts{0};  // flags
+  // In the plugin's window, since the last call: parameters and positions.
+  std::vector<std::pair<std::uint32_t, double>> take_edits() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(edits_, {});
+  }
   vst3::Result begin_edit(std::uint32_t) override { return vst3::ok; }
   vst3::Result perform_edit(std::uint32_t parameter, double position) override {
-    edits.emplace_back(parameter, position);
+    const std::lock_guard lock(mutex_);
+    edits_.emplace_back(parameter, position);
     restarts |= vst3::values_changed;
     return vst3::ok;
   }
@@ -134,6 +140,10 @@ class Vst3Handler final : public Vst3Owned<vst3::Handler> {
     restarts |= flags;
     return vst3::ok;
   }
+
+ private:
+  std::mutex mutex_;  // some plugins have a thread of their own for their window
+  std::vector<std::pair<std::uint32_t, double>> edits_;
 };
 
 }  // namespace twinrack::host

@@ -23,17 +23,26 @@ Vst3Plugin::Vst3Plugin(vst3::Factory& factory, const vst3::Id id, double rate, i
   if (!is_made || object == nullptr) throw std::runtime_error("it refuses to be instantiated");
   component_ = Vst3Pointer(static_cast<vst3::Component*>(object));
   if (component_->initialise(&application_) != vst3::ok) throw std::runtime_error("it refuses to be initialised");
-  processor_ = Vst3Pointer<vst3::Processor>::of(component_.get());
-  if (!processor_) throw std::runtime_error("it does not process sound");
-  find_controller(factory);
-  read_parameters();
-  inputs_ = side(vst3::input);
-  outputs_ = side(vst3::output);
-  set_up(rate);
+  try {
+    processor_ = Vst3Pointer<vst3::Processor>::of(component_.get());
+    if (!processor_) throw std::runtime_error("it does not process sound");
+    find_controller(factory);
+    read_parameters();
+    inputs_ = side(vst3::input);
+    outputs_ = side(vst3::output);
+    set_up(rate);
+  } catch (...) {
+    end();
+    throw;
+  }
 }
 
 Vst3Plugin::~Vst3Plugin() {
   activate(false);
+  end();
+}
+
+void Vst3Plugin::end() {
   if (component_end_ && controller_end_) {
     component_end_->disconnect(controller_end_.get());
     controller_end_->disconnect(component_end_.get());
@@ -242,8 +251,8 @@ void Vst3Plugin::read_values() {
   sent_ = shown_ = values_;
 }
 
-std::string Vst3Plugin::save() {
-  hand_over();
+std::string Vst3Plugin::save(bool plays) {
+  if (!plays) hand_over();
   Vst3Stream component, controller;
   if (component_->get_state(&component) != vst3::ok) throw std::runtime_error("it gives no state");
   if (controller_ && is_controller_apart_) controller_->get_state(&controller);
@@ -304,16 +313,16 @@ bool Vst3Plugin::idle() {
 
 void Vst3Plugin::restart() {
   const int flags = handler_.restarts.exchange(0);
+  const auto edits = handler_.take_edits();
   if ((flags & (vst3::reload | vst3::latency_changed)) != 0) reset();
   if ((flags & (vst3::reload | vst3::values_changed)) != 0 && controller_) {
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
       const auto position = static_cast<float>(controller_->position(parameters_[i].id));
       if (position != shown_[i]) values_[i] = shown_[i] = position;  // to be sent to the processor
-      for (const auto& [parameter, edited] : handler_.edits) {
+      for (const auto& [parameter, edited] : edits) {
         if (parameter == parameters_[i].id) values_[i] = shown_[i] = static_cast<float>(edited);
       }
     }
-    handler_.edits.clear();
   }
 }
 
@@ -339,10 +348,10 @@ PortFacts Vst3Plugin::control(const vst3::ParameterInfo& parameter, int index) c
   facts.designation = (parameter.flags & vst3::is_bypass) != 0    ? "bypass"
                       : (parameter.flags & vst3::is_program) != 0 ? "program"
                                                                   : "";
-  facts.initial = parameter.initial;
+  facts.initial = within(parameter.initial, 0.0, 1.0);
   facts.least = 0.0;
   facts.most = 1.0;
-  for (const double position : sampled_values(0.0, 1.0, parameter.initial, parameter.steps)) {
+  for (const double position : sampled_values(0.0, 1.0, facts.initial, parameter.steps)) {
     vst3::Text text{};
     const bool is_told = controller_->to_text(parameter.id, position, text) == vst3::ok;
     facts.samples.push_back(

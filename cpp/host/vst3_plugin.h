@@ -26,7 +26,7 @@ class Vst3Plugin final : public HostedPlugin {
   int latency() const override { return latency_; }
   bool is_control_input(std::size_t number) const override;
   void refresh() override;
-  std::string save() override;
+  std::string save(bool plays) override;
   void restore(const std::string& text) override;
   void load_preset(const std::string& address) override;
   std::unique_ptr<Editor> open_editor(const std::string& title) override;
@@ -53,6 +53,7 @@ class Vst3Plugin final : public HostedPlugin {
   void play(float* rows, int first, int frames) override;
   void after_run() override;
   Side side(std::int32_t direction) const;
+  void end();
   void find_controller(vst3::Factory& factory);
   void read_parameters();
   void set_up(double rate);

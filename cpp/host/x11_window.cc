@@ -22,7 +22,7 @@ struct Event {
   unsigned long serial;
   int is_sent;
   void* display;
-  unsigned long window, message;
+  unsigned long window, message;  // where a window was destroyed: who is told, and which
   int format;
   long data[5];
   long rest[24];
@@ -127,7 +127,7 @@ void X11Window::serve() {
     }
     const bool asks_to_close =
         event.type == client_message && event.data[0] == static_cast<long>(delete_message_) && event.window == id_;
-    is_closed_ = is_closed_ || asks_to_close || (event.type == destroyed && event.window == id_);
+    is_closed_ = is_closed_ || asks_to_close || (event.type == destroyed && event.message == id_);
   }
 }
 

@@ -79,6 +79,8 @@ class BlockRing {
     slots_[slot].state.store(has_result ? done : empty, std::memory_order_release);
     head_->worked.fetch_add(1, std::memory_order_relaxed);
   }
+  // Nothing was played, but the worker is busy and not stuck.
+  void show_life() noexcept { head_->worked.fetch_add(1, std::memory_order_relaxed); }
   void report_latency(int frames) noexcept { head_->latency_and_one.store(frames + 1, std::memory_order_relaxed); }
 
   // For whoever watches the worker:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +18,7 @@ import pytest
 import twinrack as tr
 from plugin_support import GOOD, RATE, needs_host
 from twinrack.cli.plugins import edit
-from twinrack.hosting.child import PluginError
+from twinrack.hosting.child import PluginDiedError, PluginError
 
 pytestmark = [needs_host, pytest.mark.alone]
 KNOB = (212, 66)  # the threshold in ZamComp's window
@@ -103,35 +105,53 @@ def test_a_knob_in_the_window_moves_the_effect(display, uri, threshold, ratio):
 
 
 def test_beside_a_live_stream(display):
+    """A mono plugin in stereo has two instances and one window: both follow."""
     effect = tr.Plugin("clap:com.zamaudio.ZamComp", block_frames=64, ratio=20)
     rack = tr.Rack([effect])
-    rack.prepare(RATE, 1)
+    rack.prepare(RATE, 2)
     rack.running.go_live()
-    heard, stops = [0.0], threading.Event()
+    heard, stops = [np.zeros(2)], threading.Event()
 
     def stream() -> None:
         while not stops.is_set():
-            heard[0] = float(rack.running.engine.process(np.full((1, 64), 0.5, np.float32), [])[0, -1])
+            heard[0] = rack.running.engine.process(np.full((2, 64), 0.5, np.float32), [])[:, -1]
             time.sleep(64 / RATE)
+
+    def is_plain() -> bool:
+        return np.allclose(heard[0], 0.5, rtol=1e-3)
 
     player = threading.Thread(target=stream)
     player.start()
     try:
-        until(lambda: heard[0] == pytest.approx(0.5, rel=1e-3))
+        until(is_plain)
         with effect.open_editor():
             until(lambda: display.colours() > UNIFORM)
             time.sleep(0.5)
             display.drag(*KNOB, -80, 40)
             until(lambda: effect.threshold < -5)
-            until(lambda: heard[0] < 0.4)
+            until(lambda: heard[0].max() < 0.4)
             time.sleep(0.5)
             assert effect.threshold <= -11  # as far as the mouse went: no value that came later took it back
+            assert heard[0][0] == heard[0][1]
+            there = effect.threshold
             effect.threshold = 0
-            until(lambda: heard[0] == pytest.approx(0.5, rel=1e-3))
+            until(is_plain)
+            effect.threshold = there
+            until(lambda: heard[0].max() < 0.4)
     finally:
         stops.set()
         player.join()
         rack.running.close()
+
+
+def test_a_plugin_that_dies_with_its_window_is_said(display):
+    effect = tr.Plugin("clap:com.zamaudio.ZamComp")
+    window = effect.open_editor()
+    until(lambda: display.colours() > UNIFORM)
+    os.kill(window._host.pid, signal.SIGSEGV)
+    with pytest.raises(PluginDiedError, match=r"ZamComp crashed \(SIGSEGV\) in its own process"):
+        window.wait(10)
+    assert not window.is_open
 
 
 def test_what_cannot_be_opened_is_a_sentence(odd, framed, monkeypatch, display):

@@ -18,12 +18,13 @@ import pytest
 from test_plugin_effect import Running
 
 import twinrack as tr
-from jack_support import needs_jack
+from jack_support import BLOCK, needs_jack
 from plugin_support import RATE, needs_host
 from support import blocks_of, music, run
 from twinrack.hosting import catalogue
 from twinrack.hosting.check import check_plugin
 from twinrack.hosting.child import PluginError
+from twinrack.hosting.description import Port, description
 from twinrack.hosting.plugin import HostedPlugin
 from twinrack.session.clip import Clip
 from twinrack.session.session import Session
@@ -289,10 +290,10 @@ def test_only_what_changed_is_scanned_again(framed, monkeypatch, tmp_path):
     scanned = []
     scan = catalogue._scan
     monkeypatch.setattr(catalogue, "_scan", lambda path: scanned.append(path) or scan(path))
-    assert len(catalogue.plugins()) == 2
+    assert catalogue.plugins() == [listed]
     assert scanned == [str(copy)]
     os.utime(copy, ns=(1, 1))
-    assert len(catalogue.plugins()) == 2
+    assert catalogue.plugins() == [listed]
     assert scanned == [str(copy)] * 2
     copy.unlink()
     assert catalogue.plugins() == [listed]
@@ -317,14 +318,80 @@ def test_a_path_is_not_in_the_patch(framed, tmp_path, monkeypatch):
     assert np.array_equal(pickle.loads(pickled)(x, RATE), rack(x, RATE))
 
 
+def test_the_same_plugin_in_two_folders_and_names_that_are_no_text(framed, tmp_path):
+    listed = framed("clap")
+    other = tmp_path / "clap/again/Framed.clap"
+    other.parent.mkdir()
+    shutil.copy(listed.bundle, other)
+    shutil.copy(listed.bundle, os.fsdecode(os.fsencode(tmp_path / "clap") + b"/\xff.clap"))
+    (tmp_path / os.fsdecode(b"clap/\xfe.clap")).write_text("nothing")
+    assert [p.uri for p in catalogue.plugins() if not p.problem] == [listed.uri]
+    assert tr.Plugin(listed.uri).uri == listed.uri
+
+
+def test_a_patch_never_loads_a_file(framed, tmp_path, monkeypatch):
+    framed("clap")
+    patch = tmp_path / "a.rack.json"
+    tr.Rack([tr.Plugin("framed gain")]).save(patch)
+    shutil.copy(catalogue.find("framed gain").bundle, tmp_path / "evil.clap")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalogue, "_scan", lambda path: pytest.fail(f"{path} was loaded"))
+    for address in ("evil.clap", str(tmp_path / "evil.clap"), "./evil.clap"):
+        patch.write_text(patch.read_text().replace("clap:test.twinrack.dpf", address))
+        with pytest.raises(ValueError, match="is not on this machine"):
+            tr.load(patch)
+        patch.write_text(patch.read_text().replace(address, "clap:test.twinrack.dpf"))
+
+
+def test_names_beyond_ascii(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    tr.export(tr.Rack([tr.Compressor(key="é€𝄞")]), tmp_path / "own.vst3")
+    names = [p.name for p in catalogue.describe(catalogue.find(str(tmp_path / "own.vst3"))).audio(True)]
+    assert "é€𝄞 1" in names
+
+
+def sampled(*samples: tuple[float, float | None, str], steps: bool = False, default: float = 0.0) -> Port:
+    """A control as CLAP and VST3 declare it: numbers, in the unit where it is known, and as text."""
+    data = {
+        "index": 0, "symbol": "", "name": "A", "is_input": True, "default": default, "integer": steps, "enumeration": False,
+        "samples": samples, "group": "", "designation": "", "unit_symbol": "", "number": 7, "kind": "control",
+    }  # fmt: skip
+    whole = {"uri": "vst3:x", "name": "X", "author": "", "class": "", "bundle": "", "missing": [], "presets": []}
+    d = description({**whole, "reports_latency": True, "ports": [data]}, RATE)
+    return d.ports[0]
+
+
+def test_controls_from_their_texts():
+    hertz = [(n / 8, None, f"{20 * 2**n} Hz" if n < 7 else f"{20 * 2**n / 1000} kHz") for n in range(9)]
+    p = sampled(*hertz, default=0.5)
+    assert (p.min, p.max, p.default, p.unit, p.is_log) == (20, 5120, 320, "Hz", True)
+    off = sampled((0.0, None, "Off"), *hertz[1:], default=0.0)
+    assert (off.min, off.default, off.unit) == (20, 20, "Hz")  # where the next one would be, so that it can be chosen
+    assert off.positions.owns[0] == 0.0
+    fader = sampled((0.0, None, "-inf dB"), (0.5, None, "-30.0 dB"), (1.0, None, "0.0 dB"), default=1.0)
+    assert (fader.min, fader.max, fader.unit) == (-60, 0, "dB")
+    assert sampled((0, None, "Off"), (1, None, "On"), steps=True).is_switch
+    for a, b in (("On", "Off"), ("Mono", "Stereo")):
+        p = sampled((0, None, a), (1, None, b), steps=True)
+        assert not p.is_switch
+        assert p.options == {a: 0.0, b: 1.0}
+    notes = sampled((0, None, "1/1"), (0.5, None, "1/2"), (1, None, "1/4"), steps=True)
+    assert list(notes.options) == ["1/1", "1/2", "1/4"]
+    assert not sampled((0, 20.0, ""), (1, 40.0, ""), steps=True).is_switch
+    falls = sampled((0, 10.0, ""), (0.5, 5.0, ""), (1, 0.0, ""), default=0.0)
+    assert (falls.min, falls.max, falls.default) == (0, 10, 10)
+
+
 @needs_jack
 @pytest.mark.alone
 @both
 def test_live_a_killed_one_comes_back_with_its_values(framed, format):
     framed(format)
     effect = tr.Plugin("framed gain", gain=-6.0206)
+    assert effect.latency_frames == 2 * 256 + 32
     with Running(tr.Rack([effect])) as running:
         running.until(0.125)
+        assert effect.latency_frames == 2 * max(BLOCK, 64) + 32  # that of the device
         effect.gain = 6.0206
         running.until(0.5)
         os.kill(effect.pids[-1], signal.SIGKILL)

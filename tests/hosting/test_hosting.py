@@ -267,7 +267,7 @@ def test_what_is_declared_badly_becomes_something_usable():
         "index": 0, "symbol": "a", "name": "A", "kind": "control", "is_input": True, "optional": False, "default": None,
         "min": 5.0, "max": 1.0, "logarithmic": True, "integer": True, "toggled": False, "enumeration": True, "times_rate": True,
         "hidden": False, "trigger": False, "group": "", "sidechain": False, "designation": "", "unit": "", "unit_symbol": "st",
-        "points": [["two", 2.0], ["one", 1.0], ["none", None]], "samples": [],
+        "points": [["two", 2.0], ["one", 1.0], ["none", None]], "samples": [], "number": 0,
     }  # fmt: skip
     data = {"uri": "u", "name": "", "author": "", "class": "", "bundle": "", "missing": [], "presets": [["u:p", ""]]}
     data["reports_latency"] = False

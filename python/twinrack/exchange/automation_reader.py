@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
+from ..hosting.plugin_card import PluginParameter
 from ..rack.card import Parameter, Value
 from .parameter_reader import Target
 from .scope import Scope, label, number, switch, unit
@@ -74,6 +75,9 @@ class AutomationReader:
             ((number(q, "time"), self._finite(q, p, target), q.get("interpolation", "hold")) for q in e.findall("RealPoint")),
             key=lambda r: r[0],
         )
+        if isinstance(p, PluginParameter) and p.kind == "choice":
+            numbers = [target.scale.read(value, kind, target.low, target.high) or 0.0 for _, value, _ in raw]
+            return [(scope.at(time), p.from_plugin(n), "hold") for (time, _, _), n in zip(raw, numbers, strict=True)]
         ours = [self._ours(value, kind, target, p) for _, value, _ in raw]
         if any(v is None for v in ours):
             self.notes.add(

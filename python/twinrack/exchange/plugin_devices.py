@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..hosting.catalogue import find
+from ..hosting.catalogue import by_address
 from ..hosting.child import PluginDiedError, PluginError
 from ..hosting.effect import Plugin
 from ..hosting.plugin_card import PluginParameter
@@ -77,20 +77,20 @@ def read_plugin(
         notes: takes a sentence on what is not carried.
     """
     label = plain(e.get("deviceName") or e.get("name") or uri)[:60]
+    where = f"the plugin {label!r} ({plain(uri)[:120]}) is left out"
     try:
-        listed = find(uri)
-        if listed.uri != uri or listed.problem:
-            raise PluginError(listed.problem or "it is not on this machine")
+        listed = by_address(uri)
+        if listed is None:
+            notes(f"{where}, for it is not on this machine; install it and read again")
+            return None
         effect = Plugin(listed, name=name, bypass=bypass)
-    except (PluginError, PluginDiedError):
-        notes(
-            f"the plugin {label!r} ({plain(uri)[:120]}) is left out, for it is not on this machine; install it and read again"
-        )
+    except (PluginError, PluginDiedError) as error:
+        notes(f"{where}: {error}")
         return None
     state = e.find("State")
     if state is not None:
         try:
             effect.restore(state_of_preset(uri, read(state.get("path", ""))))
-        except (PluginError, PluginDiedError) as error:
+        except (ValueError, PluginDiedError) as error:
             notes(f"the state of the plugin {label!r} is left out, and it has its defaults: {error}")
     return effect

@@ -65,7 +65,7 @@ class Listed:
     def problem(self) -> str:
         """A sentence on why it cannot be used; empty where it can."""
         if self.fault:
-            return self.fault
+            return f"{self.fault} (`twinrack plugins scan` tries again)"
         if self.missing:
             return f"it needs what no host here has: {', '.join(self.missing)}"
         return "" if self.is_effect else "it has no sound in, or none out"
@@ -88,8 +88,10 @@ def plugins(fresh: bool = False) -> list[Listed]:
     entries = {"lv2": _lv2(stored.get("lv2"))} | _files(stored)
     if entries != stored:
         _store(entries)
-    listed = [Listed(**{**p, "missing": tuple(p["missing"])}) for entry in entries.values() for p in entry["plugins"]]
-    return sorted(listed, key=lambda p: (p.name.lower(), p.uri))
+    listed: dict[str, Listed] = {}
+    for p in (p for entry in entries.values() for p in entry["plugins"]):
+        listed.setdefault(p["uri"], Listed(**{**p, "missing": tuple(p["missing"])}))  # the first folder that has it
+    return sorted(listed.values(), key=lambda p: (p.name.lower(), p.uri))
 
 
 def _lv2(stored: dict[str, Any] | None) -> dict[str, Any]:
@@ -114,7 +116,8 @@ def _entry(declared: dict[str, Any]) -> dict[str, Any]:
 
 def _files(stored: dict[str, Any]) -> dict[str, Any]:
     """The plugins of all CLAP and VST3 files, by path."""
-    paths = sorted({str(p) for ending in (".clap", ".vst3") for folder in _folders(ending) for p in _below(folder, ending)})
+    every = [p for ending in (".clap", ".vst3") for folder in _folders(ending) for p in _below(folder, ending)]
+    paths = list(dict.fromkeys(map(str, every)))
     states = {path: _state_of_file(path) for path in paths}
     new = [p for p in paths if stored.get(p, {}).get("state") != states[p]]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -124,11 +127,11 @@ def _files(stored: dict[str, Any]) -> dict[str, Any]:
 
 def _below(folder: Path, ending: str) -> Iterable[Path]:
     """Files and bundles in a folder and those in it; not those within bundles."""
-    for path in folder.glob("*"):
+    for path in sorted(folder.glob("*")):
         if path.suffix.lower() == ending:
             yield path
         elif path.is_dir():
-            yield from (p for p in path.glob("*") if p.suffix.lower() == ending)
+            yield from (p for p in sorted(path.glob("*")) if p.suffix.lower() == ending)
 
 
 def _scan(path: str) -> list[dict[str, Any]]:
@@ -136,7 +139,8 @@ def _scan(path: str) -> list[dict[str, Any]]:
     name, format = Path(path).name, ENDINGS[Path(path).suffix.lower()]
     try:
         with HostProcess(name) as host:
-            return [_entry(p) for p in json.loads(host.request("scan", format, path, seconds=SCAN_S).decode(errors="replace"))]
+            declared = json.loads(host.request("scan", format, path, seconds=SCAN_S).decode(errors="replace"))
+            return [_entry(p | {"bundle": path}) for p in declared]
     except (PluginError, PluginDiedError) as error:
         fault = str(error).removeprefix(f"{name}: ")
         unknown = {
@@ -226,6 +230,11 @@ def find(name: str) -> Listed:
         if fits:
             return _one(fits, name)
     raise PluginError(f"no plugin fits {brief(name)}; `twinrack plugins list` shows all {len(every)}")
+
+
+def by_address(uri: str) -> Listed | None:
+    """The plugin with an address, which may come from a stranger's file: it is never taken for a path."""
+    return next((p for p in [*plugins(), *_by_path.values()] if p.uri == uri), None)
 
 
 def _one(fits: list[Listed], name: str) -> Listed:

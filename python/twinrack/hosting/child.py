@@ -105,7 +105,7 @@ class HostProcess:
         if "\n" in line:
             raise PluginError(f"{visible(line, lines=False)!r} has a line break in it")
         with self._lock:  # the window of a plugin is asked for beside all else
-            return self._answer(words, line.encode() + b"\n" + payload, seconds)
+            return self._answer(words, line.encode(errors="surrogateescape") + b"\n" + payload, seconds)
 
     def _answer(self, words: tuple[object, ...], message: bytes, seconds: float) -> bytes:
         if self._closed:
@@ -208,9 +208,9 @@ class HostProcess:
                 self._process.wait()
         with suppress(OSError):  # it leads a group of its own
             os.killpg(self._process.pid, signal.SIGKILL)
-        if self.memory_file >= 0:
-            os.close(self.memory_file)
-            self.memory_file = -1
+        file, self.memory_file = self.memory_file, -1  # at once: two threads may close it
+        if file >= 0:
+            os.close(file)
         self._folder.cleanup()
 
     def __enter__(self) -> HostProcess:

@@ -21,7 +21,7 @@ SIDE_WORDS = ("sidechain", "side chain", "side-chain", "external")
 LARGEST_STEPS = 64  # of an integer that is shown as a choice
 MEASURE = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(.*?)\s*")  # a number and its unit, as plugins write them
 SMALLER_UNITS = {"khz": ("Hz", 1000.0), "s": ("ms", 1000.0), "sec": ("ms", 1000.0)}
-SWITCH_WORDS = ({"off", "on"}, {"no", "yes"}, {"false", "true"}, {"disabled", "enabled"}, {"0", "1"}, {""})
+SWITCH_WORDS = (["off", "on"], ["no", "yes"], ["false", "true"], ["disabled", "enabled"], ["0", "1"], ["", ""])
 LOG_TOLERANCE = 0.1  # of the logarithm of the range, at its middle
 
 
@@ -97,7 +97,7 @@ class Port:
         designation: what it means to every host, such as "enabled" or "latency".
         is_trigger: a button: it acts when it is pressed.
         positions: how the plugin knows numbers in the unit; None where it knows them as they are.
-        number: by which CLAP and VST3 know a control.
+        number: by which its format knows a control.
     """
 
     index: int
@@ -224,7 +224,7 @@ def _port(data: Mapping[str, Any], rate: float) -> Port:
     return Port(
         data["index"], data["symbol"], data["name"], data["kind"], data["is_input"], default, low, high,
         "" if unit == "1" else unit, bool(data["logarithmic"]) and low > 0.0, bool(data["integer"]), is_switch, options,
-        data["group"], bool(data["sidechain"]), data["designation"], bool(data["trigger"]),
+        data["group"], bool(data["sidechain"]), data["designation"], bool(data["trigger"]), number=data["number"],
     )  # fmt: skip
 
 
@@ -246,17 +246,18 @@ def _sampled(data: Mapping[str, Any]) -> Port:
     """A control of a format that declares values and their texts, not units and options."""
     owns, plains, texts = (list(column) for column in zip(*data["samples"], strict=True))
     measures = [_measure(text) for text in texts]
-    unit = _common_unit(measures) or data["unit_symbol"]
+    unit = _common_unit(measures)
     plain = Port(
         data["index"], data["symbol"], data["name"], "control", data["is_input"], data["default"], owns[0], owns[-1],
         "", False, False, False, {}, "" if data["group"] == data["name"] else data["group"], False, data["designation"],
         number=data["number"],
     )  # fmt: skip
     is_short = data["integer"] and len(owns) <= LARGEST_STEPS
-    words = {t.lower().strip() for t in texts}
-    if is_short and owns == [0.0, 1.0] and (words in SWITCH_WORDS or [m and m[0] for m in measures] == [0.0, 1.0]):
+    words = [t.lower().strip() for t in texts]
+    is_plain = plains in ([0.0, 1.0], [None, None])
+    if is_short and owns == [0.0, 1.0] and is_plain and (words in SWITCH_WORDS or measures == [(0.0, ""), (1.0, "")]):
         return replace(plain, is_switch=True, min=0.0, max=1.0)
-    if is_short and (data["enumeration"] or None in measures):
+    if is_short and (data["enumeration"] or None in measures or unit is None):
         labels = [text or f"{own:g}" for text, own in zip(texts, owns, strict=True)]
         unique = len(set(labels)) == len(labels)
         options = {label if unique else f"{label} ({n})": own for n, (label, own) in enumerate(zip(labels, owns, strict=True))}
@@ -272,7 +273,7 @@ def _sampled(data: Mapping[str, Any]) -> Port:
     else:
         low, high, default = table.numbers[0], table.numbers[-1], table.nearest(data["default"])
     return replace(
-        plain, default=default, min=low, max=high, unit=unit or "", is_log=table is not None and table.is_log,
+        plain, default=default, min=low, max=high, unit=unit or data["unit_symbol"], is_log=table is not None and table.is_log,
         is_integer=bool(data["integer"]) and all(float(n).is_integer() for n in numbers if n is not None), positions=table,
     )  # fmt: skip
 
@@ -292,16 +293,22 @@ def _common_unit(measures: list[tuple[float, str] | None]) -> str | None:
     return units.pop() if len(units) == 1 and sum(m is not None for m in measures) > len(measures) // 2 else None
 
 
+def _with_ends(numbers: list[float | None]) -> list[float | None]:
+    """The numbers; where one at an end is missing, as of "-inf dB" or "Off", the next that would follow stands there."""
+    full = list(numbers)
+    for end, near, far in ((0, 1, 2), (-1, -2, -3)):
+        a, b = (full[near], full[far]) if len(full) > 2 else (None, None)
+        if full[end] is None and a is not None and b is not None and a != b:
+            full[end] = a * a / b if min(a, b) > 0.0 else 2.0 * a - b
+    return full
+
+
 def _table(numbers: list[float | None], owns: list[float], initial: float) -> Positions | None:
     """Positions by numbers. Of equal numbers, as texts are rounded, there is one, with the initial position or the middle one.
 
     None where they do not rise or fall throughout.
     """
-    pairs = list(zip(numbers, owns, strict=True))
-    while pairs and pairs[0][0] is None:  # "-inf dB"
-        pairs.pop(0)
-    while pairs and pairs[-1][0] is None:
-        pairs.pop()
+    pairs = list(zip(_with_ends(numbers), owns, strict=True))
     known = [(float(n), own) for n, own in pairs if n is not None]
     if len(known) != len(pairs) or len(known) < 2:
         return None

@@ -11,6 +11,7 @@ from .plugin_card import PluginParameter
 
 POLL_S = 0.05
 OPEN_S = 30.0
+PATIENCE_S = 24 * 3600.0  # a dialogue of the plugin may keep it from answering; its sound goes on
 
 
 class EditorWindow:
@@ -19,7 +20,8 @@ class EditorWindow:
     Args:
         effect: which is moved.
         host: the process of the plugin, which is not closed with the window.
-        done: called when the window is closed, with that process.
+        done: called when the window was closed, with that process.
+        finish: called at the end in any case.
 
     Attributes:
         is_open: whether it is.
@@ -28,8 +30,11 @@ class EditorWindow:
         PluginError: the plugin has no window, or there is no display; one sentence.
     """
 
-    def __init__(self, effect: ExternalEffect, host: HostProcess, done: Callable[[HostProcess], None]) -> None:
-        self._effect, self._host, self._done = effect, host, done
+    def __init__(
+        self, effect: ExternalEffect, host: HostProcess, done: Callable[[HostProcess], None], finish: Callable[[], None]
+    ) -> None:
+        self._effect, self._host, self._done, self._finish = effect, host, done, finish
+        self._error: PluginDiedError | PluginError | None = None
         self._controls: Mapping[str, PluginParameter] = {
             p.id: p for p in effect.card.parameters if isinstance(p, PluginParameter)
         }
@@ -45,15 +50,22 @@ class EditorWindow:
         return self._thread.is_alive()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until somebody closes it; whether it is closed."""
+        """Wait until somebody closes it; whether it is closed.
+
+        Raises:
+            PluginDiedError: the plugin's process ended instead; what was moved until then is the effect's.
+        """
         self._thread.join(seconds)
+        if not self.is_open and (error := self._error) is not None:
+            self._error = None
+            raise error
         return not self.is_open
 
     def close(self) -> None:
-        """Close it; its last values are taken over."""
+        """Close it; its last values are taken over. Raises as `wait`."""
         self._stops.set()
         if threading.current_thread() is not self._thread:
-            self._thread.join()
+            self.wait()
 
     def __enter__(self) -> EditorWindow:
         return self
@@ -69,13 +81,14 @@ class EditorWindow:
         try:
             goes_on = True
             while goes_on:
-                goes_on = not self._stops.wait(POLL_S) and self._host.request("is-open") == b"1"
+                goes_on = not self._stops.wait(POLL_S) and self._host.request("is-open", seconds=PATIENCE_S) == b"1"
                 self._take_over()
             self._host.request("close")
-        except (PluginDiedError, PluginError):
-            pass  # which whoever plays it hears of
-        finally:
             self._done(self._host)
+        except (PluginDiedError, PluginError) as error:
+            self._error = error
+        finally:
+            self._finish()
 
     def _take_over(self) -> None:
         """Whatever moved since the last look moves the other side; the window first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -16,10 +16,10 @@ from ..rack.card import Card, Parameter, Value
 from ..rack.effect import GroupItem
 from ..rack.external_effect import WAITED_FRAMES, ExternalEffect
 from ..system.disk import atomic
-from .catalogue import Listed, find, remember
+from .catalogue import Listed, by_address, find, remember
 from .catalogue import describe as describe_plugin
 from .check import PluginCheck, check_plugin
-from .child import HostProcess, PluginDiedError, PluginError
+from .child import HostProcess, PluginError
 from .description import Description
 from .editor import EditorWindow
 from .plugin import HostedPlugin
@@ -28,7 +28,7 @@ from .plugin_work import BLOCKS, PluginWork, latency_of
 from .preset_files import ENDINGS, preset_bytes, state_of_preset
 
 log = logging.getLogger("twinrack.live")
-BLOCK_FRAMES = 256
+BLOCK_FRAMES, LEAST_FRAMES = 256, 64  # in a live stream, without a device and with one
 BPM = 120.0
 LEAST_BPM, MOST_BPM = 1.0, 2000.0
 LATENCY_EVERY_S = 1.0
@@ -42,7 +42,7 @@ class Plugin(ExternalEffect):
         plugin: its address, a part of its name that only one has, or the path of its file.
         preset: name of one of its presets, or path of a `.vstpreset` or `.clap-preset` file; values that are given replace its.
         block_frames: 32 to 4096, a multiple of 32; in a live stream it is given so many frames at once and heard twice as many
-            plus 32 later. At least the block of the audio device, or its results come too late.
+            plus 32 later. None: as many as the audio device, at least 64; 256 without one. Fewer than that come too late.
         bpm: 1 to 2000 beats a minute, from the first frame of a render or stream on, for plugins that follow the tempo. In a
             session its tempo map holds instead.
         name, bypass, key: as for every effect; `key` where it has inputs for a sidechain.
@@ -78,15 +78,14 @@ class Plugin(ExternalEffect):
         /,
         *,
         preset: str | None = None,
-        block_frames: int = BLOCK_FRAMES,
+        block_frames: int | None = None,
         bpm: float = BPM,
         name: str | None = None,
         bypass: bool = False,
         key: str | None = None,
         **values: Any,
     ) -> None:
-        block_frames = check_integer(block_frames, "block_frames", 32, WAITED_FRAMES)
-        if block_frames % 32:
+        if block_frames is not None and check_integer(block_frames, "block_frames", 32, WAITED_FRAMES) % 32:
             raise ValueError(f"block_frames = {block_frames} is not a multiple of 32")
         super().__init__(name=name, bypass=bypass, key=key, **values)
         self._block_frames, self._bpm, self._state = block_frames, _checked_bpm(bpm), ""
@@ -218,23 +217,24 @@ class Plugin(ExternalEffect):
             PluginError: it has none, or there is no display; one sentence.
         """
         if works := self._of_streams():
-            return EditorWindow(self, works[-1].host, self._take_state)
+            return self._window(works[-1].host, lambda: None)
         plugin = HostedPlugin(self._listed, RATE)
         try:
             self._give(plugin)
-
-            def done(host: HostProcess) -> None:
-                self._take_state(host)
-                plugin.close()
-
-            return EditorWindow(self, plugin.host, done)
+            return self._window(plugin.host, plugin.close)
         except BaseException:
             plugin.close()
             raise
 
-    def _take_state(self, host: HostProcess) -> None:
-        with suppress(PluginError, PluginDiedError):
-            self._state = host.request("save").decode(errors="replace")
+    def _window(self, host: HostProcess, finish: Callable[[], None]) -> EditorWindow:
+        before = _saved(host)
+
+        def done(host: HostProcess) -> None:
+            state = _saved(host)
+            if state and state != before:
+                self._state = state
+
+        return EditorWindow(self, host, done, finish)
 
     def check(self) -> PluginCheck:
         """Put it to the test, in processes of its own: see `twinrack plugins check`. Takes seconds."""
@@ -265,6 +265,12 @@ class Plugin(ExternalEffect):
         """The latency in a live stream at 48 kHz, in frames: that of the way to its process and back, and its own."""
         return self.latency_at(RATE, offline=False)
 
+    def _live_block(self) -> int:
+        """Frames that it is given at once in a live stream."""
+        if self._block_frames is not None:
+            return self._block_frames
+        return min(max(-(-self.device_frames // 32) * 32, LEAST_FRAMES), WAITED_FRAMES) if self.device_frames else BLOCK_FRAMES
+
     def _of_streams(self) -> list[PluginWork]:
         works = [w for reference in self._works if (w := reference()) is not None and not w.worker.detached]
         self._works = [weakref.ref(w) for w in works]
@@ -279,7 +285,7 @@ class Plugin(ExternalEffect):
         return ports
 
     def latency_at(self, sample_rate: float, offline: bool) -> int:
-        block = WAITED_FRAMES if offline else self._block_frames
+        block = WAITED_FRAMES if offline else self._live_block()
         return block * BLOCKS + 32 + self._own_latency(sample_rate, block, offline)
 
     def _own_latency(self, sample_rate: float, block: int, offline: bool) -> int:
@@ -302,7 +308,7 @@ class Plugin(ExternalEffect):
         return f"{self.uri} {newest} {self._bpm} {self._state}"
 
     def work(self, channels: int, sample_rate: float, offline: bool) -> PluginWork:
-        block = WAITED_FRAMES if offline else self._block_frames
+        block = WAITED_FRAMES if offline else self._live_block()
         work = PluginWork(
             self._listed,
             self._description,
@@ -342,7 +348,7 @@ class Plugin(ExternalEffect):
         if self._state:
             parts.append("state=…")
         for argument, value, usual in (
-            ("block_frames", self._block_frames, BLOCK_FRAMES),
+            ("block_frames", self._block_frames, None),
             ("bpm", self._bpm, BPM),
             ("name", self.name, None),
             ("key", self.key, None),
@@ -351,6 +357,13 @@ class Plugin(ExternalEffect):
             if value != usual:
                 parts.append(f"{argument}={value!r}")
         return f"Plugin({', '.join(parts)})"
+
+
+def _saved(host: HostProcess) -> str:
+    """The state of a plugin that is loaded; empty where it gives none."""
+    with suppress(PluginError):
+        return host.request("save").decode(errors="replace")
+    return ""
 
 
 def _checked_bpm(bpm: object) -> float:
@@ -401,11 +414,8 @@ def from_patch(uri: str, label: str, arguments: Mapping[str, Any], values: Mappi
         PluginError: it is not on this machine, or the state is none of it.
         ValueError: it has no such control, or a value is out of its range.
     """
-    try:
-        listed = find(uri)
-    except PluginError:
-        listed = None
-    if listed is None or listed.uri != uri:
+    listed = by_address(uri)
+    if listed is None:
         raise PluginError(f"the plugin {brief(label)} ({brief(uri)}) is not on this machine; install it")
     effect = Plugin(listed, **arguments)
     for id, value in values.items():
@@ -424,6 +434,7 @@ def _from_pickle(listed: Listed, *rest: Any) -> Plugin:
 def to_patch(effect: Plugin) -> dict[str, Any]:
     """The entry of a patch, without name, bypass and key."""
     entry: dict[str, Any] = {"plugin": effect.uri, "format": effect.uri_format, "label": effect.card.name}
-    entry |= {"block_frames": effect._block_frames, "values": effect.values()}
+    entry |= {"block_frames": effect._block_frames} if effect._block_frames is not None else {}
+    entry |= {"values": effect.values()}
     entry |= {"bpm": effect.bpm} if effect.bpm != BPM else {}
     return entry | ({"state": effect.state} if effect.state else {})

@@ -64,7 +64,7 @@ def state_of_preset(uri: str, data: bytes) -> str:
             if data[8 : 8 + size] != id.encode():
                 raise PluginError(f"the preset is of {data[8 : 8 + min(size, 200)].decode(errors='replace')!r}, not of {id}")
             data = data[8 + size :]
-        return data.decode() if data.startswith(b"clap-values ") else f"clap {base64.b64encode(data).decode()}"
+        return data.decode(errors="replace") if data.startswith(b"clap-values ") else f"clap {base64.b64encode(data).decode()}"
     try:
         magic, _, own, at = struct.unpack_from("<4si32sq", data)
         if magic != b"VST3":
@@ -75,6 +75,8 @@ def state_of_preset(uri: str, data: bytes) -> str:
         mark, count = struct.unpack_from("<4si", data, at)
         for i in range(count if mark == b"List" else 0):
             name, start, size = struct.unpack_from("<4sqq", data, at + 8 + 20 * i)
+            if name not in parts:
+                continue
             if start < 0 or size < 0 or start + size > len(data):
                 raise PluginError("the preset is cut short")
             parts[name] = data[start : start + size]

@@ -53,6 +53,16 @@ class ExternalEffect(Effect):
 
     outside: str
     _timeline: Sequence[tuple[float, float]] = ()
+    _device_frames: int = 0
+
+    @property
+    def device_frames(self) -> int:
+        """Frames of a callback of the audio device that plays it; 0 where there is none."""
+        return self._device_frames
+
+    @device_frames.setter
+    def device_frames(self, frames: int) -> None:
+        self._device_frames = frames
 
     @property
     def timeline(self) -> Sequence[tuple[float, float]]:

@@ -78,7 +78,7 @@ class PluginEntry(_Strict):
     plugin: str = Field(min_length=1, max_length=2000)
     format: Literal["lv2", "clap", "vst3"] = "lv2"
     label: str = ""
-    block_frames: int = 256
+    block_frames: int | None = None
     bpm: float = 120.0
     name: str | None = None
     bypass: bool = False

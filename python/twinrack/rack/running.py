@@ -23,7 +23,7 @@ from .addresses import Addresses
 from .card import Parameter, Value
 from .compiling import check_format, compile_tree, own_latency
 from .effect import Effect, attach, detach, move, owner_of, unknown
-from .external_effect import Work, in_step
+from .external_effect import ExternalEffect, Work, in_step
 from .tree import Chain
 
 Change = dict[str, Any]
@@ -77,6 +77,7 @@ class RunningRack:
         self.format: tuple[float, int] | None = None
         self.latencies: dict[str, int] = {}
         self.live = False
+        self.device_frames = 0  # of a callback of the audio device, which external effects choose their blocks by
         self.witnesses: list[Listener] = []
         self.listeners: list[Listener] = []
         self._paused = self._stale = False  # changes are kept back for now; the engine lacks some
@@ -219,6 +220,7 @@ class RunningRack:
             structure = structure or self.structure
             assert self.format is not None
             rate, channels = self.format
+            self._tell_device(structure)
             node, works = compile_tree(structure, self.rack.name, rate, channels, offline=False)
             before = self._works
             try:
@@ -277,12 +279,18 @@ class RunningRack:
     def begin(self, sample_rate: float, channels: int, first_frame: int = 0) -> None:
         """Begin a new stream from silence, with an engine of its own; see `compile`."""
         with self.changing():
+            self._tell_device(self.structure)
             self.engine, self._works = self.compile(sample_rate, channels, first_frame, offline=False)
             self.format = (sample_rate, channels)
             self._stale = False
             self.latencies = {address: self._latency_of(effect) for address, effect in self.structure.effects.items()}
             if self.live:
                 self._run_works()
+
+    def _tell_device(self, structure: Addresses) -> None:
+        for effect in structure.effects.values():
+            if isinstance(effect, ExternalEffect):
+                effect.device_frames = self.device_frames
 
     def go_live(self) -> None:
         """From now on a live stream runs the engine; external effects work by themselves."""
@@ -360,6 +368,7 @@ class RunningRack:
             before = other.engine, other.format, other.listeners, other.witnesses
             other.engine, other.format, other.live = self.engine, self.format, self.live
             other.listeners, other.witnesses = self.listeners, self.witnesses
+            other.device_frames = self.device_frames
             try:
                 other.swap()
             except BaseException:

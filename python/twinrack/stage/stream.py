@@ -140,15 +140,17 @@ class LiveStream:
         """Open the device, with a new mixer behind it."""
         self.host = self._open_host()
         try:
-            self._build_mixer(self.host.sample_rate)
+            self._build_mixer(self.host)
             self.host.attach(self.mixer.engine, self.mixer.inputs, self.mixer.outputs)
         except BaseException:
             self.host.close()
             raise
         self._counts.follow(self.host)
 
-    def _build_mixer(self, sample_rate: float) -> None:
-        self.mixer.build(sample_rate)
+    def _build_mixer(self, host: Host) -> None:
+        for line in self.mixer.lines.values():
+            line.rack.running.device_frames = host.block_size
+        self.mixer.build(host.sample_rate)
         self._seen_state = (0, 0)
 
     def set_control(self, control: _engine.MixerControl, index: int, value: float) -> int:
@@ -320,7 +322,7 @@ class LiveStream:
                 host = self._open_host()
                 try:
                     if host.sample_rate != loss.rate or not loss.closed:
-                        self._build_mixer(host.sample_rate)
+                        self._build_mixer(host)
                         loss.rate, loss.closed = host.sample_rate, True
                     host.attach(self.mixer.engine, self.mixer.inputs, self.mixer.outputs)
                     host.start()
