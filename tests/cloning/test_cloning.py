@@ -12,6 +12,7 @@ from plugin_support import MDA, RATE, needs_host
 from support import run
 from twinrack.cloning.character import SAME_DB, character
 from twinrack.cloning.clone import structures
+from twinrack.cloning.knob import learn_knob, positions_of
 from twinrack.cloning.material import material
 
 EQ = [tr.Band("bell", frequency_hz=800, gain_db=6, q=1.0), tr.Band("high_shelf", frequency_hz=6000, gain_db=-4)]
@@ -78,6 +79,43 @@ def test_the_designed_sound_has_every_level_and_every_octave():
     hertz = np.fft.rfftfreq(x.shape[1], 1 / RATE)
     octaves = [power[(hertz >= f) & (hertz < 2 * f)].sum() for f in 62.5 * 2.0 ** np.arange(8)]
     assert 10 * np.log10(min(octaves) / max(octaves)) > -40
+
+
+def test_a_knob_is_learned():
+    """The threshold of a compressor of ours, from its sound alone."""
+    x, others = material(RATE), {"attack_ms": 8, "ratio": 4}
+
+    def play(position: float):
+        rack = tr.Rack([tr.Compressor(threshold_db=position, **others)])
+        return lambda sound: rack(sound, RATE)
+
+    first = tr.fit(tr.Rack([tr.Compressor()]), x, play(-24)(x), RATE, progress=False)
+    p = tr.Compressor.card.addresses["threshold_db"]
+    knob = learn_knob("thr", p, [-30.0, -24.0], (-24.0, first), play, [x], RATE, progress=False)
+    assert max(knob.errors_db) < -60
+    assert max(knob.between_db) < -60
+    assert knob.at(-27.0)["compressor"].threshold_db == pytest.approx(-27, abs=0.05)
+    assert knob.at(-30.0)["compressor"].threshold_db == pytest.approx(-30, abs=0.05)
+    assert knob.moved["compressor.threshold_db"] == pytest.approx((-30, -24), abs=0.05)
+    assert "compressor.threshold_db: -30, -24 dB" in str(knob)
+    with pytest.raises(ValueError, match=r"thr = -10 is outside what was learned \(-30 to -24 dB\)"):
+        knob.at(-10)
+
+
+@needs_host
+def test_a_knob_that_cannot_be_learned_is_said():
+    for knob, between, words in (
+        ("nonsense", None, "has no knob 'nonsense' that is a number; there are thresh, ratio"),
+        ("thresh", (0.5, 0.2), r"between = \(0.5, 0.2\) is not a part of the range of thresh"),
+        (None, (0.2, 0.5), "say which one: knob="),
+    ):
+        with pytest.raises(ValueError, match=words):
+            tr.clone(f"{MDA}Dynamics", knob=knob, between=between)
+
+
+def test_positions_are_equally_far_on_the_scale():
+    p = tr.Compressor.card.addresses["release_ms"]
+    assert positions_of(p, 10, 1000, 3) == pytest.approx([10, 100, 1000])
 
 
 @needs_host

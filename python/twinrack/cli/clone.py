@@ -13,7 +13,7 @@ from .extras import need_train_extra
 
 
 def clone_plugin(
-    plugin: Annotated[str, typer.Argument(help="Address of an LV2 plugin, or a part of its name that only one has.")],
+    plugin: Annotated[str, typer.Argument(help="A plugin: its address, a part of its name that only one has, or its path.")],
     out: Annotated[Path, typer.Option(help="Patch to write: a .rack.json file.")],
     preset: Annotated[str | None, typer.Option(help="Name of one of its presets.")] = None,
     values: Annotated[
@@ -23,6 +23,12 @@ def clone_plugin(
         list[Path] | None, typer.Option(help="A recording to learn from, any number of times; without, designed sound.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="HTML page to write.")] = None,
+    knob: Annotated[
+        str | None, typer.Option(help="A control to be learned at five positions; a patch is written for each, beside OUT.")
+    ] = None,
+    between: Annotated[
+        tuple[float, float] | None, typer.Option(help="Lowest and highest position of the knob; without, those of the control.")
+    ] = None,
     minutes: Annotated[float, typer.Option(help="After so long no further structure is begun.")] = 3.0,
     seed: Annotated[int, typer.Option(help="Of the fits.")] = 0,
 ) -> None:
@@ -49,10 +55,15 @@ def clone_plugin(
             raise ValueError(f"{path.name} has a sample rate of {own_rate} Hz, the first recording {rate:g} Hz; convert one")
         sounds.append(sound)
         rate = float(own_rate)
-    result = clone(effect, sounds or None, rate, minutes=minutes, seed=seed)
+    result = clone(effect, sounds or None, rate, knob=knob, between=between, minutes=minutes, seed=seed)
     print(visible(str(result)))
     result.rack.save(out)
     print(f"patch: {out}")
+    if result.knob is not None:
+        for position, rack in zip(result.knob.positions, result.knob.racks, strict=True):
+            path = out.with_name(f"{out.name.removesuffix('.rack.json').removesuffix('.json')}.{knob}={position:g}.rack.json")
+            rack.save(path)
+            print(visible(f"patch: {path}"))
     if report is not None:
         print(f"report: {result.report(report)}")
 

@@ -22,6 +22,7 @@ from ..rack.rack import Rack
 from ..train.fit import fit
 from ..train.result import FitResult
 from .character import SAME_DB, Character, character
+from .knob import Knob, learn_knob, positions_of
 from .material import material
 
 RATE = 48000.0
@@ -52,6 +53,7 @@ class Clone:
         attempts: every structure that was fitted, in order.
         fit: of `rack`, on held-out sound.
         seconds: that it took.
+        knob: the control that was learned, with `at`, the clone at another position of it; None where none was.
     """
 
     rack: Rack
@@ -60,11 +62,14 @@ class Clone:
     attempts: tuple[Attempt, ...]
     fit: FitResult
     seconds: float
+    knob: Knob | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.plugin.card.name} ({self.plugin.uri})", *(f"  {s}" for s in self.character.sentences), ""]
         lines += ["structures, on held-out sound:", *(f"  {a}" for a in self.attempts), ""]
-        lines += [str(self.fit), "", *self.unexplained, f"{self.seconds:.0f} s"]
+        lines += [str(self.fit), "", *self.unexplained]
+        lines += [] if self.knob is None else ["", str(self.knob), ""]
+        lines += [f"{self.seconds:.0f} s"]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -92,6 +97,8 @@ def clone(
     sample_rate: float = RATE,
     *,
     preset: str | None = None,
+    knob: str | None = None,
+    between: tuple[float, float] | None = None,
     minutes: float = 3.0,
     seed: int = 0,
     progress: bool = True,
@@ -109,6 +116,9 @@ def clone(
             sound of 15 s.
         sample_rate: Hz.
         preset, values: as for `Plugin`, where an address is given.
+        knob: one of the plugin's controls, a number, to be learned: the chosen structure is fitted at five positions, each from
+            the one beside it, and `Clone.knob.at` goes between them.
+        between: the ends of those positions; without, those of the control.
         minutes: after so long no further structure is begun.
         seed: of the fits.
         progress: show it.
@@ -127,6 +137,7 @@ def clone(
     else:
         effect = Plugin(plugin, preset=preset, **values)
     effect.bypass = False
+    positions = _positions(effect, knob, between)
     rack = Rack([effect])
     recordings = [material(rate)] if audio is None else [np.atleast_2d(a) for a in _listed(audio)]
     if min(a.shape[1] for a in recordings) < LEAST_S * rate:
@@ -157,7 +168,46 @@ def clone(
     best.rack.provenance["clone_of"] = {
         "plugin": effect.uri, "name": effect.card.name, "preset": preset, "values": effect.values(), "character": nature.kind,
     }  # fmt: skip
-    return Clone(best.rack, effect, nature, tuple(attempts), best, time.monotonic() - began)
+    learned = None
+    if knob is not None:
+        copy = effect.copy()
+        moved = Rack([copy])
+
+        def at(position: float) -> Callable[[Audio], Audio]:
+            def play(x: Audio) -> Audio:
+                copy.set(knob, position)
+                return np.asarray(moved(x, rate))
+
+            return play
+
+        now = float(effect.get(knob))
+        p = effect.card.addresses[knob]
+        learned = learn_knob(knob, p, positions, (now, best), at, recordings, rate, seed=seed, progress=progress)
+    return Clone(best.rack, effect, nature, tuple(attempts), best, time.monotonic() - began, learned)
+
+
+def _positions(effect: Plugin, knob: str | None, between: tuple[float, float] | None) -> list[float]:
+    """Where a knob is learned; the present value among them, where it lies within.
+
+    Raises:
+        ValueError: it cannot be learned.
+    """
+    if knob is None:
+        if between is not None:
+            raise ValueError("between= says how far a knob is turned; say which one: knob=")
+        return []
+    p = effect.card.addresses.get(knob)
+    if p is None or p.kind != "continuous":
+        known = ", ".join(n for n, q in effect.card.addresses.items() if q.kind == "continuous")
+        raise ValueError(f"{effect.card.name} has no knob {knob!r} that is a number; there are {known}")
+    low, high = (p.min, p.max) if between is None else map(float, between)
+    if not p.min <= low < high <= p.max:
+        raise ValueError(f"between = ({low:g}, {high:g}) is not a part of the range of {knob} ({p.range_text()})")
+    now, positions = float(effect.get(knob)), positions_of(p, low, high)
+    if low < now < high:
+        inner = min(positions[1:-1], key=lambda n: abs(p.position(n) - p.position(now)))
+        positions[positions.index(inner)] = now
+    return positions
 
 
 def _listed(audio: Audio | Sequence[Audio]) -> list[Audio]:
