@@ -29,15 +29,8 @@ class ClapFile final : public PluginFile {
     for (std::uint32_t i = 0; i < factory_->count(factory_); ++i) {
       const clap::Descriptor* described = factory_->descriptor(factory_, i);
       if (described == nullptr || described->id == nullptr) continue;
-      PluginFacts facts = facts_of(*described);
-      try {
-        add(facts, ClapPlugin(*factory_, described->id, rate, block));
-      } catch (const std::exception& error) {
-        facts.fault = error.what();
-      }
-      json.begin('{');
-      facts.write(json);
-      json.end('}');
+      write_entry(facts_of(*described), json,
+                  [&](PluginFacts& facts) { add(facts, ClapPlugin(*factory_, described->id, rate, block)); });
     }
     json.end(']');
   }
@@ -45,15 +38,9 @@ class ClapFile final : public PluginFile {
   void describe(const std::string& address, Json& json) override {
     const clap::Descriptor& described = find(address);
     const ClapPlugin plugin(*factory_, described.id, rate, block);
-    json.begin('{');
     PluginFacts facts = facts_of(described);
     add(facts, plugin);
-    facts.write(json);
-    json.key("ports").begin('[');
-    for (const PortFacts& port : plugin.ports()) port.write(json);
-    json.end(']');
-    json.key("presets").begin('[').end(']');
-    json.end('}');
+    write_description(facts, plugin.ports(), {}, json);
   }
 
   std::unique_ptr<HostedPlugin> load(const std::string& address, double own_rate, int own_block) override {

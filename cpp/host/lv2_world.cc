@@ -193,26 +193,22 @@ PortFacts Lv2World::facts(const LilvPlugin* plugin, const LilvPort* port) const 
 }
 
 void Lv2World::describe(const LilvPlugin* plugin, Json& json) const {
-  json.begin('{');
-  facts(plugin).write(json);
-  json.key("ports").begin('[');
+  std::vector<PortFacts> ports;
   for (std::uint32_t i = 0; i < lilv_plugin_get_num_ports(plugin); ++i) {
-    facts(plugin, lilv_plugin_get_port_by_index(plugin, i)).write(json);
+    ports.push_back(facts(plugin, lilv_plugin_get_port_by_index(plugin, i)));
   }
-  json.end(']');
-  json.key("presets").begin('[');
-  if (LilvNodes* presets = lilv_plugin_get_related(plugin, uri(LV2_PRESETS__Preset).get()); presets != nullptr) {
-    LILV_FOREACH(nodes, i, presets) {
-      const LilvNode* preset = lilv_nodes_get(presets, i);
+  Presets presets;
+  if (LilvNodes* nodes = lilv_plugin_get_related(plugin, uri(LV2_PRESETS__Preset).get()); nodes != nullptr) {
+    LILV_FOREACH(nodes, i, nodes) {
+      const LilvNode* preset = lilv_nodes_get(nodes, i);
       lilv_world_load_resource(world_, preset);
       const Node label(
           lilv_world_get(world_, preset, uri("http://www.w3.org/2000/01/rdf-schema#label").get(), nullptr));
-      json.begin('[').value(text_of(preset)).value(text_of(label.get())).end(']');
+      presets.emplace_back(text_of(preset), text_of(label.get()));
     }
-    lilv_nodes_free(presets);
+    lilv_nodes_free(nodes);
   }
-  json.end(']');
-  json.end('}');
+  write_description(facts(plugin), ports, presets, json);
 }
 
 }  // namespace twinrack::host

@@ -25,6 +25,18 @@ std::vector<double> sampled_values(double least, double most, double initial, in
   return all;
 }
 
+void write_description(const PluginFacts& facts, const std::vector<PortFacts>& ports, const Presets& presets,
+                       Json& json) {
+  json.begin('{');
+  facts.write(json);
+  json.key("ports").begin('[');
+  for (const PortFacts& port : ports) port.write(json);
+  json.end(']');
+  json.key("presets").begin('[');
+  for (const auto& [address, name] : presets) json.begin('[').value(address).value(name).end(']');
+  json.end(']').end('}');
+}
+
 PortFacts audio_channel(std::size_t index, bool is_input, bool is_sidechain, std::string port, int channel,
                         int channels) {
   PortFacts facts;

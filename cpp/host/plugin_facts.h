@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <string>
 #include <utility>
@@ -42,6 +43,24 @@ struct PortFacts {
 
   void write(Json& json) const;
 };
+
+using Presets = std::vector<std::pair<std::string, std::string>>;  // addresses and names
+
+// An entry of a list. `add` loads the plugin and adds what only an instance knows; where it throws, the entry says why.
+template <class Add>
+void write_entry(PluginFacts facts, Json& json, const Add& add) {
+  try {
+    add(facts);
+  } catch (const std::exception& error) {
+    facts.fault = error.what();
+  }
+  json.begin('{');
+  facts.write(json);
+  json.end('}');
+}
+// All that a plugin declares.
+void write_description(const PluginFacts& facts, const std::vector<PortFacts>& ports, const Presets& presets,
+                       Json& json);
 
 // One channel of a port or bus that has `channels`.
 PortFacts audio_channel(std::size_t index, bool is_input, bool is_sidechain, std::string port, int channel,

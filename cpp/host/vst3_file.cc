@@ -63,15 +63,8 @@ class Vst3File final : public PluginFile {
     for (std::int32_t i = 0; i < factory_->class_count(); ++i) {
       vst3::ClassInfo2 info{};
       if (!read(i, info)) continue;
-      PluginFacts facts = facts_of(info);
-      try {
-        add(facts, Vst3Plugin(*factory_.get(), info.id, rate, block));
-      } catch (const std::exception& error) {
-        facts.fault = error.what();
-      }
-      json.begin('{');
-      facts.write(json);
-      json.end('}');
+      write_entry(facts_of(info), json,
+                  [&](PluginFacts& facts) { add(facts, Vst3Plugin(*factory_.get(), info.id, rate, block)); });
     }
     json.end(']');
   }
@@ -81,15 +74,7 @@ class Vst3File final : public PluginFile {
     const Vst3Plugin plugin(*factory_.get(), info.id, rate, block);
     PluginFacts facts = facts_of(info);
     add(facts, plugin);
-    json.begin('{');
-    facts.write(json);
-    json.key("ports").begin('[');
-    for (const PortFacts& port : plugin.ports()) port.write(json);
-    json.end(']');
-    json.key("presets").begin('[');
-    for (const auto& [preset, name] : plugin.presets()) json.begin('[').value(preset).value(name).end(']');
-    json.end(']');
-    json.end('}');
+    write_description(facts, plugin.ports(), plugin.presets(), json);
   }
 
   std::unique_ptr<HostedPlugin> load(const std::string& address, double own_rate, int own_block) override {

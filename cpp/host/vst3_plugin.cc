@@ -276,8 +276,8 @@ void Vst3Plugin::restore(const std::string& text) {
   if (controller_) read_values();
 }
 
-std::vector<std::pair<std::string, std::string>> Vst3Plugin::presets() const {
-  std::vector<std::pair<std::string, std::string>> all;
+Presets Vst3Plugin::presets() const {
+  Presets all;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     if ((parameters_[i].flags & vst3::is_program) == 0) continue;
     for (const PortFacts::Sample& program : control(parameters_[i], static_cast<int>(i)).samples) {

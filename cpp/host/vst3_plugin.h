@@ -38,7 +38,7 @@ class Vst3Plugin final : public HostedPlugin {
   // Controls, then inputs, then outputs.
   std::vector<PortFacts> ports() const;
   // Addresses and names: the programs of its factory.
-  std::vector<std::pair<std::string, std::string>> presets() const;
+  Presets presets() const;
 
  private:
   // The channels of one direction, one bus after the other.
