@@ -1,4 +1,5 @@
-// A stereo gain with a sidechain for tests, in a framework that makes CLAP and VST3 plugins of it (Debian's dpf-source).
+// A stereo gain with a sidechain for tests, in a framework that makes CLAP and VST3 plugins of it (Debian's
+// dpf-source).
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -90,8 +91,8 @@ class FramedGain : public Plugin {
     values_[level] = std::fmin(peak, 1.0f);
     const TimePosition& time = getTimePosition();
     if (values_[clock] < 0.5f || !time.playing || !time.bbt.valid) return;
-    const double beat = (time.bbt.bar - 1) * time.bbt.beatsPerBar + (time.bbt.beat - 1) +
-                        time.bbt.tick / time.bbt.ticksPerBeat;
+    const double beat =
+        (time.bbt.bar - 1) * time.bbt.beatsPerBar + (time.bbt.beat - 1) + time.bbt.tick / time.bbt.ticksPerBeat;
     for (std::uint32_t n = 0; n < frames; ++n) {  // the beats of each frame, and the tempo
       out[0][n] = static_cast<float>(beat + n * time.bbt.beatsPerMinute / (60.0 * getSampleRate()));
       out[1][n] = static_cast<float>(0.001 * time.bbt.beatsPerMinute);
