@@ -272,7 +272,7 @@ void ClapPlugin::restore(const std::string& text) {
   if (text.compare(0, state_head.size(), state_head) != 0) {
     throw std::runtime_error("the text is not the state of a CLAP plugin");
   }
-  if (state_extension_ == nullptr) throw std::runtime_error("it takes no state");
+  if (state_extension_ == nullptr) throw std::runtime_error("it keeps nothing but its values, and this is something else");
   const std::string bytes = from_base64(std::string_view(text).substr(state_head.size()));
   std::string_view left = bytes;
   const clap::InputStream stream{&left, [](const clap::InputStream* from, void* to, std::uint64_t size) {

@@ -66,7 +66,10 @@ def test_lv2_comes_back_and_is_said_to_be_ours_only(odd, tmp_path):
     session = with_plugin(name_of=ODD, gain=6, bypass=True)
     session.automate("a.lv2_odd_gain.gain", [(0, 6), (0.1, -6)])
     lost = write_dawproject(session, tmp_path / "song.dawproject")
-    assert lost == ["a.lv2_odd_gain is an LV2 plugin, for which DAWproject has no device; other programs leave it out"]
+    assert lost == [
+        "a.lv2_odd_gain is an LV2 plugin, which comes back in twinrack only: DAWproject has no device for it, "
+        "and other programs leave it out"
+    ]
     again, missed = read_dawproject(tmp_path / "song.dawproject", tmp_path / "audio")
     assert missed == []
     effect = next(iter(again["a"].rack.addresses().values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -34,8 +35,10 @@ def list_plugins(
     table = Table("name", "kind", "in", "out", "address", box=None, header_style="bold")
     for p in listed:
         problem = f" ({p.problem})" if p.problem else ""
-        table.add_row(*(visible(t) for t in (p.name, p.category, str(p.inputs), str(p.outputs), p.uri + problem)))
-    out.print(table)
+        cells = [visible(t, lines=False) for t in (p.name, p.category, str(p.inputs), str(p.outputs), p.uri + problem)]
+        table.add_row(*cells) if out.is_terminal else print(*cells, sep="\t")
+    if out.is_terminal:
+        out.print(table)
     out.print(f"{len(listed)} plugins")
 
 
@@ -53,7 +56,7 @@ def scan() -> None:
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Its address, or a part of its name that only one has.")]) -> None:
-    """Show what a plugin declares: its controls with units and ranges, sound in and out, presets. It is not loaded."""
+    """Show what a plugin declares: its controls with units and ranges, sound in and out, presets. One of LV2 is not loaded."""
     from ..hosting.catalogue import describe, find
 
     listed = find(name)
@@ -79,7 +82,7 @@ def show(name: Annotated[str, typer.Argument(help="Its address, or a part of its
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Addresses, or parts of names that only one plugin has.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Addresses, parts of names that only one has, or paths.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All effects of this machine, a line each.")] = False,
 ) -> None:
     """Test plugins, each in processes of its own: sound, controls, state, latency, blocks, allocations, NaN, rates. Exit code 3
@@ -109,7 +112,8 @@ def check(
         print(f"{sum(c.is_usable for c in checks)} of {len(checks)} can be used")
         print("; ".join(f"{count} fail {name}" for name, count in failures.most_common()))
     if not all(c.is_usable for c in checks):
-        raise typer.Exit(FAILED)
+        sys.stdout.flush()
+        sys.exit(FAILED)
 
 
 @app.command()
@@ -125,19 +129,25 @@ def edit(
     """Open the window that a plugin brings itself, on an X11 display, and write what was set once it is closed."""
     from ..hosting.effect import Plugin
     from ..rack.patch import load
+    from ..system.disk import check_writable
 
     is_patch = name.endswith(".json")
+    if address is not None and not is_patch:
+        raise ValueError(f"{name} is not a patch (.json), so {address!r} cannot be in it; leave it out")
     if is_patch:
         rack = load(name)
         plugins = {a: e for a, e in rack.addresses().items() if isinstance(e, Plugin) and address in (None, a)}
         if len(plugins) != 1:
             known = ", ".join(a for a, e in rack.addresses().items() if isinstance(e, Plugin))
-            raise ValueError(f"say which plugin of {name}: {known or 'it has none'}")
+            wanted = "" if address is None else f"no plugin of {name} is called {address!r}; "
+            raise ValueError(f"{wanted}say which plugin of {name}: {known or 'it has none'}")
         effect = next(iter(plugins.values()))
         if preset is not None:
             effect.load_preset(preset)
     else:
         effect = Plugin(name, preset=preset)
+    if out is not None:
+        check_writable(out if is_patch else effect.preset_path(out))
     before, state = effect.values(), effect.state
     with effect.open_editor() as window:
         while not window.wait(0.2):

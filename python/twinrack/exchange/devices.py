@@ -96,7 +96,10 @@ def losses(effect: Effect | Parallel, where: str) -> list[str]:
     if isinstance(effect, Plugin):
         sentences = [] if effect.key is None else [f"{where}: its sidechain {effect.key!r} is left out"]
         if effect.uri_format == "lv2":
-            sentences.append(f"{where} is an LV2 plugin, for which DAWproject has no device; other programs leave it out")
+            sentences.append(
+                f"{where} is an LV2 plugin, which comes back in twinrack only: DAWproject has no device for it, and other "
+                "programs leave it out"
+            )
         return sentences
     if card.id not in DEVICES:
         return [f"{where} ({card.name}) is left out: DAWproject has equalisers, compressors, gates and limiters only"]

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Listed:
     def problem(self) -> str:
         """A sentence on why it cannot be used; empty where it can."""
         if self.fault:
-            return f"{self.fault} (`twinrack plugins scan` tries again)"
+            return self.fault
         if self.missing:
             return f"it needs what no host here has: {', '.join(self.missing)}"
         return "" if self.is_effect else "it has no sound in, or none out"
@@ -229,7 +230,12 @@ def find(name: str) -> Listed:
     ):
         if fits:
             return _one(fits, name)
-    raise PluginError(f"no plugin fits {brief(name)}; `twinrack plugins list` shows all {len(every)}")
+    names = {p.name.lower(): p.name for p in every if not p.problem}
+    near = get_close_matches(wanted, names, 1)
+    hint = f"did you mean {names[near[0]]!r}? " if near else ""
+    raise PluginError(
+        f"no plugin fits {brief(name)}; {hint}`twinrack plugins list` shows all {sum(not p.problem for p in every)}"
+    )
 
 
 def by_address(uri: str) -> Listed | None:

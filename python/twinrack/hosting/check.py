@@ -58,7 +58,9 @@ class PluginCheck:
         return needed <= {f.name for f in self.findings if f.holds is not False} and self.findings[0].holds is True
 
     def __str__(self) -> str:
-        head = f"{self.plugin.name} ({self.plugin.uri}), {self.plugin.category}, by {self.plugin.author or 'nobody named'}"
+        about = [self.plugin.category] if self.plugin.category else []
+        about += [f"by {self.plugin.author}"] if self.plugin.author else []
+        head = ", ".join([f"{self.plugin.name} ({self.plugin.uri})", *about])
         return "\n".join([head, *(f"  {f}" for f in self.findings)])
 
 
@@ -157,7 +159,8 @@ class _Test:
         if not controls:
             return None, "it has none"
         unheard = f"; no change of the sound by {', '.join(self.silent[:8])}" if self.silent else ""
-        return True, f"{len(controls) - len(self.silent)} of {len(controls)} change the sound{unheard}"
+        audible = len(controls) - len(self.silent)
+        return True, f"{audible} of {len(controls)} change the sound, each moved from the initial values{unheard}"
 
     def _state(self) -> tuple[bool, str]:
         """Moved values must come back in a new instance."""

@@ -20,7 +20,7 @@ from .catalogue import Listed, by_address, find, remember
 from .catalogue import describe as describe_plugin
 from .check import PluginCheck, check_plugin
 from .child import HostProcess, PluginError
-from .description import Description
+from .description import Description, format_of
 from .editor import EditorWindow
 from .plugin import HostedPlugin
 from .plugin_card import PluginParameter, card_of
@@ -152,10 +152,16 @@ class Plugin(ExternalEffect):
 
         Raises:
             PluginError: it has none of this name, or the file is of another plugin.
+            FileNotFoundError: there is no such file.
         """
-        path = Path(name).expanduser()
-        if path.suffix == ENDINGS[self.uri_format] and path.is_file():
-            self.restore(state_of_preset(self.uri, path.read_bytes()))
+        if Path(name).suffix in ENDINGS.values() and name not in self._description.presets:
+            path = self.preset_path(name)
+            if not path.is_file():
+                raise FileNotFoundError(f"there is no preset file {path}")
+            try:
+                self.restore(state_of_preset(self.uri, path.read_bytes()))
+            except PluginError as error:
+                raise PluginError(f"{path.name} cannot be taken: {error}") from None
             return
         with HostedPlugin(self._listed, RATE) as plugin:
             plugin.preset(name)
@@ -179,6 +185,17 @@ class Plugin(ExternalEffect):
             self.set(id, p.from_plugin(values[p.symbol]))
         self.rebuild()
 
+    def preset_path(self, path: str | Path) -> Path:
+        """The path of a preset of this plugin.
+
+        Raises:
+            PluginError: its name has the ending of another format.
+        """
+        path, ending = Path(path).expanduser(), ENDINGS[self.uri_format]
+        if path.suffix != ending:
+            raise PluginError(f"{path.name}: presets of {self.card.name} ({self.uri_format.upper()}) are {ending} files")
+        return path
+
     def save_preset(self, path: str | Path) -> None:
         """Write values and state as other hosts read them: `.vstpreset`, `.clap-preset`, or Turtle (`.ttl`) of LV2.
 
@@ -186,10 +203,8 @@ class Plugin(ExternalEffect):
             PluginError: the name has another ending.
             OSError: the folder is missing, read-only or full.
         """
-        path, ending = Path(path).expanduser(), ENDINGS[self.uri_format]
-        if path.suffix != ending:
-            raise PluginError(f"presets of this plugin are {ending} files; {path.name} has another ending")
-        data = preset_bytes(self.uri, self.whole_state())
+        path = self.preset_path(path)
+        data = preset_bytes(self.uri, self.whole_state(), path.stem)
         with atomic(path) as beside:
             beside.write_bytes(data)
 
@@ -416,7 +431,8 @@ def from_patch(uri: str, label: str, arguments: Mapping[str, Any], values: Mappi
     """
     listed = by_address(uri)
     if listed is None:
-        raise PluginError(f"the plugin {brief(label)} ({brief(uri)}) is not on this machine; install it")
+        where = f"install it, or name its folder in {format_of(uri).upper()}_PATH"
+        raise PluginError(f"the plugin {brief(label)} ({brief(uri)}) is not on this machine; {where}")
     effect = Plugin(listed, **arguments)
     for id, value in values.items():
         effect.set(id, value)

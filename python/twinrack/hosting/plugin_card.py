@@ -18,8 +18,8 @@ JUMPS = "Heard as the plugin makes it heard; it is set from one tick to the next
 TAKEN = frozenset(
     ("block_frames", "bpm", "bypass", "card", "check", "complaint", "copy", "default", "device_frames", "get", "identity",
      "key", "late", "latency_at", "latency_frames", "load_preset", "name", "open_editor", "outside", "pids", "plugin",
-     "preset", "presets", "rebuild", "resources", "restarts", "restore", "save_preset", "set", "state", "timeline", "unused",
-     "uri", "uri_format", "values", "whole_state", "work")
+     "preset", "preset_path", "presets", "rebuild", "resources", "restarts", "restore", "save_preset", "set", "state",
+     "timeline", "unused", "uri", "uri_format", "values", "whole_state", "work")
 )  # fmt: skip
 
 

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import json
 import struct
 
 from .child import PluginError
 from .description import format_of
 
 ENDINGS = {"lv2": ".ttl", "clap": ".clap-preset", "vst3": ".vstpreset"}
+UNNAMED = "<urn:twinrack:state>"  # the subject of a state in memory
+PREFIXES = "\n".join(
+    f"@prefix {name}: <{address}> ."
+    for name, address in {
+        "atom": "http://lv2plug.in/ns/ext/atom#", "lv2": "http://lv2plug.in/ns/lv2core#",
+        "pset": "http://lv2plug.in/ns/ext/presets#", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+        "rdfs": "http://www.w3.org/2000/01/rdf-schema#", "state": "http://lv2plug.in/ns/ext/state#",
+        "xsd": "http://www.w3.org/2001/XMLSchema#",
+    }.items()
+)  # fmt: skip
 HEAD = 48  # bytes of a .vstpreset before its parts
 
 
-def preset_bytes(uri: str, state: str) -> bytes:
+def preset_bytes(uri: str, state: str, label: str = "") -> bytes:
     """The file of a state.
 
     Args:
         uri: the plugin's address.
         state: text, as `Plugin.state`.
+        label: of the preset, where the format has one (LV2).
 
     Raises:
         PluginError: the text is none of such a plugin.
     """
     format, id = format_of(uri), uri.partition(":")[2]
     if format == "lv2":
-        return state.encode()
+        own = f"<urn:twinrack:preset:{hashlib.sha256(f'{label} {state}'.encode()).hexdigest()[:24]}>"
+        named = f"{own}\n\trdfs:label {json.dumps(label or 'preset', ensure_ascii=False)} ;"
+        return f"{PREFIXES}\n{state.replace(UNNAMED, named, 1)}".encode()
     head, *parts = state.split(" ")
     if format == "clap" and head in ("clap", "clap-values"):
         raw = state.encode() if head == "clap-values" else _bytes(uri, parts, 1)[0]  # values only, where it has no state
@@ -57,7 +72,7 @@ def state_of_preset(uri: str, data: bytes) -> str:
     """
     format, id = format_of(uri), uri.partition(":")[2]
     if format == "lv2":
-        return data.decode(errors="replace")
+        return data.decode(errors="replace").replace(PREFIXES, "").strip() + "\n"
     if format == "clap":
         if data[:4] == b"clap" and len(data) >= 8:
             size = struct.unpack(">I", data[4:8])[0]

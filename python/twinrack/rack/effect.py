@@ -21,6 +21,7 @@ Listener = Callable[[str, Value], None]
 
 CLASSES: dict[str, type[Effect]] = {}  # by the id of the card
 ITEM_CLASSES: dict[str, type[GroupItem]] = {}  # by name
+MOST_LISTED = 16  # names, in a sentence
 
 
 def _text(value: Value) -> str:
@@ -35,7 +36,8 @@ def _short(value: object) -> str:
 def unknown(name: str, names: Sequence[str], place: str, what: str = "parameter") -> str:
     """One sentence about an unknown name, with the nearest known one."""
     near = get_close_matches(name[:SHOWN], names, 1) if isinstance(name, str) else []
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    few = 0 < len(names) <= MOST_LISTED
+    hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}" if few else ""
     return f"{place} has no {what} {brief(name)}{hint}"
 
 

@@ -19,7 +19,7 @@ from test_plugin_effect import Running
 
 import twinrack as tr
 from jack_support import BLOCK, needs_jack
-from plugin_support import RATE, needs_host
+from plugin_support import GOOD, RATE, needs_host
 from support import blocks_of, music, run
 from twinrack.hosting import catalogue
 from twinrack.hosting.check import check_plugin
@@ -203,12 +203,51 @@ def test_presets_as_files(framed, format, ending, tmp_path):
     tr.Plugin("framed gain", gain=-12, mode="Hard").save_preset(path)
     effect = tr.Plugin("framed gain", preset=str(path), frequency=500)
     assert (effect.gain, effect.mode, effect.frequency) == (-12.0, "Hard", 500.0)
-    with pytest.raises(PluginError, match=f"presets of this plugin are {ending} files"):
+    with pytest.raises(PluginError, match=f"mine.txt: presets of Framed gain .* are {ending} files"):
         effect.save_preset(tmp_path / "mine.txt")
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(PluginError):
+    with pytest.raises(PluginError, match=f"mine{ending} cannot be taken"):
         effect.load_preset(str(path))
+    with pytest.raises(FileNotFoundError, match="there is no preset file"):
+        effect.load_preset(str(path.with_stem("none")))
+    with pytest.raises(PluginError, match=r"mine.ttl: presets of Framed gain"):
+        effect.load_preset(str(path.with_name("mine.ttl")))
     assert effect.gain == -12.0
+
+
+def test_presets_of_lv2_as_others_read_them(odd, tmp_path):
+    odd(GOOD)
+    paths = [tmp_path / f"{name}.ttl" for name in ("one", "two é")]
+    for path, gain in zip(paths, (-3, 4), strict=True):
+        tr.Plugin("odd", gain=gain).save_preset(path)
+        assert tr.Plugin("odd", preset=str(path)).gain == gain
+        if shutil.which("sordi") is not None:
+            subprocess.run(["sordi", path], check=True, stdout=subprocess.DEVNULL)
+    first, second = (p.read_text(encoding="utf-8") for p in paths)
+    assert 'rdfs:label "two é"' in second
+    assert first.partition("urn:twinrack:preset:")[2][:24] != second.partition("urn:twinrack:preset:")[2][:24]
+
+
+def test_the_commands_say_what_is_wrong(framed, tmp_path):
+    framed("clap")
+    (tmp_path / "x.clap").write_text("hello")
+    result = run("plugins", "check", str(tmp_path / "x.clap"))
+    assert result.returncode == 3
+    assert "x.clap" in result.stdout
+    assert "it cannot be loaded" in result.stdout
+    assert "did you mean 'Framed gain'?" in run("plugins", "check", "framed gian").stderr
+    assert "clap:test.twinrack.dpf\n" in run("plugins", "list").stdout  # whole, where it is not a terminal
+    patch = tmp_path / "a.rack.json"
+    tr.Rack([tr.Plugin("framed gain")]).save(patch)
+    for words, sentence in (
+        (["framed gain", "x"], "is not a patch"),
+        ([str(patch), "x"], "is called 'x'; say which plugin of"),
+        (["framed gain", "--out", str(tmp_path / "a.txt")], "presets of Framed gain"),
+        (["framed gain", "--out", str(tmp_path / "none/a.clap-preset")], "none"),
+    ):
+        result = run("plugins", "edit", *words)
+        assert result.returncode == 2
+        assert sentence in result.stderr
 
 
 @pytest.mark.parametrize("format", ["lv2", "clap", "vst3"])
