@@ -91,8 +91,7 @@ ClapPlugin::Side ClapPlugin::side(bool is_input) const {
     clap::PortInfo port{};
     if (!extension->info(plugin_, i, is_input, &port)) throw std::runtime_error("it does not tell its audio ports");
     side.ports.push_back(port);
-    side.rows.emplace_back(port.channels);
-    side.channels += static_cast<int>(port.channels);
+    side.add(port.channels);
   }
   for (auto& row : side.rows) {
     side.buffers.push_back({row.data(), nullptr, static_cast<std::uint32_t>(row.size()), 0, 0});
@@ -101,12 +100,7 @@ ClapPlugin::Side ClapPlugin::side(bool is_input) const {
 }
 
 void ClapPlugin::Side::point_to(float* first, std::size_t stride) {
-  for (auto& port : rows) {
-    for (float*& row : port) {
-      row = first;
-      first += stride;
-    }
-  }
+  ChannelRows::point_to(first, stride);
   for (clap::AudioBuffer& buffer : buffers) buffer.constant_mask = 0;
 }
 
@@ -203,9 +197,7 @@ void ClapPlugin::play(float* rows, int first, int frames) {
   std::int32_t result = clap::process_error;
   counted([&] { result = plugin_->process(plugin_, &process); });
   if (result == clap::process_error) {
-    for (int c = 0; c < outputs_.channels; ++c) {
-      std::fill_n(rows + static_cast<std::size_t>(inputs_.channels + c) * stride + first, frames, 0.0f);
-    }
+    outputs_.silence(frames);
   }
   played_ += frames;
 }
@@ -272,7 +264,8 @@ void ClapPlugin::restore(const std::string& text) {
   if (text.compare(0, state_head.size(), state_head) != 0) {
     throw std::runtime_error("the text is not the state of a CLAP plugin");
   }
-  if (state_extension_ == nullptr) throw std::runtime_error("it keeps nothing but its values, and this is something else");
+  if (state_extension_ == nullptr)
+    throw std::runtime_error("it keeps nothing but its values, and this is something else");
   const std::string bytes = from_base64(std::string_view(text).substr(state_head.size()));
   std::string_view left = bytes;
   const clap::InputStream stream{&left, [](const clap::InputStream* from, void* to, std::uint64_t size) {

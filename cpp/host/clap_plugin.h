@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "abi/clap.h"
+#include "host/channel_rows.h"
 #include "host/hosted_plugin.h"
 #include "host/plugin_facts.h"
 
@@ -41,11 +42,9 @@ class ClapPlugin final : public HostedPlugin {
 
  private:
   // The channels of one direction, one port after the other.
-  struct Side {
+  struct Side : ChannelRows {
     std::vector<clap::PortInfo> ports;
-    std::vector<std::vector<float*>> rows;
     std::vector<clap::AudioBuffer> buffers;
-    int channels = 0;
     void point_to(float* first, std::size_t stride);
   };
 

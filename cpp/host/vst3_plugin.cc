@@ -106,20 +106,14 @@ Vst3Plugin::Side Vst3Plugin::side(std::int32_t direction) const {
       throw std::runtime_error("it does not tell its audio buses");
     }
     side.buses.push_back(bus);
-    side.rows.emplace_back(static_cast<std::size_t>(bus.channels));
-    side.channels += bus.channels;
+    side.add(static_cast<std::size_t>(bus.channels));
   }
   for (auto& row : side.rows) side.buffers.push_back({static_cast<std::int32_t>(row.size()), 0, row.data()});
   return side;
 }
 
 void Vst3Plugin::Side::point_to(float* first, std::size_t stride) {
-  for (auto& bus : rows) {
-    for (float*& row : bus) {
-      row = first;
-      first += stride;
-    }
-  }
+  ChannelRows::point_to(first, stride);
   for (vst3::Buffers& buffer : buffers) buffer.silent = 0;
 }
 
@@ -209,9 +203,7 @@ void Vst3Plugin::play(float* rows, int first, int frames) {
   vst3::Result result = vst3::no;
   counted([&] { result = processor_->process(&data); });
   if (result != vst3::ok) {
-    for (int c = 0; c < outputs_.channels; ++c) {
-      std::fill_n(rows + static_cast<std::size_t>(inputs_.channels + c) * stride + first, frames, 0.0f);
-    }
+    outputs_.silence(frames);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "abi/vst3.h"
+#include "host/channel_rows.h"
 #include "host/hosted_plugin.h"
 #include "host/plugin_facts.h"
 #include "host/vst3_host.h"
@@ -42,11 +43,9 @@ class Vst3Plugin final : public HostedPlugin {
 
  private:
   // The channels of one direction, one bus after the other.
-  struct Side {
+  struct Side : ChannelRows {
     std::vector<vst3::BusInfo> buses;
-    std::vector<std::vector<float*>> rows;
     std::vector<vst3::Buffers> buffers;
-    int channels = 0;
     void point_to(float* first, std::size_t stride);
   };
 

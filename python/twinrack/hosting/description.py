@@ -180,6 +180,10 @@ class Description:
             if p.kind == "control" and p.is_input and p.designation not in ("enabled", "freeWheeling", "bypass", "program")
         }
 
+    def scales(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
+        """The ports that the plugin knows by positions, and their tables as the host program takes them."""
+        return tuple((p.index, tuple(p.positions.words())) for p in self.ports if p.positions is not None)
+
     def audio(self, is_input: bool) -> list[Port]:
         """The audio ports of one direction, in order."""
         return [p for p in self.ports if p.kind == "audio" and p.is_input == is_input]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from ..audio import Audio, as_planar, check_rate
@@ -12,6 +14,7 @@ from .description import Description, Port, description
 
 LARGEST_BLOCK = 65536
 LOAD_S = 30.0
+Scales = tuple[tuple[int, tuple[str, ...]], ...]
 
 
 class HostedPlugin:
@@ -44,7 +47,7 @@ class HostedPlugin:
             self.description: Description = description(self._host.json("describe", *listed.place), self._rate)
             self._inputs, self._outputs = (self.description.audio(way) for way in (True, False))
             self._rows = self._host.rows(len(self._inputs) + len(self._outputs), self._block)
-            load(self._host, listed, self.description, self._rate, self._block)
+            load(self._host, listed, self.description.scales(), self._rate, self._block)
             for symbol, value in values.items():
                 self.set(symbol, value)
         except BaseException:
@@ -155,12 +158,29 @@ class HostedPlugin:
         self.close()
 
 
-def load(host: HostProcess, listed: Listed, description: Description, sample_rate: float, block_frames: int) -> None:
-    """Load a plugin into a process. From then on the numbers of its controls are in their units, there and back."""
+def load(
+    host: HostProcess,
+    listed: Listed,
+    scales: Scales,
+    sample_rate: float,
+    block_frames: int,
+    state: str = "",
+    numbers: Iterable[tuple[int, float]] = (),
+) -> None:
+    """Load a plugin into a process. From then on the numbers of its controls are in their units, there and back.
+
+    Args:
+        scales: of its description.
+        state: text that it takes first, if any.
+        numbers: of its controls, by port, that it takes then.
+    """
     host.request("load", *listed.place, f"{sample_rate:.17g}", block_frames, seconds=LOAD_S)
-    for p in description.ports:
-        if p.positions is not None:
-            host.request("scale", p.index, *p.positions.words())
+    for port, words in scales:
+        host.request("scale", port, *words)
+    if data := state.encode():
+        host.request("restore", len(data), payload=data, seconds=LOAD_S)
+    for port, number in numbers:
+        host.request("set", port, f"{number:.9g}")
 
 
 def _number(control: Port, number: float) -> float:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from .. import _engine
-from .catalogue import Listed, describe
+from .catalogue import Listed
 from .child import HostProcess
 from .description import Description
-from .plugin import LOAD_S, load
+from .plugin import LOAD_S, Scales, load
 from .plugin_card import PluginParameter
 
 log = logging.getLogger("twinrack.live")
@@ -81,11 +81,8 @@ class PluginWork:
         """A process that has joined the ring, in the present state."""
         host = HostProcess(self._listed.name, self._memory)
         try:
-            load(host, self._listed, self._description, self._rate, self.block_frames)
-            if state := self._state().encode():
-                host.request("restore", len(state), payload=state, seconds=LOAD_S)
-            for port, number in self._numbers().items():
-                host.request("set", port, f"{number:.9g}")
+            numbers, state = self._numbers().items(), self._state()
+            load(host, self._listed, self._description.scales(), self._rate, self.block_frames, state, numbers)
             host.request("tempo", *(f"{n:.17g}" for knot in self._knots for n in knot))
             sides = "".join("1" if p.is_sidechain else "0" for p in self._description.audio(True))
             host.request("join", self._channels, self._keys, BLOCKS, sides, *self._ports, seconds=LOAD_S)
@@ -196,15 +193,13 @@ def latency_of(
     """The latency that a plugin reports with these values by port, in this state and in blocks of so many frames; in frames."""
     if not description.reports_latency:
         return 0
-    return _reported(listed, sample_rate, block, tuple(numbers.items()), state)
+    return _reported(listed, description.scales(), sample_rate, block, state, tuple(numbers.items()))
 
 
 @lru_cache(maxsize=512)
-def _reported(listed: Listed, sample_rate: float, block: int, numbers: tuple[tuple[int, float], ...], state: str) -> int:
+def _reported(
+    listed: Listed, scales: Scales, sample_rate: float, block: int, state: str, numbers: tuple[tuple[int, float], ...]
+) -> int:
     with HostProcess(listed.name) as host:
-        load(host, listed, describe(listed), sample_rate, block)
-        if data := state.encode():
-            host.request("restore", len(data), payload=data, seconds=LOAD_S)
-        for control, number in numbers:
-            host.request("set", control, f"{number:.9g}")
+        load(host, listed, scales, sample_rate, block, state, numbers)
         return int(host.request("latency-played"))
