@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 SYSTEM := g++ libhwy-dev liblilv-dev libportaudio2 python3-dev python3-venv
-TEST_SYSTEM := libebur128-1 jackd2 chromium clang g++-aarch64-linux-gnu qemu-user dpf-source lilv-utils lv2-dev mda-lv2 sordi xdotool xvfb zam-plugins
+TEST_SYSTEM := libebur128-1 jackd2 chromium clang g++-aarch64-linux-gnu qemu-user dpf-source lilv-utils lv2-dev mda-lv2 sordi x42-plugins xdotool xvfb zam-plugins
 # TWINRACK_WERROR: our C++ has no warnings, so one stops the build.
 BUILD_FLAGS := -Ccmake.define.TWINRACK_WERROR=ON
 SOURCES := $(shell find cpp plugins python CMakeLists.txt pyproject.toml \( -name '*.h' -o -name '*.cc' -o -name '*.toml' -o -name '*.txt' -o -path '*/build/*.py' \) 2>/dev/null)

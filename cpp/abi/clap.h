@@ -39,6 +39,22 @@ struct ValueEvent {
   double value;
 };
 
+// A key that is pressed or let go.
+struct NoteEvent {
+  EventHeader header;
+  std::int32_t note;
+  std::int16_t port, channel, key;
+  double velocity;
+};
+inline constexpr std::uint16_t note_on_event = 0, note_off_event = 1;
+
+struct MidiEvent {
+  EventHeader header;
+  std::uint16_t port;
+  std::uint8_t bytes[3];
+};
+inline constexpr std::uint16_t midi_event = 10;
+
 struct InputEvents {
   void* context;
   std::uint32_t (*size)(const InputEvents*) noexcept TR_RT;
@@ -162,6 +178,18 @@ struct AudioPorts {
   bool (*info)(const Plugin*, std::uint32_t index, bool is_input, PortInfo*);
 };
 inline constexpr char audio_ports_id[] = "clap.audio-ports";
+
+struct NotePortInfo {
+  std::uint32_t id, dialects, preferred;
+  char name[name_size];
+};
+inline constexpr std::uint32_t as_notes = 1u << 0, as_midi = 1u << 1;
+
+struct NotePorts {
+  std::uint32_t (*count)(const Plugin*, bool is_input);
+  bool (*info)(const Plugin*, std::uint32_t index, bool is_input, NotePortInfo*);
+};
+inline constexpr char note_ports_id[] = "clap.note-ports";
 
 struct Latency {
   std::uint32_t (*frames)(const Plugin*);

@@ -53,7 +53,7 @@ struct BusInfo {
   std::int32_t type;
   std::uint32_t flags;
 };
-inline constexpr std::int32_t audio = 0, input = 0, output = 1, main_bus = 0, side_bus = 1;
+inline constexpr std::int32_t audio = 0, events = 1, input = 0, output = 1, main_bus = 0, side_bus = 1;
 inline constexpr std::uint32_t active_at_first = 1;
 
 struct Component : PluginBase {
@@ -111,14 +111,50 @@ struct Context {
 inline constexpr std::uint32_t is_playing = 1 << 1, has_beat = 1 << 9, has_tempo = 1 << 10, has_bar = 1 << 11,
                                has_signature = 1 << 13, has_continuous_frame = 1 << 17;
 
+// Keys, in a block.
+struct NoteOn {
+  std::int16_t channel, pitch;
+  float tuning, velocity;
+  std::int32_t length, note;
+};
+struct NoteOff {
+  std::int16_t channel, pitch;
+  float velocity;
+  std::int32_t note;
+  float tuning;
+};
+struct PolyPressure {
+  std::int16_t channel, pitch;
+  float pressure;
+  std::int32_t note;
+};
+struct Event {
+  std::int32_t bus, offset;
+  double beat;
+  std::uint16_t flags, type;
+  union {
+    NoteOn note_on;
+    NoteOff note_off;
+    PolyPressure poly_pressure;
+    std::uint64_t longest[3];
+  };
+};
+inline constexpr std::uint16_t note_on_event = 0, note_off_event = 1, poly_pressure_event = 3;
+struct EventList : Unknown {
+  static constexpr InterfaceId id{0x3A2C4214, 0x346349FE, 0xB2C4F397, 0xB9695A44};
+  virtual std::int32_t count() noexcept TR_RT = 0;
+  virtual Result get(std::int32_t index, Event* event) noexcept TR_RT = 0;
+  virtual Result add(Event* event) noexcept TR_RT = 0;
+};
+
 struct Data {
   std::int32_t mode, sample_size, frames, input_count, output_count;
   Buffers* inputs;
   Buffers* outputs;
   Changes* input_changes;
   Changes* output_changes;
-  void* input_events;
-  void* output_events;
+  EventList* input_events;
+  EventList* output_events;
   Context* context;
 };
 
@@ -172,6 +208,13 @@ struct Controller : PluginBase {
   virtual Result set_handler(Handler* handler) = 0;
   virtual void* create_view(const char* name) = 0;
 };
+
+// Controllers of MIDI reach a plugin as values.
+struct MidiMapping : Unknown {
+  static constexpr InterfaceId id{0xDF0FF9F7, 0x49B74669, 0xB63AB732, 0x7ADBF5E5};
+  virtual Result parameter(std::int32_t bus, std::int16_t channel, std::int16_t controller, std::uint32_t* id) = 0;
+};
+inline constexpr std::int16_t pressure_controller = 128, bend_controller = 129;
 
 struct FactoryInfo {
   char vendor[64], url[256], mail[128];

@@ -79,6 +79,7 @@ class ClapFile final : public PluginFile {
   static void add(PluginFacts& facts, const ClapPlugin& plugin) {
     facts.inputs = plugin.inputs();
     facts.outputs = plugin.outputs();
+    facts.hears_midi = plugin.hears_midi();
     facts.reports_latency = plugin.reports_latency();
   }
 

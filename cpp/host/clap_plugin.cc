@@ -37,11 +37,11 @@ ClapPlugin::ClapPlugin(const clap::Factory& factory, const char* id, double rate
            [](const clap::Host* host) { self(host).wants_idle_ = true; }};
   in_events_ = {this,
                 [](const clap::InputEvents* list) noexcept {
-                  return static_cast<std::uint32_t>(static_cast<ClapPlugin*>(list->context)->changes_.size());
+                  return static_cast<std::uint32_t>(static_cast<ClapPlugin*>(list->context)->events_.size());
                 },
                 [](const clap::InputEvents* list, std::uint32_t i) noexcept -> const clap::EventHeader* {
-                  const auto& changes = static_cast<ClapPlugin*>(list->context)->changes_;
-                  return i < changes.size() ? &changes[i].header : nullptr;
+                  const auto& events = static_cast<ClapPlugin*>(list->context)->events_;
+                  return i < events.size() ? events[i] : nullptr;
                 }};
   out_events_ = {this, [](const clap::OutputEvents* list, const clap::EventHeader* event) noexcept {
                    static_cast<ClapPlugin*>(list->context)->take(*event);
@@ -65,6 +65,11 @@ ClapPlugin::ClapPlugin(const clap::Factory& factory, const char* id, double rate
     read_values();
     inputs_ = side(true);
     outputs_ = side(false);
+    const auto* note_ports = extension<clap::NotePorts>(clap::note_ports_id);
+    clap::NotePortInfo notes{};
+    if (note_ports != nullptr && note_ports->count(plugin_, true) > 0 && note_ports->info(plugin_, 0, true, &notes)) {
+      dialects_ = notes.dialects & (clap::as_notes | clap::as_midi);
+    }
     activate();
   } catch (...) {
     end();
@@ -157,6 +162,35 @@ void ClapPlugin::collect_changes() {
                         -1,
                         static_cast<double>(values_[i])});
   }
+  events_.clear();
+  for (const clap::ValueEvent& change : changes_) events_.push_back(&change.header);
+}
+
+// Behind the changes, which come at the first frame. A plugin that hears notes and no MIDI is told keys alone.
+void ClapPlugin::collect_messages() {
+  notes_.clear();
+  midi_.clear();
+  if (dialects_ == 0) return;
+  notes_.reserve(messages_.size());
+  midi_.reserve(messages_.size());
+  for (const MidiMessage& message : messages_) {
+    const auto time = static_cast<std::uint32_t>(message.frame);
+    if ((dialects_ & clap::as_midi) != 0) {
+      midi_.push_back({{sizeof(clap::MidiEvent), time, clap::core_space, clap::midi_event, 0},
+                       0,
+                       {message.bytes[0], message.bytes[1], message.bytes[2]}});
+      events_.push_back(&midi_.back().header);
+    } else if (message.begins_note() || message.ends_note()) {
+      const std::uint16_t type = message.begins_note() ? clap::note_on_event : clap::note_off_event;
+      notes_.push_back({{sizeof(clap::NoteEvent), time, clap::core_space, type, 0},
+                        -1,
+                        0,
+                        message.channel(),
+                        message.bytes[1],
+                        message.bytes[2] / 127.0});
+      events_.push_back(&notes_.back().header);
+    }
+  }
 }
 
 void ClapPlugin::take(const clap::EventHeader& event) {
@@ -172,6 +206,7 @@ void ClapPlugin::play(float* rows, int first, int frames) {
   inputs_.point_to(rows + first, stride);
   outputs_.point_to(rows + static_cast<std::size_t>(inputs_.channels) * stride + first, stride);
   collect_changes();
+  collect_messages();
   const auto fixed = [](double number) { return static_cast<std::int64_t>(std::llround(number * clap::fixed_point)); };
   const auto bar = static_cast<std::int32_t>(std::floor(transport_.beat / TempoMap::beats_in_bar));
   clap::TransportEvent transport{};
@@ -307,7 +342,9 @@ PortFacts ClapPlugin::control(const clap::ParameterInfo& parameter, int index) c
   facts.is_input = is_control_input(static_cast<std::size_t>(index));
   facts.is_integer = (parameter.flags & clap::is_stepped) != 0;
   facts.is_enumeration = (parameter.flags & clap::is_enumeration) != 0;
-  facts.designation = (parameter.flags & clap::is_bypass) != 0 ? "bypass" : "";
+  facts.designation = (parameter.flags & clap::is_bypass) != 0   ? "bypass"
+                      : (parameter.flags & clap::is_hidden) != 0 ? "hidden"
+                                                                 : "";
   facts.initial = within(parameter.initial, parameter.min, parameter.max);
   facts.least = parameter.min;
   facts.most = parameter.max;

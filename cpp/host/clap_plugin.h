@@ -38,6 +38,7 @@ class ClapPlugin final : public HostedPlugin {
 
   // Controls, then inputs, then outputs.
   std::vector<PortFacts> ports() const;
+  bool hears_midi() const override { return dialects_ != 0; }
   bool reports_latency() const { return latency_extension_ != nullptr; }
 
  private:
@@ -63,6 +64,7 @@ class ClapPlugin final : public HostedPlugin {
   void activate();
   void deactivate();
   void collect_changes();
+  void collect_messages();
   void take(const clap::EventHeader& event);
   void read_values();
   // Of plugins that keep nothing else: all values.
@@ -80,6 +82,10 @@ class ClapPlugin final : public HostedPlugin {
   std::vector<clap::ParameterInfo> parameters_;
   std::vector<float> sent_;  // the values that the plugin has
   std::vector<clap::ValueEvent> changes_;
+  std::uint32_t dialects_ = 0;  // in which it hears MIDI
+  std::vector<clap::NoteEvent> notes_;
+  std::vector<clap::MidiEvent> midi_;
+  std::vector<const clap::EventHeader*> events_;  // all of them, in the order of time
   clap::InputEvents in_events_;
   clap::OutputEvents out_events_;
   Side inputs_, outputs_;

@@ -10,6 +10,7 @@
 
 #include "host/count_allocations.h"
 #include "host/editor.h"
+#include "host/midi.h"
 #include "host/scale.h"
 #include "host/tempo_map.h"
 
@@ -29,7 +30,11 @@ class HostedPlugin {
   void run(float* rows, int first, int frames) {
     play(rows, first, frames);
     after_run();
+    messages_.clear();
   }
+  virtual bool hears_midi() const { return false; }
+  // A message for the next run; its frame counts from the first one of that. None before those that it has already.
+  void hear(const MidiMessage& message) { messages_.push_back(message); }
   // Where the next run begins.
   void set_transport(const Transport& transport) { transport_ = transport; }
   // As before the first frame.
@@ -75,7 +80,7 @@ class HostedPlugin {
   virtual void restart() {}
 
  protected:
-  explicit HostedPlugin(int block) : block_(block) {}
+  explicit HostedPlugin(int block) : block_(block) { messages_.reserve(usual_messages); }
   // Calls `counted` around the plugin's own code.
   virtual void play(float* rows, int first, int frames) = 0;
   virtual void after_run() {}
@@ -92,8 +97,10 @@ class HostedPlugin {
   const int block_;
   std::vector<float> values_;
   Transport transport_;
+  std::vector<MidiMessage> messages_;  // of the next run
 
  private:
+  static constexpr std::size_t usual_messages = 256;
   std::map<std::size_t, Scale> scales_;
   long allocations_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <lv2/atom/atom.h>
 #include <lv2/buf-size/buf-size.h>
+#include <lv2/midi/midi.h>
 #include <lv2/parameters/parameters.h>
 #include <lv2/time/time.h>
 
@@ -76,10 +77,10 @@ Lv2Plugin::Lv2Plugin(const Lv2World& world, const LilvPlugin* plugin, double rat
                   return strdup(path.c_str());
                 }};
   lv2_atom_forge_init(&forge_, &map_);
-  uris_ = {urids_.map(LV2_ATOM__Sequence),      urids_.map(LV2_ATOM__Chunk),    urids_.map(LV2_TIME__Position),
-           urids_.map(LV2_TIME__frame),         urids_.map(LV2_TIME__speed),    urids_.map(LV2_TIME__bar),
-           urids_.map(LV2_TIME__barBeat),       urids_.map(LV2_TIME__beatUnit), urids_.map(LV2_TIME__beatsPerBar),
-           urids_.map(LV2_TIME__beatsPerMinute)};
+  uris_ = {urids_.map(LV2_ATOM__Sequence),       urids_.map(LV2_ATOM__Chunk),    urids_.map(LV2_TIME__Position),
+           urids_.map(LV2_TIME__frame),          urids_.map(LV2_TIME__speed),    urids_.map(LV2_TIME__bar),
+           urids_.map(LV2_TIME__barBeat),        urids_.map(LV2_TIME__beatUnit), urids_.map(LV2_TIME__beatsPerBar),
+           urids_.map(LV2_TIME__beatsPerMinute), urids_.map(LV2_MIDI__MidiEvent)};
   const LV2_URID int_type = urids_.map(LV2_ATOM__Int), float_type = urids_.map(LV2_ATOM__Float);
   const auto option = [&](const char* key, LV2_URID type, const void* value) {
     options_.push_back({LV2_OPTIONS_INSTANCE, 0, urids_.map(key), 4, type, value});
@@ -138,7 +139,9 @@ void Lv2Plugin::connect() {
       cv_.push_back(i);
     } else if (lilv_port_is_a(plugin_, port, atom.get())) {
       (is_input ? atoms_in_ : atoms_out_).push_back(i);
-      if (is_input) follows_.push_back(lilv_port_supports_event(plugin_, port, position.get()));
+      if (is_input) {
+        takes_.push_back({lilv_port_supports_event(plugin_, port, position.get()), world_.hears_midi(plugin_, port)});
+      }
     } else if (!lilv_port_has_property(plugin_, port, optional.get())) {
       throw std::runtime_error(address_of(plugin_) + " has a port of a kind that this host does not know: " +
                                lilv_node_as_string(lilv_port_get_symbol(plugin_, port)));
@@ -168,23 +171,37 @@ bool Lv2Plugin::is_control_input(std::size_t port) const {
   return std::find(controls_in_.begin(), controls_in_.end(), port) != controls_in_.end();
 }
 
-// Empty sequences in, room for what comes out.
+// The events in, room for what comes out.
 void Lv2Plugin::prepare_atoms() {
   for (std::size_t i = 0; i < atoms_.size(); ++i) {
-    auto* atom = reinterpret_cast<LV2_Atom_Sequence*>(atoms_[i].data());
-    const bool is_input = i < atoms_in_.size();
-    atom->atom.type = is_input ? uris_.sequence : uris_.chunk;
-    atom->atom.size = is_input ? static_cast<std::uint32_t>(sizeof(LV2_Atom_Sequence_Body)) : atom_bytes;
-    atom->body = {0, 0};
-    if (is_input && follows_[i]) tell_transport(atoms_[i]);
+    if (i >= atoms_in_.size()) {
+      *reinterpret_cast<LV2_Atom_Sequence*>(atoms_[i].data()) = {{atom_bytes, uris_.chunk}, {0, 0}};
+      continue;
+    }
+    LV2_Atom_Forge_Frame sequence;
+    lv2_atom_forge_set_buffer(&forge_, reinterpret_cast<std::uint8_t*>(atoms_[i].data()), atoms_[i].size());
+    lv2_atom_forge_sequence_head(&forge_, &sequence, 0);
+    if (takes_[i].follows) write_transport();
+    if (takes_[i].hears) write_messages();
+    lv2_atom_forge_pop(&forge_, &sequence);
   }
 }
 
-void Lv2Plugin::tell_transport(std::vector<char>& atom) {
+bool Lv2Plugin::hears_midi() const {
+  return std::any_of(takes_.begin(), takes_.end(), [](const Events& takes) { return takes.hears; });
+}
+
+void Lv2Plugin::write_messages() {
+  for (const MidiMessage& message : messages_) {
+    lv2_atom_forge_frame_time(&forge_, message.frame);
+    lv2_atom_forge_atom(&forge_, message.size(), uris_.midi);
+    lv2_atom_forge_write(&forge_, message.bytes.data(), message.size());
+  }
+}
+
+void Lv2Plugin::write_transport() {
   const double bars = transport_.beat / TempoMap::beats_in_bar;
-  LV2_Atom_Forge_Frame sequence, object;
-  lv2_atom_forge_set_buffer(&forge_, reinterpret_cast<std::uint8_t*>(atom.data()), atom.size());
-  lv2_atom_forge_sequence_head(&forge_, &sequence, 0);
+  LV2_Atom_Forge_Frame object;
   lv2_atom_forge_frame_time(&forge_, 0);
   lv2_atom_forge_object(&forge_, &object, 0, uris_.position);
   lv2_atom_forge_key(&forge_, uris_.frame);
@@ -202,7 +219,6 @@ void Lv2Plugin::tell_transport(std::vector<char>& atom) {
   lv2_atom_forge_key(&forge_, uris_.beats_per_minute);
   lv2_atom_forge_float(&forge_, static_cast<float>(transport_.bpm));
   lv2_atom_forge_pop(&forge_, &object);
-  lv2_atom_forge_pop(&forge_, &sequence);
 }
 
 void Lv2Plugin::play(float* rows, int first, int frames) {

@@ -34,6 +34,7 @@ class Lv2Plugin final : public HostedPlugin {
   int outputs() const override { return static_cast<int>(audio_out_.size()); }
   void reset() override;
   int latency() const override;
+  bool hears_midi() const override;
   std::unique_ptr<Editor> open_editor(const std::string& title) override;
 
   // Values are those of all ports by index; 0 where the port is not a control.
@@ -61,9 +62,10 @@ class Lv2Plugin final : public HostedPlugin {
   void connect();
   void restore(LilvState* state);
   void prepare_atoms();
-  void tell_transport(std::vector<char>& atom);
+  void write_transport();
+  void write_messages();
   struct {
-    LV2_URID sequence, chunk, position, frame, speed, bar, bar_beat, beat_unit, beats_per_bar, beats_per_minute;
+    LV2_URID sequence, chunk, position, frame, speed, bar, bar_beat, beat_unit, beats_per_bar, beats_per_minute, midi;
   } uris_{};
 
   const Lv2World& world_;
@@ -86,7 +88,10 @@ class Lv2Plugin final : public HostedPlugin {
   std::deque<std::vector<char>> jobs_, replies_;
 
   std::vector<std::uint32_t> audio_in_, audio_out_, controls_in_, controls_out_, atoms_in_, atoms_out_, cv_;
-  std::vector<bool> follows_;  // of each atom input: whether it is told the place on the timeline
+  struct Events {
+    bool follows, hears;  // the place on the timeline; MIDI
+  };
+  std::vector<Events> takes_;  // of each atom input
   int latency_port_;           // -1 for none
   LV2_Atom_Forge forge_{};
   std::vector<std::vector<char>> atoms_;

@@ -4,6 +4,7 @@
 #include <lv2/buf-size/buf-size.h>
 #include <lv2/core/lv2.h>
 #include <lv2/log/log.h>
+#include <lv2/midi/midi.h>
 #include <lv2/options/options.h>
 #include <lv2/port-groups/port-groups.h>
 #include <lv2/port-props/port-props.h>
@@ -111,6 +112,12 @@ int Lv2World::latency_port(const LilvPlugin* plugin) const {
   return named;
 }
 
+bool Lv2World::hears_midi(const LilvPlugin* plugin, const LilvPort* port) const {
+  const Node atom = uri(LV2_ATOM__AtomPort), input = uri(LV2_CORE__InputPort), event = uri(LV2_MIDI__MidiEvent);
+  return lilv_port_is_a(plugin, port, atom.get()) && lilv_port_is_a(plugin, port, input.get()) &&
+         lilv_port_supports_event(plugin, port, event.get());
+}
+
 PluginFacts Lv2World::facts(const LilvPlugin* plugin) const {
   const Node name(lilv_plugin_get_name(plugin)), author(lilv_plugin_get_author_name(plugin));
   char* path = lilv_file_uri_parse(text_of(lilv_plugin_get_bundle_uri(plugin)).c_str(), nullptr);
@@ -123,6 +130,9 @@ PluginFacts Lv2World::facts(const LilvPlugin* plugin) const {
   facts.inputs = count(plugin, LV2_CORE__AudioPort, LV2_CORE__InputPort);
   facts.outputs = count(plugin, LV2_CORE__AudioPort, LV2_CORE__OutputPort);
   facts.reports_latency = latency_port(plugin) >= 0;
+  for (std::uint32_t i = 0; i < lilv_plugin_get_num_ports(plugin); ++i) {
+    facts.hears_midi = facts.hears_midi || hears_midi(plugin, lilv_plugin_get_port_by_index(plugin, i));
+  }
   facts.missing = missing_features(plugin);
   lilv_free(path);
   return facts;

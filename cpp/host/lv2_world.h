@@ -42,6 +42,7 @@ class Lv2World {
   std::vector<std::string> missing_features(const LilvPlugin* plugin) const;
   // The output on which it reports its latency; -1 where it has none.
   int latency_port(const LilvPlugin* plugin) const;
+  bool hears_midi(const LilvPlugin* plugin, const LilvPort* port) const;
 
  private:
   PluginFacts facts(const LilvPlugin* plugin) const;

@@ -20,6 +20,8 @@
 //     allocations                           during all runs so far
 //     set PORT VALUE, values                moves a control; all of them
 //     tempo FRAME BEAT FRAME BEAT …         the beats of the timeline, before it plays
+//     midi FRAME BYTES FRAME BYTES …        its messages, three bytes in hexadecimal each, after those before
+//     send BYTES                            one for the next block
 //     scale PORT log|linear NUMBER OWN …    both are numbers in a unit, from now on; OWN as the plugin knows them
 //     reset, save, restore SIZE, preset URI
 //
@@ -141,6 +143,7 @@ class Host {
       rate_ = std::strtod(word(4).c_str(), nullptr);
       if (!(rate_ > 0.0)) throw std::invalid_argument("a rate is above 0 Hz");
       tempo_ = steady(rate_);
+      score_ = {};
       plugin_ = another();
       return "";
     }
@@ -162,6 +165,12 @@ class Host {
       const std::lock_guard lock(ring_->mutex());
       return ring_->expect(number(word(1)), std::strtof(word(2).c_str(), nullptr)), "";
     }
+    if (what == "send" && (ring_ != nullptr || plugin_ != nullptr)) {
+      const MidiMessage message = midi_message(word(1));
+      if (ring_ == nullptr) return plugin_->hear(message), "";
+      const std::lock_guard lock(ring_->mutex());
+      return ring_->send(message), "";
+    }
     if (ring_ != nullptr) return answer_beside(words, word);
     if (plugin_ == nullptr) throw std::invalid_argument("no plugin is loaded");
     if (what == "run") {
@@ -172,6 +181,10 @@ class Host {
                                         static_cast<std::size_t>(plugin_->block()) * sizeof(float)));
       }
       plays_offline_ = true;
+      for (MidiMessage message : score_.between(played_, played_ + frames)) {
+        message.frame -= played_;
+        plugin_->hear(message);
+      }
       plugin_->set_transport(tempo_.at(played_));
       plugin_->run(rows_, 0, frames);
       played_ += frames;
@@ -183,6 +196,14 @@ class Host {
         knots.emplace_back(std::strtod(word(i).c_str(), nullptr), std::strtod(word(i + 1).c_str(), nullptr));
       }
       tempo_ = TempoMap(std::move(knots), rate_);
+      return "";
+    }
+    if (what == "midi") {
+      for (std::size_t i = 1; i + 1 < words.size(); i += 2) {
+        MidiMessage message = midi_message(words[i + 1]);
+        message.frame = std::atoll(words[i].c_str());
+        score_.add(message);
+      }
       return "";
     }
     if (what == "scale") {
@@ -329,7 +350,7 @@ class Host {
     void* shared = map(BlockRing::bytes(shape));
     instances.insert(instances.begin(), std::move(plugin_));
     for (const auto& instance : instances) instance->prepare();
-    ring_ = std::make_unique<RingPlayer>(std::move(instances), std::move(ports), shape, shared, tempo_);
+    ring_ = std::make_unique<RingPlayer>(std::move(instances), std::move(ports), shape, shared, tempo_, score_);
   }
 
   // The other side has made the memory, as large as it is needed.
@@ -381,6 +402,7 @@ class Host {
   double rate_ = 0.0;
   int block_ = 0;
   TempoMap tempo_ = steady(48000.0);
+  MidiScore score_;
   std::int64_t played_ = 0;               // frames, by `run`
   std::unique_ptr<HostedPlugin> plugin_;  // until the ring has it
   std::unique_ptr<RingPlayer> ring_;

@@ -58,6 +58,7 @@ void PluginFacts::write(Json& json) const {
   json.key("inputs").value(static_cast<long>(inputs));
   json.key("outputs").value(static_cast<long>(outputs));
   json.key("reports_latency").value(reports_latency);
+  json.key("hears_midi").value(hears_midi);
   json.key("fault").value(fault);
   json.key("missing").begin('[');
   for (const std::string& feature : missing) json.value(feature);

@@ -17,7 +17,7 @@ inline constexpr double undeclared = std::numeric_limits<double>::quiet_NaN();
 struct PluginFacts {
   std::string address, name, author, category, path;
   int inputs = 0, outputs = 0;
-  bool reports_latency = false;
+  bool reports_latency = false, hears_midi = false;
   std::vector<std::string> missing;  // what it needs and no host of ours has
   std::string fault;                 // why it cannot be loaded; empty where it can
 

@@ -41,13 +41,14 @@ std::size_t instances_for(int inputs, int outputs, int channels) {
 }
 
 RingPlayer::RingPlayer(std::vector<std::unique_ptr<HostedPlugin>> instances, ChannelMap map, const RingShape& shape,
-                       void* memory, const TempoMap& tempo)
+                       void* memory, const TempoMap& tempo, const MidiScore& score)
     : instances_(std::move(instances)),
       map_(std::move(map)),
       ring_(shape, memory),
       applied_(map_.ports.size(), std::nanf("")),
       expected_(map_.ports.size(), std::nanf("")),
-      tempo_(tempo) {
+      tempo_(tempo),
+      score_(score) {
   for (const auto& instance : instances_) {
     rows_.emplace_back(static_cast<std::size_t>(instance->inputs() + instance->outputs()) *
                        static_cast<std::size_t>(shape.block));
@@ -106,9 +107,15 @@ void RingPlayer::play(int slot) {
     const int first = tick * tick_frames, frames = std::min(end * tick_frames, shape.block) - first;
     const Transport now = tempo_.at(begin + first);
     for (std::size_t i = 0; i < instances_.size(); ++i) {
+      for (const MidiMessage& message : sent_) instances_[i]->hear(message);
+      for (MidiMessage message : score_.between(now.frame, now.frame + frames)) {
+        message.frame -= now.frame;
+        instances_[i]->hear(message);
+      }
       instances_[i]->set_transport(now);
       instances_[i]->run(rows_[i].data(), first, frames);
     }
+    sent_.clear();
     tick = end;
   }
   scatter(slot);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "host/hosted_plugin.h"
+#include "host/midi.h"
 #include "rt/block_ring.h"
 
 namespace twinrack::host {
@@ -28,7 +29,7 @@ class RingPlayer {
  public:
   // `memory` is that of the ring. All instances are alike.
   RingPlayer(std::vector<std::unique_ptr<HostedPlugin>> instances, ChannelMap map, const RingShape& shape, void* memory,
-             const TempoMap& tempo);
+             const TempoMap& tempo, const MidiScore& score);
   ~RingPlayer();
   RingPlayer(const RingPlayer&) = delete;
   RingPlayer& operator=(const RingPlayer&) = delete;
@@ -45,6 +46,8 @@ class RingPlayer {
   // The first instance has moved this control itself, in its window: the others follow, and the value, when it comes by
   // the ring, is not given back to the first, which may have moved it further since.
   void expect(std::size_t port, float value);
+  // For the next block, which begins with it.
+  void send(const MidiMessage& message) { sent_.push_back(message); }
   const std::vector<std::unique_ptr<HostedPlugin>>& instances() const { return instances_; }
 
  private:
@@ -59,6 +62,8 @@ class RingPlayer {
   std::vector<std::vector<float>> rows_;   // of each instance, inputs and outputs
   std::vector<float> applied_, expected_;  // the values of the ring that the instances got last; see `expect`
   TempoMap tempo_;
+  MidiScore score_;
+  std::vector<MidiMessage> sent_;
   std::optional<std::int32_t> restarts_;
   std::mutex mutex_;
   std::thread thread_;

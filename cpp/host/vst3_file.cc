@@ -124,6 +124,7 @@ class Vst3File final : public PluginFile {
   static void add(PluginFacts& facts, const Vst3Plugin& plugin) {
     facts.inputs = plugin.inputs();
     facts.outputs = plugin.outputs();
+    facts.hears_midi = plugin.hears_midi();
   }
 
   std::string path_;

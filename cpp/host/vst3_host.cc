@@ -54,9 +54,9 @@ vst3::Result Vst3Stream::tell(std::int64_t* position) {
 
 Vst3Queue* Vst3Changes::add(const std::uint32_t& parameter, std::int32_t* index) noexcept {
   std::size_t at = 0;
-  while (at < used_ && queues_[at].id_of != parameter) ++at;
+  while (at < used_ && queues_[at].parameter() != parameter) ++at;
   if (at == queues_.size()) return nullptr;
-  if (at == used_) queues_[used_++].id_of = parameter;
+  if (at == used_) queues_[used_++].begin(parameter);
   if (index != nullptr) *index = static_cast<std::int32_t>(at);
   return &queues_[at];
 }

@@ -5,8 +5,10 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -76,25 +78,33 @@ class Vst3Stream final : public Vst3Owned<vst3::Stream> {
   std::size_t at_ = 0;
 };
 
-// A value that changes at the first frame of a block.
+// The values of a parameter within a block, by their frames.
 class Vst3Queue final : public Vst3Owned<vst3::ValueQueue> {
  public:
-  std::uint32_t id_of = 0;
-  double value = 0.0;
-  std::uint32_t parameter() noexcept TR_RT override { return id_of; }
-  std::int32_t points() noexcept TR_RT override { return 1; }
-  vst3::Result point(std::int32_t index, std::int32_t* offset, double* to) noexcept TR_RT override {
-    if (index != 0) return vst3::invalid;
-    *offset = 0;
-    *to = value;
+  Vst3Queue() { points_.reserve(usual_points); }
+  void begin(std::uint32_t parameter) noexcept {
+    parameter_ = parameter;
+    points_.clear();
+  }
+  std::optional<double> last() const { return points_.empty() ? std::nullopt : std::optional(points_.back().second); }
+
+  std::uint32_t parameter() noexcept TR_RT override { return parameter_; }
+  std::int32_t points() noexcept TR_RT override { return static_cast<std::int32_t>(points_.size()); }
+  vst3::Result point(std::int32_t index, std::int32_t* offset, double* value) noexcept TR_RT override {
+    if (index < 0 || index >= points()) return vst3::invalid;
+    std::tie(*offset, *value) = points_[static_cast<std::size_t>(index)];
     return vst3::ok;
   }
-  // Of those that come out of a plugin, the last one counts.
-  vst3::Result add(std::int32_t, double to, std::int32_t* index) noexcept TR_RT override {
-    value = to;
-    if (index != nullptr) *index = 0;
+  vst3::Result add(std::int32_t offset, double value, std::int32_t* index) noexcept TR_RT override {
+    if (index != nullptr) *index = points();
+    points_.emplace_back(offset, value);
     return vst3::ok;
   }
+
+ private:
+  static constexpr std::size_t usual_points = 8;
+  std::uint32_t parameter_ = 0;
+  std::vector<std::pair<std::int32_t, double>> points_;
 };
 
 class Vst3Changes final : public Vst3Owned<vst3::Changes> {
@@ -110,6 +120,19 @@ class Vst3Changes final : public Vst3Owned<vst3::Changes> {
  private:
   std::vector<Vst3Queue> queues_;
   std::size_t used_ = 0;
+};
+
+// Keys of a block.
+class Vst3Events final : public Vst3Owned<vst3::EventList> {
+ public:
+  std::vector<vst3::Event> all;
+  std::int32_t count() noexcept TR_RT override { return static_cast<std::int32_t>(all.size()); }
+  vst3::Result get(std::int32_t index, vst3::Event* event) noexcept TR_RT override {
+    if (index < 0 || static_cast<std::size_t>(index) >= all.size()) return vst3::invalid;
+    *event = all[static_cast<std::size_t>(index)];
+    return vst3::ok;
+  }
+  vst3::Result add(vst3::Event*) noexcept TR_RT override { return vst3::no; }
 };
 
 // The program that a plugin is in; it also makes messages.

@@ -127,6 +127,9 @@ void Vst3Plugin::set_up(double rate) {
       component_->activate_bus(vst3::audio, direction, static_cast<std::int32_t>(i), 1);
     }
   }
+  hears_midi_ = component_->bus_count(vst3::events, vst3::input) > 0;
+  if (hears_midi_) component_->activate_bus(vst3::events, vst3::input, 0, 1);
+  controllers_ = Vst3Pointer<vst3::MidiMapping>::of(controller_.get());
   vst3::Setup setup{offline_or_live, single_precision, block_, rate};
   if (processor_->setup(&setup) != vst3::ok) {
     throw std::runtime_error("it cannot play at " + std::to_string(static_cast<int>(rate)) + " Hz");
@@ -172,11 +175,45 @@ void Vst3Plugin::collect_changes() {
   }
 }
 
+// Keys are events; a controller is a value, if the plugin says which.
+void Vst3Plugin::collect_messages() {
+  keys_.all.clear();
+  if (!hears_midi_) return;
+  for (const MidiMessage& message : messages_) {
+    const auto channel = static_cast<std::int16_t>(message.channel());
+    const std::int16_t first = message.bytes[1], second = message.bytes[2];
+    const float force = static_cast<float>(second) / 127.0f;
+    vst3::Event event{0, static_cast<std::int32_t>(message.frame), transport_.beat, 0, 0, {}};
+    if (message.begins_note()) {
+      event.type = vst3::note_on_event;
+      event.note_on = {channel, first, 0.0f, force, 0, -1};
+    } else if (message.ends_note()) {
+      event.type = vst3::note_off_event;
+      event.note_off = {channel, first, force, -1, 0.0f};
+    } else if (message.kind() == MidiMessage::poly_pressure) {
+      event.type = vst3::poly_pressure_event;
+      event.poly_pressure = {channel, first, force, -1};
+    } else {
+      const bool bends = message.kind() == MidiMessage::bend, presses = message.kind() == MidiMessage::pressure;
+      const std::int16_t number = bends ? vst3::bend_controller : presses ? vst3::pressure_controller : first;
+      const double value = bends ? (first + 128 * second) / 16383.0 : (presses ? first : second) / 127.0;
+      std::uint32_t parameter = 0;
+      if (message.kind() != MidiMessage::program && controllers_ &&
+          controllers_->parameter(0, channel, number, &parameter) == vst3::ok) {
+        if (auto* queue = changes_->add(parameter, nullptr); queue != nullptr) queue->add(event.offset, value, nullptr);
+      }
+      continue;
+    }
+    keys_.all.push_back(event);
+  }
+}
+
 void Vst3Plugin::play(float* rows, int first, int frames) {
   const auto stride = static_cast<std::size_t>(block_);
   inputs_.point_to(rows + first, stride);
   outputs_.point_to(rows + static_cast<std::size_t>(inputs_.channels) * stride + first, stride);
   collect_changes();
+  collect_messages();
   given_out_->clear();
   vst3::Context context{};
   context.flags = vst3::is_playing | vst3::has_beat | vst3::has_tempo | vst3::has_bar | vst3::has_signature |
@@ -197,8 +234,8 @@ void Vst3Plugin::play(float* rows, int first, int frames) {
                   outputs_.buffers.data(),
                   changes_.get(),
                   given_out_.get(),
-                  nullptr,
-                  nullptr,
+                  &keys_,
+                  &no_keys_,
                   &context};
   vst3::Result result = vst3::no;
   counted([&] { result = processor_->process(&data); });
@@ -210,9 +247,10 @@ void Vst3Plugin::play(float* rows, int first, int frames) {
 // Takes the values that the plugin moved itself, such as meters.
 void Vst3Plugin::after_run() {
   for (std::int32_t c = 0; c < given_out_->count(); ++c) {
-    const Vst3Queue& queue = *given_out_->queue(c);
+    Vst3Queue& queue = *given_out_->queue(c);
+    if (!queue.last()) continue;
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
-      if (parameters_[i].id == queue.id_of) values_[i] = sent_[i] = given_[i] = static_cast<float>(queue.value);
+      if (parameters_[i].id == queue.parameter()) values_[i] = sent_[i] = given_[i] = static_cast<float>(*queue.last());
     }
   }
 }
@@ -339,10 +377,12 @@ PortFacts Vst3Plugin::control(const vst3::ParameterInfo& parameter, int index) c
   facts.is_enumeration = (parameter.flags & vst3::is_list) != 0;
   facts.designation = (parameter.flags & vst3::is_bypass) != 0    ? "bypass"
                       : (parameter.flags & vst3::is_program) != 0 ? "program"
+                      : (parameter.flags & vst3::is_hidden) != 0  ? "hidden"
                                                                   : "";
   facts.initial = within(parameter.initial, 0.0, 1.0);
   facts.least = 0.0;
   facts.most = 1.0;
+  if (facts.designation == "hidden") return facts;  // nobody sets it by its value
   for (const double position : sampled_values(0.0, 1.0, facts.initial, parameter.steps)) {
     vst3::Text text{};
     const bool is_told = controller_->to_text(parameter.id, position, text) == vst3::ok;

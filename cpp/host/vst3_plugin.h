@@ -25,6 +25,7 @@ class Vst3Plugin final : public HostedPlugin {
   int outputs() const override { return outputs_.channels; }
   void reset() override;
   int latency() const override { return latency_; }
+  bool hears_midi() const override { return hears_midi_; }
   bool is_control_input(std::size_t number) const override;
   void refresh() override;
   std::string save(bool plays) override;
@@ -58,6 +59,7 @@ class Vst3Plugin final : public HostedPlugin {
   void set_up(double rate);
   void activate(bool on);
   void collect_changes();
+  void collect_messages();
   void hand_over();
   void read_values();
   PortFacts control(const vst3::ParameterInfo& parameter, int index) const;
@@ -75,6 +77,9 @@ class Vst3Plugin final : public HostedPlugin {
   std::vector<float> sent_, shown_;        // the values that its processor has, and its controller
   std::vector<std::atomic<float>> given_;  // those that the processor moved, for the controller; NaN for none
   std::unique_ptr<Vst3Changes> changes_, given_out_;
+  bool hears_midi_ = false;
+  Vst3Events keys_, no_keys_;
+  Vst3Pointer<vst3::MidiMapping> controllers_;
   Side inputs_, outputs_;
   std::atomic<int> latency_{0};
 };

@@ -39,7 +39,7 @@ def test_it_is_described_as_it_declares_itself(framed, format):
     listed = framed(format)
     assert (listed.format, listed.inputs, listed.outputs, listed.author) == (format, 4, 2, "twinrack tests")
     d = catalogue.describe(listed)
-    assert list(d.controls) == ["gain", "frequency", "mode", "invert", "delay", "clock"]
+    assert list(d.controls) == ["gain", "frequency", "mode", "invert", "delay", "clock", "listen"]
     gain, frequency = d.controls["gain"], d.controls["frequency"]
     assert (gain.min, gain.max, gain.default) == (-60, 12, 0)
     assert (frequency.min, frequency.max, frequency.default) == (20, 20000, 1000)
@@ -397,7 +397,7 @@ def sampled(*samples: tuple[float, float | None, str], steps: bool = False, defa
         "samples": samples, "group": "", "designation": "", "unit_symbol": "", "number": 7, "kind": "control",
     }  # fmt: skip
     whole = {"uri": "vst3:x", "name": "X", "author": "", "class": "", "bundle": "", "missing": [], "presets": []}
-    d = description({**whole, "reports_latency": True, "ports": [data]}, RATE)
+    d = description({**whole, "reports_latency": True, "hears_midi": False, "ports": [data]}, RATE)
     return d.ports[0]
 
 

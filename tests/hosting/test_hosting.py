@@ -270,7 +270,7 @@ def test_what_is_declared_badly_becomes_something_usable():
         "points": [["two", 2.0], ["one", 1.0], ["none", None]], "samples": [], "number": 0,
     }  # fmt: skip
     data = {"uri": "u", "name": "", "author": "", "class": "", "bundle": "", "missing": [], "presets": [["u:p", ""]]}
-    data["reports_latency"] = False
+    data |= {"reports_latency": False, "hears_midi": False}
     d = description({**data, "ports": [port]}, 10.0)
     a = d.controls["a"]
     assert d.name == "u"

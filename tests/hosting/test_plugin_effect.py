@@ -288,8 +288,8 @@ class Running:
     def __enter__(self) -> Running:
         self._server = jack_server()
         server = self._server.__enter__()
-        self._stream = tr.live(self.rack, block_size=BLOCK, channels=1)
-        self._stream.__enter__()
+        self.stream = tr.live(self.rack, block_size=BLOCK, channels=1)
+        self.stream.__enter__()
         self.probe = Probe(server.name, 1, RATE // 5)
         return self
 
@@ -303,7 +303,7 @@ class Running:
 
     def __exit__(self, *error: object) -> None:
         self.probe.close()
-        self._stream.__exit__(*error)
+        self.stream.__exit__(*error)
         self._server.__exit__(*error)
 
 

@@ -71,6 +71,7 @@ def show(name: Annotated[str, typer.Argument(help="Its address, or a part of its
         f"{len(d.main_inputs)} channels in, {len(d.audio(False))} out"
         + (f", sidechain {', '.join(visible(p.name) for p in side)}" if side else "")
         + (", reports its latency" if d.reports_latency else "")
+        + (", hears MIDI" if d.hears_midi else "")
     )
     table = Table("control", "name", "initial", "range", "group", box=None, header_style="bold")
     for symbol, p in d.controls.items():

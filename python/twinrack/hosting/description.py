@@ -18,6 +18,7 @@ UNITS = {
     "beat": "beats", "min": "min", "midiNote": "MIDI note",
 }  # fmt: skip
 SIDE_WORDS = ("sidechain", "side chain", "side-chain", "external")
+NOT_SET = ("enabled", "freeWheeling", "bypass", "program", "hidden")  # designations of controls that users do not set
 LARGEST_STEPS = 64  # of an integer that is shown as a choice
 MEASURE = re.compile(r"\s*([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(.*?)\s*")  # a number and its unit, as plugins write them
 SMALLER_UNITS = {"khz": ("Hz", 1000.0), "s": ("ms", 1000.0), "sec": ("ms", 1000.0)}
@@ -159,6 +160,7 @@ class Description:
         ports: all of them, in order.
         presets: addresses by name.
         reports_latency: it says by how many frames it delays the sound.
+        hears_midi: it has an input for MIDI.
     """
 
     uri: str
@@ -170,15 +172,12 @@ class Description:
     ports: tuple[Port, ...]
     presets: Mapping[str, str]
     reports_latency: bool
+    hears_midi: bool = False
 
     @property
     def controls(self) -> dict[str, Port]:
         """The values that a user may set, by symbol; without the switch of the whole."""
-        return {
-            p.symbol: p
-            for p in self.ports
-            if p.kind == "control" and p.is_input and p.designation not in ("enabled", "freeWheeling", "bypass", "program")
-        }
+        return {p.symbol: p for p in self.ports if p.kind == "control" and p.is_input and p.designation not in NOT_SET}
 
     def scales(self) -> tuple[tuple[int, tuple[str, ...]], ...]:
         """The ports that the plugin knows by positions, and their tables as the host program takes them."""
@@ -208,7 +207,7 @@ def description(data: Mapping[str, Any], sample_rate: float) -> Description:
     presets = {label or uri: uri for uri, label in data["presets"]}
     return Description(
         data["uri"], data["name"] or data["uri"], data["author"], data["class"], data["bundle"], tuple(data["missing"]), ports,
-        dict(sorted(presets.items())), bool(data["reports_latency"]),
+        dict(sorted(presets.items())), bool(data["reports_latency"]), bool(data["hears_midi"]),
     )  # fmt: skip
 
 

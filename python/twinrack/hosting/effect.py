@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -19,9 +19,10 @@ from ..system.disk import atomic
 from .catalogue import Listed, by_address, find, remember
 from .catalogue import describe as describe_plugin
 from .check import PluginCheck, check_plugin
-from .child import HostProcess, PluginError
+from .child import HostProcess, PluginDiedError, PluginError
 from .description import Description, format_of
 from .editor import EditorWindow
+from .midi import Message, Score, message_text, score_of
 from .plugin import HostedPlugin
 from .plugin_card import PluginParameter, card_of
 from .plugin_work import BLOCKS, PluginWork, latency_of
@@ -45,6 +46,8 @@ class Plugin(ExternalEffect):
             plus 32 later. None: as many as the audio device, at least 64; 256 without one. Fewer than that come too late.
         bpm: 1 to 2000 beats a minute, from the first frame of a render or stream on, for plugins that follow the tempo. In a
             session its tempo map holds instead.
+        midi: messages that it hears, by their seconds from the first frame (or the session's beginning): pairs such as
+            `(0.5, (0x90, 60, 100))`, or the path of a MIDI file. For plugins with an input for MIDI.
         name, bypass, key: as for every effect; `key` where it has inputs for a sidechain.
         values: its controls by name; one that is called like an argument or attribute of every effect ends in "_": `bypass_`.
 
@@ -80,6 +83,7 @@ class Plugin(ExternalEffect):
         preset: str | None = None,
         block_frames: int | None = None,
         bpm: float = BPM,
+        midi: str | Path | Iterable[tuple[float, Message]] = (),
         name: str | None = None,
         bypass: bool = False,
         key: str | None = None,
@@ -89,6 +93,7 @@ class Plugin(ExternalEffect):
             raise ValueError(f"block_frames = {block_frames} is not a multiple of 32")
         super().__init__(name=name, bypass=bypass, key=key, **values)
         self._block_frames, self._bpm, self._state = block_frames, _checked_bpm(bpm), ""
+        self._midi: Score = self._checked_midi(midi)
         self._works: list[weakref.ref[PluginWork]] = []
         self._live_latency: int | None = None  # that a live stream saw
         self._latency_taken_at = 0.0
@@ -121,6 +126,48 @@ class Plugin(ExternalEffect):
     def bpm(self, bpm: float) -> None:
         self._bpm = _checked_bpm(bpm)
         self.rebuild()
+
+    @property
+    def hears_midi(self) -> bool:
+        """Whether it has an input for MIDI."""
+        return self._description.hears_midi
+
+    @property
+    def midi(self) -> Score:
+        """The messages that it hears, by seconds: pairs of a time and three bytes in hexadecimal.
+
+        Setting them takes what `midi=` takes, and lets a running stream crossfade to the plugin from their beginning on.
+
+        Raises:
+            ValueError: it has no input for MIDI, or a time or message is none.
+        """
+        return self._midi
+
+    @midi.setter
+    def midi(self, midi: str | Path | Iterable[tuple[float, Message]]) -> None:
+        self._midi = self._checked_midi(midi)
+        self.rebuild()
+
+    def _checked_midi(self, midi: str | Path | Iterable[tuple[float, Message]]) -> Score:
+        score = score_of(midi)
+        if score and not self.hears_midi:
+            raise ValueError(f"{self.card.name} has no input for MIDI; leave midi= out")
+        return score
+
+    def send_midi(self, message: Message) -> None:
+        """Let it hear a message now, at the beginning of its next block, in every stream that plays it.
+
+        Args:
+            message: bytes of a channel message, such as (0x90, 60, 100) for a key that is hit, or one of mido.
+
+        Raises:
+            ValueError: it is not a message of a channel.
+        """
+        text = message_text(message)
+        if self.hears_midi:
+            for work in self._of_streams():
+                with suppress(PluginError, PluginDiedError):  # it is started again by who watches it
+                    work.host.request("send", text)
 
     @property
     def state(self) -> str:
@@ -320,7 +367,7 @@ class Plugin(ExternalEffect):
         bundle = Path(self._listed.bundle)
         files = [bundle] if bundle.is_file() else bundle.rglob("*")
         newest = max((p.stat().st_mtime_ns for p in files if p.is_file()), default=0)
-        return f"{self.uri} {newest} {self._bpm} {self._state}"
+        return f"{self.uri} {newest} {self._bpm} {self._midi} {self._state}"
 
     def work(self, channels: int, sample_rate: float, offline: bool) -> PluginWork:
         block = WAITED_FRAMES if offline else self._live_block()
@@ -336,6 +383,7 @@ class Plugin(ExternalEffect):
             self._own_latency(sample_rate, block, offline),
             self._take_latency,
             self.timeline or ((0.0, 0.0), (60.0 * sample_rate / self._bpm, 1.0)),
+            (self._midi, self.timeline[0][0] if self.timeline else 0.0),
         )
         self._works = [*(weakref.ref(w) for w in self._of_streams()), weakref.ref(work)]
         return work
@@ -343,25 +391,29 @@ class Plugin(ExternalEffect):
     def copy(self) -> Self:
         copied = super().copy()
         copied._block_frames, copied._bpm, copied._state = self._block_frames, self._bpm, self._state
+        copied._midi = self._midi
         return copied
 
     def __eq__(self, other: object) -> bool:
         same = super().__eq__(other)
         if same is not True or not isinstance(other, Plugin):
             return same
-        return (self._state, self._block_frames, self._bpm) == (other._state, other._block_frames, other._bpm)
+        mine, others = ((e._state, e._block_frames, e._bpm, e._midi) for e in (self, other))
+        return mine == others
 
     __hash__ = object.__hash__
 
     def __reduce__(self) -> Any:
         arguments: dict[str, Any] = {"name": self.name, "bypass": self.bypass, "key": self.key}
-        arguments |= {"block_frames": self._block_frames, "bpm": self._bpm}
+        arguments |= {"block_frames": self._block_frames, "bpm": self._bpm, "midi": self._midi}
         return _from_pickle, (self._listed, self._description.name, arguments, self.values(), self._state)
 
     def __repr__(self) -> str:
         parts = [repr(self.uri), *self._differences()]
         if self._state:
             parts.append("state=…")
+        if self._midi:
+            parts.append("midi=…")
         for argument, value, usual in (
             ("block_frames", self._block_frames, None),
             ("bpm", self._bpm, BPM),
@@ -421,7 +473,7 @@ def from_patch(uri: str, label: str, arguments: Mapping[str, Any], values: Mappi
 
     Args:
         uri, label: its address, and what it is called.
-        arguments: name, bypass, key, block_frames and bpm.
+        arguments: name, bypass, key, block_frames, bpm and midi.
         values: of its controls.
         state: text, or empty.
 
@@ -453,4 +505,5 @@ def to_patch(effect: Plugin) -> dict[str, Any]:
     entry |= {"block_frames": effect._block_frames} if effect._block_frames is not None else {}
     entry |= {"values": effect.values()}
     entry |= {"bpm": effect.bpm} if effect.bpm != BPM else {}
+    entry |= {"midi": [list(pair) for pair in effect.midi]} if effect.midi else {}
     return entry | ({"state": effect.state} if effect.state else {})

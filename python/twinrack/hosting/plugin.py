@@ -11,6 +11,7 @@ from ..checks import check_integer
 from .catalogue import Listed, find
 from .child import HostProcess, PluginError
 from .description import Description, Port, description
+from .midi import Message, message_text
 
 LARGEST_BLOCK = 65536
 LOAD_S = 30.0
@@ -117,6 +118,14 @@ class HostedPlugin:
             self._host.request("run", frames)
             y[:, start : start + frames] = self._rows[len(self._inputs) :, :frames]
         return y
+
+    def send_midi(self, message: Message) -> None:
+        """Let it hear a message with the first frame of what is played next.
+
+        Args:
+            message: bytes of a channel message, such as (0x90, 60, 100), or one of mido.
+        """
+        self._host.request("send", message_text(message))
 
     def reset(self) -> None:
         """As before the first frame, with the present values."""

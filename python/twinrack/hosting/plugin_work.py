@@ -15,6 +15,7 @@ from .. import _engine
 from .catalogue import Listed
 from .child import HostProcess
 from .description import Description
+from .midi import Score, requests_of
 from .plugin import LOAD_S, Scales, load
 from .plugin_card import PluginParameter
 
@@ -39,6 +40,7 @@ class PluginWork:
         latency: frames that the plugin itself delays the sound by.
         moved: called with another latency that it reports in a live stream.
         knots: frames and the beats that come at them.
+        midi: messages of the timeline, and by how many frames the sound is late where the plugin stands.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class PluginWork:
         latency: int,
         moved: Callable[[int], None],
         knots: Sequence[tuple[float, float]],
+        midi: tuple[Score, float],
     ) -> None:
         self._listed, self._description, self._ports = listed, description, list(parameters)
         self._numbers, self._state, self._moved, self._knots = numbers, state, moved, tuple(knots)
+        self._midi = requests_of(midi[0], sample_rate, midi[1])
         self._channels, self._rate, self.block_frames = channels, sample_rate, block_frames
         self._keys = sum(p.is_sidechain for p in description.audio(True))
         self.restarts, self.complaint = 0, ""
@@ -84,6 +88,8 @@ class PluginWork:
             numbers, state = self._numbers().items(), self._state()
             load(host, self._listed, self._description.scales(), self._rate, self.block_frames, state, numbers)
             host.request("tempo", *(f"{n:.17g}" for knot in self._knots for n in knot))
+            for words in self._midi:
+                host.request("midi", *words)
             sides = "".join("1" if p.is_sidechain else "0" for p in self._description.audio(True))
             host.request("join", self._channels, self._keys, BLOCKS, sides, *self._ports, seconds=LOAD_S)
         except BaseException:

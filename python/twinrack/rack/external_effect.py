@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -72,6 +72,14 @@ class ExternalEffect(Effect):
     @timeline.setter
     def timeline(self, knots: Sequence[tuple[float, float]]) -> None:
         self._timeline = knots
+
+    @property
+    def hears_midi(self) -> bool:
+        """Whether it hears MIDI."""
+        return False
+
+    def send_midi(self, message: Any) -> None:
+        """Let it hear a MIDI message now, in every stream that plays it; nothing happens where it hears none."""
 
     def identity(self) -> str:
         """All that makes its sound besides its values, as text; another text every time where nobody can know."""

@@ -85,6 +85,7 @@ class PluginEntry(_Strict):
     key: str | None = None
     values: dict[str, float | bool | str] = Field(default_factory=dict)
     state: str = ""
+    midi: list[Annotated[tuple[float, str], Field(strict=False)]] = Field(default_factory=list)
 
 
 class ChainEntry(_Strict):
@@ -425,7 +426,7 @@ def _item(
         from ..hosting.effect import from_patch
 
         arguments: dict[str, Any] = {"name": entry.name, "bypass": entry.bypass, "key": entry.key}
-        arguments |= {"block_frames": entry.block_frames, "bpm": entry.bpm}
+        arguments |= {"block_frames": entry.block_frames, "bpm": entry.bpm, "midi": entry.midi}
         try:
             return from_patch(entry.plugin, entry.label, arguments, entry.values, entry.state)
         except (ValueError, TypeError) as error:

@@ -1,4 +1,5 @@
-"""MIDI controllers: a control, key or pad that was learned moves an address of the desk; program changes load presets.
+"""MIDI controllers: a control, key or pad that was learned moves an address of the desk; program changes load presets;
+plugins that hear MIDI hear all else.
 
 After a preset was loaded, a control and its value differ. So that nothing jumps, a control moves its value only once it has
 passed the value's position ("pickup"). Ports are those of ALSA, or of JACK where a server runs (mido and
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ..rack.external_effect import ExternalEffect
 from ..system import forking
 from ..system.disk import atomic, read_json
 from .background import weakly
@@ -198,6 +200,8 @@ class Midi:
     def receive(self, message: Any) -> None:
         """Carry out a message of a port; never raises."""
         try:
+            if message.type != "program_change":
+                self._pass_on(message)
             if message.type == "program_change":
                 name = self.desk.program(message.program)
                 self.desk.stream.tell("midi", f"program {message.program}: {name}")
@@ -210,6 +214,17 @@ class Midi:
             self.desk.stream.tell("midi", str(error))
         except Exception:
             log.exception("a MIDI message failed")
+
+    def _pass_on(self, message: Any) -> None:
+        """Let the plugins hear a message that moves nothing else."""
+        kind = {"control_change": CONTROL, "note_on": NOTE, "note_off": NOTE}.get(message.type)
+        number = message.control if kind == CONTROL else getattr(message, "note", None)
+        if not hasattr(message, "channel") or (kind, message.channel, number) in self.controls or self._learning is not None:
+            return
+        for line in self.desk.stream.lines.values():
+            for effect in line.rack.addresses().values():
+                if isinstance(effect, ExternalEffect) and effect.hears_midi:
+                    effect.send_midi(message)
 
     def _control_change(self, channel: int, control: int, value: int) -> None:
         """One controller's value, as what it is a part of."""

@@ -9,7 +9,8 @@
 START_NAMESPACE_DISTRHO
 
 namespace {
-enum { gain, frequency, mode, invert, delay, clock, level, count };
+// The first one of a plugin that hears MIDI cannot be read in VST3 (a fault of this framework).
+enum { level, gain, frequency, mode, invert, delay, clock, listen, count };
 constexpr std::uint32_t most_delay = 64;
 
 class FramedGain : public Plugin {
@@ -47,6 +48,7 @@ class FramedGain : public Plugin {
     if (index == invert) set("Invert", "", kParameterIsBoolean, 0.0f, 1.0f, 0.0f);
     if (index == delay) set("Delay", "frames", 0, 0.0f, most_delay, 0.0f);
     if (index == clock) set("Clock", "", kParameterIsBoolean, 0.0f, 1.0f, 0.0f);
+    if (index == listen) set("Listen", "", kParameterIsBoolean, 0.0f, 1.0f, 0.0f);
     if (index == level) {
       set("Level", "", 0, 0.0f, 1.0f, 0.0f);
       p.hints = kParameterIsOutput;
@@ -73,7 +75,7 @@ class FramedGain : public Plugin {
 
   void activate() override { std::memset(past_, 0, sizeof past_); }
 
-  void run(const float** in, float** out, std::uint32_t frames) override {
+  void run(const float** in, float** out, std::uint32_t frames, const MidiEvent* midi, std::uint32_t events) override {
     const float sizes[] = {1.0f, 2.0f, 0.0f};
     const float factor = std::pow(10.0f, values_[gain] / 20.0f) * (values_[frequency] / 1000.0f) *
                          sizes[static_cast<int>(values_[mode])] * (values_[invert] > 0.5f ? -1.0f : 1.0f) *
@@ -89,6 +91,7 @@ class FramedGain : public Plugin {
       ++at_;
     }
     values_[level] = std::fmin(peak, 1.0f);
+    if (values_[listen] > 0.5f) play_messages(out, frames, midi, events);
     const TimePosition& time = getTimePosition();
     if (values_[clock] < 0.5f || !time.playing || !time.bbt.valid) return;
     const double beat =
@@ -100,7 +103,19 @@ class FramedGain : public Plugin {
   }
 
  private:
-  float values_[count] = {0.0f, 1000.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+  // A key that is hit, in thousandths; one that is let go, below 0; a controller in the other channel.
+  static void play_messages(float** out, std::uint32_t frames, const MidiEvent* midi, std::uint32_t events) {
+    for (int c = 0; c < 2; ++c) std::memset(out[c], 0, frames * sizeof(float));
+    for (std::uint32_t i = 0; i < events; ++i) {
+      const std::uint8_t kind = midi[i].data[0] & 0xF0;
+      const float key = 0.001f * static_cast<float>(midi[i].data[1]);
+      if (kind == 0x90) out[0][midi[i].frame] = key;
+      if (kind == 0x80) out[0][midi[i].frame] = -key;
+      if (kind == 0xB0) out[1][midi[i].frame] = 0.001f * static_cast<float>(midi[i].data[2]);
+    }
+  }
+
+  float values_[count] = {0.0f, 0.0f, 1000.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
   float past_[2][most_delay + 1] = {};
   std::uint32_t at_ = 0;
   bool has_note_ = false;
