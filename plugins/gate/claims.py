@@ -1,16 +1,19 @@
-"""Claims of a gate: open above its threshold, closed below, and as far as range and ratio say."""
+"""Claims of a gate: open above its threshold, closed below, and as far as its curve says."""
 
 import numpy as np
+import torch
 
 from twinrack.rack.effect import Effect
+from twinrack.rack.effect_files import effect_file
 from twinrack.validation.claims import Claim, static_levels
 
 TOLERANCE_DB = 0.05
 ABOVE_DB = 6.0
+VALUES = ("threshold_db", "ratio", "range_db", "knee_db", "smoothness_percent")
 
 
 def claims(effect: Effect, sample_rate: float) -> list[Claim]:
-    threshold, ratio, most = (float(effect.get(n)) for n in ("threshold_db", "ratio", "range_db"))
+    threshold, ratio, most, knee, smoothness = (float(effect.get(n)) for n in VALUES)
     own = effect.copy()
     own.set("sidechain_low_cut_hz", own.card.addresses["sidechain_low_cut_hz"].min)
     own.set("sidechain_high_cut_hz", own.card.addresses["sidechain_high_cut_hz"].max)
@@ -19,7 +22,7 @@ def claims(effect: Effect, sample_rate: float) -> list[Claim]:
     )
     opens_s = window + 15e-3 * float(own.get("attack_ms"))
     closes_s = opens_s + 15e-3 * float(own.get("release_ms"))
-    loud = np.minimum(threshold + ABOVE_DB, 0.0)
+    loud = np.minimum(threshold + 0.5 * knee + ABOVE_DB, 0.0)
     opened = static_levels(own, np.array([loud]), sample_rate, opens_s)[0] - loud
     first = [
         Claim(
@@ -33,7 +36,9 @@ def claims(effect: Effect, sample_rate: float) -> list[Claim]:
     quiet = threshold - np.array([3.0, 6.0, 12.0, 24.0])
     quiet = quiet[quiet > -110.0]
     closed = static_levels(own, quiet, sample_rate, closes_s) - quiet
-    stated = -np.minimum((ratio - 1.0) * (threshold - quiet), most)
+    numbers = (torch.as_tensor(n, dtype=torch.float64) for n in (ratio - 1.0, most, knee, smoothness / 100.0))
+    below = torch.from_numpy(np.maximum(threshold + 0.5 * knee - quiet, 0.0))
+    stated = -effect_file(effect.card, "twin").closing_db(below, *numbers).numpy()
     measurable = quiet + stated > -140.0
     worst = float(np.abs(closed - stated)[measurable].max(initial=0.0))
-    return [*first, Claim("closed", "below the threshold it takes away what ratio and range say", worst, high=TOLERANCE_DB)]
+    return [*first, Claim("closed", "below the threshold it takes away what its curve says", worst, high=TOLERANCE_DB)]

@@ -3,7 +3,8 @@
 //   sidechain -> cuts -> combine channels -> [RMS] -> open or closed (hysteresis, hold) -> curve in dB -> attack,
 //   release -> gain
 //
-// While open the gain goes to 0 dB; while closed it goes down the expander's line below the threshold, to the range.
+// While open the gain goes to 0 dB; while closed it goes down the curve below the threshold, to the range. With a knee
+// it is open from half a knee above the threshold on, where the curve ends.
 #if defined(TWINRACK_PLUGINS_GATE_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TWINRACK_PLUGINS_GATE_H_
 #undef TWINRACK_PLUGINS_GATE_H_
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "cards.h"
+#include "dsp/dynamics/closing_curve-inl.h"
 #include "dsp/dynamics/follower-inl.h"
 #include "dsp/dynamics/gate-inl.h"
 #include "dsp/lanes/scan_lanes-inl.h"
@@ -34,6 +36,7 @@ namespace HWY_NAMESPACE {
 struct Gate {
   using Card = cards::Gate;
   static constexpr float floor_amplitude = 1e-7f;  // -140 dBFS
+  static constexpr double lowest_db = 140.0;       // below full scale
   static constexpr double longest_window_s = 0.3;
 
   void prepare(const Format& format) {
@@ -53,8 +56,9 @@ struct Gate {
     const bool begins_moving = v.detector == Card::Detector::moving_rms && choices_.detector != v.detector;
     choices_ = v;
     const auto level = [](double db) { return static_cast<float>(std::pow(10.0, db / 20.0)); };
-    const double open_db = static_cast<double>(v.threshold_db), under = static_cast<double>(v.hysteresis_db);
-    settings_.go({level(open_db), level(open_db - under), v.ratio - 1.0f, v.range_db, v.link_percent / 100.0f});
+    const double open_db = open_above_db(v), under = static_cast<double>(v.hysteresis_db);
+    settings_.go({level(open_db), level(open_db - under), v.ratio - 1.0f, v.range_db, v.knee_db,
+                  v.smoothness_percent / 100.0f, v.link_percent / 100.0f});
     if (v.ballistics != last_ballistics) convert(last_ballistics);
     ballistics_ = {one_pole_coefficient(v.release_ms, rate_), one_pole_coefficient(v.attack_ms, rate_)};
     level_ballistics_ = {ballistics_.fall, ballistics_.rise};
@@ -131,7 +135,7 @@ struct Gate {
   }
 
  private:
-  enum Ramped : std::size_t { opens_at, closes_at, slope, range_db, link, ramped_count };
+  enum Ramped : std::size_t { opens_at, closes_at, slope, range_db, knee, smoothness, link, ramped_count };
   struct Detector {
     float average = 0;
     float closing = 0;  // the reduction, less the one it began with
@@ -152,17 +156,34 @@ struct Gate {
       float level = d.followed;
       if (before == Card::Ballistics::power) level = std::sqrt(level);
       if (before == Card::Ballistics::gain) {
-        const float steepness = std::max(settings_.to()[slope], 1e-3f);
-        level = settings_.to()[opens_at] * amplitude(-std::max(d.closing + start_db_, 0.0f) / steepness);
+        level = settings_.to()[opens_at] * amplitude(-below_for(std::max(d.closing + start_db_, 0.0f)));
       }
       d.followed = on_power() ? level * level : level;
     }
   }
 
+  // The level in dB from which on it is open.
+  static double open_above_db(const Card::Values& v) noexcept TR_RT {
+    return static_cast<double>(v.threshold_db) + 0.5 * static_cast<double>(v.knee_db);
+  }
+  template <class T, class Setting>
+  static ClosingCurve<T> curve_of(const Setting& setting) noexcept TR_RT {
+    return {setting(slope), setting(range_db), setting(knee), setting(smoothness)};
+  }
+  ClosingCurve<double> curve() const noexcept TR_RT {
+    return curve_of<double>([&](std::size_t which) { return static_cast<double>(settings_.to()[which]); });
+  }
   float closed_db() const noexcept TR_RT {
-    const auto& now = settings_.to();
-    const double down = static_cast<double>(now[slope]) * (static_cast<double>(choices_.threshold_db) + 140.0);
-    return static_cast<float>(std::min(down, static_cast<double>(now[range_db])));
+    return static_cast<float>(closing_db(curve(), open_above_db(choices_) + lowest_db));
+  }
+  // The other way round: so many dB below the level at which it is open, the curve gives this reduction.
+  float below_for(float reduction) const noexcept TR_RT {
+    double near = 0.0, far = lowest_db;
+    for (int i = 0; i < 30; ++i) {
+      const double middle = 0.5 * (near + far);
+      (closing_db(curve(), middle) < static_cast<double>(reduction) ? near : far) = middle;
+    }
+    return static_cast<float>(near);
   }
 
   void find_gains(SideBlock key, int frames) noexcept TR_RT {
@@ -211,6 +232,7 @@ struct Gate {
     const auto move = [&](ScalarLane x) HWY_ATTR { return scalar_lane(moving_power.step(hn::GetLane(x))); };
     const auto follow_level = [&](ScalarLane x) HWY_ATTR { return branching_step(level_state, of_level, x); };
     const auto ballistics = [&](ScalarLane x) HWY_ATTR { return follow(state, coefficients, x); };
+    const bool is_line = settings_.rests_at(knee, 0.0f) && settings_.rests_at(smoothness, 0.0f);
     V deepest = zero;
     auto now = settings_.vectors(0);
     const auto to_reduction = [&](V x, int n) HWY_ATTR {
@@ -230,7 +252,9 @@ struct Gate {
       }
       const auto open = gate_open(gate, hn::Ge(x, now[opens_at]), hn::Ge(x, now[closes_at]), hold_, frames - n);
       const V below = Max(zero, decibels(now[opens_at] / Max(x, floor)));
-      return hn::IfThenElse(open, zero, Min(now[slope] * below, now[range_db]));
+      const auto setting = [&](std::size_t which) HWY_ATTR { return now[which]; };
+      const V closed = is_line ? Min(now[slope] * below, now[range_db]) : closing_db(curve_of<V>(setting), below);
+      return hn::IfThenElse(open, zero, closed);
     };
     const auto to_gain = [&](V reduction, int n) HWY_ATTR {
       if (frames - n < lane_count<float>) {
@@ -265,8 +289,9 @@ struct Gate {
       return owners.get([&](const Gate& own) { return own.settings_.to()[which]; });
     };
     const Streams zero = hn::Zero(tag), one = hn::Set(tag, 1.0f), floor = hn::Set(tag, floor_amplitude);
-    const Streams upper = setting(opens_at), lower = setting(closes_at), steepness = setting(slope);
-    const Streams most = setting(range_db), start = number([](const Gate& own) { return own.start_db_; });
+    const Streams upper = setting(opens_at), lower = setting(closes_at);
+    const ClosingCurve<Streams> curve = curve_of<Streams>(setting);
+    const Streams start = number([](const Gate& own) { return own.start_db_; });
     const Streams hold = number([](const Gate& own) { return static_cast<float>(own.hold_); });
     const Streams averaging = number([](const Gate& own) { return own.averaging_; });
     const FollowerCoefficients<Streams> times{number([](const Gate& own) { return own.ballistics_.rise; }),
@@ -315,7 +340,7 @@ struct Gate {
         const auto stays = hn::Or(above, hn::And(open, hn::Le(s.since, hold)));
         s.open = hn::IfThenElse(stays, one, zero);
         const Streams below = Max(zero, decibels(upper / Max(x, floor)));
-        return hn::IfThenElse(stays, zero, Min(steepness * below, most)) - start;
+        return hn::IfThenElse(stays, zero, closing_db(curve, below)) - start;
       });
       FollowerState<Streams> follower{zero, s.closing};
       each_streams(level, frames, [&](Streams x) HWY_ATTR { return start + follow(follower, times, x); });

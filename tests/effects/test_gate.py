@@ -123,3 +123,34 @@ def test_another_place_of_the_ballistics_goes_on_where_the_last_was(before, afte
     first = rack.process(x)
     rack.set("gate.ballistics", after)
     assert np.max(np.abs(rack.process(x) / first[0, -1] - 1.0)) < 1e-3
+
+
+def static_gain_db(gate: tr.Gate, below_db: float) -> float:
+    x = np.full(RATE, 10 ** ((gate.threshold_db - below_db) / 20), np.float32)
+    return gain_db(tr.Rack([gate.copy()]), x, slice(RATE // 2, None))
+
+
+@pytest.mark.parametrize("ballistics", ["gain", "level"])
+def test_a_knee_and_a_smooth_way(ballistics):
+    common = {"threshold_db": -30, "ratio": 4, "range_db": 30, "hold_ms": 0, "hysteresis_db": 0, "ballistics": ballistics}
+    common |= {"attack_ms": 1, "release_ms": 10}
+    rounded = tr.Gate(**common, knee_db=8)
+    for below, expected in ((-4.1, 0.0), (-2.0, 3 * 2**2 / 16), (0.0, 3 * 4**2 / 16), (6.0, 18.0), (20.0, 30.0)):
+        assert static_gain_db(rounded, below) == pytest.approx(-expected, abs=0.01)
+    smooth = tr.Gate(**common, smoothness_percent=100)
+    half = tr.Gate(**common, smoothness_percent=50)
+    for below, share in ((-1.0, 0.0), (2.5, 0.25), (5.0, 0.5), (7.5, 0.75), (12.0, 1.0)):
+        curved = share * share * (3 - 2 * share)
+        assert static_gain_db(smooth, below) == pytest.approx(-30 * curved, abs=0.01)
+        assert static_gain_db(half, below) == pytest.approx(-15 * (curved + share), abs=0.01)
+
+
+def test_another_place_of_the_ballistics_goes_on_where_the_reduction_was():
+    gate = tr.Gate(threshold_db=-30, ratio=2, range_db=40, knee_db=6, smoothness_percent=80, release_ms=500, hold_ms=0)
+    rack, x = tr.Rack([gate]), np.full((1, RATE), 0.01, np.float32)
+    rack.prepare(RATE, 1)
+    rack.process(x)
+    before = float(rack.process(x[:, :64])[0, -1])
+    gate.ballistics = "level"
+    after = rack.process(x[:, :64])
+    assert np.abs(20 * np.log10(after[0] / before)).max() < 0.05

@@ -27,6 +27,8 @@ STANDARD_JND = 1.0
 class FittedRack:
     """Racks of the vocabulary: effects are added one after the other, each time the one that helps most, while it helps.
 
+    Where they do not reach the target, their choices are tried too.
+
     Args:
         vocabulary: ids of the cards that may be chosen, in the order in which racks have them.
     """
@@ -57,6 +59,10 @@ class FittedRack:
                 break
             best = nearest
         assert best is not None
+        if not best[1].found:  # with what people seldom change: detectors, filters' warping, …
+            others = fit(best[1].rack, dry, wet, sample_rate, align=False, seed=seed, progress=False)
+            if others.fitted.error_db < best[1].fitted.error_db - BETTER_DB:
+                best = best[0], others
         self._result = best[1]
         self._rack = self._result.rack
 

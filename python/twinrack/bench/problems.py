@@ -71,7 +71,7 @@ def drawn(rack: Rack, random: np.random.Generator) -> Rack:
     for address, effect in rack.addresses().items():
         unused = effect.unused()
         for name, p in effect.card.addresses.items():
-            fine = p.role == "fine" and p.id not in WIDTHS
+            fine = p.role == "fine" and (p.id not in WIDTHS or p.default == 0.0)
             seldom = p.id in SELDOM_MOVED and effect.card.category != "reverb"
             if p.kind != "continuous" or not p.learnable or name in unused or fine or seldom:
                 continue

@@ -5,6 +5,8 @@ An effect's folder may have `plugins/<id>/starts.py`, with any of these function
 - `starts(effect, pairs, rate, learned)`: from dry and wet alone;
 - `nearer(effect, present, target, rate, learned, alone, fresh, seed)`: from the sound of a rack that it stands in;
 - `delayed(effect, play, target, rate, learned)`: delays, where `play` renders that rack with other values of the effect;
+- `lawful(effect, pairs, rate, learned)`: choices and values at once, of an effect that is alone between dry and wet, where the
+  recordings show them;
 - `bands_for` and `other_bands`, of an equaliser: bands fitted to a curve, and bands of other types.
 
 The helpers here are shared by these files.
@@ -34,6 +36,7 @@ CurveFit = Callable[[Effect, Numbers, Numbers, Numbers | None, float, set[str]],
 Nearer = Callable[[Effect, Audio, Audio, float, set[str], bool, bool, int], list[Values]]
 Play = Callable[[Sequence[Values]], Audio]
 Delayed = Callable[[Effect, Play, Audio, float, set[str]], list[Values]]
+Lawful = Callable[[Effect, Sequence[Pair], float, set[str]], list[dict[str, Value]]]
 OtherBands = Callable[[Effect, Audio, Audio, float, bool, int, bool], list[dict[str, Value]]]
 
 STARTS, STEPS = 48, 250  # of a small fit here, all starts in one batch
@@ -68,6 +71,12 @@ def nearer_of(card: Card) -> Nearer | None:
 def delayed_of(card: Card) -> Delayed | None:
     """The function `delayed` in an effect's folder: other delays, by what the rack plays with some values of it."""
     function: Delayed | None = getattr(effect_file(card, "starts"), "delayed", None)
+    return function
+
+
+def lawful_of(card: Card) -> Lawful | None:
+    """The function `lawful` in an effect's folder: choices and values at once; None without one."""
+    function: Lawful | None = getattr(effect_file(card, "starts"), "lawful", None)
     return function
 
 

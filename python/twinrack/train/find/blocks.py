@@ -358,8 +358,8 @@ class Search:
 
 
 def usual(candidates: Candidates) -> list[int]:
-    """Positions that people move: not those whose role is fine, but for the width of bands and the knee of a curve."""
-    return [i for i, p in enumerate(candidates.cards) if p.role != "fine" or p.id in WIDTHS]
+    """Positions that people move: not the fine ones, but the width of bands, and of knees that are not 0 by default."""
+    return [i for i, p in enumerate(candidates.cards) if p.role != "fine" or (p.id in WIDTHS and p.default != 0.0)]
 
 
 WIDTHS = {"q", "knee_db"}

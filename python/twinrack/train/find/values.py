@@ -14,7 +14,7 @@ from ...rack.card import Value
 from ...rack.rack import Rack
 from ...system import interrupt
 from ..data import Pair, Split, split
-from ..starts import OtherBands, other_bands_of
+from ..starts import OtherBands, lawful_of, other_bands_of
 from ..structures import Structure
 from .beginnings import moves_until, without_beginning
 from .blocks import FOUND, REACHED, Place, Search
@@ -36,6 +36,8 @@ LEAST = 1e-9  # energy below which nothing is told apart
 BEGINNING_S = 8.0  # of recordings of more than twice that, which are searched first
 FARTHER = 4.0  # energy of another structure relative to the best in the beginning, up to which it is tried on the whole
 LEADS = 3  # other structures that are tried on the whole at most
+LAW_ITERATIONS = 25
+SURELY = 1e-4  # energy below which choices that a law of the gain gave are taken at once
 LEAST_GAIN_DB = 0.05  # that is worth a Gain
 log = logging.getLogger("twinrack")
 Learned = Callable[[Rack], list[str]]
@@ -109,6 +111,7 @@ class Finder:
         self.leads: list[Lead] = []
         self.limits = COMPARED_S, LONGEST_S
         self.search: Search
+        self._is_lawful = False  # the choices are known
         self._gain = ""  # address of the Gain that was added
 
     def run(self, rack: Rack) -> Findings:
@@ -177,6 +180,10 @@ class Finder:
     def _begin(self, rack: Rack) -> None:
         """Search for the values, in as much of the recordings as `limits` says."""
         rack = self._with_bands(rack)
+        law = self._by_law(rack)
+        if law is not None and law[0].nearest.energy <= SURELY:
+            self._take_law(*law)
+            return
         search = self.search = self._search_of(rack)
         search.run(search.candidates.start)
         if not self._ended() and self._leave_out_beginnings(search):
@@ -184,6 +191,33 @@ class Finder:
             again.begin_at_start()
             self.search = again
             again.run(again.candidates.start)
+        if law is not None and law[0].nearest.energy < CLEARLY * self._best().energy:
+            self._take_law(*law)
+
+    def _by_law(self, rack: Rack) -> tuple[Search, str] | None:
+        """The choices and values of an effect that is alone, where the recordings show them, and a sentence on them."""
+        effects = {a: e for a, e in rack.addresses().items() if not e.bypass}
+        lawful = lawful_of(next(iter(effects.values())).card) if len(effects) == 1 else None
+        if lawful is None or self.opened is not None or any(e.key for e in effects.values()):
+            return None
+        address, effect = next(iter(effects.items()))
+        learned = {a.partition(".")[2] for a in self.learned(rack) if a.partition(".")[0] == address}
+        self._say("the gain over the level", None)
+        best: tuple[Search, str] | None = None
+        for values in lawful(effect, self.pairs, self.rate, learned):
+            search = self._search_of(changed(rack, {f"{address}.{n}": v for n, v in values.items()}))
+            search.usual = list(range(len(search.candidates.addresses)))
+            search.lowered(search.candidates.start, LAW_ITERATIONS)
+            if best is None or search.nearest.energy < best[0].nearest.energy:
+                options = {n: v for n, v in values.items() if n not in learned and v != effect.get(n)}
+                words = ", ".join(f"{address}.{n} = {v} (was {effect.get(n)})" for n, v in options.items())
+                best = search, f"the gain is a function of one level: {words}" if words else ""
+        return best
+
+    def _take_law(self, search: Search, note: str) -> None:
+        self.search = search
+        self.notes += [note] if note else []
+        self._is_lawful = True
 
     def _leave_out_beginnings(self, search: Search) -> bool:
         """Leave out beginnings in which the target was not what it is afterwards; whether there are any that were not known."""
@@ -214,7 +248,7 @@ class Finder:
         far = not self._ended() and self._best().energy > FAR
         if far and self.may_add and not self.search.candidates.set_level(self._best().positions):
             self._with_gain()
-        for _ in range(ROUNDS):
+        for _ in range(0 if self._is_lawful else ROUNDS):
             if self._ended() or not (self._other_bands() or self._other_options()):
                 break
         return True
