@@ -76,24 +76,24 @@ def laws(
         envelopes: ways of following that are looked for: "branching", "decoupled".
         count: at most.
     """
-    heard = _Heard.of(pairs, rate, attack_lowers)
-    if heard is None:
+    recordings = _Gains.of(pairs, rate, attack_lowers)
+    if recordings is None:
         return []
     kinds = [
         _Kind(detector, ballistics, mode, envelope)
         for detector in ("peak", "rms", "moving_rms")
         for ballistics in ("level", "power", "gain")
         for envelope in (envelopes if ballistics != "gain" else ("branching",))
-        for mode in (CHANNEL_MODES if heard.channels > 1 else CHANNEL_MODES[:1])
+        for mode in (CHANNEL_MODES if recordings.channels > 1 else CHANNEL_MODES[:1])
     ]
-    found: list[Found] = []
+    fits: list[Fit] = []
     for of_gain in (True, False):
-        if found and min(found)[0] < SURE / 4:
+        if fits and min(fits)[0] < SURE / 4:
             break
-        first = [heard.first(kind) for kind in kinds if (kind.ballistics == "gain") is of_gain]
-        coarse = [heard.refined(*begun, COARSE, ALONG) for begun in sorted(first)[:COARSELY]]
-        found += [heard.refined(*begun, FINE, ACROSS) for begun in sorted(coarse)[:FINELY]]
-    return [heard.law(*best) for best in sorted(found)[:count] if best[0] < SURE]
+        first = [recordings.first(kind) for kind in kinds if (kind.ballistics == "gain") is of_gain]
+        coarse = [recordings.refined(*begun, COARSE, ALONG) for begun in sorted(first)[:COARSELY]]
+        fits += [recordings.refined(*begun, FINE, ACROSS) for begun in sorted(coarse)[:FINELY]]
+    return [recordings.law(*best) for best in sorted(fits)[:count] if best[0] < SURE]
 
 
 @dataclass(frozen=True, order=True)
@@ -104,10 +104,10 @@ class _Kind:
     envelope: str
 
 
-Found = tuple[float, _Kind, tuple[float, ...]]  # scatter, kind, and the logarithms of its times
+Fit = tuple[float, _Kind, tuple[float, ...]]  # scatter, kind, and the logarithms of its times
 
 
-class _Heard:
+class _Gains:
     """The recordings, and the frames of them at which gains are read.
 
     Args:
@@ -127,7 +127,7 @@ class _Heard:
         self.nothing = np.random.default_rng(0).permutation(self.seconds.size)  # an order of the frames
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], rate: float, attack_lowers: bool) -> _Heard | None:
+    def of(cls, pairs: Sequence[Pair], rate: float, attack_lowers: bool) -> _Gains | None:
         longest = round(LOOKED_AT_S * rate / len(pairs))
         random, each = np.random.default_rng(0), SAMPLES // len(pairs)
         levels, frames, gains = [], [], []
@@ -213,10 +213,10 @@ class _Heard:
             count += int(np.count_nonzero(apart))
         return min(total / count / cloud, 1.0) if count > FEWEST * NEIGHBOURS * len(order) else 1.0
 
-    def first(self, kind: _Kind) -> Found:
+    def first(self, kind: _Kind) -> Fit:
         """The best of the times of a grid."""
         windows = (WINDOWS_MS[0],) if kind.detector == "peak" else WINDOWS_MS
-        best: Found | None = None
+        best: Fit | None = None
         usual = OF_A_PEAK_MS if kind.detector == "peak" else (ATTACKS_MS, RELEASES_MS)
         attacks, releases = OF_THE_GAIN_MS if kind.ballistics == "gain" else usual
         for window in windows:  # a window is averaged once
@@ -230,7 +230,7 @@ class _Heard:
 
     def refined(
         self, scatter: float, kind: _Kind, logs: tuple[float, ...], steps: Sequence[float], ways: Sequence[tuple[int, ...]]
-    ) -> Found:
+    ) -> Fit:
         """The times from there on, by steps in some ways. Across, one may make up for another."""
         ways = [way for way in ways if not (kind.detector == "peak" and way[2])]
         low, high = np.log(FASTEST_MS), np.log(SLOWEST_MS)
