@@ -193,6 +193,8 @@ bool Lv2Plugin::hears_midi() const {
 
 void Lv2Plugin::write_messages() {
   for (const MidiMessage& message : messages_) {
+    const std::size_t left = forge_.size - forge_.offset;
+    if (left < sizeof(LV2_Atom_Event) + sizeof(LV2_Atom)) return;  // so many at once that no room is left
     lv2_atom_forge_frame_time(&forge_, message.frame);
     lv2_atom_forge_atom(&forge_, message.size(), uris_.midi);
     lv2_atom_forge_write(&forge_, message.bytes.data(), message.size());

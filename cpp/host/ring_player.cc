@@ -95,6 +95,7 @@ void RingPlayer::play(int slot) {
   const std::int32_t restarts = ring_.slot(slot).restarts.load(std::memory_order_relaxed);
   if (restarts_ && *restarts_ != restarts) {
     for (const auto& instance : instances_) instance->reset();
+    sent_.clear();
   }
   restarts_ = restarts;
   for (std::size_t i = 0; i < instances_.size(); ++i) gather(slot, i);

@@ -47,10 +47,14 @@ class RingPlayer {
   // the ring, is not given back to the first, which may have moved it further since.
   void expect(std::size_t port, float value);
   // For the next block, which begins with it.
-  void send(const MidiMessage& message) { sent_.push_back(message); }
+  void send(const MidiMessage& message) {
+    if (sent_.size() < most_waiting) sent_.push_back(message);
+  }
   const std::vector<std::unique_ptr<HostedPlugin>>& instances() const { return instances_; }
 
  private:
+  static constexpr std::size_t most_waiting = 1000;  // messages, for a block that does not come
+
   void play(int slot);
   void gather(int slot, std::size_t instance);
   void scatter(int slot);

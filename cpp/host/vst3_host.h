@@ -82,6 +82,8 @@ class Vst3Stream final : public Vst3Owned<vst3::Stream> {
 class Vst3Queue final : public Vst3Owned<vst3::ValueQueue> {
  public:
   Vst3Queue() { points_.reserve(usual_points); }
+  // Of those that come out of a plugin, the latest one counts.
+  void keep_last() { keeps_last_ = true; }
   void begin(std::uint32_t parameter) noexcept {
     parameter_ = parameter;
     points_.clear();
@@ -96,6 +98,11 @@ class Vst3Queue final : public Vst3Owned<vst3::ValueQueue> {
     return vst3::ok;
   }
   vst3::Result add(std::int32_t offset, double value, std::int32_t* index) noexcept TR_RT override {
+    if (keeps_last_ && !points_.empty()) {
+      if (offset >= points_.back().first) points_.back() = {offset, value};
+      if (index != nullptr) *index = 0;
+      return vst3::ok;
+    }
     if (index != nullptr) *index = points();
     points_.emplace_back(offset, value);
     return vst3::ok;
@@ -104,12 +111,17 @@ class Vst3Queue final : public Vst3Owned<vst3::ValueQueue> {
  private:
   static constexpr std::size_t usual_points = 8;
   std::uint32_t parameter_ = 0;
+  bool keeps_last_ = false;
   std::vector<std::pair<std::int32_t, double>> points_;
 };
 
 class Vst3Changes final : public Vst3Owned<vst3::Changes> {
  public:
-  explicit Vst3Changes(std::size_t most) : queues_(most) {}
+  explicit Vst3Changes(std::size_t most, bool keeps_last = false) : queues_(most) {
+    for (Vst3Queue& queue : queues_) {
+      if (keeps_last) queue.keep_last();
+    }
+  }
   void clear() noexcept { used_ = 0; }
   std::int32_t count() noexcept TR_RT override { return static_cast<std::int32_t>(used_); }
   Vst3Queue* queue(std::int32_t index) noexcept TR_RT override {

@@ -12,6 +12,7 @@ namespace twinrack::host {
 
 namespace {
 constexpr std::string_view state_head = "vst3 ";
+constexpr std::size_t numbers = vst3::bend_controller + 1;  // of controllers
 constexpr std::int32_t offline_or_live = 0, single_precision = 0;
 }  // namespace
 
@@ -91,7 +92,7 @@ void Vst3Plugin::read_parameters() {
     parameters_.push_back(info);
   }
   changes_ = std::make_unique<Vst3Changes>(parameters_.size());
-  given_out_ = std::make_unique<Vst3Changes>(parameters_.size());
+  given_out_ = std::make_unique<Vst3Changes>(parameters_.size(), true);
   values_.resize(parameters_.size());
   given_ = std::vector<std::atomic<float>>(parameters_.size());
   for (auto& position : given_) position = std::numeric_limits<float>::quiet_NaN();
@@ -129,12 +130,27 @@ void Vst3Plugin::set_up(double rate) {
   }
   hears_midi_ = component_->bus_count(vst3::events, vst3::input) > 0;
   if (hears_midi_) component_->activate_bus(vst3::events, vst3::input, 0, 1);
-  controllers_ = Vst3Pointer<vst3::MidiMapping>::of(controller_.get());
+  read_controllers();
   vst3::Setup setup{offline_or_live, single_precision, block_, rate};
   if (processor_->setup(&setup) != vst3::ok) {
     throw std::runtime_error("it cannot play at " + std::to_string(static_cast<int>(rate)) + " Hz");
   }
   activate(true);
+}
+
+// The places of the parameters that controllers of MIDI move; asked here, for that is not for the audio thread.
+void Vst3Plugin::read_controllers() {
+  const auto mapping = Vst3Pointer<vst3::MidiMapping>::of(controller_.get());
+  if (!mapping || !hears_midi_) return;
+  controllers_.assign(16 * numbers, -1);
+  for (std::size_t i = 0; i < controllers_.size(); ++i) {
+    std::uint32_t id = 0;
+    const auto channel = static_cast<std::int16_t>(i / numbers), number = static_cast<std::int16_t>(i % numbers);
+    if (mapping->parameter(0, channel, number, &id) != vst3::ok) continue;
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      if (parameters_[p].id == id) controllers_[i] = static_cast<std::int32_t>(p);
+    }
+  }
 }
 
 void Vst3Plugin::activate(bool on) {
@@ -197,10 +213,14 @@ void Vst3Plugin::collect_messages() {
       const bool bends = message.kind() == MidiMessage::bend, presses = message.kind() == MidiMessage::pressure;
       const std::int16_t number = bends ? vst3::bend_controller : presses ? vst3::pressure_controller : first;
       const double value = bends ? (first + 128 * second) / 16383.0 : (presses ? first : second) / 127.0;
-      std::uint32_t parameter = 0;
-      if (message.kind() != MidiMessage::program && controllers_ &&
-          controllers_->parameter(0, channel, number, &parameter) == vst3::ok) {
-        if (auto* queue = changes_->add(parameter, nullptr); queue != nullptr) queue->add(event.offset, value, nullptr);
+      const bool moves = message.kind() != MidiMessage::program && !controllers_.empty();
+      const std::size_t which = message.channel() * numbers + static_cast<std::size_t>(number);
+      const std::int32_t place = moves ? controllers_[which] : -1;
+      if (place < 0) continue;
+      const auto at = static_cast<std::size_t>(place);
+      if (auto* queue = changes_->add(parameters_[at].id, nullptr); queue != nullptr) {
+        queue->add(event.offset, value, nullptr);
+        values_[at] = sent_[at] = given_[at] = static_cast<float>(value);
       }
       continue;
     }

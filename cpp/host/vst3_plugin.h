@@ -60,6 +60,7 @@ class Vst3Plugin final : public HostedPlugin {
   void activate(bool on);
   void collect_changes();
   void collect_messages();
+  void read_controllers();
   void hand_over();
   void read_values();
   PortFacts control(const vst3::ParameterInfo& parameter, int index) const;
@@ -79,7 +80,7 @@ class Vst3Plugin final : public HostedPlugin {
   std::unique_ptr<Vst3Changes> changes_, given_out_;
   bool hears_midi_ = false;
   Vst3Events keys_, no_keys_;
-  Vst3Pointer<vst3::MidiMapping> controllers_;
+  std::vector<std::int32_t> controllers_;  // by channel and number, the parameter that one moves; -1 for none
   Side inputs_, outputs_;
   std::atomic<int> latency_{0};
 };

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from twinrack.rack.card import Value
 from twinrack.rack.effect import Effect
-from twinrack.train.data import Pair
+from twinrack.train.data import Pair, Split
 from twinrack.train.gain_law import laws
 from twinrack.train.starts import Values, best_values, levels_and_gains
 from twinrack.twins.gain_curve import LEAST_KNEE_DB, reduction_db
 
 FEWEST = 20  # windows with sound
-SEEN = 3000  # frames through which a curve is laid
 CURVE = ("threshold_db", "ratio", "knee_db", "makeup_db", "range_db")
 
 
@@ -44,7 +43,9 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
     return best_values(effect, names, loss) if names else []
 
 
-def lawful(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[dict[str, Value]]:
+def lawful(
+    effect: Effect, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, learned: set[str]
+) -> list[dict[str, Value]]:
     """Choices and values of a compressor that is alone between dry and wet, where the gain shows them; the best first.
 
     Of a gain that is a function of one level, the rest is the curve through it.
@@ -52,9 +53,8 @@ def lawful(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
     if not {*CURVE, "attack_ms", "release_ms"} <= learned or float(effect.get("lookahead_ms")) > 0.0:
         return []
     answers: list[dict[str, Value]] = []
-    for law in laws(pairs, rate, attack_lowers=True, envelopes=("branching", "decoupled")):
-        order = np.argsort(law.levels_db)[:: max(law.levels_db.size // SEEN, 1)]
-        level, gain = (torch.from_numpy(np.ascontiguousarray(v[order])) for v in (law.levels_db, law.gains_db))
+    for law in laws(pairs, splits, rate, attack_lowers=True, envelopes=("branching", "decoupled")):
+        level, gain = law.curve()
 
         def loss(v: dict[str, Tensor], level: Tensor = level, gain: Tensor = gain) -> Tensor:
             threshold, ratio, knee, makeup, most = (v[n].unsqueeze(1) for n in CURVE)
@@ -63,5 +63,5 @@ def lawful(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
 
         values = best_values(effect, CURVE, loss)[0]
         fixed: dict[str, Value] = {"topology": "feed_forward", "envelope": "branching", "auto_makeup": False}
-        answers.append({**fixed, **law.choices, **law.times_ms, **values})
+        answers.append({**fixed, **law.values_for(effect, learned), **values})
     return answers

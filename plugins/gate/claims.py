@@ -22,22 +22,18 @@ def claims(effect: Effect, sample_rate: float) -> list[Claim]:
     )
     opens_s = window + 15e-3 * float(own.get("attack_ms"))
     closes_s = opens_s + 15e-3 * float(own.get("release_ms"))
-    loud = np.minimum(threshold + 0.5 * knee + ABOVE_DB, 0.0)
-    opened = static_levels(own, np.array([loud]), sample_rate, opens_s)[0] - loud
-    first = [
-        Claim(
-            "open",
-            f"a constant {loud - threshold:.3g} dB above the threshold passes as it is",
-            float(opened),
-            -TOLERANCE_DB,
-            TOLERANCE_DB,
-        )
-    ]
+    opens = threshold + 0.5 * knee
+    loud = np.minimum(opens + ABOVE_DB, 0.0)
+    first = []
+    if loud > opens:  # full scale opens it
+        opened = float(static_levels(own, np.array([loud]), sample_rate, opens_s)[0] - loud)
+        words = f"a constant {loud - threshold:.3g} dB above the threshold passes as it is"
+        first.append(Claim("open", words, opened, -TOLERANCE_DB, TOLERANCE_DB))
     quiet = threshold - np.array([3.0, 6.0, 12.0, 24.0])
     quiet = quiet[quiet > -110.0]
     closed = static_levels(own, quiet, sample_rate, closes_s) - quiet
     numbers = (torch.as_tensor(n, dtype=torch.float64) for n in (ratio - 1.0, most, knee, smoothness / 100.0))
-    below = torch.from_numpy(np.maximum(threshold + 0.5 * knee - quiet, 0.0))
+    below = torch.from_numpy(np.maximum(opens - quiet, 0.0))
     stated = -effect_file(effect.card, "twin").closing_db(below, *numbers).numpy()
     measurable = quiet + stated > -140.0
     worst = float(np.abs(closed - stated)[measurable].max(initial=0.0))

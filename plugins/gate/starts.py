@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from twinrack.rack.card import Value
 from twinrack.rack.effect import Effect
 from twinrack.rack.effect_files import effect_file
-from twinrack.train.data import Pair
+from twinrack.train.data import Pair, Split
 from twinrack.train.gain_law import laws
 from twinrack.train.starts import Values, best_values, levels_and_gains
 
 FEWEST = 20  # windows with sound
-SEEN = 3000  # frames through which a curve is laid
 CURVE = ("threshold_db", "ratio", "range_db", "knee_db", "smoothness_percent")
+HOLDS = ("hysteresis_db", "hold_ms")
 
 
 def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[Values]:
@@ -36,19 +35,20 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
     return [{"threshold_db": float(threshold), "range_db": float(-np.percentile(closed, 5)) if closed.size > 5 else 40.0}]
 
 
-def lawful(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[dict[str, Value]]:
+def lawful(
+    effect: Effect, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, learned: set[str]
+) -> list[dict[str, Value]]:
     """Choices and values of a gate that is alone between dry and wet, where the gain shows them; the best first.
 
-    Of a gain that is a function of one level, the rest is the curve through it; nothing is held then, and up is as down. Where
-    the gate is held so seldom that this hardly shows, hysteresis and hold may also be what they are.
+    Of a gain that is a function of one level, the rest is the curve through it. Nothing is held then, and up is as down; where
+    the gate is held so seldom that this hardly shows, hysteresis and hold may be what they are, which comes first.
     """
     if not {*CURVE, "attack_ms", "release_ms"} <= learned or float(effect.get("lookahead_ms")) > 0.0:
         return []
     curve = effect_file(effect.card, "twin").closing_db
     answers: list[dict[str, Value]] = []
-    for law in laws(pairs, rate, attack_lowers=False):
-        order = np.argsort(law.levels_db)[:: max(law.levels_db.size // SEEN, 1)]
-        level, gain = (torch.from_numpy(np.ascontiguousarray(v[order])) for v in (law.levels_db, law.gains_db))
+    for law in laws(pairs, splits, rate, attack_lowers=False):
+        level, gain = law.curve()
 
         def loss(v: dict[str, Tensor], level: Tensor = level, gain: Tensor = gain) -> Tensor:
             threshold, ratio, most, knee, smooth = (v[n].unsqueeze(1) for n in CURVE)
@@ -56,8 +56,8 @@ def lawful(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
             return (curve(below, ratio - 1.0, most, knee, smooth / 100.0) + gain).abs().mean(1)
 
         values = best_values(effect, CURVE, loss)[0]
-        shown: dict[str, Value] = {**law.choices, **law.times_ms, **values}
-        answers.append({**shown, "hysteresis_db": 0.0, "hold_ms": 0.0})
-        if any(effect.get(n) for n in ("hysteresis_db", "hold_ms")):
-            answers.append(shown)
+        shown: dict[str, Value] = {**law.values_for(effect, learned), **values}
+        answers.append(shown)
+        if any(effect.get(n) for n in HOLDS):
+            answers.append({**shown, **dict.fromkeys(HOLDS, 0.0)})
     return answers

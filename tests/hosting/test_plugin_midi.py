@@ -74,6 +74,13 @@ def test_in_a_session_they_come_where_the_sound_comes(framed):
     assert [n for _, n, _ in events(session.render())] == [480, 960, 1440, 720, 768]
 
 
+def test_outside_of_one_too(framed):
+    framed("clap")
+    rack = tr.Rack([tr.Limiter(lookahead_ms=2), tr.Plugin("framed gain", name="late", delay=40)])
+    rack.append(tr.Plugin("framed gain", listen=True, midi=SCORE))
+    assert events(rack(np.zeros((2, 30000), np.float32), RATE))[0][1] == 480  # of a sound whose latency is removed
+
+
 def test_a_midi_file_is_followed(framed, tmp_path):
     framed("clap")
     file = mido.MidiFile(ticks_per_beat=480)
@@ -85,6 +92,11 @@ def test_a_midi_file_is_followed(framed, tmp_path):
     effect = tr.Plugin("framed gain", listen=True, midi=tmp_path / "a.mid")
     assert effect.midi == ((pytest.approx(0.05), "904040"), (pytest.approx(0.05), "c00300"))
     assert events(tr.Rack([effect])(np.zeros((2, 4800), np.float32), RATE)) == [(0, 2400, 64.0)]
+    data = (tmp_path / "a.mid").read_bytes()
+    (tmp_path / "film.mid").write_bytes(data[:12] + b"\xe7\x28" + data[14:])
+    with pytest.raises(ValueError, match=r"film\.mid is not a MIDI file that can be read: its times are frames of film"):
+        score_of(tmp_path / "film.mid")
+    assert score_of(None) == ()
     (tmp_path / "b.mid").write_bytes(b"MThd nonsense")
     with pytest.raises(ValueError, match=r"b\.mid is not a MIDI file that can be read"):
         score_of(tmp_path / "b.mid")
@@ -110,7 +122,19 @@ def test_what_is_no_message_is_said(odd):
     odd(GOOD)
     with pytest.raises(ValueError, match=r"Odd .* has no input for MIDI; leave midi= out"):
         tr.Plugin("odd", midi=SCORE)
-    for message in ((0x90, 60), (0x90, 60, 128), (0x60, 1, 1), (0xF8, 0, 0), (0xC0, 1, 1), "nonsense", None, 7.5, "90"):
+    for message in (
+        (0x90, 60),
+        (0x90, 60, 128),
+        (0x60, 1, 1),
+        (0xF8, 0, 0),
+        (0xC0, 1, 1),
+        "nonsense",
+        None,
+        7.5,
+        10**13,
+        "90",
+        "903c6400ffff",
+    ):
         with pytest.raises(ValueError, match="is not a MIDI message of a channel"):
             message_text(message)
     assert message_text(mido.Message("pitchwheel", pitch=0)) == "e00040"

@@ -8,7 +8,7 @@ import pytest
 import twinrack as tr
 from twinrack.audio import Audio
 from twinrack.cloning.material import material
-from twinrack.train.data import Pair
+from twinrack.train.data import Pair, Split
 from twinrack.train.fit import fit
 from twinrack.train.gain_law import SURE, Law, laws
 
@@ -34,7 +34,13 @@ def dry() -> Audio:
 
 def laws_of(dry: Audio, wet: Audio, hidden: tr.Effect) -> list[Law]:
     pairs = [Pair("a", dry, wet, 0, "", "")]
-    return laws(pairs, RATE, attack_lowers=hidden.card.id == "compressor", envelopes=("branching", "decoupled"))
+    return laws(
+        pairs,
+        [Split([(0, dry.shape[1])], [])],
+        RATE,
+        attack_lowers=hidden.card.id == "compressor",
+        envelopes=("branching", "decoupled"),
+    )
 
 
 @pytest.mark.parametrize("hidden", HIDDEN, ids=lambda h: f"{h.card.id} {h.detector} {h.ballistics}")
@@ -72,3 +78,35 @@ def test_options_that_are_not_open_are_not_taken(dry):
     gate = fit(tr.Rack([tr.Gate()]), dry, wet, RATE, choices=(), progress=False).rack[0]
     assert gate.ballistics == "gain"
     assert gate.hold_ms == tr.Gate().hold_ms
+
+
+def test_silence_at_first_and_what_is_not_compared_or_held_out_is_not_read(dry):
+    hidden = HIDDEN[4]
+    wet = tr.Rack([hidden.copy()])(dry, RATE)
+    late = np.pad(dry, ((0, 0), (10 * RATE, 0))), np.pad(wet, ((0, 0), (10 * RATE, 0)))
+    other = wet.copy()
+    other[:, 3 * RATE : 5 * RATE] = 0.3 * dry[:, 3 * RATE : 5 * RATE]  # held out
+    whole = [(0, 18 * RATE)]
+    for pair, train in (
+        (Pair("a", *late, 0, "", ""), whole),
+        (Pair("a", *late, 0, "", "", compared_from=10 * RATE), whole),
+        (Pair("a", dry, other, 0, "", ""), [(0, 3 * RATE), (5 * RATE, 8 * RATE)]),
+    ):
+        law = laws([pair], [Split(train, [])], RATE, attack_lowers=False)[0]
+        assert law.choices["ballistics"] == "power"
+        assert law.times_ms["attack_ms"] == pytest.approx(5, rel=0.05)
+
+
+def test_many_short_pairs_and_few_frames_do_no_harm(dry):
+    short = [Pair("a", dry[:, :400], dry[:, :400] * 0.5, 0, "", "")] * 400
+    splits = [Split([(0, 400)], [])] * 400
+    assert laws(short, splits, RATE, attack_lowers=True) == []
+    assert laws(short[:1], [Split([], [(0, 400)])], RATE, attack_lowers=True) == []
+
+
+def test_times_stay_in_the_range_of_the_card_and_what_is_not_learned_stays():
+    times = {"attack_ms": 4000.0, "release_ms": 0.02, "rms_window_ms": 900.0}
+    law = Law({"detector": "rms"}, times, 0.001, np.zeros(2), np.zeros(2))
+    values = law.values_for(tr.Gate(), {"attack_ms", "release_ms"})
+    assert values == {"detector": "rms", "attack_ms": 200.0, "release_ms": 1.0}
+    assert law.values_for(tr.Compressor(), set(times))["rms_window_ms"] == 300.0

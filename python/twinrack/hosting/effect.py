@@ -19,7 +19,7 @@ from ..system.disk import atomic
 from .catalogue import Listed, by_address, find, remember
 from .catalogue import describe as describe_plugin
 from .check import PluginCheck, check_plugin
-from .child import HostProcess, PluginDiedError, PluginError
+from .child import HostProcess, PluginError
 from .description import Description, format_of
 from .editor import EditorWindow
 from .midi import Message, Score, message_text, score_of
@@ -164,10 +164,9 @@ class Plugin(ExternalEffect):
             ValueError: it is not a message of a channel.
         """
         text = message_text(message)
-        if self.hears_midi:
+        if self.hears_midi and not self.bypass:
             for work in self._of_streams():
-                with suppress(PluginError, PluginDiedError):  # it is started again by who watches it
-                    work.host.request("send", text)
+                work.send_midi(text)
 
     @property
     def state(self) -> str:
@@ -369,6 +368,9 @@ class Plugin(ExternalEffect):
         newest = max((p.stat().st_mtime_ns for p in files if p.is_file()), default=0)
         return f"{self.uri} {newest} {self._bpm} {self._midi} {self._state}"
 
+    def build(self) -> object:
+        return self._bpm, self._midi, self._state
+
     def work(self, channels: int, sample_rate: float, offline: bool) -> PluginWork:
         block = WAITED_FRAMES if offline else self._live_block()
         work = PluginWork(
@@ -383,7 +385,7 @@ class Plugin(ExternalEffect):
             self._own_latency(sample_rate, block, offline),
             self._take_latency,
             self.timeline or ((0.0, 0.0), (60.0 * sample_rate / self._bpm, 1.0)),
-            (self._midi, self.timeline[0][0] if self.timeline else 0.0),
+            (self._midi, self.frames_before),
         )
         self._works = [*(weakref.ref(w) for w in self._of_streams()), weakref.ref(work)]
         return work

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,15 @@ def message_text(message: Message) -> str:
     Raises:
         ValueError: it is not a message of a channel.
     """
-    try:
-        data = bytes.fromhex(message) if isinstance(message, str) else bytes(getattr(message, "bytes", lambda: message)())
-    except (TypeError, ValueError):
-        data = b""
+    data = b""
+    with suppress(TypeError, ValueError):
+        if isinstance(message, str):
+            data = bytes.fromhex(message)
+            if len(data) == 3 and data[0] & 0xF0 in TWO_BYTES and data[2] == 0:  # as this function gives it
+                data = data[:2]
+        elif not isinstance(message, int):  # of which `bytes` would make as many zeros
+            data = bytes(getattr(message, "bytes", lambda: message)())
     length = 2 if data and data[0] & 0xF0 in TWO_BYTES else 3
-    data = data[:length] if isinstance(message, str) else data
     if len(data) != length or not 0x80 <= data[0] < 0xF0 or max(data[1:]) > 127:
         raise ValueError(
             f"{brief(message)} is not a MIDI message of a channel; give its bytes: (0x90, 60, 100) is a key that is hit"
@@ -39,11 +43,11 @@ def message_text(message: Message) -> str:
     return data.hex().ljust(6, "0")
 
 
-def score_of(midi: str | os.PathLike[str] | Iterable[tuple[float, Message]]) -> Score:
+def score_of(midi: str | os.PathLike[str] | Iterable[tuple[float, Message]] | None) -> Score:
     """Messages in the order of time.
 
     Args:
-        midi: pairs of seconds and a message; or the path of a MIDI file, of which tempo and tracks are followed.
+        midi: pairs of seconds and a message; None for none; the path of a MIDI file, of which tempo and tracks are followed.
 
     Raises:
         ValueError: a time or message is none, or the file is damaged.
@@ -53,7 +57,7 @@ def score_of(midi: str | os.PathLike[str] | Iterable[tuple[float, Message]]) -> 
     if isinstance(midi, str | os.PathLike):
         return _from_file(Path(midi).expanduser())
     pairs = []
-    for i, pair in enumerate(midi):
+    for i, pair in enumerate(midi if midi is not None else ()):
         try:
             seconds, message = pair
             at = float(seconds)
@@ -74,13 +78,18 @@ def _from_file(path: Path) -> Score:
         raise FileNotFoundError(f"there is no MIDI file {path}")
     pairs, seconds = [], 0.0
     try:
-        for message in mido.MidiFile(path):
+        file = mido.MidiFile(path)
+        if file.ticks_per_beat <= 0:
+            raise ValueError("its times are frames of film, not beats")
+        for message in file:
             seconds += message.time
             if not message.is_meta and 0x80 <= message.bytes()[0] < 0xF0:
                 pairs.append((seconds, message_text(message)))
     except Exception as error:  # of many kinds, whatever the file holds
         raise ValueError(f"{path.name} is not a MIDI file that can be read: {error or type(error).__name__}") from None
-    return tuple(pairs)
+    if seconds > LONGEST_S:
+        raise ValueError(f"{path.name} is longer than {LONGEST_S:g} s")
+    return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
 
 def requests_of(score: Score, sample_rate: float, late: float) -> list[list[object]]:

@@ -16,11 +16,11 @@ UNDECLARED = 1e6  # the range of a control that declares none, both ways
 JUMPS = "Heard as the plugin makes it heard; it is set from one tick to the next."
 # Attributes and arguments that effects have themselves.
 TAKEN = frozenset(
-    ("block_frames", "bpm", "bypass", "card", "check", "complaint", "copy", "default", "device_frames", "get",
-     "hears_midi", "identity", "key", "late", "latency_at", "latency_frames", "load_preset", "midi", "name",
-     "open_editor", "outside", "pids", "plugin", "preset", "preset_path", "presets", "rebuild", "resources", "restarts",
-     "restore", "save_preset", "send_midi", "set", "state", "timeline", "unused", "uri", "uri_format", "values",
-     "whole_state", "work")
+    ("block_frames", "bpm", "build", "bypass", "card", "check", "complaint", "copy", "default", "device_frames",
+     "frames_before", "get", "hears_midi", "identity", "key", "late", "latency_at", "latency_frames", "load_preset",
+     "midi", "name", "open_editor", "outside", "pids", "plugin", "preset", "preset_path", "presets", "rebuild",
+     "resources", "restarts", "restore", "save_preset", "send_midi", "set", "state", "timeline", "unused", "uri",
+     "uri_format", "values", "whole_state", "work")
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import threading
 import time
 import warnings
@@ -13,7 +14,7 @@ from functools import lru_cache
 
 from .. import _engine
 from .catalogue import Listed
-from .child import HostProcess
+from .child import HostProcess, PluginDiedError, PluginError
 from .description import Description
 from .midi import Score, requests_of
 from .plugin import LOAD_S, Scales, load
@@ -25,6 +26,7 @@ WATCH_S = 0.01
 STUCK_S = 0.15  # without a block played while blocks come
 MOST_DEATHS, IN_S = 3, 60.0
 PUMP_S = 120.0
+MOST_WAITING, SENDS_FOR_S = 1000, 1.0  # messages; seconds without one, after which it is looked whether the stream has ended
 
 
 class PluginWork:
@@ -66,6 +68,8 @@ class PluginWork:
         self.restarts, self.complaint = 0, ""
         self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
         self._thread: threading.Thread | None = None
+        self._sender: threading.Thread | None = None
+        self._messages: queue.SimpleQueue[str] = queue.SimpleQueue()
         now = numbers()
         self.own_latency, self._warned = latency, False
         self._lock, self._stopped = threading.Lock(), False
@@ -129,6 +133,26 @@ class PluginWork:
         self._host.request("play")
         self._thread = threading.Thread(target=self._watch, name=f"twinrack-{self._listed.name}", daemon=True)
         self._thread.start()
+
+    def send_midi(self, text: str) -> None:
+        """Let the plugin hear a message, if it plays live; at once for who calls, whatever the plugin is busy with."""
+        if self._thread is None:
+            return
+        if self._sender is None:
+            self._sender = threading.Thread(target=self._send, name=f"twinrack-midi-{self._listed.name}", daemon=True)
+            self._sender.start()
+        if self._messages.qsize() < MOST_WAITING:
+            self._messages.put(text)
+
+    def _send(self) -> None:
+        while not self._stopped:
+            try:
+                self._host.request("send", self._messages.get(timeout=SENDS_FOR_S))
+            except queue.Empty:
+                if self.worker.detached:
+                    return
+            except (PluginError, PluginDiedError):  # it is started again by who watches it
+                continue
 
     def stop(self) -> None:
         """End the process."""

@@ -24,6 +24,25 @@ def own_latency(effect: Effect, rate: float, offline: bool = True) -> int:
     return _engine.effect_latency(effect.card.id, [p.to_engine(values[n]) for n, p in effect.card.addresses.items()], rate)
 
 
+def latency_before(structure: Addresses, rate: float, offline: bool = True) -> dict[str, int]:
+    """How many frames of latency lie before each effect, by address."""
+    latencies: dict[str, int] = {}
+
+    def walk(item: Effect | Chain | Parallel, before: int) -> int:
+        if isinstance(item, Effect):
+            latencies[structure.places[id(item)][0]] = before
+            return own_latency(item, rate, offline)
+        if isinstance(item, Parallel):
+            return max(walk(branch, before) for branch in item.branches)
+        total = 0
+        for child in item.items:
+            total += walk(child, before + total)
+        return total
+
+    walk(structure.root, 0)
+    return latencies
+
+
 def check_format(structure: Addresses, sample_rate: float, channels: int) -> None:
     """Refuse a format that an effect, or a resource of one, is not for.
 
@@ -48,6 +67,11 @@ def compile_tree(
     """
     check_format(structure, sample_rate, channels)
     works: list[Work] = []
+    hearing = {a: e for a, e in structure.effects.items() if isinstance(e, ExternalEffect) and e.hears_midi}
+    if hearing:
+        late = latency_before(structure, sample_rate, offline)
+        for address, effect in hearing.items():
+            effect.frames_before = late[address]
 
     def compile_item(item: Effect | Chain | Parallel) -> _engine.Node:
         node = _engine.Node()

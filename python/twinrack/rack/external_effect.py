@@ -54,6 +54,7 @@ class ExternalEffect(Effect):
     outside: str
     _timeline: Sequence[tuple[float, float]] = ()
     _device_frames: int = 0
+    _frames_before: int = 0
 
     @property
     def device_frames(self) -> int:
@@ -63,6 +64,15 @@ class ExternalEffect(Effect):
     @device_frames.setter
     def device_frames(self, frames: int) -> None:
         self._device_frames = frames
+
+    @property
+    def frames_before(self) -> int:
+        """Frames of latency that lie before it in the rack that its next work is for."""
+        return self._frames_before
+
+    @frames_before.setter
+    def frames_before(self, frames: int) -> None:
+        self._frames_before = frames
 
     @property
     def timeline(self) -> Sequence[tuple[float, float]]:
@@ -84,6 +94,10 @@ class ExternalEffect(Effect):
     def identity(self) -> str:
         """All that makes its sound besides its values, as text; another text every time where nobody can know."""
         return uuid.uuid4().hex
+
+    def build(self) -> object:
+        """All besides its values that its sound depends on, and that no glide can change; compared between racks."""
+        return None
 
     def rebuild(self) -> None:
         """Let a running stream crossfade to the effect as it is now."""

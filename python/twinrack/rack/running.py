@@ -332,8 +332,11 @@ class RunningRack:
                 raise ValueError(f"the rack listens to sidechain {keys[0]!r}; pass sidechain={{{keys[0]!r}: array}}")
             return []
         if not isinstance(sidechain, Mapping):
-            if len(keys) != 1:
-                raise ValueError(f"the rack has {len(keys)} sidechain inputs ({', '.join(keys)}); pass a dict by name")
+            if not keys:
+                raise ValueError(f"rack {brief(self.rack.name)} has no sidechain; give an effect a key, such as key='voice'")
+            if len(keys) > 1:
+                names = ", ".join(f"{key!r}: array" for key in keys)
+                raise ValueError(f"the rack has {len(keys)} sidechain inputs; pass sidechain={{{names}}}")
             sidechain = {keys[0]: sidechain}
         for name in sidechain:
             if name not in keys:

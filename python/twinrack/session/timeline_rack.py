@@ -11,11 +11,9 @@ import numpy.typing as npt
 
 from .. import _engine
 from ..audio import Audio
-from ..rack.compiling import own_latency
-from ..rack.effect import Effect
+from ..rack import compiling
 from ..rack.external_effect import ExternalEffect, Work, in_step
 from ..rack.rack import Rack
-from ..rack.tree import Chain, Parallel
 from .automation import TICK_FRAMES, Lane
 
 
@@ -38,22 +36,7 @@ class AutomatedParameter:
 
 def latency_before(rack: Rack, rate: float) -> dict[str, int]:
     """How many frames of latency lie before each effect of a rack, by address."""
-    names = {id(effect): address for address, effect in rack.addresses().items()}
-    latencies: dict[str, int] = {}
-
-    def walk(item: Effect | Chain | Parallel, before: int) -> int:
-        if isinstance(item, Effect):
-            latencies[names[id(item)]] = before
-            return own_latency(item, rate)
-        if isinstance(item, Parallel):
-            return max(walk(branch, before) for branch in item.branches)
-        total = 0
-        for child in item.items:
-            total += walk(child, before + total)
-        return total
-
-    walk(rack.root, 0)
-    return latencies
+    return compiling.latency_before(rack.running.structure, rate)
 
 
 def _compiled(

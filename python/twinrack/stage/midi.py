@@ -200,16 +200,18 @@ class Midi:
     def receive(self, message: Any) -> None:
         """Carry out a message of a port; never raises."""
         try:
-            if message.type != "program_change":
-                self._pass_on(message)
+            is_used = not hasattr(message, "channel")  # of no channel: clocks and the like
             if message.type == "program_change":
                 name = self.desk.program(message.program)
                 self.desk.stream.tell("midi", f"program {message.program}: {name}")
+                is_used = True
             elif message.type == "control_change":
-                self._control_change(message.channel, message.control, message.value)
+                is_used = self._control_change(message.channel, message.control, message.value)
             elif message.type in ("note_on", "note_off"):
                 pressed = message.type == "note_on" and message.velocity > 0
-                self.moved(NOTE, message.channel, message.note, message.velocity if pressed else 0, 127)
+                is_used = self.moved(NOTE, message.channel, message.note, message.velocity if pressed else 0, 127)
+            if not is_used:
+                self._pass_on(message)
         except (ValueError, OSError, RuntimeError) as error:
             self.desk.stream.tell("midi", str(error))
         except Exception:
@@ -217,33 +219,30 @@ class Midi:
 
     def _pass_on(self, message: Any) -> None:
         """Let the plugins hear a message that moves nothing else."""
-        kind = {"control_change": CONTROL, "note_on": NOTE, "note_off": NOTE}.get(message.type)
-        number = message.control if kind == CONTROL else getattr(message, "note", None)
-        if not hasattr(message, "channel") or (kind, message.channel, number) in self.controls or self._learning is not None:
-            return
         for line in self.desk.stream.lines.values():
-            for effect in line.rack.addresses().values():
+            for effect in tuple(line.rack.addresses().values()):
                 if isinstance(effect, ExternalEffect) and effect.hears_midi:
                     effect.send_midi(message)
 
-    def _control_change(self, channel: int, control: int, value: int) -> None:
-        """One controller's value, as what it is a part of."""
+    def _control_change(self, channel: int, control: int, value: int) -> bool:
+        """One controller's value, as what it is a part of; whether it moves or selects something."""
         with self._lock:
             self._halves[channel, control] = value
             if (CONTROL, channel, control) in self.controls:
-                self.moved(CONTROL, channel, control, value, 127)
-            elif control in SELECTS:
-                return  # the number of an NRPN; its value follows
+                is_used = self.moved(CONTROL, channel, control, value, 127)
+            elif control in SELECTS:  # the number of an NRPN; its value follows
+                return any(kind == NRPN and at == channel for kind, at, _ in self.controls)
             elif control in (DATA, DATA + 32) and (number := self._nrpn(channel)) is not None:
                 coarse, fine = (self._halves.get((channel, c), 0) for c in (DATA, DATA + 32))
-                self.moved(NRPN, channel, number, 128 * coarse + (fine if control != DATA else 0), 16383)
+                is_used = self.moved(NRPN, channel, number, 128 * coarse + (fine if control != DATA else 0), 16383)
             elif 32 <= control < 64 and self._is_fine(channel, control - 32):
                 coarse = self._halves.get((channel, control - 32), 0)
-                self.moved(CONTROL, channel, control - 32, 128 * coarse + value, 16383)
+                is_used = self.moved(CONTROL, channel, control - 32, 128 * coarse + value, 16383)
             else:
-                self.moved(CONTROL, channel, control, value, 127)
+                is_used = self.moved(CONTROL, channel, control, value, 127)
             if control < 32:
                 self._msb[channel] = (control, time.monotonic())
+            return is_used
 
     def _nrpn(self, channel: int) -> int | None:
         """The NRPN that was selected; None where none was."""
@@ -260,21 +259,21 @@ class Midi:
                 self._write()
         return bound is not None and bound.mode == FINE
 
-    def moved(self, kind: str, channel: int, number: int, value: int, top: int) -> None:
-        """A control gave a value from 0 to `top`."""
+    def moved(self, kind: str, channel: int, number: int, value: int, top: int) -> bool:
+        """A control gave a value from 0 to `top`; whether it moves something."""
         with self._lock:
             if self._learning is not None and not (kind == NOTE and value == 0):
                 self._learn_from(kind, channel, number)
             bound = self.controls.get((kind, channel, number))
             if bound is None:
-                return
+                return False
             place, position = self.desk.find(bound.address), value / top
             is_button = place.parameter.kind != "continuous"
             if bound.mode == AUTO:
                 self._look(bound, value, is_button)
             last, bound.last = bound.last, value
             if bound.mode == FINE and top == 127:
-                return  # the other half follows
+                return True  # the other half follows
             with self.desk.by("midi"):
                 if bound.mode in RELATIVE:
                     self._step(place, bound.address, bound.steps(value))
@@ -289,6 +288,7 @@ class Midi:
                         self.desk.set(bound.address, place.parameter.at(position))
                 elif is_button or self._has_hold(bound, last, self.desk.position(bound.address), position, top):
                     self.desk.set(bound.address, place.parameter.at(position))
+            return True
 
     def _learn_from(self, kind: str, channel: int, number: int) -> None:
         """Bind the address that waits for a control to this one."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ..rack.effect import Effect
+from ..rack.external_effect import ExternalEffect
 from ..rack.rack import Rack
 from ..rack.tree import Chain, Parallel
 from .line import Line
@@ -37,7 +38,8 @@ def _build_of(item: Effect | Chain | Parallel) -> object:
     if isinstance(item, Effect):
         values = item.values()
         fixed = [(name, values[name]) for name, p in item.card.addresses.items() if p.rebuilds or name == item.card.latency]
-        return item.card.id, item.name, item.key, tuple(fixed)
+        outside = item.build() if isinstance(item, ExternalEffect) else None
+        return item.card.id, item.name, item.key, tuple(fixed), outside
     return type(item).__name__, tuple(_build_of(child) for child in item.children())
 
 

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from ..rack.card import Value
+from ..rack.effect import Effect
 from ..twins.dynamics import CHANNEL_MODES, one_pole_coefficient
 from ..twins.gain_curve import decibels
 from ..twins.recursions import follower
 from ..twins.reference import combine_channels
-from .data import Pair
+from .data import Pair, Split
 
 Numbers = npt.NDArray[np.float64]
 
@@ -31,6 +32,7 @@ SAMPLES, GAINS = 12000, 32  # frames that are read, and parts of the range of ga
 QUIET_DB = -60.0  # relative to the loudest frame, below which a gain is not read
 APART_S = 0.2  # between two moments whose gains are compared
 NEIGHBOURS, FEWEST = 4, 0.2  # in the order of levels, and their share of the samples, of which fewer tell nothing
+FEW = 100  # frames, of which fewer show nothing
 LEAST = 1e-7  # amplitude
 ATTACKS_MS, RELEASES_MS = (0.3, 2.0, 10.0, 50.0), (15.0, 60.0, 250.0, 1000.0)
 OF_A_PEAK_MS = (0.1, 0.5, 2.0, 6.0, 20.0, 60.0), (10.0, 30.0, 80.0, 200.0, 500.0, 1500.0)  # which has no window
@@ -63,20 +65,40 @@ class Law:
     levels_db: Numbers = field(repr=False)
     gains_db: Numbers = field(repr=False)
 
+    def values_for(self, effect: Effect, learned: set[str]) -> dict[str, Value]:
+        """The choices, and those of the times that are learned, as the effect's card allows them."""
+        values = dict(self.choices)
+        for name, time in self.times_ms.items():
+            if name in learned:
+                p = effect.card.addresses[name]
+                values[name] = min(max(time, p.min), p.max)
+        return values
+
+    def curve(self, most: int = 3000) -> tuple[Tensor, Tensor]:
+        """Some of the levels and gains, in the order of the levels."""
+        order = np.argsort(self.levels_db)[:: max(self.levels_db.size // most, 1)]
+        return torch.from_numpy(self.levels_db[order]), torch.from_numpy(self.gains_db[order])
+
 
 def laws(
-    pairs: Sequence[Pair], rate: float, attack_lowers: bool, envelopes: Sequence[str] = ("branching",), count: int = 2
+    pairs: Sequence[Pair],
+    splits: Sequence[Split],
+    rate: float,
+    attack_lowers: bool,
+    envelopes: Sequence[str] = ("branching",),
+    count: int = 2,
 ) -> list[Law]:
     """The laws that come nearest, the best first; none where no level explains the gain.
 
     Args:
         pairs: recordings of a device with one gain for all channels.
+        splits: of each; only what may be trained on is looked at.
         rate: Hz.
         attack_lowers: the attack is the time in which the gain falls, as of a compressor.
         envelopes: ways of following that are looked for: "branching", "decoupled".
         count: at most.
     """
-    recordings = _Gains.of(pairs, rate, attack_lowers)
+    recordings = _Gains.of(pairs, splits, rate, attack_lowers)
     if recordings is None:
         return []
     kinds = [
@@ -127,18 +149,21 @@ class _Gains:
         self.nothing = np.random.default_rng(0).permutation(self.seconds.size)  # an order of the frames
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], rate: float, attack_lowers: bool) -> _Gains | None:
+    def of(cls, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, attack_lowers: bool) -> _Gains | None:
         longest = round(LOOKED_AT_S * rate / len(pairs))
         random, each = np.random.default_rng(0), SAMPLES // len(pairs)
         levels, frames, gains = [], [], []
-        for pair in pairs:
-            dry, wet = (x[:, :longest].astype(np.float64) for x in (pair.dry, pair.wet))
+        for pair, parts in zip(pairs, splits, strict=True):
+            begin = _begins(pair)
+            dry, wet = (x[:, begin : begin + longest].astype(np.float64) for x in (pair.dry, pair.wet))
             power, after = np.square(dry).sum(0), np.square(wet).sum(0)
             is_read = (power > power.max() * 10 ** (QUIET_DB / 10)) & (after > 1e-14)
             is_read[1:] &= is_read[:-1]
-            is_read[: pair.compared_from + 1] = False
+            is_read[0] = False
+            at = np.arange(begin, begin + power.size)
+            is_read &= np.any([(at >= a) & (at < b) for a, b in parts.train], 0)
             at = np.flatnonzero(is_read)
-            if at.size < 100:
+            if at.size < FEW:
                 continue
             at = np.sort(_of_every_gain(at, 10.0 * np.log10(after[at] / power[at]), each, random))
             x = torch.from_numpy(dry[None])
@@ -148,7 +173,7 @@ class _Gains:
         if not gains:
             return None
         gains_db = np.concatenate(gains, 1)
-        if float(np.ptp(gains_db)) < 1.0:
+        if gains_db.shape[1] < FEW or float(np.ptp(gains_db)) < 1.0:
             return None
         return cls(levels, frames, gains_db, rate, pairs[0].dry.shape[0], 0 if attack_lowers else 1)
 
@@ -256,6 +281,13 @@ class _Gains:
         return Law(choices, times, scatter, self.levels_db(kind, [logs])[0], self.goals_db(kind, [logs])[0])
 
 
+def _begins(pair: Pair) -> int:
+    """The first frame that is compared and has sound."""
+    sound = np.abs(pair.dry[:, pair.compared_from :]).max(0)
+    audible = np.flatnonzero(sound > sound.max(initial=0.0) * 10 ** (QUIET_DB / 20))
+    return pair.compared_from + (int(audible[0]) if audible.size else 0)
+
+
 def _of_every_gain(
     at: npt.NDArray[np.intp], gains_db: Numbers, count: int, random: np.random.Generator
 ) -> npt.NDArray[np.intp]:
@@ -263,5 +295,5 @@ def _of_every_gain(
     low, high = (float(np.percentile(gains_db, share)) for share in (1.0, 99.0))
     edges = np.linspace(low, high, GAINS + 1)[1:-1]
     bins = np.searchsorted(edges, gains_db)
-    chosen = [random.permutation(at[bins == b])[: count // GAINS] for b in range(GAINS)]
+    chosen = [random.permutation(at[bins == b])[: max(count // GAINS, 1)] for b in range(GAINS)]
     return np.concatenate(chosen)

@@ -5,8 +5,8 @@ An effect's folder may have `plugins/<id>/starts.py`, with any of these function
 - `starts(effect, pairs, rate, learned)`: from dry and wet alone;
 - `nearer(effect, present, target, rate, learned, alone, fresh, seed)`: from the sound of a rack that it stands in;
 - `delayed(effect, play, target, rate, learned)`: delays, where `play` renders that rack with other values of the effect;
-- `lawful(effect, pairs, rate, learned)`: choices and values at once, of an effect that is alone between dry and wet, where the
-  recordings show them;
+- `lawful(effect, pairs, splits, rate, learned)`: choices and values at once, of an effect that is alone between dry and wet,
+  where the recordings show them;
 - `bands_for` and `other_bands`, of an equaliser: bands fitted to a curve, and bands of other types.
 
 The helpers here are shared by these files.
@@ -27,7 +27,7 @@ from ..rack.effect import Effect
 from ..rack.effect_files import effect_file
 from ..rack.rack import Rack
 from ..twins.constrain import from_value, value_at
-from .data import Pair
+from .data import Pair, Split
 
 Numbers = npt.NDArray[np.float64]
 Values = dict[str, float]
@@ -36,7 +36,7 @@ CurveFit = Callable[[Effect, Numbers, Numbers, Numbers | None, float, set[str]],
 Nearer = Callable[[Effect, Audio, Audio, float, set[str], bool, bool, int], list[Values]]
 Play = Callable[[Sequence[Values]], Audio]
 Delayed = Callable[[Effect, Play, Audio, float, set[str]], list[Values]]
-Lawful = Callable[[Effect, Sequence[Pair], float, set[str]], list[dict[str, Value]]]
+Lawful = Callable[[Effect, Sequence[Pair], Sequence[Split], float, set[str]], list[dict[str, Value]]]
 OtherBands = Callable[[Effect, Audio, Audio, float, bool, int, bool], list[dict[str, Value]]]
 
 STARTS, STEPS = 48, 250  # of a small fit here, all starts in one batch

@@ -191,6 +191,7 @@ class Finder:
             again.begin_at_start()
             self.search = again
             again.run(again.candidates.start)
+            law = self._by_law(rack) or law
         if law is not None and law[0].nearest.energy < CLEARLY * self._best().energy:
             self._take_law(*law)
 
@@ -204,11 +205,11 @@ class Finder:
         learned = {a.partition(".")[2] for a in self.learned(rack) if a.partition(".")[0] == address}
         self._say("the gain over the level", None)
         best: tuple[Search, str] | None = None
-        for values in lawful(effect, self.pairs, self.rate, learned):
+        for values in lawful(effect, self.pairs, self.splits, self.rate, learned):
             search = self._search_of(changed(rack, {f"{address}.{n}": v for n, v in values.items()}))
             search.usual = list(range(len(search.candidates.addresses)))
             search.lowered(search.candidates.start, LAW_ITERATIONS)
-            if best is None or search.nearest.energy < best[0].nearest.energy:
+            if best is None or search.nearest.energy < CLEARLY * best[0].nearest.energy:
                 options = {n: v for n, v in values.items() if n not in learned and v != effect.get(n)}
                 words = ", ".join(f"{address}.{n} = {v} (was {effect.get(n)})" for n, v in options.items())
                 best = search, f"the gain is a function of one level: {words}" if words else ""
@@ -217,7 +218,7 @@ class Finder:
     def _take_law(self, search: Search, note: str) -> None:
         self.search = search
         self.notes += [note] if note else []
-        self._is_lawful = True
+        self._is_lawful = search.nearest.energy <= SURELY
 
     def _leave_out_beginnings(self, search: Search) -> bool:
         """Leave out beginnings in which the target was not what it is afterwards; whether there are any that were not known."""
