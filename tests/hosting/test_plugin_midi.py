@@ -21,6 +21,7 @@ from twinrack.session.clip import Clip
 from twinrack.session.session import Session
 from twinrack.stage.desk import Desk
 from twinrack.stage.midi import Midi
+from twinrack.stage.snapshot import restore_rack, same_build
 
 pytestmark = needs_host
 both = pytest.mark.parametrize("format", ["clap", "vst3"])
@@ -79,6 +80,16 @@ def test_outside_of_one_too(framed):
     rack = tr.Rack([tr.Limiter(lookahead_ms=2), tr.Plugin("framed gain", name="late", delay=40)])
     rack.append(tr.Plugin("framed gain", listen=True, midi=SCORE))
     assert events(rack(np.zeros((2, 30000), np.float32), RATE))[0][1] == 480  # of a sound whose latency is removed
+
+
+def test_racks_that_differ_in_them_are_not_the_same_but_for_values(framed):
+    framed("clap")
+    first, heard, faster = (tr.Rack([tr.Plugin("framed gain", **v)]) for v in ({}, {"midi": SCORE}, {"bpm": 90}))
+    assert same_build(first, first.copy())
+    assert not same_build(first, heard)
+    assert not same_build(first, faster)
+    restore_rack(first, heard)
+    assert first[0].midi == heard[0].midi
 
 
 def test_a_midi_file_is_followed(framed, tmp_path):
