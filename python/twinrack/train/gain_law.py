@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..rack.card import Value
 from ..rack.effect import Effect
+from ..system import interrupt
 from ..twins.dynamics import CHANNEL_MODES, one_pole_coefficient
 from ..twins.gain_curve import decibels
 from ..twins.recursions import follower
@@ -220,6 +221,7 @@ class _Gains:
 
     def scatters(self, kind: _Kind, logs: Sequence[tuple[float, ...]]) -> list[float]:
         """Of each set of times: 0 for a line, 1 for a cloud."""
+        interrupt.check()
         windows = {log[2]: log for log in logs}
         if kind.ballistics == "gain":  # the levels depend on the window only
             by_window = dict(zip(windows, np.argsort(self.levels_db(kind, list(windows.values())), axis=1), strict=True))
