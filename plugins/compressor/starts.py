@@ -52,16 +52,13 @@ def lawful(
     """
     if not {*CURVE, "attack_ms", "release_ms"} <= learned or float(effect.get("lookahead_ms")) > 0.0:
         return []
+
+    def gain_db(level: Tensor, threshold: Tensor, ratio: Tensor, knee: Tensor, makeup: Tensor, most: Tensor) -> Tensor:
+        return makeup - reduction_db(level, threshold, 1.0 - 1.0 / ratio, knee.clamp(min=LEAST_KNEE_DB), most)
+
     answers: list[dict[str, Value]] = []
     for law in laws(pairs, splits, rate, attack_lowers=True, envelopes=("branching", "decoupled")):
-        level, gain = law.curve()
-
-        def loss(v: dict[str, Tensor], level: Tensor = level, gain: Tensor = gain) -> Tensor:
-            threshold, ratio, knee, makeup, most = (v[n].unsqueeze(1) for n in CURVE)
-            reduction = reduction_db(level, threshold, 1.0 - 1.0 / ratio, knee.clamp(min=LEAST_KNEE_DB), most)
-            return (makeup - reduction - gain).abs().mean(1)
-
-        values = best_values(effect, CURVE, loss)[0]
+        values = law.curve(effect, CURVE, gain_db)
         fixed: dict[str, Value] = {"topology": "feed_forward", "envelope": "branching", "auto_makeup": False}
         answers.append({**fixed, **law.values_for(effect, learned), **values})
     return answers

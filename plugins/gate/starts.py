@@ -12,7 +12,7 @@ from twinrack.rack.effect import Effect
 from twinrack.rack.effect_files import effect_file
 from twinrack.train.data import Pair, Split
 from twinrack.train.gain_law import laws
-from twinrack.train.starts import Values, best_values, levels_and_gains
+from twinrack.train.starts import Values, levels_and_gains
 
 FEWEST = 20  # windows with sound
 CURVE = ("threshold_db", "ratio", "range_db", "knee_db", "smoothness_percent")
@@ -46,16 +46,15 @@ def lawful(
     if not {*CURVE, "attack_ms", "release_ms"} <= learned or float(effect.get("lookahead_ms")) > 0.0:
         return []
     curve = effect_file(effect.card, "twin").closing_db
+
+    def gain_db(level: Tensor, threshold: Tensor, ratio: Tensor, most: Tensor, knee: Tensor, smooth: Tensor) -> Tensor:
+        below: Tensor = (threshold + 0.5 * knee - level).clamp(min=0.0)
+        reduction: Tensor = curve(below, ratio - 1.0, most, knee, smooth / 100.0)
+        return -reduction
+
     answers: list[dict[str, Value]] = []
     for law in laws(pairs, splits, rate, attack_lowers=False):
-        level, gain = law.curve()
-
-        def loss(v: dict[str, Tensor], level: Tensor = level, gain: Tensor = gain) -> Tensor:
-            threshold, ratio, most, knee, smooth = (v[n].unsqueeze(1) for n in CURVE)
-            below = (threshold + 0.5 * knee - level).clamp(min=0.0)
-            return (curve(below, ratio - 1.0, most, knee, smooth / 100.0) + gain).abs().mean(1)
-
-        values = best_values(effect, CURVE, loss)[0]
+        values = law.curve(effect, CURVE, gain_db)
         shown: dict[str, Value] = {**law.values_for(effect, learned), **values}
         answers.append(shown)
         if any(effect.get(n) for n in HOLDS):

@@ -9,7 +9,7 @@ that follow each other are not compared, for what changes slowly is a line over 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..twins.gain_curve import decibels
 from ..twins.recursions import follower
 from ..twins.reference import combine_channels
 from .data import Pair, Split
+from .starts import Values, best_values
 
 Numbers = npt.NDArray[np.float64]
 
@@ -34,6 +35,7 @@ QUIET_DB = -60.0  # relative to the loudest frame, below which a gain is not rea
 APART_S = 0.2  # between two moments whose gains are compared
 NEIGHBOURS, FEWEST = 4, 0.2  # in the order of levels, and their share of the samples, of which fewer tell nothing
 FEW = 100  # frames, of which fewer show nothing
+SEEN = 3000  # frames through which a curve is laid
 LEAST = 1e-7  # amplitude
 ATTACKS_MS, RELEASES_MS = (0.3, 2.0, 10.0, 50.0), (15.0, 60.0, 250.0, 1000.0)
 OF_A_PEAK_MS = (0.1, 0.5, 2.0, 6.0, 20.0, 60.0), (10.0, 30.0, 80.0, 200.0, 500.0, 1500.0)  # which has no window
@@ -75,10 +77,20 @@ class Law:
                 values[name] = min(max(time, p.min), p.max)
         return values
 
-    def curve(self, most: int = 3000) -> tuple[Tensor, Tensor]:
-        """Some of the levels and gains, in the order of the levels."""
-        order = np.argsort(self.levels_db)[:: max(self.levels_db.size // most, 1)]
-        return torch.from_numpy(self.levels_db[order]), torch.from_numpy(self.gains_db[order])
+    def curve(self, effect: Effect, names: Sequence[str], gain_db: Callable[..., Tensor]) -> Values:
+        """The values of an effect's curve through the gains.
+
+        Args:
+            names: of the values.
+            gain_db: of the curve, from levels in dB (frames,) and each of the values (sets, 1).
+        """
+        order = np.argsort(self.levels_db)[:: max(self.levels_db.size // SEEN, 1)]
+        levels, gains = torch.from_numpy(self.levels_db[order]), torch.from_numpy(self.gains_db[order])
+
+        def loss(values: dict[str, Tensor]) -> Tensor:
+            return (gain_db(levels, *(values[n].unsqueeze(1) for n in names)) - gains).abs().mean(1)
+
+        return best_values(effect, names, loss)[0]
 
 
 def laws(
