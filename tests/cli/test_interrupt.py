@@ -48,7 +48,7 @@ def things(tmp_path_factory) -> Path:
     for i in range(4):
         (many / f"{i}.wav").symlink_to(folder / "long.wav")
     short = noise[: RATE * 4].T.copy()
-    heavy = tr.Rack([tr.FDNReverb(), tr.ParametricEQ(bands=[tr.Band()]), tr.FDNReverb(), tr.Compressor()])
+    heavy = tr.Rack([tr.FDNReverb() for _ in range(24)] + [tr.ParametricEQ(bands=[tr.Band()]), tr.Compressor()])
     heavy.save(folder / "r.rack.json")
     sf.write(folder / "dry.wav", short.T, RATE)
     sf.write(folder / "wet.wav", tr.Rack([tr.Compressor(threshold_db=-30)])(short, RATE).T, RATE)
@@ -57,7 +57,7 @@ def things(tmp_path_factory) -> Path:
     tr.Rack([tr.Gain() for _ in range(60000)]).save(folder / "big.rack.json")
     session = tr.Session("s", sample_rate=RATE)
     for i in range(4):
-        session.add_track(f"t{i}", clips=[tr.Clip(folder / "long.wav")], rack=[tr.FDNReverb(), tr.FDNReverb()])
+        session.add_track(f"t{i}", clips=[tr.Clip(folder / "long.wav")], rack=[tr.FDNReverb() for _ in range(8)])
     session.save(folder / "s.session.json")
     stems = folder / "stems"
     stems.mkdir()
