@@ -1,6 +1,7 @@
 """Other makers' plugins in a rack: live under load, killed at random moments, and offline beside lv2apply.
 
     python benchmarks/hosted_plugins.py live [SECONDS] [FRAMES]    # eight plugins, two busy Python threads, a real JACK server
+    python benchmarks/hosted_plugins.py synchronous [SECONDS] [FRAMES] [PLUGINS]    # the audio thread waits for them
     python benchmarks/hosted_plugins.py kills [COUNT]              # one of four plugins is killed, stopped or crashes
     python benchmarks/hosted_plugins.py offline                    # seconds for two minutes of stereo, the best of three
 
@@ -55,11 +56,12 @@ def report(stream: tr.LiveStream, before: dict[str, object]) -> str:
     return f"callbacks {int(took.sum())} of their deadline: {', '.join(parts)}"
 
 
-def live(seconds: float = 60.0, frames: int = 64) -> None:
-    rack = tr.Rack([tr.Plugin(f"{MDA}{name}", block_frames=frames) for name in EIGHT])
+def live(seconds: float = 60.0, frames: int = 64, count: int = 8, synchronous: bool = False) -> None:
+    names = EIGHT[:count]
+    rack = tr.Rack([tr.Plugin(f"{MDA}{name}", block_frames=frames, synchronous=synchronous) for name in names])
     end = threading.Event()
     with jack_server(RATE, frames), tr.live(rack, block_size=frames, play=(noise(), None)) as stream:
-        threads = [threading.Thread(target=busy, args=(end,), daemon=True) for _ in range(2)]
+        threads = [threading.Thread(target=busy, args=(end,), daemon=True) for _ in range(0 if synchronous else 2)]
         for thread in threads:
             thread.start()
         time.sleep(2.0)
@@ -71,8 +73,13 @@ def live(seconds: float = 60.0, frames: int = 64) -> None:
         end.set()
     blocks = int(seconds * RATE / frames) * len(effects)
     priority = "" if may_be_real_time() else "no "
-    print(f"{len(effects)} plugins, {frames} frames, {seconds:g} s, {priority}real-time priority, two busy Python threads")
+    beside = "nothing beside" if synchronous else "two busy Python threads"
+    print(f"{len(effects)} plugins, {frames} frames, {seconds:g} s, {priority}real-time priority, {beside}")
     print(f"latency {latency} frames; late blocks {late} of {blocks}; flagged by the server {xruns}; {text}")
+
+
+def synchronous(seconds: float = 60.0, frames: int = 64, count: int = 1) -> None:
+    live(seconds, frames, count, synchronous=True)
 
 
 def kills(count: int = 200, frames: int = 64) -> None:
@@ -127,6 +134,6 @@ def offline() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in ("live", "kills", "offline"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("live", "synchronous", "kills", "offline"):
         sys.exit(__doc__)
-    {"live": live, "kills": kills, "offline": offline}[sys.argv[1]](*map(int, sys.argv[2:]))
+    {"live": live, "synchronous": synchronous, "kills": kills, "offline": offline}[sys.argv[1]](*map(int, sys.argv[2:]))

@@ -288,4 +288,70 @@ struct State {
 };
 inline constexpr char state_id[] = "clap.state";
 
+// Presets: a factory tells which there are, and an extension loads one. Of kind `in_plugin` they are inside the
+// library, and have no path. (CLAP 1.2; until then under the names of drafts.)
+enum PresetPlace : std::uint32_t { in_file = 0, in_plugin = 1 };
+
+struct PresetLoad {
+  bool (*load)(const Plugin*, std::uint32_t kind, const char* path, const char* key);
+};
+struct HostPresetLoad {
+  void (*failed)(const Host*, std::uint32_t kind, const char* path, const char* key, std::int32_t os_error,
+                 const char* message);
+  void (*loaded)(const Host*, std::uint32_t kind, const char* path, const char* key);
+};
+inline constexpr const char* preset_load_ids[] = {"clap.preset-load/2", "clap.preset-load.draft/2"};
+
+struct PluginId {
+  const char *format, *id;
+};
+struct PresetReceiver {
+  void* data;
+  void (*failed)(const PresetReceiver*, std::int32_t os_error, const char* message);
+  bool (*begin)(const PresetReceiver*, const char* name, const char* key);
+  void (*add_plugin)(const PresetReceiver*, const PluginId*);
+  void (*set_soundpack)(const PresetReceiver*, const char* id);
+  void (*set_flags)(const PresetReceiver*, std::uint32_t flags);
+  void (*add_creator)(const PresetReceiver*, const char* creator);
+  void (*set_description)(const PresetReceiver*, const char* description);
+  void (*set_times)(const PresetReceiver*, std::uint64_t made, std::uint64_t changed);
+  void (*add_feature)(const PresetReceiver*, const char* feature);
+  void (*add_extra)(const PresetReceiver*, const char* key, const char* value);
+};
+struct PresetLocation {
+  std::uint32_t flags;
+  const char* name;
+  std::uint32_t kind;
+  const char* path;
+};
+inline constexpr std::uint32_t is_factory_content = 1u << 0;
+struct PresetIndexer {
+  Version version;
+  const char *name, *vendor, *url, *product_version;
+  void* data;
+  bool (*add_file_type)(const PresetIndexer*, const void* type);
+  bool (*add_location)(const PresetIndexer*, const PresetLocation*);
+  bool (*add_soundpack)(const PresetIndexer*, const void* pack);
+  const void* (*get_extension)(const PresetIndexer*, const char* id);
+};
+struct PresetProviderDescriptor {
+  Version version;
+  const char *id, *name, *vendor;
+};
+struct PresetProvider {
+  const PresetProviderDescriptor* descriptor;
+  void* data;
+  bool (*init)(const PresetProvider*);
+  void (*destroy)(const PresetProvider*);
+  bool (*tell)(const PresetProvider*, std::uint32_t kind, const char* path, const PresetReceiver*);
+  const void* (*get_extension)(const PresetProvider*, const char* id);
+};
+struct PresetFactory {
+  std::uint32_t (*count)(const PresetFactory*);
+  const PresetProviderDescriptor* (*descriptor)(const PresetFactory*, std::uint32_t index);
+  const PresetProvider* (*create)(const PresetFactory*, const PresetIndexer*, const char* id);
+};
+inline constexpr const char* preset_factory_ids[] = {"clap.preset-discovery-factory/2",
+                                                     "clap.preset-discovery-factory/draft-2"};
+
 }  // namespace twinrack::clap

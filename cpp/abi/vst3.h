@@ -322,10 +322,28 @@ struct UnitInfo {
   Text name;
   std::int32_t programs;
 };
-struct Units : Unknown {  // its first functions
+// The programs of a unit, by number.
+struct ProgramList {
+  std::int32_t id;
+  Text name;
+  std::int32_t count;
+};
+inline constexpr std::int32_t root_unit = 0, no_parent = -1, no_programs = -1;
+struct Units : Unknown {
   static constexpr InterfaceId id{0x3D4BD6B5, 0x913A4FD2, 0xA886E768, 0xA5EB92C1};
   virtual std::int32_t unit_count() = 0;
   virtual Result unit_info(std::int32_t index, UnitInfo* info) = 0;
+  virtual std::int32_t program_list_count() = 0;
+  virtual Result program_list(std::int32_t index, ProgramList* list) = 0;
+  virtual Result program_name(std::int32_t list, std::int32_t program, Text name) = 0;
+  virtual Result program_attribute(std::int32_t list, std::int32_t program, const char* name, Text value) = 0;
+  virtual Result has_pitch_names(std::int32_t list, std::int32_t program) = 0;
+  virtual Result pitch_name(std::int32_t list, std::int32_t program, std::int16_t pitch, Text name) = 0;
+  virtual std::int32_t selected_unit() = 0;
+  virtual Result select_unit(std::int32_t unit) = 0;
+  virtual Result unit_of_bus(std::int32_t media, std::int32_t direction, std::int32_t bus, std::int32_t channel,
+                             std::int32_t* unit) = 0;
+  virtual Result set_program_data(std::int32_t list_or_unit, std::int32_t program, Stream* data) = 0;
 };
 
 }  // namespace twinrack::vst3

@@ -257,17 +257,18 @@ void bind_node(py::module_& m) {
 using ValueRange = std::tuple<bool, float, float, float>;  // whether it moves in steps; lowest, highest, first value
 
 std::shared_ptr<WorkerEffect> make_worker(int channels, int block, int blocks, int keys,
-                                          const std::vector<ValueRange>& ranges, int latency, int file) {
-  if (channels < 1 || channels > max_channels || block < WorkerEffect::fade_frames || block > 65536 || blocks < 2 ||
-      blocks > 64) {
-    throw py::value_error("1 to 16 channels, a block of 32 to 65536 frames, 2 to 64 blocks");
+                                          const std::vector<ValueRange>& ranges, int latency, int file, double wait_s) {
+  if (channels < 1 || channels > max_channels || block < WorkerEffect::fade_frames || block > 65536 ||
+      blocks < (wait_s > 0.0 ? 1 : 2) || blocks > 64) {
+    throw py::value_error("1 to 16 channels, a block of 32 to 65536 frames, 2 to 64 blocks, or 1 that is waited for");
   }
+  if (!(wait_s >= 0.0 && wait_s <= 1.0)) throw py::value_error("the audio thread waits for 0 to 1 s");
   if (keys < 0 || keys > max_channels) throw py::value_error("0 to 16 rows of a sidechain");
   if (latency < 0 || latency > (1 << 22)) throw py::value_error("a latency of 0 to 4194304 frames");
   if (!ranges.empty() && (block % tick_frames != 0 || ranges.size() > 65536)) {
     throw py::value_error("with values, at most 65536, a block is a multiple of 32 frames");
   }
-  WorkerShape shape{.keys = keys, .parameters = {}, .latency = latency, .file = file};
+  WorkerShape shape{.keys = keys, .parameters = {}, .latency = latency, .wait_s = wait_s, .file = file};
   for (const auto& [steps, min, max, initial] : ranges) {
     if (!(min <= initial && initial <= max && std::isfinite(max - min))) throw py::value_error("a range is not one");
     shape.parameters.push_back({"", steps ? Scale::step : Scale::linear, min, max, initial, 0.0f});
@@ -278,7 +279,8 @@ std::shared_ptr<WorkerEffect> make_worker(int channels, int block, int blocks, i
 void bind_worker_effect(py::module_& m) {
   py::class_<WorkerEffect, std::shared_ptr<WorkerEffect>>(m, "WorkerEffect")
       .def(py::init(&make_worker), py::arg("channels"), py::arg("block"), py::arg("blocks"), py::arg("keys") = 0,
-           py::arg("ranges") = std::vector<ValueRange>{}, py::arg("latency") = 0, py::arg("file") = -1)
+           py::arg("ranges") = std::vector<ValueRange>{}, py::arg("latency") = 0, py::arg("file") = -1,
+           py::arg("wait_s") = 0.0)
       .def("fetch",
            [](WorkerEffect& w) -> py::object {
              Array x({w.channels(), w.block()});
@@ -295,11 +297,13 @@ void bind_worker_effect(py::module_& m) {
           },
           py::arg("y"))
       .def("discard", &WorkerEffect::discard)
+      .def("let_wait", &WorkerEffect::let_wait)
       .def("detach", &WorkerEffect::detach)
       .def("reclaim", [](WorkerEffect& w) { w.ring().reclaim(); })
       .def_property_readonly("worked", [](WorkerEffect& w) { return w.ring().worked(); })
       .def_property_readonly("reported_latency", [](WorkerEffect& w) { return w.ring().latency(); })
       .def_property_readonly("latency", &WorkerEffect::latency)
+      .def_property_readonly("frames_left", &WorkerEffect::frames_left)
       .def_property_readonly("missed", &WorkerEffect::missed)
       .def_property_readonly("blocks", &WorkerEffect::blocks)
       .def_property_readonly("detached", &WorkerEffect::detached);

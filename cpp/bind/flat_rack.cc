@@ -68,6 +68,10 @@ void bind_flat_rack(py::module_& m) {
       .def_readwrite("options", &FlatParameter::options)
       .def_readwrite("is_switch", &FlatParameter::is_switch)
       .def_readwrite("initial", &FlatParameter::initial);
+  py::class_<FlatPreset>(m, "FlatPreset")
+      .def(py::init<>())
+      .def_readwrite("name", &FlatPreset::name)
+      .def_readwrite("values", &FlatPreset::values);
   py::class_<FlatRack>(m, "FlatRack")
       .def(py::init<>())
       .def_readwrite("id", &FlatRack::id)
@@ -84,6 +88,7 @@ void bind_flat_rack(py::module_& m) {
       .def_readwrite("keys", &FlatRack::keys)
       .def_readwrite("tail_s", &FlatRack::tail_s)
       .def_readwrite("parameters", &FlatRack::parameters)
+      .def_readwrite("presets", &FlatRack::presets)
       .def_property_readonly("rates", &FlatRack::rates)
       .def("add_rate", &FlatRack::add_rate, py::arg("rate"), py::arg("root"))
       .def("to_bytes", [](const FlatRack& rack) { return py::bytes(rack.bytes()); })

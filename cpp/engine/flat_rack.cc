@@ -198,7 +198,7 @@ const Parameter& FlatRack::card_of(const FlatParameter& parameter) const {
 }
 
 template <class Archive>
-void FlatRack::fields(Archive& archive) {
+void FlatRack::fields(Archive& archive, std::uint32_t written) {
   for (std::string* text : {&id, &name, &description, &made_by, &class_id, &patch}) archive.text(*text);
   archive.number(channels);
   archive.list(keys, [&](std::string& key) { archive.text(key); });
@@ -211,6 +211,12 @@ void FlatRack::fields(Archive& archive) {
     flag(archive, p.is_switch);
     archive.number(p.initial);
   });
+  if (written >= 2) {
+    archive.list(presets, [&](FlatPreset& preset) {
+      archive.text(preset.name);
+      archive.numbers(preset.values);
+    });
+  }
   archive.numbers(rates_);
   tree_fields(archive, root_);
   archive.list(resources_, [&](Resource& resource) {
@@ -250,6 +256,13 @@ void FlatRack::check() const {
     if (p.index < 0 || static_cast<std::size_t>(p.index) >= values) refuse("a parameter is of no effect");
     if (!std::isfinite(p.initial)) refuse("a value is NaN or infinity");
   }
+  for (const FlatPreset& preset : presets) {
+    if (preset.values.size() != parameters.size())
+      refuse("the preset " + preset.name + " has another number of values");
+    for (const float value : preset.values) {
+      if (!std::isfinite(value)) refuse("a value of the preset " + preset.name + " is NaN or infinity");
+    }
+  }
   if (!std::isfinite(tail_s) || tail_s < 0.0) refuse("its tail has no length");
 }
 
@@ -258,7 +271,7 @@ std::string FlatRack::bytes() const {
   Writer writer;
   writer.text(magic);
   writer.number(version);
-  const_cast<FlatRack*>(this)->fields(writer);  // which only reads them
+  const_cast<FlatRack*>(this)->fields(writer, version);  // which only reads them
   return writer.take();
 }
 
@@ -269,11 +282,12 @@ FlatRack FlatRack::read(std::string_view bytes) {
   if (begins != magic) refuse("it begins otherwise");
   std::uint32_t written = 0;
   reader.number(written);
-  if (written != version) {
-    refuse("it is of version " + std::to_string(written) + ", this library reads version " + std::to_string(version));
+  if (written < first_version || written > version) {
+    refuse("it is of version " + std::to_string(written) + ", this library reads up to version " +
+           std::to_string(version));
   }
   FlatRack rack;
-  rack.fields(reader);
+  rack.fields(reader, written);
   reader.expect_end();
   rack.check();
   return rack;

@@ -25,9 +25,15 @@ struct FlatParameter {
   float initial = 0.0f;
 };
 
+// Other values of the parameters, by name.
+struct FlatPreset {
+  std::string name;
+  std::vector<float> values;  // of every parameter that a host may move, in their order
+};
+
 class FlatRack {
  public:
-  static constexpr std::uint32_t version = 1;
+  static constexpr std::uint32_t version = 2, first_version = 1;  // what is written; the oldest that is read
 
   std::string id, name, description, made_by;
   std::string class_id;  // 16 bytes, unique, for VST3
@@ -36,6 +42,7 @@ class FlatRack {
   std::vector<std::string> keys;  // the names of the sidechains
   double tail_s = 0.0;            // how long it sounds on after its input
   std::vector<FlatParameter> parameters;
+  std::vector<FlatPreset> presets;  // since version 2
 
   // Adds a rate in Hz with the tree that is played there; trees differ in their resources alone. Throws for another
   // tree.
@@ -61,7 +68,7 @@ class FlatRack {
   };
 
   template <class Archive>
-  void fields(Archive& archive);
+  void fields(Archive& archive, std::uint32_t written);
   void check() const;
 
   std::vector<double> rates_;

@@ -28,6 +28,7 @@ WorkerEffect::WorkerEffect(int channels, int block, int blocks, const WorkerShap
       ring_({channels, shape.keys, static_cast<int>(shape.parameters.size()), block, blocks + 4}, memory_.data()),
       dry_lines_(static_cast<std::size_t>(channels)),
       values_(shape.parameters.size()) {
+  if (shape.wait_s > 0.0) wait_ticks_ = static_cast<std::uint64_t>(shape.wait_s * ticks_per_second());
   for (DelayLine& line : dry_lines_) line.prepare(latency(), max_segment);
   type_.id = "outside";
   type_.target = "worker";

@@ -1,6 +1,6 @@
 // An effect whose work is done outside the engine, by a thread or by another process: blocks go out, results come back
-// a stated time later. The audio thread never waits for it: where a result is missing, the dry block plays, with a
-// fade, and is counted.
+// a stated time later. The audio thread does not wait for it, or, where that was asked for, for a bounded time and
+// without a system call: where a result is missing, the dry block plays, with a fade, and is counted.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include "engine/ring_memory.h"
 #include "rt/block.h"
 #include "rt/block_ring.h"
+#include "rt/clock.h"
 #include "rt/realtime.h"
 
 namespace twinrack {
@@ -23,6 +24,7 @@ struct WorkerShape {
   int keys = 0;                       // rows of its sidechain
   std::vector<Parameter> parameters;  // whose values go out with every tick
   int latency = 0;                    // frames that the work itself delays the sound by
+  double wait_s = 0.0;                // that the audio thread waits for a result at most; 0 where it does not
   int file = -1;                      // of the memory to share with another process; -1 for memory of this process
 };
 
@@ -30,8 +32,8 @@ class WorkerEffect {
  public:
   static constexpr int fade_frames = 32;
 
-  // The result of a block is due `blocks` - 1 blocks after its last frame. With parameters, `block` is a multiple of a
-  // tick.
+  // The result of a block is due `blocks` - 1 blocks after its last frame; with one block, at once. With
+  // parameters, `block` is a multiple of a tick.
   WorkerEffect(int channels, int block, int blocks, const WorkerShape& shape = {});
 
   int channels() const noexcept { return ring_.shape().channels; }
@@ -90,10 +92,14 @@ class WorkerEffect {
     if (working_ >= 0) ring_.give_back(working_, false);
     working_ = -1;
   }
+  // The worker works by itself from now on: the audio thread may wait for it.
+  void let_wait() noexcept { waits_.store(wait_ticks_ > 0, std::memory_order_relaxed); }
   // The audio thread is done with it, or the worker gives up.
   void detach() noexcept { detached_.store(true, std::memory_order_relaxed); }
   bool detached() const noexcept { return detached_.load(std::memory_order_relaxed); }
 
+  // Frames until the block is complete that fills.
+  int frames_left() const noexcept { return block_ - static_cast<int>(frame_ % block_); }
   // Blocks that played dry because their result was missing, and all blocks.
   std::uint64_t missed() const noexcept { return missed_.load(std::memory_order_relaxed); }
   std::uint64_t blocks() const noexcept { return blocks_.load(std::memory_order_relaxed); }
@@ -126,8 +132,25 @@ class WorkerEffect {
     }
   }
   void end_filling() noexcept TR_RT {
-    if (filling_ >= 0) ring_.slot(filling_).state.store(BlockRing::filled, std::memory_order_release);
+    if (filling_ < 0) return;
+    ring_.slot(filling_).state.store(BlockRing::filled, std::memory_order_release);
+    if (waits_.load(std::memory_order_relaxed)) wait_for(filling_);
     filling_ = -1;
+  }
+  // A worker that was too late is waited for again once it has given a block back.
+  void wait_for(int slot) noexcept TR_RT {
+    const std::uint64_t worked = ring_.worked();
+    if (is_late_ && worked == worked_then_) return;
+    const std::uint64_t begin = clock_ticks();
+    is_late_ = false;
+    while (ring_.slot(slot).state.load(std::memory_order_acquire) != BlockRing::done) {
+      if (clock_ticks() - begin > wait_ticks_) {
+        is_late_ = true;
+        worked_then_ = ring_.worked();
+        return;
+      }
+      rest();
+    }
   }
   bool is_done(std::int64_t block) noexcept TR_RT {
     if (block < first_block_) return false;
@@ -202,10 +225,12 @@ class WorkerEffect {
   bool plays_ = false, next_done_ = false;
   float mix_ = 0.0f;
   int filling_ = -1;  // slots; -1 for none
+  std::uint64_t wait_ticks_ = 0, worked_then_ = 0;
+  bool is_late_ = false;
   std::vector<float> values_;
   // The worker's.
   int working_ = -1;
-  std::atomic<bool> detached_{false};
+  std::atomic<bool> detached_{false}, waits_{false};
   std::atomic<std::uint64_t> missed_{0}, blocks_{0};
 };
 

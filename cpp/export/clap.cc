@@ -77,12 +77,44 @@ class ClapPlugin : public Instance {
 
   bool load(const std::string& text) {
     if (!load_state(text)) return false;
-    const auto* parameters = static_cast<const clap::HostParameters*>(host_->get_extension(host_, clap::parameters_id));
-    if (parameters != nullptr) parameters->rescan(host_, clap::rescan_values);
+    tell_values();
+    return true;
+  }
+
+  // A preset of the library by its key.
+  bool load_preset(std::uint32_t kind, const char* path, const char* key) {
+    const auto* listener = host_extension<clap::HostPresetLoad>(clap::preset_load_ids[0]);
+    if (listener == nullptr) listener = host_extension<clap::HostPresetLoad>(clap::preset_load_ids[1]);
+    const int program = kind == clap::in_plugin && key != nullptr ? program_of(key) : -1;
+    if (program < 0) {
+      if (listener != nullptr) listener->failed(host_, kind, path, key, 0, "there is no such preset in this plugin");
+      return false;
+    }
+    load_program(program);
+    tell_values();
+    if (listener != nullptr) listener->loaded(host_, kind, path, key);
     return true;
   }
 
  private:
+  template <class T>
+  const T* host_extension(const char* id) const {
+    return static_cast<const T*>(host_->get_extension(host_, id));
+  }
+
+  void tell_values() const {
+    const auto* listener = host_extension<clap::HostParameters>(clap::parameters_id);
+    if (listener != nullptr) listener->rescan(host_, clap::rescan_values);
+  }
+
+  // The number of a program, -1 for a key of none.
+  int program_of(const char* key) const {
+    for (int i = 0; i < Instance::device().program_count(); ++i) {
+      if (std::to_string(i) == key) return i;
+    }
+    return -1;
+  }
+
   void take(const clap::EventHeader& event) noexcept TR_RT {
     if (event.space != clap::core_space || event.type != clap::value_event) return;
     const auto& moved = reinterpret_cast<const clap::ValueEvent&>(event);
@@ -204,6 +236,13 @@ const clap::State state{[](const clap::Plugin* plugin, const clap::OutputStream*
                           return self(plugin).load(text);
                         }};
 
+const clap::PresetLoad preset_load{[](const clap::Plugin* plugin, std::uint32_t kind, const char* path,
+                                      const char* key) { return self(plugin).load_preset(kind, path, key); }};
+
+bool is_any(const char* id, const char* const (&names)[2]) {
+  return std::strcmp(id, names[0]) == 0 || std::strcmp(id, names[1]) == 0;
+}
+
 const clap::Plugin* create(const clap::Host* host) {
   auto plugin = std::make_unique<ClapPlugin>(*device(), host);
   auto shell = std::make_unique<clap::Plugin>(clap::Plugin{
@@ -222,6 +261,7 @@ const clap::Plugin* create(const clap::Host* host) {
         if (std::strcmp(id, clap::latency_id) == 0) return &latency;
         if (std::strcmp(id, clap::tail_id) == 0) return &tail;
         if (std::strcmp(id, clap::state_id) == 0) return &state;
+        if (is_any(id, clap::preset_load_ids) && !device()->rack.presets.empty()) return &preset_load;
         return nullptr;
       },
       [](const clap::Plugin*) {}});
@@ -236,6 +276,47 @@ const clap::Factory factory{[](const clap::Factory*) { return 1u; },
                               return device()->rack.id == id ? create(host) : nullptr;
                             }};
 
+// Tells hosts which presets there are: the values at the export, and those of the library.
+const clap::PresetProviderDescriptor presets_descriptor{clap::version, "twinrack.presets", "Presets", "twinrack"};
+
+bool tell_presets(const clap::PresetProvider*, std::uint32_t kind, const char*, const clap::PresetReceiver* to) {
+  if (kind != clap::in_plugin) return false;
+  const clap::PluginId own{"clap", device()->rack.id.c_str()};
+  for (int i = 0; i < device()->program_count(); ++i) {
+    if (!to->begin(to, device()->program_name(i).c_str(), std::to_string(i).c_str())) break;
+    to->add_plugin(to, &own);
+    to->set_flags(to, clap::is_factory_content);
+  }
+  return true;
+}
+
+const clap::PresetProvider* create_presets(const clap::PresetFactory*, const clap::PresetIndexer* indexer,
+                                           const char* id) {
+  if (std::strcmp(id, presets_descriptor.id) != 0) return nullptr;
+  return new clap::PresetProvider{&presets_descriptor,
+                                  const_cast<clap::PresetIndexer*>(indexer),
+                                  [](const clap::PresetProvider* own) {
+                                    const auto* to = static_cast<const clap::PresetIndexer*>(own->data);
+                                    const clap::PresetLocation place{clap::is_factory_content,
+                                                                     device()->rack.name.c_str(), clap::in_plugin,
+                                                                     nullptr};
+                                    return to->add_location(to, &place);
+                                  },
+                                  [](const clap::PresetProvider* own) { delete own; },
+                                  tell_presets,
+                                  [](const clap::PresetProvider*, const char*) -> const void* { return nullptr; }};
+}
+
+const clap::PresetFactory presets{
+    [](const clap::PresetFactory*) { return 1u; },
+    [](const clap::PresetFactory*, std::uint32_t index) { return index == 0 ? &presets_descriptor : nullptr; },
+    create_presets};
+
+const void* find_factory(const char* id) {
+  if (std::strcmp(id, clap::factory_id) == 0) return &factory;
+  return is_any(id, clap::preset_factory_ids) && !device()->rack.presets.empty() ? &presets : nullptr;
+}
+
 bool begin(const char* path) {
   if (device() == nullptr) {
     device() = made_or_complained([&] { return std::make_unique<ClapDevice>(read_appended(path)); });
@@ -247,8 +328,4 @@ bool begin(const char* path) {
 }  // namespace twinrack
 
 extern "C" TWINRACK_EXPORTED const twinrack::clap::Entry clap_entry;
-const twinrack::clap::Entry clap_entry{twinrack::clap::version, twinrack::begin, [] {},
-                                       [](const char* id) -> const void* {
-                                         return std::strcmp(id, twinrack::clap::factory_id) == 0 ? &twinrack::factory
-                                                                                                 : nullptr;
-                                       }};
+const twinrack::clap::Entry clap_entry{twinrack::clap::version, twinrack::begin, [] {}, twinrack::find_factory};

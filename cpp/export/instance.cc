@@ -37,6 +37,17 @@ const HostParameter* Device::parameter(std::uint32_t id) const noexcept TR_RT {
   return i < 0 ? nullptr : &parameters[static_cast<std::size_t>(i)];
 }
 
+const std::string& Device::program_name(int program) const {
+  static const std::string first = "As exported";
+  return program <= 0 ? first : rack.presets[static_cast<std::size_t>(program - 1)].name;
+}
+
+float Device::program_value(int program, std::size_t parameter) const noexcept TR_RT {
+  const HostParameter& p = parameters[parameter];
+  if (program <= 0) return p.flat.initial;
+  return p.bounded(static_cast<double>(rack.presets[static_cast<std::size_t>(program - 1)].values[parameter]));
+}
+
 Instance::Instance(const Device& device)
     : device_(device), values_(device.parameters.size()), keys_(device.rack.keys.size()) {
   for (std::size_t i = 0; i < values_.size(); ++i) values_[i].store(device.parameters[i].flat.initial);
@@ -80,6 +91,18 @@ void Instance::change(int parameter, float value) noexcept TR_RT {
   if (player_ != nullptr) player_->change(device_.parameters[static_cast<std::size_t>(parameter)].flat.index, value);
 }
 
+void Instance::choose(int program) noexcept TR_RT {
+  if (program < 0 || program >= device_.program_count() || program_.exchange(program) == program) return;
+  for (std::size_t i = 0; i < values_.size(); ++i) change(static_cast<int>(i), device_.program_value(program, i));
+}
+
+void Instance::load_program(int program) {
+  if (program < 0 || program >= device_.program_count()) return;
+  program_.store(program);
+  for (std::size_t i = 0; i < values_.size(); ++i) values_[i].store(device_.program_value(program, i));
+  loaded_.store(true);
+}
+
 void Instance::reset() noexcept TR_RT {
   if (player_ != nullptr) player_->reset();
 }
@@ -95,6 +118,7 @@ float Instance::value(int parameter) const noexcept TR_RT {
 
 std::string Instance::state() const {
   std::string text = std::string(state_begins) + "\nbypass " + (bypassed() ? "1" : "0") + "\n";
+  if (!device_.rack.presets.empty()) text += "program " + std::to_string(program()) + "\n";
   for (std::size_t i = 0; i < values_.size(); ++i) {
     text += device_.parameters[i].flat.symbol + " " + decimals(static_cast<double>(values_[i].load()), 9) + "\n";
   }
@@ -108,6 +132,7 @@ bool Instance::load_state(std::string_view text) {
   }
   std::vector<std::pair<std::size_t, float>> read;
   std::optional<bool> bypassed;
+  int program = program_.load();
   while (!text.empty()) {
     const std::string_view line = next_line(text);
     const std::size_t space = std::min(line.find(' '), line.size());
@@ -117,12 +142,16 @@ bool Instance::load_state(std::string_view text) {
       return false;
     }
     if (line.substr(0, space) == "bypass") bypassed = number > 0.5;
+    if (line.substr(0, space) == "program") {
+      program = static_cast<int>(std::clamp(number, 0.0, static_cast<double>(device_.program_count() - 1)));
+    }
     for (std::size_t i = 0; i < device_.parameters.size(); ++i) {
       const HostParameter& p = device_.parameters[i];
       if (p.flat.symbol == line.substr(0, space)) read.emplace_back(i, p.bounded(number));
     }
   }
   for (const auto& [i, value] : read) values_[i].store(value);
+  program_.store(program);
   loaded_.store(true);
   if (bypassed.has_value()) bypass(*bypassed);
   return true;

@@ -21,6 +21,11 @@ struct Device {
   // The place of the parameter with this id, -1 where there is none; and the parameter, or null.
   int find(std::uint32_t id) const noexcept TR_RT;
   const HostParameter* parameter(std::uint32_t id) const noexcept TR_RT;
+  // The values at the export, and the presets after them.
+  int program_count() const noexcept TR_RT { return 1 + static_cast<int>(rack.presets.size()); }
+  const std::string& program_name(int program) const;
+  // Of a parameter, within its range.
+  float program_value(int program, std::size_t parameter) const noexcept TR_RT;
 
   FlatRack rack;
   std::vector<HostParameter> parameters;
@@ -50,6 +55,8 @@ class Instance {
   // since the last one act, and what the host sends after that acts upon them.
   void take_state() noexcept TR_RT;
   void change(int parameter, float value) noexcept TR_RT;
+  // Takes the values of a program. One that it is in already changes nothing, as hosts send it again.
+  void choose(int program) noexcept TR_RT;
   void reset() noexcept TR_RT;
   // The buffers of a host: `in(bus, channel)`, where bus 0 is the main one and sidechains follow, and `out(channel)`
   // give a pointer, null where nothing is connected.
@@ -69,10 +76,13 @@ class Instance {
   void bypass(bool on) noexcept TR_RT;
   float value(int parameter) const noexcept TR_RT;
   bool bypassed() const noexcept TR_RT { return bypassed_.load(); }
+  int program() const noexcept TR_RT { return program_.load(); }
 
   // Readable: a line for each value, in its unit.
   std::string state() const;
-  // From one thread that is not the audio thread. Values that this rack does not have are left out, those that are not
+  // `choose` from one thread that is not the audio thread; what sounds changes with the next block.
+  void load_program(int program);
+  // The same for a text. Values that this rack does not have are left out, those that are not
   // in the text stay as they are. False, and nothing changes, for another state.
   bool load_state(std::string_view text);
 
@@ -80,6 +90,7 @@ class Instance {
   const Device& device_;
   std::vector<std::atomic<float>> values_;  // as the engine has them
   std::atomic<bool> bypassed_{false}, loaded_{false};
+  std::atomic<int> program_{0};  // that was chosen last
   std::unique_ptr<Player> player_;
   bool active_ = false;
   double rate_ = 48000.0;

@@ -61,7 +61,11 @@ void write(char (&to)[size], std::string_view text) {
   to[count] = 0;
 }
 
-class Vst3Plugin final : public vst3::Component, public vst3::Processor, public vst3::Controller, private Instance {
+class Vst3Plugin final : public vst3::Component,
+                         public vst3::Processor,
+                         public vst3::Controller,
+                         public vst3::Units,
+                         private Instance {
  public:
   explicit Vst3Plugin(const Device& of) : Instance(of), connected_(of.rack.keys.size()), shown_(of.parameters.size()) {
     show_values();
@@ -70,6 +74,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   vst3::Result query_interface(const vst3::Id id, void** object) override {
     *object = same(vst3::Processor::id, id)    ? static_cast<void*>(static_cast<vst3::Processor*>(this))
               : same(vst3::Controller::id, id) ? static_cast<void*>(static_cast<vst3::Controller*>(this))
+              : same(vst3::Units::id, id)      ? static_cast<void*>(static_cast<vst3::Units*>(this))
               : same(vst3::Component::id, id) || same(vst3::PluginBase::id, id) || same(vst3::Unknown::id, id)
                   ? static_cast<void*>(static_cast<vst3::Component*>(this))
                   : nullptr;
@@ -192,7 +197,10 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   // --- the controller
 
   vst3::Result set_component_state(vst3::Stream*) override { return vst3::ok; }  // the component has it already
-  std::int32_t parameter_count() override { return static_cast<std::int32_t>(device().parameters.size()) + 1; }
+  // The bypass, the rack's own, and where there are presets the program.
+  std::int32_t parameter_count() override {
+    return static_cast<std::int32_t>(device().parameters.size()) + 1 + (has_programs() ? 1 : 0);
+  }
   vst3::Result parameter_info(std::int32_t index, vst3::ParameterInfo* info) override {
     if (index < 0 || index >= parameter_count()) return vst3::invalid;
     *info = {};
@@ -203,6 +211,14 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
       info->steps = 1;
       write(info->title, "Bypass");
       write(info->short_title, "Bypass");
+      return vst3::ok;
+    }
+    if (static_cast<std::size_t>(index) > device().parameters.size()) {
+      info->id = program_id;
+      info->flags |= vst3::is_program | vst3::is_list;
+      info->steps = device().program_count() - 1;
+      write(info->title, "Preset");
+      write(info->short_title, "Preset");
       return vst3::ok;
     }
     const HostParameter& p = device().parameters[static_cast<std::size_t>(index - 1)];
@@ -217,8 +233,8 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   }
   vst3::Result to_text(std::uint32_t id, double position, vst3::Text text) override {
     const HostParameter* p = find(id);
-    if (id != bypass_id && p == nullptr) return vst3::invalid;
-    std::string words = position > 0.5 ? "on" : "off";
+    if (!is_own(id) && p == nullptr) return vst3::invalid;
+    std::string words = id == program_id ? device().program_name(program_at(position)) : position > 0.5 ? "on" : "off";
     if (p != nullptr) {
       words = p->to_text(p->from_position(position));
       const std::string unit = " " + p->flat.unit;  // which hosts add
@@ -233,6 +249,14 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
     std::string narrow;
     for (; *text != 0; ++text) narrow += *text < 128 ? static_cast<char>(*text) : '?';
     const HostParameter* p = find(id);
+    if (id == program_id && has_programs()) {
+      for (int i = 0; i < device().program_count(); ++i) {
+        if (device().program_name(i) != narrow) continue;
+        *position = position_of(i);
+        return vst3::ok;
+      }
+      return vst3::no;
+    }
     float value = narrow == "on" ? 1.0f : 0.0f;
     if (id != bypass_id && (p == nullptr || !p->from_text(narrow, value))) return vst3::no;
     *position = p == nullptr ? static_cast<double>(value) : p->to_position(value);
@@ -240,14 +264,17 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   }
   double to_value(std::uint32_t id, double position) override {
     const HostParameter* p = find(id);
+    if (id == program_id) return program_at(position);
     return p == nullptr ? position : static_cast<double>(p->from_position(position));
   }
   double to_position(std::uint32_t id, double value) override {
     const HostParameter* p = find(id);
+    if (id == program_id) return position_of(static_cast<int>(value));
     return p == nullptr ? value : p->to_position(p->bounded(value));
   }
   double position(std::uint32_t id) override {
     const int i = device().find(id);
+    if (id == program_id) return position_of(shown_program_.load());
     if (i < 0) return id == bypass_id && shown_bypass_.load() ? 1.0 : 0.0;
     return device().parameters[static_cast<std::size_t>(i)].to_position(shown_[static_cast<std::size_t>(i)].load());
   }
@@ -255,7 +282,15 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   vst3::Result set_position(std::uint32_t id, double position) override {
     if (!std::isfinite(position)) return vst3::invalid;
     const int i = device().find(id);
-    if (i < 0 && id != bypass_id) return vst3::invalid;
+    if (i < 0 && !is_own(id)) return vst3::invalid;
+    if (id == program_id) {
+      const int program = program_at(position);
+      if (shown_program_.exchange(program) == program) return vst3::ok;
+      for (std::size_t k = 0; k < shown_.size(); ++k) shown_[k].store(device().program_value(program, k));
+      if (!is_active()) choose(program);
+      if (handler_ != nullptr) handler_->restart(vst3::values_changed);
+      return vst3::ok;
+    }
     if (i < 0) {
       shown_bypass_.store(position > 0.5);
       if (!is_active()) bypass(position > 0.5);
@@ -274,8 +309,58 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   }
   void* create_view(const char*) override { return nullptr; }
 
+  // --- its programs, all of one unit
+
+  std::int32_t unit_count() override { return 1; }
+  vst3::Result unit_info(std::int32_t index, vst3::UnitInfo* info) override {
+    if (index != 0) return vst3::invalid;
+    *info = {vst3::root_unit, vst3::no_parent, {}, has_programs() ? program_list_id : vst3::no_programs};
+    write(info->name, device().rack.name);
+    return vst3::ok;
+  }
+  std::int32_t program_list_count() override { return has_programs() ? 1 : 0; }
+  vst3::Result program_list(std::int32_t index, vst3::ProgramList* list) override {
+    if (index < 0 || index >= program_list_count()) return vst3::invalid;
+    *list = {program_list_id, {}, device().program_count()};
+    write(list->name, "Presets");
+    return vst3::ok;
+  }
+  vst3::Result program_name(std::int32_t list, std::int32_t program, vst3::Text name) override {
+    if (list != program_list_id || program < 0 || program >= device().program_count()) return vst3::invalid;
+    vst3::Text whole;
+    write(whole, device().program_name(program));
+    std::copy(std::begin(whole), std::end(whole), name);
+    return vst3::ok;
+  }
+  vst3::Result program_attribute(std::int32_t, std::int32_t, const char*, vst3::Text) override { return vst3::no; }
+  vst3::Result has_pitch_names(std::int32_t, std::int32_t) override { return vst3::no; }
+  vst3::Result pitch_name(std::int32_t, std::int32_t, std::int16_t, vst3::Text) override { return vst3::no; }
+  std::int32_t selected_unit() override { return vst3::root_unit; }
+  vst3::Result select_unit(std::int32_t unit) override { return unit == vst3::root_unit ? vst3::ok : vst3::invalid; }
+  vst3::Result unit_of_bus(std::int32_t, std::int32_t, std::int32_t, std::int32_t, std::int32_t* unit) override {
+    *unit = vst3::root_unit;
+    return vst3::ok;
+  }
+  vst3::Result set_program_data(std::int32_t, std::int32_t, vst3::Stream*) override { return vst3::not_implemented; }
+
  private:
+  // Above the ids of parameters, which have 31 bits.
+  static constexpr std::uint32_t program_id = 0x80000000u;
+  static constexpr std::int32_t program_list_id = 1;
+
   ~Vst3Plugin() = default;
+
+  bool has_programs() const noexcept TR_RT { return device().program_count() > 1; }
+  // Whether the id is of no parameter of the rack, but of the bypass or the program.
+  bool is_own(std::uint32_t id) const noexcept TR_RT { return id == bypass_id || (id == program_id && has_programs()); }
+  int program_at(double position) const noexcept TR_RT {
+    const double last = device().program_count() - 1;
+    return static_cast<int>(std::floor(std::clamp(position, 0.0, 1.0) * last + 0.5));
+  }
+  double position_of(int program) const noexcept TR_RT {
+    const double last = device().program_count() - 1;
+    return last < 1.0 ? 0.0 : std::clamp(program / last, 0.0, 1.0);
+  }
 
   vst3::Arrangement arrangement() const {
     const int channels = device().rack.channels;
@@ -310,12 +395,16 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
     } else if (id == bypass_id) {
       bypass(position > 0.5);
       shown_bypass_.store(position > 0.5);
+    } else if (id == program_id) {
+      choose(program_at(position));
+      show_values();
     }
   }
 
-  void show_values() {
+  void show_values() noexcept TR_RT {
     for (std::size_t i = 0; i < shown_.size(); ++i) shown_[i].store(value(static_cast<int>(i)));
     shown_bypass_.store(bypassed());
+    shown_program_.store(program());
   }
 
   void play_buffers(const vst3::Data& data, std::int32_t start, std::int32_t frames) noexcept TR_RT {
@@ -339,6 +428,7 @@ class Vst3Plugin final : public vst3::Component, public vst3::Processor, public 
   std::vector<std::atomic<bool>> connected_;  // sidechains
   std::vector<std::atomic<float>> shown_;     // the controller's values
   std::atomic<bool> shown_bypass_{false};
+  std::atomic<int> shown_program_{0};
 };
 
 class Vst3Factory final : public vst3::Factory2 {

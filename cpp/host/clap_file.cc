@@ -40,7 +40,7 @@ class ClapFile final : public PluginFile {
     const ClapPlugin plugin(*factory_, described.id, rate, block);
     PluginFacts facts = facts_of(described);
     add(facts, plugin);
-    write_description(facts, plugin.ports(), {}, json);
+    write_description(facts, plugin.ports(), presets(described.id), json);
   }
 
   std::unique_ptr<HostedPlugin> load(const std::string& address, double own_rate, int own_block) override {
@@ -48,6 +48,82 @@ class ClapFile final : public PluginFile {
   }
 
  private:
+  // The presets inside the library, as its factory of presets tells; those in files are read where a user gives one.
+  Presets presets(const char* id) const {
+    const clap::PresetFactory* factory = nullptr;
+    for (const char* name : clap::preset_factory_ids) {
+      if (factory == nullptr) factory = static_cast<const clap::PresetFactory*>(entry_->get_factory(name));
+    }
+    Presets all;
+    for (std::uint32_t i = 0; factory != nullptr && i < factory->count(factory); ++i) {
+      const clap::PresetProviderDescriptor* described = factory->descriptor(factory, i);
+      if (described != nullptr) add_presets(*factory, described->id, id, all);
+    }
+    return all;
+  }
+
+  static void add_presets(const clap::PresetFactory& factory, const char* provider_id, const char* id, Presets& all) {
+    bool has_inside = false;
+    const clap::PresetIndexer indexer{clap::version,
+                                      "twinrack",
+                                      "twinrack",
+                                      "",
+                                      "1",
+                                      &has_inside,
+                                      [](const clap::PresetIndexer*, const void*) { return true; },
+                                      [](const clap::PresetIndexer* own, const clap::PresetLocation* location) {
+                                        auto& any = *static_cast<bool*>(own->data);
+                                        any = any || location->kind == clap::in_plugin;
+                                        return true;
+                                      },
+                                      [](const clap::PresetIndexer*, const void*) { return true; },
+                                      [](const clap::PresetIndexer*, const char*) -> const void* { return nullptr; }};
+    const clap::PresetProvider* provider = factory.create(&factory, &indexer, provider_id);
+    if (provider == nullptr) return;
+    Inside inside{id, {}};
+    if (provider->init(provider) && has_inside) {
+      const clap::PresetReceiver receiver = inside.receiver();
+      provider->tell(provider, clap::in_plugin, nullptr, &receiver);
+    }
+    provider->destroy(provider);
+    for (auto& [key, name, is_its] : inside.presets) {
+      if (is_its) all.emplace_back(key, name);
+    }
+  }
+
+  // The presets that a provider tells, and whether each is for the plugin with the id.
+  struct Inside {
+    struct Preset {
+      std::string key, name;
+      bool is_its;
+    };
+    std::string id;
+    std::vector<Preset> presets;
+
+    clap::PresetReceiver receiver() {
+      clap::PresetReceiver to{};
+      to.data = this;
+      to.failed = [](const clap::PresetReceiver*, std::int32_t, const char*) {};
+      to.begin = [](const clap::PresetReceiver* own, const char* name, const char* key) {
+        if (key == nullptr) return false;
+        static_cast<Inside*>(own->data)->presets.push_back({key, name == nullptr ? key : name, false});
+        return true;
+      };
+      to.add_plugin = [](const clap::PresetReceiver* own, const clap::PluginId* plugin) {
+        auto& inside = *static_cast<Inside*>(own->data);
+        if (!inside.presets.empty() && plugin->id != nullptr && inside.id == plugin->id) {
+          inside.presets.back().is_its = true;
+        }
+      };
+      to.set_soundpack = to.add_creator = to.set_description =
+          to.add_feature = [](const clap::PresetReceiver*, const char*) {};
+      to.set_flags = [](const clap::PresetReceiver*, std::uint32_t) {};
+      to.set_times = [](const clap::PresetReceiver*, std::uint64_t, std::uint64_t) {};
+      to.add_extra = [](const clap::PresetReceiver*, const char*, const char*) {};
+      return to;
+    }
+  };
+
   const clap::Descriptor& find(const std::string& address) const {
     for (std::uint32_t i = 0; i < factory_->count(factory_); ++i) {
       const clap::Descriptor* described = factory_->descriptor(factory_, i);

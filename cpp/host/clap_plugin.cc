@@ -314,6 +314,19 @@ void ClapPlugin::restore(const std::string& text) {
   read_values();
 }
 
+// By the key under which the library has it.
+void ClapPlugin::load_preset(const std::string& address) {
+  const clap::PresetLoad* loader = nullptr;
+  for (const char* name : clap::preset_load_ids) {
+    if (loader == nullptr) loader = extension<clap::PresetLoad>(name);
+  }
+  if (loader == nullptr || !loader->load(plugin_, clap::in_plugin, nullptr, address.c_str())) {
+    throw std::runtime_error("it refuses the preset " + address);
+  }
+  if (idle()) restart();
+  read_values();
+}
+
 bool ClapPlugin::idle() {
   if (wants_idle_.exchange(false)) plugin_->on_main_thread(plugin_);
   return wants_restart_ || wants_rescan_ || wants_flush_;

@@ -30,6 +30,7 @@ class ClapPlugin final : public HostedPlugin {
   void refresh() override;
   std::string save(bool plays) override;
   void restore(const std::string& text) override;
+  void load_preset(const std::string& address) override;
   void prepare() override;
   void look_up_latency() override;
   std::unique_ptr<Editor> open_editor(const std::string& title) override;

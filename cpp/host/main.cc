@@ -151,7 +151,7 @@ class Host {
       if (ring_ == nullptr) throw std::invalid_argument("no ring was joined");
       plays_offline_ = what == "pump";
       if (plays_offline_) return std::to_string(ring_->pump());
-      return ring_->start(block_ / rate_), "";
+      return ring_->start(block_ / rate_, words.size() > 1 && words[1] == "waited-for"), "";
     }
     if (what == "close") return editor_.reset(), "";
     if (what == "is-open") return editor_ != nullptr ? "1" : "0";
@@ -337,7 +337,7 @@ class Host {
     const auto inputs = static_cast<int>(ports.is_sidechain.size());
     const auto sides = static_cast<int>(std::count(ports.is_sidechain.begin(), ports.is_sidechain.end(), true));
     if (inputs != plugin_->inputs() || shape.channels < 1 || shape.channels > max_channels || shape.keys < 0 ||
-        shape.keys > max_channels || shape.slots < 6 || shape.slots > 68) {
+        shape.keys > max_channels || shape.slots < 5 || shape.slots > 68) {
       throw std::invalid_argument("this ring cannot be joined");
     }
     std::vector<std::unique_ptr<HostedPlugin>> instances;

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +14,8 @@
 #ifdef __SSE__
 #include <xmmintrin.h>
 #endif
+
+#include "rt/clock.h"
 
 namespace twinrack::host {
 
@@ -74,19 +77,50 @@ int RingPlayer::pump() {
   return played;
 }
 
-void RingPlayer::start(double period_s) {
+void RingPlayer::start(double period_s, bool is_waited_for) {
   if (thread_.joinable()) return;
   // A block comes once in a period and is due a period later; so often looking for it costs little.
   const auto pause = std::chrono::microseconds(std::clamp(static_cast<int>(period_s * 1e6 / 8.0), 50, 1000));
-  thread_ = std::thread([this, pause] {
+  thread_ = std::thread([this, pause, period_s, is_waited_for] {
     flush_denormals();
     const sched_param lowest{.sched_priority = sched_get_priority_min(SCHED_FIFO)};
     pthread_setschedparam(pthread_self(), SCHED_FIFO, &lowest);  // where it is allowed
+    if (is_waited_for) return await(period_s);
     while (!stops_) {
       const int slot = ring_.fetch();
       slot >= 0 ? play(slot) : std::this_thread::sleep_for(pause);
     }
   });
+}
+
+// Blocks come one by one, or several in one callback of the device: after each it looks for another at once, then
+// sleeps until shortly before the next callback, once two have come at the same distance.
+void RingPlayer::await(double period_s) {
+  using Clock = std::chrono::steady_clock;
+  using Seconds = std::chrono::duration<double>;
+  constexpr Seconds at_once(100e-6), early(250e-6), nap(50e-6);
+  constexpr double most_gaps = 4.0;  // after which the device seems to pause
+  prctl(PR_SET_TIMERSLACK, 1);
+  Clock::time_point last = Clock::now();  // when a block came
+  Seconds gap(period_s), distance(period_s);
+  while (!stops_) {
+    const int slot = ring_.fetch();
+    const Seconds since = Clock::now() - last;
+    if (slot >= 0) {
+      if (since > 0.5 * Seconds(period_s)) {
+        const bool is_steady = std::abs(since / distance - 1.0) < 0.25;
+        gap = is_steady ? std::min(since, distance) : Seconds(period_s);
+        distance = since;
+      }
+      last = Clock::now();
+      play(slot);
+    } else if (since < at_once || (since > gap - early && since < most_gaps * gap)) {
+      rest();
+    } else {
+      const Seconds longest(since < gap ? 0.25 * period_s : period_s);  // for blocks that come sooner
+      std::this_thread::sleep_for(std::clamp(gap - early - since, std::min(nap, longest), longest));
+    }
+  }
 }
 
 void RingPlayer::play(int slot) {

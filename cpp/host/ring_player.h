@@ -36,8 +36,9 @@ class RingPlayer {
 
   // Plays all blocks that wait; how many.
   int pump();
-  // From now on a thread plays them as they come. `period_s`: of a block.
-  void start(double period_s);
+  // From now on a thread plays them as they come. `period_s`: of a block; `is_waited_for`: the audio thread waits for
+  // each result, so this thread looks out for blocks without sleeping from shortly before one is expected.
+  void start(double period_s, bool is_waited_for);
 
   // Counts as a block that was played.
   void show_life() { ring_.show_life(); }
@@ -55,6 +56,7 @@ class RingPlayer {
  private:
   static constexpr std::size_t most_waiting = 1000;  // messages, for a block that does not come
 
+  void await(double period_s);
   void play(int slot);
   void gather(int slot, std::size_t instance);
   void scatter(int slot);

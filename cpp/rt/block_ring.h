@@ -86,7 +86,7 @@ class BlockRing {
   // For whoever watches the worker:
 
   // Blocks that were given back so far.
-  std::uint64_t worked() const noexcept { return head_->worked.load(std::memory_order_relaxed); }
+  std::uint64_t worked() const noexcept TR_RT { return head_->worked.load(std::memory_order_relaxed); }
   // The latency that the worker reported last, in frames; -1 before that.
   int latency() const noexcept { return head_->latency_and_one.load(std::memory_order_relaxed) - 1; }
   // The worker is gone for good: what it held is free again.

@@ -27,6 +27,17 @@ inline std::uint64_t clock_ticks() noexcept TR_RT {
 #endif
 }
 
+// Lets the other thread of the core work for some cycles, in a loop that waits.
+inline void rest() noexcept TR_RT {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(_M_X64) || defined(_M_IX86)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // Takes 10 ms, once; never on the audio thread.
 inline double ticks_per_second() {
   static const double rate = [] {

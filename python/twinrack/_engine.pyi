@@ -8,9 +8,9 @@ import numpy
 import numpy.typing
 import typing
 import typing_extensions
-__all__: list[str] = ['Bridge', 'EffectMeter', 'Engine', 'FlatParameter', 'FlatRack', 'JackCallback', 'LISTEN', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'MixerControl', 'Node', 'NodeKind', 'OutputState', 'Player', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'render_many', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
+__all__: list[str] = ['Bridge', 'EffectMeter', 'Engine', 'FlatParameter', 'FlatPreset', 'FlatRack', 'JackCallback', 'LISTEN', 'LoudnessMeter', 'MAX_CHANNELS', 'Mixer', 'MixerControl', 'Node', 'NodeKind', 'OutputState', 'Player', 'PortAudioCallback', 'TICK_FRAMES', 'WorkerEffect', 'after_fork', 'before_fork', 'cards', 'cut_section_q', 'design_filters', 'effect_latency', 'fdn_layout', 'fir', 'gate_open', 'halfbands', 'mix', 'recurrent_backward', 'recurrent_forward', 'render_many', 'simd_target', 'sweep_backward', 'sweep_forward', 'sweep_names', 'true_peak_phases', 'unpack', 'use_thread_team']
 class WorkerEffect:
-    def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex, keys: typing.SupportsInt | typing.SupportsIndex = 0, ranges: collections.abc.Sequence[tuple[bool, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex]] = [], latency: typing.SupportsInt | typing.SupportsIndex = 0, file: typing.SupportsInt | typing.SupportsIndex = -1) -> None:
+    def __init__(self, channels: typing.SupportsInt | typing.SupportsIndex, block: typing.SupportsInt | typing.SupportsIndex, blocks: typing.SupportsInt | typing.SupportsIndex, keys: typing.SupportsInt | typing.SupportsIndex = 0, ranges: collections.abc.Sequence[tuple[bool, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex]] = [], latency: typing.SupportsInt | typing.SupportsIndex = 0, file: typing.SupportsInt | typing.SupportsIndex = -1, wait_s: typing.SupportsFloat | typing.SupportsIndex = 0.0) -> None:
         ...
     def deliver(self, y: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]) -> None:
         ...
@@ -20,6 +20,8 @@ class WorkerEffect:
         ...
     def fetch(self) -> typing.Any:
         ...
+    def let_wait(self) -> None:
+        ...
     def reclaim(self) -> None:
         ...
     @property
@@ -27,6 +29,9 @@ class WorkerEffect:
         ...
     @property
     def detached(self) -> bool:
+        ...
+    @property
+    def frames_left(self) -> int:
         ...
     @property
     def latency(self) -> int:
@@ -219,6 +224,16 @@ class FlatParameter:
     @options.setter
     def options(self, arg0: collections.abc.Sequence[str]) -> None:
         ...
+class FlatPreset:
+    name: str
+    def __init__(self) -> None:
+        ...
+    @property
+    def values(self) -> list[float]:
+        ...
+    @values.setter
+    def values(self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]) -> None:
+        ...
 class FlatRack:
     class_id: bytes
     description: str
@@ -252,6 +267,12 @@ class FlatRack:
         ...
     @parameters.setter
     def parameters(self, arg0: collections.abc.Sequence[FlatParameter]) -> None:
+        ...
+    @property
+    def presets(self) -> list[FlatPreset]:
+        ...
+    @presets.setter
+    def presets(self, arg0: collections.abc.Sequence[FlatPreset]) -> None:
         ...
     @property
     def rates(self) -> list[float]:

@@ -106,9 +106,10 @@ def bridge(channels, input_rate, output_rate, delay, x, time, frames):
         b.write(x, time + 0.01 * n)
         b.read(frames, time + 0.01 * n)
 
-def worker_effect(channels, block, blocks, y, keys=1, ranges=((True, 0.0, 2.0, 1.0), (False, -1.0, 1.0, 0.0)), latency=8, file=-1):
-    w = e.WorkerEffect(channels, block, blocks, keys, list(ranges), latency, file)
-    w.fetch(), w.deliver(y), w.discard(), w.reclaim(), w.detach()
+def worker_effect(channels, block, blocks, y, keys=1, ranges=((True, 0.0, 2.0, 1.0), (False, -1.0, 1.0, 0.0)), latency=8, file=-1,
+                  wait_s=0.001):
+    w = e.WorkerEffect(channels, block, blocks, keys, list(ranges), latency, file, wait_s)
+    w.fetch(), w.deliver(y), w.discard(), w.let_wait(), w.reclaim(), w.frames_left, w.detach()
 
 def loudness(sample_rate, channels, x, again):
     meter = e.LoudnessMeter(sample_rate, channels)
@@ -119,11 +120,13 @@ def state(data):
     return used("load_state", data)
 
 def flat_rack(effect="compressor", key=0, drives=(), rows=None, rates=(48000.0, 44100.0), channels=2, keys=("bass",), tail_s=1.0,
-              index=2, id=7, options=("a", "b"), initial=0.5, patch=b"zip"):
-    f, p = e.FlatRack(), e.FlatParameter()
+              index=2, id=7, options=("a", "b"), initial=0.5, patch=b"zip", preset=(0.25,)):
+    f, p, other = e.FlatRack(), e.FlatParameter(), e.FlatPreset()
     f.id, f.name, f.description, f.made_by, f.patch, f.channels, f.keys, f.tail_s = "urn:a", "a", "", "", patch, channels, list(keys), tail_s
     p.index, p.id, p.symbol, p.options, p.is_switch, p.initial = index, id, "ratio", list(options), False, initial
     f.parameters = [p]
+    other.name, other.values = "other", list(preset)
+    f.presets = [other]
     for rate in rates:
         f.add_rate(rate, tree(effect, key=key, drives=drives, rows=rows))
     return e.FlatRack.from_bytes(f.to_bytes())
@@ -183,6 +186,7 @@ CALLS = {
     "FlatRack": (flat_rack, dict(effect="compressor", key=0, drives=(), rates=(48000.0, 44100.0), channels=2, keys=("bass",),
                                  tail_s=1.0, patch=b"zip")),
     "FlatParameter": (flat_rack, dict(index=2, id=7, options=("a", "b"), initial=0.5)),
+    "FlatPreset": (flat_rack, dict(preset=(0.25,))),
     "flat_resource": (flat_rack, dict(effect="convolution_reverb", key=-1, rows=f32(2, 900))),
     "from_bytes": (flat_bytes, dict(data=flat_rack().to_bytes())),
     "Player": (player, dict(rate=48000.0, x=f32(2, 700), keys=(f32(2, 700),), parameter=1, value=0.5)),
@@ -193,7 +197,7 @@ CALLS = {
     "play": (on_mixer, dict(name="play", arguments=(f32(2, 500), f32(2, 500)))),
     "read_record": (recorded, dict(seconds=1, frames=64)),
     "Bridge": (bridge, dict(channels=2, input_rate=48000.0, output_rate=44100.0, delay=256, x=f32(480, 2), time=0.0, frames=441)),
-    "WorkerEffect": (worker_effect, dict(channels=2, block=64, blocks=4, y=f32(2, 64), keys=1, latency=8, file=-1)),
+    "WorkerEffect": (worker_effect, dict(channels=2, block=64, blocks=4, y=f32(2, 64), keys=1, latency=8, file=-1, wait_s=0.001)),
     "LoudnessMeter": (loudness, dict(sample_rate=48000.0, channels=2, x=f32(2, 700), again=2)),
     "PortAudioCallback": (portaudio, dict(with_mixer=True, channels=2)),
     "fdn_layout": (e.fdn_layout, dict(sample_rate=48000.0)),
@@ -279,7 +283,7 @@ print("survived")
 NAMES = [
     "Engine", "Node", "NodeKind", "adapter", "controller", "process", "process_plain", "render", "render_many",
     "render_many_keyed", "set_parameter", "set_bypass", "swap", "automate", "enable_trace", "load_state", "Mixer",
-    "FlatRack", "FlatParameter", "flat_resource", "from_bytes", "Player",
+    "FlatRack", "FlatParameter", "FlatPreset", "flat_resource", "from_bytes", "Player",
     "MixerControl", "scope", "play", "read_record", "Bridge", "WorkerEffect", "LoudnessMeter", "PortAudioCallback",
     "fdn_layout", "effect_latency", "mix", "unpack", "fir", "recurrent_forward", "recurrent_backward", "gate_open",
     "design_filters", "cut_section_q", "after_fork",

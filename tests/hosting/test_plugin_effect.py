@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import signal
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ import twinrack as tr
 from jack_support import BLOCK, Probe, jack_server, needs_jack
 from plugin_support import GOOD, KEEPS_NAN, KEYED, LIES, LOUD_CRASHES, MDA, MOVES_LATENCY, ODD, RATE, needs_host
 from support import blocks_of, music
+from twinrack import _engine
 from twinrack.hosting.child import PluginDiedError, PluginError
 from twinrack.hosting.plugin import HostedPlugin
 
@@ -79,6 +81,73 @@ def test_a_stream_in_any_blocks_gives_the_same_sound():
         assert rack.latency_frames == 2 * 128 + 32 == rack["lv2_mda_delay"].latency_frames
         y = np.concatenate([rack.process(np.ascontiguousarray(b)) for b in blocks_of(x, size)], 1)
         assert np.array_equal(y[:, rack.latency_frames :], expected[:, : -rack.latency_frames])
+
+
+def test_a_synchronous_stream_is_one_block_late(tmp_path):
+    x = music(2, 20000, RATE, 5)
+    expected = plain(DELAY, x, feedback=0.6)
+    for size in (17, 64, 1000):
+        rack = tr.Rack([tr.Plugin(DELAY, feedback=0.6, block_frames=64, synchronous=True), tr.Gain(gain_db=0)])
+        rack.prepare(RATE, 2)
+        assert rack.latency_frames == 64 + 32 == rack["lv2_mda_delay"].latency_frames
+        y = np.concatenate([rack.process(np.ascontiguousarray(b)) for b in blocks_of(x, size)], 1)
+        assert np.array_equal(y[:, rack.latency_frames :], expected[:, : -rack.latency_frames])
+    assert np.array_equal(rack(x, RATE), expected)
+    effect = rack["lv2_mda_delay"]
+    rack.save(tmp_path / "a.rack.json")
+    for again in (tr.load(tmp_path / "a.rack.json")["lv2_mda_delay"], effect.copy(), pickle.loads(pickle.dumps(effect))):
+        assert again == effect
+    assert effect != tr.Plugin(DELAY, feedback=0.6, block_frames=64)
+    assert "synchronous=True" in repr(effect)
+    assert tr.Plugin(DELAY, synchronous=True).latency_frames == 64 + 32
+    with pytest.raises(TypeError, match="synchronous = 1 is not True or False"):
+        tr.Plugin(DELAY, synchronous=1)
+
+
+def test_a_synchronous_plugin_plays_by_itself(odd):
+    odd(GOOD)
+    effect = tr.Plugin("odd", gain=6.0206, block_frames=4096, synchronous=True)  # so long that any machine is in time
+    engine, works = tr.Rack([effect]).running.compile(RATE, 1, offline=False)
+    works[0].run()
+    x = music(1, 6 * 4096, RATE, 9)
+    y = np.concatenate([engine.process(np.ascontiguousarray(b), []) for b in blocks_of(x, 4096)], 1)
+    assert effect.late == 0
+    np.testing.assert_allclose(y[:, 4096 + 32 :], 2 * x[:, : -4096 - 32], rtol=1e-4)
+    works[0].stop()
+
+
+def test_who_does_not_answer_is_not_waited_for_again():
+    worker = _engine.WorkerEffect(1, 64, 1, wait_s=0.5)
+    root, node = _engine.Node(), _engine.Node()
+    node.kind, node.effect, node.worker = _engine.NodeKind.effect, "outside", worker
+    root.kind, root.children = _engine.NodeKind.chain, [node]
+    engine, x = _engine.Engine(root, RATE, 1), np.full((1, 64), 0.25, np.float32)
+    worker.let_wait()
+    began = time.monotonic()
+    y = [engine.process(x, []) for _ in range(40)]
+    assert time.monotonic() - began < 40 * 0.5 / 2  # it waited once
+    assert worker.missed >= 38
+    while (block := worker.fetch()) is not None:
+        worker.deliver(2 * block)
+    done = threading.Event()
+
+    def answer() -> None:
+        while not done.is_set():
+            if (block := worker.fetch()) is not None:
+                worker.deliver(2 * block)
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        missed = worker.missed
+        y += [engine.process(x, []) for _ in range(40)]
+    finally:
+        done.set()
+        thread.join()
+    assert worker.missed <= missed + 3
+    sound = np.concatenate(y, 1)[0]
+    assert (sound[1000], sound[-1]) == (0.25, 0.5)
+    assert np.max(np.abs(np.diff(sound[200:]))) < 0.01  # with a fade
 
 
 def test_values_move_at_their_ticks_and_branches_stay_in_step(odd):

@@ -325,9 +325,47 @@ def test_presets_are_in_the_bundle(tmp_path):
         tr.export(rack, tmp_path / "b.lv2", presets={"x": other})
     with pytest.raises(ValueError, match="has other effects than the rack"):
         tr.export(rack, tmp_path / "b.lv2", presets={"x": tr.Rack([tr.Gain()])})
-    with pytest.raises(ValueError, match="presets go into LV2"):
-        tr.export(rack, tmp_path / "b.clap", presets={"x": soft})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.lv2"]
+
+
+@pytest.mark.parametrize("format", ["clap", "vst3"])
+def test_hosts_find_presets(tmp_path, format):
+    if not Path(_engine.__file__).with_name("twinrack-host").is_file():
+        pytest.skip("this installation hosts no plugins")
+    rack = tr.Rack([tr.Compressor(threshold_db=-30, attack_ms=3.3), tr.Saturation(curve="fold"), tr.Gain()], name="a")
+    soft = rack.copy()
+    soft["compressor"].threshold_db, soft["saturation"].curve, soft["gain"].gain_db = -12.5, "tape", -3
+    made = tr.export(rack, tmp_path / f"a.{format}", presets={"Soft ü": soft, "Same": rack})
+    x = 0.3 * np.random.default_rng(0).standard_normal((2, 9000)).astype(np.float32)
+    plugin = tr.Plugin(str(made.path), preset="Soft ü")
+    assert plugin.presets == ["As exported", "Same", "Soft ü"]
+    np.testing.assert_allclose(tr.Rack([plugin])(x, RATE), soft(x, RATE), atol=3e-6)  # hosts know values as positions
+    again = tr.Plugin(str(made.path))
+    again.restore(plugin.whole_state())  # the program is part of the state, and does not undo what was moved since
+    assert again.values() == plugin.values()
+    np.testing.assert_allclose(tr.Rack([again])(x, RATE), soft(x, RATE), atol=3e-6)
+    for name in ("As exported", "Same"):
+        back = plugin.copy()
+        back.load_preset(name)
+        np.testing.assert_allclose(tr.Rack([back])(x, RATE), rack(x, RATE), atol=3e-6)
+    plain = tr.Plugin(str(tr.export(rack, tmp_path / f"b.{format}", id="urn:b").path))
+    assert plain.presets == []
+    assert "preset" not in plain.card.addresses
+
+
+def test_plugins_of_version_1_are_read(tmp_path):
+    """As they were written before presets were in the flat form."""
+    made = tr.export(tr.Rack([tr.Gain(gain_db=-3)], name="a"), tmp_path / "a.lv2")
+    flat = (made.path / "rack.flat").read_bytes()
+    begin = flat.index(b"twinrack flat rack") + len("twinrack flat rack")
+    assert struct.unpack_from("<I", flat, begin) == (2,)
+    no_presets = flat.index(struct.pack("<IId", 0, 1, 48000.0), begin)  # an empty list before the list of rates
+    old = flat[:begin] + struct.pack("<I", 1) + flat[begin + 4 : no_presets] + flat[no_presets + 4 :]
+    (made.path / "rack.flat").write_bytes(old)
+    assert tr.read_plugin(made.path)["gain"].gain_db == -3
+    (made.path / "rack.flat").write_bytes(flat[:begin] + struct.pack("<I", 3) + flat[begin + 4 :])
+    with pytest.raises(ValueError, match="it is of version 3, this library reads up to version 2"):
+        tr.read_plugin(made.path)
 
 
 def test_presets_of_like_names_are_apart(tmp_path):

@@ -26,7 +26,7 @@ def export_plugin(
         str | None, typer.Option("--id", help="Address by which projects find it, such as urn:example:vocal.")
     ] = None,
     channels: Annotated[int, typer.Option(help="Channels in and out.")] = 2,
-    preset: Annotated[list[str] | None, typer.Option(help="NAME=PATCH: a preset, any number of times (LV2).")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="NAME=PATCH: a preset, any number of times.")] = None,
 ) -> None:
     """Make a plugin of a patch that other programs load; it needs neither Python nor a compiler."""
     from ..plugin_files.export import export

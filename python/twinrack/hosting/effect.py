@@ -25,11 +25,12 @@ from .editor import EditorWindow
 from .midi import Message, Score, message_text, score_of
 from .plugin import HostedPlugin
 from .plugin_card import PluginParameter, card_of
-from .plugin_work import BLOCKS, PluginWork, latency_of
+from .plugin_work import BLOCKS, MOST_WAITED, WAITED_BLOCKS, PluginWork, latency_of
 from .preset_files import ENDINGS, preset_bytes, state_of_preset
 
 log = logging.getLogger("twinrack.live")
 BLOCK_FRAMES, LEAST_FRAMES = 256, 64  # in a live stream, without a device and with one
+WAITED_FOR_FRAMES, LEAST_WAITED_FOR_FRAMES = 64, 32  # the same, where the audio thread waits for it
 BPM = 120.0
 LEAST_BPM, MOST_BPM = 1.0, 2000.0
 LATENCY_EVERY_S = 1.0
@@ -44,6 +45,9 @@ class Plugin(ExternalEffect):
         preset: name of one of its presets, or path of a `.vstpreset` or `.clap-preset` file; values that are given replace its.
         block_frames: 32 to 4096, a multiple of 32; in a live stream it is given so many frames at once and heard twice as many
             plus 32 later. None: as many as the audio device, at least 64; 256 without one. Fewer than that come too late.
+        synchronous: in a live stream the audio thread waits for each block, for 0.4 of the time that a callback has at most; it
+            is heard `block_frames` plus 32 frames later. Its process is then nearly always awake: each such plugin needs a core
+            that is otherwise free. Without block_frames: as many as the device, at least 32; 64 without one.
         bpm: 1 to 2000 beats a minute, from the first frame of a render or stream on, for plugins that follow the tempo. In a
             session its tempo map holds instead.
         midi: messages that it hears, by their seconds from the first frame (or the session's beginning): pairs such as
@@ -82,6 +86,7 @@ class Plugin(ExternalEffect):
         *,
         preset: str | None = None,
         block_frames: int | None = None,
+        synchronous: bool = False,
         bpm: float = BPM,
         midi: str | Path | Iterable[tuple[float, Message]] = (),
         name: str | None = None,
@@ -92,7 +97,10 @@ class Plugin(ExternalEffect):
         if block_frames is not None and check_integer(block_frames, "block_frames", 32, WAITED_FRAMES) % 32:
             raise ValueError(f"block_frames = {block_frames} is not a multiple of 32")
         super().__init__(name=name, bypass=bypass, key=key, **values)
+        if not isinstance(synchronous, bool):
+            raise TypeError(f"synchronous = {brief(synchronous)} is not True or False")
         self._block_frames, self._bpm, self._state = block_frames, _checked_bpm(bpm), ""
+        self._synchronous = synchronous
         self._midi: Score = self._checked_midi(midi)
         self._works: list[weakref.ref[PluginWork]] = []
         self._live_latency: int | None = None  # that a live stream saw
@@ -330,7 +338,8 @@ class Plugin(ExternalEffect):
         """Frames that it is given at once in a live stream."""
         if self._block_frames is not None:
             return self._block_frames
-        return min(max(-(-self.device_frames // 32) * 32, LEAST_FRAMES), WAITED_FRAMES) if self.device_frames else BLOCK_FRAMES
+        usual, least = (WAITED_FOR_FRAMES, LEAST_WAITED_FOR_FRAMES) if self._synchronous else (BLOCK_FRAMES, LEAST_FRAMES)
+        return min(max(-(-self.device_frames // 32) * 32, least), WAITED_FRAMES) if self.device_frames else usual
 
     def _of_streams(self) -> list[PluginWork]:
         works = [w for reference in self._works if (w := reference()) is not None and not w.worker.detached]
@@ -347,7 +356,8 @@ class Plugin(ExternalEffect):
 
     def latency_at(self, sample_rate: float, offline: bool) -> int:
         block = WAITED_FRAMES if offline else self._live_block()
-        return block * BLOCKS + 32 + self._own_latency(sample_rate, block, offline)
+        blocks = WAITED_BLOCKS if self._synchronous and not offline else BLOCKS
+        return block * blocks + 32 + self._own_latency(sample_rate, block, offline)
 
     def _own_latency(self, sample_rate: float, block: int, offline: bool) -> int:
         """The latency that it reports; in a live stream the last one there, which may have moved with its values."""
@@ -386,6 +396,7 @@ class Plugin(ExternalEffect):
             self._take_latency,
             self.timeline or ((0.0, 0.0), (60.0 * sample_rate / self._bpm, 1.0)),
             (self._midi, self.frames_before),
+            MOST_WAITED * min(block, self.device_frames or block) / sample_rate if self._synchronous and not offline else 0.0,
         )
         self._works = [*(weakref.ref(w) for w in self._of_streams()), weakref.ref(work)]
         return work
@@ -393,21 +404,22 @@ class Plugin(ExternalEffect):
     def copy(self) -> Self:
         copied = super().copy()
         copied._block_frames, copied._bpm, copied._state = self._block_frames, self._bpm, self._state
-        copied._midi = self._midi
+        copied._midi, copied._synchronous = self._midi, self._synchronous
         return copied
 
     def __eq__(self, other: object) -> bool:
         same = super().__eq__(other)
         if same is not True or not isinstance(other, Plugin):
             return same
-        mine, others = ((e._state, e._block_frames, e._bpm, e._midi) for e in (self, other))
+        mine, others = ((e._state, e._block_frames, e._synchronous, e._bpm, e._midi) for e in (self, other))
         return mine == others
 
     __hash__ = object.__hash__
 
     def __reduce__(self) -> Any:
         arguments: dict[str, Any] = {"name": self.name, "bypass": self.bypass, "key": self.key}
-        arguments |= {"block_frames": self._block_frames, "bpm": self._bpm, "midi": self._midi}
+        arguments |= {"block_frames": self._block_frames, "synchronous": self._synchronous}
+        arguments |= {"bpm": self._bpm, "midi": self._midi}
         return _from_pickle, (self._listed, self._description.name, arguments, self.values(), self._state)
 
     def __repr__(self) -> str:
@@ -418,6 +430,7 @@ class Plugin(ExternalEffect):
             parts.append("midi=…")
         for argument, value, usual in (
             ("block_frames", self._block_frames, None),
+            ("synchronous", self._synchronous, False),
             ("bpm", self._bpm, BPM),
             ("name", self.name, None),
             ("key", self.key, None),
@@ -475,7 +488,7 @@ def from_patch(uri: str, label: str, arguments: Mapping[str, Any], values: Mappi
 
     Args:
         uri, label: its address, and what it is called.
-        arguments: name, bypass, key, block_frames, bpm and midi.
+        arguments: name, bypass, key, block_frames, synchronous, bpm and midi.
         values: of its controls.
         state: text, or empty.
 
@@ -505,6 +518,7 @@ def to_patch(effect: Plugin) -> dict[str, Any]:
     """The entry of a patch, without name, bypass and key."""
     entry: dict[str, Any] = {"plugin": effect.uri, "format": effect.uri_format, "label": effect.card.name}
     entry |= {"block_frames": effect._block_frames} if effect._block_frames is not None else {}
+    entry |= {"synchronous": True} if effect._synchronous else {}
     entry |= {"values": effect.values()}
     entry |= {"bpm": effect.bpm} if effect.bpm != BPM else {}
     entry |= {"midi": [list(pair) for pair in effect.midi]} if effect.midi else {}

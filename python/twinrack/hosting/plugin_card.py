@@ -19,7 +19,7 @@ TAKEN = frozenset(
     ("block_frames", "bpm", "build", "bypass", "card", "check", "complaint", "copy", "default", "device_frames",
      "frames_before", "get", "hears_midi", "identity", "key", "late", "latency_at", "latency_frames", "load_preset",
      "midi", "name", "open_editor", "outside", "pids", "plugin", "preset", "preset_path", "presets", "rebuild",
-     "resources", "restarts", "restore", "save_preset", "send_midi", "set", "state", "timeline", "unused", "uri",
+     "resources", "restarts", "restore", "save_preset", "send_midi", "set", "state", "synchronous", "timeline", "unused", "uri",
      "uri_format", "values", "whole_state", "work")
 )  # fmt: skip
 

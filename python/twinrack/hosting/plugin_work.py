@@ -21,7 +21,8 @@ from .plugin import LOAD_S, Scales, load
 from .plugin_card import PluginParameter
 
 log = logging.getLogger("twinrack.live")
-BLOCKS = 2  # a result is due one block after its block's last frame
+BLOCKS, WAITED_BLOCKS = 2, 1  # a result is due one block after its block's last frame, or at once
+MOST_WAITED = 0.4  # of the time that a callback has
 WATCH_S = 0.01
 STUCK_S = 0.15  # without a block played while blocks come
 MOST_DEATHS, IN_S = 3, 60.0
@@ -43,6 +44,7 @@ class PluginWork:
         moved: called with another latency that it reports in a live stream.
         knots: frames and the beats that come at them.
         midi: messages of the timeline, and by how many frames the sound is late where the plugin stands.
+        wait_s: for which the audio thread waits for a block's result at most; 0 where it does not.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class PluginWork:
         moved: Callable[[int], None],
         knots: Sequence[tuple[float, float]],
         midi: tuple[Score, float],
+        wait_s: float,
     ) -> None:
         self._listed, self._description, self._ports = listed, description, list(parameters)
         self._numbers, self._state, self._moved, self._knots = numbers, state, moved, tuple(knots)
         self._midi = requests_of(midi[0], sample_rate, midi[1])
         self._channels, self._rate, self.block_frames = channels, sample_rate, block_frames
+        self._blocks = WAITED_BLOCKS if wait_s > 0.0 else BLOCKS
         self._keys = sum(p.is_sidechain for p in description.audio(True))
         self.restarts, self.complaint = 0, ""
         self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
@@ -78,7 +82,7 @@ class PluginWork:
         try:
             ranges = [(p.kind != "continuous" or p.is_integer, *p.span, now[port]) for port, p in parameters.items()]
             self.worker = _engine.WorkerEffect(
-                channels, block_frames, BLOCKS, self._keys, ranges, self.own_latency, self._memory
+                channels, block_frames, self._blocks, self._keys, ranges, self.own_latency, self._memory, wait_s
             )
             self._host = self._begin()
         except BaseException:
@@ -95,7 +99,7 @@ class PluginWork:
             for words in self._midi:
                 host.request("midi", *words)
             sides = "".join("1" if p.is_sidechain else "0" for p in self._description.audio(True))
-            host.request("join", self._channels, self._keys, BLOCKS, sides, *self._ports, seconds=LOAD_S)
+            host.request("join", self._channels, self._keys, self._blocks, sides, *self._ports, seconds=LOAD_S)
         except BaseException:
             host.close()
             raise
@@ -130,9 +134,13 @@ class PluginWork:
 
     def run(self) -> None:
         """Let the plugin play by itself, and watch it, until the stream has ended."""
-        self._host.request("play")
+        self._play()
+        self.worker.let_wait()
         self._thread = threading.Thread(target=self._watch, name=f"twinrack-{self._listed.name}", daemon=True)
         self._thread.start()
+
+    def _play(self) -> None:
+        self._host.request("play", *(["waited-for"] if self._blocks == WAITED_BLOCKS else []))
 
     def send_midi(self, text: str) -> None:
         """Let the plugin hear a message, if it plays live; at once for who calls, whatever the plugin is busy with."""
@@ -208,7 +216,7 @@ class PluginWork:
         log.warning("%s; it is started again", how)
         try:
             self._host = self._begin()
-            self._host.request("play")
+            self._play()
         except Exception as error:
             self.complaint = f"{error}; it could not be started again, so it stays bypassed"
             log.error("%s", self.complaint)

@@ -76,7 +76,7 @@ def export(
         id: by which hosts know it, an address such as "urn:example:vocal"; of the name when not given. Projects look for a
             plugin by it.
         channels: in and out, and of every sidechain.
-        presets: racks of the same structure by name (LV2).
+        presets: racks of the same structure by name.
         bounce: Python effects go as their impulse responses, where they are linear and do not change with time.
 
     Raises:
@@ -94,8 +94,7 @@ def export(
     rack, bounce_notes = bounced(rack, channels) if bounce else (rack, [])
     flat, parameters, notes = flatten(rack, channels, own_id, shown_name)
     values = {_checked_name(n): _preset_values(n, rack, other, parameters) for n, other in (presets or {}).items()}
-    if values and chosen != "lv2":
-        raise ValueError("presets go into LV2 plugins only; export each as a plugin of its own, or as LV2")
+    flat.presets = [_flat_preset(n, v) for n, v in values.items()]
     written = flat.to_bytes()
     check_flat(written, rack)
     if chosen == "clap":
@@ -169,6 +168,12 @@ def _preset_values(name: str, rack: Rack, other: Rack, parameters: list[HostPara
             if place not in moved and effect.get(below) != mine[address].get(below):
                 raise ValueError(f"preset {name!r} has another {place}, which a plugin cannot move; make it equal")
     return [p.parameter.to_engine(as_rack(other).get(p.address)) for p in parameters]
+
+
+def _flat_preset(name: str, values: list[float]) -> _engine.FlatPreset:
+    preset = _engine.FlatPreset()
+    preset.name, preset.values = name, values
+    return preset
 
 
 def _write_clap(path: Path, library: Path, flat: bytes) -> None:

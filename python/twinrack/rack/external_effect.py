@@ -119,16 +119,16 @@ def has_external(effects: Iterable[Effect]) -> bool:
 
 
 def in_step(engine: _engine.Engine, works: Sequence[Work], x: Audio, keys: list[Audio]) -> Audio:
-    """The engine's next block, offline: in pieces so short that the results of external effects are waited for."""
+    """The engine's next block, offline: in pieces that end where a block of an external effect is complete and worked on."""
     if not works:
         return engine.process(x, keys)
-    size = min(work.block_frames for work in works)
-    y = np.empty_like(x)
-    for start in range(0, x.shape[1], size):
-        end = start + size
+    y, start = np.empty_like(x), 0
+    while start < x.shape[1]:
+        end = start + min(work.worker.frames_left for work in works)
         piece = np.ascontiguousarray(x[:, start:end])
         y[:, start:end] = engine.process(piece, [np.ascontiguousarray(k[:, start:end]) for k in keys])
         for work in works:
             while work.pump():
                 pass
+        start = end
     return y

@@ -79,6 +79,7 @@ class PluginEntry(_Strict):
     format: Literal["lv2", "clap", "vst3"] = "lv2"
     label: str = ""
     block_frames: int | None = None
+    synchronous: bool = False
     bpm: float = 120.0
     name: str | None = None
     bypass: bool = False
@@ -426,7 +427,8 @@ def _item(
         from ..hosting.effect import from_patch
 
         arguments: dict[str, Any] = {"name": entry.name, "bypass": entry.bypass, "key": entry.key}
-        arguments |= {"block_frames": entry.block_frames, "bpm": entry.bpm, "midi": entry.midi}
+        arguments |= {"block_frames": entry.block_frames, "synchronous": entry.synchronous}
+        arguments |= {"bpm": entry.bpm, "midi": entry.midi}
         try:
             return from_patch(entry.plugin, entry.label, arguments, entry.values, entry.state)
         except (ValueError, TypeError) as error:
