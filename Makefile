@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 SYSTEM := g++ libhwy-dev liblilv-dev libportaudio2 python3-dev python3-venv
-TEST_SYSTEM := libebur128-1 jackd2 chromium clang g++-aarch64-linux-gnu qemu-user dpf-source lilv-utils lv2-dev mda-lv2 sordi x42-plugins xdotool xvfb zam-plugins
+TEST_SYSTEM := libebur128-1 jackd2 chromium clang firefox-esr g++-aarch64-linux-gnu qemu-user dpf-source lilv-utils lv2-dev mda-lv2 sordi x42-plugins xdotool xvfb zam-plugins
 # TWINRACK_WERROR: our C++ has no warnings, so one stops the build.
 BUILD_FLAGS := -Ccmake.define.TWINRACK_WERROR=ON
 SOURCES := $(shell find cpp plugins python CMakeLists.txt pyproject.toml \( -name '*.h' -o -name '*.cc' -o -name '*.toml' -o -name '*.txt' -o -path '*/build/*.py' \) 2>/dev/null)
@@ -37,9 +37,9 @@ build: $(VENV)/built ## environment and build
 demo: build ## train, render and report once, from nothing
 	$(BIN)/twinrack demo
 
-test: $(VENV)/checks lint types realtime pytest docs ## every check: style, types, real-time, tests, docs
+test: $(VENV)/checks lint types realtime web pytest docs ## every check: style, types, real-time, tests, docs
 
-pytest: $(VENV)/checks ## the tests: several at once, then those that need the machine for themselves
+pytest: web ## the tests: several at once, then those that need the machine for themselves
 	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --dist worksteal
 	$(BIN)/python -m pytest -m alone
 
@@ -67,6 +67,11 @@ targets: $(VENV)/checks ## the same sound on every instruction set, on NEON unde
 
 clang: $(VENV)/checks ## Clang builds everything without a warning, and it makes the same sound
 	$(BIN)/python -m pytest tests/engine/test_targets.py -s -k clang
+
+# Beside the built extension, so that the next import finds it there.
+web: $(VENV)/checks ## the engine for pages (WebAssembly)
+	$(BIN)/python tools/web_module.py build/web/twinrack_web.wasm
+	$(BIN)/python -c "import twinrack"
 
 portable: $(VENV)/checks ## the engine compiles for Windows and macOS, to the letter of the standard
 	$(BIN)/python tools/portable_check.py
@@ -108,4 +113,4 @@ docs: $(VENV)/checks ## the pages, strict
 clean: ## what was built, without the environment
 	rm -rf build site docs/effects docs/schema $(VENV)/built $(VENV)/checks
 
-.PHONY: help system build demo test pytest lint format types stubs realtime targets clang portable plugin-library sanitize soak bench docs clean
+.PHONY: help system build demo test pytest lint format types stubs realtime targets clang web portable plugin-library sanitize soak bench docs clean

@@ -31,6 +31,7 @@ PYTHON = [
     ["session"],
     ["exchange"],
     ["plugin_files"],
+    ["pages"],
     ["stage"],
     ["train"],
     ["explain"],
@@ -80,6 +81,7 @@ CPP = {
     "adjoint": {"dsp", "rt"},
     "live": {"engine", "rt"},
     "export": {"abi", "engine", "dsp", "rt"},
+    "web": {"engine"},
     "host": {"abi", "rt"},
     "bind": {"engine", "adjoint", "live", "export", "dsp", "rt"},
 }

@@ -14,6 +14,7 @@
 #include "dsp/lanes/lane-inl.h"
 #include "dsp/lanes/streams-inl.h"
 #include "engine/kernels.h"
+#include "rt/float_guard.h"
 #include "rt/smoothstep.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -97,6 +98,12 @@ inline void add_pair(float* HWY_RESTRICT left, float* HWY_RESTRICT right, const 
   }
 }
 
+inline void flush(float* const* x, int channels, int frames) noexcept TR_RT {
+  for (int c = 0; c < channels; ++c) {
+    for (int n = 0; n < frames; ++n) x[c][n] = std::abs(x[c][n]) < nothing ? 0.0f : x[c][n];
+  }
+}
+
 template <int bytes>
 inline float sample_at(const unsigned char* x) noexcept TR_RT {
   std::uint32_t word = 0;
@@ -168,6 +175,7 @@ const Kernels* kernel_table() {
                              crossfade,
                              add,
                              add_pair,
+                             flush,
                              stream_lanes,
                              to_streams,
                              from_streams<false>,

@@ -21,6 +21,8 @@ struct Kernels {
   void (*add)(float* y, const float* x, int frames) noexcept TR_RT;
   void (*add_pair)(float* left, float* right, const float* x_left, const float* x_right, const float* matrix,
                    int frames) noexcept TR_RT;
+  // Samples that are next to nothing become zero (rt/float_guard.h).
+  void (*flush)(float* const* x, int channels, int frames) noexcept TR_RT;
   // Streams side by side (`StreamBlock`). `lanes`: how many of them, at most max_streams. `to_streams` takes a row for
   // each lane, `from_streams` writes one; `from_streams_past_caches` does so for much that is not read again soon, and
   // `finish_past_caches` stands before another thread may read it. `measure_streams`: the peak of each lane over all

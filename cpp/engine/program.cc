@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "rt/float_guard.h"
+
 namespace twinrack {
 
 namespace {
@@ -145,8 +147,13 @@ void Program::run_step(const Step& step, float* const* io, const SideBlock* keys
   KnownLevel& known = levels_[step.to];
   switch (step.kind) {
     case Step::Kind::effect:
+      if constexpr (!has_float_mode) {
+        run_.kernel.flush(to, count, frames);
+        known.known = false;
+      }
       if (!known.known) known = {run_.kernel.measure(to, count, frames), true};
       rack_.slots[step.index].process(to, keys, frames, known.level, run_);
+      if constexpr (!has_float_mode) run_.kernel.flush(to, count, frames);
       break;
     case Step::Kind::copy:
       for (int c = 0; c < count; ++c) std::memcpy(to[c], from[c], sizeof(float) * static_cast<std::size_t>(frames));

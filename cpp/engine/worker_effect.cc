@@ -1,5 +1,7 @@
 #include "engine/worker_effect.h"
 
+#include "rt/clock_rate.h"
+
 #include <memory>
 #include <utility>
 

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "rt/block.h"
-#include "rt/clock.h"
+#include "rt/clock_rate.h"
 #include "rt/frame_ring.h"
 #include "rt/realtime.h"
 

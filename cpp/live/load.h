@@ -6,7 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "rt/clock.h"
+#include "rt/clock_rate.h"
 #include "rt/realtime.h"
 
 namespace twinrack::live {

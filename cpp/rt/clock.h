@@ -1,9 +1,7 @@
-// The processor's tick counter, which the audio thread may read without a system call, and its rate, measured once.
+// The processor's tick counter, which the audio thread may read without a system call.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <thread>
 
 #include "rt/realtime.h"
 
@@ -36,20 +34,6 @@ inline void rest() noexcept TR_RT {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
-}
-
-// Takes 10 ms, once; never on the audio thread.
-inline double ticks_per_second() {
-  static const double rate = [] {
-    using Clock = std::chrono::steady_clock;
-    const auto begin = Clock::now();
-    const std::uint64_t first = clock_ticks();
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    const std::uint64_t last = clock_ticks();
-    const std::chrono::duration<double> elapsed = Clock::now() - begin;
-    return static_cast<double>(last - first) / elapsed.count();
-  }();
-  return rate;
 }
 
 }  // namespace twinrack

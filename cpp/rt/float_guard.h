@@ -37,4 +37,13 @@ class FloatGuard {
   FloatGuard& operator=(const FloatGuard&) = delete;
 };
 
+// Where no mode does that (WebAssembly), numbers below `nothing` become zero where sound enters and leaves an effect,
+// and in the states of recursions at the end of a block.
+#ifdef __wasm__
+inline constexpr bool has_float_mode = false;
+#else
+inline constexpr bool has_float_mode = true;
+#endif
+inline constexpr float nothing = 1e-15f;  // -300 dBFS
+
 }  // namespace twinrack

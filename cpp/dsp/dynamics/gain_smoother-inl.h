@@ -59,18 +59,25 @@ class GainSmoother {
     // With what a frame keeps instead of what it takes away, each state is one multiply-add from the next. Lanes,
     // because of two plain numbers the compiler may find the larger one by a branch, which is guessed wrongly at every
     // other peak.
+#if HWY_HAVE_FLOAT64
     const hn::CappedTag<double, 1> d;
-    const auto keep_fast = hn::Set(d, 1.0 - release.fast), take_fast = hn::Set(d, release.fast);
+    const auto number = [d](double x) HWY_ATTR { return hn::Set(d, x); };
+    const auto plain = [](auto x) HWY_ATTR { return hn::GetLane(x); };
+#else
+    const auto number = [](double x) { return x; };
+    const auto plain = [](double x) { return x; };
+#endif
+    const auto keep_fast = number(1.0 - release.fast), take_fast = number(release.fast);
     const double keep_slow = 1.0 - release.slow, take_slow = release.slow;
-    auto fast = hn::Set(d, fast_);
+    auto fast = number(fast_);
     double slow = slow_;
     for (int n = 0; n < frames; ++n) {
       const auto held = static_cast<double>(reduction_db[n]);
-      fast = hn::Max(hn::Set(d, held), hn::MulAdd(keep_fast, fast, take_fast * hn::Set(d, held)));
+      fast = Max(number(held), MulAdd(keep_fast, fast, take_fast * number(held)));
       slow = MulAdd(keep_slow, slow, take_slow * held);
-      reduction_db[n] = Max(static_cast<float>(hn::GetLane(fast)), slow_share[n] * static_cast<float>(slow));
+      reduction_db[n] = Max(static_cast<float>(plain(fast)), slow_share[n] * static_cast<float>(slow));
     }
-    fast_ = hn::GetLane(fast);
+    fast_ = plain(fast);
     slow_ = slow;
     for (MovingAverage& average : averages_) average.process(reduction_db, frames);
   }

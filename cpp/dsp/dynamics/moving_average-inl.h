@@ -56,9 +56,10 @@ class MovingAverage {
       const int count = std::min({frames - n, size() - at_, size() - oldest});  // no end of the window wraps around
       double* entering = ring_.data() + at_;
       const double* leaving = ring_.data() + oldest;
-      V sum = hn::Set(D(), sum_);  // in all lanes
       int i = 0;
-      if (window_ >= lanes) {  // else what leaves may enter in the same vector
+#if HWY_HAVE_FLOAT64
+      V sum = hn::Set(D(), sum_);  // in all lanes
+      if (window_ >= lanes) {      // else what leaves may enter in the same vector
         for (; i + lanes <= count; i += lanes) {
           const V enters = quantised(hn::PromoteTo(D(), hn::LoadU(F(), x + n + i)));
           const V differences = sums(enters - hn::LoadU(D(), leaving + i));
@@ -74,6 +75,14 @@ class MovingAverage {
         x[n + i] = static_cast<float>(hn::GetLane(sum * hn::Set(D(), scale_)));
       }
       sum_ = hn::GetLane(sum);
+#else
+      for (; i < count; ++i) {
+        const double enters = quantised(static_cast<double>(x[n + i]));
+        sum_ = sum_ + enters - leaving[i];
+        entering[i] = enters;
+        x[n + i] = static_cast<float>(sum_ * scale_);
+      }
+#endif
       at_ = at_ + count == size() ? 0 : at_ + count;
       n += count;
     }
@@ -85,15 +94,15 @@ class MovingAverage {
   }
 
  private:
+  static constexpr double magic = 1.5 * 17179869184.0;  // 2^34: the sum has 18 binary places
+
+#if HWY_HAVE_FLOAT64
   using D = hn::CappedTag<double, 4>;
   using F = hn::Rebind<float, D>;
   using V = hn::Vec<D>;
   static constexpr int lanes = static_cast<int>(hn::MaxLanes(D()));
 
-  static HWY_INLINE V quantised(V x) noexcept TR_RT {
-    const V magic = hn::Set(D(), 1.5 * 17179869184.0);  // 2^34: the sum has 18 binary places
-    return x + magic - magic;
-  }
+  static HWY_INLINE V quantised(V x) noexcept TR_RT { return x + hn::Set(D(), magic) - hn::Set(D(), magic); }
   HWY_INLINE void put(V sum, float* x) const noexcept TR_RT {
     hn::StoreU(hn::DemoteTo(F(), sum * hn::Set(D(), scale_)), F(), x);
   }
@@ -123,6 +132,10 @@ class MovingAverage {
 #endif
 #endif
   }
+
+#else
+  static double quantised(double x) noexcept TR_RT { return x + magic - magic; }
+#endif
 
   int size() const noexcept TR_RT { return static_cast<int>(ring_.size()); }
   std::size_t index(int at) const noexcept TR_RT { return static_cast<std::size_t>(at < 0 ? at + size() : at); }

@@ -337,8 +337,8 @@ class SvfCascade {
     for (; s < io.frames + depth; ++s) edge(s);
 
     for (int w = 0; w < width; ++w) {
-      hn::StoreU(pipeline.state[w].s1, d, stored[w].s1.data());
-      hn::StoreU(pipeline.state[w].s2, d, stored[w].s2.data());
+      hn::StoreU(flushed(pipeline.state[w].s1), d, stored[w].s1.data());
+      hn::StoreU(flushed(pipeline.state[w].s2), d, stored[w].s2.data());
     }
   }
 

@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include "rt/block.h"
+#include "rt/float_guard.h"
 #include "rt/realtime.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -85,6 +86,14 @@ struct Broadcast<double> {
     return static_cast<double>(value);
   }
 };
+
+// A state, without what is next to nothing (see rt/float_guard.h).
+template <class V>
+HWY_INLINE V flushed(V state) noexcept TR_RT {
+  if constexpr (has_float_mode) return state;
+  const auto small = Broadcast<V>::of(nothing);
+  return if_positive(Abs(state) - small, state, Broadcast<V>::of(0.0f));
+}
 
 // Calls work(n) for the first frame of every vector that a block touches. The memory must end on a whole vector.
 template <class Work>

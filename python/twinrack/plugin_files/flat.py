@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
@@ -29,8 +30,16 @@ OLDEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can say; the same rack give
 CHECKED_FRAMES = 4800
 
 
-def flatten(rack: Rack, channels: int, plugin_id: str, name: str) -> tuple[_engine.FlatRack, list[HostParameter], list[str]]:
+def flatten(
+    rack: Rack, channels: int, plugin_id: str, name: str, rates: Sequence[float] = RATES
+) -> tuple[_engine.FlatRack, list[HostParameter], list[str]]:
     """The flat form, the values that a host may move, and sentences on what is not as in Python.
+
+    Args:
+        rack: it is not changed.
+        channels: in and out, and of every sidechain.
+        plugin_id, name: an address, and what a person reads.
+        rates: in Hz, at which it is to play; a rack without resources plays at any.
 
     Raises:
         ValueError: an effect is a Python function, or the rack plays at no rate with so many channels.
@@ -44,7 +53,7 @@ def flatten(rack: Rack, channels: int, plugin_id: str, name: str) -> tuple[_engi
     flat.id, flat.name, flat.channels, flat.keys = plugin_id, name, channels, list(rack.sidechains)
     flat.made_by, flat.class_id = __version__, uuid5(NAMESPACE_URL, plugin_id).bytes
     flat.description = order_text(rack.root, {id(e): a for a, e in rack.addresses().items()})
-    notes = _add_rates(flat, rack, channels)
+    notes = _add_rates(flat, rack, channels, rates)
     parameters, fixed = host_parameters(rack)
     flat.parameters = [p.flat for p in parameters]
     flat.tail_s = _tail_s(rack, channels, flat.rates)
@@ -52,13 +61,13 @@ def flatten(rack: Rack, channels: int, plugin_id: str, name: str) -> tuple[_engi
     return flat, parameters, [*notes, *fixed]
 
 
-def _add_rates(flat: _engine.FlatRack, rack: Rack, channels: int) -> list[str]:
+def _add_rates(flat: _engine.FlatRack, rack: Rack, channels: int, wanted: Sequence[float]) -> list[str]:
     """Prepare the rack for every rate that it can play at; sentences on the others."""
     if not any(e.resources for e in rack.addresses().values()):
         flat.add_rate(RATE, compile_tree(rack.running.structure, rack.name, RATE, channels)[0])
         return []
     refused: dict[str, list[float]] = {}
-    for rate in RATES:
+    for rate in wanted:
         try:
             node, _ = compile_tree(rack.running.structure, rack.name, float(rate), channels)
         except ValueError as error:

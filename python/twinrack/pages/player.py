@@ -1,0 +1,194 @@
+"""The player of a page: a recording through racks, with a knob for every value that may move, compared in step."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from ..audio import Audio
+from ..measure.loudness import loudness
+from ..plugin_files.flat import flatten
+from ..plugin_files.parameters import HostParameter, group_name, value_name
+from ..rack.card import Parameter
+from ..rack.external_effect import has_external
+from ..rack.rack import Rack
+from ..rack.tree import Chain
+from .module import has_module, packed, packed_module
+
+DAILY = 5  # values of an effect that are shown at once; the others are folded
+LARGEST_FLAC = 2_500_000  # bytes of all sounds together, above which they are compressed with losses
+OPUS_RATE = 48000
+MOST_CHANNELS = 2
+SILENT_LUFS = -70.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The racks and sounds of a player.
+
+    Attributes:
+        racks: by the name that a reader sees; alike but for their values. The first has the knobs.
+        dry: (channels, frames), one or two channels; what goes into the racks.
+        sample_rate: Hz.
+        target: what the first rack should sound like; none where there is no such thing.
+        title: of the player, for screen readers.
+    """
+
+    racks: Mapping[str, Rack]
+    dry: Audio
+    sample_rate: float
+    target: Audio | None = None
+    title: str = "Hear it"
+
+
+def cannot_play(scene: Scene) -> str:
+    """One sentence on why pages cannot play this; empty where they can."""
+    if not has_module():
+        return "This installation has no engine for pages, so nothing can be turned here."
+    if any(has_external(rack.addresses().values()) for rack in scene.racks.values()):
+        return "An effect of this rack is made outside the engine, so it cannot play in a page."
+    if scene.dry.shape[0] > MOST_CHANNELS:
+        return f"Pages play one or two channels, and this recording has {scene.dry.shape[0]}."
+    if any(rack.sidechains for rack in scene.racks.values()):
+        return "This rack has sidechains, which a page does not play yet."
+    return ""
+
+
+def player_html(scene: Scene) -> str:
+    """The player as HTML, for one page: style, an element, its data, and scripts.
+
+    Raises:
+        ValueError: `cannot_play` says why.
+    """
+    if reason := cannot_play(scene):
+        raise ValueError(reason)
+    static = files(__package__) / "static"
+    engine, worklet, player, style = (
+        (static / name).read_text(encoding="utf-8") for name in ("engine.js", "worklet.js", "player.js", "player.css")
+    )
+    return (
+        f'<style>{style}</style>\n<div class="tr-player"></div>\n'
+        f'<script type="application/json" class="tr-scene">{as_script_json(scene_data(scene))}</script>\n'
+        f'<script type="text/plain" class="tr-engine">{packed_module()}</script>\n'
+        f'<script type="text/plain" class="tr-worklet">{engine}\n{worklet}</script>\n'
+        f"<script>{player}</script>"
+    )
+
+
+def as_script_json(data: object) -> str:
+    """JSON that may stand in a script element, whatever texts are in it."""
+    return (
+        json.dumps(data, ensure_ascii=False, allow_nan=False)
+        .replace("<", "\\u003c")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def scene_data(scene: Scene) -> dict[str, Any]:
+    """All that a player needs to know, as JSON can have it."""
+    rate, channels = scene.sample_rate, scene.dry.shape[0]
+    names = list(scene.racks)
+    main = scene.racks[names[0]]
+    flats, parameters = {}, []
+    for name, rack in scene.racks.items():
+        flat, host, _ = flatten(rack, channels, "urn:twinrack:page", rack.name or "rack", rates=[rate])
+        flat.patch = b""
+        flats[name] = packed(flat.to_bytes())
+        if rack is main:
+            parameters = host
+    sounds = {"dry": scene.dry} | ({} if scene.target is None else {"target": scene.target})
+    levels = {name: _lufs(x, rate) for name, x in sounds.items()}
+    levels |= {name: _lufs(rack.copy()(scene.dry, rate), rate) for name, rack in scene.racks.items()}
+    quietest = min((level for level in levels.values() if level > SILENT_LUFS), default=0.0)
+    encoded, how = _encoded(sounds, rate)
+    return {
+        "title": scene.title,
+        "rate": rate,
+        "channels": channels,
+        "main": names[0],
+        "racks": flats,
+        "sounds": encoded,
+        "stored": how,
+        "seconds": scene.dry.shape[1] / rate,
+        "gains": {name: 10 ** ((quietest - level) / 20) if level > SILENT_LUFS else 1.0 for name, level in levels.items()},
+        "bypassed": [i for i, effect in enumerate(main.addresses().values()) if effect.bypass],
+        "one_after_the_other": isinstance(main.root, Chain) and len(main.addresses()) == len(main.effects),
+        "effects": _effects(main, parameters),
+    }
+
+
+def _effects(rack: Rack, parameters: list[HostParameter]) -> list[dict[str, Any]]:
+    effects = []
+    for address, effect in rack.addresses().items():
+        own = [p for p in parameters if p.address.partition(".")[0] == address]
+        daily = _daily(own)
+        effects.append(
+            {
+                "address": address,
+                "name": group_name(effect, address),
+                "purpose": effect.card.purpose,
+                "bypass": effect.bypass,
+                "parameters": [_parameter(p, p.address in daily) for p in own],
+            }
+        )
+    return effects
+
+
+def _daily(own: list[HostParameter]) -> set[str]:
+    """Addresses of the values of an effect that are shown at once: the first numbers, those of bands, and the mix."""
+    numbers = [p for p in own if p.parameter.kind == "continuous"] or own
+    return {p.address for i, p in enumerate(numbers) if i < DAILY or p.address.count(".") > 1 or p.parameter.id == "mix"}
+
+
+def _parameter(host: HostParameter, is_daily: bool) -> dict[str, Any]:
+    p: Parameter = host.parameter
+    return {
+        "index": host.flat.index,
+        "address": host.address,
+        "name": value_name(host.address.partition(".")[2], p),
+        "unit": host.flat.unit,
+        "kind": p.kind,
+        "min": p.min,
+        "max": p.max,
+        "log": p.scale == "log",
+        "options": list(p.options),
+        "expected": list(p.expected),
+        "value": float(host.flat.initial),
+        "doc": f"{p.doc} {p.perceptual}",
+        "daily": is_daily,
+    }
+
+
+def _lufs(x: Audio, rate: float) -> float:
+    level = float(loudness(x, rate).integrated)
+    return max(level, SILENT_LUFS)  # -inf where there is nothing
+
+
+def _encoded(sounds: Mapping[str, Audio], rate: float) -> tuple[dict[str, str], str]:
+    """The sounds as data addresses: FLAC of 16 bits, or Opus where that would be large; and how."""
+    whole = {name: _file(x, rate, "FLAC", "PCM_24") for name, x in sounds.items()}
+    if sum(map(len, whole.values())) <= LARGEST_FLAC or rate != OPUS_RATE:
+        return {name: _address("audio/flac", data) for name, data in whole.items()}, "FLAC, 16 bits"
+    small = {name: _file(x, rate, "OGG", "OPUS") for name, x in sounds.items()}
+    return {name: _address("audio/ogg", data) for name, data in small.items()}, "Opus, with small losses"
+
+
+def _file(x: Audio, rate: float, container: str, subtype: str) -> bytes:
+    file = io.BytesIO()
+    # Browsers scale 16 bits in two ways, 24 bits alike; the lower 8 are 0, which FLAC leaves out.
+    rounded = np.clip(np.round(x.T * 32768.0), -32768, 32767).astype(np.int32) * 65536
+    soundfile.write(file, rounded, round(rate), format=container, subtype=subtype)
+    return file.getvalue()
+
+
+def _address(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

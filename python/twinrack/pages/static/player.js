@@ -1,0 +1,336 @@
+// The player of a page: transport, what is heard, and a knob for every value. The sound is made in the audio thread
+// (worklet.js); nothing leaves this machine.
+const Twinrack = (() => {
+  const bytesOf = text => Uint8Array.from(atob(text), c => c.charCodeAt(0));
+  const unpacked = async text => {
+    const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  };
+  const textOf = name => document.querySelector(`script.${name}`).textContent;
+  const rowsOf = (buffer, channels) =>
+    Array.from({ length: channels }, (_, c) => buffer.getChannelData(Math.min(c, buffer.numberOfChannels - 1)).slice());
+  const element = (kind, attributes = {}, ...children) => {
+    const node = document.createElement(kind);
+    for (const [name, value] of Object.entries(attributes)) {
+      name in node && name !== "list" ? node[name] = value : node.setAttribute(name, value);
+    }
+    node.append(...children);
+    return node;
+  };
+
+  // The node of an audio context. A module is given as a data address, as pages that are files may load no other.
+  async function nodeOf(context, scene, sounds, more = {}) {
+    await context.audioWorklet.addModule("data:text/javascript;base64," + btoa(textOf("tr-worklet")));
+    const racks = {};
+    for (const [name, flat] of Object.entries(scene.racks)) racks[name] = await unpacked(flat);
+    const processorOptions = {
+      bytes: await unpacked(textOf("tr-engine")), racks, sounds, main: scene.main, channels: scene.channels,
+      effects: scene.effects.length, bypassed: scene.bypassed, heard: scene.main, ...more,
+    };
+    const node = new AudioWorkletNode(context, "twinrack-player", {
+      processorOptions, numberOfInputs: 1, numberOfOutputs: 1, outputChannelCount: [scene.channels],
+      channelCount: scene.channels, channelCountMode: "explicit",
+    });
+    node.ready = new Promise((resolve, reject) => {
+      node.port.onmessage = ({ data }) => {
+        if (data.ready) resolve(data);
+        if (data.problem) reject(new Error(data.problem));
+        node.heard?.(data);
+      };
+      node.onprocessorerror = () => reject(new Error("this browser stopped the engine; reload the page"));
+    });
+    return node;
+  }
+  async function soundsOf(context, scene) {
+    const sounds = {};
+    for (const [name, address] of Object.entries(scene.sounds)) {
+      const data = bytesOf(address.slice(address.indexOf(",") + 1));
+      sounds[name] = rowsOf(await context.decodeAudioData(data.buffer), scene.channels);
+    }
+    return sounds;
+  }
+
+  // The sound of the scene without an audio device: an array for each channel, and how long
+  // it took.
+  async function offline(scene, seconds, more = {}) {
+    const frames = Math.round(seconds * scene.rate);
+    const context = new OfflineAudioContext(scene.channels, frames, scene.rate);
+    const sounds = more.sounds ?? await soundsOf(context, scene);
+    const node = await nodeOf(context, scene, sounds, { playing: true, once: true, ...more });
+    node.connect(context.destination);
+    await node.ready.then(ready => { node.latency = ready.latency; node.target = ready.target; });
+    const began = performance.now(), buffer = await context.startRendering();
+    return { rows: rowsOf(buffer, scene.channels), seconds: (performance.now() - began) / 1000, latency: node.latency, target: node.target };
+  }
+
+  const LABELS = { dry: "Dry", target: "Target", difference: "Difference" };
+  const shown = (value, unit) => {
+    const size = Math.abs(value), digits = size >= 1000 ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : 2;
+    return unit === "Hz" && size >= 1000 ? `${(value / 1000).toFixed(2)} kHz` : `${value.toFixed(digits)}${unit ? ` ${unit}` : ""}`.replace("-", "−");
+  };
+
+  class Page {
+    constructor(root, scene) {
+      Object.assign(this, { root, scene, context: null, node: null, heard: scene.main, matched: true, loop: null, at: 0 });
+      this.controls = new Map();
+      this.draw();
+    }
+
+    // --- the sound
+
+    async start() {
+      if (this.context === null) {
+        this.context = new AudioContext({ sampleRate: this.scene.rate, latencyHint: "interactive" });
+        this.sounds = await soundsOf(this.context, this.scene);
+        this.node = await nodeOf(this.context, this.scene, this.sounds, { gains: this.gains(), heard: this.heard });
+        this.node.heard = data => this.follow(data);
+        this.node.connect(this.context.destination);
+        await this.node.ready;
+        for (const [index, value] of this.moved ?? []) this.send({ set: [index, value] });
+        for (const [effect, on] of this.switched ?? []) this.send({ bypass: [effect, on] });
+        if (this.loop) this.send({ loop: this.loop });
+        this.send({ seek: this.at });
+      }
+      await this.context.resume();
+    }
+    async play(on) {
+      try {
+        if (on) await this.start();
+        this.playing = on;
+        this.send({ playing: on });
+        if (!on) await this.context?.suspend();
+        this.button.textContent = on ? "Pause" : "Play";
+        this.button.setAttribute("aria-pressed", on);
+        this.root.dataset.state = on ? "playing" : "paused";
+      } catch (error) { this.fail(error); }
+    }
+    send(message) { this.node?.port.postMessage(message); }
+    gains() { return this.matched ? { ...this.scene.gains, change: this.scene.gains[this.scene.main], difference: this.scene.gains.target } : {}; }
+    fail(error) {
+      this.problem.textContent = `The page cannot play this: ${error.message}`;
+      this.root.dataset.state = "failed";
+    }
+    follow(data) {
+      if (data.problem) return this.fail(new Error(data.problem));
+      if (data.at === undefined) return;
+      this.at = data.at;
+      this.time.textContent = `${(data.at / this.scene.rate).toFixed(1)} s`;
+      this.cursor();
+      this.scene.effects.forEach((effect, i) => {
+        const reduction = data.meters[6 * i + 4], db = x => x > 1e-6 ? (20 * Math.log10(x)).toFixed(1).replace("-", "−") : "−∞";
+        this.meters[i].textContent = `out ${db(data.meters[6 * i + 1])} dB${reduction > 0.05 ? ` · GR ${reduction.toFixed(1)} dB` : ""}`;
+      });
+    }
+
+    // --- the page
+
+    draw() {
+      const { scene } = this, every = ["dry", ...Object.keys(scene.racks).filter(n => n !== scene.main).reverse(), scene.main];
+      if (scene.sounds.target) every.push("target", "difference");
+      this.button = element("button", { type: "button", className: "tr-play", onclick: () => this.play(!this.playing) }, "Play");
+      this.button.setAttribute("aria-pressed", false);
+      this.time = element("span", { className: "tr-meter" }, "0.0 s");
+      this.wave = element("canvas", { className: "tr-wave", role: "img", "aria-label": "The recording: drag over a part to loop it" });
+      this.problem = element("p", { className: "tr-problem", role: "alert" });
+      const match = element("input", { type: "checkbox", checked: true, onchange: () => { this.matched = match.checked; this.send({ gains: this.gains() }); } });
+      const all = element("button", { type: "button", onclick: () => this.setLoop(null) }, "Whole recording");
+      const file = element("input", { type: "file", accept: "audio/*", onchange: () => this.open(file.files[0]) });
+      this.microphone = element("button", { type: "button", onclick: () => this.listen() }, "Microphone");
+      this.choice = element("span", { className: "tr-choice", role: "radiogroup", "aria-label": "Heard" });
+      every.forEach((name, i) => this.choice.append(this.option(name, LABELS[name] ?? name, i + 1)));
+      this.root.append(
+        element("div", { className: "tr-bar" }, this.button, this.choice, element("label", {}, match, " at equal loudness")),
+        this.wave,
+        element("div", { className: "tr-bar" }, this.time, all, element("label", { className: "tr-file" }, "Your own sound…", file), this.microphone,
+          element("button", { type: "button", onclick: () => this.reset() }, `Back to “${scene.main}”`)),
+        this.problem);
+      this.root.setAttribute("role", "group");
+      this.root.setAttribute("aria-label", scene.title);
+      const effects = element("div", { className: "tr-effects" });
+      this.meters = scene.effects.map((effect, i) => this.effect(effects, effect, i));
+      this.root.append(effects, element("p", { className: "tr-note" },
+        `The engine itself plays in this page, at ${scene.rate} Hz; sounds are stored as ${scene.stored}. Keys 1 to ${every.length} choose what is heard; drag over the recording to loop a part. Nothing leaves this machine.`));
+      this.root.addEventListener("keydown", event => {
+        const box = this.choice.children[Number(event.key) - 1]?.querySelector("input");
+        if (box && !event.ctrlKey && !event.metaKey && !event.altKey && !/^(select|textarea)$/i.test(event.target.tagName)) box.click();
+      });
+      this.peaks = null;
+      this.listenToWave();
+      this.root.dataset.state = "paused";
+    }
+    option(name, label, number) {
+      const radio = element("input", { type: "radio", name: `heard-${this.root.dataset.number}`, value: name, checked: name === this.heard });
+      radio.addEventListener("change", () => this.hear(name));
+      return element("label", { title: `Key ${number}` }, radio, label);
+    }
+    hear(name, effect) {
+      this.heard = name;
+      for (const solo of this.root.querySelectorAll(".tr-solo")) solo.setAttribute("aria-pressed", name === "change" && Number(solo.dataset.effect) === effect);
+      for (const radio of this.choice.querySelectorAll("input")) radio.checked = radio.value === name;
+      this.send({ heard: name, effect });
+    }
+    effect(into, effect, i) {
+      const meter = element("span", { className: "tr-meter" }), values = element("div", { className: "tr-values" });
+      const more = element("details", {}, element("summary", {}, "More"));
+      const on = element("input", { type: "checkbox", checked: !effect.bypass });
+      const card = element("section", { className: "tr-effect", title: effect.purpose });
+      on.addEventListener("change", () => {
+        card.classList.toggle("tr-off", !on.checked);
+        (this.switched ??= new Map()).set(i, !on.checked);
+        this.send({ bypass: [i, !on.checked] });
+      });
+      card.classList.toggle("tr-off", effect.bypass);
+      const head = element("header", {}, element("h4", {}, effect.name), element("label", {}, on, " on"));
+      if (this.scene.one_after_the_other) {
+        const solo = element("button", { type: "button", className: "tr-solo", title: "Hear only what this block takes away or adds" }, "What it changes");
+        solo.dataset.effect = i;
+        solo.setAttribute("aria-pressed", false);
+        solo.addEventListener("click", () => {
+          const pressed = this.heard === "change" && solo.getAttribute("aria-pressed") === "true";
+          pressed ? this.hear(this.scene.main) : this.hear("change", i);
+        });
+        head.append(solo);
+      }
+      for (const p of effect.parameters) (p.daily ? values : more).append(this.value(effect, p));
+      card.append(head, meter, values);
+      if (more.children.length > 1) values.append(more);
+      this.controls.set(`bypass ${i}`, () => { on.checked = !effect.bypass; card.classList.toggle("tr-off", effect.bypass); });
+      into.append(card);
+      return meter;
+    }
+    value(effect, p) {
+      const label = `${effect.name}: ${p.name}`, row = element("div", { className: "tr-value", title: p.doc });
+      const send = value => { (this.moved ??= new Map()).set(p.index, value); this.send({ set: [p.index, value] }); };
+      row.append(element("span", {}, p.name));
+      if (p.kind !== "continuous") {
+        const names = p.kind === "switch" ? ["off", "on"] : p.options;
+        const select = element("select", { "aria-label": label, onchange: () => send(Number(select.value)) });
+        names.forEach((name, i) => select.append(element("option", { value: i, selected: i === p.value }, name)));
+        row.append(select);
+        this.controls.set(p.index, () => { select.value = p.value; });
+        return row;
+      }
+      const slider = element("input", { type: "range", min: 0, max: 1, step: 0.001, "aria-label": label }), text = element("output");
+      const toValue = t => p.log ? p.min * (p.max / p.min) ** t : p.min + (p.max - p.min) * t;
+      const toPosition = v => p.log ? Math.log(v / p.min) / Math.log(p.max / p.min) : (v - p.min) / (p.max - p.min);
+      const show = value => {
+        text.textContent = shown(value, p.unit);
+        text.classList.toggle("tr-odd", value < p.expected[0] || value > p.expected[1]);
+        text.title = `expected ${p.expected[0]} to ${p.expected[1]} ${p.unit}`;
+        slider.setAttribute("aria-valuetext", text.textContent);
+      };
+      slider.addEventListener("input", () => { const value = toValue(Number(slider.value)); show(value); send(value); });
+      slider.addEventListener("dblclick", () => { back(); send(p.value); });
+      const back = () => { slider.value = toPosition(p.value); show(p.value); };
+      back();
+      slider.dataset.address = p.address;
+      row.append(slider, text);
+      this.controls.set(p.index, back);
+      return row;
+    }
+    reset() {
+      this.moved = new Map();
+      this.switched = new Map();
+      for (const back of this.controls.values()) back();
+      this.send({ reset: true });
+    }
+
+    // --- own sounds
+
+    async open(file) {
+      if (!file) return;
+      try {
+        await this.start();
+        const rows = rowsOf(await this.context.decodeAudioData(await file.arrayBuffer()), this.scene.channels);
+        this.send({ live: false, sound: rows });
+        this.sounds = { dry: rows };
+        for (const radio of this.choice.querySelectorAll("[value=target], [value=difference]")) radio.closest("label").remove();
+        if (this.heard === "target" || this.heard === "difference") this.hear(this.scene.main);
+        this.loop = null;
+        this.peaks = null;
+        this.cursor();
+        await this.play(true);
+      } catch (error) { this.fail(new Error(`${file.name} is not a sound that this browser reads`)); }
+    }
+    async listen() {
+      try {
+        if (this.stream) {
+          for (const track of this.stream.getTracks()) track.stop();
+          this.stream = null;
+          this.send({ live: false });
+        } else {
+          await this.start();
+          this.stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+          this.context.createMediaStreamSource(this.stream).connect(this.node);
+          this.send({ live: true });
+        }
+        this.microphone.setAttribute("aria-pressed", this.stream !== null);
+      } catch (error) { this.fail(new Error(`there is no microphone for this page (${error.message}); wear headphones when there is`)); }
+    }
+
+    // --- the recording, drawn
+
+    setLoop(loop) {
+      this.loop = loop;
+      this.send({ loop: loop ?? [0, this.length()] });
+      this.cursor();
+    }
+    length() { return this.sounds ? this.sounds.dry[0].length : Math.round(this.scene.seconds * this.scene.rate); }
+    listenToWave() {
+      const frame = event => {
+        const box = this.wave.getBoundingClientRect();
+        return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * this.length();
+      };
+      let from = null;
+      this.wave.addEventListener("pointerdown", event => { from = frame(event); this.wave.setPointerCapture(event.pointerId); });
+      this.wave.addEventListener("pointermove", event => {
+        if (from === null) return;
+        const [a, b] = [from, frame(event)].sort((x, y) => x - y);
+        if (b - a > 0.05 * this.scene.rate) this.setLoop([Math.round(a), Math.round(b)]);
+      });
+      this.wave.addEventListener("pointerup", event => {
+        const at = frame(event);
+        if (from !== null && Math.abs(at - from) <= 0.05 * this.scene.rate) {
+          this.at = Math.round(at);
+          this.send({ seek: this.at });
+          this.cursor();
+        }
+        from = null;
+      });
+      new ResizeObserver(() => { this.peaks = null; this.cursor(); }).observe(this.wave);
+    }
+    cursor() {
+      const ratio = devicePixelRatio || 1, width = Math.round(this.wave.clientWidth * ratio), height = Math.round(72 * ratio);
+      if (width === 0) return;
+      const style = getComputedStyle(this.root), pen = this.wave.getContext("2d");
+      if (this.wave.width !== width || this.wave.height !== height) [this.wave.width, this.wave.height] = [width, height];
+      const row = this.sounds?.dry[0];
+      if (row && this.peaks === null) {
+        this.peaks = Array.from({ length: width }, (_, i) => {
+          let peak = 0;
+          for (let n = Math.floor(i * row.length / width), end = Math.floor((i + 1) * row.length / width); n < end; ++n) peak = Math.max(peak, Math.abs(row[n]));
+          return peak;
+        });
+      }
+      pen.clearRect(0, 0, width, height);
+      const toX = frame => frame / this.length() * width;
+      if (this.loop) {
+        pen.fillStyle = "#2b6cb033";
+        pen.fillRect(toX(this.loop[0]), 0, toX(this.loop[1] - this.loop[0]), height);
+      }
+      pen.fillStyle = style.getPropertyValue("--soft") || style.color;
+      if (this.peaks) this.peaks.forEach((p, i) => pen.fillRect(i, height / 2 * (1 - p), 1, Math.max(ratio, height * p)));
+      else pen.fillRect(0, height / 2, width, ratio);
+      pen.fillStyle = "#2b6cb0";
+      pen.fillRect(toX(this.at), 0, 2 * ratio, height);
+    }
+  }
+
+  const pages = [];
+  document.querySelectorAll(".tr-player").forEach((root, i) => {
+    root.dataset.number = i;
+    const scene = JSON.parse(root.nextElementSibling.textContent);
+    pages.push(new Page(root, scene));
+  });
+  return { pages, offline };
+})();
