@@ -12,7 +12,7 @@ import twinrack as tr
 from browser_support import PACK, chromium, firefox, unpacked
 from support import decaying_noise, music, random_effect, small_network
 from twinrack.pages.module import has_module
-from twinrack.pages.player import Scene, as_script_json, cannot_play, player_html, scene_data
+from twinrack.pages.player import Scene, as_json, cannot_play, player_html, scene_data
 from twinrack.rack.card import CARDS
 
 RATE = 48000
@@ -216,7 +216,7 @@ def test_names_cannot_leave_their_place(tmp_path):
         assert page.title() == "t"
         assert page.locator("img").count() == 0
         assert evil in page.inner_text(".tr-choice")
-    assert json.loads(as_script_json({"a": evil + "\u2028"})) == {"a": evil + "\u2028"}
+    assert json.loads(as_json({"a": evil + "\u2028"})) == {"a": evil + "\u2028"}
 
 
 def test_thirty_seconds_stay_below_five_megabytes():

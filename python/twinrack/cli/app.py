@@ -27,6 +27,8 @@ from .document import document
 from .extras import need_train_extra
 from .plugin import export_plugin, import_plugin
 from .plugins import app as plugins_app
+from .review import REVIEW_HELP
+from .review import app as review_app
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session import app as session_app
 from .terminal import Terminal, plain_streams
@@ -158,8 +160,10 @@ def show(patch: Annotated[Path, typer.Argument(help="A .rack.json file.")]) -> N
     """Print a patch as a person reads it: the chain, every value with its unit, and where the values came from."""
     from ..rack.describe import describe
     from ..rack.patch import load
+    from ..review.policy import Policy, status
 
     print(describe(load(patch)))
+    print(f"\nreview: {visible(status(patch, Policy()).note, lines=False)}")
 
 
 @app.command()
@@ -199,6 +203,7 @@ def render(
     resume: Annotated[bool, typer.Option("--resume", help="Keep a journal, and leave out what it says is done.")] = False,
     dask: Annotated[str | None, typer.Option(help='Render on a Dask cluster: its address, or "local".')] = None,
     record: Annotated[str | None, typer.Option(help="Write into the patch's trail what was rendered, by this person.")] = None,
+    require_review: Annotated[bool, typer.Option("--require-review", help=REVIEW_HELP)] = False,
 ) -> None:
     """Render files through a rack, to a loudness, or both: any number at once, in constant memory, latency compensated."""
     from ..files.hashing import digest
@@ -208,6 +213,7 @@ def render(
     from ..render.batch import Failed, cluster, plan, render_many
     from ..render.level import parse_level
     from ..render.pipes import Pipes
+    from ..review.policy import require
     from ..review.signing import add_entry
 
     if len(files) < 2:
@@ -220,6 +226,10 @@ def render(
         )
     if record is not None and rack is None:
         raise ValueError("--record writes into the trail of a patch; name it with --rack")
+    if require_review:
+        if rack is None:
+            raise ValueError("--require-review asks for a patch that was reviewed; name it with --rack")
+        require(rack)
     loaded = Rack() if rack is None else load(rack)
     pipes = Pipes(files[:-1], files[-1], sidechain, ending, {"--resume": resume, "--dask": dask is not None})
     bar = _render_bar()
@@ -366,6 +376,7 @@ def _render_bar() -> Any:
 app.add_typer(session_app, name="session")
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(trail_app, name="trail")
+app.add_typer(review_app, name="review")
 app.add_typer(bench_app, name="bench")
 app.command()(explaining.explain)
 app.command()(explaining.diff)
@@ -396,6 +407,7 @@ def fit(
     choices: Annotated[
         list[str] | None, typer.Option(help="Choice whose options may be tried, * for any; may be repeated.")
     ] = None,
+    minutes: Annotated[float | None, typer.Option(help="After so long the search begins nothing new.")] = None,
     starts: Annotated[int, typer.Option(help="Take start values from the recordings, and try so many of them.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the random windows.")] = 0,
     checkpoint: Annotated[Path | None, typer.Option(help="File to save the state in, and to continue from.")] = None,
@@ -420,6 +432,7 @@ def fit(
             learn=learn,
             freeze=freeze or (),
             choices=choices,
+            minutes=minutes,
             starts=starts,
             seed=seed,
             checkpoint=checkpoint,

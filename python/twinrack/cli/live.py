@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ..system import interrupt
+from .review import REVIEW_HELP
 from .terminal import begin_line
 
 RackOption = Annotated[list[Path], typer.Option("--rack", help="Patch: a .rack.json file; once for every line.")]
@@ -78,6 +79,7 @@ def live(
     osc: Annotated[int | None, typer.Option(help="UDP port for OSC, such as 9000.")] = None,
     reload: Annotated[bool, typer.Option(help="Hear a patch file anew when it changes.")] = True,
     record: Annotated[Path | None, typer.Option(help="New folder for a take of all of it, for `twinrack replay`.")] = None,
+    require_review: Annotated[bool, typer.Option("--require-review", help=REVIEW_HELP)] = False,
 ) -> None:
     """Play live through one rack, or several with inputs and outputs of their own."""
     from ..rack.patch import load
@@ -85,6 +87,8 @@ def live(
     from ..stage.line import Line, Safety
     from ..stage.stream import LiveStream
 
+    if require_review:
+        from ..review.policy import require
     if console:
         from ..stage.console.server import Console
     if midi is not None:
@@ -97,6 +101,8 @@ def live(
     keys = _sidechains(sidechain or [])
     lines: list[Line] = []
     for index, path in enumerate(rack):
+        if require_review:
+            require(path)
         loaded = load(path)
         name = loaded.name if loaded.name.isidentifier() else "rack"
         if any(line.name == name for line in lines):

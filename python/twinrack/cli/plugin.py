@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from ..checks import visible
+from .review import REVIEW_HELP
+
 
 class Kind(StrEnum):
     LV2 = "lv2"
@@ -27,11 +30,15 @@ def export_plugin(
     ] = None,
     channels: Annotated[int, typer.Option(help="Channels in and out.")] = 2,
     preset: Annotated[list[str] | None, typer.Option(help="NAME=PATCH: a preset, any number of times.")] = None,
+    require_review: Annotated[bool, typer.Option("--require-review", help=REVIEW_HELP)] = False,
 ) -> None:
     """Make a plugin of a patch that other programs load; it needs neither Python nor a compiler."""
     from ..plugin_files.export import export
     from ..rack.patch import load
+    from ..review.policy import Policy, require, status
 
+    if require_review:
+        require(patch)
     if out is None:
         if kind is None:
             raise ValueError("say which plugin: --as lv2, clap or vst3, or a name with --out")
@@ -46,6 +53,7 @@ def export_plugin(
         load(patch), out, format=kind.value if kind else None, name=name, id=plugin_id, channels=channels, presets=presets
     )
     print(written)
+    print(visible(f"  review: {status(patch, Policy()).note}", lines=False))
 
 
 def import_plugin(

@@ -26,8 +26,11 @@ from .knob import Knob, learn_knob, positions_of
 from .material import material
 
 RATE = 48000.0
-NEAR_DB = -40.0  # an error below this needs no other structure
+NEAR_ENOUGH_DB, NEAR_DB = -30.0, -40.0  # errors below which no other structure is tried, and the search does not go on
 LEAST_S = 1.0  # of recordings
+FIRST_SHARE = 0.3  # of the time, for a structure at first
+LEAST_LEFT = 0.15  # of the time, which is worth going on with
+LAST_S = 10.0  # that a search takes to end
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def clone(
         knob: one of the plugin's controls, a number, to be learned: the chosen structure is fitted at five positions, each from
             the one beside it, and `Clone.knob.at` goes between them.
         between: the ends of those positions; without, those of the control.
-        minutes: after so long no further structure is begun.
+        minutes: so long it takes at most, but for the knob; a search that is under way ends some seconds later.
         seed: of the fits.
         progress: show it.
 
@@ -153,18 +156,29 @@ def clone(
     dry = recordings if len(recordings) > 1 else recordings[0]
     wet: Any = [play(a) for a in recordings] if len(recordings) > 1 else play(recordings[0])
     attempts: list[Attempt] = []
+
+    def left_s() -> float:
+        return budget_s - (time.monotonic() - began)
+
+    def tried(start: Rack, seconds: float) -> FitResult:
+        since = time.monotonic()
+        result = fit(start, dry, wet, rate, minutes=max(seconds, 0.0) / 60.0, seed=seed, progress=progress)
+        order = order_text(result.rack.root, {id(e): a for a, e in result.rack.addresses().items()})
+        attempts.append(Attempt(order, result.fitted, time.monotonic() - since))
+        return result
+
+    # Each structure gets a part of the time; the nearest then gets the rest.
     best: FitResult | None = None
-    for effects in structures(nature):
-        if best is not None and (best.fitted.error_db < NEAR_DB or time.monotonic() - began > budget_s):
+    possible = structures(nature)
+    for effects in possible:
+        if best is not None and (best.fitted.error_db < NEAR_ENOUGH_DB or left_s() < 0.0):
             break
         start = Rack([make() for make in effects], name=f"clone of {effect.card.name}")
-        since = time.monotonic()
-        result = fit(start, dry, wet, rate, seed=seed, progress=progress)
-        order = order_text(start.root, {id(e): a for a, e in start.addresses().items()})
-        attempts.append(Attempt(order, result.fitted, time.monotonic() - since))
-        if best is None or result.fitted.error_db < best.fitted.error_db:
-            best = result
+        result = tried(start, FIRST_SHARE * budget_s if len(possible) > 1 else left_s() - LAST_S)
+        best = result if best is None else min(best, result, key=lambda r: r.fitted.error_db)
     assert best is not None
+    if best.fitted.error_db > NEAR_DB and left_s() > LEAST_LEFT * budget_s and len(possible) > 1:
+        best = min(best, tried(best.rack, left_s() - LAST_S), key=lambda r: r.fitted.error_db)
     best.rack.provenance["clone_of"] = {
         "plugin": effect.uri, "name": effect.card.name, "preset": preset, "values": effect.values(), "character": nature.kind,
     }  # fmt: skip

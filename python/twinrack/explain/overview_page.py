@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plotly.offline import get_plotlyjs
 
 from ..audio import Audio
 from ..measure.curves import curves
@@ -19,7 +18,7 @@ from ..system.disk import atomic
 from ..version import __version__
 from .evidence_map import Evidence
 from .overview import Block, Explanation, Sentence
-from .plots import as_json, line, lines_plot, numbers, player, templates
+from .plots import as_json, line, lines_plot, numbers, packed_plotly, player, templates
 from .sound_change import SoundDifference, sound_difference
 from .trust import Trust
 
@@ -173,7 +172,7 @@ def write_page(e: Explanation, path: Path) -> Path:
             rack_text=repr(e.rack),
             provenance=json.dumps(e.rack.provenance, indent=1, ensure_ascii=False),
             plots=as_json(plots),
-            plotly=get_plotlyjs(),
+            plotly=packed_plotly(),
         )
     )
     with atomic(path) as beside:

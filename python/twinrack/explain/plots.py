@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import io
-import json
+from functools import cache
 from typing import Any
 
 import numpy as np
 import soundfile
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
+from plotly.offline import get_plotlyjs
 
 from ..audio import Audio
+from ..pages.module import packed
+from ..pages.player import as_json as as_json
 
 COLOURS = {"start": "#8a8f98", "target": "#d9822b", "fitted": "#2b6cb0", "held out": "#d9822b", "training": "#2b6cb0"}
 COLOURS |= {"in": "#8a8f98", "out": "#2b6cb0", "input": "#2b6cb0", "by way of gains": "#d9822b"}
@@ -25,9 +28,10 @@ def templates(package: str = "twinrack.explain") -> Environment:
     return Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined)
 
 
-def as_json(value: Any) -> str:
-    """A value as JSON that may stand in a script."""
-    return json.dumps(value, separators=(",", ":")).replace("</", "<\\/")
+@cache
+def packed_plotly() -> str:
+    """Plotly's script as pages carry it (see page.html)."""
+    return packed(get_plotlyjs().encode())
 
 
 def numbers(x: Any) -> list[float | None]:

@@ -8,25 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from plotly.offline import get_plotlyjs
 
 from ..audio import Audio
 from ..measure.curves import Curve, curves
 from ..measure.gain_over_time import gain_trajectory
 from ..measure.window_levels import window_levels_db
+from ..pages.player import Scene, cannot_play, player_html
+from ..perceptual.noticeable import jnds_between
 from ..rack.effect import Effect
 from ..rack.rack import Rack
 from ..system.disk import atomic
 from ..version import __version__
 from .overview import explanation
 from .overview_page import shown
-from .plots import as_json, line, lines_plot, player, spectrogram, templates
+from .plots import as_json, line, lines_plot, packed_plotly, player, spectrogram, templates
 
 if TYPE_CHECKING:
     from ..train.result import FitResult, ParameterResult
 
 GAIN_S = 8.0  # of the first pair, in the plot of the gain
-PLAYED_S = 12.0  # of the first pair, in the players and spectrograms
+PLAYED_S = 12.0  # of the first pair, in the player and spectrograms
+HEARD_CLEARLY_JNDS = 3.0
+LEAST_SHARE, LEAST_JNDS = 0.001, 0.1  # in percent, and JNDs, below which a reader is told no number
 
 
 def write_report(result: FitResult, path: Path) -> Path:
@@ -43,6 +46,10 @@ def _page(r: FitResult) -> str:
     start = r.start_rack(pair.dry, rate)
     played = int(PLAYED_S * rate)
     sounds = {"Dry": pair.dry, "Target": pair.wet, "Fitted": fitted, "Difference": pair.wet - fitted}
+    scene = Scene(
+        {"Fitted": r.rack, "Start": r.start_rack}, pair.dry[:, :played], rate, pair.wet[:, :played], f"Fit of {r.rack.name}"
+    )
+    reason = cannot_play(scene)
     plots: dict[str, Any] = {
         "spectrum": lines_plot(
             [
@@ -91,12 +98,35 @@ def _page(r: FitResult) -> str:
             blocks=blocks,
             rack_text=repr(r.rack),
             seconds=pair.frames / rate,
-            players=[(name, f"spectrogram_{name.lower()}", player(x[:, :played], rate)) for name, x in sounds.items()],
+            verdict=_verdict(r, jnds_between(fitted[:, :played], pair.wet[:, :played], rate)),
+            cannot_play=reason,
+            player="" if reason else player_html(scene),
+            spectrograms=[
+                (name, f"spectrogram_{name.lower()}", player(x[:, :played], rate) if reason else "")
+                for name, x in sounds.items()
+            ],
             parity_db=_parity(r.rack, pair.dry[:, :played], rate),
             plots=as_json(plots),
-            plotly=get_plotlyjs(),
+            plotly=packed_plotly(),
             provenance=json.dumps(r.rack.provenance, indent=1, ensure_ascii=False),
         )
+    )
+
+
+def _verdict(r: FitResult, jnds: float) -> str:
+    """How near it came, for somebody who reads nothing else."""
+    share, error_db = 100 * 10 ** (r.fitted.error_db / 10), r.fitted.error_db
+    if jnds < 1:
+        audible = "which hardly anybody hears even in a direct comparison"
+    elif jnds < HEARD_CLEARLY_JNDS:
+        audible = "which is heard in a direct comparison"
+    else:
+        audible = "which is clearly heard"
+    missing = f"{share:.2g} %" if share >= LEAST_SHARE else f"less than {LEAST_SHARE:g} %"
+    by = f"{jnds:.2g}" if jnds >= LEAST_JNDS else f"less than {LEAST_JNDS:g}"
+    return (
+        f"On sound that training never saw, {missing} of the target's energy is not explained ({error_db:.1f} dB), and levels "
+        f"are {r.fitted.level_db:.2f} dB off. Where it differs most, it does so by {by} just-noticeable differences, {audible}."
     )
 
 

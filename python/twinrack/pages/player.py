@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -27,6 +28,7 @@ DAILY = 5  # values of an effect that are shown at once; the others are folded
 LARGEST_FLAC = 2_500_000  # bytes of all sounds together, above which they are compressed with losses
 OPUS_RATE = 48000
 MOST_CHANNELS = 2
+DRAWN = 600  # parts of the recording
 SILENT_LUFS = -70.0
 
 
@@ -62,35 +64,42 @@ def cannot_play(scene: Scene) -> str:
     return ""
 
 
-def player_html(scene: Scene) -> str:
-    """The player as HTML, for one page: style, an element, its data, and scripts.
+def player_html(*scenes: Scene) -> str:
+    """Players as HTML, once in a page: elements with their data, style and scripts. Several have their titles above them.
 
     Raises:
         ValueError: `cannot_play` says why.
     """
-    if reason := cannot_play(scene):
-        raise ValueError(reason)
+    for scene in scenes:
+        if reason := cannot_play(scene):
+            raise ValueError(reason)
     static = files(__package__) / "static"
     engine, worklet, player, style = (
         (static / name).read_text(encoding="utf-8") for name in ("engine.js", "worklet.js", "player.js", "player.css")
     )
-    return (
-        f'<style>{style}</style>\n<div class="tr-player"></div>\n'
-        f'<script type="application/json" class="tr-scene">{as_script_json(scene_data(scene))}</script>\n'
-        f'<script type="text/plain" class="tr-engine">{packed_module()}</script>\n'
-        f'<script type="text/plain" class="tr-worklet">{engine}\n{worklet}</script>\n'
-        f"<script>{player}</script>"
+    elements = [
+        (f"<h3>{escape(scene.title)}</h3>\n" if len(scenes) > 1 else "")
+        + '<div class="tr-player"></div>\n'
+        + f'<script type="application/json" class="tr-scene">{as_json(scene_data(scene))}</script>'
+        for scene in scenes
+    ]
+    return "\n".join(
+        [
+            f"<style>{style}</style>",
+            *elements,
+            f'<script type="text/plain" class="tr-engine">{packed_module()}</script>',
+            f'<script type="text/plain" class="tr-worklet">{engine}\n{worklet}</script>',
+            f"<script>{player}</script>",
+        ]
     )
 
 
-def as_script_json(data: object) -> str:
+def as_json(value: object) -> str:
     """JSON that may stand in a script element, whatever texts are in it."""
-    return (
-        json.dumps(data, ensure_ascii=False, allow_nan=False)
-        .replace("<", "\\u003c")
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-    )
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for mark in ("<", "\u2028", "\u2029"):
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return text
 
 
 def scene_data(scene: Scene) -> dict[str, Any]:
@@ -119,11 +128,18 @@ def scene_data(scene: Scene) -> dict[str, Any]:
         "sounds": encoded,
         "stored": how,
         "seconds": scene.dry.shape[1] / rate,
+        "peaks": _peaks(scene.dry[0]),
         "gains": {name: 10 ** ((quietest - level) / 20) if level > SILENT_LUFS else 1.0 for name, level in levels.items()},
         "bypassed": [i for i, effect in enumerate(main.addresses().values()) if effect.bypass],
         "one_after_the_other": isinstance(main.root, Chain) and len(main.addresses()) == len(main.effects),
         "effects": _effects(main, parameters),
     }
+
+
+def _peaks(x: Audio) -> list[float]:
+    """The largest samples of equal parts, to be drawn before the sound itself is decoded."""
+    parts = np.array_split(np.abs(x), min(DRAWN, x.size))
+    return [round(float(part.max()), 3) for part in parts]
 
 
 def _effects(rack: Rack, parameters: list[HostParameter]) -> list[dict[str, Any]]:

@@ -36,6 +36,11 @@ def _library() -> Any:
     return serialization
 
 
+def need_library() -> None:
+    """Raises ValueError with a sentence where signatures cannot be checked here."""
+    _library()
+
+
 def new_key(path: Path, passphrase: bytes | None = None) -> str:
     """Write a new private key, readable by its owner only, and the public one beside it (.pub); its fingerprint.
 
@@ -136,10 +141,6 @@ def signatures(entries: Sequence[Mapping[str, Any]], trusted: Iterable[Path] = (
         trusted: files of public keys, one a line, as OpenSSH writes them (.pub, authorized_keys). Lines with options, and those
             that are revoked or commented out, are not taken.
     """
-    serialization = _library()
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     files = list(trusted)
     blobs = {blob for file in files for blob in _trusted_in(file)}
     checked = []
@@ -147,20 +148,35 @@ def signatures(entries: Sequence[Mapping[str, Any]], trusted: Iterable[Path] = (
         for s in entry.get("signatures") or []:
             given = s if isinstance(s, Mapping) else {}
             name, date = str(given.get("name")), str(given.get("date"))
-            holds, mark, line = False, "unknown key", str(given.get("key"))
-            try:
-                key = serialization.load_ssh_public_key(line.encode())
-                if isinstance(key, Ed25519PublicKey) and _public_line(key).decode() == line:
-                    mark = fingerprint_of(key)
-                    text = str(given.get("signature"))
-                    signature = base64.b64decode(text, validate=True)
-                    key.verify(signature, _message(entry, name, date))
-                    holds = set(given) == FIELDS and base64.b64encode(signature).decode() == text
-            except (ValueError, InvalidSignature, UnsupportedAlgorithm):  # also a key of a kind that does not exist
-                holds = False
+            line = str(given.get("key"))
+            mark = check_signature(line, str(given.get("signature")), _message(entry, name, date))
+            holds = mark is not None and set(given) == FIELDS
             blob = line.split()[1] if len(line.split()) > 1 else ""
-            checked.append(Signature(number, name, date, mark, holds, blob in blobs if files else None))
+            checked.append(Signature(number, name, date, mark or "unknown key", holds, blob in blobs if files else None))
     return checked
+
+
+def check_signature(line: str, text: str, message: bytes) -> str | None:
+    """The fingerprint of a key, given as a line of OpenSSH, whose signature of a message (base64) holds; None where not."""
+    serialization = _library()
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = serialization.load_ssh_public_key(line.encode())
+        if not isinstance(key, Ed25519PublicKey) or _public_line(key).decode() != line:
+            return None
+        signature = base64.b64decode(text, validate=True)
+        key.verify(signature, message)
+        return fingerprint_of(key) if base64.b64encode(signature).decode() == text else None
+    except (ValueError, InvalidSignature, UnsupportedAlgorithm):  # also a key of a kind that does not exist
+        return None
+
+
+def sign_text(key: Ed25519PrivateKey, message: bytes) -> tuple[str, str, str]:
+    """The public key as a line of OpenSSH, the signature of a message in base64, and the key's fingerprint."""
+    signature = base64.b64encode(key.sign(message)).decode()
+    return _public_line(key.public_key()).decode(), signature, fingerprint_of(key.public_key())
 
 
 def _trusted_in(path: Path) -> Iterator[str]:
@@ -198,12 +214,11 @@ def sign(path: Path, key: Ed25519PrivateKey, name: str) -> str:
     data = _sound(path)
     entries = trail_of(data)
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    signature = base64.b64encode(key.sign(_message(entries[-1], name, date))).decode()
-    line = _public_line(key.public_key()).decode()
+    line, signature, fingerprint = sign_text(key, _message(entries[-1], name, date))
     own = {"name": name, "date": date, "key": line, "signature": signature}
     entries[-1]["signatures"] = [*(entries[-1].get("signatures") or []), own]
     _write(path, data, entries)
-    return fingerprint_of(key.public_key())
+    return fingerprint
 
 
 def _sound(path: Path) -> dict[str, Any]:

@@ -109,7 +109,8 @@ def fit_outside(
     learned(rack)
     findings = find_values(
         rack, pairs, rate, learned,
-        validation=settings.validation, opened=opened, may_add=learn is None, seed=settings.seed, report=bar.finding,
+        validation=settings.validation, opened=opened, may_add=learn is None, seed=settings.seed, seconds=settings.seconds,
+        report=bar.finding,
     )  # fmt: skip
     if findings.interrupted and interrupt.received():  # the command ends now, and has no time to measure
         raise InterruptedFitError(findings.rack)

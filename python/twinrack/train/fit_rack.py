@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..checks import check_number
 from ..measure.residual import residual_of
 from ..rack.card import Value
 from ..rack.rack import Rack
@@ -32,7 +33,7 @@ from .result import FitResult, give_provenance
 from .rounds import Rounds, starting_racks
 from .run import INTERRUPTED, POLISH_BELOW, Assessment, Run
 from .run import InterruptedFitError as InterruptedFitError
-from .settings import RackSettings, checked_alignment, checked_checkpoint, lowered
+from .settings import MOST_MINUTES, RackSettings, checked_alignment, checked_checkpoint, lowered
 from .stream_updater import StreamUpdater
 from .structures import Structure, open_choices
 from .trainable_rack import TrainableRack
@@ -56,6 +57,7 @@ def fit_rack(
     learn: Iterable[str] | None = None,
     freeze: Iterable[str] = (),
     choices: Iterable[str] | Mapping[str, Sequence[Value]] | None = None,
+    minutes: float | None = None,
     starts: int = 0,
     conditions: Sequence[Mapping[str, float]] = (),
     learning_rate: float = 0.012,
@@ -98,6 +100,8 @@ def fit_rack(
             each. A search tries those that are open, one change after the other, where the present ones do not fit; None
             opens those that a person would try, and () none. With steps all combinations are tried in short rounds and the
             best continues (see `structures`); None is none.
+        minutes: of a search, after which it begins nothing new; it then ends within some ten seconds. Its findings then
+            depend on how fast the machine is. None: until it is done.
         starts: take start values from the recordings, where there is an analysis for the effect (see `starts`): so many at
             most, tried like choices; 0 begins with the rack's own values.
         conditions: what was set while each pair was recorded, in the order of the pairs: an address ("compressor.ratio") has
@@ -155,7 +159,12 @@ def fit_rack(
         compares=compares,
         loss=lowered(loss, stft_weight, waveform_weight, compares),
         starts=starts,
+        minutes=None if minutes is None else check_number(minutes, "minutes", 0.0, MOST_MINUTES),
     )
+    if minutes is not None and not searches:
+        raise ValueError(
+            "minutes is for a search; leave it out where steps, a loss, conditions, starts, live or a checkpoint are given"
+        )
     align = checked_alignment(align)
     checkpoint_file = checked_checkpoint(checkpoint)
     if rack.sidechains:
@@ -254,7 +263,8 @@ def _searched(
 
     return find_values(
         rack, pairs, rate, learned,
-        validation=settings.validation, opened=opened, may_add=learn is None, seed=settings.seed, report=bar.finding,
+        validation=settings.validation, opened=opened, may_add=learn is None, seed=settings.seed, seconds=settings.seconds,
+        report=bar.finding,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from .losses import Loss, SoundTerm, Term, usual
 
 SHORTEST_WINDOW_S = 0.5
 MOST = 10_000_000  # steps, windows at once
+MOST_MINUTES = 10_000.0
 
 if TYPE_CHECKING:
     from ..stage.stream import LiveStream
@@ -82,6 +83,7 @@ class FitSettings(MatchSettings, Recordings, total=False):
 
     steps: int | None
     choices: Iterable[str] | Mapping[str, Sequence[Value]] | None
+    minutes: float | None
     starts: int
     conditions: Sequence[Mapping[str, float]]
     loss: Loss | Term | None
@@ -167,8 +169,14 @@ class RackSettings(Settings):
 
     choices: Sequence[str] = ()  # addresses of the choices that were tried
     starts: int = 0
+    minutes: float | None = None  # of a search
 
     COUNTS: ClassVar[dict[str, int]] = Settings.COUNTS | {"starts": 0}
+
+    @property
+    def seconds(self) -> float | None:
+        """After which a search begins nothing new; None: no limit."""
+        return None if self.minutes is None else 60.0 * self.minutes
 
     def record(self) -> dict[str, Any]:
         return super().record() | {"choices": list(self.choices)}

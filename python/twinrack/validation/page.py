@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plotly.offline import get_plotlyjs
 
 from ..audio import Audio
-from ..explain.plots import as_json, line, lines_plot, player, templates
+from ..explain.plots import as_json, line, lines_plot, packed_plotly, player, templates
 from ..system.disk import atomic
 from ..version import __version__
 from .failure_map import FailureMap
@@ -48,7 +47,7 @@ def write_page(v: Validation, path: Path) -> Path:
             rack_text=repr(v.rack),
             provenance=json.dumps(v.rack.provenance, indent=1, ensure_ascii=False),
             plots=as_json(plots),
-            plotly=get_plotlyjs() if plots else "",
+            plotly=packed_plotly() if plots else "",
         )
     )
     with atomic(path) as beside:

@@ -66,7 +66,8 @@ const Twinrack = (() => {
   const LABELS = { dry: "Dry", target: "Target", difference: "Difference" };
   const shown = (value, unit) => {
     const size = Math.abs(value), digits = size >= 1000 ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : 2;
-    return unit === "Hz" && size >= 1000 ? `${(value / 1000).toFixed(2)} kHz` : `${value.toFixed(digits)}${unit ? ` ${unit}` : ""}`.replace("-", "−");
+    const number = (unit === "Hz" && size >= 1000 ? (value / 1000).toFixed(2) : value.toFixed(digits)).replace(/^-(0\.?0*)$/, "$1");
+    return `${number.replace("-", "−")}${unit === "Hz" && size >= 1000 ? " kHz" : unit ? ` ${unit}` : ""}`;
   };
 
   class Page {
@@ -90,6 +91,7 @@ const Twinrack = (() => {
         for (const [effect, on] of this.switched ?? []) this.send({ bypass: [effect, on] });
         if (this.loop) this.send({ loop: this.loop });
         this.send({ seek: this.at });
+        this.peaks = null;
       }
       await this.context.resume();
     }
@@ -304,9 +306,10 @@ const Twinrack = (() => {
       if (width === 0) return;
       const style = getComputedStyle(this.root), pen = this.wave.getContext("2d");
       if (this.wave.width !== width || this.wave.height !== height) [this.wave.width, this.wave.height] = [width, height];
-      const row = this.sounds?.dry[0];
-      if (row && this.peaks === null) {
+      const row = this.sounds?.dry[0], drawn = this.scene.peaks;
+      if (this.peaks === null) {
         this.peaks = Array.from({ length: width }, (_, i) => {
+          if (!row) return drawn[Math.floor(i * drawn.length / width)];
           let peak = 0;
           for (let n = Math.floor(i * row.length / width), end = Math.floor((i + 1) * row.length / width); n < end; ++n) peak = Math.max(peak, Math.abs(row[n]));
           return peak;
@@ -319,8 +322,7 @@ const Twinrack = (() => {
         pen.fillRect(toX(this.loop[0]), 0, toX(this.loop[1] - this.loop[0]), height);
       }
       pen.fillStyle = style.getPropertyValue("--soft") || style.color;
-      if (this.peaks) this.peaks.forEach((p, i) => pen.fillRect(i, height / 2 * (1 - p), 1, Math.max(ratio, height * p)));
-      else pen.fillRect(0, height / 2, width, ratio);
+      this.peaks.forEach((p, i) => pen.fillRect(i, height / 2 * (1 - p), 1, Math.max(ratio, height * p)));
       pen.fillStyle = "#2b6cb0";
       pen.fillRect(toX(this.at), 0, 2 * ratio, height);
     }

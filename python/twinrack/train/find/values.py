@@ -553,18 +553,19 @@ def find_values(
     opened: dict[str, Sequence[Value]] | None,
     may_add: bool,
     seed: int,
+    seconds: float | None,
     report: Report,
 ) -> Findings:
     """The findings of a search by renders, from a rack's own values.
 
     Args:
-        pairs, rate, learned, opened, may_add, seed, report: see `Finder`.
+        pairs, rate, learned, opened, may_add, seed, seconds, report: see `Finder`.
         validation: every fifth stretch of the recordings is not looked at.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, before anything was found.
     """
     splits = [split(p.frames, rate, validation) for p in pairs]
-    finder = Finder(pairs, splits, rate, learned, opened=opened, may_add=may_add, seed=seed, report=report)
+    finder = Finder(pairs, splits, rate, learned, opened=opened, may_add=may_add, seed=seed, seconds=seconds, report=report)
     with interrupt.deferred():
         return finder.run(rack)
