@@ -106,7 +106,7 @@ bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/plugin_hosts.py
 
-docs: $(VENV)/checks ## the pages, strict
+docs: web ## the pages, strict
 	$(BIN)/python tools/reference_pages.py
 	$(BIN)/mkdocs build --strict --quiet
 

@@ -1,4 +1,5 @@
-"""Writes the pages that come from the cards (docs/effects) and the JSON Schemas (docs/schema), before mkdocs builds.
+"""Writes the pages that come from the cards (docs/effects), in which effects play, and the JSON Schemas (docs/schema), before
+mkdocs builds.
 
 python tools/reference_pages.py
 """
@@ -8,12 +9,28 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 import twinrack as tr
 from twinrack.build.card_schema import Card as CardFile
+from twinrack.cloning.material import SECONDS_EACH, material
+from twinrack.pages.module import has_module
+from twinrack.pages.player import Scene, player_html
 from twinrack.rack import patch
 from twinrack.rack.card import Card, Parameter
+from twinrack.rack.effect import Effect
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+RATE = 48000
+PLAYED = (0.8, 1.6)  # part of the designed sound, in passages: the quiet one's end and the louder one's beginning
+FRAME = (
+    '<iframe src="../{id}.player.html" title="Hear the {name}" loading="lazy" allow="microphone; autoplay" '
+    'style="width:100%;height:34rem;border:0"></iframe>'
+)
+PLAYER_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Hear the {name}</title><style>:root {{ color-scheme: light dark; }} body {{ font: 15px/1.4 system-ui, sans-serif; margin: 0; }}
+</style></head><body>{player}</body></html>
+"""
 
 
 def table(parameters: tuple[Parameter, ...]) -> str:
@@ -25,8 +42,32 @@ def table(parameters: tuple[Parameter, ...]) -> str:
     return "\n".join(rows)
 
 
-def page(card: Card) -> str:
+def played(card: Card) -> Effect | None:
+    """The effect that a page lets one hear; None for those that need a network of one's own."""
+    if card.id in ("adapter", "controller"):
+        return None
+    if card.id == "parametric_eq":
+        bands = [tr.Band("low_cut", frequency_hz=40), tr.Band("bell", frequency_hz=400, gain_db=-4), tr.Band("bell", gain_db=6)]
+        return tr.ParametricEQ(bands=[*bands, tr.Band("high_shelf", frequency_hz=8000, gain_db=4)])
+    if card.id == "convolution_reverb":
+        t = np.arange(RATE) / RATE
+        noise = np.random.default_rng(1).standard_normal((2, RATE)) * 10 ** (-3 * t)
+        return tr.ConvolutionReverb(impulse_response=tr.Response(noise, RATE))
+    return getattr(tr, card.class_name)()
+
+
+def player_page(card: Card, effect: Effect) -> str:
+    begin, end = (round(p * SECONDS_EACH * RATE) for p in PLAYED)
+    scene = Scene(
+        {card.name: tr.Rack([effect], name=card.id)}, material(RATE)[:, begin:end], RATE, title=f"Hear the {card.name}"
+    )
+    return PLAYER_PAGE.format(name=card.name, player=player_html(scene))
+
+
+def page(card: Card, plays: bool) -> str:
     parts = [f"# {card.name}", f"`tr.{card.class_name}`, id `{card.id}`, version {card.version}", card.purpose, card.rationale]
+    if plays:
+        parts += ["## Hear it", FRAME.format(id=card.id, name=card.name)]
     if card.parameters:
         parts += ["## Parameters", table(card.parameters)]
     for group in card.groups:
@@ -53,8 +94,13 @@ def main() -> None:
         "| effect | purpose |\n| --- | --- |\n" + "\n".join(rows),
     ]
     (DOCS / "effects" / "index.md").write_text("\n\n".join(index) + "\n", encoding="utf-8")
+    if not has_module():
+        print("the engine for pages is not built (make web), so the pages of effects do not play")
     for card in tr.CARDS.values():
-        (DOCS / "effects" / f"{card.id}.md").write_text(page(card), encoding="utf-8")
+        effect = played(card) if has_module() else None
+        (DOCS / "effects" / f"{card.id}.md").write_text(page(card, effect is not None), encoding="utf-8")
+        if effect is not None:
+            (DOCS / "effects" / f"{card.id}.player.html").write_text(player_page(card, effect), encoding="utf-8")
     for name, schema in (("card", CardFile.model_json_schema()), ("patch", patch.schema())):
         (DOCS / "schema" / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n", encoding="utf-8")
 
