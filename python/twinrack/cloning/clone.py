@@ -28,7 +28,9 @@ from .material import material
 RATE = 48000.0
 NEAR_ENOUGH_DB, NEAR_DB = -30.0, -40.0  # errors below which no other structure is tried, and the search does not go on
 LEAST_S = 1.0  # of recordings
-FIRST_SHARE = 0.3  # of the time, for a structure at first
+# Shares of the time for each structure at first. A limiter that also levels needs its second one; of others the first is
+# nearly always the right one, and only needs its time.
+SHARES, USUAL_SHARES = {"limiter": (0.3, 0.3)}, (0.65, 0.15, 0.15)
 LEAST_LEFT = 0.15  # of the time, which is worth going on with
 LAST_S = 10.0  # that a search takes to end
 
@@ -170,11 +172,11 @@ def clone(
     # Each structure gets a part of the time; the nearest then gets the rest.
     best: FitResult | None = None
     possible = structures(nature)
-    for effects in possible:
+    for effects, share in zip(possible, SHARES.get(nature.kind, USUAL_SHARES), strict=False):
         if best is not None and (best.fitted.error_db < NEAR_ENOUGH_DB or left_s() < 0.0):
             break
         start = Rack([make() for make in effects], name=f"clone of {effect.card.name}")
-        result = tried(start, FIRST_SHARE * budget_s if len(possible) > 1 else left_s() - LAST_S)
+        result = tried(start, share * budget_s if len(possible) > 1 else left_s() - LAST_S)
         best = result if best is None else min(best, result, key=lambda r: r.fitted.error_db)
     assert best is not None
     if best.fitted.error_db > NEAR_DB and left_s() > LEAST_LEFT * budget_s and len(possible) > 1:
