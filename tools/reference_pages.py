@@ -27,9 +27,10 @@ FRAME = (
     '<iframe src="../{id}.player.html" title="Hear the {name}" loading="lazy" allow="microphone; autoplay" '
     'style="width:100%;height:34rem;border:0"></iframe>'
 )
-PLAYER_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Hear the {name}</title>
-<style>:root {{ color-scheme: light dark; }} body {{ font: 15px/1.4 system-ui, sans-serif; margin: 0; }}</style></head><body>{player}</body></html>
+PLAYER_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Hear the {name}</title>
+<meta name="viewport" content="width=device-width">
+<style>:root {{ color-scheme: light dark; }} body {{ font: 15px/1.4 system-ui, sans-serif; margin: 0; }}</style>
+</head><body>{player}</body></html>
 """
 
 

@@ -246,12 +246,13 @@ class Vst3Plugin final : public vst3::Component,
     return vst3::ok;
   }
   vst3::Result from_text(std::uint32_t id, char16_t* text, double* position) override {
+    const std::u16string given = text;
     std::string narrow;
-    for (; *text != 0; ++text) narrow += *text < 128 ? static_cast<char>(*text) : '?';
+    for (const char16_t c : given) narrow += c < 128 ? static_cast<char>(c) : '?';
     const HostParameter* p = find(id);
     if (id == program_id && has_programs()) {
       for (int i = 0; i < device().program_count(); ++i) {
-        if (device().program_name(i) != narrow) continue;
+        if (wide(device().program_name(i)) != given) continue;
         *position = position_of(i);
         return vst3::ok;
       }
@@ -344,8 +345,7 @@ class Vst3Plugin final : public vst3::Component,
   vst3::Result set_program_data(std::int32_t, std::int32_t, vst3::Stream*) override { return vst3::not_implemented; }
 
  private:
-  // Above the ids of parameters, which have 31 bits.
-  static constexpr std::uint32_t program_id = 0x80000000u;
+  static constexpr std::uint32_t program_id = 1;  // no parameter has it, see parameters.py
   static constexpr std::int32_t program_list_id = 1;
 
   ~Vst3Plugin() = default;

@@ -38,7 +38,8 @@ class FloatGuard {
 };
 
 // Where no mode does that (WebAssembly), numbers below `nothing` become zero where sound enters and leaves an effect,
-// and in the states of recursions at the end of a block.
+// and in the states of filters at the end of a block. An effect that hears nothing then sleeps before its other states
+// get there.
 #ifdef __wasm__
 inline constexpr bool has_float_mode = false;
 #else

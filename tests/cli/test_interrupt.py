@@ -111,6 +111,8 @@ EXEMPT = {
     "import": "reads one file and writes a small one",
     "latency": "needs a device",
     "live": "ends at Ctrl-C in its usual way, with exit 0 (test_recovery, test_console)",
+    "listen analyse": "reads small files",
+    "listen make": "writes one page",
     "plugins check": "each plugin is in a process that ends with this one",
     "plugins edit": "waits for somebody to close a window",
     "plugins list": "prints a table",

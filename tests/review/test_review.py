@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from browser_support import chromium
 from support import music, run
 from twinrack.rack.trail import content_of, digest, verify
 from twinrack.review.page import Recording, write_review
-from twinrack.review.policy import CHECKLIST, Policy, read_policy, require, status
+from twinrack.review.policy import CHECKLIST, Policy, load_reviewed, note, read_policy, status
 from twinrack.review.signing import new_key, read_key
 from twinrack.review.verdict import add_verdict, read_verdict, sign_verdict, summary, verdicts_of
 
@@ -46,7 +47,7 @@ def verdict(patch: Path, /, **changes) -> dict:
     data = {
         "twinrack_review": 1, "patch": digest(content), "rack": "Vocal", "decision": "accept", "conditions": "",
         "name": "A. Ear",
-        "role": "engineer", "data_scientist": False, "date": date.today().isoformat(), "heard_s": "90",
+        "role": "engineer", "data_scientist": False, "date": date.today().isoformat(), "played_s": "90",
         "answers": [{"question": "Good?", "answer": "no", "note": "too loud"}],
         "comments": [{"text": "pumps", "at_s": "1.2", "block": "compressor"}],
     }  # fmt: skip
@@ -115,7 +116,7 @@ def test_what_was_tampered_with_is_refused(patch, tmp_path):
     sign_verdict(path, read_key(tmp_path / "key"))
     signed = json.loads(path.read_text())
     assert read_verdict(path).fingerprint
-    for name, value in (("decision", "refuse"), ("name", "Somebody"), ("patch", "0" * 64), ("answers", [])):
+    for name, value in (("data_scientist", True), ("name", "Somebody"), ("patch", "0" * 64), ("answers", [])):
         with pytest.raises(ValueError, match=r"was changed after .* signed it"):
             read_verdict(written(tmp_path, signed | {name: value}, "other.json"))
     with pytest.raises(ValueError, match="signed already"):
@@ -140,6 +141,10 @@ def test_what_was_tampered_with_is_refused(patch, tmp_path):
         ({"decision": "maybe"}, "is not a whole verdict: decision"),
         ({"name": ""}, "is not a whole verdict: name"),
         ({"extra": 1}, "is not a whole verdict: extra"),
+        ({"date": "2026-13-45"}, "is not a whole verdict: date: month must be in 1..12"),
+        ({"date": "2026-W01-1"}, "is not a whole verdict: date: give a day"),
+        ({"date": "9999-12-31"}, "which is yet to come"),
+        ({"decision": "refuse", "conditions": " "}, "it says neither conditions nor reasons"),
         ({"comments": [{"text": "a", "at_s": "soon"}]}, "is not a whole verdict: comments.0.at_s"),
     ],
 )
@@ -165,15 +170,15 @@ def test_policies(patch, tmp_path):
     )
     policy = read_policy(None, patch)
     assert status(patch, policy).missing == (
-        "2 people must accept it, 0 did", "one person who are not data scientists must accept it, 0 did",
+        "2 people must accept it, 0 did", "one person who is not a data scientist must accept it, 0 did",
     )  # fmt: skip
     given("A", data_scientist=True)
     given("B", data_scientist=True, decision="conditions", conditions="only speech")
-    assert status(patch, policy).missing == ("one person who are not data scientists must accept it, 0 did",)
+    assert status(patch, policy).missing == ("one person who is not a data scientist must accept it, 0 did",)
     given("C", decision="refuse", conditions="too loud")
     assert "C refused it" in status(patch, policy).missing
     given("C")  # the last word of a person counts
-    assert require(patch).holds
+    assert load_reviewed(patch) == rack()
     late = date.today().replace(year=date.today().year + 1, day=1)
     assert any("older than 6 months" in m for m in status(patch, policy, late).missing)
     assert any("is not signed" in m for m in status(patch, Policy(signed=True)).missing)
@@ -190,11 +195,52 @@ def test_policies(patch, tmp_path):
     assert not now.holds
     assert now.note.startswith("changed since it was reviewed: accepted on")
     with pytest.raises(ValueError, match=r"may not be used, as its review asks for more: 2 people must accept it, 0 did"):
-        require(patch)
+        load_reviewed(patch)
     for text, words in (("x", "is not TOML"), ("people = 1", "people: .*; there are purpose"), ("reviewers = 0", "reviewers")):
         (tmp_path / "other.toml").write_text(text)
         with pytest.raises(ValueError, match=words):
             read_policy(tmp_path / "other.toml", patch)
+
+
+def test_who_counts_and_who_may_take_a_refusal_back(patch, tmp_path):
+    number = iter(range(100))
+
+    def given(name: str, key: str = "", **changes) -> None:
+        path = written(tmp_path, verdict(patch, name=name, **changes), f"{next(number)}.json")
+        if key:
+            if not (tmp_path / key).exists():
+                new_key(tmp_path / key)
+            sign_verdict(path, read_key(tmp_path / key))
+        add_verdict(patch, path)
+
+    given("Ann", "a", decision="refuse", conditions="too loud")
+    given("Ann")  # by anybody who can type her name
+    given("Ann", "b")  # or make a key
+    assert "Ann refused it" in status(patch, Policy()).missing
+    given("Ann", "a", date="2020-01-01")
+    assert "Ann refused it" in status(patch, Policy()).missing
+    given("Ann", "a")
+    assert status(patch, Policy()).holds
+    assert status(patch, Policy(reviewers=2)).missing == ("2 people must accept it, 1 did",)  # one name, two keys, and no key
+    given("Bob", "a")  # one key, two names
+    # Ann by two keys, one of which is Bob's too: two people as far as anybody can tell, and never three.
+    assert status(patch, Policy(reviewers=3, signed=True)).missing[0] == "3 people must accept it, 2 did"
+    own = read_verdict(tmp_path / "4.json").fingerprint
+    assert status(patch, Policy(keys=(own,))).holds
+    assert "is not among keys" in status(patch, Policy(keys=("SHA256:" + "A" * 43,))).missing[-1]
+    given("ann  ")
+    assert status(patch, Policy(reviewers=3)).missing == ("3 people must accept it, 2 did",)
+
+
+def test_signatures_that_cannot_be_checked_here_are_said(patch, tmp_path, monkeypatch):
+    path = written(tmp_path, verdict(patch))
+    new_key(tmp_path / "key")
+    sign_verdict(path, read_key(tmp_path / "key"))
+    add_verdict(patch, path)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    assert note(patch).startswith("not checked here: signatures need cryptography")
+    with pytest.raises(ValueError, match="signatures need cryptography"):
+        load_reviewed(patch)
 
 
 def test_commands_ask_for_a_review(patch, tmp_path):
@@ -206,12 +252,17 @@ def test_commands_ask_for_a_review(patch, tmp_path):
         done = run(*words)
         assert done.returncode == 2, done
         assert "may not be used, as its review asks for more: one person must accept it, 0 did" in done.stderr
+    other = tmp_path / "other.rack.json"
+    rack().save(other)
     assert not (tmp_path / "b.wav").exists()
     assert not (tmp_path / "v.clap").exists()
     assert run("review", "check", patch).returncode == 3
     add_verdict(patch, written(tmp_path, verdict(patch)))
     for words in (render, export):
         assert run(*words).returncode == 0
+    refused = run(*export, "--preset", f"Other={other}")
+    assert refused.returncode == 2
+    assert "other.rack.json may not be used" in refused.stderr
     assert "review: accepted on" in run("export", patch, "--out", tmp_path / "w.clap").stdout
     lessons = run("review", "lessons", tmp_path).stdout
     assert "Good? No. too loud" in lessons

@@ -25,6 +25,7 @@ from .bench import app as bench_app
 from .clone import clone_plugin
 from .document import document
 from .extras import need_train_extra
+from .listen import app as listen_app
 from .plugin import export_plugin, import_plugin
 from .plugins import app as plugins_app
 from .review import REVIEW_HELP
@@ -160,10 +161,10 @@ def show(patch: Annotated[Path, typer.Argument(help="A .rack.json file.")]) -> N
     """Print a patch as a person reads it: the chain, every value with its unit, and where the values came from."""
     from ..rack.describe import describe
     from ..rack.patch import load
-    from ..review.policy import Policy, status
+    from ..review.policy import note
 
     print(describe(load(patch)))
-    print(f"\nreview: {visible(status(patch, Policy()).note, lines=False)}")
+    print(f"\nreview: {visible(note(patch), lines=False)}")
 
 
 @app.command()
@@ -213,7 +214,7 @@ def render(
     from ..render.batch import Failed, cluster, plan, render_many
     from ..render.level import parse_level
     from ..render.pipes import Pipes
-    from ..review.policy import require
+    from ..review.policy import load_reviewed
     from ..review.signing import add_entry
 
     if len(files) < 2:
@@ -226,11 +227,9 @@ def render(
         )
     if record is not None and rack is None:
         raise ValueError("--record writes into the trail of a patch; name it with --rack")
-    if require_review:
-        if rack is None:
-            raise ValueError("--require-review asks for a patch that was reviewed; name it with --rack")
-        require(rack)
-    loaded = Rack() if rack is None else load(rack)
+    if require_review and rack is None:
+        raise ValueError("--require-review asks for a patch that was reviewed; name it with --rack")
+    loaded = Rack() if rack is None else load_reviewed(rack) if require_review else load(rack)
     pipes = Pipes(files[:-1], files[-1], sidechain, ending, {"--resume": resume, "--dask": dask is not None})
     bar = _render_bar()
     say = bar.console if pipes.to_standard else out
@@ -377,6 +376,7 @@ app.add_typer(session_app, name="session")
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(trail_app, name="trail")
 app.add_typer(review_app, name="review")
+app.add_typer(listen_app, name="listen")
 app.add_typer(bench_app, name="bench")
 app.command()(explaining.explain)
 app.command()(explaining.diff)

@@ -88,7 +88,9 @@ def live(
     from ..stage.stream import LiveStream
 
     if require_review:
-        from ..review.policy import require
+        from ..review.policy import load_reviewed
+
+    read = load_reviewed if require_review else load
     if console:
         from ..stage.console.server import Console
     if midi is not None:
@@ -101,9 +103,7 @@ def live(
     keys = _sidechains(sidechain or [])
     lines: list[Line] = []
     for index, path in enumerate(rack):
-        if require_review:
-            require(path)
-        loaded = load(path)
+        loaded = read(path)
         name = loaded.name if loaded.name.isidentifier() else "rack"
         if any(line.name == name for line in lines):
             name = f"{name}_{index + 1}"
@@ -134,7 +134,7 @@ def live(
     closing = ExitStack()
     try:
         with closing:
-            desk = Desk(stream, racks or rack[0].parent)
+            desk = Desk(stream, racks or rack[0].parent, read)
             closing.callback(desk.close)
             controls = None
             if midi is not None:

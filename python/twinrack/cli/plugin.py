@@ -35,10 +35,10 @@ def export_plugin(
     """Make a plugin of a patch that other programs load; it needs neither Python nor a compiler."""
     from ..plugin_files.export import export
     from ..rack.patch import load
-    from ..review.policy import Policy, require, status
+    from ..review.policy import load_reviewed, note
 
-    if require_review:
-        require(patch)
+    read = load_reviewed if require_review else load
+    rack, review = read(patch), note(patch)
     if out is None:
         if kind is None:
             raise ValueError("say which plugin: --as lv2, clap or vst3, or a name with --out")
@@ -48,12 +48,12 @@ def export_plugin(
         label, equals, path = words.partition("=")
         if not equals:
             raise ValueError(f"--preset {words} is not NAME=PATCH, such as --preset Soft=soft.rack.json")
-        presets[label] = load(path)
+        presets[label] = read(Path(path))
     written = export(
-        load(patch), out, format=kind.value if kind else None, name=name, id=plugin_id, channels=channels, presets=presets
+        rack, out, format=kind.value if kind else None, name=name, id=plugin_id, channels=channels, presets=presets
     )
     print(written)
-    print(visible(f"  review: {status(patch, Policy()).note}", lines=False))
+    print(visible(f"  review: {review}", lines=False))
 
 
 def import_plugin(

@@ -45,9 +45,10 @@ class Plugin(ExternalEffect):
         preset: name of one of its presets, or path of a `.vstpreset` or `.clap-preset` file; values that are given replace its.
         block_frames: 32 to 4096, a multiple of 32; in a live stream it is given so many frames at once and heard twice as many
             plus 32 later. None: as many as the audio device, at least 64; 256 without one. Fewer than that come too late.
-        synchronous: in a live stream the audio thread waits for each block, for 0.4 of the time that a callback has at most; it
-            is heard `block_frames` plus 32 frames later. Its process is then nearly always awake: each such plugin needs a core
-            that is otherwise free. Without block_frames: as many as the device, at least 32; 64 without one.
+        synchronous: in a live stream the audio thread waits for each block, for 0.4 of the time that a callback has at most,
+            which all such plugins of a rack share; it is heard `block_frames` plus 32 frames later. Its process is then nearly
+            always awake: each such plugin needs a core that is otherwise free. Without block_frames: as many as the device, at
+            least 32; 64 without one.
         bpm: 1 to 2000 beats a minute, from the first frame of a render or stream on, for plugins that follow the tempo. In a
             session its tempo map holds instead.
         midi: messages that it hears, by their seconds from the first frame (or the session's beginning): pairs such as
@@ -396,10 +397,18 @@ class Plugin(ExternalEffect):
             self._take_latency,
             self.timeline or ((0.0, 0.0), (60.0 * sample_rate / self._bpm, 1.0)),
             (self._midi, self.frames_before),
-            MOST_WAITED * min(block, self.device_frames or block) / sample_rate if self._synchronous and not offline else 0.0,
+            self._wait_s(block, sample_rate) if self._synchronous and not offline else 0.0,
         )
         self._works = [*(weakref.ref(w) for w in self._of_streams()), weakref.ref(work)]
         return work
+
+    @property
+    def is_waited_for(self) -> bool:
+        return self._synchronous
+
+    def _wait_s(self, block: int, sample_rate: float) -> float:
+        """For which the audio thread waits for a block at most: all plugins that it waits for share a part of a callback."""
+        return MOST_WAITED * min(block, self.device_frames or block) / sample_rate / self.waiting_beside
 
     def copy(self) -> Self:
         copied = super().copy()

@@ -17,10 +17,10 @@ JUMPS = "Heard as the plugin makes it heard; it is set from one tick to the next
 # Attributes and arguments that effects have themselves.
 TAKEN = frozenset(
     ("block_frames", "bpm", "build", "bypass", "card", "check", "complaint", "copy", "default", "device_frames",
-     "frames_before", "get", "hears_midi", "identity", "key", "late", "latency_at", "latency_frames", "load_preset",
-     "midi", "name", "open_editor", "outside", "pids", "plugin", "preset", "preset_path", "presets", "rebuild",
-     "resources", "restarts", "restore", "save_preset", "send_midi", "set", "state", "synchronous", "timeline", "unused", "uri",
-     "uri_format", "values", "whole_state", "work")
+     "frames_before", "get", "hears_midi", "identity", "is_waited_for", "key", "late", "latency_at", "latency_frames",
+     "load_preset", "midi", "name", "open_editor", "outside", "pids", "plugin", "preset", "preset_path", "presets",
+     "rebuild", "resources", "restarts", "restore", "save_preset", "send_midi", "set", "state", "synchronous",
+     "timeline", "unused", "uri", "uri_format", "values", "waiting_beside", "whole_state", "work")
 )  # fmt: skip
 
 

@@ -118,14 +118,14 @@ def scene_data(scene: Scene) -> dict[str, Any]:
     levels = {name: _lufs(x, rate) for name, x in sounds.items()}
     levels |= {name: _lufs(rack.copy()(scene.dry, rate), rate) for name, rack in scene.racks.items()}
     quietest = min((level for level in levels.values() if level > SILENT_LUFS), default=0.0)
-    encoded, how = _encoded(sounds, rate)
+    stored, how = encoded(sounds, rate)
     return {
         "title": scene.title,
         "rate": rate,
         "channels": channels,
         "main": names[0],
         "racks": flats,
-        "sounds": encoded,
+        "sounds": stored,
         "stored": how,
         "seconds": scene.dry.shape[1] / rate,
         "peaks": _peaks(scene.dry[0]),
@@ -189,12 +189,17 @@ def _lufs(x: Audio, rate: float) -> float:
     return max(level, SILENT_LUFS)  # -inf where there is nothing
 
 
-def _encoded(sounds: Mapping[str, Audio], rate: float) -> tuple[dict[str, str], str]:
-    """The sounds as data addresses: FLAC of 16 bits, or Opus where that would be large; and how."""
+def encoded(sounds: Mapping[str, Audio], rate: float, *, lossless: bool = False) -> tuple[dict[str, str], str]:
+    """The sounds as data addresses: FLAC of 16 bits, or Opus where that would be large and losses are allowed; and how."""
     whole = {name: _file(x, rate, "FLAC", "PCM_24") for name, x in sounds.items()}
-    if sum(map(len, whole.values())) <= LARGEST_FLAC or rate != OPUS_RATE:
+    if sum(map(len, whole.values())) <= LARGEST_FLAC or lossless:
         return {name: _address("audio/flac", data) for name, data in whole.items()}, "FLAC, 16 bits"
-    small = {name: _file(x, rate, "OGG", "OPUS") for name, x in sounds.items()}
+    import soxr
+
+    small = {
+        name: _file(x if rate == OPUS_RATE else soxr.resample(x.T, rate, OPUS_RATE).T, OPUS_RATE, "OGG", "OPUS")
+        for name, x in sounds.items()
+    }  # a browser plays it at the page's rate again
     return {name: _address("audio/ogg", data) for name, data in small.items()}, "Opus, with small losses"
 
 

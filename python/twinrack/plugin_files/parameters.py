@@ -41,7 +41,7 @@ def host_parameters(rack: Rack) -> tuple[list[HostParameter], list[str]]:
     that change the latency.
     """
     found, fixed, index = [], [], 0
-    used: set[int] = {0}  # the bypass of the whole
+    used: set[int] = {0, 1}  # the bypass of the whole, and the program
     symbols = {"enabled", "latency", "bypass"}
     for address, effect in rack.addresses().items():
         unused, late = effect.unused(), _late(effect)

@@ -73,6 +73,10 @@ def compile_tree(
         for address, effect in hearing.items():
             effect.frames_before = late[address]
 
+    external = [e for e in structure.effects.values() if isinstance(e, ExternalEffect)]
+    for effect in external:
+        effect.waiting_beside = max(sum(e.is_waited_for for e in external), 1)
+
     def compile_item(item: Effect | Chain | Parallel) -> _engine.Node:
         node = _engine.Node()
         if isinstance(item, ExternalEffect):

@@ -55,6 +55,7 @@ class ExternalEffect(Effect):
     _timeline: Sequence[tuple[float, float]] = ()
     _device_frames: int = 0
     _frames_before: int = 0
+    _waiting_beside: int = 1
 
     @property
     def device_frames(self) -> int:
@@ -73,6 +74,20 @@ class ExternalEffect(Effect):
     @frames_before.setter
     def frames_before(self, frames: int) -> None:
         self._frames_before = frames
+
+    @property
+    def waiting_beside(self) -> int:
+        """How many effects of the rack that its next work is for, itself among them, the audio thread waits for."""
+        return self._waiting_beside
+
+    @waiting_beside.setter
+    def waiting_beside(self, count: int) -> None:
+        self._waiting_beside = count
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether the audio thread of a live stream waits for it."""
+        return False
 
     @property
     def timeline(self) -> Sequence[tuple[float, float]]:

@@ -23,7 +23,7 @@ from ..rack.trail import content_of, digest, trail_of, verify
 from ..system import disk
 from ..system.disk import atomic
 from ..version import __version__
-from .policy import Policy, status
+from .policy import Policy, note
 
 PLAYED_S = 30.0  # of each recording
 MOST_RECORDINGS = 8
@@ -94,7 +94,7 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
             rack=rack,
             version=__version__,
             policy=policy,
-            status=status(patch, policy),
+            until_now=note(patch),
             hash=form["patch"],
             shown=shown(explained),
             cannot_play=reason,

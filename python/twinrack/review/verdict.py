@@ -7,12 +7,14 @@ patch. It may be signed (Ed25519) in the page, or by `sign_verdict`; what is sig
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..checks import brief
 from ..rack.patch import read_json
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 VERSION = 1
 LARGEST = 4 << 20  # bytes of a verdict's file
 MOST = 1000  # comments, questions
+LONGEST_QUESTION = 2000
 PREFIX = b"twinrack review signature 1\n"
 WORDS = {"accept": "accepted", "conditions": "accepted with conditions", "refuse": "refused"}
 Decision = Literal["accept", "conditions", "refuse"]
-DATE = r"^\d{4}-\d{2}-\d{2}$"
 
 
 class _Strict(BaseModel):
@@ -40,7 +42,7 @@ class _Strict(BaseModel):
 class Answer(_Strict):
     """An answered question of the checklist."""
 
-    question: str = Field(max_length=2000)
+    question: str = Field(max_length=LONGEST_QUESTION)
     answer: Literal["yes", "no", "not judged"]
     note: str = Field("", max_length=4000)
 
@@ -64,10 +66,24 @@ class Verdict(_Strict):
     name: str = Field(min_length=1, max_length=200)
     role: str = Field("", max_length=200)
     data_scientist: bool
-    date: str = Field(pattern=DATE)
-    heard_s: str = Field("0", pattern=r"^\d{1,7}$")
+    date: str
+    played_s: str = Field("0", pattern=r"^\d{1,7}$")
     answers: list[Answer] = Field(default_factory=list, max_length=MOST)
     comments: list[Comment] = Field(default_factory=list, max_length=MOST)
+
+    @field_validator("date")
+    @classmethod
+    def _is_a_day(cls, text: str) -> str:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+            raise ValueError("give a day such as 2026-01-31")
+        date.fromisoformat(text)
+        return text
+
+    @model_validator(mode="after")
+    def _has_reasons(self) -> Verdict:
+        if self.decision != "accept" and not self.conditions.strip():
+            raise ValueError("it says neither conditions nor reasons")
+        return self
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,11 @@ class ReadVerdict:
     text: Mapping[str, Any]
     signature: Mapping[str, str]
     fingerprint: str
+
+    @property
+    def person(self) -> str:
+        """Whose it is, as far as that can be told: the key where it is signed, else the name, however it is written."""
+        return self.fingerprint or folded(self.verdict.name)
 
 
 def read_verdict(path: Path) -> ReadVerdict:
@@ -119,8 +140,9 @@ def checked_verdict(data: Mapping[str, Any], place: str) -> ReadVerdict:
         verdict = Verdict.model_validate(text, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{place} is not a whole verdict: {where}: {first['msg'].lower()}") from None
+        where = ".".join(map(str, first["loc"])) or "conditions"
+        words = first["msg"].removeprefix("Value error, ").lower()
+        raise ValueError(f"{place} is not a whole verdict: {where}: {words}") from None
     signature = data.get("signature")
     if signature is None:
         return ReadVerdict(verdict, text, {}, "")
@@ -161,6 +183,10 @@ def add_verdict(patch: Path, path: Path) -> ReadVerdict:
     """
     read = read_verdict(path)
     present = digest(content_of(read_json(patch)))
+    if date.fromisoformat(read.verdict.date) > datetime.now(UTC).date() + timedelta(days=1):
+        raise ValueError(
+            f"{path} is dated {read.verdict.date}, which is yet to come; ask {brief(read.verdict.name)} for another"
+        )
     if read.verdict.patch != present:
         raise ValueError(
             f"{path} is about another patch than {patch} (“{read.verdict.rack}”, {read.verdict.patch[:16]}…), or the patch "
@@ -174,8 +200,17 @@ def add_verdict(patch: Path, path: Path) -> ReadVerdict:
     return read
 
 
+def folded(name: str) -> str:
+    """A name without what two ways of writing it differ in."""
+    return " ".join(name.casefold().split())
+
+
 def verdicts_of(patch: Path) -> list[ReadVerdict]:
-    """The verdicts in a patch's trail, oldest first; those that cannot be read or are wrongly signed are left out."""
+    """The verdicts in a patch's trail, oldest first; those that cannot be read or are wrongly signed are left out.
+
+    Raises:
+        ValueError: one is signed, and signatures cannot be checked here.
+    """
     return list(_read_in(trail_of(read_json(patch)), str(patch)))
 
 

@@ -54,9 +54,10 @@ class Desk:
         listeners: called with every change; see `subscribe`.
     """
 
-    def __init__(self, stream: LiveStream, folder: Path | None = None) -> None:
+    def __init__(self, stream: LiveStream, folder: Path | None = None, read: Callable[[Path], Rack] = patch.load) -> None:
         self.stream = stream
         self.folder = folder
+        self._read = read
         self.snapshots: dict[str, Snapshot] = {}
         self.side = "A"
         self.history = History(weakly(self._now))
@@ -67,7 +68,7 @@ class Desk:
         self._changed_by: dict[str, set[str]] = {}  # by line, since it was last saved or loaded
         self._lock = forking.lock()
         self._morph: threading.Event | None = None
-        self._watcher = PatchWatcher(weakly(self._load_rack), weakly(self._tell_stream))
+        self._watcher = PatchWatcher(weakly(self._load_rack), weakly(self._tell_stream), read)
         self._ends: list[Callable[[], None]] = []  # of what the racks tell
         for name, line in stream.lines.items():
             listeners, listener = line.rack.running.listeners, partial(weakly(self._rack_changed), name)
@@ -396,7 +397,7 @@ class Desk:
         Raises:
             FileNotFoundError, ValueError: it is missing or broken; the sound goes on as it is.
         """
-        self._load_rack(patch.load(self._path(name)), f"load {name}", line)
+        self._load_rack(self._read(self._path(name)), f"load {name}", line)
 
     def _load_rack(self, rack: Rack, label: str, line: str | None) -> None:
         with self._lock:

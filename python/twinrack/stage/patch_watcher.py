@@ -32,8 +32,13 @@ class PatchWatcher:
         tell: called with an event's kind, "reload", and a sentence.
     """
 
-    def __init__(self, load: Callable[[Rack, str, str], object], tell: Callable[[str, str], object]) -> None:
-        self._load, self._tell = load, tell
+    def __init__(
+        self,
+        load: Callable[[Rack, str, str], object],
+        tell: Callable[[str, str], object],
+        read: Callable[[Path], Rack] = patch.load,
+    ) -> None:
+        self._load, self._tell, self._read = load, tell, read
         self._ends: dict[Path, threading.Event] = {}
         self._stamps: dict[Path, tuple[int, int] | None] = {}  # of the state that was loaded last
 
@@ -68,7 +73,7 @@ class PatchWatcher:
             return
         self._stamps[path] = now
         try:
-            self._load(patch.load(path), f"reload {path.name}", line)
+            self._load(self._read(path), f"reload {path.name}", line)
         except Exception as error:
             self._tell("reload", f"{path.name} is refused, the sound goes on: {error}")
         else:

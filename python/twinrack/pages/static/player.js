@@ -72,38 +72,52 @@ const Twinrack = (() => {
 
   class Page {
     constructor(root, scene) {
-      Object.assign(this, { root, scene, context: null, node: null, heard: scene.main, matched: true, loop: null, at: 0 });
+      Object.assign(this, { root, scene, context: null, node: null, heard: scene.main, matched: true, loop: null, at: 0, stream: null });
       this.controls = new Map();
       this.draw();
     }
 
     // --- the sound
 
+    // Once, however often it is asked for; what was chosen meanwhile is sent when the engine is there.
     async start() {
-      if (this.context === null) {
-        this.context = new AudioContext({ sampleRate: this.scene.rate, latencyHint: "interactive" });
-        this.sounds = await soundsOf(this.context, this.scene);
-        this.node = await nodeOf(this.context, this.scene, this.sounds, { gains: this.gains(), heard: this.heard });
-        this.node.heard = data => this.follow(data);
-        this.node.connect(this.context.destination);
-        await this.node.ready;
-        for (const [index, value] of this.moved ?? []) this.send({ set: [index, value] });
-        for (const [effect, on] of this.switched ?? []) this.send({ bypass: [effect, on] });
-        if (this.loop) this.send({ loop: this.loop });
-        this.send({ seek: this.at });
-        this.peaks = null;
+      this.starting ??= this.begin();
+      try {
+        await this.starting;
+      } catch (error) {
+        this.starting = null;
+        throw error;
       }
       await this.context.resume();
+    }
+    async begin() {
+      const context = new AudioContext({ sampleRate: this.scene.rate, latencyHint: "interactive" });
+      try {
+        const sounds = await soundsOf(context, this.scene);
+        const node = await nodeOf(context, this.scene, sounds);
+        await node.ready;
+        node.heard = data => this.follow(data);
+        node.connect(context.destination);
+        Object.assign(this, { context, node, sounds, peaks: null });
+      } catch (error) {
+        await context.close();
+        throw error;
+      }
+      for (const [index, value] of this.moved ?? []) this.send({ set: [index, value] });
+      for (const [effect, on] of this.switched ?? []) this.send({ bypass: [effect, on] });
+      if (this.loop) this.send({ loop: this.loop });
+      this.send({ seek: this.at, heard: this.heard, effect: this.effectHeard, gains: this.gains() });
+      this.cursor();
     }
     async play(on) {
       try {
         if (on) await this.start();
         this.playing = on;
         this.send({ playing: on });
-        if (!on) await this.context?.suspend();
+        if (!on && !this.stream) await this.context?.suspend();
         this.button.textContent = on ? "Pause" : "Play";
-        this.button.setAttribute("aria-pressed", on);
         this.root.dataset.state = on ? "playing" : "paused";
+        this.problem.textContent = "";
       } catch (error) { this.fail(error); }
     }
     send(message) { this.node?.port.postMessage(message); }
@@ -116,6 +130,7 @@ const Twinrack = (() => {
       if (data.problem) return this.fail(new Error(data.problem));
       if (data.at === undefined) return;
       this.at = data.at;
+      if (document.activeElement !== this.position) this.position.value = data.at / this.scene.rate;
       this.time.textContent = `${(data.at / this.scene.rate).toFixed(1)} s`;
       this.cursor();
       this.scene.effects.forEach((effect, i) => {
@@ -130,20 +145,23 @@ const Twinrack = (() => {
       const { scene } = this, every = ["dry", ...Object.keys(scene.racks).filter(n => n !== scene.main).reverse(), scene.main];
       if (scene.sounds.target) every.push("target", "difference");
       this.button = element("button", { type: "button", className: "tr-play", onclick: () => this.play(!this.playing) }, "Play");
-      this.button.setAttribute("aria-pressed", false);
       this.time = element("span", { className: "tr-meter" }, "0.0 s");
       this.wave = element("canvas", { className: "tr-wave", role: "img", "aria-label": "The recording: drag over a part to loop it" });
       this.problem = element("p", { className: "tr-problem", role: "alert" });
-      const match = element("input", { type: "checkbox", checked: true, onchange: () => { this.matched = match.checked; this.send({ gains: this.gains() }); } });
+      this.match = element("input", { type: "checkbox", checked: true, onchange: () => { this.matched = this.match.checked; this.send({ gains: this.gains() }); } });
+      this.position = element("input", { type: "range", min: 0, max: scene.seconds, step: 0.1, value: 0, "aria-label": "Position in s" });
+      this.position.addEventListener("input", () => this.seek(Math.round(this.position.value * scene.rate)));
+      const from = element("button", { type: "button", title: "The loop begins at the present position", onclick: () => this.setLoop([this.at, this.loop?.[1] > this.at ? this.loop[1] : this.length()]) }, "Loop from here");
+      const to = element("button", { type: "button", title: "The loop ends at the present position", onclick: () => this.setLoop([this.loop?.[0] < this.at ? this.loop[0] : 0, Math.max(this.at, 1)]) }, "to here");
       const all = element("button", { type: "button", onclick: () => this.setLoop(null) }, "Whole recording");
       const file = element("input", { type: "file", accept: "audio/*", onchange: () => this.open(file.files[0]) });
       this.microphone = element("button", { type: "button", onclick: () => this.listen() }, "Microphone");
       this.choice = element("span", { className: "tr-choice", role: "radiogroup", "aria-label": "Heard" });
       every.forEach((name, i) => this.choice.append(this.option(name, LABELS[name] ?? name, i + 1)));
       this.root.append(
-        element("div", { className: "tr-bar" }, this.button, this.choice, element("label", {}, match, " at equal loudness")),
+        element("div", { className: "tr-bar" }, this.button, this.choice, element("label", {}, this.match, " at equal loudness")),
         this.wave,
-        element("div", { className: "tr-bar" }, this.time, all, element("label", { className: "tr-file" }, "Your own sound…", file), this.microphone,
+        element("div", { className: "tr-bar" }, this.time, this.position, from, to, all, element("label", { className: "tr-file" }, "Your own sound…", file), this.microphone,
           element("button", { type: "button", onclick: () => this.reset() }, `Back to “${scene.main}”`)),
         this.problem);
       this.root.setAttribute("role", "group");
@@ -167,6 +185,7 @@ const Twinrack = (() => {
     }
     hear(name, effect) {
       this.heard = name;
+      this.effectHeard = effect;
       for (const solo of this.root.querySelectorAll(".tr-solo")) solo.setAttribute("aria-pressed", name === "change" && Number(solo.dataset.effect) === effect);
       for (const radio of this.choice.querySelectorAll("input")) radio.checked = radio.value === name;
       this.send({ heard: name, effect });
@@ -174,7 +193,7 @@ const Twinrack = (() => {
     effect(into, effect, i) {
       const meter = element("span", { className: "tr-meter" }), values = element("div", { className: "tr-values" });
       const more = element("details", {}, element("summary", {}, "More"));
-      const on = element("input", { type: "checkbox", checked: !effect.bypass });
+      const on = element("input", { type: "checkbox", checked: !effect.bypass, "aria-label": `${effect.name} on` });
       const card = element("section", { className: "tr-effect", title: effect.purpose });
       on.addEventListener("change", () => {
         card.classList.toggle("tr-off", !on.checked);
@@ -184,7 +203,7 @@ const Twinrack = (() => {
       card.classList.toggle("tr-off", effect.bypass);
       const head = element("header", {}, element("h4", {}, effect.name), element("label", {}, on, " on"));
       if (this.scene.one_after_the_other) {
-        const solo = element("button", { type: "button", className: "tr-solo", title: "Hear only what this block takes away or adds" }, "What it changes");
+        const solo = element("button", { type: "button", className: "tr-solo", title: "Hear only what this block takes away or adds", "aria-label": `What ${effect.name} changes` }, "What it changes");
         solo.dataset.effect = i;
         solo.setAttribute("aria-pressed", false);
         solo.addEventListener("click", () => {
@@ -243,35 +262,55 @@ const Twinrack = (() => {
       if (!file) return;
       try {
         await this.start();
-        const rows = rowsOf(await this.context.decodeAudioData(await file.arrayBuffer()), this.scene.channels);
-        this.send({ live: false, sound: rows });
-        this.sounds = { dry: rows };
-        for (const radio of this.choice.querySelectorAll("[value=target], [value=difference]")) radio.closest("label").remove();
-        if (this.heard === "target" || this.heard === "difference") this.hear(this.scene.main);
-        this.loop = null;
-        this.peaks = null;
-        this.cursor();
-        await this.play(true);
-      } catch (error) { this.fail(new Error(`${file.name} is not a sound that this browser reads`)); }
+      } catch (error) { return this.fail(error); }
+      let rows;
+      try {
+        rows = rowsOf(await this.context.decodeAudioData(await file.arrayBuffer()), this.scene.channels);
+      } catch { return this.fail(new Error(`${file.name} is not a sound that this browser reads; give WAV, FLAC, MP3 or AAC`)); }
+      this.close();
+      this.send({ sound: rows });
+      Object.assign(this, { sounds: { dry: rows }, loop: null, peaks: null, at: 0 });
+      this.position.max = rows[0].length / this.scene.rate;
+      this.own();
+      this.cursor();
+      await this.play(true);
+    }
+    // Another sound than the recording: there is no target for it, and its loudness is not known.
+    own() {
+      for (const radio of this.choice.querySelectorAll("[value=target], [value=difference]")) radio.closest("label").remove();
+      if (this.heard === "target" || this.heard === "difference") this.hear(this.scene.main);
+      this.matched = this.match.checked = false;
+      this.match.disabled = true;
+      this.match.parentElement.title = "The loudness of your own sound is not measured";
+      this.send({ gains: this.gains() });
+    }
+    close() {
+      for (const track of this.stream?.getTracks() ?? []) track.stop();
+      this.microphoneSource?.disconnect();
+      this.stream = this.microphoneSource = null;
+      this.microphone.setAttribute("aria-pressed", false);
+      this.send({ live: false });
     }
     async listen() {
+      if (this.stream) return this.close();
       try {
-        if (this.stream) {
-          for (const track of this.stream.getTracks()) track.stop();
-          this.stream = null;
-          this.send({ live: false });
-        } else {
-          await this.start();
-          this.stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
-          this.context.createMediaStreamSource(this.stream).connect(this.node);
-          this.send({ live: true });
-        }
-        this.microphone.setAttribute("aria-pressed", this.stream !== null);
-      } catch (error) { this.fail(new Error(`there is no microphone for this page (${error.message}); wear headphones when there is`)); }
+        await this.start();
+        this.stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+      } catch (error) { return this.fail(new Error(`there is no microphone for this page (${error.message}); allow it, and wear headphones`)); }
+      this.microphoneSource = this.context.createMediaStreamSource(this.stream);
+      this.microphoneSource.connect(this.node);
+      this.own();
+      this.send({ live: true });
+      this.microphone.setAttribute("aria-pressed", true);
     }
 
     // --- the recording, drawn
 
+    seek(frame) {
+      this.at = frame;
+      this.send({ seek: frame });
+      this.cursor();
+    }
     setLoop(loop) {
       this.loop = loop;
       this.send({ loop: loop ?? [0, this.length()] });
@@ -292,11 +331,7 @@ const Twinrack = (() => {
       });
       this.wave.addEventListener("pointerup", event => {
         const at = frame(event);
-        if (from !== null && Math.abs(at - from) <= 0.05 * this.scene.rate) {
-          this.at = Math.round(at);
-          this.send({ seek: this.at });
-          this.cursor();
-        }
+        if (from !== null && Math.abs(at - from) <= 0.05 * this.scene.rate) this.seek(Math.round(at));
         from = null;
       });
       new ResizeObserver(() => { this.peaks = null; this.cursor(); }).observe(this.wave);

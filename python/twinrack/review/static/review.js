@@ -8,7 +8,9 @@
     node.append(...children);
     return node;
   };
-  const opened = Date.now(), comments = [];
+  const comments = [];
+  let played = 0;  // seconds in which something sounded
+  setInterval(() => { if (players().some(p => p.playing)) played += 0.25; }, 250);
   const choice = (name, options, chosen) => options.map(([value, label]) =>
     element("label", {}, element("input", { type: "radio", name, value, checked: value === chosen }), " ", label));
   const chosen = name => form.querySelector(`input[name="${name}"]:checked`)?.value ?? "";
@@ -61,7 +63,7 @@
   const review = () => ({
     twinrack_review: 1, patch: given.patch, rack: given.rack, decision: chosen("decision"), conditions: conditions.value.trim(),
     name: name.value.trim(), role: role.value.trim(), data_scientist: expert.checked,
-    date: new Date().toISOString().slice(0, 10), heard_s: String(Math.round((Date.now() - opened) / 1000)),
+    date: new Date().toISOString().slice(0, 10), played_s: String(Math.round(played)),
     answers: given.questions.map((question, i) => ({ question, answer: chosen(`question${i}`), note: document.getElementById(`note${i}`).value.trim() })),
     comments: comments.map(c => ({ ...c })),
   });
