@@ -199,7 +199,9 @@ def test_what_a_block_changes_before_the_first_play_and_after_going_back(tmp_pat
         page.evaluate("""() => {
           const play = Twinrack.pages[0].begin.bind(Twinrack.pages[0]);
           Twinrack.pages[0].begin = async () => { await play();
-            const p = Twinrack.pages[0]; p.analyser = new AnalyserNode(p.context, { fftSize: 16384 }); p.node.connect(p.analyser); };
+            const p = Twinrack.pages[0];
+            p.analyser = new AnalyserNode(p.context, { fftSize: 16384 });
+            p.node.connect(p.analyser); };
         }""")
 
         def level_db() -> float:
