@@ -221,6 +221,8 @@ def test_what_a_block_changes_before_the_first_play_and_after_going_back(tmp_pat
         page.get_by_role("button", name="Back to “Rack”").click()
         assert level_db() < -90
         assert page.errors == []
+        page.click(".tr-play")
+        page.wait_for_selector(".tr-player[data-state=paused]")
         page.get_by_label("Position in s").fill("1")
         assert page.evaluate("Twinrack.pages[0].at") == RATE
         page.get_by_role("button", name="Loop from here").click()

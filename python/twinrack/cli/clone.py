@@ -29,7 +29,7 @@ def clone_plugin(
     between: Annotated[
         tuple[float, float] | None, typer.Option(help="Lowest and highest position of the knob; without, those of the control.")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="After so long no further structure is begun.")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="It takes so long at most, but for the knob.")] = 3.0,
     seed: Annotated[int, typer.Option(help="Of the fits.")] = 0,
 ) -> None:
     """Make a readable rack that does what a plugin does: measure it, choose a structure, fit it, say what is not explained."""
