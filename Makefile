@@ -32,14 +32,18 @@ $(VENV)/checks: $(VENV)/built
 	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt --no-build-isolation $(BUILD_FLAGS) --editable '.[train,live,test,dev,docs]'
 	@touch $@
 
+$(VENV)/zig: $(VENV)/built
+	$(BIN)/pip install $(PIP_FLAGS) -c constraints.txt 'ziglang>=0.17'
+	@touch $@
+
 build: $(VENV)/built ## environment and build
 
-demo: build ## train, render and report once, from nothing
+demo: web ## train, render and report once, from nothing
 	$(BIN)/twinrack demo
 
 test: $(VENV)/checks lint types realtime web pytest docs ## every check: style, types, real-time, tests, docs
 
-pytest: web ## the tests: several at once, then those that need the machine for themselves
+pytest: $(VENV)/checks web ## the tests: several at once, then those that need the machine for themselves
 	$(BIN)/python -m pytest -m "not alone" --numprocesses logical --dist worksteal
 	$(BIN)/python -m pytest -m alone
 
@@ -69,7 +73,7 @@ clang: $(VENV)/checks ## Clang builds everything without a warning, and it makes
 	$(BIN)/python -m pytest tests/engine/test_targets.py -s -k clang
 
 # Beside the built extension, so that the next import finds it there.
-web: $(VENV)/checks ## the engine for pages (WebAssembly)
+web: $(VENV)/zig ## the engine for pages (WebAssembly)
 	$(BIN)/python tools/web_module.py build/web/twinrack_web.wasm
 	$(BIN)/python -c "import twinrack"
 
@@ -106,7 +110,7 @@ bench: $(VENV)/checks ## speed beside pedalboard, LV2 plugins and zita-convolver
 	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/plugin_hosts.py
 
-docs: web ## the pages, strict
+docs: $(VENV)/checks web ## the pages, strict
 	$(BIN)/python tools/reference_pages.py
 	$(BIN)/mkdocs build --strict --quiet
 

@@ -26,9 +26,7 @@ def packed_module() -> str:
     """
     path = Path(_engine.__file__).with_name(MODULE)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{MODULE} is not part of this installation: run `make web`, or install twinrack with ziglang there"
-        )
+        raise FileNotFoundError(f"{MODULE} is not part of this installation; in the clone of twinrack: make web")
     return packed(path.read_bytes())
 
 

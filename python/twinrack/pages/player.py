@@ -54,7 +54,7 @@ class Scene:
 def cannot_play(scene: Scene) -> str:
     """One sentence on why pages cannot play this; empty where they can."""
     if not has_module():
-        return "This installation has no engine for pages, so nothing can be turned here."
+        return "This installation has no engine for pages (in the clone of twinrack: make web), so nothing can be turned here."
     if any(has_external(rack.addresses().values()) for rack in scene.racks.values()):
         return "An effect of this rack is made outside the engine, so it cannot play in a page."
     if scene.dry.shape[0] > MOST_CHANNELS:

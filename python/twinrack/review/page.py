@@ -47,14 +47,18 @@ def write_review(patch: Path, recordings: Sequence[Recording], policy: Policy, p
         policy: its purpose and questions are on the page.
 
     Raises:
-        ValueError: the patch was changed behind its trail, or there is no recording, or there are too many.
+        FileNotFoundError: there is no patch.
+        ValueError: the patch was changed behind its trail or meanwhile, or there is no recording, or there are too many.
     """
+    before = disk.path_of(patch).read_bytes()
     checked = verify(disk.path_of(patch))
     if not checked.holds:
         raise ValueError(f"{patch} cannot be reviewed: {checked.faults[0]}; load and save it first, which adds it to its trail")
     if not 1 <= len(recordings) <= MOST_RECORDINGS:
         raise ValueError(f"a review needs 1 to {MOST_RECORDINGS} recordings to hear the rack on, not {len(recordings)}")
     page, out = _page(patch, load(patch), recordings, policy), disk.path_of(path)
+    if disk.path_of(patch).read_bytes() != before:
+        raise ValueError(f"{patch} was changed while the page was made; make it again")
     with atomic(out) as beside:
         beside.write_text(page, encoding="utf-8", errors="backslashreplace")
     return out
