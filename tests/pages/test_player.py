@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -156,12 +157,16 @@ def test_knobs_switches_and_choices_move_the_sound(tmp_path):
             return float(re.search(r"out (\S+) dB", page.inner_text(".tr-effect .tr-meter")).group(1).replace("−", "-"))
 
         before = meter()
+
+        def comes(condition: Callable[[float], bool]) -> bool:
+            return any(condition(meter()) for _ in range(40))  # a busy machine takes its time
+
         page.locator("[data-address='gain.gain_db']").evaluate("e => { e.value = 0.2; e.dispatchEvent(new Event('input')); }")
-        assert meter() < before - 6
+        assert comes(lambda db: db < before - 6)
         page.get_by_role("checkbox", name="Gain on").uncheck()
-        assert meter() > before + 3
+        assert comes(lambda db: db > before + 3)
         page.get_by_role("button", name="Back to “Fitted”").click()
-        assert abs(meter() - before) < 3
+        assert comes(lambda db: abs(db - before) < 3)
         page.keyboard.press("1")
         assert page.locator("input[value=dry]").is_checked()
         page.get_by_role("button", name="What Saturation changes").click()
@@ -212,14 +217,17 @@ def test_what_a_block_changes_before_the_first_play_and_after_going_back(tmp_pat
         page.get_by_role("button", name="What Gain 2 changes").click()
         page.click(".tr-play")
         page.wait_for_function("Twinrack.pages[0].at > 0 && Twinrack.pages[0].analyser")
-        changed = level_db()
-        assert changed > -40  # 6 dB more are nearly as loud as the sound
+
+        def comes(condition: Callable[[float], bool]) -> bool:
+            return any(condition(level_db()) for _ in range(25))
+
+        assert comes(lambda db: db > -40)  # 6 dB more are nearly as loud as the sound
         page.get_by_role("button", name="What Gain changes").click()
-        assert level_db() < -90  # which does nothing
+        assert comes(lambda db: db < -90)  # which does nothing
         page.locator("[data-address='gain.gain_db']").evaluate("e => { e.value = 0.9; e.dispatchEvent(new Event('input')); }")
-        assert level_db() > -60
+        assert comes(lambda db: db > -60)
         page.get_by_role("button", name="Back to “Rack”").click()
-        assert level_db() < -90
+        assert comes(lambda db: db < -90)
         assert page.errors == []
         page.click(".tr-play")
         page.wait_for_selector(".tr-player[data-state=paused]")
