@@ -144,23 +144,8 @@ def write_page(e: Explanation, path: Path) -> Path:
         plots["origin_plot"] = lines_plot(
             [line(e.origin.times_s, 100.0 * of, name) for of, name in hundred], "Time in s", "Share of the energy in %"
         )
-    blocks = []
-    for which, block in enumerate(e.blocks):
-        drawn = [] if isinstance(block.effect, ExternalEffect) else curves(block.effect, e.sample_rate)
-        plots |= {
-            f"effect{which}_{i}": lines_plot([line(c.x, c.y, "out")], c.x_label, c.y_label, c.log_x)
-            for i, c in enumerate(drawn)
-        }
-        blocks.append(
-            {
-                "address": block.address,
-                "card": block.effect.card,
-                "bypass": block.effect.bypass,
-                "lines": block.lines(),
-                "plots": [(f"effect{which}_{i}", c.title) for i, c in enumerate(drawn)],
-                "rows": _value_rows(block),
-            }
-        )
+    block_plots, blocks = drawn_blocks(e)
+    plots |= block_plots
     page = (
         templates()
         .get_template("explanation.html")
@@ -178,6 +163,29 @@ def write_page(e: Explanation, path: Path) -> Path:
     with atomic(path) as beside:
         beside.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
+
+
+def drawn_blocks(e: Explanation) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The curves of every block by the names of their plots, and the blocks as templates take them."""
+    plots: dict[str, Any] = {}
+    blocks = []
+    for which, block in enumerate(e.blocks):
+        drawn = [] if isinstance(block.effect, ExternalEffect) else curves(block.effect, e.sample_rate)
+        plots |= {
+            f"effect{which}_{i}": lines_plot([line(c.x, c.y, "out")], c.x_label, c.y_label, c.log_x)
+            for i, c in enumerate(drawn)
+        }
+        blocks.append(
+            {
+                "address": block.address,
+                "card": block.effect.card,
+                "bypass": block.effect.bypass,
+                "lines": block.lines(),
+                "plots": [(f"effect{which}_{i}", c.title) for i, c in enumerate(drawn)],
+                "rows": _value_rows(block),
+            }
+        )
+    return plots, blocks
 
 
 def _value_rows(block: Block) -> list[dict[str, Any]]:

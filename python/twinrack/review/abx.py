@@ -24,6 +24,7 @@ from ..audio import Audio, check_rate
 from ..checks import brief, check_integer, check_number
 from ..measure.loudness import loudness
 from ..pages.player import as_json, encoded
+from ..rack.patch import first_complaint
 from ..system import disk
 from ..system.disk import atomic
 from ..version import __version__
@@ -109,7 +110,7 @@ def write_abx(
     if len({item.name for item in items}) < len(items):
         raise ValueError("two pairs of the test have the same name; give each its own")
     data = {
-        "title": title, "trials": trials, "alpha": alpha, "needed": needed(trials, alpha), "plan": plan(trials, alpha),
+        "title": title, "trials": trials, "alpha": alpha, "plan": plan(trials, alpha),
         "rate": rate, "version": __version__, "items": [_item(item, rate) for item in items],
     }  # fmt: skip
     data["test"] = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
@@ -139,11 +140,8 @@ def _item(item: Item, rate: float) -> dict[str, Any]:
     gains = [10 ** ((min(levels) - level) / 20) for level in levels]
     peak = max(float(np.max(np.abs(x))) * g for x, g in zip((a, b), gains, strict=True))
     lower = min(1.0, 10 ** (-QUIETER_DB / 20) / peak)
-    sounds, how = encoded({"a": a * np.float32(gains[0] * lower), "b": b * np.float32(gains[1] * lower)}, rate, lossless=True)
-    return {
-        "name": item.name, "sounds": sounds, "stored": how, "matched_db": round(levels[0] - levels[1], 2),
-        "seconds": a.shape[1] / rate,
-    }  # fmt: skip
+    sounds, _ = encoded({"a": a * np.float32(gains[0] * lower), "b": b * np.float32(gains[1] * lower)}, rate, lossless=True)
+    return {"name": item.name, "sounds": sounds, "matched_db": round(levels[0] - levels[1], 2)}
 
 
 def _shape(x: Audio) -> str:
@@ -193,9 +191,7 @@ def read_answers(path: Path) -> Answers:
     try:
         answers = Answers.model_validate(json.loads(content.decode("utf-8")))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{path} is not a file of answers: {where}: {first['msg'].lower()}") from None
+        raise ValueError(f"{path} is not a file of answers: {first_complaint(error, Answers, ItemAnswers, Trial)}") from None
     except (ValueError, RecursionError):
         raise ValueError(f"{path} is not a file of answers: it is not JSON; give the files that listeners saved") from None
     for item in answers.items:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,9 @@ import numpy as np
 
 from ..audio import Audio
 from ..explain.overview import explanation
-from ..explain.overview_page import shown
-from ..explain.plots import as_json, line, lines_plot, packed_plotly, player, templates
-from ..measure.curves import curves
+from ..explain.overview_page import drawn_blocks
+from ..explain.plots import as_json, packed_plotly, player, templates
 from ..pages.player import Scene, cannot_play, player_html
-from ..rack.external_effect import ExternalEffect
 from ..rack.patch import load, read_json
 from ..rack.rack import Rack
 from ..rack.trail import content_of, digest, trail_of, verify
@@ -70,21 +69,7 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
     scenes = [_scene(rack, r) for r in recordings]
     reason = next((words for words in map(cannot_play, scenes) if words), "")
     explained = explanation(rack, first.sound, first.sample_rate, seconds=PLAYED_S)
-    plots: dict[str, Any] = {}
-    blocks = []
-    for number, block in enumerate(explained.blocks):
-        drawn = [] if isinstance(block.effect, ExternalEffect) else curves(block.effect, first.sample_rate)
-        named = [(f"effect{number}_{i}", c) for i, c in enumerate(drawn)]
-        plots |= {id: lines_plot([line(c.x, c.y, "out")], c.x_label, c.y_label, c.log_x) for id, c in named}
-        blocks.append(
-            {
-                "address": block.address,
-                "card": block.effect.card,
-                "bypass": block.effect.bypass,
-                "lines": block.lines(),
-                "plots": [(id, c.title) for id, c in named],
-            }
-        )
+    plots, blocks = drawn_blocks(explained)
     form = {
         "patch": digest(content_of(data)),
         "rack": rack.name,
@@ -100,7 +85,8 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
             policy=policy,
             until_now=note(patch),
             hash=form["patch"],
-            shown=shown(explained),
+            explained=explained,
+            seconds=explained.sound.shape[1] / explained.sample_rate,
             cannot_play=reason,
             player="" if reason else player_html(*scenes),
             sounds=[
@@ -113,7 +99,7 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
             validated=[_validated(e) for e in trail_of(data) if e["what"] == "validated"][-1:],
             learned_from=_learned_from(data),
             form=as_json(form),
-            script=_script(),
+            script=(files(__package__) / "static" / "review.js").read_text(encoding="utf-8"),
             plots=as_json(plots),
             plotly=packed_plotly() if plots else "",
         )
@@ -122,12 +108,6 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
 
 def _scene(rack: Rack, r: Recording) -> Scene:
     return Scene({"Rack": rack}, r.sound[:, : round(PLAYED_S * r.sample_rate)], r.sample_rate, None, r.name)
-
-
-def _script() -> str:
-    from importlib.resources import files
-
-    return (files(__package__) / "static" / "review.js").read_text(encoding="utf-8")
 
 
 def _validated(entry: Mapping[str, Any]) -> dict[str, Any]:

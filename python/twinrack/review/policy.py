@@ -15,7 +15,7 @@ from ..rack.patch import load, read_json
 from ..rack.rack import Rack
 from ..rack.trail import content_of, digest, trail_of, verify
 from ..system import disk
-from .verdict import LONGEST_QUESTION, MOST, ReadVerdict, folded, summary, verdicts_of
+from .verdict import LONGEST_QUESTION, MOST, ReadVerdict, folded, summary, verdicts_in
 
 NAME = "review.toml"  # looked for beside a patch
 LARGEST = 1 << 20
@@ -107,8 +107,9 @@ def status(patch: Path, policy: Policy, today: date | None = None) -> Status:
     """
     today = today or date.today()
     checked = verify(disk.path_of(patch))
-    present = digest(content_of(read_json(patch)))
-    every = verdicts_of(patch)
+    data = read_json(patch)
+    present = digest(content_of(data))
+    every = verdicts_in(data, str(patch))
     own = [v for v in every if v.verdict.patch == present]
     latest = _latest(own)
     missing = [f"its trail does not hold: {fault}" for fault in checked.faults]
@@ -140,7 +141,7 @@ def status(patch: Path, policy: Policy, today: date | None = None) -> Status:
     if count < policy.reviewers or others < policy.not_data_scientists:
         missing += uncounted
     missing += _outside(load(patch).values(), policy) if policy.allowed else []
-    return Status(latest, tuple(missing), _note(latest, every, trail_of(read_json(patch))))
+    return Status(latest, tuple(missing), _note(latest, every, trail_of(data)))
 
 
 def _latest(verdicts: Sequence[ReadVerdict]) -> tuple[ReadVerdict, ...]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -182,18 +183,18 @@ def add_verdict(patch: Path, path: Path) -> ReadVerdict:
             was changed behind its trail.
     """
     read = read_verdict(path)
-    present = digest(content_of(read_json(patch)))
+    given = read_json(patch)
     if date.fromisoformat(read.verdict.date) > datetime.now(UTC).date() + timedelta(days=1):
         raise ValueError(
             f"{path} is dated {read.verdict.date}, which is yet to come; ask {brief(read.verdict.name)} for another"
         )
-    if read.verdict.patch != present:
+    if read.verdict.patch != digest(content_of(given)):
         raise ValueError(
             f"{path} is about another patch than {patch} (“{read.verdict.rack}”, {read.verdict.patch[:16]}…), or the patch "
             "was changed since: make a new review page"
         )
     data = {**read.text, **({"signature": dict(read.signature)} if read.signature else {})}
-    for known in verdicts_of(patch):
+    for known in verdicts_in(given, str(patch)):
         if known.text == read.text and known.signature == read.signature:
             raise ValueError(f"{patch} has this verdict of {brief(read.verdict.name)} already")
     add_entry(patch, "reviewed", read.verdict.name, summary(read), {"verdict": data})
@@ -206,24 +207,30 @@ def folded(name: str) -> str:
 
 
 def verdicts_of(patch: Path) -> list[ReadVerdict]:
+    """The verdicts in the trail of a patch's file: see `verdicts_in`."""
+    return verdicts_in(read_json(patch), str(patch))
+
+
+def verdicts_in(data: Mapping[str, Any], place: str) -> list[ReadVerdict]:
     """The verdicts in a patch's trail, oldest first; those that cannot be read or are wrongly signed are left out.
+
+    Args:
+        data: the patch, as JSON has it.
+        place: of it, for messages.
 
     Raises:
         ValueError: one is signed, and signatures cannot be checked here.
     """
-    return list(_read_in(trail_of(read_json(patch)), str(patch)))
-
-
-def _read_in(entries: Iterable[Mapping[str, Any]], place: str) -> Iterable[ReadVerdict]:
-    for entry in entries:
-        data = entry["details"].get("verdict")
-        if entry["what"] == "reviewed" and isinstance(data, dict):
-            if "signature" in data:
-                need_library()
-            try:
-                yield checked_verdict(data, place)
-            except ValueError:
-                continue
+    verdicts = []
+    for entry in trail_of(data):
+        given = entry["details"].get("verdict")
+        if entry["what"] != "reviewed" or not isinstance(given, dict):
+            continue
+        if "signature" in given:
+            need_library()
+        with suppress(ValueError):
+            verdicts.append(checked_verdict(given, place))
+    return verdicts
 
 
 def summary(read: ReadVerdict) -> str:
