@@ -97,6 +97,7 @@ soak: $(VENV)/checks ## the long proofs, hours: start it in the evening
 	TWINRACK_SESSION_KILLS=60 $(BIN)/python -m pytest tests/session/test_session_resume.py -s -k kill
 	TWINRACK_FLAT_EDITS=100000 $(BIN)/python -m pytest tests/plugin_files -s -k damaged
 	TWINRACK_BYTE_EDITS=10000 $(BIN)/python -m pytest tests/rack/test_trail.py -s
+	TWINRACK_LISTENERS=200 $(BIN)/python -m pytest tests/listening/test_listening_server.py -s -k killed
 	TWINRACK_WISHES=200 TWINRACK_BURSTS=200 $(BIN)/python -m pytest tests/explain/test_counterfactuals.py tests/explain/test_evidence.py -s
 	TWINRACK_BATCH_FILES=10000 $(BIN)/python -m pytest tests/render/test_batch.py -s -k "rest or left"
 

@@ -37,6 +37,7 @@ PYTHON = [
     ["explain"],
     ["validation"],
     ["cloning"],
+    ["listening"],
     ["review"],
     ["bench"],
     ["cli"],

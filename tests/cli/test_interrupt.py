@@ -113,6 +113,7 @@ EXEMPT = {
     "live": "ends at Ctrl-C in its usual way, with exit 0 (test_recovery, test_console)",
     "listen analyse": "reads small files",
     "listen make": "writes one page",
+    "listen serve": "takes the signal as its usual end (test_listening_server)",
     "plugins check": "each plugin is in a process that ends with this one",
     "plugins edit": "waits for somebody to close a window",
     "plugins list": "prints a table",

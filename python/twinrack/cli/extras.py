@@ -19,3 +19,15 @@ def need_train_extra() -> None:
         raise ValueError(
             f"training and explanations need {error.name}; in the clone of twinrack: pip install '.[train]'"
         ) from None
+
+
+def need_listen_extra() -> None:
+    """Raise ValueError with the command that installs them, where statistics of listening tests lack packages."""
+    need_train_extra()
+    try:
+        import pandas  # noqa: F401
+        import scipy.stats
+        import statsmodels  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ValueError(f"statistics need {error.name}; in the clone of twinrack: pip install '.[train,listen]'") from None
+    del scipy

@@ -25,7 +25,7 @@ from ..version import __version__
 from .describe import order_text
 from .rack import Rack
 
-KINDS = ("made", "fitted", "edited", "validated", "reviewed", "rendered", "exported")
+KINDS = ("made", "fitted", "edited", "validated", "listened", "reviewed", "rendered", "exported")
 MOST_CHANGES = 64  # that an entry lists
 BY_HAND = "hand: the file was changed outside twinrack"
 KEY = "trail"  # in the provenance

@@ -215,12 +215,22 @@ def _trail(facts: PatchFacts, heading: str, level: int = 2) -> Section:
     return Section(heading, tuple(texts), tuple(rows) if facts.trail else (), missing, level)
 
 
+def _noted(facts: PatchFacts, what: str) -> tuple[str, ...]:
+    return tuple(f"{e['date']}: {e['by']}. {(e.get('details') or {}).get('note', '')}".strip() for e in facts.entries(what))
+
+
 def _reviews(facts: PatchFacts, heading: str, level: int = 2) -> Section:
-    texts = tuple(
-        f"{e['date']}: {e['by']}. {(e.get('details') or {}).get('note', '')}".strip() for e in facts.entries("reviewed")
-    )
+    texts = _noted(facts, "reviewed")
     missing = () if texts else ('a review by people (twinrack trail add PATCH reviewed --by "NAME" --note "…")',)
     return Section(heading, texts, (), missing, level)
+
+
+def _listening(facts: PatchFacts, heading: str, level: int = 2) -> Section:
+    texts = list(_noted(facts, "listened"))
+    for entry in facts.entries("listened"):
+        texts += _texts((entry.get("details") or {}).get("against_plan"))
+    missing = () if texts else ("a listening test (twinrack listen make, then analyse --into PATCH)",)
+    return Section(heading, tuple(texts), (), missing, level)
 
 
 def _limits(facts: PatchFacts, heading: str, level: int = 2) -> Section:
@@ -242,6 +252,7 @@ def model_card(facts: PatchFacts) -> Document:
             _results(facts, "Results"),
             _validation(facts, "Validation"),
             _limits(facts, "Assumptions and limits"),
+            _listening(facts, "Listening tests"),
             _reviews(facts, "Reviews"),
             _trail(facts, "Trail"),
             Section("What this document is", (NOT_CLAIMED,)),

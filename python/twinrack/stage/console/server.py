@@ -80,6 +80,28 @@ class Console:
         raise TypeError("a console cannot be copied or pickled: it holds a port; make another one on the desk")
 
 
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address.
+
+    Raises:
+        ValueError, OSError: the port is none, or is taken; one sentence.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OverflowError:
+        listening.close()
+        raise ValueError(f"port must be an integer from 0 to 65535, got {port}") from None
+    except OSError as error:
+        listening.close()
+        why = error.strerror or error
+        raise OSError(f"port {port} on {host} cannot be opened: {why}; take another --port, or --host") from None
+    listening.listen(64)
+    return listening
+
+
 class Site:
     """The web server of a console; its threads hold it, and not the console."""
 
@@ -99,7 +121,7 @@ class Site:
         self._frames = state.Frames(desk)
         self.pages: set[Page] = set()
         self._host = host
-        self._socket = self._listen(host, port)
+        self._socket = listening_socket(host, port)
         self.port = int(self._socket.getsockname()[1])
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/?token={quote(self.token)}"
@@ -127,23 +149,6 @@ class Site:
         self._thread.start()
         if not self._ready.wait(10.0):
             raise OSError("the console's server did not start")
-
-    @staticmethod
-    def _listen(host: str, port: int) -> socket.socket:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OverflowError:
-            listening.close()
-            raise ValueError(f"port must be an integer from 0 to 65535, got {port}") from None
-        except OSError as error:
-            listening.close()
-            why = error.strerror or error
-            raise OSError(f"port {port} on {host} cannot be opened: {why}; take another --port, or --host") from None
-        listening.listen(64)
-        return listening
 
     def _run(self) -> None:
         asyncio.run(self.server.serve(sockets=[self._socket]))

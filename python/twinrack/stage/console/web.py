@@ -55,15 +55,15 @@ def with_bounded_headers(app: Any) -> Any:
     return call
 
 
-def impatient_protocol() -> Any:
-    """Uvicorn's HTTP on h11, which ends connections that stay without a request of the page."""
+def impatient_protocol(patience_s: float = PATIENCE_S, most_connections: int = MOST_CONNECTIONS) -> Any:
+    """Uvicorn's HTTP on h11, which ends connections that stay so many seconds without a request of the page."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Impatient(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._end = self.loop.call_later(PATIENCE_S, self._give_up)
-            if len(self.connections) > MOST_CONNECTIONS:
+            self._end = self.loop.call_later(patience_s, self._give_up)
+            if len(self.connections) > most_connections:
                 transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:
