@@ -12,6 +12,7 @@ import pytest
 import twinrack as tr
 from browser_support import PACK, chromium, firefox, unpacked
 from support import decaying_noise, music, random_effect, small_network
+from twinrack.measure.loudness import loudness
 from twinrack.pages.module import has_module
 from twinrack.pages.player import Scene, as_json, cannot_play, player_html, scene_data
 from twinrack.rack.card import CARDS
@@ -287,3 +288,47 @@ def test_what_cannot_play_is_said():
     assert "this recording has 3" in cannot_play(scene)
     with pytest.raises(ValueError, match="this recording has 3"):
         player_html(scene)
+
+
+def test_curves_and_figures_measured_in_the_page_are_those_of_the_engine(tmp_path):
+    rack = tr.Rack(
+        [
+            tr.ParametricEQ(bands=[tr.Band("bell", frequency_hz=1000, gain_db=9.0, q=1.0)]),
+            tr.Compressor(threshold_db=-30, ratio=4),
+        ]
+    )
+    dry = sound()
+    (tmp_path / "p.html").write_text(document(player_html(Scene({"Rack": rack}, dry, RATE))))
+    address = "parametric_eq.band1.gain_db"
+    changed = rack.copy()
+    changed.addresses()["parametric_eq"].bands[0].gain_db = -6.0
+    with chromium() as browser:
+        browser.goto(f"file://{tmp_path / 'p.html'}")
+        browser.evaluate(f"Twinrack.pages[0].move({{ '{address}': -6 }})")
+        browser.click(".tr-measured summary")
+        browser.wait_for_selector(".tr-curves svg")
+        browser.click(".tr-measure")
+        browser.wait_for_selector(".tr-figures table")
+        figures = browser.evaluate("Twinrack.pages[0].last")
+        code = """async () => {
+          const bench = await Twinrack.pages[0].bench(), rack = bench.rack(Twinrack.pages[0].moved);
+          return { response: bench.response(rack), levels: bench.levels(rack) };
+        }"""
+        curves = browser.evaluate(code)
+        assert browser.locator(".tr-curves svg").count() == 2
+        assert browser.errors == []
+    played = {"dry": dry, "as it is": rack.copy()(dry, RATE), "as you moved it": changed(dry, RATE)}
+    for name, y in played.items():
+        own = loudness(y, RATE)
+        assert figures[name]["loudness"] == pytest.approx(own.integrated, abs=0.02)
+        assert figures[name]["peak"] == pytest.approx(20 * np.log10(np.abs(y).max()), abs=0.02)
+    response = dict(curves["response"])
+    hz = min(response, key=lambda f: abs(f - 1000))
+    assert response[hz] == pytest.approx(-6.0, abs=0.15)
+    assert response[20] == pytest.approx(0.0, abs=0.2)
+    tone = dict(curves["levels"])
+    assert tone[-60] == pytest.approx(-66.0, abs=0.15)
+    for level in (-20, 0):  # 6 dB below through the band; threshold -30 dB, 4 to 1
+        static = np.float32(10 ** (level / 20)) * np.sin(2 * np.pi * 997 * np.arange(RATE) / RATE).astype(np.float32)
+        y = changed.copy()(np.stack([static, static]), RATE)[0, -RATE // 4 :]
+        assert tone[level] == pytest.approx(10 * np.log10(2 * np.mean(y**2)), abs=0.3)

@@ -271,7 +271,7 @@ def test_commands_ask_for_a_review(patch, tmp_path):
 
 def test_the_page_says_what_nobody_knows(page, tmp_path, patch):
     text = page.read_text(encoding="utf-8")
-    assert "It was never validated" in text
+    assert "Its trail has no validation: nobody has measured" in text
     assert "nobody has reviewed it" in text
     assert "Speech &lt;script&gt;" in text
     assert len(text) < 5e6
@@ -284,3 +284,45 @@ def test_the_page_says_what_nobody_knows(page, tmp_path, patch):
         write_review(patch, [Recording("a", np.zeros((1, RATE), np.float32), RATE)], Policy(), tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
     assert summary(read_verdict(written(tmp_path, verdict(page.with_name("v.rack.json"))))).startswith("accepted on")
+
+
+def test_a_page_shows_where_it_fails_what_it_was_shown_and_what_it_would_take(patch, tmp_path):
+    for n in range(2):
+        sf.write(tmp_path / f"{n}.wav", music(2, 3 * RATE, RATE, n).T, RATE)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (tmp_path / "1.wav").rename(folder / "1.wav")
+    (tmp_path / "review.toml").write_text('wishes = ["reduction of compressor=6"]\n')
+    words = ("review", "make", patch, "--audio", tmp_path / "0.wav", "--out", tmp_path / "r.html", "--recordings", folder)
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r.html").stat().st_size < 5e6
+    with chromium() as browser:
+        browser.goto(f"file://{tmp_path / 'r.html'}")
+        for text in ("Failure map", "What its recordings cover", "gain reduction of compressor"):
+            assert browser.locator(f"text={text}").count() >= 1, text
+        edges = browser.locator("details:has(.tr-player)")
+        assert edges.count() >= 1
+        edges.first.locator("summary").first.click()
+        edges.first.locator(".tr-play").click()
+        browser.wait_for_function("Twinrack.pages[1].at > 0 && Twinrack.pages[1].playing")
+        edges.first.locator(".tr-play").click()
+        before = browser.locator("[data-address='compressor.threshold_db']").first.input_value()
+        ratio = browser.locator("[data-address='compressor.ratio']").first.input_value()
+        browser.click("button.try")
+        browser.wait_for_selector(".tr-curves svg")
+        now = browser.locator("[data-address='compressor.threshold_db']").first.input_value()
+        assert (now, browser.locator("[data-address='compressor.ratio']").first.input_value()) != (before, ratio)
+        assert browser.errors == []
+    refused = {
+        ("--no-validate",): "leave out --no-validate",
+        ("--policy", tmp_path / "other.toml"): "other.toml",
+    }
+    for more, sentence in refused.items():
+        done = run(
+            "review", "make", patch, "--audio", tmp_path / "0.wav", "--out", tmp_path / "x.html", "--recordings", folder, *more
+        )
+        assert done.returncode == 2
+        assert sentence in done.stderr
+    done = run("review", "make", patch, "--audio", tmp_path / "0.wav", "--out", tmp_path / "x.html", "--table", "t.csv")
+    assert "give their folder with --recordings" in done.stderr

@@ -28,16 +28,37 @@ def make(
     audio: Annotated[list[Path], typer.Option(help="Recording that the rack is for; may be repeated, the first is explained.")],
     output: Annotated[Path, typer.Option("--out", help="HTML page to write.")],
     policy: PolicyOption = None,
+    recordings: Annotated[
+        Path | None, typer.Option(help="Folder of recordings that it was trained on or is for: what do they cover?")
+    ] = None,
+    wet: Annotated[Path | None, typer.Option(help="Folder of the real thing's outputs for them, by the same names.")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with a column file and columns of groups.")] = None,
+    validate: Annotated[bool, typer.Option(help="Measure where it fails, on the first recording (half a minute).")] = True,
 ) -> None:
     """Write the page for a reviewer: one file, in which the rack plays, its story and figures, and a form for the verdict."""
     need_train_extra()
+    from ..rack.patch import load
     from ..review.page import Recording, write_review
     from ..review.policy import read_policy
     from ..system.disk import check_writable
 
     check_writable(output)
-    recordings = [Recording(path.name, *read_sound(path)) for path in audio]
-    path = write_review(patch, recordings, read_policy(policy, patch), output)
+    for option, given in (("--wet", wet), ("--table", table)):
+        if given is not None and recordings is None:
+            raise ValueError(f"{option} belongs to the recordings; give their folder with --recordings")
+    if recordings is not None and not validate:
+        raise ValueError("--recordings belongs to the validation; leave out --no-validate")
+    sounds = [Recording(path.name, *read_sound(path)) for path in audio]
+    asked = read_policy(policy, patch)
+    validation = None
+    if validate:
+        from ..validation.recordings import read_folder
+        from ..validation.validate import validate as check
+
+        x, rate = sounds[0].sound, sounds[0].sample_rate
+        own = [] if recordings is None else read_folder(recordings, rate, wet=wet, table=table)
+        validation = check(load(patch), x, rate, recordings=own)
+    path = write_review(patch, sounds, asked, output, validation)
     print(f"{path}: send it to the reviewers; what they send back goes into the patch with: twinrack review add {patch} FILE")
 
 

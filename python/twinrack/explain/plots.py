@@ -22,9 +22,9 @@ DASHES = {"start": "dot", "target": "dash", "fitted": "solid", "in": "dot"}
 BANDS, SPECTRUM_DB = 96, 90.0
 
 
-def templates(package: str = "twinrack.explain") -> Environment:
-    """The templates of a package and those of explanations; text is escaped, and a name that is missing is an error."""
-    loader = ChoiceLoader([PackageLoader(package), PackageLoader("twinrack.explain")])
+def templates(*packages: str) -> Environment:
+    """The templates of packages and those of explanations; text is escaped, and a name that is missing is an error."""
+    loader = ChoiceLoader([PackageLoader(package) for package in (*packages, "twinrack.explain")])
     return Environment(loader=loader, autoescape=select_autoescape(["html"]), undefined=StrictUndefined)
 
 

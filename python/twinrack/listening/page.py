@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -124,5 +125,5 @@ def _fit(items: Sequence[Item], kind: Kind) -> None:
 
 def _sounds(item: Prepared, rate: float) -> Mapping[str, Any]:
     """An item as the page has it; in ABX the reference is A."""
-    sounds, _ = encoded(item.sounds, rate, lossless=True)
+    sounds, _ = encoded(item.sounds, rate, largest=math.inf)
     return {"name": item.name, "sounds": sounds}

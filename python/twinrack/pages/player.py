@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -42,6 +42,7 @@ class Scene:
         sample_rate: Hz.
         target: what the first rack should sound like; none where there is no such thing.
         title: of the player, for screen readers.
+        small: store the sounds with small losses, whatever their size.
     """
 
     racks: Mapping[str, Rack]
@@ -49,6 +50,7 @@ class Scene:
     sample_rate: float
     target: Audio | None = None
     title: str = "Hear it"
+    small: bool = False
 
 
 def cannot_play(scene: Scene) -> str:
@@ -64,34 +66,38 @@ def cannot_play(scene: Scene) -> str:
     return ""
 
 
-def player_html(*scenes: Scene) -> str:
+def player_html(*scenes: Scene, folded: Sequence[Scene] = ()) -> str:
     """Players as HTML, once in a page: elements with their data, style and scripts. Several have their titles above them.
+
+    Args:
+        folded: further players, each behind its title until a reader opens it.
 
     Raises:
         ValueError: `cannot_play` says why.
     """
-    for scene in scenes:
+    for scene in (*scenes, *folded):
         if reason := cannot_play(scene):
             raise ValueError(reason)
     static = files(__package__) / "static"
-    engine, worklet, player, style = (
-        (static / name).read_text(encoding="utf-8") for name in ("engine.js", "worklet.js", "player.js", "player.css")
-    )
-    elements = [
-        (f"<h3>{escape(scene.title)}</h3>\n" if len(scenes) > 1 else "")
-        + '<div class="tr-player"></div>\n'
-        + f'<script type="application/json" class="tr-scene">{as_json(scene_data(scene))}</script>'
-        for scene in scenes
-    ]
+    names = ("engine.js", "worklet.js", "measures.js", "player.js", "player.css")
+    engine, worklet, measures, player, style = ((static / name).read_text(encoding="utf-8") for name in names)
+    elements = [(f"<h3>{escape(s.title)}</h3>\n" if len(scenes) > 1 else "") + _element(s) for s in scenes]
+    elements += [f"<details><summary>{escape(s.title)}</summary>\n{_element(s)}\n</details>" for s in folded]
     return "\n".join(
         [
             f"<style>{style}</style>",
             *elements,
             f'<script type="text/plain" class="tr-engine">{packed_module()}</script>',
-            f'<script type="text/plain" class="tr-worklet">{engine}\n{worklet}</script>',
-            f"<script>{player}</script>",
+            f'<script type="text/plain" class="tr-code">{engine}</script>',
+            f'<script type="text/plain" class="tr-worklet">{worklet}</script>',
+            f"<script>{measures}\n{player}</script>",
         ]
     )
+
+
+def _element(scene: Scene) -> str:
+    data = as_json(scene_data(scene))
+    return f'<div class="tr-player"></div>\n<script type="application/json" class="tr-scene">{data}</script>'
 
 
 def as_json(value: object) -> str:
@@ -118,7 +124,7 @@ def scene_data(scene: Scene) -> dict[str, Any]:
     levels = {name: _lufs(x, rate) for name, x in sounds.items()}
     levels |= {name: _lufs(rack.copy()(scene.dry, rate), rate) for name, rack in scene.racks.items()}
     quietest = min((level for level in levels.values() if level > SILENT_LUFS), default=0.0)
-    stored, how = encoded(sounds, rate)
+    stored, how = encoded(sounds, rate, largest=0 if scene.small else LARGEST_FLAC)
     return {
         "title": scene.title,
         "rate": rate,
@@ -189,10 +195,10 @@ def _lufs(x: Audio, rate: float) -> float:
     return max(level, SILENT_LUFS)  # -inf where there is nothing
 
 
-def encoded(sounds: Mapping[str, Audio], rate: float, *, lossless: bool = False) -> tuple[dict[str, str], str]:
-    """The sounds as data addresses: FLAC of 16 bits, or Opus where that would be large and losses are allowed; and how."""
+def encoded(sounds: Mapping[str, Audio], rate: float, *, largest: float = LARGEST_FLAC) -> tuple[dict[str, str], str]:
+    """The sounds as data addresses: FLAC of 16 bits, or Opus where that would have more than `largest` bytes; and how."""
     whole = {name: _file(x, rate, "FLAC", "PCM_24") for name, x in sounds.items()}
-    if sum(map(len, whole.values())) <= LARGEST_FLAC or lossless:
+    if sum(map(len, whole.values())) <= largest:
         return {name: _address("audio/flac", data) for name, data in whole.items()}, "FLAC, 16 bits"
     import soxr
 

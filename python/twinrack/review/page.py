@@ -12,20 +12,27 @@ from typing import Any
 import numpy as np
 
 from ..audio import Audio
-from ..explain.overview import explanation
+from ..explain.counterfactuals import Counterfactual, counterfactual
+from ..explain.overview import explanation, loudest_part
 from ..explain.overview_page import drawn_blocks
 from ..explain.plots import as_json, packed_plotly, player, templates
+from ..measure.loudness import loudness
 from ..pages.player import Scene, cannot_play, player_html
 from ..rack.patch import load, read_json
 from ..rack.rack import Rack
 from ..rack.trail import content_of, digest, trail_of, verify
 from ..system import disk
 from ..system.disk import atomic
+from ..validation.page import coverage_plots, map_heads, map_rows
+from ..validation.validate import Validation
 from ..version import __version__
 from .policy import Policy, note
 
 PLAYED_S = 30.0  # of each recording
 MOST_RECORDINGS = 8
+WISHED_S = 6.0  # of the first recording, for what would it take
+LOUDER_LU = 3.0  # is asked for where the policy has no wishes
+EDGE_S = 5.0  # of a sound at which the rack fails
 
 
 @dataclass(frozen=True)
@@ -37,13 +44,20 @@ class Recording:
     sample_rate: float
 
 
-def write_review(patch: Path, recordings: Sequence[Recording], policy: Policy, path: str | os.PathLike[str]) -> Path:
+def write_review(
+    patch: Path,
+    recordings: Sequence[Recording],
+    policy: Policy,
+    path: str | os.PathLike[str],
+    validation: Validation | None = None,
+) -> Path:
     """Write the page of a patch; it appears complete or not at all.
 
     Args:
         patch: whose trail must hold, so that a verdict belongs to it.
         recordings: at least one; the first is explained.
         policy: its purpose and questions are on the page.
+        validation: of this patch: its failure map, the sounds at which it fails, and what its recordings cover are on the page.
 
     Raises:
         FileNotFoundError: there is no patch.
@@ -55,7 +69,7 @@ def write_review(patch: Path, recordings: Sequence[Recording], policy: Policy, p
         raise ValueError(f"{patch} cannot be reviewed: {checked.faults[0]}; load and save it first, which adds it to its trail")
     if not 1 <= len(recordings) <= MOST_RECORDINGS:
         raise ValueError(f"a review needs 1 to {MOST_RECORDINGS} recordings to hear the rack on, not {len(recordings)}")
-    page, out = _page(patch, load(patch), recordings, policy), disk.path_of(path)
+    page, out = _page(patch, load(patch), recordings, policy, validation), disk.path_of(path)
     if disk.path_of(patch).read_bytes() != before:
         raise ValueError(f"{patch} was changed while the page was made; make it again")
     with atomic(out) as beside:
@@ -63,13 +77,15 @@ def write_review(patch: Path, recordings: Sequence[Recording], policy: Policy, p
     return out
 
 
-def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Policy) -> str:
+def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Policy, validation: Validation | None) -> str:
     data = read_json(patch)
     first = recordings[0]
     scenes = [_scene(rack, r) for r in recordings]
+    edges = [] if validation is None else _edges(rack, validation)
     reason = next((words for words in map(cannot_play, scenes) if words), "")
     explained = explanation(rack, first.sound, first.sample_rate, seconds=PLAYED_S)
     plots, blocks = drawn_blocks(explained)
+    plots |= {} if validation is None else coverage_plots(validation)
     form = {
         "patch": digest(content_of(data)),
         "rack": rack.name,
@@ -77,7 +93,7 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
         "blocks": list(rack.addresses()),
     }
     return (
-        templates("twinrack.review")
+        templates("twinrack.review", "twinrack.validation")
         .get_template("review.html")
         .render(
             rack=rack,
@@ -88,7 +104,12 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
             explained=explained,
             seconds=explained.sound.shape[1] / explained.sample_rate,
             cannot_play=reason,
-            player="" if reason else player_html(*scenes),
+            player="" if reason else player_html(*scenes, folded=edges),
+            edges=[] if reason else edges,
+            wishes=[_asked(a) for a in _answers(rack, first, policy)],
+            validation=validation,
+            map_rows=map_rows(None if validation is None else validation.map),
+            map_heads=map_heads(None if validation is None else validation.map),
             sounds=[
                 (r.name, player(s.dry, s.sample_rate), player(np.asarray(rack.copy()(s.dry, s.sample_rate)), s.sample_rate))
                 for r, s in zip(recordings, scenes, strict=True)
@@ -96,7 +117,12 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
             if reason
             else [],
             blocks=blocks,
-            validated=[_validated(e) for e in trail_of(data) if e["what"] == "validated"][-1:],
+            recorded=[_validated(e) for e in trail_of(data) if e["what"] == "validated"][-1:],
+            listened=[
+                f"{e['date'][:10]}, {e['by']}: {e['details'].get('note', '')}"
+                for e in trail_of(data)
+                if e["what"] == "listened"
+            ],
             learned_from=_learned_from(data),
             form=as_json(form),
             script=(files(__package__) / "static" / "review.js").read_text(encoding="utf-8"),
@@ -104,6 +130,37 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
             plotly=packed_plotly() if plots else "",
         )
     )
+
+
+def _edges(rack: Rack, validation: Validation) -> list[Scene]:
+    """The first sound of each family at which the rack fails, to be heard through it."""
+    if validation.map is None:
+        return []
+    rate, words = validation.map.sample_rate, {c.rung.name: str(c) for c in validation.map.first_failures()}
+    return [
+        Scene({"Rack": rack}, x[:, : round(EDGE_S * rate)], rate, None, words.get(name, name), small=True)
+        for name, x, _, _ in validation.map.sounds
+    ]
+
+
+def _answers(rack: Rack, first: Recording, policy: Policy) -> list[Counterfactual]:
+    """Answers to “what would it take?”: the least change for each wish of the policy, or for a little more loudness."""
+    x = loudest_part(first.sound, round(WISHED_S * first.sample_rate))
+    if rack.sidechains:
+        return []
+    level = float(loudness(rack.copy()(x, first.sample_rate), first.sample_rate).integrated)
+    wishes = policy.wishes or ((f"loudness={level + LOUDER_LU:.1f}",) if np.isfinite(level) else ())
+    try:
+        return [counterfactual(rack, x, first.sample_rate, wish)[0] for wish in wishes]
+    except ValueError:  # no value of the rack may move, which only a policy's own wish is told
+        if policy.wishes:
+            raise
+        return []
+
+
+def _asked(answer: Counterfactual) -> dict[str, Any]:
+    moved = {c.address: c.after for c in answer.changes}
+    return {"wish": str(answer.wish), "words": str(answer), "met": answer.met, "values": moved}
 
 
 def _scene(rack: Rack, r: Recording) -> Scene:

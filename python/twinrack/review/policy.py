@@ -35,6 +35,7 @@ class Policy(BaseModel):
     Attributes:
         purpose, not_for: shown on the page: what the rack is meant for, and what it must not be used for.
         checklist: questions to a reviewer.
+        wishes: "what would it take?": what the page answers, in the form of `twinrack explain --want`, such as "loudness=-16".
         reviewers: how many different people must have accepted, at least.
         not_data_scientists: how many of them must not be data scientists.
         signed: an acceptance counts only where it is signed.
@@ -50,6 +51,7 @@ class Policy(BaseModel):
     checklist: tuple[Annotated[str, Field(min_length=1, max_length=LONGEST_QUESTION)], ...] = Field(
         default=CHECKLIST, max_length=MOST
     )
+    wishes: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=8)
     reviewers: int = Field(default=1, ge=1, le=100)
     not_data_scientists: int = Field(default=0, ge=0, le=100)
     signed: bool = False

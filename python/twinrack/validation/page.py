@@ -22,20 +22,15 @@ GROUP = ("what the rack makes of it", "what the real thing makes of it")
 
 def write_page(v: Validation, path: Path) -> Path:
     """Write the page; it appears complete or not at all."""
-    plots: dict[str, Any] = {}
-    if v.coverage is not None:
-        hertz, level = ([b[i] for b in v.coverage.bands_db] for i in (0, 1))
-        plots["bands"] = lines_plot(
-            [line(hertz, level, "in")], "Frequency in Hz", "Level in dB of the loudest band", log_x=True
-        )
+    plots = coverage_plots(v)
     page = (
         templates("twinrack.validation")
         .get_template("validation.html")
         .render(
             v=v,
             findings=v.findings(),
-            rows=_rows(v.map) if v.map is not None else [],
-            heads=[m.name for m in v.map.measures] if v.map is not None else [],
+            rows=map_rows(v.map),
+            heads=map_heads(v.map),
             sounds=[(name, _players(parts, v.sample_rate, RUNG)) for name, *parts in v.map.sounds] if v.map is not None else [],
             group_sounds={
                 (g.column, x.name): _players(x.sounds, v.sample_rate, GROUP)
@@ -55,8 +50,24 @@ def write_page(v: Validation, path: Path) -> Path:
     return path
 
 
-def _rows(found: FailureMap) -> list[dict[str, Any]]:
+def coverage_plots(v: Validation) -> dict[str, Any]:
+    """The plots of what recordings cover, by the name of their place in `validated.html`; nothing without recordings."""
+    if v.coverage is None:
+        return {}
+    hertz, level = ([b[i] for b in v.coverage.bands_db] for i in (0, 1))
+    lines = [line(hertz, level, "in")]
+    return {"bands": lines_plot(lines, "Frequency in Hz", "Level in dB of the loudest band", log_x=True)}
+
+
+def map_heads(found: FailureMap | None) -> list[str]:
+    """The names of the measures of a failure map."""
+    return [] if found is None else [m.name for m in found.measures]
+
+
+def map_rows(found: FailureMap | None) -> list[dict[str, Any]]:
     """A row for each rung: of each measure its departure, how it counts, and the block."""
+    if found is None:
+        return []
     cells = {(c.rung.name, c.measure.name): c for c in found.cells}
     rows = []
     for rung in found.rungs:

@@ -20,7 +20,7 @@ const Twinrack = (() => {
 
   // The node of an audio context. A module is given as a data address, as pages that are files may load no other.
   async function nodeOf(context, scene, sounds, more = {}) {
-    await context.audioWorklet.addModule("data:text/javascript;base64," + btoa(textOf("tr-worklet")));
+    await context.audioWorklet.addModule("data:text/javascript;base64," + btoa(`${textOf("tr-code")}\n${textOf("tr-worklet")}`));
     const racks = {};
     for (const [name, flat] of Object.entries(scene.racks)) racks[name] = await unpacked(flat);
     const processorOptions = {
@@ -70,10 +70,30 @@ const Twinrack = (() => {
     return `${number.replace("-", "−")}${unit === "Hz" && size >= 1000 ? " kHz" : unit ? ` ${unit}` : ""}`;
   };
 
+  // A small figure: curves as [x, y] points, the first grey ("as it is"), the second blue; dB upwards.
+  function curve(title, curves, { log = false, x: [left, right], ticks, unit, diagonal = false }) {
+    const width = 420, height = 190, box = [38, 8, width - 10, height - 26], ys = curves.flat().map(([, y]) => Math.max(y, -90));
+    const low = Math.min(Math.max(Math.floor((Math.min(...ys) - 1) / 6) * 6, -72), -6), high = Math.max(Math.ceil((Math.max(...ys) + 1) / 6) * 6, diagonal ? 0 : 6);
+    const toX = v => box[0] + (log ? Math.log(v / left) / Math.log(right / left) : (v - left) / (right - left)) * (box[2] - box[0]);
+    const toY = v => box[3] - (Math.min(Math.max(v, low), high) - low) / (high - low) * (box[3] - box[1]);
+    const node = (kind, attributes, text = "") => { const n = document.createElementNS("http://www.w3.org/2000/svg", kind); for (const [k, v] of Object.entries(attributes)) n.setAttribute(k, v); n.textContent = text; return n; };
+    const figure = node("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title }), step = high - low > 48 ? 12 : 6;
+    for (let v = Math.ceil(low / step) * step; v <= high; v += step) {
+      figure.append(node("line", { x1: box[0], x2: box[2], y1: toY(v), y2: toY(v), class: v === 0 ? "zero" : "grid" }), node("text", { x: box[0] - 5, y: toY(v) + 4, "text-anchor": "end" }, String(v).replace("-", "−")));
+    }
+    for (const t of ticks.filter(t => t >= left && t <= right)) {
+      figure.append(node("line", { x1: toX(t), x2: toX(t), y1: box[1], y2: box[3], class: "grid" }), node("text", { x: toX(t), y: height - 12, "text-anchor": "middle" }, (log && t >= 1000 ? `${t / 1000}k` : String(t)).replace("-", "−")));
+    }
+    curves.forEach((points, i) => figure.append(node("polyline", { points: points.map(([x, y]) => `${toX(x).toFixed(1)},${toY(y).toFixed(1)}`).join(" "), class: i ? "now" : "before" })));
+    figure.append(node("text", { x: box[2], y: height - 1, "text-anchor": "end" }, unit));
+    return element("figure", {}, element("figcaption", {}, `${title}, dB`), figure);
+  }
+
   class Page {
     constructor(root, scene) {
       Object.assign(this, { root, scene, context: null, node: null, heard: scene.main, matched: true, loop: null, at: 0, stream: null });
       this.controls = new Map();
+      this.setters = new Map();  // by address: sets a value, and its knob
       this.draw();
     }
 
@@ -168,7 +188,7 @@ const Twinrack = (() => {
       this.root.setAttribute("aria-label", scene.title);
       const effects = element("div", { className: "tr-effects" });
       this.meters = scene.effects.map((effect, i) => this.effect(effects, effect, i));
-      this.root.append(effects, element("p", { className: "tr-note" },
+      this.root.append(effects, this.panel(), element("p", { className: "tr-note" },
         `The engine itself plays in this page, at ${scene.rate} Hz; sounds are stored as ${scene.stored}. Keys 1 to ${every.length} choose what is heard; drag over the recording to loop a part. Nothing leaves this machine.`));
       this.root.addEventListener("keydown", event => {
         const box = this.choice.children[Number(event.key) - 1]?.querySelector("input");
@@ -199,6 +219,7 @@ const Twinrack = (() => {
         card.classList.toggle("tr-off", !on.checked);
         (this.switched ??= new Map()).set(i, !on.checked);
         this.send({ bypass: [i, !on.checked] });
+        this.changed();
       });
       card.classList.toggle("tr-off", effect.bypass);
       const head = element("header", {}, element("h4", {}, effect.name), element("label", {}, on, " on"));
@@ -221,7 +242,7 @@ const Twinrack = (() => {
     }
     value(effect, p) {
       const label = `${effect.name}: ${p.name}`, row = element("div", { className: "tr-value", title: p.doc });
-      const send = value => { (this.moved ??= new Map()).set(p.index, value); this.send({ set: [p.index, value] }); };
+      const send = value => { (this.moved ??= new Map()).set(p.index, value); this.send({ set: [p.index, value] }); this.changed(); };
       row.append(element("span", {}, p.name));
       if (p.kind !== "continuous") {
         const names = p.kind === "switch" ? ["off", "on"] : p.options;
@@ -229,6 +250,7 @@ const Twinrack = (() => {
         names.forEach((name, i) => select.append(element("option", { value: i, selected: i === p.value }, name)));
         row.append(select);
         this.controls.set(p.index, () => { select.value = p.value; });
+        this.setters.set(p.address, value => { select.value = value; send(value); });
         return row;
       }
       const slider = element("input", { type: "range", min: 0, max: 1, step: 0.001, "aria-label": label }), text = element("output");
@@ -245,6 +267,7 @@ const Twinrack = (() => {
       const back = () => { slider.value = toPosition(p.value); show(p.value); };
       back();
       slider.dataset.address = p.address;
+      this.setters.set(p.address, value => { slider.value = toPosition(value); show(value); send(value); });
       row.append(slider, text);
       this.controls.set(p.index, back);
       return row;
@@ -254,6 +277,65 @@ const Twinrack = (() => {
       this.switched = new Map();
       for (const back of this.controls.values()) back();
       this.send({ reset: true });
+      this.changed();
+    }
+    // Values by address, as if their knobs were moved.
+    move(values) {
+      for (const [address, value] of Object.entries(values)) {
+        const set = this.setters.get(address);
+        if (!set) throw new Error(`there is no value ${address}`);
+        set(value);
+      }
+    }
+
+    // --- measured in the page
+
+    panel() {
+      this.curves = element("div", { className: "tr-curves" });
+      this.figures = element("div", { className: "tr-figures", role: "status" });
+      const measure = element("button", { type: "button", className: "tr-measure", onclick: () => this.measure() }, "Measure the sound");
+      this.measured = element("details", { className: "tr-measured", open: this.scene.effects.length === 1 && this.root.closest("details") === null, ontoggle: () => this.changed() }, element("summary", {}, "Curves and figures, measured now"), this.curves,
+        element("p", {}, measure, element("span", { className: "tr-note" }, ` loudness, peak, level and bands of the recording through “${this.scene.main}”, as it is and as you moved it`)), this.figures);
+      return this.measured;
+    }
+    async bench() {
+      this.benched ??= Promise.all([unpacked(textOf("tr-engine")), unpacked(this.scene.racks[this.scene.main])])
+        .then(([bytes, flat]) => new Measures.Bench(bytes, flat, this.scene, textOf("tr-code")));
+      return this.benched;
+    }
+    // Draws the curves again, soon, where they are looked at.
+    changed() {
+      if (!this.measured?.open) return;
+      clearTimeout(this.soon);
+      this.soon = setTimeout(() => this.drawCurves().catch(error => this.fail(error)), 120);
+    }
+    async drawCurves() {
+      const bench = await this.bench(), now = bench.rack(this.moved, this.switched), before = bench.rack();
+      const response = [bench.response(before), bench.response(now)], levels = [bench.levels(before), bench.levels(now)];
+      now.free();
+      before.free();
+      const bends = levels.some(points => points.some(([x, y]) => Math.abs((y - x) - (points[0][1] - points[0][0])) > 0.2));
+      this.curves.replaceChildren(
+        curve("Response to a quiet click", response, { log: true, x: [20, Math.min(20000, 0.49 * this.scene.rate)], ticks: [20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000], unit: "Hz" }),
+        ...(bends ? [curve("Level out over level in, a tone of 997 Hz", levels, { x: [-60, 0], ticks: [-60, -50, -40, -30, -20, -10, 0], unit: "dBFS", diagonal: true })] : []));
+    }
+    async measure() {
+      this.figures.textContent = "Measuring …";
+      try {
+        const bench = await this.bench(), sounds = this.sounds ?? await soundsOf(new OfflineAudioContext(this.scene.channels, 1, this.scene.rate), this.scene);
+        const racks = [bench.rack(), bench.rack(this.moved, this.switched)];
+        const [before, now] = racks.map(rack => { const y = bench.render(rack, sounds.dry); rack.free(); return y; });
+        const rows = [["dry", sounds.dry], ["as it is", before], ["as you moved it", now]].map(([name, y]) => [name, Measures.figures(y, this.scene.rate)]);
+        const number = v => v <= -69.9 ? "silent" : v.toFixed(1).replace("-", "−"), cell = text => element("td", {}, text);
+        const table = element("table", {}, element("tr", {}, ...["", "Loudness, LUFS", "Peak, dBFS", "Loud above quiet, dB", ...Measures.BANDS.map(([, , name]) => `${name}, dB`)].map(t => element("th", { scope: "col" }, t))));
+        for (const [name, f] of rows) {
+          table.append(element("tr", {}, element("th", { scope: "row" }, name), cell(number(f.loudness)), cell(number(f.peak)), cell(number(f.spread)),
+            ...f.bands.map((b, i) => cell(number(b - rows[0][1].bands[i])))));
+        }
+        const apart = Measures.difference(before, now);
+        this.figures.replaceChildren(table, element("p", { className: "tr-note" }, apart < -120 ? "Nothing was moved, or nothing of it is heard." : `As you moved it, it differs from what it is by ${number(apart)} dB of its energy. Bands are relative to the dry sound.`));
+        this.last = Object.fromEntries(rows);
+      } catch (error) { this.fail(error); this.figures.textContent = ""; }
     }
 
     // --- own sounds

@@ -97,6 +97,15 @@
     const line = new Uint8Array([0, 0, 0, kind.length, ...kind, 0, 0, 0, raw.length, ...raw]);
     return { ...data, signature: { key: `ssh-ed25519 ${base64(line)}`, signature: base64(signature) } };
   }
+  for (const button of document.querySelectorAll("button.try")) {
+    button.addEventListener("click", () => {
+      const [first] = players();
+      first.reset();
+      first.move(JSON.parse(button.dataset.values));
+      first.measured.open = true;
+      first.root.scrollIntoView({ behavior: "smooth" });
+    });
+  }
   form.addEventListener("submit", async event => {
     event.preventDefault();
     problem.textContent = lack();
