@@ -40,6 +40,7 @@ PYTHON = [
     ["listening"],
     ["review"],
     ["bench"],
+    ["projects"],
     ["cli"],
     ["__main__"],
 ]
@@ -65,7 +66,7 @@ CONVENIENT = {
     ("session.session", "Session.twin", "session.twin"),
     ("session.session", "TYPE_CHECKING", "session.measure"),
     ("session.session", "TYPE_CHECKING", "session.twin"),
-    ("session.measure", "MixReport.write", "session.report_page"),
+    ("session.measure", "MixReport.write", "explain.mix_page"),
     ("explain.overview", "Explanation.report", "explain.overview_page"),
     ("train.result", "FitResult.explain", "explain.account"),
     ("validation.validate", "Validation.report", "validation.page"),

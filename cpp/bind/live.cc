@@ -88,7 +88,9 @@ void bind_mixer(py::module_& m) {
       .def_readonly("duck_gain", &live::OutputState::duck_gain)
       .def_readonly("howl_hz", &live::OutputState::howl_hz)
       .def_readonly("howls", &live::OutputState::howls)
-      .def_readonly("fault_mutes", &live::OutputState::fault_mutes);
+      .def_readonly("fault_mutes", &live::OutputState::fault_mutes)
+      .def_readonly("weighted_energy", &live::OutputState::weighted_energy)
+      .def_readonly("weighted_frames", &live::OutputState::weighted_frames);
   py::class_<Mixer, std::shared_ptr<Mixer>>(m, "Mixer")
       .def(py::init(&make_mixer), py::arg("lines"), py::arg("inputs"), py::arg("outputs"), py::arg("sample_rate"),
            py::arg("first_frame") = 0)

@@ -25,7 +25,8 @@ Mixer::Mixer(std::vector<LineRouting> lines, int inputs, int outputs, double sam
       fade_step_(static_cast<float>(1.0 / (fade_s * sample_rate))),
       duck_down_(static_cast<float>(1.0 / (duck_s * sample_rate))),
       duck_up_(static_cast<float>(1.0 / (duck_release_s * sample_rate))),
-      silence_(max_segment) {
+      silence_(max_segment),
+      weighting_(sample_rate) {
   inbox_.reserve();
   history_.reserve();
   if (inputs < 0 || outputs < 0 || inputs > max_device_channels || outputs > max_device_channels || lines.empty()) {
@@ -90,8 +91,13 @@ void Mixer::play(LoopPlayer::Channels dry, LoopPlayer::Channels target) {
 
 OutputState Mixer::output_state() noexcept {
   const auto relaxed = std::memory_order_relaxed;
-  const OutputState state{published_limiter_gain_.load(relaxed), published_duck_gain_.load(relaxed),
-                          howl_hz_.load(relaxed), howls_.load(relaxed), fault_mutes_.load(relaxed)};
+  const OutputState state{published_limiter_gain_.load(relaxed),
+                          published_duck_gain_.load(relaxed),
+                          howl_hz_.load(relaxed),
+                          howls_.load(relaxed),
+                          fault_mutes_.load(relaxed),
+                          published_energy_.load(relaxed),
+                          published_weighted_frames_.load(relaxed)};
   state_reads_.fetch_add(1, relaxed);
   return state;
 }
@@ -277,7 +283,16 @@ void Mixer::publish(float* const* out, int frames) noexcept TR_RT {
     float& peak = peaks_[static_cast<std::size_t>(c)];
     for (int n = 0; n < frames; ++n) peak = std::max(peak, std::abs(out[c][n]));
     published_peaks_[static_cast<std::size_t>(c)].store(peak, std::memory_order_relaxed);
+    const double energy = weighting_.energy(out[c], frames, weighted_[static_cast<std::size_t>(c)]);
+    if (std::isfinite(energy)) {
+      weighted_energy_ += energy;
+    } else {
+      weighted_[static_cast<std::size_t>(c)] = {};
+    }
   }
+  weighted_frames_ += frames;
+  published_energy_.store(weighted_energy_, std::memory_order_relaxed);
+  published_weighted_frames_.store(weighted_frames_, std::memory_order_relaxed);
   published_limiter_gain_.store(min_gain_, std::memory_order_relaxed);
   published_duck_gain_.store(duck_.value, std::memory_order_relaxed);
 }

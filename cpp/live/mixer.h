@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "dsp/metering/k_weighting.h"
 #include "engine/rack.h"
 #include "live/howl.h"
 #include "live/linear_fade.h"
@@ -45,6 +46,9 @@ struct OutputState {
   float duck_gain = 1.0f;
   float howl_hz = 0.0f;
   std::uint32_t howls = 0, fault_mutes = 0;
+  // Since the start: the K-weighted energy of all outputs (BS.1770-4), and the frames in which it came.
+  double weighted_energy = 0.0;
+  std::int64_t weighted_frames = 0;
 };
 
 class Mixer {
@@ -140,6 +144,12 @@ class Mixer {
   std::atomic<float> published_limiter_gain_{1.0f}, published_duck_gain_{1.0f}, howl_hz_{0.0f};
   // The limiter's smallest gain: since it was last read, in this window of the howl detector, and in the one before.
   float min_gain_ = 1.0f, window_min_gain_ = 1.0f, window_min_gain_before_ = 1.0f;
+  KWeighting weighting_;
+  std::array<KWeighting::State, max_device_channels> weighted_{};
+  double weighted_energy_ = 0.0;
+  std::int64_t weighted_frames_ = 0;
+  std::atomic<double> published_energy_{0.0};
+  std::atomic<std::int64_t> published_weighted_frames_{0};
   std::array<float, max_device_channels> peaks_{};
   std::array<std::atomic<float>, max_device_channels> published_peaks_{};
 };

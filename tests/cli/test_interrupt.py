@@ -114,6 +114,7 @@ EXEMPT = {
     "listen analyse": "reads small files",
     "listen make": "writes one page",
     "listen serve": "takes the signal as its usual end (test_listening_server)",
+    "new": "writes one small folder",
     "plugins check": "each plugin is in a process that ends with this one",
     "plugins edit": "waits for somebody to close a window",
     "plugins list": "prints a table",

@@ -273,3 +273,19 @@ def test_a_bridge_that_ran_dry_goes_on():
         bridge.write(np.full((64, 1), 0.5, np.float32), n / 750)
         y = bridge.read(64, n / 750)
     assert y[0, -1] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_loudness_of_the_outputs_is_that_of_a_meter():
+    x = 0.3 * music(2, 3 * RATE, RATE, 1)
+    alone = mixer(tr.Rack([tr.Gain()]))
+    y = in_blocks(alone, x, [64, 1, 500])
+    state = alone.output_state()
+    assert state.weighted_frames == x.shape[1]
+    lufs = -0.691 + 10 * np.log10(state.weighted_energy / state.weighted_frames)
+    assert lufs == pytest.approx(tr.loudness(y, RATE).loudest_short_term, abs=0.05)  # of just 3 s
+    # NaN from a device that a rack passes on counts as silence, and what comes after it counts again.
+    y[:] = alone.process(np.full((2, 64), np.nan, np.float32))[0, 0]
+    before = alone.output_state().weighted_energy
+    assert np.isfinite(before)
+    in_blocks(alone, x, 512)
+    assert alone.output_state().weighted_energy > before

@@ -12,6 +12,7 @@ import pytest
 
 import twinrack as tr
 from support import CARD_IDS, check_drawn, music, random_effect
+from twinrack.explain.overview import explanation
 from twinrack.measure.curves import curves, decay_over_frequency, frequency_response, transfer_curve
 from twinrack.pages.module import has_module
 
@@ -97,3 +98,14 @@ def test_the_curves_are_right():
     assert np.interp(-20, transfer.x, transfer.y) == pytest.approx(-35, abs=0.5)
     decay = decay_over_frequency(tr.FDNReverb(decay_s=1.5, decay_low_s=1.5, decay_high_s=1.5), RATE)
     assert np.all(np.abs(decay.y[2:-2] / 1.5 - 1) < 0.08)
+
+
+def test_the_report_and_explanation_of_a_rack_with_a_controller(tmp_path):
+    """A controller has no curve of its own: it moves values of others."""
+    x = music(1, 2 * 48000, 48000, 3)
+    rack = tr.Rack([tr.Controller(network=tr.ControlNetwork("gain.gain_db", hidden=[4])), tr.Gain()])
+    assert curves(rack["controller"], 48000) == []
+    result = tr.fit(rack, x, 0.5 * x, 48000, steps=2, polish_steps=0, progress=False)
+    text = result.report(tmp_path / "r.html").read_text()
+    assert "Controller" in text
+    assert "Controller" in explanation(rack, x, 48000).report(tmp_path / "e.html").read_text()

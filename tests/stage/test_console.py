@@ -430,6 +430,91 @@ def test_a_control_moves_the_sound_and_the_meters_show_it(server, page, stream):
         probe.close()
 
 
+def test_bands_are_moved_in_the_curve(page, stream):
+    """Dragged, by keys, added and taken away; summaries and what acts follow."""
+    eq = stream.rack["parametric_eq"]
+    until(lambda: page.locator(".grip:not([hidden])").count() == 2, page=page)
+    grip = page.get_by_role("button", name="Band 2 of parametric_eq")
+    box = grip.bounding_box()
+    at = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*at)
+    page.mouse.down()
+    page.mouse.move(at[0] - 60, at[1] - 40, steps=4)
+    page.mouse.up()
+    until(lambda: eq.bands[1].frequency_hz < 2000 and eq.bands[1].gain_db > -4.0, page=page)
+    assert eq.bands[1].frequency_hz > 300
+    before = eq.bands[1].frequency_hz, eq.bands[1].gain_db, eq.bands[1].q
+    for key in ("ArrowRight", "ArrowUp", "PageUp"):
+        page.keyboard.press(key)
+    until(lambda: eq.bands[1].q > before[2], page=page)
+    assert eq.bands[1].frequency_hz == pytest.approx(before[0] * 2 ** (1 / 12), rel=1e-3)
+    assert eq.bands[1].gain_db == pytest.approx(before[1] + 0.5, abs=0.01)
+    assert page.get_by_text("Band 2: bell").count() == 1
+    page.locator("article[aria-label$=' parametric_eq'] canvas").dblclick(position={"x": 200, "y": 60})
+    until(lambda: eq.bands[2].type == "bell" and eq.bands[2].gain_db > 0, page=page)
+    page.get_by_role("button", name="Band 3 of parametric_eq").dblclick()
+    until(lambda: eq.bands[2].type == "off", page=page)
+    gain = page.locator("[data-address='parametric_eq.band1.gain_db']")
+    page.get_by_text("Band 1: low shelf").click()
+    assert gain.is_visible()
+    eq.bands[0].type = "low_cut"
+    page.get_by_text("Band 1: low cut").wait_for()
+    assert not gain.is_visible()
+    assert page.locator("[data-address='parametric_eq.band1.slope_db_per_octave']").is_visible()
+
+
+def test_meters_counts_and_what_is_folded(server, page, stream):
+    for name in ("parametric_eq", "compressor"):
+        stream.rack[name].bypass = True
+    probe = Probe(server, 2, RATE // 2)
+    try:
+        probe.begin(0.1 * np.sin(np.arange(60 * RATE) * 2 * np.pi * 997 / RATE)[None].repeat(2, 0).astype(np.float32))
+
+        def loudness() -> float:
+            text = page.inner_text("#loudness").replace("−", "-")
+            return float(text.split()[0]) if "LUFS" in text else -120.0
+
+        until(lambda: loudness() == pytest.approx(-20.0, abs=0.2), page=page)  # 997 Hz at -20 dBFS in both channels
+        until(lambda: page.locator("#outputs output").first.inner_text() == "−20.0", page=page)
+        assert page.locator("#outputs .clip").count() == 0
+    finally:
+        probe.close()
+    until(lambda: page.inner_text("#worst") != "–", page=page)
+    page.get_by_role("button", name="Reset counts").click()
+    until(lambda: page.inner_text("#xruns") == "0" or stream.xruns > 0, page=page)
+    article = page.get_by_role("article", name="Compressor compressor")
+    assert article.get_by_role("slider", name="threshold in dB").is_visible()
+    hidden = article.get_by_role("slider", name="lookahead in ms")
+    assert not hidden.is_visible()
+    article.get_by_text("More", exact=True).click()
+    assert hidden.is_visible()
+    page.set_viewport_size({"width": 390, "height": 900})
+    assert page.locator(".effect:visible").count() == 1
+    page.locator("#jump").get_by_role("button", name="Gain").click()
+    assert page.get_by_role("article", name="Gain gain").is_visible()
+    assert not article.is_visible()
+
+
+def test_dry_rack_and_target_are_switched(server, browser, tmp_path):
+    x = np.full((2, RATE), 0.1, np.float32)
+    with tr.live(tr.Rack([tr.Gain(gain_db=-6)]), block_size=BLOCK, play=(x, 0.5 * x)) as stream:
+        desk = Desk(stream, tmp_path)
+        console = Console(desk, port=0)
+        page = browser.new_page()
+        try:
+            page.goto(console.url)
+            page.get_by_role("button", name="Target").click()
+            until(lambda: stream.listen == "target", page=page)
+            page.locator("#listen [aria-pressed=true]", has_text="Target").wait_for()
+            page.get_by_role("button", name="Dry").click()
+            until(lambda: stream.listen == "dry", page=page)
+            assert page.locator("button.midi:visible").count() == 0  # no MIDI input is open
+        finally:
+            page.close()
+            console.close()
+            desk.close()
+
+
 def test_what_others_do_is_seen(page, console, stream):
     """Python moves it: the page follows; structure, A and B, undo, snapshots, presets."""
     stream.rack["gain"].gain_db = -33.0
@@ -449,7 +534,7 @@ def test_what_others_do_is_seen(page, console, stream):
     until(lambda: "saturation" not in stream.rack.addresses(), page=page)
     page.get_by_role("button", name="Hear B").click()
     until(lambda: page.get_by_role("button", name="Hear A").count() == 1, page=page)
-    for button, what in (("Keep…", "snapshot"), ("Save…", "preset")):
+    for button, what in (("Store…", "snapshot"), ("Save…", "preset")):
         page.get_by_role("button", name=button).click()
         page.get_by_label(f"Name of the {what}").fill("first")
         page.get_by_role("button", name="OK", exact=True).click()

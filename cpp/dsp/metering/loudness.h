@@ -9,10 +9,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <numbers>
 #include <utility>
 #include <vector>
 
+#include "dsp/metering/k_weighting.h"
 #include "dsp/metering/true_peak.h"
 #include "rt/block.h"
 
@@ -20,18 +20,9 @@ namespace twinrack {
 
 class LoudnessMeter {
  public:
-  LoudnessMeter(double sample_rate, int channels) : tenth_(static_cast<int>((sample_rate + 5.0) / 10.0)) {
+  LoudnessMeter(double sample_rate, int channels)
+      : weighting_(sample_rate), tenth_(static_cast<int>((sample_rate + 5.0) / 10.0)) {
     channels_.resize(static_cast<std::size_t>(channels));
-    // The analogue prototype behind the coefficients that the recommendation prints for 48 kHz.
-    const double shelf = std::tan(std::numbers::pi * 1681.974450955533 / sample_rate);
-    const double high = std::pow(10.0, 3.999843853973347 / 20.0), middle = std::pow(high, 0.4996667741545416);
-    const double damping = shelf / 0.7071752369554196, a = 1.0 + damping + shelf * shelf;
-    shelf_ = {(high + middle * damping + shelf * shelf) / a, 2.0 * (shelf * shelf - high) / a,
-              (high - middle * damping + shelf * shelf) / a, 2.0 * (shelf * shelf - 1.0) / a,
-              (1.0 - damping + shelf * shelf) / a};
-    const double cut = std::tan(std::numbers::pi * 38.13547087602444 / sample_rate);
-    const double b = 1.0 + cut / 0.5003270373238773 + cut * cut;
-    cut_ = {1.0, -2.0, 1.0, 2.0 * (cut * cut - 1.0) / b, (1.0 - cut / 0.5003270373238773 + cut * cut) / b};
   }
 
   void process(const float* const* x, int frames) {
@@ -66,11 +57,8 @@ class LoudnessMeter {
  private:
   static constexpr int parts = 10, past = true_peak_taps - 1;
 
-  struct Biquad {
-    double b0, b1, b2, a1, a2;
-  };
   struct Channel {
-    std::array<double, 4> state{};
+    KWeighting::State state{};
     std::array<float, true_peak_taps> past{};  // the last inputs
     float peak = 0.0f, true_peak = 0.0f;
   };
@@ -102,29 +90,14 @@ class LoudnessMeter {
 
   // Adds the squares after the weighting to the hundredths that they lie in.
   void add_power(Channel& channel, double weight, int frames) {
-    auto [s0, s1, t0, t1] = channel.state;
     float peak = channel.peak;
     const float* x = line_.data() + past;
     for (int n = 0; n < frames;) {
       const auto part = static_cast<std::size_t>(((filled_ + n + 1) * parts - 1) / tenth_);
       const int end = std::min(frames, (static_cast<int>(part) + 1) * tenth_ / parts - filled_);
-      double sum = 0.0;
-      for (; n < end; ++n) {
-        const auto in = static_cast<double>(x[n]);
-        peak = std::max(peak, std::abs(x[n]));
-        const double y = shelf_.b0 * in + s0;
-        s0 = shelf_.b1 * in - shelf_.a1 * y + s1;
-        s1 = shelf_.b2 * in - shelf_.a2 * y;
-        const double z = cut_.b0 * y + t0;
-        t0 = cut_.b1 * y - cut_.a1 * z + t1;
-        t1 = cut_.b2 * y - cut_.a2 * z;
-        sum += z * z;
-      }
-      sums_[part] += weight * sum;
+      sums_[part] += weight * weighting_.energy(x + n, end - n, channel.state);
+      for (; n < end; ++n) peak = std::max(peak, std::abs(x[n]));
     }
-    constexpr double least = 1e-30;  // far below audibility, and far above denormal numbers
-    for (double* s : {&s0, &s1, &t0, &t1}) *s = std::abs(*s) < least ? 0.0 : *s;
-    channel.state = {s0, s1, t0, t1};
     channel.peak = peak;
   }
 
@@ -157,7 +130,7 @@ class LoudnessMeter {
     std::copy_n(line_.end() - past, past, channel.past.begin());
   }
 
-  Biquad shelf_{}, cut_{};
+  KWeighting weighting_;
   int tenth_, filled_ = 0, full_ = 0;
   std::array<double, parts> sums_{};  // of the hundredths of the tenth that is not full yet
   std::int64_t faults_ = 0;

@@ -463,6 +463,20 @@ def demo(
 
 
 @app.command()
+def new(
+    kind: Annotated[
+        str, typer.Argument(help="vocal, podcast, guitar-amp, mastering, drum-bus, room, de-noise, clone or research.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Folder to make; its last part is the project's name.")],
+) -> None:
+    """Make a folder to begin from: rack or session, sounds, script, review policy, and a README whose commands run at once."""
+    from ..projects.new import new_project
+
+    path = new_project(kind, folder)
+    print(f"{path}: read README.md there; its three commands run at once")
+
+
+@app.command()
 def convert(
     source: Annotated[
         Path, typer.Argument(help="A .rack.json patch, or a preset (.txt, .peace) of Equalizer APO, REW, AutoEq or Peace.")

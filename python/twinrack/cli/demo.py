@@ -4,74 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ..audio import Audio
 from ..files.audio_file import AudioWriter, read_audio
+from ..projects.sounds import RATE, SECONDS, performance
 from ..rack.rack import Rack
-
-Numbers = np.ndarray[Any, np.dtype[np.float64]]
-RATE = 48000
-SECONDS = 6.0
-
-
-def performance(seconds: float = SECONDS, rate: float = RATE, seed: int = 7) -> Audio:
-    """A short performance, made here: drums, a plucked bass and chords; (2, frames), peak -6 dBFS.
-
-    Args:
-        seconds: length; rate: Hz; seed: of the noise and of small irregularities in time and level.
-    """
-    rng = np.random.default_rng(seed)
-    frames = int(seconds * rate)
-    out = np.zeros((2, frames))
-    beat = 60.0 / 104.0
-
-    def add(start: float, sound: Numbers, level: float, pan: float) -> None:
-        at = int((start + rng.uniform(0, 0.004)) * rate)
-        part = sound[: max(frames - at, 0)] * level * rng.uniform(0.7, 1.0)
-        out[0, at : at + part.size] += part * np.cos(pan * np.pi / 2)
-        out[1, at : at + part.size] += part * np.sin(pan * np.pi / 2)
-
-    def time_of(length: float) -> Numbers:
-        return np.arange(int(length * rate)) / rate
-
-    def kick() -> Numbers:
-        t = time_of(0.4)
-        return np.sin(2 * np.pi * (48 * t + 5.5 * (1 - np.exp(-t * 38)))) * np.exp(-t * 9)
-
-    def snare() -> Numbers:
-        t = time_of(0.3)
-        return 0.6 * rng.standard_normal(t.size) * np.exp(-t * 19) + 0.5 * np.sin(2 * np.pi * 190 * t) * np.exp(-t * 24)
-
-    def hat() -> Numbers:
-        t = time_of(0.09)
-        return np.diff(rng.standard_normal(t.size + 1)) * np.exp(-t * 60) * 0.5
-
-    def pluck(f: float, length: float) -> Numbers:
-        t = time_of(length)
-        partials = [
-            np.sin(2 * np.pi * f * k * t) * np.exp(-t * (2.2 + 1.3 * k)) / k for k in range(1, 9) if f * k < 0.45 * rate
-        ]
-        whole: Numbers = np.sum(partials, axis=0) * np.minimum(t * 300, 1)
-        return whole
-
-    roots = (55.0, 65.41, 49.0, 73.42)
-    for n in range(int(seconds / beat) + 1):
-        root = roots[n // 4 % 4]
-        if n % 4 in (0, 2):
-            add(n * beat, kick(), 0.9, 0.5)
-        if n % 4 in (1, 3):
-            add(n * beat, snare(), 0.6, 0.55)
-        for half in range(2):
-            add((n + half / 2) * beat, hat(), 0.25, 0.65)
-        add(n * beat, pluck(root, 0.5), 0.5, 0.45)
-        if n % 2 == 0:
-            for k, ratio in enumerate((4.0, 4.757, 5.993)):
-                add((n + 0.5) * beat, pluck(root * ratio, 1.0), 0.22, 0.25 + 0.25 * k)
-    performance: Audio = (out * (0.5 / np.max(np.abs(out)))).astype(np.float32)
-    return performance
 
 
 def start_rack() -> Rack:

@@ -34,7 +34,12 @@ class Curve:
 
 
 def curves(effect: Effect, sample_rate: float) -> list[Curve]:
-    """The curves of an effect with its present values, measured as if it were not bypassed."""
+    """The curves of an effect with its present values, measured as if it were not bypassed.
+
+    An effect that only moves values of others has none.
+    """
+    if any(getattr(resource, "targets", ()) for resource in effect.resources.values()):
+        return []
     active = effect.copy()
     active.bypass = False
     module = effect_file(effect.card, "curves")

@@ -43,6 +43,7 @@ class Scene:
         target: what the first rack should sound like; none where there is no such thing.
         title: of the player, for screen readers.
         small: store the sounds with small losses, whatever their size.
+        stems: whose sum is `dry`, by name: each gets a fader, mute and solo.
     """
 
     racks: Mapping[str, Rack]
@@ -51,6 +52,7 @@ class Scene:
     target: Audio | None = None
     title: str = "Hear it"
     small: bool = False
+    stems: Mapping[str, Audio] | None = None
 
 
 def cannot_play(scene: Scene) -> str:
@@ -124,6 +126,12 @@ def scene_data(scene: Scene) -> dict[str, Any]:
     levels = {name: _lufs(x, rate) for name, x in sounds.items()}
     levels |= {name: _lufs(rack.copy()(scene.dry, rate), rate) for name, rack in scene.racks.items()}
     quietest = min((level for level in levels.values() if level > SILENT_LUFS), default=0.0)
+    # The dry sound of stems is their sum, which the page makes.
+    stems = [] if scene.stems is None else list(scene.stems)
+    scale = 1.0  # what is stored lies below full scale
+    if scene.stems is not None:
+        scale = max(1.0, *(float(np.abs(x).max(initial=0.0)) for x in scene.stems.values()))
+        sounds = {f"stem {i}": x / np.float32(scale) for i, x in enumerate(scene.stems.values())}
     stored, how = encoded(sounds, rate, largest=0 if scene.small else LARGEST_FLAC)
     return {
         "title": scene.title,
@@ -132,6 +140,8 @@ def scene_data(scene: Scene) -> dict[str, Any]:
         "main": names[0],
         "racks": flats,
         "sounds": stored,
+        "stems": stems,
+        "stem_scale": scale,
         "stored": how,
         "seconds": scene.dry.shape[1] / rate,
         "peaks": _peaks(scene.dry[0]),

@@ -12,8 +12,10 @@ import numpy.typing as npt
 import torch
 
 from ..audio import Audio
-from ..measure.loudness import Loudness, LoudnessMeter, fault_sentence
+from ..measure.loudness import UPDATES, Loudness, LoudnessMeter, fault_sentence
 from ..perceptual.masking import Masking
+from ..rack.rack import Rack
+from ..rack.tree import Chain
 from .mix import Mix
 from .render import opened, render_range
 from .session import Session
@@ -24,6 +26,7 @@ FLOOR = 1e-12
 PRESENT_DB = 50.0  # below its own loudest moment in a band a track counts as absent
 MOST_TRACKS = 64  # whose masking is compared
 FULL_SCALE = 1.0 - 1e-6
+PLAYED_S, LEAST_PLAYED_S, MOST_PLAYED_S = 240.0, 10.0, 60.0  # of all stems together that a page plays, and of each
 
 
 @dataclass
@@ -62,6 +65,23 @@ class ChannelReport:
         return self.loudness.peak_db - self.rms_db
 
 
+@dataclass(frozen=True)
+class MixDesk:
+    """The sounds with which a page mixes again.
+
+    Attributes:
+        stems: of each channel that goes to the master, before the master's rack: (channels, frames).
+        master: the master's rack, and its fader.
+        begin_s: where on the timeline they begin.
+        left_out: a sentence on what of the master they are without; empty where nothing.
+    """
+
+    stems: dict[str, Audio]
+    master: Rack
+    begin_s: float
+    left_out: str = ""
+
+
 @dataclass
 class MixReport:
     """The figures of a mix.
@@ -72,6 +92,7 @@ class MixReport:
         hidden: (tracks, tracks, bands): of the time in which the second is present, the part in which the first alone masks it.
         centres_hz: of the bands.
         notes: what else was noticed, a sentence each.
+        desk: with which its page plays; None where it does not.
     """
 
     session: str
@@ -82,6 +103,7 @@ class MixReport:
     hidden: Numbers
     centres_hz: Numbers
     notes: list[str] = field(default_factory=list)
+    desk: MixDesk | None = field(default=None, repr=False)
 
     @property
     def mix(self) -> ChannelReport:
@@ -122,7 +144,7 @@ class MixReport:
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write one self-contained HTML page, and return its path."""
-        from .report_page import write_page
+        from ..explain.mix_page import write_page
 
         return write_page(self, Path(path))
 
@@ -251,6 +273,32 @@ def measure(
     )  # fmt: skip
     report.notes += _remarks(report)
     return report
+
+
+def mix_desk(session: Session, report: MixReport, *, start: Time | None = None, threads: int | None = None) -> MixDesk | None:
+    """The sounds for a page in which a mix is mixed again: all of it, or its loudest part; None for one without channels.
+
+    Args:
+        session: that was measured.
+        report: what came of it.
+        start, threads: as it was measured.
+    """
+    channels = [c for c in session if c is not session.master and c.output in (None, "master")]
+    if not channels or session.width > 2:
+        return None
+    seconds = min(report.seconds, max(PLAYED_S / len(channels), LEAST_PLAYED_S), MOST_PLAYED_S)
+    levels = report.mix.loudness.short_term
+    late = 0.0
+    if seconds < report.seconds and len(levels):
+        late = max(min(float(np.argmax(levels)) / UPDATES + 1.5 - seconds / 2, report.seconds - seconds), 0.0)
+    begin = late + (0.0 if start is None else session.timeline.seconds(start))
+    stems = session.stems(start=begin, end=begin + seconds, tail=None, through_master=False, threads=threads)
+    master, left_out = session.master, ""
+    root = master.rack.root.copy()
+    if master.automation or master.rack.sidechains:
+        left_out = "The master's automation and sidechains do not play in this page."
+    parts = [] if master.rack.sidechains else root.items if isinstance(root, Chain) else [root]
+    return MixDesk(stems, Rack([*parts, master.fader.copy()], name="Mix"), begin, left_out)
 
 
 def _reductions(mix: Mix) -> dict[str, dict[str, float]]:

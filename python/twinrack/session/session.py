@@ -306,10 +306,11 @@ class Session(StrictAttributes):
         threads: int | None = None,
     ) -> MixReport:
         """Measure the mix and all its channels, and write a page about it; arguments as in `measure.measure`."""
-        from .measure import measure
+        from .measure import measure, mix_desk
 
         report = measure(self, start=start, end=end, tail=tail, threads=threads)
         if path is not None:
+            report.desk = mix_desk(self, report, start=start, threads=threads)
             report.write(path)
         return report
 

@@ -16,11 +16,14 @@ from .mixer import LiveMixer
 @dataclass
 class Output:
     """Levels of the outputs since a reader's last look: peaks (linear), and the smallest gain of the limiter and of the
-    ducking of howls (linear, 1 where they do nothing)."""
+    ducking of howls (linear, 1 where they do nothing). Since the start: the K-weighted energy of all outputs (ITU-R BS.1770),
+    and the frames in which it came."""
 
     peaks: list[float] = field(default_factory=list)
     limiter_gain: float = 1.0
     duck_gain: float = 1.0
+    weighted_energy: float = 0.0
+    weighted_frames: int = 0
 
 
 @dataclass
@@ -84,6 +87,7 @@ class Levels:
             output.peaks = [max(p) for p in zip(output.peaks, peaks, strict=True)] if same else peaks
             output.limiter_gain = min(output.limiter_gain, state.limiter_gain)
             output.duck_gain = min(output.duck_gain, state.duck_gain)
+            output.weighted_energy, output.weighted_frames = state.weighted_energy, state.weighted_frames
 
     def read(self, reader: str) -> tuple[dict[str, Meter], Output]:
         """The meters by address and the output levels since this reader's last look."""

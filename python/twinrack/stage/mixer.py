@@ -132,6 +132,11 @@ class LiveMixer:
         return self._play is not None
 
     @property
+    def listens(self) -> tuple[str, ...]:
+        """The names that `listen` may have; nothing where no recording plays."""
+        return () if not self.plays else tuple(LISTEN) if self._has_target else tuple(LISTEN[:2])
+
+    @property
     def listen(self) -> str:
         """See `LiveStream.listen`."""
         return self._listen
@@ -140,9 +145,8 @@ class LiveMixer:
     def listen(self, to: str) -> None:
         if not self.plays:
             raise ValueError("the stream plays no recordings; open it with play=(dry, target)")
-        choices = LISTEN if self._has_target else LISTEN[:2]
-        if to not in choices:
-            raise ValueError(f"listen = {to!r} is none of {', '.join(choices)}")
+        if to not in self.listens:
+            raise ValueError(f"listen = {to!r} is none of {', '.join(self.listens)}")
         self.set_control(_engine.MixerControl.listen, LISTEN.index(to), 1.0)
         self._listen = to
 

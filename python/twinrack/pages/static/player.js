@@ -25,7 +25,7 @@ const Twinrack = (() => {
     for (const [name, flat] of Object.entries(scene.racks)) racks[name] = await unpacked(flat);
     const processorOptions = {
       bytes: await unpacked(textOf("tr-engine")), racks, sounds, main: scene.main, channels: scene.channels,
-      effects: scene.effects.length, bypassed: scene.bypassed, heard: scene.main, ...more,
+      effects: scene.effects.length, bypassed: scene.bypassed, heard: scene.main, stems: sounds.stems, ...more,
     };
     const node = new AudioWorkletNode(context, "twinrack-player", {
       processorOptions, numberOfInputs: 1, numberOfOutputs: 1, outputChannelCount: [scene.channels],
@@ -46,6 +46,13 @@ const Twinrack = (() => {
     for (const [name, address] of Object.entries(scene.sounds)) {
       const data = bytesOf(address.slice(address.indexOf(",") + 1));
       sounds[name] = rowsOf(await context.decodeAudioData(data.buffer), scene.channels);
+    }
+    if (scene.stems.length > 0) {  // the dry sound is their sum
+      sounds.stems = scene.stems.map((_, i) => sounds[`stem ${i}`]);
+      const frames = Math.max(...sounds.stems.map(rows => rows[0].length));
+      sounds.dry = Array.from({ length: scene.channels }, () => new Float32Array(frames));
+      for (const rows of sounds.stems) rows.forEach((row, c) => row.forEach((v, n) => { row[n] = v * scene.stem_scale; sounds.dry[c][n] += row[n]; }));
+      for (let i = 0; i < scene.stems.length; ++i) delete sounds[`stem ${i}`];
     }
     return sounds;
   }
@@ -126,6 +133,7 @@ const Twinrack = (() => {
       for (const [index, value] of this.moved ?? []) this.send({ set: [index, value] });
       for (const [effect, on] of this.switched ?? []) this.send({ bypass: [effect, on] });
       if (this.loop) this.send({ loop: this.loop });
+      this.strips.forEach((_, i) => this.send({ stem: [i, this.stemGain(i)] }));
       this.send({ seek: this.at, heard: this.heard, effect: this.effectHeard, gains: this.gains() });
       this.cursor();
     }
@@ -153,6 +161,7 @@ const Twinrack = (() => {
       if (document.activeElement !== this.position) this.position.value = data.at / this.scene.rate;
       this.time.textContent = `${(data.at / this.scene.rate).toFixed(1)} s`;
       this.cursor();
+      data.stems?.forEach((peak, i) => this.strips[i]?.show(peak));
       this.scene.effects.forEach((effect, i) => {
         const reduction = data.meters[6 * i + 4], db = x => x > 1e-6 ? (20 * Math.log10(x)).toFixed(1).replace("-", "−") : "−∞";
         this.meters[i].textContent = `out ${db(data.meters[6 * i + 1])} dB${reduction > 0.05 ? ` · GR ${reduction.toFixed(1)} dB` : ""}`;
@@ -177,15 +186,17 @@ const Twinrack = (() => {
       const file = element("input", { type: "file", accept: "audio/*", onchange: () => this.open(file.files[0]) });
       this.microphone = element("button", { type: "button", onclick: () => this.listen() }, "Microphone");
       this.choice = element("span", { className: "tr-choice", role: "radiogroup", "aria-label": "Heard" });
-      every.forEach((name, i) => this.choice.append(this.option(name, LABELS[name] ?? name, i + 1)));
+      every.forEach((name, i) => this.choice.append(this.option(name, name === "dry" && scene.stems.length ? "Before the master" : LABELS[name] ?? name, i + 1)));
       this.root.append(
         element("div", { className: "tr-bar" }, this.button, this.choice, element("label", {}, this.match, " at equal loudness")),
         this.wave,
-        element("div", { className: "tr-bar" }, this.time, this.position, from, to, all, element("label", { className: "tr-file" }, "Your own sound…", file), this.microphone,
+        element("div", { className: "tr-bar" }, this.time, this.position, from, to, all, ...(scene.stems.length ? [] : [element("label", { className: "tr-file" }, "Your own sound…", file), this.microphone]),
           element("button", { type: "button", onclick: () => this.reset() }, `Back to “${scene.main}”`)),
         this.problem);
       this.root.setAttribute("role", "group");
       this.root.setAttribute("aria-label", scene.title);
+      this.strips = scene.stems.map((name, i) => this.strip(name, i));
+      if (this.strips.length) this.root.append(element("div", { className: "tr-strips", role: "group", "aria-label": "Channels" }, ...this.strips.map(s => s.element)));
       const effects = element("div", { className: "tr-effects" });
       this.meters = scene.effects.map((effect, i) => this.effect(effects, effect, i));
       this.root.append(effects, this.panel(), element("p", { className: "tr-note" },
@@ -198,6 +209,30 @@ const Twinrack = (() => {
       this.listenToWave();
       this.root.dataset.state = "paused";
     }
+    // A channel of a mix: fader, mute, solo, and the peak of what it adds.
+    strip(name, i) {
+      const strip = { gain: 0, mute: false, solo: false, peak: -90 };
+      const fader = element("input", { type: "range", min: -60, max: 12, step: 0.5, value: 0, "aria-label": `${name}: fader` }), text = element("output");
+      const meter = element("meter", { min: -60, max: 6, high: 0, value: -60, "aria-label": `${name}: peak in dBFS` });
+      const buttons = [["mute", "Mute"], ["solo", "Solo"]].map(([key, label]) => {
+        const button = element("button", { type: "button", "aria-label": `${label} ${name}`, onclick: () => { strip[key] = !strip[key]; button.setAttribute("aria-pressed", strip[key]); this.sendStems(); } }, label);
+        button.setAttribute("aria-pressed", false);
+        return button;
+      });
+      const show = () => { text.textContent = strip.gain <= -60 ? "−∞ dB" : shown(strip.gain, "dB"); fader.setAttribute("aria-valuetext", text.textContent); };
+      fader.addEventListener("input", () => { strip.gain = Number(fader.value); show(); this.sendStems(); });
+      fader.addEventListener("dblclick", () => { strip.back(); this.sendStems(); });
+      show();
+      strip.back = () => { Object.assign(strip, { gain: 0, mute: false, solo: false }); fader.value = 0; show(); for (const b of buttons) b.setAttribute("aria-pressed", false); };
+      strip.show = peak => { strip.peak = Math.max(20 * Math.log10(Math.max(peak, 1e-5)), strip.peak - 1.5); meter.value = strip.peak; };
+      strip.element = element("div", { className: "tr-strip" }, element("span", { className: "tr-name", title: name }, name), fader, text, ...buttons, meter);
+      return strip;
+    }
+    stemGain(i) {
+      const { gain, mute, solo } = this.strips[i], alone = this.strips.some(s => s.solo);
+      return mute || gain <= -60 || (alone && !solo) ? 0 : 10 ** (gain / 20);
+    }
+    sendStems() { this.strips.forEach((_, i) => this.send({ stem: [i, this.stemGain(i)] })); }
     option(name, label, number) {
       const radio = element("input", { type: "radio", name: `heard-${this.root.dataset.number}`, value: name, checked: name === this.heard });
       radio.addEventListener("change", () => this.hear(name));
@@ -276,7 +311,9 @@ const Twinrack = (() => {
       this.moved = new Map();
       this.switched = new Map();
       for (const back of this.controls.values()) back();
+      for (const strip of this.strips) strip.back();
       this.send({ reset: true });
+      this.sendStems();
       this.changed();
     }
     // Values by address, as if their knobs were moved.

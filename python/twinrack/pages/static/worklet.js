@@ -36,6 +36,7 @@ class Player extends AudioWorkletProcessor {
     this.given = given;
     this.channels = given.channels;
     this.sounds = given.sounds;
+    this.stems = (given.stems ?? []).map(rows => ({ rows, gain: 1, to: 1, peak: 0 }));  // whose sum goes into the racks
     this.gains = given.gains ?? {};
     this.at = 0;
     this.from = -1;  // where it was before a jump, to be faded out
@@ -100,9 +101,11 @@ class Player extends AudioWorkletProcessor {
     }
     if (data.loop) this.loop = [data.loop[0], Math.max(data.loop[1], data.loop[0] + 2 * EDGE)];
     if (data.gains) this.gains = data.gains;
+    if (data.stem) this.stems[data.stem[0]].to = data.stem[1];
     if (data.live !== undefined) this.live = data.live;
     if (data.sound) {
       this.sounds = { dry: data.sound };
+      this.stems = [];
       this.at = 0;
       this.from = -1;
       this.loop = [0, data.sound[0].length];
@@ -159,6 +162,24 @@ class Player extends AudioWorkletProcessor {
       for (let n = 0; n < frames; ++n) into[c][n] = old[c][n] + (into[c][n] - old[c][n]) * (n + 1) / frames;
     }
   }
+  // The stems, each at its fader, which moves within a block.
+  sum(into, frames) {
+    for (const row of into) row.fill(0);
+    const own = this.rows("stem", frames);
+    for (const stem of this.stems) {
+      if (stem.gain === 0 && stem.to === 0) continue;
+      this.readOn(stem.rows, own, frames);
+      const step = (stem.to - stem.gain) / frames;
+      for (let c = 0; c < this.channels; ++c) {
+        for (let n = 0; n < frames; ++n) {
+          const y = own[c][n] * (stem.gain + step * (n + 1));
+          into[c][n] += y;
+          if (Math.abs(y) > stem.peak) stem.peak = Math.abs(y);
+        }
+      }
+      stem.gain = stem.to;
+    }
+  }
   // Memory of so many frames by name.
   rows(name, frames) {
     if (this.sounding[name]?.[0].length !== frames) this.sounding[name] = rowsFor(this.channels, frames);
@@ -180,7 +201,7 @@ class Player extends AudioWorkletProcessor {
       for (const row of target) row.fill(0);
     } else {
       if (this.at < this.loop[0] || this.at >= this.loop[1]) this.at = this.loop[0];
-      this.readOn(this.sounds.dry, dry, frames);
+      this.stems.length > 0 ? this.sum(dry, frames) : this.readOn(this.sounds.dry, dry, frames);
       this.sounds.target ? this.readOn(this.sounds.target, target, frames) : target.forEach(row => row.fill(0));
       this.from = -1;
       this.at += frames;
@@ -208,7 +229,10 @@ class Player extends AudioWorkletProcessor {
     for (let c = 0; c < output.length; ++c) this.mix(output[c], Math.min(c, this.channels - 1), frames);
     this.faded += frames;
     if (this.faded >= FADE) this.before = "";
-    if (++this.blocks % 16 === 0) this.port.postMessage({ at: Math.max(this.at - this.latency, 0), meters: this.main.meters() });
+    if (++this.blocks % 16 === 0) {
+      this.port.postMessage({ at: Math.max(this.at - this.latency, 0), meters: this.main.meters(), stems: this.stems.map(s => s.peak) });
+      for (const stem of this.stems) stem.peak = 0;
+    }
   }
   copied(name, from, frames) {
     const rows = this.rows(name, frames);

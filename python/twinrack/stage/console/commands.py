@@ -23,10 +23,13 @@ class Commands:
         midi: whose controls they learn.
         takes: folder that recordings go to.
         changed: called when something changed of which the desk does not tell.
+        reset: counts overruns and the longest callback anew.
     """
 
-    def __init__(self, desk: Desk, midi: Midi | None, takes: Path | None, changed: Callable[[], None]) -> None:
-        self.desk, self.midi, self.takes, self._changed = desk, midi, takes, changed
+    def __init__(
+        self, desk: Desk, midi: Midi | None, takes: Path | None, changed: Callable[[], None], reset: Callable[[], None]
+    ) -> None:
+        self.desk, self.midi, self.takes, self._changed, self._reset = desk, midi, takes, changed, reset
         self._commands: dict[str, Callable[[Message], Message | None]] = {
             "add": self._add,
             "remove": self._remove,
@@ -44,6 +47,8 @@ class Commands:
             "mode": self._mode,
             "protect": self._protect,
             "record": self._record,
+            "listen": self._listen,
+            "reset": lambda m: self._reset(),
         }
 
     def do(self, message: Message) -> Message | None:
@@ -109,6 +114,10 @@ class Commands:
 
     def _protect(self, m: Message) -> None:
         self.desk.stream.protect(**{text_of(m, "part"): bool(m["on"])})
+        self._changed()
+
+    def _listen(self, m: Message) -> None:
+        self.desk.stream.listen = text_of(m, "to")
         self._changed()
 
     def _record(self, m: Message) -> None:

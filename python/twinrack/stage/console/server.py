@@ -141,7 +141,7 @@ class Site:
         self.server = uvicorn.Server(config)
         self.loop: asyncio.AbstractEventLoop | None = None
         self._ready = threading.Event()
-        self._commands = Commands(desk, midi, takes, self._renew_soon)
+        self._commands = Commands(desk, midi, takes, self._renew_soon, self._frames.reset)
         self._curves = CurveMeter(desk, self.tell)
         self._ends: list[Callable[[], None]] = [desk.subscribe(self._changed)]
         self._before, desk.stream.on_event = desk.stream.on_event, self._happened
@@ -276,7 +276,11 @@ class Site:
         for attempt in range(5):
             try:
                 with self.desk.changing():
-                    message = {**state.whole(self.desk), "midi": state.midi(self.midi)}
+                    message = {
+                        **state.whole(self.desk),
+                        "midi": state.midi(self.midi),
+                        "has_midi": self.midi is not None,
+                    }
                     self._soon(self._tell if page is None else page.say, message)
                 return
             except (KeyError, ValueError):  # Python code is changing the structure without the desk

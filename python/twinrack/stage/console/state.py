@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import struct
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +24,8 @@ BANDS, LOWEST_HZ, HIGHEST_HZ = 120, 20.0, 20000.0
 WINDOW = 4096
 FLOOR_DB = -120.0
 CURVE_POINTS = 150
+DAILY = 6  # numbers of an effect that are shown at once, besides its mix; the rest is folded
+SHORT_TERM_S = 3.0  # EBU Tech 3341
 
 
 def parameter(p: Parameter) -> dict[str, Any]:
@@ -45,6 +49,8 @@ def card(c: Card) -> dict[str, Any]:
     return {
         "id": c.id,
         "name": c.name,
+        "category": c.category,
+        "daily": [*[p.id for p in c.parameters if p.kind == "continuous"][:DAILY], "mix"],
         "purpose": c.purpose,
         "rationale": c.rationale,
         "parameters": [parameter(p) for p in c.parameters],
@@ -85,6 +91,8 @@ def whole(desk: Desk) -> dict[str, Any]:
         "snapshots": list(desk.snapshots),
         "presets": desk.presets(),
         "side": desk.side,
+        "listen": stream.listen,
+        "listens": list(stream.mixer.listens),
         "sample_rate": stream.sample_rate,
         "block_size": stream.block_size,
         "input": stream.input.name,
@@ -147,6 +155,40 @@ class Frames:
         self._rate = desk.stream.sample_rate
         self._sums = (0, 0.0)
         self._turn, self._spectra = False, b""
+        self._energies: deque[tuple[int, float]] = deque()
+        self._since: tuple[list[int], float, int] | None = None
+
+    def reset(self) -> None:
+        """Count overruns and the longest callback anew."""
+        load = self.desk.stream.load
+        self._since = (list(load["counts"]), float(load["worst"]), self.desk.stream.xruns)
+
+    def _worst_and_xruns(self) -> tuple[float, int]:
+        """The longest callback in parts of a block's time, and overruns, since the last reset."""
+        load, xruns = self.desk.stream.load, self.desk.stream.xruns
+        if self._since is None:
+            return float(load["worst"]), xruns
+        counts, worst, before = self._since
+        more = [n - m for n, m in zip(load["counts"], counts, strict=False)]
+        if min(more, default=0) < 0 or xruns < before:  # another device, which counts from 0
+            self._since = None
+            return float(load["worst"]), xruns
+        if load["worst"] > worst:
+            return float(load["worst"]), xruns - before
+        top = max((i + 1 for i, n in enumerate(more) if n), default=0)  # twentieths
+        return min(top / 20.0, worst), xruns - before
+
+    def _short_term(self, energy: float, frames: int) -> float:
+        """Loudness of the last 3 s in LUFS; -120 where there was nothing."""
+        if self._energies and frames < self._energies[-1][0]:
+            self._energies.clear()
+        self._energies.append((frames, energy))
+        oldest = frames - round(SHORT_TERM_S * self._rate)
+        while len(self._energies) > 2 and self._energies[1][0] <= oldest:
+            self._energies.popleft()
+        first, before = self._energies[0]
+        power = (energy - before) / (frames - first) if frames > first else 0.0
+        return max(-0.691 + 10.0 * math.log10(power), FLOOR_DB) if power > 0.0 else FLOOR_DB
 
     def __call__(self) -> bytes:
         stream = self.desk.stream
@@ -158,17 +200,19 @@ class Frames:
         before, total_before = self._sums
         load_now = (total - total_before) / (calls - before) if calls > before else 0.0
         self._sums = (calls, total)
+        worst, xruns = self._worst_and_xruns()
         head = [
             float(stream.active),
             load_now,
-            load["worst"],
-            stream.xruns,
+            worst,
+            xruns,
             stream.late_callbacks,
             output.limiter_gain,
             output.duck_gain,
             float(len(meters)),
             float(len(output.peaks)),
             float(len(stream.lines)),
+            self._short_term(output.weighted_energy, output.weighted_frames),
         ]
         rows: list[float] = []
         for m in meters.values():
@@ -188,8 +232,14 @@ class Frames:
 
 
 def curve(effect: Effect, sample_rate: float) -> dict[str, Any]:
-    """The effect's first curve, measured on the engine."""
-    measured = curves(effect, sample_rate)[0]
+    """The effect's first curve, measured on the engine.
+
+    Raises:
+        ValueError: it has none.
+    """
+    measured = next(iter(curves(effect, sample_rate)), None)
+    if measured is None:
+        raise ValueError(f"{effect.card.name} has no curve")
     step = max(1, len(measured.x) // CURVE_POINTS)
     return {
         "title": measured.title,

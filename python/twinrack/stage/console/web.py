@@ -55,14 +55,14 @@ def with_bounded_headers(app: Any) -> Any:
     return call
 
 
-def impatient_protocol(patience_s: float = PATIENCE_S, most_connections: int = MOST_CONNECTIONS) -> Any:
-    """Uvicorn's HTTP on h11, which ends connections that stay so many seconds without a request of the page."""
+def impatient_protocol(patience_s: float | None = None, most_connections: int = MOST_CONNECTIONS) -> Any:
+    """Uvicorn's HTTP on h11, which ends connections without a request of the page, after 10 s or as many as are given."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Impatient(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._end = self.loop.call_later(patience_s, self._give_up)
+            self._end = self.loop.call_later(PATIENCE_S if patience_s is None else patience_s, self._give_up)
             if len(self.connections) > most_connections:
                 transport.abort()
 

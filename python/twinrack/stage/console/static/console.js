@@ -2,7 +2,8 @@
 // and curves change in place.
 
 import { control, element, learning, words } from "./controls.js";
-import { Plot, bar, readColours, reduction } from "./draw.js";
+import { handles } from "./handles.js";
+import { Meter, Plot, Reduction, readColours } from "./draw.js";
 import { Link } from "./link.js";
 
 const $ = (id) => document.getElementById(id);
@@ -22,7 +23,14 @@ const send = (message) => link.send(message);
 function value(address, to) {
   state.values[address] = to;
   shown.get(address)?.show(to);
+  moved(address);
   if (address.endsWith(".bypass")) bypassed(address.replace(/\.bypass$/, ""), to);
+}
+
+// A value of an effect moved: its bands and their summaries follow.
+function moved(address) {
+  const cut = address.indexOf(".", address.lastIndexOf("/") + 1);
+  if (cut > 0) effects.get(address.slice(0, cut))?.moved(address);
 }
 
 function change(address, to) {
@@ -81,18 +89,21 @@ function rebuild(message) {
   $("record").setAttribute("aria-pressed", state.recording);
   options($("snapshots"), state.snapshots, "none yet");
   options($("presets"), state.presets, "none");
-  options($("effects"), Object.keys(state.cards));
-  $("safety").replaceChildren(...["limiter", "mute_on_fault", "howl_duck"].map((part) => {
-    const button = element("button", { onclick: () => send({ do: "protect", part, on: !state.safety[part] }) }, words(part));
+  menu();
+  heard();
+  document.body.classList.toggle("no-midi", !state.has_midi);
+  $("safety").replaceChildren(...Object.entries(PROTECTION).map(([part, label]) => {
+    const button = element("button", { onclick: () => send({ do: "protect", part, on: !state.safety[part] }) }, label);
     button.setAttribute("aria-pressed", state.safety[part]);
     return button;
   }));
   outputs = Array.from({ length: state.outputs }, (_, i) => meter(`Output ${i + 1}`));
-  $("outputs").replaceChildren(...outputs.map((o) => o.bar));
+  $("outputs").replaceChildren(...outputs.flatMap((o, i) => [element("b", {}, state.outputs === 2 ? "LR"[i] : `${i + 1}`), o.node, o.text]), element("div", { className: "scale", "aria-hidden": "true" }, ...[-60, -48, -36, -24, -12, 0].map((t) => element("span", {}, `${t}`.replace("-", "−")))));
   $("lines").replaceChildren(...state.lines.map(line));
   controllers();
   for (const [address, message] of curves) effects.get(address)?.plot.set(message);
   for (const d of document.querySelectorAll("details")) if (open.has(d.dataset.group)) d.open = true;
+  jump();
   $("events").replaceChildren();
   state.events.forEach(listed);
   if (unanswered) news("");
@@ -115,19 +126,57 @@ function controllers() {
   }));
 }
 
-function meter(label, className = "meter") {
-  const node = element("div", { className, role: "meter" }, element("i"));
+const PROTECTION = { limiter: "Limiter", mute_on_fault: "Mute on fault", howl_duck: "Feedback protection" };
+const KINDS = { linear: "Level and spectrum", dynamics: "Dynamics", nonlinear: "Saturation and networks", reverb: "Reverb" };
+
+// The effects that can be added, by kind.
+function menu() {
+  const before = $("effects").value, kinds = new Map();
+  for (const card of Object.values(state.cards)) {
+    const label = KINDS[card.category] ?? card.category;
+    if (!kinds.has(label)) kinds.set(label, []);
+    kinds.get(label).push(element("option", { value: card.id }, card.name));
+  }
+  const known = Object.values(KINDS), sorted = [...kinds].sort(([a], [b]) => known.indexOf(a) - known.indexOf(b));
+  $("effects").replaceChildren(...sorted.map(([label, list]) => element("optgroup", { label }, ...list)));
+  if (state.cards[before]) $("effects").value = before;
+}
+
+// Where a recording plays: the rack, the dry sound, or what it should sound like.
+function heard() {
+  $("listen").hidden = state.listens.length === 0;
+  $("listen").replaceChildren(...state.listens.map((to) => {
+    const button = element("button", { type: "button", onclick: () => send({ do: "listen", to }) }, to[0].toUpperCase() + to.slice(1));
+    button.setAttribute("aria-pressed", to === state.listen);
+    return button;
+  }));
+}
+
+// On a phone one effect is seen at a time.
+let chosen = "";
+function jump() {
+  if (!effects.has(chosen)) chosen = order[0] ?? "";
+  $("jump").replaceChildren(...order.map((address) => {
+    const button = element("button", { type: "button", onclick: () => { chosen = address; jump(); } }, effects.get(address)?.title ?? address);
+    button.setAttribute("aria-pressed", address === chosen);
+    return button;
+  }));
+  for (const [address, e] of effects) e.node.classList.toggle("chosen", address === chosen);
+}
+
+function meter(label, Kind = Meter) {
+  const node = element("div", { className: Kind === Reduction ? "meter reduction" : "meter", role: "meter", title: Kind === Meter ? "Red: full scale was reached; click to clear" : "" }, element("i"), element("u"));
   node.setAttribute("aria-label", label);
   node.setAttribute("aria-valuemin", -60);
   node.setAttribute("aria-valuemax", 0);
   node.setAttribute("aria-valuenow", -60);
-  return { bar: node, text: element("output", {}, "–") };
+  return new Kind(node, element("output", {}, "–"));
 }
 
 function one(p, address) {
   const widget = control(
     p, address, state.values[address],
-    (to) => { state.values[address] = to; send({ do: "set", address, to }); },
+    (to) => { state.values[address] = to; moved(address); send({ do: "set", address, to }); },
     () => send({ do: "learn", address }),
   );
   shown.set(address, widget);
@@ -145,13 +194,14 @@ function tree(item, l, index, count) {
   if (item.effect) return effect(item, l, index, count);
   const kind = item.chain ? "chain" : "parallel";
   const inside = item[kind].map((child) => tree(child, l, -1, 0));
-  return element("div", { className: "branch" }, element("p", {}, kind === "parallel" ? "in parallel, added:" : "one after the other:"), ...inside);
+  return element("div", { className: `branch ${kind}` }, element("p", {}, kind === "parallel" ? "In parallel, added:" : "One after the other:"), ...inside);
 }
 
 function effect(item, l, index, count) {
   const card = state.cards[item.card], address = item.effect;
   const bypass = element("button", { type: "button", onclick: () => change(`${address}.bypass`, !state.values[`${address}.bypass`]) }, "Bypass");
-  const top = element("div", { className: "bar" }, element("h3", {}, address.split("/").pop().replaceAll("_", " ")), bypass,
+  const title = named(card, address);
+  const top = element("div", { className: "bar" }, element("h3", { title: address }, title), bypass,
     learning(`${address}, on or off`, `${address}.bypass`, () => send({ do: "learn", address: `${address}.bypass` })));
   if (index >= 0) {
     const step = (by, sign, label) => {
@@ -164,24 +214,69 @@ function effect(item, l, index, count) {
     top.append(step(-1, "◀", "Earlier:"), step(1, "▶", "Later:"), remove);
   }
   const canvas = element("canvas", { role: "img", "aria-label": `Curve of ${address}` });
-  const into = meter(`${address}, level in`), out = meter(`${address}, level out`), less = meter(`${address}, gain reduction`, "meter reduction");
+  const into = meter(`${address}, level in`), out = meter(`${address}, level out`), less = meter(`${address}, gain reduction`, Reduction);
   const meters = element("div", { className: "meters" },
-    element("b", {}, "in"), into.bar, into.text, element("b", {}, "out"), out.bar, out.text, element("b", {}, "less"), less.bar, less.text);
-  const controls = card.parameters.map((p) => one(p, `${address}.${p.id}`));
+    element("b", {}, "in"), into.node, into.text, element("b", {}, "out"), out.node, out.text, element("b", { title: "gain reduction" }, "GR"), less.node, less.text);
+  const daily = (p) => card.daily.includes(p.id) || card.parameters.length <= card.daily.length;
+  const controls = card.parameters.filter(daily).map((p) => one(p, `${address}.${p.id}`));
+  const folded = card.parameters.filter((p) => !daily(p)).map((p) => one(p, `${address}.${p.id}`));
+  const unused = [];
   for (const group of card.groups) {
     for (let n = 1; n <= group.count; ++n) {
       const inside = group.parameters.map((p) => one(p, `${address}.${group.id}${n}.${p.id}`));
-      const used = group.parameters.some((p) => state.values[`${address}.${group.id}${n}.${p.id}`] !== p.default);
-      const details = element("details", { open: used && n <= 4 }, element("summary", {}, `${group.id} ${n}`), ...inside);
-      details.dataset.group = `${address}.${group.id}${n}`;
-      controls.push(details);
+      const at = `${address}.${group.id}${n}`, off = state.values[`${at}.type`] === "off";
+      const details = element("details", {}, element("summary", {}, ""), ...inside);
+      details.dataset.group = at;
+      (off ? unused : controls).push(details);
     }
   }
-  const node = element("article", { className: "effect" }, top, element("p", { className: "purpose", title: card.rationale }, card.purpose), canvas, meters, ...controls);
+  const fold = (label, key, list) => {
+    if (!list.length) return;
+    const details = element("details", { className: "more" }, element("summary", {}, label), ...list);
+    details.dataset.group = `${address}.${key}`;
+    controls.push(details);
+  };
+  fold(`${unused.length} bands that are off`, "unused", unused);
+  fold("More", "more", folded);
+  const purpose = element("p", { className: "purpose", title: card.rationale }, card.purpose), plot = new Plot(canvas);
+  const bands = card.groups.find((g) => g.parameters.some((p) => p.id === "gain_db") && g.parameters.some((p) => p.id === "frequency_hz"));
+  const picture = element("div", { className: "picture" }, canvas), grips = bands ? handles(picture, plot, address, bands, state, change) : null;
+  const node = element("article", { className: "effect" }, top, purpose, picture, meters, ...controls);
+  // The purpose of a control, where there is no pointer to rest on it.
+  node.addEventListener("focusin", (e) => { purpose.textContent = e.target.closest(".control, .switch")?.title || card.purpose; });
+  node.addEventListener("focusout", () => { purpose.textContent = card.purpose; });
+  const follow = (which = "") => {
+    grips?.place();
+    for (const group of card.groups) for (let n = 1; n <= group.count; ++n) if (!which || which.startsWith(`${address}.${group.id}${n}.`)) band(node, group, `${address}.${group.id}${n}`, n);
+  };
   node.setAttribute("aria-label", `${card.name} ${address}`);
-  effects.set(address, { node, bypass, into, out, less, plot: new Plot(canvas), card: item.card, line: state.lines.indexOf(l) });
+  effects.set(address, { node, bypass, into, out, less, plot, title, moved: follow, card: item.card, line: state.lines.indexOf(l) });
+  follow();
   bypassed(address, state.values[`${address}.bypass`]);
   return node;
+}
+
+// The card's name, with a number where there are several.
+function named(card, address) {
+  const number = address.split("/").pop().match(/_?(\d+)$/)?.[1];
+  return number ? `${card.name} ${number}` : card.name;
+}
+
+// The summary of a band; and only what acts on its type is shown.
+const FLAT = ["low_cut", "high_cut", "notch", "band_pass", "all_pass"];
+function band(node, group, at, n) {
+  const details = node.querySelector(`details[data-group="${CSS.escape(at)}"]`), of = (id) => state.values[`${at}.${id}`], type = of("type");
+  if (!details) return;
+  const hertz = of("frequency_hz"), gain = of("gain_db");
+  const where = hertz === undefined ? "" : `, ${hertz >= 1000 ? `${(hertz / 1000).toFixed(2)} kHz` : `${hertz.toFixed(0)} Hz`}`;
+  const level = gain === undefined || FLAT.includes(type) ? "" : `, ${gain > 0 ? "+" : ""}${gain.toFixed(1).replace("-", "−")} dB`;
+  details.firstChild.textContent = `${group.id[0].toUpperCase()}${group.id.slice(1)} ${n}${type ? `: ${type.replaceAll("_", " ")}${type === "off" ? "" : where + level}` : ""}`;
+  if (!type) return;
+  const acts = { gain_db: !FLAT.includes(type), slope_db_per_octave: type.endsWith("cut"), q: !type.endsWith("cut") };
+  for (const [id, on] of Object.entries(acts)) {
+    const control = details.querySelector(`[data-address="${CSS.escape(`${at}.${id}`)}"]`);
+    if (control) control.hidden = !on;
+  }
 }
 
 function curve(message) {
@@ -196,7 +291,6 @@ function levels(frame) {
 }
 
 const db = (linear) => (linear > 0 ? 20 * Math.log10(linear) : -120);
-const shownDb = (x) => (x > -100 ? x.toFixed(1) : "−∞");
 
 function draw(now) {
   requestAnimationFrame(draw);
@@ -207,28 +301,24 @@ function draw(now) {
   order.forEach((address, i) => {
     const e = effects.get(address), row = frame.rows[i];
     if (!e || !row) return;
-    bar(e.into.bar, row.peakIn);
-    bar(e.out.bar, row.peakOut);
-    reduction(e.less.bar, row.reduction);
+    e.into.show(row.peakIn, now);
+    e.out.show(row.peakOut, now);
+    e.less.show(row.reduction, now);
     e.plot.draw(e.card === "parametric_eq" ? frame.spectra[e.line] : null, [row.peakIn, row.peakOut]);
     if (!speak) return;
-    for (const [m, level] of [[e.into, row.peakIn], [e.out, row.peakOut]]) {
-      m.text.textContent = shownDb(level);
-      m.bar.setAttribute("aria-valuenow", Math.max(level, -60).toFixed(0));
-    }
-    e.less.text.textContent = row.reduction.toFixed(1);
-    e.less.bar.setAttribute("aria-valuenow", (-row.reduction).toFixed(0));
+    for (const m of [e.into, e.out, e.less]) m.speak();
   });
   frame.peaks.forEach((peak, i) => {
     if (!outputs[i]) return;
-    bar(outputs[i].bar, db(peak));
-    if (speak) outputs[i].bar.setAttribute("aria-valuenow", Math.max(db(peak), -60).toFixed(0));
+    outputs[i].show(db(peak), now);
+    if (speak) outputs[i].speak();
   });
   if (!speak) return;
   spoken = now;
   $("load").textContent = `${(100 * frame.load).toFixed(1)} %`;
   $("worst").textContent = `${(100 * frame.worst).toFixed(0)} %`;
   $("xruns").textContent = frame.xruns.toFixed(0);
+  $("loudness").textContent = frame.loudness > -70 ? `${frame.loudness.toFixed(1).replace("-", "−")} LUFS` : "–";
   $("limiter").textContent = frame.limiter < 0.999 ? `−${(-db(frame.limiter)).toFixed(1)} dB` : "–";
   document.body.classList.toggle("lost", !frame.active);
 }
@@ -245,6 +335,7 @@ async function ask(question) {
 }
 
 $("side").onclick = () => send({ do: "switch" });
+$("reset").onclick = () => send({ do: "reset" });
 $("undo").onclick = () => send({ do: "undo" });
 $("redo").onclick = () => send({ do: "redo" });
 $("record").onclick = () => send({ do: "record", on: $("record").getAttribute("aria-pressed") !== "true" });

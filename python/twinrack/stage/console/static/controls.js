@@ -66,7 +66,8 @@ export function control(p, address, value, change, learn) {
   number.setAttribute("aria-label", `${name}, as a number`);
   const show = (v, whole = true) => {
     if (whole) slider.value = Math.round(position(p, v) * STEPS);
-    number.value = Number(Number(v).toPrecision(5));
+    const size = Math.abs(v);
+    number.value = Number(Number(v).toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : 3));
     slider.setAttribute("aria-valuetext", text(p, v));
     node.classList.toggle("beyond", v < p.expected[0] || v > p.expected[1]);
   };

@@ -5,12 +5,37 @@ const BANDS = 120, LOWEST_HZ = 20, HIGHEST_HZ = 20000;
 
 const share = (db) => Math.min(Math.max((db - LOWEST) / -LOWEST, 0), 1);
 
-export function bar(node, db) {
-  node.firstChild.style.transform = `scaleX(${share(db).toFixed(3)})`;
+// A level meter: the bar is the present level, the mark and the number are the largest of the last two seconds, all on one
+// scale, from -60 to 0 dBFS; the light stays on from a sample at full scale on, until it is clicked.
+const HOLD_MS = 2000, FULL_DB = -0.01;
+export class Meter {
+  constructor(node, text) {
+    Object.assign(this, { node, text, held: -120, until: 0 });
+    [this.fill, this.mark] = node.children;
+    node.addEventListener("click", () => node.classList.remove("clip"));
+  }
+  show(db, now) {
+    if (db >= this.held || now > this.until) { this.held = db; this.until = now + HOLD_MS; }
+    this.fill.style.transform = `scaleX(${share(db).toFixed(3)})`;
+    this.mark.style.left = `${(100 * share(this.held)).toFixed(1)}%`;
+    if (db >= FULL_DB) this.node.classList.add("clip");
+  }
+  speak() {
+    this.text.textContent = this.held > -100 ? this.held.toFixed(1).replace("-", "−") : "−∞";
+    this.node.setAttribute("aria-valuenow", Math.max(this.held, LOWEST).toFixed(0));
+  }
 }
-
-export function reduction(node, db) {
-  node.firstChild.style.transform = `scaleX(${Math.min(db / 24, 1).toFixed(3)})`;
+// Gain reduction, from the right, over 24 dB.
+export class Reduction extends Meter {
+  show(db, now) {
+    if (db >= this.held || now > this.until) { this.held = db; this.until = now + HOLD_MS; }
+    this.fill.style.transform = `scaleX(${Math.min(db / 24, 1).toFixed(3)})`;
+    this.mark.style.left = `${(100 - 100 * Math.min(this.held / 24, 1)).toFixed(1)}%`;
+  }
+  speak() {
+    this.text.textContent = this.held > 0.05 ? `−${this.held.toFixed(1)}` : "0.0";
+    this.node.setAttribute("aria-valuenow", (-this.held).toFixed(0));
+  }
 }
 
 let colours = {};
@@ -32,6 +57,7 @@ export class Plot {
     this.curve = null;
     this.levels = null;
     this.seen = true;
+    this.placed = () => {};  // called when the axes moved
     new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; }).observe(canvas);
   }
 
@@ -42,7 +68,8 @@ export class Plot {
     this.ends = [x[0], x[x.length - 1]];
     const frequency = curve.log_x;
     const low = Math.min(...curve.y), high = Math.max(...curve.y);
-    this.span = frequency ? [Math.min(-24, low < -60 ? -24 : low - 3), Math.max(24, high + 3)] : [low, high > low ? high : low + 1];
+    const room = Math.max(high + 1, low < -60 ? 0 : 1 - low) > 12 ? (Math.max(high + 1, low < -60 ? 0 : 1 - low) > 24 ? 36 : 24) : 12;
+    this.span = frequency ? [-room, room] : [low, high > low ? high : low + 1];
     this.transfer = curve.x_label.startsWith("Level in");
     if (this.transfer) this.span = [-72, Math.max(0, high)];
     this.canvas.setAttribute("aria-label", `${curve.title}: ${curve.y_label} over ${curve.x_label}, from ${low.toFixed(1)} to ${high.toFixed(1)}`);
@@ -69,6 +96,15 @@ export class Plot {
     const left = MARGIN.left, right = width - MARGIN.right, top = MARGIN.top, bottom = height - MARGIN.bottom;
     const toX = (x) => left + ((x - this.ends[0]) / (this.ends[1] - this.ends[0])) * (right - left);
     const toY = (y) => bottom - ((y - this.span[0]) / (this.span[1] - this.span[0])) * (bottom - top);
+    const axes = [left, right, top, bottom, ...this.ends, ...this.span].join();
+    if (axes !== this.axes) {
+      this.axes = axes;
+      this.place = {
+        toX, toY, fromX: (px) => this.ends[0] + (px - left) / (right - left) * (this.ends[1] - this.ends[0]),
+        fromY: (py) => this.span[0] + (bottom - py) / (bottom - top) * (this.span[1] - this.span[0]),
+      };
+      this.placed();
+    }
     c.font = "10px system-ui, sans-serif";
     c.fillStyle = colours.quiet;
     c.strokeStyle = colours.line;
@@ -77,11 +113,10 @@ export class Plot {
       c.beginPath(); c.moveTo(toX(x), top); c.lineTo(toX(x), bottom); c.stroke();
       c.textAlign = "center"; c.fillText(label, toX(x), height - 5);
     }
-    const step = (this.span[1] - this.span[0]) / 4;
-    for (let i = 0; i <= 4; ++i) {
-      const y = this.span[0] + i * step;
+    for (const y of this.rules()) {
+      c.strokeStyle = y === 0 ? colours.quiet : colours.line;
       c.beginPath(); c.moveTo(left, toY(y)); c.lineTo(right, toY(y)); c.stroke();
-      c.textAlign = "right"; c.fillText(Math.abs(y) >= 10 ? y.toFixed(0) : y.toFixed(1), left - 4, toY(y) + 3);
+      c.textAlign = "right"; c.fillText(Math.abs(y) >= 10 || Number.isInteger(y) ? y.toFixed(0).replace("-", "−") : y.toFixed(1), left - 4, toY(y) + 3);
     }
     if (spectra && this.curve.log_x) {
       this.spectrum(spectra.before, colours.input, toX, top, bottom, false);
@@ -123,9 +158,20 @@ export class Plot {
     c.globalAlpha = 1;
   }
 
+  // Where the horizontal lines lie: 0 dB and steps of 3, 6 or 12 dB for what is measured in dB.
+  rules() {
+    const [low, high] = this.span;
+    if (!(this.curve.log_x || this.transfer)) return [0, 1, 2, 3, 4].map((i) => low + i * (high - low) / 4);
+    const step = high - low > 60 ? 12 : high - low > 30 ? 12 : 6, lines = [];
+    for (let y = Math.ceil(low / step) * step; y <= high; y += step) lines.push(y);
+    return lines;
+  }
+
   ticks() {
     if (this.curve.log_x) {
-      return [[50, "50"], [200, "200"], [1000, "1k"], [5000, "5k"], [16000, "16k"]]
+      const narrow = this.canvas.clientWidth < 330;
+      return [[20, "20"], [50, "50"], [100, "100"], [200, "200"], [500, "500"], [1000, "1k"], [2000, "2k"], [5000, "5k"], [10000, "10k"], [20000, "20k"]]
+        .filter(([hz]) => !narrow || ![50, 200, 500, 2000, 5000].includes(hz) || [200, 2000].includes(hz))
         .map(([hz, label]) => [Math.log(hz), label]).filter(([x]) => x >= this.ends[0] && x <= this.ends[1]);
     }
     const step = (this.ends[1] - this.ends[0]) / 4;

@@ -1,6 +1,6 @@
 // The connection to twinrack: messages both ways, levels in, and a new attempt when it breaks.
 
-const HEAD = 10, PER_EFFECT = 5, BANDS = 120;
+const HEAD = 11, PER_EFFECT = 5, BANDS = 120;
 
 export class Link {
   constructor(handlers) {
@@ -34,7 +34,7 @@ export class Link {
 // In the order of state.Frames.
 function levels(buffer) {
   const x = new Float32Array(buffer);
-  const [active, load, worst, xruns, late, limiter, duck, effects, outputs, lines] = x;
+  const [active, load, worst, xruns, late, limiter, duck, effects, outputs, lines, loudness] = x;
   const rows = [];
   for (let i = 0; i < effects; ++i) {
     const [peakIn, peakOut, rmsIn, rmsOut, reduction] = x.subarray(HEAD + i * PER_EFFECT);
@@ -43,7 +43,7 @@ function levels(buffer) {
   const at = HEAD + effects * PER_EFFECT;
   const spectra = at + outputs;
   return {
-    active: active > 0.5, load, worst, xruns, late, limiter, duck, rows,
+    active: active > 0.5, load, worst, xruns, late, limiter, duck, loudness, rows,
     peaks: x.subarray(at, at + outputs),
     spectra: Array.from({ length: lines }, (_, i) => {
       const from = spectra + 2 * BANDS * i;

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from plotly.offline import get_plotlyjs
 
 from ..measure.loudness import UPDATES
+from ..pages.player import Scene, cannot_play, player_html
 from ..system.disk import atomic
 from ..version import __version__
+from .plots import as_json, packed_plotly, templates
 
 if TYPE_CHECKING:
-    from .measure import MixReport
+    from ..session.measure import MixDesk, MixReport
 
 DRAWN = 40  # channels whose spectrum is drawn
 
 
 def write_page(report: MixReport, path: Path) -> Path:
     """Write the page; it appears complete or not at all."""
-    environment = Environment(
-        loader=PackageLoader("twinrack.session"), autoescape=select_autoescape(["html"]), undefined=StrictUndefined
-    )
-    page = environment.get_template("mix.html").render(
-        report=report,
-        rows=[_row(c) for c in report.channels.values()],
-        masking=report.masking()[:20],
-        plots=json.dumps(_plots(report)).replace("<", "\\u003c"),
-        plotly=get_plotlyjs(),
-        version=__version__,
+    scene = None if report.desk is None else _scene(report.desk, report.sample_rate)
+    reason = "" if scene is None else cannot_play(scene)
+    page = (
+        templates()
+        .get_template("mix.html")
+        .render(
+            report=report,
+            rows=[_row(c) for c in report.channels.values()],
+            masking=report.masking()[:20],
+            plots=as_json(_plots(report)),
+            plotly=packed_plotly(),
+            desk=report.desk,
+            cannot_play=reason,
+            player=player_html(scene) if scene is not None and not reason else "",
+            version=__version__,
+        )
     )
     with atomic(path) as beside:
         beside.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
+
+
+def _scene(desk: MixDesk, rate: float) -> Scene:
+    return Scene({"Mix": desk.master}, np.sum(list(desk.stems.values()), axis=0), rate, None, "The mix", stems=desk.stems)
 
 
 def _number(value: float, digits: int = 1) -> str:
@@ -87,13 +96,31 @@ def _plots(report: MixReport) -> dict[str, Any]:
     worst = report.hidden.max(2) if report.hidden.size else np.zeros((0, 0))
     heat = {
         "type": "heatmap", "x": report.tracks, "y": report.tracks, "z": [_finite(row) for row in mean], "zmin": 0, "zmax": 1,
-        "colorscale": "Blues", "reversescale": True, "customdata": [_finite(row) for row in worst],
+        "colorscale": "Blues", "reversescale": True, "colorbar": {"tickformat": ".0%"},
+        "customdata": [_finite(row) for row in worst],
         "hovertemplate": "%{y} hides %{x}: %{z:.0%} of bands and time, %{customdata:.0%} in the worst band<extra></extra>",
     }  # fmt: skip
     bands = {
         "type": "heatmap", "x": [f"{f:.0f}" for f in report.centres_hz], "y": report.tracks,
         "z": [_finite(row) for row in (report.hidden.max(0) if report.hidden.size else np.zeros((0, 0)))],
-        "zmin": 0, "zmax": 1, "colorscale": "Oranges",
+        "zmin": 0, "zmax": 1, "colorscale": "Oranges", "colorbar": {"tickformat": ".0%"},
         "hovertemplate": "%{y} at %{x} Hz: hidden %{z:.0%} of the time by one other track<extra></extra>",
     }  # fmt: skip
-    return {"spectrum": lines, "time": time, "field": [places], "pairs": [heat], "bands": [bands]}
+    plots = {
+        "spectrum": _plot(lines, _axis("Frequency in Hz", type="log"), _axis("dBFS")),
+        "time": _plot(time, _axis("Time in s"), _axis("LUFS", range=[-50, 0])),
+        "field": _plot([places], _axis("Correlation", range=[-1.1, 1.1]), _axis("Side over middle, dB", range=[-40, 10])),
+    }
+    if len(report.tracks) > 1:
+        turned = {"autorange": "reversed", "automargin": True}
+        plots["pairs"] = _plot([heat], _axis("is hidden", automargin=True), _axis("hides", **turned))
+        plots["bands"] = _plot([bands], _axis("Band, Hz", type="category", automargin=True), _axis("", **turned))
+    return plots
+
+
+def _axis(title: str, **more: Any) -> dict[str, Any]:
+    return {"title": {"text": title}, **more}
+
+
+def _plot(data: list[dict[str, Any]], x: dict[str, Any], y: dict[str, Any]) -> dict[str, Any]:
+    return {"data": data, "layout": {"xaxis": x, "yaxis": y}}
