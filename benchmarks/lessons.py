@@ -38,13 +38,19 @@ def start() -> tr.Rack:
 def polish() -> None:
     """Second-order steps from the defaults, Adam alone, and both."""
     dry = performance(4.0)
-    ways = {"second-order steps alone": (0, 60), "Adam alone": (150, 0), "Adam, then second-order steps": (90, 30)}
+    ways = {
+        "second-order steps alone": (0, 60),
+        "Adam alone": (150, 0),
+        "Adam, then second-order steps": (90, 30),
+        "the search of tr.fit": None,
+    }
     print("| way | found (below -60 dB) | error, median | seconds, median |\n| --- | ---: | ---: | ---: |")
-    for name, (steps, polish_steps) in ways.items():
+    for name, way in ways.items():
         errors, seconds = [], []
         for seed in range(8):
             wet, began = hidden(np.random.default_rng(seed))(dry, RATE), time.process_time()
-            result = tr.fit(start(), dry, wet, RATE, steps=steps, polish_steps=polish_steps, progress=False)
+            settings = {} if way is None else {"steps": way[0], "polish_steps": way[1]}
+            result = tr.fit(start(), dry, wet, RATE, progress=False, **settings)
             errors.append(result.fitted.error_db)
             seconds.append(time.process_time() - began)
         found = sum(e < -60 for e in errors)
@@ -78,12 +84,21 @@ def network() -> None:
     dry = performance(6.0)
     wet = tr.Rack([tr.Saturation(drive_db=14)])(dry, RATE)
     print("| effect | values | error | seconds |\n| --- | ---: | ---: | ---: |")
-    dense = tr.Adapter(network=tr.Network.mlp(hidden=(16, 16), sample_rate=RATE), connection="replace")
-    for name, effect in (("saturation", tr.Saturation()), ("network of dense layers", dense)):
+    ways = {
+        "saturation": (tr.Saturation(), None),
+        "network of dense layers": (_dense(), None),
+        "the same, of the waveform": (_dense(), tr.losses.Waveform()),
+    }
+    for name, (effect, loss) in ways.items():
         began = time.process_time()
-        result = tr.fit(tr.Rack([effect]), dry, wet, RATE, steps=300, progress=False)
-        count = dense.network.weights.size if effect is dense else len(result.parameters)
+        settings = {} if loss is None else {"loss": loss}
+        result = tr.fit(tr.Rack([effect]), dry, wet, RATE, steps=300, progress=False, **settings)
+        count = effect.network.weights.size if effect.resources else len(result.parameters)
         print(f"| {name} | {count} | {result.fitted.error_db:.0f} dB | {time.process_time() - began:.0f} |", flush=True)
+
+
+def _dense() -> tr.Adapter:
+    return tr.Adapter(network=tr.Network.mlp(hidden=(16, 16), sample_rate=RATE), connection="replace")
 
 
 def main() -> None:
