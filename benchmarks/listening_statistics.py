@@ -25,6 +25,19 @@ def row(name: str, size: str, share: float, should: str) -> None:
     print(f"| {name} | {size} | {100 * share:.1f} % | {should} |", flush=True)
 
 
+def heard_by_nobody(listeners: int, items: int, random: np.random.Generator) -> bool:
+    """Whether a BS.1116 test shows a difference to listeners who guess which one is the hidden reference."""
+    answers = raters(Truth({REFERENCE: 5.0, "codec": 4.5}), listeners, items, random, kind="bs1116")
+    for item in (item for a in answers for item in a.items):
+        pair = [5.0, float(random.uniform(3.0, 4.9))]
+        random.shuffle(pair)
+        item.scores.update(zip((REFERENCE, "codec"), pair, strict=True))
+    try:
+        return analyse_ratings(answers).compared[0].adjusted <= 0.05
+    except ValueError:  # nobody is left
+        return False
+
+
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     random = np.random.default_rng(1)
@@ -48,6 +61,9 @@ def main() -> None:
             f"| MUSHRA: any of 3 equal ones said to differ | {size} | {100 * differ / runs:.1f} % | at most 5 % |", flush=True
         )
         row("MUSHRA: 8 points apart, shown", f"{size}", ahead / runs, "")
+    for listeners, items in ((20, 1), (60, 6), (100, 6)):
+        shown = sum(heard_by_nobody(listeners, items, random) for _ in range(runs))
+        row("BS.1116: a difference that nobody hears is shown", f"{listeners} × {items}", shown / runs, "at most 5 %")
     bad = good = 0
     for _ in range(runs):
         result = analyse_ratings(raters(Truth(APART), 20, 8, random, unreliable=5))

@@ -81,7 +81,7 @@ CPP = {
     "plugins": {"dsp", "rt"},
     "engine": {"dsp", "rt"},
     "adjoint": {"dsp", "rt"},
-    "live": {"engine", "rt"},
+    "live": {"dsp", "engine", "rt"},
     "export": {"abi", "engine", "dsp", "rt"},
     "web": {"engine"},
     "host": {"abi", "rt"},

@@ -283,6 +283,7 @@ void Mixer::publish(float* const* out, int frames) noexcept TR_RT {
     float& peak = peaks_[static_cast<std::size_t>(c)];
     for (int n = 0; n < frames; ++n) peak = std::max(peak, std::abs(out[c][n]));
     published_peaks_[static_cast<std::size_t>(c)].store(peak, std::memory_order_relaxed);
+    if (c >= weighted_outputs) continue;
     const double energy = weighting_.energy(out[c], frames, weighted_[static_cast<std::size_t>(c)]);
     if (std::isfinite(energy)) {
       weighted_energy_ += energy;

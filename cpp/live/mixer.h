@@ -41,12 +41,14 @@ struct MixerChange {
   std::uint64_t id = 0;
 };
 
+inline constexpr int weighted_outputs = 2;  // whose loudness is measured: one programme
+
 struct OutputState {
   float limiter_gain = 1.0f;  // the smallest since it was last read
   float duck_gain = 1.0f;
   float howl_hz = 0.0f;
   std::uint32_t howls = 0, fault_mutes = 0;
-  // Since the start: the K-weighted energy of all outputs (BS.1770-4), and the frames in which it came.
+  // Since the start: the K-weighted energy of the first two outputs (BS.1770-4), and the frames in which it came.
   double weighted_energy = 0.0;
   std::int64_t weighted_frames = 0;
 };
@@ -145,7 +147,7 @@ class Mixer {
   // The limiter's smallest gain: since it was last read, in this window of the howl detector, and in the one before.
   float min_gain_ = 1.0f, window_min_gain_ = 1.0f, window_min_gain_before_ = 1.0f;
   KWeighting weighting_;
-  std::array<KWeighting::State, max_device_channels> weighted_{};
+  std::array<KWeighting::State, weighted_outputs> weighted_{};
   double weighted_energy_ = 0.0;
   std::int64_t weighted_frames_ = 0;
   std::atomic<double> published_energy_{0.0};

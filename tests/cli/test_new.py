@@ -28,7 +28,9 @@ def test_every_project_runs_as_its_readme_says(kind, tmp_path):
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "mine"
     readme = (folder / "README.md").read_text()
-    assert "{" not in readme.replace("{NAME}", "x") or "{NAME}" not in readme
+    for path in folder.rglob("*.*"):
+        if path.suffix in (".md", ".py", ".toml"):
+            assert "{NAME}" not in path.read_text()
     assert (folder / "review.toml").is_file()
     assert not list(folder.rglob("*.in"))
     three = commands(readme)
@@ -59,4 +61,8 @@ def test_bad_names_and_folders_are_refused(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["there"]
     (tmp_path / "empty").mkdir()
     assert new_project("vocal", tmp_path / "empty") == tmp_path / "empty"
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    assert run("new", "drum-bus", ".", cwd=tmp_path / "link").returncode == 0
+    assert (tmp_path / "here" / "README.md").is_file()
     assert (tmp_path / "empty" / "README.md").is_file()

@@ -15,6 +15,7 @@ from twinrack.listening.exact import (
     plan_of_abx,
     plan_of_preference,
     power,
+    questions_of,
     right_by_chance,
     two_sided,
 )
@@ -78,8 +79,19 @@ def test_preferences():
         assert abs(shown / runs - expected) < 4 * math.sqrt(expected * (1 - expected) / runs)
     # Repeated answers of a listener are one vote, and "all" is over every item with the same two.
     result = analyse_preference([ab_listener(str(n), 1.0, random, items=3, trials=4) for n in range(10)])
-    assert [p.item for p in result.preferences] == ["item 0", "item 1", "item 2", "all"]
+    assert [p.item for p in result.preferences] == ["item 0", "item 1", "item 2", ""]
     assert {(p.for_a, p.for_b, p.neither) for p in result.preferences} == {(10, 0, 0)}
     assert result.shows("new", "old") is True
     assert result.shows("old", "new") is False
     assert result.shows("new", "other") is None
+    assert "over all items: new 10, old 0" in str(result)
+    # The power that is said is that of what the analysis does.
+    assert questions_of([["a", "b"], ["b", "a"], ["a", "c"]]) == 4
+    assert plan_of_preference(20, 0.05, 3).startswith("16 of 20 listeners must prefer the same for it to be shown in any")
+    assert two_sided(16, 4) <= 0.05 / 3 < two_sided(15, 5)
+    assert plan_of_abx(16, 0.05, 4).startswith("13 of 16 right answers show a difference in any one of 4 items")
+    # Two conditions in either order are the same question.
+    turned = [ab_listener(str(n), 0.5, random, items=2) for n in range(10)]
+    for a in turned:
+        a.items[1].conditions.reverse()
+    assert [(p.item, p.a, p.b) for p in analyse_preference(turned).preferences][-1] == ("", "new", "old")

@@ -20,8 +20,9 @@ import pytest
 from browser_support import chromium
 from support import music, run
 from twinrack.listening.answers import read_answers
+from twinrack.listening.kinds import KINDS
 from twinrack.listening.page import write_test
-from twinrack.listening.plan import plan_path
+from twinrack.listening.plan import plan_path, registered
 from twinrack.listening.stimuli import REFERENCE, Item
 
 pytest.importorskip("uvicorn")
@@ -70,8 +71,10 @@ def answers(test: str, who: int, revision: int) -> dict[str, object]:
         for name, own in (("a", trials[:TRIALS]), ("b", trials[TRIALS:]))
     ]
     return {
-        "twinrack_listening": 1, "kind": "abx", "test": test, "title": "t", "planned": TRIALS, "alpha": 0.05,
-        "listener": f"listener {who}", "date": "2026-01-31", "revision": revision, "complete": revision == 2 * TRIALS,
+        "twinrack_listening": 1, "kind": "abx", "test": test, "registered": registered([], 20, KINDS["abx"]),
+        "title": "t", "planned": TRIALS, "alpha": 0.05,
+        "listener": f"listener {who}", "began": "2026-01-31", "date": "2026-01-31",
+        "revision": revision, "complete": revision == 2 * TRIALS,
         "items": items,
     }  # fmt: skip
 
@@ -150,11 +153,31 @@ def test_bad_requests_are_refused(page):
         assert "trials" in put(server.port, who, answers(plan.test, 1, 3) | {"complete": True})[1]
         assert list(page.with_name("out").iterdir()) == []
         assert put(server.port, who, whole) == (200, "saved")
-        assert put(server.port, who, answers(plan.test, 1, 2)) == (200, "saved")  # late, and older
+        assert put(server.port, who, whole) == (200, "saved")  # asked again, as the answer was lost
+        assert put(server.port, who, answers(plan.test, 1, 2))[0] == 409  # another window
+        assert "has finished already" in put(server.port, "1" * 32, whole)[1]
+        assert put(server.port, "2" * 32, answers(plan.test, 2, 0) | {"items": [], "complete": True})[0] == 400
+        assert put(server.port, "2" * 32, answers(plan.test, 2, 3) | {"alpha": 0.5})[0] == 409
         assert read_answers(page.with_name("out") / f"{who}.json").complete
         assert server.counts == (1, 1)
     finally:
         server.close()
+
+
+def test_what_cannot_be_served_is_refused(page, tmp_path):
+    (tmp_path / "o.html").write_text("<html lang='en'>")
+    (tmp_path / "o.plan.json").write_text(plan_path(page).read_text())
+    (tmp_path / "file").touch()
+    cases = {
+        (tmp_path / "o.html",): "is not the page of this plan",
+        (page, "--token", "a/b"): "a token has 6 to 64",
+        (page, "--answers", tmp_path / "file"): "is a file; give a folder",
+        (tmp_path / "none.html",): "none.plan.json",
+    }
+    for words, sentence in cases.items():
+        done = run("listen", "serve", *words, "--port", "0")
+        assert done.returncode == 2
+        assert sentence in done.stderr
 
 
 def test_a_browser_sends_its_answers(page):

@@ -78,8 +78,18 @@ def test_long_and_special_sessions(tmp_path, monkeypatch):
     assert report.desk is not None
     assert {x.shape for x in report.desk.stems.values()} == {(2, RATE)}  # 3 s of all stems together
     assert 0.0 <= report.desk.begin_s <= 2.0
-    assert "automation" in report.desk.left_out
-    assert "automation and sidechains do not play" in (tmp_path / "m.html").read_text()
+    assert report.desk.left_out == "Of the master these do not play in this page: automation."
+    assert report.desk.left_out in (tmp_path / "m.html").read_text()
+    keyed = song()
+    keyed.master.polarity = "invert_left"
+    keyed.master.keys = {"voice": ("t0", "post")}
+    keyed.master.rack = tr.Rack([tr.Gain(gain_db=-3), tr.Compressor(key="voice"), tr.Limiter()])
+    desk = keyed.report(tmp_path / "k.html").desk
+    assert desk is not None
+    assert [e.card.id for e in desk.master.addresses().values()] == ["gain", "limiter", "fader"]
+    assert "polarity; Compressor, which listens to a sidechain" in desk.left_out
+    monkeypatch.setattr("twinrack.session.measure.MOST_STEMS", 2)
+    assert song().report(tmp_path / "n.html").desk is None
     alone = tr.Session("none", float(RATE))
     alone.master.clips = [tr.Clip(music(2, RATE, RATE, 1))]
     report = alone.report(tmp_path / "a.html")

@@ -312,7 +312,7 @@ def test_curves_and_figures_measured_in_the_page_are_those_of_the_engine(tmp_pat
         figures = browser.evaluate("Twinrack.pages[0].last")
         code = """async () => {
           const bench = await Twinrack.pages[0].bench(), rack = bench.rack(Twinrack.pages[0].moved);
-          return { response: bench.response(rack), levels: bench.levels(rack) };
+          return { response: (await bench.response(rack))[0], levels: (await bench.levels(rack))[0] };
         }"""
         curves = browser.evaluate(code)
         assert browser.locator(".tr-curves svg").count() == 2

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..checks import visible
+from ..checks import check_number, visible
 from .extras import need_listen_extra, need_train_extra
 from .sounds import read_like, read_sound
 
@@ -39,10 +39,12 @@ def make(
     target: Annotated[
         list[Path] | None, typer.Option(help="The reference for each --audio, in their order, instead of --against.")
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Of a recording, from where it is loudest.")] = 8.0,
+    seconds: Annotated[float | None, typer.Option(help="Of each --audio, from where it is loudest; 8 without it.")] = None,
     title: Annotated[str, typer.Option(help="Shown above the test.")] = "Listening test",
     question: Annotated[str, typer.Option(help="Asked each time; without it, the usual one.")] = "",
-    trials: Annotated[int, typer.Option(help="Of each pair: abx 5 to 200, ab 1 to 200.")] = 16,
+    trials: Annotated[
+        int | None, typer.Option(help="Of each pair: abx 5 to 200, 16 without it; ab 1 to 200, 1 without it.")
+    ] = None,
     listeners: Annotated[int, typer.Option(help="How many are planned.")] = 20,
     hypothesis: Annotated[
         list[str] | None, typer.Option(help="'A > B', names of conditions: what the test shall show (ab, mushra).")
@@ -55,6 +57,12 @@ def make(
     from ..listening.page import write_test
     from ..system.disk import check_writable
 
+    def digest_of(path: Path) -> str:
+        from ..rack.patch import read_json
+        from ..rack.trail import content_of, digest
+
+        return digest(content_of(read_json(path)))
+
     check_writable(output)
     if sum(x is not None for x in (pair, stimuli, rack)) != 1 or (audio is None) != (rack is None):
         raise ValueError(
@@ -63,14 +71,24 @@ def make(
         )
     if (target is not None or against is not None) and rack is None:
         raise ValueError("--target and --against belong to --rack")
+    if seconds is not None and rack is None:
+        raise ValueError("--seconds belongs to --rack and --audio; files are taken whole")
+    if trials is not None and kind not in ("abx", "ab"):
+        raise ValueError(f"--trials belongs to abx and ab; {kind} asks once for each item")
+    digests: dict[str, str] = {}
     if pair is not None:
         items, rate = _of_pairs(pair, kind)
     elif stimuli is not None:
         items, rate = _of_folder(stimuli, kind)
     else:
-        items, rate = _of_racks(rack or [], against, audio or [], target, seconds, kind)
+        length = 8.0 if seconds is None else check_number(seconds, "seconds", 0.5, 60.0)
+        named = _named(rack or [])
+        digests = {name: digest_of(path) for name, path in named.items()}
+        items, rate = _of_racks(named, against, audio or [], target, length, kind)
     plan = write_test(
-        items, rate, output, kind=kind, title=title, question=question, trials=trials, alpha=alpha,  # type: ignore[arg-type]
+        items, rate, output, kind=kind,  # type: ignore[arg-type]
+        title=title, question=question, alpha=alpha, racks=digests,
+        trials=(16 if kind == "abx" else 1) if trials is None else trials,
         listeners=listeners, hypotheses=hypothesis or (), match=match,
     )  # fmt: skip
     from ..listening.plan import plan_path
@@ -81,11 +99,12 @@ def make(
 
 
 def _power(plan: Any) -> str:
-    from ..listening.exact import plan_of_abx, plan_of_preference
+    from ..listening.exact import plan_of_abx, plan_of_preference, questions_of
 
     if plan.kind == "abx":
-        return plan_of_abx(plan.trials, plan.alpha)
-    return plan_of_preference(plan.listeners, plan.alpha) if plan.kind == "ab" else ""
+        return plan_of_abx(plan.trials, plan.alpha, len(plan.items))
+    questions = questions_of(list(plan.sounds.values()))
+    return plan_of_preference(plan.listeners, plan.alpha, questions) if plan.kind == "ab" else ""
 
 
 def _of_pairs(pairs: list[str], kind: str) -> tuple[list[Any], int]:
@@ -127,8 +146,21 @@ def _of_folder(folder: Path, kind: str) -> tuple[list[Any], int]:
     return items, rate
 
 
+def _named(racks: list[str]) -> dict[str, Path]:
+    """The patches of --rack by the names of their conditions."""
+    named: dict[str, Path] = {}
+    for words in racks:
+        name, equals, place = words.partition("=")
+        if not equals:
+            name, place = Path(words).name.removesuffix(".json").removesuffix(".rack"), words
+        if name in named:
+            raise ValueError(f"two racks have the name {name!r}; give names: --rack NAME={place}")
+        named[name] = Path(place)
+    return named
+
+
 def _of_racks(
-    racks: list[str], against: Path | None, audio: list[Path], target: list[Path] | None, seconds: float, kind: str
+    named: dict[str, Path], against: Path | None, audio: list[Path], target: list[Path] | None, seconds: float, kind: str
 ) -> tuple[list[Any], int]:
     from ..explain.overview import loudest_part
     from ..rack.patch import load
@@ -137,14 +169,7 @@ def _of_racks(
         raise ValueError(f"{len(audio)} times --audio and {len(target)} times --target; give one for each, in the same order")
     if target is not None and against is not None:
         raise ValueError("give --target or --against, not both")
-    named = {}
-    for words in racks:
-        name, equals, place = words.partition("=")
-        if not equals:
-            name, place = Path(words).name.removesuffix(".json").removesuffix(".rack"), words
-        if name in named:
-            raise ValueError(f"two racks have the name {name!r}; give names: --rack NAME={place}")
-        named[name] = load(Path(place))
+    loaded = {name: load(path) for name, path in named.items()}
     old = None if against is None else load(against)
     items, rate = [], 0
     for n, path in enumerate(audio):
@@ -157,20 +182,26 @@ def _of_racks(
             both = np.concatenate([x, read_like(target[n], x, rate)])
             part = loudest_part(both, round(seconds * rate))
             x, reference = part[: x.shape[0]], part[x.shape[0] :]
-        sounds = {name: np.asarray(one(x, rate)) for name, one in named.items()}
-        items += _compared(path.name, sounds, reference, kind, "reference" if target else "dry" if old is None else "before")
+        sounds = {name: np.asarray(one(x, rate)) for name, one in loaded.items()}
+        called = "target" if target else "before" if old is not None else ""
+        items += _compared(path.name, sounds, reference, kind, called)
     return items, rate
 
 
 def _compared(name: str, sounds: dict[str, Any], reference: Any, kind: str, called: str = "reference") -> list[Any]:
-    """The items that a recording gives for a kind of test."""
+    """The items that a recording gives for a kind of test.
+
+    Args:
+        called: the name of the reference where it is compared like any other; empty for the dry sound, which is compared only
+            with a single condition.
+    """
     from ..listening.stimuli import Item
 
     if kind == "mushra":
         return [Item(name, sounds, reference)]
     if kind == "ab":
-        if len(sounds) == 1 and reference is not None:
-            sounds = {called: reference, **sounds}
+        if reference is not None and (called or len(sounds) == 1):
+            sounds = {called or "dry": reference, **sounds}
         pairs = list(combinations(sounds, 2))
         return [Item(name if len(pairs) == 1 else f"{name}: {a}, {b}", {a: sounds[a], b: sounds[b]}) for a, b in pairs]
     return [Item(name if len(sounds) == 1 else f"{name}: {c}", {c: x}, reference) for c, x in sounds.items()]
@@ -227,10 +258,22 @@ def analyse(
     from ..listening.outcome import outcome, write_report
     from ..listening.plan import read_plan
 
-    if into is not None and not by:
-        raise ValueError("--into keeps the outcome under somebody's name: give --by NAME")
+    if into is not None and not (by and plan is not None):
+        raise ValueError("--into keeps the outcome under somebody's name, with its plan: give --by NAME and --plan FILE")
     files = [path for given in answers for path in (sorted(given.glob("*.json")) if given.is_dir() else [given])]
-    result = outcome([read_answers(path) for path in files], None if plan is None else read_plan(plan))
+    everybody = {path: read_answers(path) for path in files}
+    people: dict[str, Path] = {}
+    for path, one in everybody.items():
+        if one.complete and people.setdefault(one.person, path) != path:
+            raise ValueError(f"{one.listener!r} answered twice, in {people[one.person]} and {path}; leave one of them out")
+    planned = None if plan is None else read_plan(plan)
+    if into is not None and planned is not None:
+        from ..rack.patch import read_json
+        from ..rack.trail import content_of, digest
+
+        if planned.racks and digest(content_of(read_json(into))) not in planned.racks.values():
+            raise ValueError(f"{into} is not one of the patches that this test played, or was changed since")
+    result = outcome(list(everybody.values()), planned)
     print(visible(str(result)))
     if report is not None:
         write_report(result, report)

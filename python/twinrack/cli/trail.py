@@ -97,7 +97,7 @@ def sign(
 @app.command()
 def add(
     patch: Patch,
-    what: Annotated[str, typer.Argument(help="validated, reviewed, rendered or exported.")],
+    what: Annotated[str, typer.Argument(help="validated, listened, reviewed, rendered or exported.")],
     by: Annotated[str, typer.Option(help="Who did it.")],
     note: Annotated[str, typer.Option(help="What is to be known about it.")] = "",
 ) -> None:

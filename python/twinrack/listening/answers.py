@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..checks import brief
 from ..rack.patch import first_complaint
 from ..system import disk
-from .plan import MOST_ITEMS, MOST_TRIALS, Kind
+from .kinds import MOST_ITEMS, MOST_TRIALS, Kind
 from .stimuli import ANCHORS, REFERENCE
 
 LARGEST = 1 << 20  # bytes of a file of answers
@@ -51,22 +51,44 @@ class ItemAnswers(_Strict):
 
 
 class Answers(_Strict):
-    """All answers of one listener."""
+    """All answers of one listener.
+
+    Attributes:
+        registered: what was planned when the page was made (see `plan.registered`).
+        began, date: days, by the listener's clock, of the first and the last answer.
+        revision: rises with every answer.
+    """
 
     twinrack_listening: Literal[1]
     kind: Kind
     test: str = Field(pattern=r"^[0-9a-f]{64}$")
+    registered: str = Field(pattern=r"^[0-9a-f]{64}$")
     title: Name
     planned: int = Field(ge=1, le=MOST_TRIALS)
     alpha: float = Field(ge=0.0001, le=0.5)
     listener: str = Field(min_length=1, max_length=200)
     date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    began: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
     revision: int = Field(0, ge=0, le=10**9)
     complete: bool
     items: list[ItemAnswers] = Field(max_length=MOST_ITEMS)
 
+    @property
+    def person(self) -> str:
+        """The listener's name, however it is written."""
+        return " ".join(self.listener.casefold().split())
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The questions that were answered: of two listeners to one test they are the same."""
+        items = {i.name: sorted(i.conditions) for i in self.items}
+        return {"kind": self.kind, "planned": self.planned, "alpha": self.alpha, "items": items}
+
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Answers:
+        names = [item.name for item in self.items]
+        if len(set(names)) < len(names) or (self.complete and not names):
+            raise ValueError("it has an item twice, or none")
         low, high = (1.0, 5.0) if self.kind == "bs1116" else (0.0, 100.0)
         for item in self.items:
             if self.kind in ("abx", "ab"):
@@ -83,9 +105,13 @@ class Answers(_Strict):
                     raise ValueError(f"{brief(item.name)} has answers other than a and b")
             elif item.trials or not all(low <= s <= high for s in item.scores.values()):
                 raise ValueError(f"{brief(item.name)} has scores that are not from {low:g} to {high:g}")
-            elif self.kind == "mushra" and not {REFERENCE, *ANCHORS} <= set(item.scores):
+            elif item.scores and set(item.scores) != set(item.conditions):
+                raise ValueError(f"{brief(item.name)} has scores of other conditions than it played")
+            elif self.complete and not item.scores:
+                raise ValueError(f"{brief(item.name)} has no scores")
+            elif item.scores and self.kind == "mushra" and not {REFERENCE, *ANCHORS} <= set(item.scores):
                 raise ValueError(f"{brief(item.name)} has no score of the hidden reference or of an anchor")
-            elif self.kind == "bs1116" and (len(item.scores) != 2 or REFERENCE not in item.scores):
+            elif item.scores and self.kind == "bs1116" and (len(item.scores) != 2 or REFERENCE not in item.scores):
                 raise ValueError(f"{brief(item.name)} has no two grades, one of them of the hidden reference")
         return self
 
@@ -126,16 +152,19 @@ def of_one_test(answers: Sequence[Answers]) -> list[Answers]:
     """
     if not answers:
         raise ValueError("give the files that listeners saved")
-    first = answers[0]
-    for other in answers[1:]:
+    complete = [a for a in answers if a.complete]
+    first = complete[0] if complete else answers[0]
+    for other in answers:
         if other.test != first.test:
             raise ValueError(
                 f"the answers of {brief(other.listener)} are to another test than those of {brief(first.listener)}"
             )
-    complete = [a for a in answers if a.complete]
     if not complete:
         raise ValueError("nobody has finished the test yet")
-    names = [" ".join(a.listener.casefold().split()) for a in complete]
+    for other in complete:
+        if other.asked != first.asked:
+            raise ValueError(f"{brief(other.listener)} was asked something else than {brief(first.listener)}")
+    names = [a.person for a in complete]
     for a, name in zip(complete, names, strict=True):
         if names.count(name) > 1:
             raise ValueError(f"{brief(a.listener)} answered twice; leave one of the files out")

@@ -41,17 +41,19 @@ def power(trials: int, alpha: float, share: float) -> float:
     return tail(needed(trials, alpha), trials, share)
 
 
-def plan_of_abx(trials: int, alpha: float) -> str:
-    """The power of an ABX test in words, to be read before it begins."""
-    least = needed(trials, alpha)
+def plan_of_abx(trials: int, alpha: float, items: int = 1) -> str:
+    """The power of an ABX test of one listener in words; of several items of the one that is hardest to show."""
+    strict = alpha / items
+    least = needed(trials, strict)
     if least > trials:
         return f"With {trials} trials nothing can be shown at {100 * alpha:g} %: take more."
     listeners = ", ".join(
-        f"{100 * power(trials, alpha, s):.0f} % of those who are right {100 * s:.0f} times in 100" for s in HEARD
+        f"{100 * power(trials, strict, s):.0f} % of those who are right {100 * s:.0f} times in 100" for s in HEARD
     )
+    which = "a difference" if items == 1 else f"a difference in any one of {items} items"
     return (
-        f"{least} of {trials} right answers show a difference (chance gives as many in at most {100 * alpha:g} % of tests). It "
-        f"finds {listeners}."
+        f"{least} of {trials} right answers show {which} (chance does so in at most {100 * alpha:g} % of tests). It finds "
+        f"{listeners}."
     )
 
 
@@ -144,9 +146,10 @@ def two_sided(a: int, b: int) -> float:
     return min(1.0, 2.0 * right_by_chance(max(a, b), a + b))
 
 
-def plan_of_preference(listeners: int, alpha: float) -> str:
-    """The power of an AB test in words, to be read before it begins."""
-    least = next((k for k in range(listeners // 2 + 1, listeners + 1) if two_sided(k, listeners - k) <= alpha), listeners + 1)
+def plan_of_preference(listeners: int, alpha: float, questions: int = 1) -> str:
+    """The power of an AB test in words; of several questions (see `questions_of`) of the one that is hardest to show."""
+    votes = range(listeners // 2 + 1, listeners + 1)
+    least = next((k for k in votes if two_sided(k, listeners - k) <= alpha / questions), listeners + 1)
     if least > listeners:
         return f"With {listeners} listeners nothing can be shown at {100 * alpha:g} %: take more."
     shares = ", ".join(
@@ -154,7 +157,8 @@ def plan_of_preference(listeners: int, alpha: float) -> str:
         "people prefer it"
         for s in HEARD
     )
-    return f"{least} of {listeners} listeners must prefer the same for it to be shown. It finds a preference {shares}."
+    more = "" if questions == 1 else f" in any one of {questions} questions"
+    return f"{least} of {listeners} listeners must prefer the same for it to be shown{more}. It finds a preference {shares}."
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ class Preference:
     """The votes on two conditions.
 
     Attributes:
-        item: name; "all" for every item with these two, where each listener has one vote on all of them.
+        item: name; empty for every item with these two, where each listener has one vote on all of them.
         a, b: names of the conditions.
         for_a, for_b, neither: listeners.
         chance: the probability of votes as uneven by chance, two-sided.
@@ -180,7 +184,7 @@ class Preference:
 
     def __str__(self) -> str:
         votes = f"{self.a} {self.for_a}, {self.b} {self.for_b}, neither {self.neither}"
-        return f"{self.item}: {votes}; by chance {self.chance:.2g} (Holm {self.adjusted:.2g})"
+        return f"{self.item or 'over all items'}: {votes}; by chance {self.chance:.2g} (Holm {self.adjusted:.2g})"
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,7 @@ class PreferenceAnalysis:
     def shows(self, better: str, worse: str) -> bool | None:
         """Whether `better` is shown to be preferred, over all items; None where they were not compared."""
         own = [p for p in self.preferences if {p.a, p.b} == {better, worse}]
-        p = next((p for p in own if p.item == "all"), own[0] if len(own) == 1 else None)
+        p = next((p for p in own if not p.item), own[0] if len(own) == 1 else None)
         if p is None:
             return None
         ahead = p.for_a > p.for_b if p.a == better else p.for_b > p.for_a
@@ -221,13 +225,13 @@ def analyse_preference(answers: Sequence[Answers]) -> PreferenceAnalysis:
     for listener in answers:
         together: dict[tuple[str, str], Counter[str]] = {}
         for item in listener.items:
-            a, b = item.conditions
+            a, b = sorted(item.conditions)
             counts = Counter(trial.answer for trial in item.trials)
             votes.setdefault((item.name, a, b), []).append((counts[a], counts[b]))
             together.setdefault((a, b), Counter()).update(counts)
         for (a, b), counts in together.items():
             if sum({a, b} == set(item.conditions) for item in listener.items) > 1:
-                votes.setdefault(("all", a, b), []).append((counts[a], counts[b]))
+                votes.setdefault(("", a, b), []).append((counts[a], counts[b]))
     counted = [
         (item, a, b, sum(x > y for x, y in v), sum(y > x for x, y in v), sum(x == y for x, y in v))
         for (item, a, b), v in votes.items()
@@ -238,3 +242,9 @@ def analyse_preference(answers: Sequence[Answers]) -> PreferenceAnalysis:
         answers[0].title, answers[0].alpha, len(answers),
         tuple(Preference(*c, p, q) for c, p, q in zip(counted, chances, adjusted, strict=True)),
     )  # fmt: skip
+
+
+def questions_of(items: Sequence[Sequence[str]]) -> int:
+    """How many questions an AB test asks: each item, and each two conditions that are in several items."""
+    pairs = Counter(tuple(sorted(item)) for item in items)
+    return len(items) + sum(n > 1 for n in pairs.values())

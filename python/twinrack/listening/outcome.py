@@ -72,8 +72,9 @@ def outcome(answers: Sequence[Answers], plan: Plan | None = None) -> Outcome:
     Raises:
         ValueError: nobody finished, the answers are of different tests or not of the plan's, or one listener answered twice.
     """
-    if plan is not None and (other := next((a for a in answers if a.test != plan.test), None)):
-        raise ValueError(f"the plan is of another test than the answers of {other.listener!r}")
+    for a in answers:
+        if plan is not None and (fault := plan.fault_of(a)):
+            raise ValueError(fault)
     kind = answers[0].kind if answers else "abx"
     analysis: Analysis
     if kind == "abx":
@@ -92,9 +93,11 @@ def outcome(answers: Sequence[Answers], plan: Plan | None = None) -> Outcome:
 
 def _against(plan: Plan, analysis: Analysis, complete: Sequence[Answers]) -> list[str]:
     count = len(complete)
-    words = [f"Written on {plan.date}, before the first answers of {min(a.date for a in complete)}."]
-    if min(a.date for a in complete) < plan.date:
-        words = [f"Written on {plan.date}, after the first answers of {min(a.date for a in complete)}: it was not made before."]
+    first = min(a.began for a in complete)
+    when = "before" if plan.date < first else "on the same day as" if plan.date == first else "after"
+    words = [f"Written on {plan.date}, {when} the first answers ({first}, by the listeners' clocks)."]
+    if when == "after":
+        words.append("So it was not made before.")
     if count == plan.listeners:
         words.append(f"{count} listeners, as planned.")
     elif count < plan.listeners:

@@ -21,9 +21,10 @@ from ..pages.player import as_json, encoded
 from ..system import disk
 from ..system.disk import atomic
 from ..version import __version__
-from .exact import plan_of_abx, plan_of_preference
+from .exact import plan_of_abx, plan_of_preference, questions_of
+from .kinds import KINDS, MOST_CONDITIONS, MOST_ITEMS, MOST_TRIALS, Kind
 from .measures import measures_of
-from .plan import KINDS, MOST_CONDITIONS, MOST_ITEMS, MOST_TRIALS, Kind, Plan, plan_path
+from .plan import Plan, plan_path, registered
 from .stimuli import ANCHORS, REFERENCE, Item, Prepared, prepared
 
 QUESTIONS = {
@@ -38,7 +39,7 @@ LARGEST_PAGE = 64 << 20  # bytes
 def write_test(
     items: Sequence[Item], sample_rate: float, path: str | os.PathLike[str], *, kind: Kind = "abx",
     title: str = "Listening test", question: str = "", trials: int = 16, alpha: float = 0.05, listeners: int = 20,
-    hypotheses: Sequence[str] = (), match: bool = True,
+    hypotheses: Sequence[str] = (), match: bool = True, racks: Mapping[str, str] | None = None,
 ) -> Plan:  # fmt: skip
     """Write the page of a test, and beside it the plan (`NAME.plan.json`), to which the analysis compares what came.
 
@@ -55,6 +56,7 @@ def write_test(
         listeners: so many are planned, 1 to 2000.
         hypotheses: each "A > B": the names of two conditions, the better one first.
         match: give all sounds of an item the same loudness (ITU-R BS.1770).
+        racks: SHA-256 of the content of each patch that was played, by the name of its condition.
 
     Raises:
         ValueError: sounds that do not fit the kind or each other; one sentence that names the item.
@@ -62,6 +64,9 @@ def write_test(
     rate = check_rate(sample_rate)
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {brief(kind)}")
+    for name, text, most in (("title", title, 1000), ("question", question, 2000)):
+        if len(text) > most:
+            raise ValueError(f"the {name} has {len(text)} characters; up to {most} are possible")
     repeated = kind in ("abx", "ab")
     trials = check_integer(trials, "trials", 5 if kind == "abx" else 1, MOST_TRIALS) if repeated else 1
     alpha = check_number(alpha, "alpha", 0.0001, 0.5)
@@ -69,11 +74,16 @@ def write_test(
     _fit(items, kind)
     played = [prepared(item, rate, anchors=kind == "mushra", match=match) for item in items]
     conditions = list(dict.fromkeys(name for item in items for name in item.conditions))
-    power = plan_of_abx(trials, alpha) if kind == "abx" else plan_of_preference(listeners, alpha) if kind == "ab" else ""
+    power = ""
+    if kind == "abx":
+        power = plan_of_abx(trials, alpha, len(items))
+    elif kind == "ab":
+        power = plan_of_preference(listeners, alpha, questions_of([list(item.conditions) for item in items]))
     data: dict[str, Any] = {
         "kind": kind, "title": title, "question": question or QUESTIONS[kind], "trials": trials, "alpha": alpha,
         "plan": power, "matched": match, "rate": rate, "version": __version__, "reference": REFERENCE,
         "items": [_sounds(p, rate) for p in played],
+        "registered": registered(hypotheses, listeners, KINDS[kind]),
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
     plan = Plan(
@@ -81,6 +91,7 @@ def write_test(
         date=datetime.now(UTC).date().isoformat(), version=__version__, listeners=listeners, trials=trials, alpha=alpha,
         conditions=conditions + (list(ANCHORS) if kind == "mushra" else []), items=[item.name for item in items],
         hypotheses=list(hypotheses), exclusions=KINDS[kind], gained_db={p.name: dict(p.gained_db) for p in played},
+        sounds={p.name: list(p.sounds) for p in played}, racks=dict(racks or {}),
         measures={p.name: measures_of(p, rate) for p in played},
     )  # fmt: skip
     plan.check_hypotheses()

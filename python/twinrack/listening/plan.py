@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..checks import brief
 from ..rack.patch import first_complaint
+from ..rack.trail import digest
 from ..system import disk
 from ..system.disk import atomic
+from .answers import Answers
+from .kinds import MOST_ITEMS, MOST_TRIALS, Kind
+from .stimuli import ANCHORS
 
-Kind = Literal["abx", "ab", "mushra", "bs1116"]
-MOST_ITEMS, MOST_TRIALS, MOST_CONDITIONS = 20, 200, 12
 LARGEST = 4 << 20  # bytes of a plan
-# Whose answers are left out, by kind of test.
-KINDS: dict[str, str] = {
-    "abx": "Nobody who finished is left out.",
-    "ab": "Nobody who finished is left out.",
-    "mushra": (
-        "Whoever gives the hidden reference less than 90, or the 7 kHz anchor more than 90, in more than 15 % of the items is "
-        "left out (ITU-R BS.1534-3, 4.1.2)."
-    ),
-    "bs1116": (
-        "Whoever does not grade the hidden reference above the object over all items, by a one-sided t-test at 5 %, is left "
-        "out (ITU-R BS.1116-3, 3.2.2)."
-    ),
-}
-assert set(KINDS) == set(get_args(Kind))
+
+
+def registered(hypotheses: Sequence[str], listeners: int, exclusions: str) -> str:
+    """SHA-256 of what a test shall show, by how many, and who is left out. The page gives it to every answer, so that a plan
+    cannot be changed after somebody listened."""
+    return digest({"hypotheses": list(hypotheses), "listeners": listeners, "exclusions": exclusions})
 
 
 class Plan(BaseModel):
     """The plan of a test.
 
     Attributes:
-        test: SHA-256 of all that the page plays and asks.
+        test: SHA-256 of all that the page plays and asks, and of `registered`.
         listeners: so many are planned.
         conditions, items: names; of MUSHRA with the anchors.
         hypotheses: "A > B" each; nothing else is confirmed by the test, all else is exploration.
         exclusions: whose answers are left out.
+        sounds: the names of the sounds of each item.
+        racks: SHA-256 of the content of each patch that was played, by the name of its condition; none of files.
         gained_db: what each sound was turned up or down by, by item and condition.
         measures: of each sound against its reference, by item, condition and measure; nothing where there is no reference.
     """
@@ -61,8 +58,15 @@ class Plan(BaseModel):
     items: list[str] = Field(min_length=1, max_length=MOST_ITEMS)
     hypotheses: list[str] = Field(max_length=100)
     exclusions: str = Field(max_length=2000)
+    sounds: dict[str, list[str]]
+    racks: dict[str, str] = Field(default_factory=dict)
     gained_db: dict[str, dict[str, float]]
     measures: dict[str, dict[str, dict[str, float]]]
+
+    @property
+    def registered(self) -> str:
+        """See `registered`."""
+        return registered(self.hypotheses, self.listeners, self.exclusions)
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -71,7 +75,7 @@ class Plan(BaseModel):
 
     def check_hypotheses(self) -> None:
         """Raise ValueError for a hypothesis that names no two conditions of the test."""
-        known = [*self.conditions, "hidden reference"]
+        known = [c for c in self.conditions if c not in ANCHORS]
         for words, (a, b) in zip(self.hypotheses, self.pairs, strict=True):
             if self.kind not in ("ab", "mushra"):
                 raise ValueError("this kind of test has its own hypothesis (that the difference is heard); give none")
@@ -79,6 +83,24 @@ class Plan(BaseModel):
                 raise ValueError(
                     f"the hypothesis {brief(words)} is not of the form 'A > B' with two of {', '.join(map(brief, known))}"
                 )
+
+            if self.kind == "ab" and not any({a, b} == set(sounds) for sounds in self.sounds.values()):
+                raise ValueError(f"the hypothesis {brief(words)} is about two conditions that no item compares")
+
+    def fault_of(self, answers: Answers) -> str:
+        """One sentence on why answers are not those to this plan's test; empty where they are."""
+        who = brief(answers.listener)
+        if answers.test != self.test:
+            return f"the answers of {who} are to another test than the plan"
+        if answers.registered != self.registered:
+            return f"the plan's hypotheses, listeners or exclusions were changed after the page of {who} was made"
+        if (answers.kind, answers.planned, answers.alpha) != (self.kind, self.trials, self.alpha):
+            return f"the answers of {who} say another kind, number of trials or alpha than the plan"
+        own = {item.name: sorted(item.conditions) for item in answers.items}
+        known = {name: sorted(sounds) for name, sounds in self.sounds.items()}
+        if any(known.get(name) != sounds for name, sounds in own.items()) or (answers.complete and set(own) != set(known)):
+            return f"the answers of {who} are about other sounds than the plan"
+        return ""
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""

@@ -25,7 +25,9 @@ Numbers = npt.NDArray[np.float64]
 DRAWS = 4000
 CONFIDENCE = 0.95
 WRONG_SHARE, LEAST_REFERENCE, MOST_ANCHOR = 0.15, 90.0, 90.0  # BS.1534-3, 4.1.2
-EXPERT = 0.05  # BS.1116-3: one-sided t-test of each listener
+MOST_FOOLED = 0.25  # of listeners who give an item's mid anchor more than 90, above which it screens nobody
+EXPERT, LEAST_ITEMS = 0.05, 5  # BS.1116-3: one-sided t-test of each listener, where there are so many items
+LEAST_LISTENERS = 6  # for an interval by bootstrap
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Rated:
     """Scores of one condition, over the items.
 
     Attributes:
-        median, low, high: of listeners, with a 95 % interval by bootstrap.
+        median, low, high: of listeners, with a 95 % interval by bootstrap; NaN with fewer than six.
         quarters: the first and third quartile of listeners.
         mean, mean_low, mean_high: by the mixed model, with a 95 % interval; NaN where it could not be fitted.
     """
@@ -88,7 +90,8 @@ class RatingAnalysis:
         kind: "mushra", or "bs1116", whose scores are differences: grade of the object minus grade of the hidden reference.
         left_out: listeners whose answers do not count, with the reason.
         rated: best first.
-        compared: all pairs of conditions of a MUSHRA test but anchors; in BS.1116 each condition against 0.
+        compared: in MUSHRA all pairs of conditions but anchors and hidden reference, by which listeners were screened; in
+            BS.1116 each condition against the hidden reference, by all who finished.
         spread: standard deviations of the mixed model: of listeners, of items, and of what is left.
         scores: what was counted.
     """
@@ -118,14 +121,18 @@ class RatingAnalysis:
         unit = "difference grade" if self.kind == "bs1116" else "score"
         for r in self.rated:
             model = "" if np.isnan(r.mean) else f"; mean {r.mean:.2f} [{r.mean_low:.2f}, {r.mean_high:.2f}] by the mixed model"
-            lines.append(f"  {r.condition}: median {unit} {r.median:.2f} [{r.low:.2f}, {r.high:.2f}]{model}")
+            lines.append(f"  {r.condition}: median {unit} {r.median:.2f} {_interval(r.low, r.high)}{model}")
         for c in self.compared:
             mark = "differ" if c.adjusted <= self.alpha else "not shown to differ"
-            words = f"{c.a} − {c.b}: {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]"
+            words = f"{c.a} − {c.b}: {c.difference:+.2f} {_interval(c.low, c.high)}"
             lines.append(f"  {words}, Wilcoxon {c.chance:.2g} (Holm {c.adjusted:.2g}): {mark}")
         if not np.isnan(self.spread[0]):
             lines.append("  spread: listeners {:.2f}, items {:.2f}, the rest {:.2f}".format(*self.spread))
         return "\n".join(lines)
+
+
+def _interval(low: float, high: float) -> str:
+    return "[too few listeners for an interval]" if np.isnan(low) else f"[{low:.2f}, {high:.2f}]"
 
 
 def analyse_ratings(answers: Sequence[Answers], *, seed: int = 0) -> RatingAnalysis:
@@ -146,6 +153,7 @@ def analyse_ratings(answers: Sequence[Answers], *, seed: int = 0) -> RatingAnaly
     else:
         left_out = screened_bs1116(answers)
         scores = _difference_grades(answers)
+    everybody = scores
     counted = scores.without([name for name, _ in left_out])
     if not counted.listeners:
         raise ValueError("no listener is left: " + "; ".join(f"{who}: {why}" for who, why in left_out))
@@ -158,7 +166,7 @@ def analyse_ratings(answers: Sequence[Answers], *, seed: int = 0) -> RatingAnaly
     rated.sort(key=lambda r: -r.median)
     return RatingAnalysis(
         first.kind, first.title, first.alpha, len(answers), tuple(left_out), tuple(rated),
-        tuple(_compared(counted, first.kind, random)), spread, counted,
+        tuple(_compared(everybody if first.kind == "bs1116" else counted, first.kind, random)), spread, counted,
     )  # fmt: skip
 
 
@@ -197,7 +205,9 @@ def screened_mushra(scores: Scores) -> list[tuple[str, str]]:
     """Whom BS.1534-3 leaves out, and why."""
     out = []
     wrong_reference = (scores.of(REFERENCE) < LEAST_REFERENCE).mean(1)
-    wrong_anchor = (scores.of(MID_ANCHOR) > MOST_ANCHOR).mean(1)
+    fooled = scores.of(MID_ANCHOR) > MOST_ANCHOR
+    telling = fooled.mean(0) <= MOST_FOOLED  # items whose anchor takes away what one hears
+    wrong_anchor = fooled[:, telling].sum(1) / max(len(scores.items), 1)
     for name, reference, anchor in zip(scores.listeners, wrong_reference, wrong_anchor, strict=True):
         if reference > WRONG_SHARE:
             out.append((name, f"hidden reference below {LEAST_REFERENCE:g} in {100 * reference:.0f} % of items"))
@@ -207,14 +217,16 @@ def screened_mushra(scores: Scores) -> list[tuple[str, str]]:
 
 
 def screened_bs1116(answers: Sequence[Answers]) -> list[tuple[str, str]]:
-    """Who cannot tell the hidden reference from the objects, over all items."""
+    """Who cannot tell the hidden reference from the objects, over all items; nobody with fewer than five."""
     from scipy import stats
 
-    out = []
+    out: list[tuple[str, str]] = []
+    if len(answers[0].items) < LEAST_ITEMS:
+        return out
     for a in answers:
         gaps = [i.scores[REFERENCE] - next(s for c, s in i.scores.items() if c != REFERENCE) for i in a.items]
-        if len(gaps) < 2 or np.ptp(gaps) == 0.0:
-            is_expert = bool(gaps) and min(gaps) > 0.0
+        if np.ptp(gaps) == 0.0:
+            is_expert = min(gaps) > 0.0
         else:
             is_expert = bool(stats.ttest_1samp(gaps, 0.0, alternative="greater").pvalue <= EXPERT)
         if not is_expert:
@@ -227,7 +239,9 @@ def _by_listener(scores: Scores, condition: str) -> Numbers:
 
 
 def interval_of_median(values: Numbers, random: np.random.Generator, draws: int = DRAWS) -> tuple[float, float]:
-    """A 95 % interval of the median by bootstrap over listeners, percentiles."""
+    """A 95 % interval of the median by bootstrap over listeners, percentiles; NaN where they are too few."""
+    if values.size < LEAST_LISTENERS:
+        return float("nan"), float("nan")
     drawn = np.median(values[random.integers(0, values.size, (draws, values.size))], axis=1)
     low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
@@ -245,7 +259,7 @@ def _compared(scores: Scores, kind: str, random: np.random.Generator) -> list[Co
     if kind == "bs1116":
         pairs = [(c, REFERENCE, _by_listener(scores, c)) for c in scores.conditions]
     else:
-        plain = [c for c in scores.conditions if c not in ANCHORS]
+        plain = [c for c in scores.conditions if c not in (*ANCHORS, REFERENCE)]
         pairs = [(a, b, _by_listener(scores, a) - _by_listener(scores, b)) for a, b in combinations(plain, 2)]
     chances = [signed_rank(gaps) for *_, gaps in pairs]
     adjusted = holm(chances)
@@ -287,7 +301,9 @@ def mixed_model(scores: Scores) -> tuple[dict[str, tuple[float, float, float]], 
 
     table = pandas.DataFrame(flat, columns=["score", "listener", "item", "condition"])
     table["all"] = 1
-    parts = {"listener": "0 + C(listener)"} | ({"item": "0 + C(item)"} if items > 1 else {})
+    # Where every condition has one item, the two cannot be told apart.
+    crossed = items > 1 and any(np.isfinite(scores.values[0, :, c]).sum() > 1 for c in range(conditions))
+    parts = {"listener": "0 + C(listener)"} | ({"item": "0 + C(item)"} if crossed else {})
     model: Any
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a spread of nothing lies at the edge, of which it warns
@@ -298,7 +314,7 @@ def mixed_model(scores: Scores) -> tuple[dict[str, tuple[float, float, float]], 
         except (np.linalg.LinAlgError, ValueError):
             return nothing, (nan, nan, nan)
     means, errors = np.asarray(model.fe_params), np.asarray(model.bse_fe)
-    if not (np.isfinite(means).all() and np.isfinite(errors).all()):
+    if not (model.converged and np.isfinite(means).all() and np.isfinite(errors).all()):
         return nothing, (nan, nan, nan)
     spread = dict(zip(model.model.exog_vc.names, np.sqrt(np.maximum(model.vcomp, 0.0)), strict=True))
     people, pieces, rest = (

@@ -7,12 +7,14 @@ renames, and only then confirms. A page asks again until it is confirmed, so a k
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import os
 import re
 import secrets
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,13 @@ from ..system.disk import atomic
 from .answers import LARGEST, Answers, answers_from, read_answers
 from .plan import Plan
 
-MISSING = "listen serve needs starlette and uvicorn: pip install 'twinrack[live]'"
+MISSING = "listen serve needs starlette and uvicorn; in the clone of twinrack: pip install '.[listen]'"
 MOST_LISTENERS = 2000
 PATIENCE_S = 300.0  # a page of many megabytes, on a phone
 MOST_CONNECTIONS = 1024
 ID = re.compile(r"[0-9a-f]{32}")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{6,64}")
+PART = 1 << 16  # bytes of the page that are sent at once
 PAGE_RULES = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; media-src data:; "
     "form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
@@ -52,6 +56,7 @@ class ListeningServer:
 
     Raises:
         RuntimeError: starlette and uvicorn are not installed.
+        ValueError: the page is not that of the plan, or the token is none.
         OSError: the port is taken.
     """
 
@@ -67,14 +72,20 @@ class ListeningServer:
             raise RuntimeError(MISSING) from None
         self.plan, self.folder, self.token = plan, folder, token or secrets.token_urlsafe(16)
         self._on_change = on_change
-        content = disk.read_whole(page, "page", 256 << 20).decode("utf-8")
+        if not TOKEN.fullmatch(self.token):
+            raise ValueError("a token has 6 to 64 letters, digits, - and _")
+        content = disk.read_whole(page, "page", 256 << 20).decode("utf-8", errors="replace")
+        if plan.test not in content or "<html " not in content:
+            raise ValueError(f"{page} is not the page of this plan; make both again: twinrack listen make")
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder} is a file; give a folder for answers")
         base = f"/t/{self.token}"
         self._page = content.replace("<html ", f'<html data-server="{base}" ', 1).encode()
         folder.mkdir(parents=True, exist_ok=True)
         self._known = {path.stem: _known(path, plan) for path in sorted(folder.glob("*.json")) if ID.fullmatch(path.stem)}
         self._socket = listening_socket(host, port)
         self.port = int(self._socket.getsockname()[1])
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        shown = _own_address() if host in ("0.0.0.0", "::") else host
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}{base}/"
         routes = [Route("/t/{token}/", self._index), Route("/t/{token}/answers/{id}", self._put, methods=["PUT"])]
         config = uvicorn.Config(
@@ -98,20 +109,24 @@ class ListeningServer:
     @property
     def counts(self) -> tuple[int, int]:
         """Listeners who answered anything, and those who finished."""
-        return len(self._known), sum(complete for _, complete in self._known.values())
+        return len(self._known), sum(a.complete for a in self._known.values())
 
     def _knows(self, request: Any) -> bool:
         given = request.path_params["token"]
         return hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
 
     async def _index(self, request: Any) -> Any:
-        from starlette.responses import Response
+        from starlette.responses import StreamingResponse
 
         if not self._knows(request):
             return answer("The address is wrong; open the one that you were given.", 403)
-        return Response(
-            self._page, media_type="text/html; charset=utf-8", headers={**SAFE, "Content-Security-Policy": PAGE_RULES}
-        )
+        headers = {**SAFE, "Content-Security-Policy": PAGE_RULES, "Content-Length": str(len(self._page))}
+        return StreamingResponse(self._parts(), media_type="text/html; charset=utf-8", headers=headers)
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        """The page, bit by bit, so that who reads slowly holds little of it."""
+        for at in range(0, len(self._page), PART):
+            yield self._page[at : at + PART]
 
     async def _put(self, request: Any) -> Any:
         if not self._knows(request):
@@ -128,17 +143,23 @@ class ListeningServer:
             answers = answers_from(content, "what was sent")
         except ValueError as error:
             return answer(str(error), 400)
-        if answers.test != self.plan.test:
-            return answer("These are answers to another test; open the address anew.", 409)
+        if fault := self.plan.fault_of(answers):
+            return answer(f"{fault}; open the address anew.", 409)
         async with self._writing:
-            revision, complete = self._known.get(who, (-1, False))
-            if who not in self._known and len(self._known) >= MOST_LISTENERS:
+            before = self._known.get(who)
+            if before is None and len(self._known) >= MOST_LISTENERS:
                 return answer("This test has all the listeners that it takes.", 403)
-            if answers.revision > revision and not (complete and not answers.complete):
-                await asyncio.to_thread(self._keep, who, answers)
-                self._known[who] = (answers.revision, answers.complete)
+            if answers == before:
+                return answer("saved", 200)
+            if before is not None and (answers.revision <= before.revision or (before.complete and not answers.complete)):
+                return answer("This test goes on in another window; close this one.", 409)
+            if answers.complete and any(a.complete and a.person == answers.person for k, a in self._known.items() if k != who):
+                return answer(f"Somebody called {answers.listener} has finished already: give another name or number.", 409)
+            await asyncio.to_thread(self._keep, who, answers)
+            self._known[who] = answers
         if self._on_change is not None:
-            self._on_change(*self.counts)
+            with contextlib.suppress(OSError):  # who reads our output may have gone
+                self._on_change(*self.counts)
         return answer("saved", 200)
 
     def _keep(self, who: str, answers: Answers) -> None:
@@ -149,8 +170,18 @@ class ListeningServer:
             os.fsync(file.fileno())
 
 
-def _known(path: Path, plan: Plan) -> tuple[int, bool]:
+def _known(path: Path, plan: Plan) -> Answers:
     answers = read_answers(path)
-    if answers.test != plan.test:
-        raise ValueError(f"{path} holds answers to another test; give another --answers folder")
-    return answers.revision, answers.complete
+    if fault := plan.fault_of(answers):
+        raise ValueError(f"{path}: {fault}; give another --answers folder")
+    return answers
+
+
+def _own_address() -> str:
+    """The address of this machine on its network; no packet is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return socket.gethostname()

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .answers import Answers
-from .plan import Kind
+from .kinds import KINDS, Kind
+from .plan import registered
 from .stimuli import REFERENCE
 
 TEST = "0" * 64
+LISTENERS = 20  # that are said to be planned, without a hypothesis
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def raters(
 ) -> list[Answers]:
     """Answers of so many listeners to a MUSHRA or BS.1116 test, the last `unreliable` of whom rate by chance.
 
-    Scores are not cut at the ends of the scale, but the hidden reference, which reliable listeners recognise.
+    Scores end where the scale does. Reliable listeners recognise the hidden reference.
     """
     of_item = random.normal(0.0, truth.items, items)
     answers = []
@@ -86,8 +88,10 @@ def ab_listener(name: str, share: float, random: np.random.Generator, *, items: 
 
 
 def _answers(kind: Kind, name: str, items: Sequence[Mapping[str, object]], planned: int, alpha: float = 0.05) -> Answers:
+    planned_by = registered([], LISTENERS, KINDS[kind])
     data = {
-        "twinrack_listening": 1, "kind": kind, "test": TEST, "title": "simulated", "planned": planned, "alpha": alpha,
-        "listener": name, "date": "2026-01-31", "complete": True, "items": items,
+        "twinrack_listening": 1, "kind": kind, "test": TEST, "registered": planned_by, "title": "simulated",
+        "planned": planned, "alpha": alpha,
+        "listener": name, "began": "2026-01-31", "date": "2026-01-31", "complete": True, "items": items,
     }  # fmt: skip
     return Answers.model_validate(data)

@@ -10,14 +10,16 @@ import soxr
 
 from ..audio import Audio
 from ..checks import brief
+from ..measure.difference import difference_db
 from ..measure.loudness import loudness
 
-LEAST_S, MOST_S = 0.3, 60.0
+LEAST_S, MOST_S = 0.5, 60.0
 QUIETER_DB = 1.0  # than full scale, after the loudness was matched
 SILENT_LUFS = -69.0
 FADE_S = 0.005  # at both ends, as sounds are played in loops
 ANCHORS = {"anchor 3.5 kHz": 3500.0, "anchor 7 kHz": 7000.0}  # ITU-R BS.1534-3, 5.1: limits of the pass-band in Hz
 LOW_ANCHOR, MID_ANCHOR = ANCHORS
+LEAST_ANCHOR_DB = -60.0  # that an anchor must take away, relative to the reference
 REFERENCE = "hidden reference"
 
 
@@ -81,6 +83,13 @@ def prepared(item: Item, rate: float, *, anchors: bool = False, match: bool = Tr
         raise ValueError(f"{who} has {first.shape[1] / rate:.1f} s; give {LEAST_S:g} to {MOST_S:g} s (8 to 12 s are usual)")
     if anchors:
         sounds |= {name: low_passed(sounds[REFERENCE], rate, hz) for name, hz in ANCHORS.items()}
+    if anchors:
+        for name, hz in ANCHORS.items():
+            if difference_db(sounds[name], sounds[REFERENCE]) < LEAST_ANCHOR_DB:
+                raise ValueError(
+                    f"{who} has nothing above {hz / 1000:g} kHz, so the anchor is the reference itself; take a brighter sound, "
+                    "a higher sample rate, or the kind bs1116, which has no anchors"
+                )
     levels = {name: float(loudness(x, rate).integrated) for name, x in sounds.items()}
     if silent := next((name for name, level in levels.items() if level < SILENT_LUFS), None):
         raise ValueError(f"{who}: {brief(silent)} is silent")

@@ -69,13 +69,13 @@ def _vocal(folder: Path, name: str) -> None:
 def _podcast(folder: Path, name: str) -> None:
     _write(folder / "audio" / "host.wav", voice(8.0, seed=3))
     _write(folder / "audio" / "guest.wav", 0.5 * voice(8.0, seed=4, hertz=190.0))
-    _write(folder / "audio" / "music.wav", 0.5 * performance(8.0))
+    _write(folder / "audio" / "music.wav", 0.5 * performance(17.0))
     session = Session(name, RATE)
     host = [ParametricEQ(bands=[_cut(), Band("bell", frequency_hz=3000, gain_db=2)]), Compressor(threshold_db=-26, ratio=3)]
     session.add_track("host", clips=[Clip(folder / "audio" / "host.wav")], rack=host)
     guest = [ParametricEQ(bands=[_cut(110.0)]), Compressor(threshold_db=-32, ratio=3, makeup_db=6)]
     session.add_track("guest", clips=[Clip(folder / "audio" / "guest.wav", start=8.5)], rack=guest)
-    music = [Compressor(threshold_db=-40, ratio=4, attack_ms=20, release_ms=400, key="host")]
+    music = [Compressor(threshold_db=-40, ratio=4, attack_ms=20, release_ms=400, key=key) for key in ("host", "guest")]
     session.add_track("music", clips=[Clip(folder / "audio" / "music.wav")], rack=music, gain_db=-8)
     session.save(folder / f"{name}.session.json")
 
@@ -95,10 +95,10 @@ def _guitar_amp(folder: Path, name: str) -> None:
 
 
 def _mastering(folder: Path, name: str) -> None:
-    _write(folder / "audio" / "mix.wav", 0.5 * performance(8.0))
+    _write(folder / "audio" / "mix.wav", performance(8.0))
     bands = [_cut(25.0), Band("bell", frequency_hz=250, gain_db=-1), Band("high_shelf", frequency_hz=9000, gain_db=1.5)]
     glue = Compressor(threshold_db=-24, ratio=1.8, attack_ms=30, release_ms=200, knee_db=10)
-    limiter = Limiter(input_gain_db=6, ceiling_db=-1)
+    limiter = Limiter(input_gain_db=14, ceiling_db=-1)
     Rack([ParametricEQ(bands=bands), glue, limiter], name=name).save(folder / f"{name}.rack.json")
 
 

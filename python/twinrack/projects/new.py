@@ -30,16 +30,16 @@ def new_project(kind: str, folder: str | os.PathLike[str]) -> Path:
     """
     if kind not in KINDS:
         raise ValueError(f"there is no kind of project {brief(kind)}; there are {', '.join(KINDS)}")
-    path = disk.path_of(folder)
+    path = Path(os.path.abspath(disk.path_of(folder)))
     if not NAME.fullmatch(path.name):
         raise ValueError(
             f"{brief(path.name)} cannot be a project's name: take small letters, digits, - and _, such as my-{kind}"
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{disk.shown(path)} is there already; take another name")
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {disk.shown(path.absolute().parent)}; make it first")
-    with tempfile.TemporaryDirectory(prefix=".twinrack-new-", dir=path.absolute().parent) as beside:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {disk.shown(path.parent)}; make it first")
+    with tempfile.TemporaryDirectory(prefix=".twinrack-new-", dir=path.parent) as beside:
         whole = Path(beside) / path.name
         whole.mkdir()
         for place in (files(__package__) / "files" / "common", files(__package__) / "files" / kind):
@@ -49,7 +49,9 @@ def new_project(kind: str, folder: str | os.PathLike[str]) -> Path:
                     (whole / file.name.removesuffix(".in")).write_text(text, encoding="utf-8")
         KINDS[kind].make(whole, path.name)
         (whole / "out").mkdir()
-        if path.exists():
-            path.rmdir()
-        shutil.move(whole, path)
+        if path.exists():  # an empty folder, or a link to one
+            for item in whole.iterdir():
+                shutil.move(item, path / item.name)
+        else:
+            shutil.move(whole, path)
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import torch
 from ..audio import Audio
 from ..measure.loudness import UPDATES, Loudness, LoudnessMeter, fault_sentence
 from ..perceptual.masking import Masking
+from ..rack.effect import Effect
 from ..rack.rack import Rack
-from ..rack.tree import Chain
+from ..rack.tree import Chain, Parallel
 from .mix import Mix
 from .render import opened, render_range
 from .session import Session
@@ -26,6 +28,7 @@ FLOOR = 1e-12
 PRESENT_DB = 50.0  # below its own loudest moment in a band a track counts as absent
 MOST_TRACKS = 64  # whose masking is compared
 FULL_SCALE = 1.0 - 1e-6
+MOST_STEMS = 24  # that a page mixes
 PLAYED_S, LEAST_PLAYED_S, MOST_PLAYED_S = 240.0, 10.0, 60.0  # of all stems together that a page plays, and of each
 
 
@@ -276,7 +279,8 @@ def measure(
 
 
 def mix_desk(session: Session, report: MixReport, *, start: Time | None = None, threads: int | None = None) -> MixDesk | None:
-    """The sounds for a page in which a mix is mixed again: all of it, or its loudest part; None for one without channels.
+    """The sounds for a page in which a mix is mixed again: all of it, or its loudest part; None without channels, or with more
+    than 24.
 
     Args:
         session: that was measured.
@@ -284,7 +288,7 @@ def mix_desk(session: Session, report: MixReport, *, start: Time | None = None, 
         start, threads: as it was measured.
     """
     channels = [c for c in session if c is not session.master and c.output in (None, "master")]
-    if not channels or session.width > 2:
+    if not 1 <= len(channels) <= MOST_STEMS or session.width > 2:
         return None
     seconds = min(report.seconds, max(PLAYED_S / len(channels), LEAST_PLAYED_S), MOST_PLAYED_S)
     levels = report.mix.loudness.short_term
@@ -295,10 +299,26 @@ def mix_desk(session: Session, report: MixReport, *, start: Time | None = None, 
     stems = session.stems(start=begin, end=begin + seconds, tail=None, through_master=False, threads=threads)
     master, left_out = session.master, ""
     root = master.rack.root.copy()
-    if master.automation or master.rack.sidechains:
-        left_out = "The master's automation and sidechains do not play in this page."
-    parts = [] if master.rack.sidechains else root.items if isinstance(root, Chain) else [root]
+    parts = root.items if isinstance(root, Chain) else [root]
+    keyed = [item for item in parts if any(effect.key for effect in _effects_in(item))]
+    missing = ["automation"] if master.automation else []
+    missing += ["polarity"] if master.polarity != "normal" else []
+    missing += ["delay"] if session.timeline.seconds(master.delay) != 0.0 else []
+    missing += [
+        f"{effect.card.name}, which listens to a sidechain" for item in keyed for effect in _effects_in(item) if effect.key
+    ]
+    if missing:
+        left_out = f"Of the master these do not play in this page: {'; '.join(missing)}."
+    parts = [item for item in parts if item not in keyed]
     return MixDesk(stems, Rack([*parts, master.fader.copy()], name="Mix"), begin, left_out)
+
+
+def _effects_in(item: Effect | Chain | Parallel) -> Iterator[Effect]:
+    if isinstance(item, Effect):
+        yield item
+    else:
+        for child in item.children():
+            yield from _effects_in(child)
 
 
 def _reductions(mix: Mix) -> dict[str, dict[str, float]]:

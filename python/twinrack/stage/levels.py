@@ -16,7 +16,7 @@ from .mixer import LiveMixer
 @dataclass
 class Output:
     """Levels of the outputs since a reader's last look: peaks (linear), and the smallest gain of the limiter and of the
-    ducking of howls (linear, 1 where they do nothing). Since the start: the K-weighted energy of all outputs (ITU-R BS.1770),
+    ducking of howls (linear, 1 where they do nothing). Since the start: the K-weighted energy of the first two (ITU-R BS.1770),
     and the frames in which it came."""
 
     peaks: list[float] = field(default_factory=list)

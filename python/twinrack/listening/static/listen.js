@@ -23,28 +23,31 @@ const Listen = (() => {
 
   // --- what was answered; it survives a closed page where the browser stores anything ---
   const place = `twinrack-listen-${test.test}`;
+  const today = () => new Date().toISOString().slice(0, 10);
   const fresh = () => ({
     id: Array.from(crypto.getRandomValues(new Uint8Array(16)), b => b.toString(16).padStart(2, "0")).join(""),
-    listener: "", revision: 0, practised: !["mushra", "bs1116"].includes(test.kind), complete: false,
+    listener: "", began: today(), revision: 0, saved: -1, practised: !["mushra", "bs1116"].includes(test.kind), complete: false,
     order: shuffled(test.items.map((_, i) => i)), items: test.items.map(item => ({ name: item.name, conditions: names(item), trials: [], scores: {} })),
   });
   const stored = () => { try { return JSON.parse(localStorage.getItem(place)); } catch { return null; } };
   let state = fresh();
   const result = () => ({
-    twinrack_listening: 1, kind: test.kind, test: test.test, title: test.title, planned: test.trials, alpha: test.alpha,
-    listener: state.listener, date: new Date().toISOString().slice(0, 10), revision: state.revision, complete: state.complete,
+    twinrack_listening: 1, kind: test.kind, test: test.test, registered: test.registered, title: test.title, planned: test.trials, alpha: test.alpha,
+    listener: state.listener, began: state.began, date: state.answered ?? state.began, revision: state.revision, complete: state.complete,
     items: state.complete ? state.items : state.items.filter(item => item.trials.length || Object.keys(item.scores).length),
   });
-  let sending = false, saved = -1, failures = 0;
+  let sending = false, failures = 0;
+  const keep = () => { try { localStorage.setItem(place, JSON.stringify(state)); } catch { /* a browser that stores nothing */ } };
   function save() {
     state.revision += 1;
-    try { localStorage.setItem(place, JSON.stringify(state)); } catch { /* a browser that stores nothing */ }
+    state.answered = today();
+    keep();
     if (server) send();
   }
   async function send() {
     if (sending) return;
     sending = true;
-    while (saved < state.revision) {
+    while (state.saved < state.revision) {
       const revision = state.revision;
       try {
         const answer = await fetch(`${server}/answers/${state.id}`, { method: "PUT", body: JSON.stringify(result()) });
@@ -53,7 +56,8 @@ const Listen = (() => {
           break;
         }
         if (!answer.ok) throw new Error(String(answer.status));
-        saved = revision;
+        state.saved = revision;
+        keep();
         failures = 0;
         say("");
       } catch {
@@ -109,11 +113,16 @@ const Listen = (() => {
     }
     hear(playing);
   }
-  // `label`: of a button, or "" for silence.
+  // `label`: of a button, or "" for silence. Every switch goes through silence, also one to the same sound, so that the switch
+  // itself tells nothing.
   function hear(label) {
     playing = label;
-    const sounding = alias[label] ?? "";
-    for (const [own, gain] of Object.entries(gains)) gain.gain.setTargetAtTime(own === sounding ? 1 : 0, context.currentTime, FADE_S / 3);
+    const sounding = alias[label] ?? "", now = context?.currentTime ?? 0;
+    for (const [own, gain] of Object.entries(gains)) {
+      gain.gain.cancelScheduledValues(now);
+      gain.gain.setTargetAtTime(0, now, FADE_S / 5);
+      if (own === sounding) gain.gain.setTargetAtTime(1, now + FADE_S, FADE_S / 5);
+    }
     for (const button of main.querySelectorAll("button.sound")) button.setAttribute("aria-pressed", button.dataset.sound === label);
     if (label) tried.add(label);
     main.dispatchEvent(new Event("tried"));
@@ -144,6 +153,7 @@ const Listen = (() => {
   function welcome() {
     const before = stored();
     if (before?.items?.length === test.items.length) state = before;
+    if (server && state.revision > 0) send();  // what an earlier visit could not
     const words = {
       abx: `You will hear pairs of sounds, A and B, and X, which is one of them. Say which one X is; where you cannot tell, guess. ${test.trials} times for each of ${test.items.length} pair${test.items.length > 1 ? "s" : ""}.`,
       ab: `You will hear pairs of sounds. Say which one you prefer. ${test.trials} time${test.trials > 1 ? "s" : ""} for each of ${test.items.length} pair${test.items.length > 1 ? "s" : ""}.`,
@@ -162,8 +172,9 @@ const Listen = (() => {
       next();
     } }, state.revision ? "Go on" : "Begin");
     const anew = element("button", { type: "button", id: "anew", onclick: () => {
+      if (state.saved < state.revision && !confirm("The answers that are here were not saved yet. Begin anew nevertheless?")) return;
+      try { localStorage.setItem(`${place}-${state.id}`, JSON.stringify(state)); localStorage.removeItem(place); } catch { /* a browser that stores nothing */ }
       state = fresh();
-      try { localStorage.removeItem(place); } catch { /* a browser that stores nothing */ }
       welcome();
     } }, "Begin as somebody else");
     alias = { A: names(test.items[0])[0] };
@@ -238,9 +249,9 @@ const Listen = (() => {
   }
   function askAb(item, own, at) {
     const [first, second] = shuffled(names(item));
-    alias = { 1: first, 2: second };
+    alias = { A: first, B: second };
     Object.defineProperty(alias, "first", { value: first });
-    choose(item, own, at, ["1", "2"], [[first, "I prefer 1"], [second, "I prefer 2"], ["", "No preference"]], "");
+    choose(item, own, at, ["A", "B"], [[first, "I prefer A"], [second, "I prefer B"], ["", "No preference"]], "Keys: a, b play; 1, 2, 3 answer.");
   }
 
   // Sliders, one for each label; `ready` says what is still missing.
@@ -260,7 +271,7 @@ const Listen = (() => {
     const columns = labels.map(label => {
       const shown = element("output", {}, "–");
       const input = element("input", { type: "range", className: "score", "aria-label": `Score of ${label}`, ...slider });
-      input.addEventListener("input", () => { touched.add(label); shown.textContent = input.value; });
+      for (const kind of ["input", "change", "pointerup", "keyup"]) input.addEventListener(kind, e => { if (e.key !== "Tab") { touched.add(label); shown.textContent = input.value; } });
       inputs[label] = input;
       return element("div", { className: "column" }, input, shown, sound(label));
     });
@@ -293,23 +304,24 @@ const Listen = (() => {
       document.body.append(link);
       link.click();
       link.remove();
+      state.saved = state.revision;
+      keep();
     } }, "Save my answers");
     const sent = element("p", { id: "sent" }, "Thank you, that was all.");
-    const thank = () => { if (server && saved >= state.revision) sent.textContent = "Thank you, that was all. Your answers have arrived; you may close this page."; };
+    const thank = () => { if (server && state.saved >= state.revision) sent.textContent = "Thank you, that was all. Your answers have arrived; you may close this page."; };
     document.addEventListener("saved", thank);
     section(sent, server ? "" : element("p", {}, "Save the file, and send it to whoever asked you."), file);
     thank();
-    if (server && saved < state.revision) send();
+    if (server && state.saved < state.revision) send();
   }
   document.addEventListener("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.type === "text") return;
+    if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.type === "text") return;
     if (event.target.type === "range" && event.key.startsWith("Arrow")) return;
     const own = [...main.querySelectorAll("button.sound")].find(button => button.dataset.sound.toLowerCase() === event.key.toLowerCase() || (event.key === "r" && button.dataset.sound === "Reference"));
     const vote = main.querySelector(`button.vote[data-key="${CSS.escape(event.key)}"]:not(:disabled)`);
-    if (own && test.kind !== "abx" && !vote) own.click();
-    else if (own && test.kind === "abx") own.click();
+    if (own) own.click();
     else if (vote) vote.click();
   });
   welcome();
-  return { get sounding() { return alias[playing] ?? ""; }, get gains() { return gains; }, get alias() { return alias; }, get state() { return state; }, get saved() { return saved; } };
+  return { get sounding() { return alias[playing] ?? ""; }, get gains() { return gains; }, get alias() { return alias; }, get state() { return state; }, get saved() { return state.saved; } };
 })();

@@ -1,5 +1,6 @@
 // Figures and curves of a rack, measured in the page: rendered by a second engine, beside the one that plays.
 const Measures = (() => {
+  const BUSY_MS = 25;  // so long the page does not answer while it measures
   const db = power => 10 * Math.log10(Math.max(power, 1e-20));
 
   // Loudness after ITU-R BS.1770-4: the two filters for any sample rate, blocks of 400 ms, both gates. LUFS; -70 for silence.
@@ -114,11 +115,16 @@ const Measures = (() => {
       return rack;
     }
     rows(frames) { return Array.from({ length: this.scene.channels }, () => new Float32Array(frames)); }
-    // A sound through the rack, in step with it.
-    render(rack, sound) {
+    // A sound through the rack, in step with it; the page answers meanwhile.
+    async render(rack, sound) {
+      let until = performance.now() + BUSY_MS;
       const block = 256, frames = sound[0].length, out = sound.map(() => new Float32Array(frames)), late = rack.latency;
       for (let at = 0; at < frames + late; at += block) {
         const part = sound.map(row => { const x = new Float32Array(block); x.set(row.subarray(Math.min(at, frames), Math.min(at + block, frames))); return x; });
+        if (performance.now() > until) {
+          await new Promise(later => setTimeout(later));
+          until = performance.now() + BUSY_MS;
+        }
         rack.process(part, block);
         part.forEach((row, c) => {
           for (let n = 0; n < block; ++n) if (at + n >= late && at + n - late < frames) out[c][at + n - late] = row[n];
@@ -126,11 +132,15 @@ const Measures = (() => {
       }
       return out;
     }
-    // The response to a click of -40 dBFS: [Hz, dB] at points of equal distance on a logarithmic axis.
-    response(rack, points = 160) {
+    // The response of each channel to a click of -40 dBFS in all: [Hz, dB] at points of equal distance on a logarithmic axis.
+    async response(rack, points = 160) {
       const size = 16384, sound = this.rows(size);
       for (const row of sound) row[0] = 0.01;
-      const re = Float64Array.from(this.render(rack, sound)[0], v => v / 0.01), im = new Float64Array(size);
+      const rows = await this.render(rack, sound);
+      return rows.map(row => this.spectrum(row, size, points));
+    }
+    spectrum(row, size, points) {
+      const re = Float64Array.from(row, v => v / 0.01), im = new Float64Array(size);
       fft(re, im);
       const top = Math.min(20000, 0.49 * this.scene.rate);
       return Array.from({ length: points }, (_, i) => {
@@ -141,17 +151,18 @@ const Measures = (() => {
         return [hz, db(power / (to - from + 1))];
       });
     }
-    // Level out over level in, of a tone of 997 Hz that stays for 0.3 s at each: [dBFS in, dBFS out].
-    levels(rack) {
-      const { rate } = this.scene, size = Math.round(0.3 * rate), points = [];
+    // Level out over level in of each channel, of a tone of 997 Hz that stays for 0.3 s at each: [dBFS in, dBFS out].
+    async levels(rack) {
+      const { rate } = this.scene, size = Math.round(0.3 * rate), points = this.rows(0).map(() => []);
       for (let level = -60; level <= 0; level += 4) {
         rack.reset();
         const sound = this.rows(size), peak = 10 ** (level / 20);
         for (const row of sound) for (let n = 0; n < size; ++n) row[n] = peak * Math.sin(2 * Math.PI * 997 * n / rate);
-        const y = this.render(rack, sound)[0];
-        let power = 0;
-        for (let n = size >> 1; n < size; ++n) power += y[n] ** 2;
-        points.push([level, db(2 * power / (size - (size >> 1)))]);
+        (await this.render(rack, sound)).forEach((y, c) => {
+          let power = 0;
+          for (let n = size >> 1; n < size; ++n) power += y[n] ** 2;
+          points[c].push([level, db(2 * power / (size - (size >> 1)))]);
+        });
       }
       return points;
     }

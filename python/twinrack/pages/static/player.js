@@ -70,6 +70,12 @@ const Twinrack = (() => {
     return { rows: rowsOf(buffer, scene.channels), seconds: (performance.now() - began) / 1000, latency: node.latency, target: node.target };
   }
 
+  const MEASURED_S = 30;
+  // Curves of "as it is" and "as moved" by channel: the second channel only where it differs.
+  const drawable = pairs => {
+    const [before, now] = pairs, differs = now.length > 1 && now[0].some(([, y], i) => Math.abs(y - now[1][i][1]) > 0.1);
+    return [before[0], now[0], ...(differs ? [now[1]] : [])];
+  };
   const LABELS = { dry: "Dry", target: "Target", difference: "Difference" };
   const shown = (value, unit) => {
     const size = Math.abs(value), digits = size >= 1000 ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : 2;
@@ -91,7 +97,8 @@ const Twinrack = (() => {
     for (const t of ticks.filter(t => t >= left && t <= right)) {
       figure.append(node("line", { x1: toX(t), x2: toX(t), y1: box[1], y2: box[3], class: "grid" }), node("text", { x: toX(t), y: height - 12, "text-anchor": "middle" }, (log && t >= 1000 ? `${t / 1000}k` : String(t)).replace("-", "−")));
     }
-    curves.forEach((points, i) => figure.append(node("polyline", { points: points.map(([x, y]) => `${toX(x).toFixed(1)},${toY(y).toFixed(1)}`).join(" "), class: i ? "now" : "before" })));
+    curves.forEach((points, i) => figure.append(node("polyline", { points: points.map(([x, y]) => `${toX(x).toFixed(1)},${toY(y).toFixed(1)}`).join(" "), class: ["before", "now", "right"][i] })));
+    if (curves.length > 2) figure.append(node("text", { x: box[0] + 6, y: box[1] + 12 }, "dashed: right channel"));
     figure.append(node("text", { x: box[2], y: height - 1, "text-anchor": "end" }, unit));
     return element("figure", {}, element("figcaption", {}, `${title}, dB`), figure);
   }
@@ -332,7 +339,7 @@ const Twinrack = (() => {
       this.figures = element("div", { className: "tr-figures", role: "status" });
       const measure = element("button", { type: "button", className: "tr-measure", onclick: () => this.measure() }, "Measure the sound");
       this.measured = element("details", { className: "tr-measured", open: this.scene.effects.length === 1 && this.root.closest("details") === null, ontoggle: () => this.changed() }, element("summary", {}, "Curves and figures, measured now"), this.curves,
-        element("p", {}, measure, element("span", { className: "tr-note" }, ` loudness, peak, level and bands of the recording through “${this.scene.main}”, as it is and as you moved it`)), this.figures);
+        element("p", {}, measure, element("span", { className: "tr-note" }, ` loudness, peak, level and bands of the recording (at most ${MEASURED_S} s) through “${this.scene.main}”, as it is and as you moved it`)), this.figures);
       return this.measured;
     }
     async bench() {
@@ -347,22 +354,28 @@ const Twinrack = (() => {
       this.soon = setTimeout(() => this.drawCurves().catch(error => this.fail(error)), 120);
     }
     async drawCurves() {
-      const bench = await this.bench(), now = bench.rack(this.moved, this.switched), before = bench.rack();
-      const response = [bench.response(before), bench.response(now)], levels = [bench.levels(before), bench.levels(now)];
+      const bench = await this.bench(), mine = this.drawing = {};
+      const now = bench.rack(this.moved, this.switched), before = bench.rack();
+      const response = [await bench.response(before), await bench.response(now)], levels = [await bench.levels(before), await bench.levels(now)];
       now.free();
       before.free();
-      const bends = levels.some(points => points.some(([x, y]) => Math.abs((y - x) - (points[0][1] - points[0][0])) > 0.2));
+      if (mine !== this.drawing) return;  // moved again meanwhile
+      const bends = levels.flat().some(points => points.some(([x, y]) => Math.abs((y - x) - (points[0][1] - points[0][0])) > 0.2));
       this.curves.replaceChildren(
-        curve("Response to a quiet click", response, { log: true, x: [20, Math.min(20000, 0.49 * this.scene.rate)], ticks: [20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000], unit: "Hz" }),
-        ...(bends ? [curve("Level out over level in, a tone of 997 Hz", levels, { x: [-60, 0], ticks: [-60, -50, -40, -30, -20, -10, 0], unit: "dBFS", diagonal: true })] : []));
+        curve("Response to a quiet click", drawable(response), { log: true, x: [20, Math.min(20000, 0.49 * this.scene.rate)], ticks: [20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000], unit: "Hz" }),
+        ...(bends ? [curve("Level out over level in, a tone of 997 Hz", drawable(levels), { x: [-60, 0], ticks: [-60, -50, -40, -30, -20, -10, 0], unit: "dBFS", diagonal: true })] : []));
     }
     async measure() {
       this.figures.textContent = "Measuring …";
       try {
         const bench = await this.bench(), sounds = this.sounds ?? await soundsOf(new OfflineAudioContext(this.scene.channels, 1, this.scene.rate), this.scene);
+        const most = Math.round(MEASURED_S * this.scene.rate), dry = sounds.dry.map(row => row.slice(0, most));
+        // The stems at their faders go into the rack as it was moved.
+        const mixed = !sounds.stems ? dry : dry.map((row, c) => row.map((_, n) => sounds.stems.reduce((sum, rows, i) => sum + this.stemGain(i) * (rows[c][n] ?? 0), 0)));
         const racks = [bench.rack(), bench.rack(this.moved, this.switched)];
-        const [before, now] = racks.map(rack => { const y = bench.render(rack, sounds.dry); rack.free(); return y; });
-        const rows = [["dry", sounds.dry], ["as it is", before], ["as you moved it", now]].map(([name, y]) => [name, Measures.figures(y, this.scene.rate)]);
+        const before = await bench.render(racks[0], dry), now = await bench.render(racks[1], mixed);
+        for (const rack of racks) rack.free();
+        const rows = [["dry", dry], ["as it is", before], ["as you moved it", now]].map(([name, y]) => [name, Measures.figures(y, this.scene.rate)]);
         const number = v => v <= -69.9 ? "silent" : v.toFixed(1).replace("-", "−"), cell = text => element("td", {}, text);
         const table = element("table", {}, element("tr", {}, ...["", "Loudness, LUFS", "Peak, dBFS", "Loud above quiet, dB", ...Measures.BANDS.map(([, , name]) => `${name}, dB`)].map(t => element("th", { scope: "col" }, t))));
         for (const [name, f] of rows) {

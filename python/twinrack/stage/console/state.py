@@ -85,7 +85,7 @@ def whole(desk: Desk) -> dict[str, Any]:
         "lines": lines,
         "values": {a: desk.get(a) for a in desk.addresses()},
         "line_parameters": [parameter(LEVEL), parameter(MUTE)],
-        "cards": {id: card(c) for id, c in CARDS.items()},
+        "cards": {c.id: {**card(c), "can_be_added": c.id in CARDS} for c in _cards(desk)},
         "effects": effect_addresses(desk),
         "outputs": stream.mixer.outputs,
         "snapshots": list(desk.snapshots),
@@ -102,6 +102,12 @@ def whole(desk: Desk) -> dict[str, Any]:
         "recording": stream.recording is not None,
         "events": [[round(e.at_s, 1), e.kind, e.words] for e in stream.events[-20:]],
     }
+
+
+def _cards(desk: Desk) -> list[Card]:
+    """The cards of all effects that can be added, and of those that play, such as other makers' plugins."""
+    playing = [e.card for line in desk.stream.lines.values() for e in line.rack.addresses().values()]
+    return list({c.id: c for c in (*CARDS.values(), *playing)}.values())
 
 
 def midi(controls: Midi | None) -> list[dict[str, Any]]:
@@ -180,8 +186,8 @@ class Frames:
 
     def _short_term(self, energy: float, frames: int) -> float:
         """Loudness of the last 3 s in LUFS; -120 where there was nothing."""
-        if self._energies and frames < self._energies[-1][0]:
-            self._energies.clear()
+        if self._energies and not 0 <= frames - self._energies[-1][0] <= SHORT_TERM_S * self._rate:
+            self._energies.clear()  # another device, or nobody looked
         self._energies.append((frames, energy))
         oldest = frames - round(SHORT_TERM_S * self._rate)
         while len(self._energies) > 2 and self._energies[1][0] <= oldest:

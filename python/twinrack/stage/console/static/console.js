@@ -2,7 +2,7 @@
 // and curves change in place.
 
 import { control, element, learning, words } from "./controls.js";
-import { handles } from "./handles.js";
+import { FLAT, handles } from "./handles.js";
 import { Meter, Plot, Reduction, readColours } from "./draw.js";
 import { Link } from "./link.js";
 
@@ -73,7 +73,7 @@ function options(list, names, empty) {
 // --- building ---------------------------------------------------------------------------------------------------------
 
 function rebuild(message) {
-  const focus = document.activeElement?.closest?.("[data-address]")?.dataset.address;
+  const focus = document.activeElement?.closest?.("[data-address]")?.dataset.address, pressed = document.activeElement?.dataset?.focus;
   const open = new Set([...document.querySelectorAll("details[open]")].map((d) => d.dataset.group));
   state = message;
   shown.clear();
@@ -94,11 +94,12 @@ function rebuild(message) {
   document.body.classList.toggle("no-midi", !state.has_midi);
   $("safety").replaceChildren(...Object.entries(PROTECTION).map(([part, label]) => {
     const button = element("button", { onclick: () => send({ do: "protect", part, on: !state.safety[part] }) }, label);
+    button.dataset.focus = `protect ${part}`;
     button.setAttribute("aria-pressed", state.safety[part]);
     return button;
   }));
   outputs = Array.from({ length: state.outputs }, (_, i) => meter(`Output ${i + 1}`));
-  $("outputs").replaceChildren(...outputs.flatMap((o, i) => [element("b", {}, state.outputs === 2 ? "LR"[i] : `${i + 1}`), o.node, o.text]), element("div", { className: "scale", "aria-hidden": "true" }, ...[-60, -48, -36, -24, -12, 0].map((t) => element("span", {}, `${t}`.replace("-", "−")))));
+  $("outputs").replaceChildren(...outputs.flatMap((o, i) => [element("b", {}, state.outputs === 2 ? "LR"[i] : `${i + 1}`), o.node, o.side]), element("div", { className: "scale", "aria-hidden": "true" }, ...[-60, -48, -36, -24, -12, 0].map((t) => element("span", {}, `${t}`.replace("-", "−")))));
   $("lines").replaceChildren(...state.lines.map(line));
   controllers();
   for (const [address, message] of curves) effects.get(address)?.plot.set(message);
@@ -108,6 +109,7 @@ function rebuild(message) {
   state.events.forEach(listed);
   if (unanswered) news("");
   unanswered = false;
+  if (pressed) document.querySelector(`[data-focus="${CSS.escape(pressed)}"]`)?.focus();
   if (focus) document.querySelector(`[data-address="${CSS.escape(focus)}"] input, [data-address="${CSS.escape(focus)}"] select`)?.focus();
 }
 
@@ -133,6 +135,7 @@ const KINDS = { linear: "Level and spectrum", dynamics: "Dynamics", nonlinear: "
 function menu() {
   const before = $("effects").value, kinds = new Map();
   for (const card of Object.values(state.cards)) {
+    if (!card.can_be_added) continue;
     const label = KINDS[card.category] ?? card.category;
     if (!kinds.has(label)) kinds.set(label, []);
     kinds.get(label).push(element("option", { value: card.id }, card.name));
@@ -147,6 +150,7 @@ function heard() {
   $("listen").hidden = state.listens.length === 0;
   $("listen").replaceChildren(...state.listens.map((to) => {
     const button = element("button", { type: "button", onclick: () => send({ do: "listen", to }) }, to[0].toUpperCase() + to.slice(1));
+    button.dataset.focus = `listen ${to}`;
     button.setAttribute("aria-pressed", to === state.listen);
     return button;
   }));
@@ -156,21 +160,29 @@ function heard() {
 let chosen = "";
 function jump() {
   if (!effects.has(chosen)) chosen = order[0] ?? "";
+  const focus = document.activeElement?.dataset?.focus;
   $("jump").replaceChildren(...order.map((address) => {
-    const button = element("button", { type: "button", onclick: () => { chosen = address; jump(); } }, effects.get(address)?.title ?? address);
+    const line = state.lines.length > 1 ? `${address.slice(0, address.lastIndexOf("/"))}: ` : "";
+    const button = element("button", { type: "button", onclick: () => { chosen = address; jump(); } }, line + (effects.get(address)?.title ?? address));
+    button.dataset.focus = `jump ${address}`;
     button.setAttribute("aria-pressed", address === chosen);
     return button;
   }));
   for (const [address, e] of effects) e.node.classList.toggle("chosen", address === chosen);
+  if (focus?.startsWith("jump ")) document.querySelector(`[data-focus="${CSS.escape(focus)}"]`)?.focus();
 }
 
 function meter(label, Kind = Meter) {
-  const node = element("div", { className: Kind === Reduction ? "meter reduction" : "meter", role: "meter", title: Kind === Meter ? "Red: full scale was reached; click to clear" : "" }, element("i"), element("u"));
+  const node = element("div", { className: Kind === Reduction ? "meter reduction" : "meter", role: "meter", }, element("i"), element("u"));
   node.setAttribute("aria-label", label);
   node.setAttribute("aria-valuemin", -60);
   node.setAttribute("aria-valuemax", 0);
   node.setAttribute("aria-valuenow", -60);
-  return new Kind(node, element("output", {}, "–"));
+  const light = element("button", { type: "button", className: "light", hidden: true, title: "Full scale was reached; press to clear" }, "CLIP");
+  light.setAttribute("aria-label", `Clear the clip light of ${label}`);
+  node.nextLight = light;
+  const shown = new Kind(node, element("output", {}, "–"));
+  return Object.assign(shown, { side: element("span", { className: "side" }, shown.text, light) });
 }
 
 function one(p, address) {
@@ -216,7 +228,7 @@ function effect(item, l, index, count) {
   const canvas = element("canvas", { role: "img", "aria-label": `Curve of ${address}` });
   const into = meter(`${address}, level in`), out = meter(`${address}, level out`), less = meter(`${address}, gain reduction`, Reduction);
   const meters = element("div", { className: "meters" },
-    element("b", {}, "in"), into.node, into.text, element("b", {}, "out"), out.node, out.text, element("b", { title: "gain reduction" }, "GR"), less.node, less.text);
+    element("b", {}, "in"), into.node, into.side, element("b", {}, "out"), out.node, out.side, element("b", { title: "gain reduction" }, "GR"), less.node, less.side);
   const daily = (p) => card.daily.includes(p.id) || card.parameters.length <= card.daily.length;
   const controls = card.parameters.filter(daily).map((p) => one(p, `${address}.${p.id}`));
   const folded = card.parameters.filter((p) => !daily(p)).map((p) => one(p, `${address}.${p.id}`));
@@ -231,20 +243,19 @@ function effect(item, l, index, count) {
     }
   }
   const fold = (label, key, list) => {
-    if (!list.length) return;
-    const details = element("details", { className: "more" }, element("summary", {}, label), ...list);
+    const details = element("details", { className: `more ${key}`, hidden: !list.length }, element("summary", {}, label), ...list);
     details.dataset.group = `${address}.${key}`;
     controls.push(details);
   };
-  fold(`${unused.length} bands that are off`, "unused", unused);
+  fold("", "unused", unused);
   fold("More", "more", folded);
   const purpose = element("p", { className: "purpose", title: card.rationale }, card.purpose), plot = new Plot(canvas);
-  const bands = card.groups.find((g) => g.parameters.some((p) => p.id === "gain_db") && g.parameters.some((p) => p.id === "frequency_hz"));
+  const bands = card.groups.find((g) => ["type", "frequency_hz", "gain_db", "q"].every((id) => g.parameters.some((p) => p.id === id)));
+  const help = element("p", { className: "help", "aria-hidden": "true" });
   const picture = element("div", { className: "picture" }, canvas), grips = bands ? handles(picture, plot, address, bands, state, change) : null;
-  const node = element("article", { className: "effect" }, top, purpose, picture, meters, ...controls);
+  const node = element("article", { className: "effect" }, top, purpose, picture, meters, ...controls, help);
   // The purpose of a control, where there is no pointer to rest on it.
-  node.addEventListener("focusin", (e) => { purpose.textContent = e.target.closest(".control, .switch")?.title || card.purpose; });
-  node.addEventListener("focusout", () => { purpose.textContent = card.purpose; });
+  node.addEventListener("focusin", (e) => { help.textContent = e.target.closest(".control, .switch")?.title ?? ""; });
   const follow = (which = "") => {
     grips?.place();
     for (const group of card.groups) for (let n = 1; n <= group.count; ++n) if (!which || which.startsWith(`${address}.${group.id}${n}.`)) band(node, group, `${address}.${group.id}${n}`, n);
@@ -263,7 +274,6 @@ function named(card, address) {
 }
 
 // The summary of a band; and only what acts on its type is shown.
-const FLAT = ["low_cut", "high_cut", "notch", "band_pass", "all_pass"];
 function band(node, group, at, n) {
   const details = node.querySelector(`details[data-group="${CSS.escape(at)}"]`), of = (id) => state.values[`${at}.${id}`], type = of("type");
   if (!details) return;
@@ -272,6 +282,17 @@ function band(node, group, at, n) {
   const level = gain === undefined || FLAT.includes(type) ? "" : `, ${gain > 0 ? "+" : ""}${gain.toFixed(1).replace("-", "−")} dB`;
   details.firstChild.textContent = `${group.id[0].toUpperCase()}${group.id.slice(1)} ${n}${type ? `: ${type.replaceAll("_", " ")}${type === "off" ? "" : where + level}` : ""}`;
   if (!type) return;
+  const fold = node.querySelector("details.unused");
+  if (fold && (type === "off") !== (details.parentNode === fold)) {  // a band that comes or goes
+    const others = [...(type === "off" ? fold : node).querySelectorAll(":scope > details")].filter((d) => d.dataset.group?.startsWith(at.replace(/\d+$/, "")));
+    const next = others.find((d) => Number(d.dataset.group.match(/\d+$/)[0]) > n);
+    next ? next.before(details) : type === "off" ? fold.append(details) : fold.before(details);
+  }
+  if (fold) {
+    const count = fold.querySelectorAll(":scope > details").length;
+    fold.hidden = count === 0;
+    fold.firstChild.textContent = `${count} band${count === 1 ? "" : "s"} that ${count === 1 ? "is" : "are"} off`;
+  }
   const acts = { gain_db: !FLAT.includes(type), slope_db_per_octave: type.endsWith("cut"), q: !type.endsWith("cut") };
   for (const [id, on] of Object.entries(acts)) {
     const control = details.querySelector(`[data-address="${CSS.escape(`${at}.${id}`)}"]`);

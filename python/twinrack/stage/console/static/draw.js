@@ -5,24 +5,32 @@ const BANDS = 120, LOWEST_HZ = 20, HIGHEST_HZ = 20000;
 
 const share = (db) => Math.min(Math.max((db - LOWEST) / -LOWEST, 0), 1);
 
-// A level meter: the bar is the present level, the mark and the number are the largest of the last two seconds, all on one
-// scale, from -60 to 0 dBFS; the light stays on from a sample at full scale on, until it is clicked.
+// A level meter: the bar is the present level, the mark and the number hold the largest for two seconds, all on one scale,
+// from -60 to 0 dBFS; the light stays on from a sample at full scale on, until it is clicked (`clips`, by the meter's name).
 const HOLD_MS = 2000, FULL_DB = -0.01;
+const clips = new Set();
 export class Meter {
   constructor(node, text) {
-    Object.assign(this, { node, text, held: -120, until: 0 });
+    Object.assign(this, { node, text, held: -120, until: 0, name: node.getAttribute("aria-label") });
     [this.fill, this.mark] = node.children;
-    node.addEventListener("click", () => node.classList.remove("clip"));
+    this.light = node.nextLight;
+    this.light?.addEventListener("click", () => { clips.delete(this.name); this.lit(); });
+    this.lit();
+  }
+  lit() {
+    const on = clips.has(this.name);
+    this.node.classList.toggle("clip", on);
+    if (this.light) this.light.hidden = !on;
   }
   show(db, now) {
     if (db >= this.held || now > this.until) { this.held = db; this.until = now + HOLD_MS; }
     this.fill.style.transform = `scaleX(${share(db).toFixed(3)})`;
     this.mark.style.left = `${(100 * share(this.held)).toFixed(1)}%`;
-    if (db >= FULL_DB) this.node.classList.add("clip");
+    if (db >= FULL_DB && !clips.has(this.name)) { clips.add(this.name); this.lit(); }
   }
   speak() {
     this.text.textContent = this.held > -100 ? this.held.toFixed(1).replace("-", "−") : "−∞";
-    this.node.setAttribute("aria-valuenow", Math.max(this.held, LOWEST).toFixed(0));
+    this.node.setAttribute("aria-valuenow", Math.min(Math.max(this.held, LOWEST), 0).toFixed(0));
   }
 }
 // Gain reduction, from the right, over 24 dB.
@@ -53,23 +61,28 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", readColour
 export class Plot {
   constructor(canvas) {
     this.canvas = canvas;
+    canvas.dataset.empty = "";  // until there is a curve
     this.context = canvas.getContext("2d");
     this.curve = null;
     this.levels = null;
     this.seen = true;
     this.placed = () => {};  // called when the axes moved
+    this.held = false;  // a band is being dragged
     new IntersectionObserver(([entry]) => { this.seen = entry.isIntersecting; }).observe(canvas);
   }
 
   set(curve) {
     this.curve = curve;
+    delete this.canvas.dataset.empty;
     const x = curve.log_x ? curve.x.map(Math.log) : curve.x;
     this.x = x;
     this.ends = [x[0], x[x.length - 1]];
     const frequency = curve.log_x;
     const low = Math.min(...curve.y), high = Math.max(...curve.y);
+    const level = curve.y_label.includes("dB");
     const room = Math.max(high + 1, low < -60 ? 0 : 1 - low) > 12 ? (Math.max(high + 1, low < -60 ? 0 : 1 - low) > 24 ? 36 : 24) : 12;
-    this.span = frequency ? [-room, room] : [low, high > low ? high : low + 1];
+    const span = frequency && level ? [-room, room] : [low, high > low ? high : low + 1];
+    if (!this.held || !this.span) this.span = span;  // while a band is dragged, a place means the same value
     this.transfer = curve.x_label.startsWith("Level in");
     if (this.transfer) this.span = [-72, Math.max(0, high)];
     this.canvas.setAttribute("aria-label", `${curve.title}: ${curve.y_label} over ${curve.x_label}, from ${low.toFixed(1)} to ${high.toFixed(1)}`);
@@ -158,11 +171,11 @@ export class Plot {
     c.globalAlpha = 1;
   }
 
-  // Where the horizontal lines lie: 0 dB and steps of 3, 6 or 12 dB for what is measured in dB.
+  // Where the horizontal lines lie: 0 dB and steps of 6 or 12 dB for levels and gains.
   rules() {
     const [low, high] = this.span;
-    if (!(this.curve.log_x || this.transfer)) return [0, 1, 2, 3, 4].map((i) => low + i * (high - low) / 4);
-    const step = high - low > 60 ? 12 : high - low > 30 ? 12 : 6, lines = [];
+    if (!(this.transfer || (this.curve.log_x && this.curve.y_label.includes("dB")))) return [0, 1, 2, 3, 4].map((i) => low + i * (high - low) / 4);
+    const step = high - low > 30 ? 12 : 6, lines = [];
     for (let y = Math.ceil(low / step) * step; y <= high; y += step) lines.push(y);
     return lines;
   }

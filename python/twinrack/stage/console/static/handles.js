@@ -2,7 +2,7 @@
 // where there is none, and takes away the one that is clicked.
 import { element } from "./controls.js";
 
-const FLAT = ["low_cut", "high_cut", "notch", "band_pass", "all_pass"];
+export const FLAT = ["low_cut", "high_cut", "notch", "band_pass", "all_pass"];  // types without a gain
 const OCTAVE_STEPS = 12, GAIN_STEP = 0.5, Q_STEP = 1.12;
 
 // `change(address, value)` sets a value; of what is returned, `place()` puts every band where its values say.
@@ -14,14 +14,21 @@ export function handles(picture, plot, address, group, state, change) {
     if (p) change(at(n, id), p.kind === "continuous" ? Math.min(Math.max(value, p.min), p.max) : value);
   };
   const level = (n) => (FLAT.includes(of(n, "type")) ? 0 : of(n, "gain_db"));
-  const turn = (n, by) => set(n, "q", of(n, "q") * Q_STEP ** by);
+  const turn = (n, by) => { if (!of(n, "type").endsWith("cut")) set(n, "q", of(n, "q") * Q_STEP ** by); };
+  const lift = (n, by) => { if (!FLAT.includes(of(n, "type"))) set(n, "gain_db", of(n, "gain_db") + by); };
+  const off = (n) => {
+    set(n, "type", "off");
+    (grips.find((g) => !g.hidden) ?? plot.canvas).focus();
+  };
   for (let n = 1; n <= group.count; ++n) {
     const grip = element("button", { type: "button", className: "grip", hidden: true }, String(n));
     grip.addEventListener("pointerdown", (e) => {
       e.preventDefault();
       grip.focus();
       grip.setPointerCapture(e.pointerId);
+      plot.held = true;
     });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) grip.addEventListener(end, () => { plot.held = false; });
     grip.addEventListener("pointermove", (e) => {
       if (!grip.hasPointerCapture(e.pointerId) || !plot.place) return;
       const box = plot.canvas.getBoundingClientRect();
@@ -29,20 +36,20 @@ export function handles(picture, plot, address, group, state, change) {
       if (!FLAT.includes(of(n, "type"))) set(n, "gain_db", plot.place.fromY(e.clientY - box.top));
     });
     grip.addEventListener("wheel", (e) => { e.preventDefault(); turn(n, e.deltaY < 0 ? 1 : -1); }, { passive: false });
-    grip.addEventListener("dblclick", (e) => { e.stopPropagation(); set(n, "type", "off"); });
+    grip.addEventListener("dblclick", (e) => { e.stopPropagation(); off(n); });
     grip.addEventListener("keydown", (e) => {
       const by = e.shiftKey ? 4 : 1;
       const move = {
         ArrowLeft: () => set(n, "frequency_hz", of(n, "frequency_hz") * 2 ** (-by / OCTAVE_STEPS)),
         ArrowRight: () => set(n, "frequency_hz", of(n, "frequency_hz") * 2 ** (by / OCTAVE_STEPS)),
-        ArrowUp: () => set(n, "gain_db", of(n, "gain_db") + by * GAIN_STEP),
-        ArrowDown: () => set(n, "gain_db", of(n, "gain_db") - by * GAIN_STEP),
-        PageUp: () => turn(n, 1), PageDown: () => turn(n, -1), Delete: () => set(n, "type", "off"),
+        ArrowUp: () => lift(n, by * GAIN_STEP), ArrowDown: () => lift(n, -by * GAIN_STEP),
+        PageUp: () => turn(n, 1), PageDown: () => turn(n, -1), Delete: () => off(n),
       }[e.key];
       if (!move) return;
       e.preventDefault();
       move();
     });
+    grip.dataset.focus = at(n, "grip");
     grips.push(grip);
     picture.append(grip);
   }
