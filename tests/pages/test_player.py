@@ -282,7 +282,11 @@ def test_thirty_seconds_stay_below_five_megabytes():
 def test_what_cannot_play_is_said():
     x = sound()
     assert "outside the engine" in cannot_play(Scene({"a": tr.Rack([tr.PythonEffect(lambda x, rate: x)])}, x, RATE))
-    assert "sidechains" in cannot_play(Scene({"a": tr.Rack([tr.Compressor(key="k")])}, x, RATE))
+    assert "the sidechain “k”, for which no sound was given" in cannot_play(
+        Scene({"a": tr.Rack([tr.Compressor(key="k")])}, x, RATE)
+    )
+    other = Scene({"a": tr.Rack([tr.Compressor(key="k")]), "b": tr.Rack([tr.Compressor()])}, x, RATE)
+    assert "different sidechains" in cannot_play(other)
     many = np.zeros((3, 100), np.float32)
     scene = Scene({"a": tr.Rack([tr.Gain()])}, many, RATE)
     assert "this recording has 3" in cannot_play(scene)
@@ -332,3 +336,28 @@ def test_curves_and_figures_measured_in_the_page_are_those_of_the_engine(tmp_pat
         static = np.float32(10 ** (level / 20)) * np.sin(2 * np.pi * 997 * np.arange(RATE) / RATE).astype(np.float32)
         y = changed.copy()(np.stack([static, static]), RATE)[0, -RATE // 4 :]
         assert tone[level] == pytest.approx(10 * np.log10(2 * np.mean(y**2)), abs=0.3)
+
+
+def test_sidechains_are_heard_in_the_page(tmp_path):
+    x, voice, kick = (
+        sound(),
+        stored(0.8 * music(1, round(SECONDS * RATE), RATE, 8)),
+        stored(0.5 * music(2, round(SECONDS * RATE), RATE, 9)),
+    )
+    rack = tr.Rack([tr.Compressor(threshold_db=-40, ratio=8, key="voice"), tr.Gate(threshold_db=-30, key="kick")])
+    keys = {"voice": voice, "kick": kick}
+    (tmp_path / "p.html").write_text(document(player_html(Scene({"Rack": rack}, x, RATE, sidechains=keys))))
+    wide = {"voice": np.repeat(voice, 2, axis=0), "kick": kick}
+    own = prepared(rack)
+    wanted = own.process(x, sidechain=wide)
+    with chromium() as page:
+        page.goto(f"file://{tmp_path / 'p.html'}")
+        code = f"const o = await Twinrack.offline(Twinrack.pages[0].scene, {SECONDS}); return ({PACK})(o.rows);"
+        assert error_db(unpacked(page.evaluate(f"async () => {{ {code} }}"), 2), wanted) < SAME_DB
+        # Measured with them too; curves are of the effects on the sound itself.
+        page.click(".tr-measured summary")
+        page.click(".tr-measure")
+        page.wait_for_selector(".tr-figures table")
+        figures = page.evaluate("Twinrack.pages[0].last['as it is']")
+        assert figures["loudness"] == pytest.approx(loudness(rack.copy()(x, RATE, sidechain=wide), RATE).integrated, abs=0.05)
+        assert page.errors == []

@@ -10,7 +10,7 @@ import typer
 
 from ..checks import visible
 from .extras import need_train_extra
-from .sounds import read_sound
+from .sounds import read_like, read_sound
 
 app = typer.Typer(help="Let people hear, question and sign a rack: a page, verdicts, policies.", no_args_is_help=True)
 
@@ -32,6 +32,9 @@ def make(
         Path | None, typer.Option(help="Folder of recordings that it was trained on or is for: what do they cover?")
     ] = None,
     wet: Annotated[Path | None, typer.Option(help="Folder of the real thing's outputs for them, by the same names.")] = None,
+    sidechain: Annotated[
+        list[Path] | None, typer.Option(help="For each --audio, in their order: what the rack's sidechain inputs hear.")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="CSV with a column file and columns of groups.")] = None,
     validate: Annotated[bool, typer.Option(help="Measure where it fails, on the first recording (half a minute).")] = True,
 ) -> None:
@@ -48,16 +51,23 @@ def make(
             raise ValueError(f"{option} belongs to the recordings; give their folder with --recordings")
     if recordings is not None and not validate:
         raise ValueError("--recordings belongs to the validation; leave out --no-validate")
-    sounds = [Recording(path.name, *read_sound(path)) for path in audio]
+    if sidechain is not None and len(sidechain) != len(audio):
+        raise ValueError(
+            f"{len(audio)} times --audio and {len(sidechain)} times --sidechain; give one for each, in the same order"
+        )
+    sounds = []
+    for n, path in enumerate(audio):
+        x, rate = read_sound(path)
+        sounds.append(Recording(path.name, x, rate, None if sidechain is None else read_like(sidechain[n], x, rate)))
     asked = read_policy(policy, patch)
     validation = None
     if validate:
         from ..validation.recordings import read_folder
         from ..validation.validate import validate as check
 
-        x, rate = sounds[0].sound, sounds[0].sample_rate
-        own = [] if recordings is None else read_folder(recordings, rate, wet=wet, table=table)
-        validation = check(load(patch), x, rate, recordings=own)
+        first = sounds[0]
+        own = [] if recordings is None else read_folder(recordings, first.sample_rate, wet=wet, table=table)
+        validation = check(load(patch), first.sound, first.sample_rate, recordings=own, sidechain=first.sidechain)
     path = write_review(patch, sounds, asked, output, validation)
     print(f"{path}: send it to the reviewers; what they send back goes into the patch with: twinrack review add {patch} FILE")
 

@@ -44,6 +44,7 @@ class Scene:
         title: of the player, for screen readers.
         small: store the sounds with small losses, whatever their size.
         stems: whose sum is `dry`, by name: each gets a fader, mute and solo.
+        sidechains: what keyed effects listen to, by name: (channels, frames) each, as long as `dry`.
     """
 
     racks: Mapping[str, Rack]
@@ -53,6 +54,7 @@ class Scene:
     title: str = "Hear it"
     small: bool = False
     stems: Mapping[str, Audio] | None = None
+    sidechains: Mapping[str, Audio] | None = None
 
 
 def cannot_play(scene: Scene) -> str:
@@ -63,8 +65,11 @@ def cannot_play(scene: Scene) -> str:
         return "An effect of this rack is made outside the engine, so it cannot play in a page."
     if scene.dry.shape[0] > MOST_CHANNELS:
         return f"Pages play one or two channels, and this recording has {scene.dry.shape[0]}."
-    if any(rack.sidechains for rack in scene.racks.values()):
-        return "This rack has sidechains, which a page does not play yet."
+    names = next(iter(scene.racks.values())).sidechains
+    if any(rack.sidechains != names for rack in scene.racks.values()):
+        return "These racks listen to different sidechains, which a page does not play."
+    if without := [name for name in names if name not in (scene.sidechains or {})]:
+        return f"The rack listens to the sidechain “{without[0]}”, for which no sound was given."
     return ""
 
 
@@ -124,7 +129,8 @@ def scene_data(scene: Scene) -> dict[str, Any]:
             parameters = host
     sounds = {"dry": scene.dry} | ({} if scene.target is None else {"target": scene.target})
     levels = {name: _lufs(x, rate) for name, x in sounds.items()}
-    levels |= {name: _lufs(rack.copy()(scene.dry, rate), rate) for name, rack in scene.racks.items()}
+    keys = {name: _as_wide(scene.sidechains[name], channels) for name in main.sidechains} if scene.sidechains else {}
+    levels |= {name: _lufs(rack.copy()(scene.dry, rate, sidechain=keys or None), rate) for name, rack in scene.racks.items()}
     quietest = min((level for level in levels.values() if level > SILENT_LUFS), default=0.0)
     # The dry sound of stems is their sum, which the page makes.
     stems = [] if scene.stems is None else list(scene.stems)
@@ -132,6 +138,7 @@ def scene_data(scene: Scene) -> dict[str, Any]:
     if scene.stems is not None:
         scale = max(1.0, *(float(np.abs(x).max(initial=0.0)) for x in scene.stems.values()))
         sounds = {f"stem {i}": x / np.float32(scale) for i, x in enumerate(scene.stems.values())}
+    sounds |= {f"key {i}": x for i, x in enumerate(keys.values())}
     stored, how = encoded(sounds, rate, largest=0 if scene.small else LARGEST_FLAC)
     return {
         "title": scene.title,
@@ -141,6 +148,7 @@ def scene_data(scene: Scene) -> dict[str, Any]:
         "racks": flats,
         "sounds": stored,
         "stems": stems,
+        "keys": len(keys),
         "stem_scale": scale,
         "stored": how,
         "seconds": scene.dry.shape[1] / rate,
@@ -150,6 +158,11 @@ def scene_data(scene: Scene) -> dict[str, Any]:
         "one_after_the_other": isinstance(main.root, Chain) and len(main.addresses()) == len(main.effects),
         "effects": _effects(main, parameters),
     }
+
+
+def _as_wide(x: Audio, channels: int) -> Audio:
+    """A sidechain with as many channels as the rack."""
+    return x if x.shape[0] == channels else np.repeat(x.mean(0, keepdims=True), channels, axis=0).astype(np.float32)
 
 
 def _peaks(x: Audio) -> list[float]:

@@ -42,6 +42,7 @@ class Recording:
     name: str
     sound: Audio
     sample_rate: float
+    sidechain: Audio | None = None  # what keyed effects listen to, as long as the sound
 
 
 def write_review(
@@ -83,7 +84,7 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
     scenes = [_scene(rack, r) for r in recordings]
     edges = [] if validation is None else _edges(rack, validation)
     reason = next((words for words in map(cannot_play, scenes) if words), "")
-    explained = explanation(rack, first.sound, first.sample_rate, seconds=PLAYED_S)
+    explained = explanation(rack, first.sound, first.sample_rate, seconds=PLAYED_S, sidechain=first.sidechain)
     plots, blocks = drawn_blocks(explained)
     plots |= {} if validation is None else coverage_plots(validation)
     form = {
@@ -110,12 +111,7 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
             validation=validation,
             map_rows=map_rows(None if validation is None else validation.map),
             map_heads=map_heads(None if validation is None else validation.map),
-            sounds=[
-                (r.name, player(s.dry, s.sample_rate), player(np.asarray(rack.copy()(s.dry, s.sample_rate)), s.sample_rate))
-                for r, s in zip(recordings, scenes, strict=True)
-            ]
-            if reason
-            else [],
+            sounds=[(r.name, *_before_and_after(s)) for r, s in zip(recordings, scenes, strict=True)] if reason else [],
             blocks=blocks,
             recorded=[_validated(e) for e in trail_of(data) if e["what"] == "validated"][-1:],
             listened=[
@@ -132,9 +128,15 @@ def _page(patch: Path, rack: Rack, recordings: Sequence[Recording], policy: Poli
     )
 
 
+def _before_and_after(scene: Scene) -> tuple[str, str]:
+    """Sounds of a page that has no engine."""
+    rack, rate = scene.racks["Rack"].copy(), scene.sample_rate
+    return player(scene.dry, rate), player(np.asarray(rack(scene.dry, rate, sidechain=scene.sidechains)), rate)
+
+
 def _edges(rack: Rack, validation: Validation) -> list[Scene]:
     """The first sound of each family at which the rack fails, to be heard through it."""
-    if validation.map is None:
+    if validation.map is None or rack.sidechains:  # the sound at which it fails has no sidechain of its own
         return []
     rate, words = validation.map.sample_rate, {c.rung.name: str(c) for c in validation.map.first_failures()}
     return [
@@ -164,7 +166,9 @@ def _asked(answer: Counterfactual) -> dict[str, Any]:
 
 
 def _scene(rack: Rack, r: Recording) -> Scene:
-    return Scene({"Rack": rack}, r.sound[:, : round(PLAYED_S * r.sample_rate)], r.sample_rate, None, r.name)
+    frames = round(PLAYED_S * r.sample_rate)
+    keys = None if r.sidechain is None else dict.fromkeys(rack.sidechains, r.sidechain[:, :frames])
+    return Scene({"Rack": rack}, r.sound[:, :frames], r.sample_rate, None, r.name, sidechains=keys)
 
 
 def _validated(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,23 +36,28 @@ class Engine {
 
 // A rack that plays. `flat`: bytes of its flat form.
 class EngineRack {
-  constructor(engine, flat, rate, channels, effects) {
+  constructor(engine, flat, rate, channels, effects, keys = 0) {
     this.engine = engine;
     this.channels = channels;
     this.effects = effects;
     this.at = engine.withBytes(flat, (at, size) => engine.call("tw_build", at, size, rate));
     this.latency = engine.call("tw_latency", this.at);
     this.rows = [];
-    for (let c = 0; c < channels; ++c) this.rows.push(engine.call("tw_row", this.at, c));
+    for (let c = 0; c < channels * (1 + keys); ++c) this.rows.push(engine.call("tw_row", this.at, c));
+    this.keys = keys;
+    this.connect(true);
   }
   set(parameter, value) { return this.engine.call("tw_set", this.at, parameter, value) === 1; }
   bypass(effect, on) { return this.engine.call("tw_bypass", this.at, effect, on ? 1 : 0) === 1; }
   swap(flat) { return this.engine.withBytes(flat, (at, size) => this.engine.call("tw_swap", this.at, at, size)) === 1; }
   reset() { this.engine.call("tw_reset", this.at); }
   free() { this.engine.call("tw_delete", this.at); }
-  // In place: an array of as many Float32Arrays as there are channels.
-  process(sound, frames) {
+  // Whether sidechains are heard; without, keyed effects hear their own input.
+  connect(on) { for (let k = 0; k < this.keys; ++k) this.engine.call("tw_connect", this.at, k, on ? 1 : 0); }
+  // In place: an array of as many Float32Arrays as there are channels. `keys`: the same for each sidechain.
+  process(sound, frames, keys = []) {
     const memory = this.engine.own.memory;
+    keys.forEach((key, k) => key.forEach((row, c) => new Float32Array(memory.buffer, this.rows[this.channels * (k + 1) + c], frames).set(row)));
     for (let c = 0; c < this.channels; ++c) new Float32Array(memory.buffer, this.rows[c], frames).set(sound[c]);
     this.engine.call("tw_process", this.at, frames);
     for (let c = 0; c < this.channels; ++c) sound[c].set(new Float32Array(memory.buffer, this.rows[c], frames));

@@ -105,7 +105,8 @@ const Measures = (() => {
       Object.assign(this, { engine: new Engine(bytes), EngineRack, flat, scene });
     }
     rack(values = new Map(), bypassed = new Map()) {
-      const rack = new this.EngineRack(this.engine, this.flat, this.scene.rate, this.scene.channels, this.scene.effects.length);
+      const rack = new this.EngineRack(this.engine, this.flat, this.scene.rate, this.scene.channels, this.scene.effects.length, this.scene.keys);
+      rack.connect(false);
       for (const i of this.scene.bypassed) rack.bypass(i, true);
       for (const [index, value] of values) rack.set(index, value);
       for (const [effect, on] of bypassed) rack.bypass(effect, on);
@@ -115,17 +116,19 @@ const Measures = (() => {
       return rack;
     }
     rows(frames) { return Array.from({ length: this.scene.channels }, () => new Float32Array(frames)); }
-    // A sound through the rack, in step with it; the page answers meanwhile.
-    async render(rack, sound) {
+    // A sound through the rack, in step with it; the page answers meanwhile. Without `keys`, sidechains hear the sound itself.
+    async render(rack, sound, keys = []) {
+      rack.connect(keys.length > 0);
       let until = performance.now() + BUSY_MS;
       const block = 256, frames = sound[0].length, out = sound.map(() => new Float32Array(frames)), late = rack.latency;
       for (let at = 0; at < frames + late; at += block) {
-        const part = sound.map(row => { const x = new Float32Array(block); x.set(row.subarray(Math.min(at, frames), Math.min(at + block, frames))); return x; });
+        const cut = rows => rows.map(row => { const x = new Float32Array(block); x.set(row.subarray(Math.min(at, frames), Math.min(at + block, frames))); return x; });
+        const part = cut(sound);
         if (performance.now() > until) {
           await new Promise(later => setTimeout(later));
           until = performance.now() + BUSY_MS;
         }
-        rack.process(part, block);
+        rack.process(part, block, keys.map(cut));
         part.forEach((row, c) => {
           for (let n = 0; n < block; ++n) if (at + n >= late && at + n - late < frames) out[c][at + n - late] = row[n];
         });

@@ -25,7 +25,7 @@ const Twinrack = (() => {
     for (const [name, flat] of Object.entries(scene.racks)) racks[name] = await unpacked(flat);
     const processorOptions = {
       bytes: await unpacked(textOf("tr-engine")), racks, sounds, main: scene.main, channels: scene.channels,
-      effects: scene.effects.length, bypassed: scene.bypassed, heard: scene.main, stems: sounds.stems, ...more,
+      effects: scene.effects.length, bypassed: scene.bypassed, heard: scene.main, stems: sounds.stems, keys: sounds.keys, ...more,
     };
     const node = new AudioWorkletNode(context, "twinrack-player", {
       processorOptions, numberOfInputs: 1, numberOfOutputs: 1, outputChannelCount: [scene.channels],
@@ -46,6 +46,10 @@ const Twinrack = (() => {
     for (const [name, address] of Object.entries(scene.sounds)) {
       const data = bytesOf(address.slice(address.indexOf(",") + 1));
       sounds[name] = rowsOf(await context.decodeAudioData(data.buffer), scene.channels);
+    }
+    if (scene.keys > 0) {
+      sounds.keys = Array.from({ length: scene.keys }, (_, k) => sounds[`key ${k}`]);
+      for (let k = 0; k < scene.keys; ++k) delete sounds[`key ${k}`];
     }
     if (scene.stems.length > 0) {  // the dry sound is their sum
       sounds.stems = scene.stems.map((_, i) => sounds[`stem ${i}`]);
@@ -373,7 +377,8 @@ const Twinrack = (() => {
         // The stems at their faders go into the rack as it was moved.
         const mixed = !sounds.stems ? dry : dry.map((row, c) => row.map((_, n) => sounds.stems.reduce((sum, rows, i) => sum + this.stemGain(i) * (rows[c][n] ?? 0), 0)));
         const racks = [bench.rack(), bench.rack(this.moved, this.switched)];
-        const before = await bench.render(racks[0], dry), now = await bench.render(racks[1], mixed);
+        const keys = (sounds.keys ?? []).map(key => key.map(row => row.slice(0, most)));
+        const before = await bench.render(racks[0], dry, keys), now = await bench.render(racks[1], mixed, keys);
         for (const rack of racks) rack.free();
         const rows = [["dry", dry], ["as it is", before], ["as you moved it", now]].map(([name, y]) => [name, Measures.figures(y, this.scene.rate)]);
         const number = v => v <= -69.9 ? "silent" : v.toFixed(1).replace("-", "−"), cell = text => element("td", {}, text);

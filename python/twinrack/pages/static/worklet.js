@@ -36,6 +36,7 @@ class Player extends AudioWorkletProcessor {
     this.given = given;
     this.channels = given.channels;
     this.sounds = given.sounds;
+    this.keys = given.keys ?? [];  // sounds of the sidechains
     this.stems = (given.stems ?? []).map(rows => ({ rows, gain: 1, to: 1, peak: 0 }));  // whose sum goes into the racks
     this.gains = given.gains ?? {};
     this.at = 0;
@@ -73,7 +74,15 @@ class Player extends AudioWorkletProcessor {
       this.port.postMessage({ problem: error.message });
     }
   }
-  rack(flat) { return new EngineRack(this.engine, flat, sampleRate, this.channels, this.given.effects); }
+  rack(flat) {
+    const rack = new EngineRack(this.engine, flat, sampleRate, this.channels, this.given.effects, (this.given.keys ?? []).length);
+    rack.connect(this.keys.length > 0 && !this.live);
+    return rack;
+  }
+  // All racks hear their sidechains, or their own input where a reader's sound plays.
+  connect() {
+    for (const rack of [...Object.values(this.racks), ...(this.pair?.racks ?? [])]) rack.connect(this.keys.length > 0 && !this.live);
+  }
 
   take(data) {
     if (data.set) {
@@ -102,10 +111,15 @@ class Player extends AudioWorkletProcessor {
     if (data.loop) this.loop = [data.loop[0], Math.max(data.loop[1], data.loop[0] + 2 * EDGE)];
     if (data.gains) this.gains = data.gains;
     if (data.stem) this.stems[data.stem[0]].to = data.stem[1];
-    if (data.live !== undefined) this.live = data.live;
+    if (data.live !== undefined) {
+      this.live = data.live;
+      this.connect();
+    }
     if (data.sound) {
       this.sounds = { dry: data.sound };
       this.stems = [];
+      this.keys = [];
+      this.connect();
       this.at = 0;
       this.from = -1;
       this.loop = [0, data.sound[0].length];
@@ -202,20 +216,22 @@ class Player extends AudioWorkletProcessor {
     } else {
       if (this.at < this.loop[0] || this.at >= this.loop[1]) this.at = this.loop[0];
       this.stems.length > 0 ? this.sum(dry, frames) : this.readOn(this.sounds.dry, dry, frames);
+      this.keys.forEach((key, k) => this.readOn(key, this.rows(`key ${k}`, frames), frames));
       this.sounds.target ? this.readOn(this.sounds.target, target, frames) : target.forEach(row => row.fill(0));
       this.from = -1;
       this.at += frames;
       if (this.at >= this.loop[1]) this.at = this.loop[0] + (this.at - this.loop[1]) % (this.loop[1] - this.loop[0]);
     }
+    const keys = this.live ? [] : this.keys.map((_, k) => this.sounding[`key ${k}`]);
     for (const name in this.racks) {
       const y = this.copied(name, dry, frames);
-      this.racks[name].process(y, frames);
+      this.racks[name].process(y, frames, keys);
       this.delays[name].process(y, frames);
     }
     if (this.pair && [this.heard, this.wanted, this.before].includes("change")) {
       const with_ = this.copied("change", dry, frames), without = this.copied("without", dry, frames);
-      this.pair.racks[0].process(with_, frames);
-      this.pair.racks[1].process(without, frames);
+      this.pair.racks[0].process(with_, frames, keys);
+      this.pair.racks[1].process(without, frames, keys);
       for (let c = 0; c < this.channels; ++c) for (let n = 0; n < frames; ++n) with_[c][n] -= without[c][n];
       this.delays.change.process(with_, frames);
     }
