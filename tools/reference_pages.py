@@ -76,6 +76,10 @@ def page(card: Card, plays: bool) -> str:
         parts.append(table(group.parameters))
     for resource in card.resources:
         parts += [f"## `{resource['id']}`", f"{resource['doc']} ({resource['shape']})"]
+    if own := tr.presets(card.id):
+        rows = [f"| {p.name} | {p.text} |" for p in own.values()]
+        parts += ["## Presets", f'`tr.preset("{card.id}", "{next(iter(own))}")`, `twinrack presets {card.id}`']
+        parts.append("| preset | for |\n| --- | --- |\n" + "\n".join(rows))
     parts += ["## Assumptions", "\n".join(f"- {line}" for line in card.assumptions)]
     parts += ["## Sources", "\n".join(f"- {line}" for line in card.references)]
     every = [*card.parameters, *(p for group in card.groups for p in group.parameters)]

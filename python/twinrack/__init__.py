@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .measure.loudness import loudness
     from .plugin_files.export import Export, export, read_plugin
     from .rack.patch import load
+    from .rack.presets import preset, presets
     from .render.many import render_many
     from .session.automation import Point
     from .session.channel import Channel, Send
@@ -53,6 +54,8 @@ wait_briefly()
 
 _LAZY = {
     "load": "rack.patch",
+    "preset": "rack.presets",
+    "presets": "rack.presets",
     "render_many": "render.many",
     "impulse_response_of": "measure.deconvolution",
     "loudness": "measure.loudness",
@@ -132,6 +135,8 @@ __all__ = [
     "losses",
     "loudness",
     "match",
+    "preset",
+    "presets",
     "priors",
     "read_plugin",
     "render_many",

@@ -115,6 +115,7 @@ EXEMPT = {
     "listen make": "writes one page",
     "listen serve": "takes the signal as its usual end (test_listening_server)",
     "new": "writes one small folder",
+    "presets": "prints a table",
     "plugins check": "each plugin is in a process that ends with this one",
     "plugins edit": "waits for somebody to close a window",
     "plugins list": "prints a table",

@@ -780,3 +780,14 @@ def test_the_trail_names_who_changed_a_patch(desk, stream, tmp_path):
         desk.set("compressor.ratio", 4.0)
     desk.save("a", replace=True)
     assert by("a") == "console: OSC, Python"
+
+
+def test_a_preset_is_one_step_of_undo(desk, stream):
+    address = next(a for a in stream.rack.addresses() if a.startswith("compressor"))
+    before = stream.rack[address].values()
+    desk.apply_preset(address, "drum bus")
+    assert stream.rack[address].attack_ms == 30
+    desk.undo()
+    assert stream.rack[address].values() == before
+    with pytest.raises(ValueError, match="has no preset 'loud'; it has vocal"):
+        desk.apply_preset(address, "loud")

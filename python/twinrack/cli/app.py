@@ -463,6 +463,39 @@ def demo(
 
 
 @app.command()
+def presets(
+    effect: Annotated[str | None, typer.Argument(help="An effect's id; all without it.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One of its presets, whose values are shown.")] = None,
+    output: Annotated[Path | None, typer.Option("--out", help="Patch to write with this preset.")] = None,
+) -> None:
+    """List the presets of effects, by names that engineers use, or write one as a patch."""
+    from ..rack.card import CARDS
+    from ..rack.presets import preset
+    from ..rack.presets import presets as presets_of
+    from ..rack.rack import Rack
+
+    if name is None:
+        if output is not None:
+            raise ValueError("--out writes one preset; give its effect and name")
+        for id in [effect] if effect is not None else CARDS:
+            for one in presets_of(id).values():
+                print(f"{id:20} {one.name:24} {one.text}")
+        return
+    assert effect is not None
+    chosen = preset(effect, name)
+    changed = presets_of(effect)[name].values
+    print(f"{effect}, {name}: {presets_of(effect)[name].text}")
+    for address, value in changed.items():
+        unit = chosen.card.addresses[address].unit
+        print(f"  {address:28} {value}{'' if unit in ('1', '') else f' {unit}'}")
+    if output is not None:
+        rack = Rack([chosen], name=name)
+        rack.provenance = {"preset": {"effect": effect, "name": name, "by": "hand", "text": presets_of(effect)[name].text}}
+        rack.save(output)
+        print(f"{output}: play it with twinrack live --rack {output}")
+
+
+@app.command()
 def new(
     kind: Annotated[
         str, typer.Argument(help="vocal, podcast, guitar-amp, mastering, drum-bus, room, de-noise, clone or research.")

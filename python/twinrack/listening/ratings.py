@@ -308,9 +308,10 @@ def mixed_model(scores: Scores) -> tuple[dict[str, tuple[float, float, float]], 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a spread of nothing lies at the edge, of which it warns
         try:
-            model = MixedLM.from_formula(
-                "score ~ 0 + C(condition)", table, groups="all", vc_formula=parts, re_formula="0"
-            ).fit(reml=True)  # fmt: skip
+            fitted = MixedLM.from_formula("score ~ 0 + C(condition)", table, groups="all", vc_formula=parts, re_formula="0")
+            model = fitted.fit(reml=True)
+            if not model.converged:  # a spread at the edge, which gradients do not reach
+                model = fitted.fit(reml=True, method="powell")
         except (np.linalg.LinAlgError, ValueError):
             return nothing, (nan, nan, nan)
     means, errors = np.asarray(model.fe_params), np.asarray(model.bse_fe)

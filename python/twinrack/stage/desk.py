@@ -16,9 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..checks import brief
 from ..rack import patch
-from ..rack.card import Value
+from ..rack.card import CARDS, Value
 from ..rack.effect import CLASSES, place_of, unknown
+from ..rack.presets import presets
 from ..rack.rack import Rack
 from ..system import forking
 from .background import every, weakly
@@ -398,6 +400,23 @@ class Desk:
             FileNotFoundError, ValueError: it is missing or broken; the sound goes on as it is.
         """
         self._load_rack(self._read(self._path(name)), f"load {name}", line)
+
+    def apply_preset(self, address: str, name: str) -> None:
+        """Give an effect the values of one of its presets (see `rack.presets`), in one step of undo.
+
+        Raises:
+            KeyError, ValueError: there is no such effect, or it has no such preset.
+        """
+        head, slash, below = address.rpartition("/")
+        with self._lock:
+            line, target = self._places.line(head if slash else None)
+            rack = target.rack.copy()
+            effect = rack[below]
+            known = presets(effect.card.id) if effect.card.id in CARDS else {}
+            if name not in known:
+                raise ValueError(f"{below} has no preset {brief(name)}; it has {', '.join(known) or 'none'}")
+            known[name].apply(effect)
+            self._load_rack(rack, f"preset {name}", line)
 
     def _load_rack(self, rack: Rack, label: str, line: str | None) -> None:
         with self._lock:

@@ -48,6 +48,7 @@ class Commands:
             "protect": self._protect,
             "record": self._record,
             "listen": self._listen,
+            "preset": self._preset,
             "reset": lambda m: self._reset(),
         }
 
@@ -115,6 +116,9 @@ class Commands:
     def _protect(self, m: Message) -> None:
         self.desk.stream.protect(**{text_of(m, "part"): bool(m["on"])})
         self._changed()
+
+    def _preset(self, m: Message) -> None:
+        self.desk.apply_preset(text_of(m, "address"), text_of(m, "name"))
 
     def _listen(self, m: Message) -> None:
         self.desk.stream.listen = text_of(m, "to")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ...measure.curves import curves
 from ...rack.card import CARDS, Card, Parameter
 from ...rack.effect import Effect
+from ...rack.presets import presets
 from ...rack.tree import Chain, Parallel
 from ..desk import Desk
 from ..midi import Midi
@@ -51,6 +52,7 @@ def card(c: Card) -> dict[str, Any]:
         "name": c.name,
         "category": c.category,
         "daily": [*[p.id for p in c.parameters if p.kind == "continuous"][:DAILY], "mix"],
+        "presets": {n: p.text for n, p in presets(c.id).items()} if c.id in CARDS else {},
         "purpose": c.purpose,
         "rationale": c.rationale,
         "parameters": [parameter(p) for p in c.parameters],

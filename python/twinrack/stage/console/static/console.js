@@ -225,6 +225,13 @@ function effect(item, l, index, count) {
     remove.setAttribute("aria-label", `Remove ${address}`);
     top.append(step(-1, "◀", "Earlier:"), step(1, "▶", "Later:"), remove);
   }
+  if (Object.keys(card.presets).length) {
+    const list = element("select", {}, element("option", { value: "" }, "Presets"), ...Object.entries(card.presets).map(([name, text]) => element("option", { value: name, title: text }, name)));
+    list.setAttribute("aria-label", `Preset for ${address}`);
+    list.dataset.focus = `presets ${address}`;
+    list.onchange = () => { if (list.value) send({ do: "preset", address, name: list.value }); };
+    top.append(list);
+  }
   const canvas = element("canvas", { role: "img", "aria-label": `Curve of ${address}` });
   const into = meter(`${address}, level in`), out = meter(`${address}, level out`), less = meter(`${address}, gain reduction`, Reduction);
   const meters = element("div", { className: "meters" },

@@ -1,0 +1,75 @@
+"""Presets: valid, within what cards expect, different from the defaults, and heard."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import twinrack as tr
+from support import decaying_noise, music, run
+from twinrack.rack.presets import presets
+
+RATE = 48000
+WITHOUT = {"adapter", "controller"}  # a network is all that they are
+EVERY = [(id, name) for id in tr.CARDS for name in presets(id)]
+
+
+def test_every_effect_has_five():
+    for id in set(tr.CARDS) - WITHOUT:
+        assert len(presets(id)) >= 5, id
+    assert all(presets(id) == {} for id in WITHOUT)
+
+
+@pytest.mark.parametrize(("id", "name"), EVERY)
+def test_a_preset_is_what_it_says(id, name):
+    preset = presets(id)[name]
+    assert re.fullmatch(r"[A-Z0-9].*\.", preset.text)
+    effect = preset.make()
+    for address, value in preset.values.items():
+        p = effect.card.addresses[address]
+        assert effect.get(address) == value
+        if p.kind == "continuous":
+            assert p.expected[0] <= value <= p.expected[1], address
+    assert effect.values() == preset.full()
+    assert effect.values() != type(effect)().values()
+    assert not set(preset.values) & set(effect.unused()), "a value that has no effect beside the others"
+    if id == "convolution_reverb":
+        effect.impulse_response = decaying_noise(0.3)
+    x = 0.5 * music(2, RATE, RATE, 4)
+    y = tr.Rack([effect])(x, RATE)
+    assert np.isfinite(y).all()
+    assert np.abs(y).max() < (40.0 if id == "convolution_reverb" else 8.0)  # a response of noise is loud
+    # Applied to an effect that was moved, nothing of that is left.
+    other = type(effect)()
+    if "mix" in other.card.addresses:
+        other.set("mix", 0.1)
+    preset.apply(other)
+    assert other.values() == preset.full()
+
+
+def test_the_commands(tmp_path):
+    done = run("presets")
+    assert "drum bus" in done.stdout
+    assert "concert hall" in done.stdout
+    done = run("presets", "compressor", "vocal", "--out", tmp_path / "v.rack.json")
+    assert done.returncode == 0, done.stderr
+    assert "threshold_db                 -24 dB" in done.stdout
+    assert tr.load(tmp_path / "v.rack.json")["compressor"] == tr.preset("compressor", "vocal")
+    assert json.loads((tmp_path / "v.rack.json").read_text())["provenance"]["preset"]["by"] == "hand"
+    refused = {
+        ("presets", "compresor"): "did you mean 'compressor'",
+        ("presets", "compressor", "loud"): "there are vocal, podcast",
+        ("presets", "adapter", "x"): "it has none",
+        ("presets", "--out", "x.rack.json"): "give its effect and name",
+    }
+    for words, sentence in refused.items():
+        done = run(*words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert sentence in done.stderr
+    assert not Path(tmp_path / "x.rack.json").exists()
+    with pytest.raises(ValueError, match="not of gain"):
+        presets("compressor")["vocal"].apply(tr.Gain())
