@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import numpy as np
@@ -85,6 +86,8 @@ def test_mushra_in_a_browser(tmp_path):
     plan = write_test(items, RATE, page, kind="mushra")
     assert plan.conditions == ["noisy", *ANCHORS]
     assert plan.measures["item 0"]["noisy"]["error"] == pytest.approx(10 * np.log10(0.02**2 / np.mean(x**2)), abs=1.0)
+    if importlib.util.find_spec("visqol") is not None:
+        assert all(0.3 < values["ViSQOL"] < 4.0 for values in plan.measures["item 0"].values())
     worth = {REFERENCE: 100, "noisy": 80, MID_ANCHOR: 40, LOW_ANCHOR: 15}
     with chromium(accept_downloads=True, viewport={"width": 390, "height": 800}) as browser:
         begin(browser, page)

@@ -14,8 +14,9 @@ from .stimuli import REFERENCE, Prepared
 # The smaller, the nearer, in all of them.
 UNITS = {
     "error": "dB", "STFT": "", "level in 100 ms": "dB", "mel": "dB / 20", "third octaves": "dB", "out of phase": "",
-    "envelope": "dB", **{m.name: m.unit for m in MEASURES},
+    "envelope": "dB", **{m.name: m.unit for m in MEASURES}, "ViSQOL": "MOS below 5",
 }  # fmt: skip
+VISQOL_RATE = 48000
 
 
 def measures_of(item: Prepared, rate: float) -> dict[str, dict[str, float]]:
@@ -42,4 +43,20 @@ def _of(y: Audio, reference: Audio, rate: float) -> dict[str, float]:
         "out of phase": 1.0 - f["phase"], "envelope": f["envelope"],
         **{m.name: m.of(y, reference, rate) for m in MEASURES},
     }  # fmt: skip
-    return {name: round(value, 6) for name, value in values.items()}
+    return {name: round(value, 6) for name, value in (values | _visqol(y, reference, rate)).items()}
+
+
+def _visqol(y: Audio, reference: Audio, rate: float) -> dict[str, float]:
+    """The opinion score that ViSQOL predicts (M. Chinen et al., QoMEX 2020), below 5; nothing without its package."""
+    try:
+        from visqol import VisqolApi
+    except ImportError:
+        return {}
+    import soxr
+
+    mono = [x.mean(0) if rate == VISQOL_RATE else soxr.resample(x.mean(0), rate, VISQOL_RATE) for x in (reference, y)]
+    api = VisqolApi()
+    api.create(mode="audio")
+    model, degraded = (m.astype(np.float64) for m in mono)
+    result = api.measure_from_arrays(model, degraded, sample_rate=VISQOL_RATE)
+    return {"ViSQOL": 5.0 - float(result.moslqo)}
