@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import soundfile as sf
 import twinrack as tr
 from browser_support import chromium
 from support import music, run
+from twinrack.cli.listen import analyse, make
 from twinrack.listening.answers import read_answers
 from twinrack.listening.outcome import outcome
 from twinrack.listening.page import write_test
@@ -248,20 +250,23 @@ def test_the_command_makes_tests_of_racks_and_folders(tmp_path):
     assert done.returncode == 0, done.stderr
     # Two items of the same three pairs each: six questions, and three over both items.
     assert "17 of 20 listeners must prefer the same for it to be shown in any one of 9 questions" in done.stdout
-    refused = {
-        ("listen", "make", "--out", "x.html"): "give pairs of files",
-        ("listen", "make", "--out", "x.html", "--pair", "x"): "is not NAME=A.wav,B.wav",
-        ("listen", "make", "--out", "x.html", "--stimuli", tmp_path / "nowhere"): "there is no folder",
-        (*base, "--trials", "2"): "trials must be an integer from 5 to 200",
-        (*base, "--target", "a.wav", "--target", "a.wav"): "give one for each",
-        ("listen", "analyse", tmp_path / "a.wav"): "is not a file of answers",
-        ("listen", "analyse", tmp_path / "t.plan.json"): "is not a whole file of answers",
-        ("listen", "analyse", tmp_path / "a.wav", "--into", tmp_path / "v.rack.json"): "give --by NAME and --plan FILE",
-        (*base, "--seconds", "-1"): "seconds must be a number from 0.5 to 60",
-        (*base, "--kind", "mushra", "--trials", "3"): "mushra asks once",
-        ("listen", "make", "--stimuli", folder, "--seconds", "3", "--out", "x.html"): "files are taken whole",
-    }
-    for command, sentence in refused.items():
-        done = run(*command, cwd=tmp_path)
-        assert done.returncode == 2
-        assert sentence in done.stderr
+    done = run("listen", "make", "--out", "x.html", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "give pairs of files" in done.stderr
+    racks = {"rack": [str(tmp_path / "v.rack.json")], "audio": [tmp_path / "a.wav"]}
+    refused = [
+        (make, {"pair": ["x"]}, "is not NAME=A.wav,B.wav"),
+        (make, {"stimuli": tmp_path / "nowhere"}, "there is no folder"),
+        (make, {**racks, "trials": 2}, "trials must be an integer from 5 to 200"),
+        (make, {**racks, "target": [Path("a.wav")] * 2}, "give one for each"),
+        (make, {**racks, "seconds": -1.0}, "seconds must be a number from 0.5 to 60"),
+        (make, {**racks, "kind": "mushra", "trials": 3}, "mushra asks once"),
+        (make, {"stimuli": folder, "seconds": 3.0}, "files are taken whole"),
+        (analyse, {"answers": [tmp_path / "a.wav"]}, "is not a file of answers"),
+        (analyse, {"answers": [tmp_path / "t.plan.json"]}, "is not a whole file of answers"),
+        (analyse, {"answers": [], "into": tmp_path / "v.rack.json"}, "give --by NAME and --plan FILE"),
+    ]
+    for command, options, sentence in refused:
+        given = {"output": tmp_path / "x.html", **options} if command is make else options
+        with pytest.raises((ValueError, FileNotFoundError), match=sentence):
+            command(**given)
