@@ -30,7 +30,7 @@ NEAR_ENOUGH_DB, NEAR_DB = -30.0, -40.0  # errors below which no other structure 
 LEAST_S = 1.0  # of recordings
 # Shares of the time for each structure at first. A limiter that also levels needs its second one, and so does what changes
 # the spectrum before or after it saturates; of others the first is nearly always the right one, and only needs its time.
-SHARES, USUAL_SHARES = {"limiter": (0.1, 0.8), "saturation": (0.05, 0.85)}, (0.65, 0.15, 0.15)
+SHARES, USUAL_SHARES = {"limiter": (0.15, 0.5), "saturation": (0.06, 0.9)}, (0.65, 0.15, 0.15)
 LEAST_LEFT = 0.15  # of the time, which is worth going on with
 LAST_S = 10.0  # that a search takes to end
 
