@@ -482,15 +482,14 @@ def presets(
                 print(f"{id:20} {one.name:24} {one.text}")
         return
     assert effect is not None
-    chosen = preset(effect, name)
-    changed = presets_of(effect)[name].values
-    print(f"{effect}, {name}: {presets_of(effect)[name].text}")
-    for address, value in changed.items():
+    chosen, own = preset(effect, name), presets_of(effect)[name]
+    print(f"{effect}, {name}: {own.text}")
+    for address, value in own.values.items():
         unit = chosen.card.addresses[address].unit
         print(f"  {address:28} {value}{'' if unit in ('1', '') else f' {unit}'}")
     if output is not None:
         rack = Rack([chosen], name=name)
-        rack.provenance = {"preset": {"effect": effect, "name": name, "by": "hand", "text": presets_of(effect)[name].text}}
+        rack.provenance = {"preset": {"effect": effect, "name": name, "by": "hand", "text": own.text}}
         rack.save(output)
         print(f"{output}: play it with twinrack live --rack {output}")
 

@@ -57,12 +57,6 @@ def make(
     from ..listening.page import write_test
     from ..system.disk import check_writable
 
-    def digest_of(path: Path) -> str:
-        from ..rack.patch import read_json
-        from ..rack.trail import content_of, digest
-
-        return digest(content_of(read_json(path)))
-
     check_writable(output)
     if sum(x is not None for x in (pair, stimuli, rack)) != 1 or (audio is None) != (rack is None):
         raise ValueError(
@@ -83,7 +77,7 @@ def make(
     else:
         length = 8.0 if seconds is None else check_number(seconds, "seconds", 0.5, 60.0)
         named = _named(rack or [])
-        digests = {name: digest_of(path) for name, path in named.items()}
+        digests = {name: _digest_of(path) for name, path in named.items()}
         items, rate = _of_racks(named, against, audio or [], target, length, kind)
     plan = write_test(
         items, rate, output, kind=kind,  # type: ignore[arg-type]
@@ -93,18 +87,17 @@ def make(
     )  # fmt: skip
     from ..listening.plan import plan_path
 
-    print(f"{output}: {len(plan.items)} items, conditions {', '.join(plan.conditions)}. {_power(plan)}".rstrip())
+    print(f"{output}: {len(plan.items)} items, conditions {', '.join(plan.conditions)}. {plan.power}".rstrip())
     print(f"Its plan is {plan_path(output)}: keep it; the answers are compared with it.")
     print(f"Send the page to the listeners, or: twinrack listen serve {output}. Then: twinrack listen analyse FILES")
 
 
-def _power(plan: Any) -> str:
-    from ..listening.exact import plan_of_abx, plan_of_preference, questions_of
+def _digest_of(patch: Path) -> str:
+    """SHA-256 of all that a patch says but its trail."""
+    from ..rack.patch import read_json
+    from ..rack.trail import content_of, digest
 
-    if plan.kind == "abx":
-        return plan_of_abx(plan.trials, plan.alpha, len(plan.items))
-    questions = questions_of(list(plan.sounds.values()))
-    return plan_of_preference(plan.listeners, plan.alpha, questions) if plan.kind == "ab" else ""
+    return digest(content_of(read_json(patch)))
 
 
 def _of_pairs(pairs: list[str], kind: str) -> tuple[list[Any], int]:
@@ -267,12 +260,8 @@ def analyse(
         if one.complete and people.setdefault(one.person, path) != path:
             raise ValueError(f"{one.listener!r} answered twice, in {people[one.person]} and {path}; leave one of them out")
     planned = None if plan is None else read_plan(plan)
-    if into is not None and planned is not None:
-        from ..rack.patch import read_json
-        from ..rack.trail import content_of, digest
-
-        if planned.racks and digest(content_of(read_json(into))) not in planned.racks.values():
-            raise ValueError(f"{into} is not one of the patches that this test played, or was changed since")
+    if into is not None and planned is not None and planned.racks and _digest_of(into) not in planned.racks.values():
+        raise ValueError(f"{into} is not one of the patches that this test played, or was changed since")
     result = outcome(list(everybody.values()), planned)
     print(visible(str(result)))
     if report is not None:

@@ -248,3 +248,14 @@ def questions_of(items: Sequence[Sequence[str]]) -> int:
     """How many questions an AB test asks: each item, and each two conditions that are in several items."""
     pairs = Counter(tuple(sorted(item)) for item in items)
     return len(items) + sum(n > 1 for n in pairs.values())
+
+
+def power_in_words(kind: str, trials: int, alpha: float, listeners: int, items: Sequence[Sequence[str]]) -> str:
+    """The power of a test, to be read before it begins; empty for kinds whose power depends on more than numbers.
+
+    Args:
+        items: names of the sounds of each item.
+    """
+    if kind == "abx":
+        return plan_of_abx(trials, alpha, len(items))
+    return plan_of_preference(listeners, alpha, questions_of(items)) if kind == "ab" else ""

@@ -125,9 +125,9 @@ def write_report(result: Outcome, path: str | os.PathLike[str]) -> Path:
     from ..explain.plots import templates
 
     a = result.analysis
-    rated = isinstance(a, RatingAnalysis)
+    figure = _figure(a) if isinstance(a, RatingAnalysis) else ""
     page = templates("twinrack.listening").get_template("outcome.html").render(
-        title=a.title, text=str(result), figure=_figure(a) if isinstance(a, RatingAnalysis) else "", analysis=a, rated=rated,
+        title=a.title, text=str(result), figure=figure, analysis=a,
         outcome=result,
     )  # fmt: skip
     out = disk.path_of(path)
@@ -155,10 +155,7 @@ def _figure(a: RatingAnalysis) -> str:
         parts.append(f'<text class="soft" x="{x(t):.1f}" y="{height - 10:.1f}" text-anchor="middle">{t:g}</text>')
     for n, r in enumerate(a.rated):
         y = ROW * n + 24.0
-        own = a.scores.values[:, :, a.scores.conditions.index(r.condition)]
-        import numpy as np
-
-        for k, value in enumerate(np.nanmean(own, axis=1)):
+        for k, value in enumerate(a.scores.by_listener(r.condition)):
             parts.append(f'<circle class="one" cx="{x(float(value)):.1f}" cy="{y + 5 * ((k % 5) - 2) / 2:.1f}" r="2.5"/>')
         parts.append(f'<text x="{LEFT - 10:g}" y="{y + 5:.1f}" text-anchor="end">{escape(r.condition)}</text>')
         parts.append(f'<line class="interval" x1="{x(r.low):.1f}" x2="{x(r.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')

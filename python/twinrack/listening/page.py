@@ -21,7 +21,7 @@ from ..pages.player import as_json, encoded
 from ..system import disk
 from ..system.disk import atomic
 from ..version import __version__
-from .exact import plan_of_abx, plan_of_preference, questions_of
+from .exact import power_in_words
 from .kinds import KINDS, MOST_CONDITIONS, MOST_ITEMS, MOST_TRIALS, Kind
 from .measures import measures_of
 from .plan import Plan, plan_path, registered
@@ -74,11 +74,7 @@ def write_test(
     _fit(items, kind)
     played = [prepared(item, rate, anchors=kind == "mushra", match=match) for item in items]
     conditions = list(dict.fromkeys(name for item in items for name in item.conditions))
-    power = ""
-    if kind == "abx":
-        power = plan_of_abx(trials, alpha, len(items))
-    elif kind == "ab":
-        power = plan_of_preference(listeners, alpha, questions_of([list(item.conditions) for item in items]))
+    power = power_in_words(kind, trials, alpha, listeners, [list(p.sounds) for p in played])
     data: dict[str, Any] = {
         "kind": kind, "title": title, "question": question or QUESTIONS[kind], "trials": trials, "alpha": alpha,
         "plan": power, "matched": match, "rate": rate, "version": __version__, "reference": REFERENCE,

@@ -15,6 +15,7 @@ from ..rack.trail import digest
 from ..system import disk
 from ..system.disk import atomic
 from .answers import Answers
+from .exact import power_in_words
 from .kinds import MOST_ITEMS, MOST_TRIALS, Kind
 from .stimuli import ANCHORS
 
@@ -69,6 +70,11 @@ class Plan(BaseModel):
         return registered(self.hypotheses, self.listeners, self.exclusions)
 
     @property
+    def power(self) -> str:
+        """See `power_in_words`."""
+        return power_in_words(self.kind, self.trials, self.alpha, self.listeners, list(self.sounds.values()))
+
+    @property
     def pairs(self) -> list[tuple[str, str]]:
         """The hypotheses as names: better, worse."""
         return [(a.strip(), b.strip()) for a, _, b in (h.partition(">") for h in self.hypotheses)]
@@ -83,7 +89,6 @@ class Plan(BaseModel):
                 raise ValueError(
                     f"the hypothesis {brief(words)} is not of the form 'A > B' with two of {', '.join(map(brief, known))}"
                 )
-
             if self.kind == "ab" and not any({a, b} == set(sounds) for sounds in self.sounds.values()):
                 raise ValueError(f"the hypothesis {brief(words)} is about two conditions that no item compares")
 

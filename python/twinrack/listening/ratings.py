@@ -43,6 +43,10 @@ class Scores:
         """(listeners, items) of one condition."""
         return self.values[:, :, self.conditions.index(condition)]
 
+    def by_listener(self, condition: str) -> Numbers:
+        """Of each listener the mean over the items that have a condition."""
+        return np.asarray(np.nanmean(self.of(condition), axis=1), np.float64)
+
     def without(self, names: Sequence[str]) -> Scores:
         """The same without some listeners."""
         stay = [i for i, n in enumerate(self.listeners) if n not in names]
@@ -234,10 +238,6 @@ def screened_bs1116(answers: Sequence[Answers]) -> list[tuple[str, str]]:
     return out
 
 
-def _by_listener(scores: Scores, condition: str) -> Numbers:
-    return np.asarray(np.nanmean(scores.of(condition), axis=1), np.float64)
-
-
 def interval_of_median(values: Numbers, random: np.random.Generator, draws: int = DRAWS) -> tuple[float, float]:
     """A 95 % interval of the median by bootstrap over listeners, percentiles; NaN where they are too few."""
     if values.size < LEAST_LISTENERS:
@@ -248,7 +248,7 @@ def interval_of_median(values: Numbers, random: np.random.Generator, draws: int 
 
 
 def _rated(scores: Scores, condition: str, model: tuple[float, float, float] | None, random: np.random.Generator) -> Rated:
-    values = _by_listener(scores, condition)
+    values = scores.by_listener(condition)
     quarters = np.quantile(values, [0.25, 0.75])
     mean = (float("nan"),) * 3 if model is None else model
     edges = interval_of_median(values, random)
@@ -257,10 +257,10 @@ def _rated(scores: Scores, condition: str, model: tuple[float, float, float] | N
 
 def _compared(scores: Scores, kind: str, random: np.random.Generator) -> list[Compared]:
     if kind == "bs1116":
-        pairs = [(c, REFERENCE, _by_listener(scores, c)) for c in scores.conditions]
+        pairs = [(c, REFERENCE, scores.by_listener(c)) for c in scores.conditions]
     else:
         plain = [c for c in scores.conditions if c not in (*ANCHORS, REFERENCE)]
-        pairs = [(a, b, _by_listener(scores, a) - _by_listener(scores, b)) for a, b in combinations(plain, 2)]
+        pairs = [(a, b, scores.by_listener(a) - scores.by_listener(b)) for a, b in combinations(plain, 2)]
     chances = [signed_rank(gaps) for *_, gaps in pairs]
     adjusted = holm(chances)
     return [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +14,8 @@ import torch
 from ..audio import Audio
 from ..measure.loudness import UPDATES, Loudness, LoudnessMeter, fault_sentence
 from ..perceptual.masking import Masking
-from ..rack.effect import Effect
 from ..rack.rack import Rack
-from ..rack.tree import Chain, Parallel
+from ..rack.tree import Chain, effects_of
 from .mix import Mix
 from .render import opened, render_range
 from .session import Session
@@ -300,25 +298,17 @@ def mix_desk(session: Session, report: MixReport, *, start: Time | None = None, 
     master, left_out = session.master, ""
     root = master.rack.root.copy()
     parts = root.items if isinstance(root, Chain) else [root]
-    keyed = [item for item in parts if any(effect.key for effect in _effects_in(item))]
+    keyed = [item for item in parts if any(effect.key for effect in effects_of(item))]
     missing = ["automation"] if master.automation else []
     missing += ["polarity"] if master.polarity != "normal" else []
     missing += ["delay"] if session.timeline.seconds(master.delay) != 0.0 else []
     missing += [
-        f"{effect.card.name}, which listens to a sidechain" for item in keyed for effect in _effects_in(item) if effect.key
+        f"{effect.card.name}, which listens to a sidechain" for item in keyed for effect in effects_of(item) if effect.key
     ]
     if missing:
         left_out = f"Of the master these do not play in this page: {'; '.join(missing)}."
     parts = [item for item in parts if item not in keyed]
     return MixDesk(stems, Rack([*parts, master.fader.copy()], name="Mix"), begin, left_out)
-
-
-def _effects_in(item: Effect | Chain | Parallel) -> Iterator[Effect]:
-    if isinstance(item, Effect):
-        yield item
-    else:
-        for child in item.children():
-            yield from _effects_in(child)
 
 
 def _reductions(mix: Mix) -> dict[str, dict[str, float]]:
