@@ -241,6 +241,9 @@ def test_the_outcome_stands_in_the_patch_and_its_model_card(tmp_path):
     assert "0.json and" in twice.stderr
     assert "4 of 20 planned listeners" in done.stdout
     assert "<svg" in (tmp_path / "o.html").read_text()
+    assert "too few listeners for an interval" in (tmp_path / "o.html").read_text()
+    assert "nan" not in (tmp_path / "o.html").read_text()
+    assert "nan" not in run("trail", "show", tmp_path / "v.rack.json").stdout
     assert "listened" in run("trail", "show", tmp_path / "v.rack.json").stdout
     done = run("document", tmp_path / "v.rack.json", "--out", tmp_path / "card.md")
     assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from .agreement import Agreement, agreements
 from .answers import Answers
 from .exact import AbxAnalysis, PreferenceAnalysis, analyse_abx, analyse_preference
 from .plan import Plan
-from .ratings import RatingAnalysis, analyse_ratings
+from .ratings import RatingAnalysis, analyse_ratings, interval_words
 
 Analysis = AbxAnalysis | PreferenceAnalysis | RatingAnalysis
 
@@ -51,7 +52,7 @@ class Outcome:
         """A sentence for a trail."""
         a = self.analysis
         if isinstance(a, RatingAnalysis):
-            best = "; ".join(f"{r.condition} {r.median:.1f} [{r.low:.1f}, {r.high:.1f}]" for r in a.rated)
+            best = "; ".join(f"{r.condition} {r.median:.2f} {interval_words(r.low, r.high)}" for r in a.rated)
             return f"{a.title}: medians of {len(a.scores.listeners)} of {a.listeners} listeners: {best}"
         if isinstance(a, PreferenceAnalysis):
             return f"{a.title}: {'; '.join(map(str, a.preferences))}"
@@ -127,7 +128,7 @@ def write_report(result: Outcome, path: str | os.PathLike[str]) -> Path:
     a = result.analysis
     figure = _figure(a) if isinstance(a, RatingAnalysis) else ""
     page = templates("twinrack.listening").get_template("outcome.html").render(
-        title=a.title, text=str(result), figure=figure, analysis=a,
+        title=a.title, text=str(result), figure=figure, analysis=a, interval=interval_words,
         outcome=result,
     )  # fmt: skip
     out = disk.path_of(path)
@@ -158,6 +159,7 @@ def _figure(a: RatingAnalysis) -> str:
         for k, value in enumerate(a.scores.by_listener(r.condition)):
             parts.append(f'<circle class="one" cx="{x(float(value)):.1f}" cy="{y + 5 * ((k % 5) - 2) / 2:.1f}" r="2.5"/>')
         parts.append(f'<text x="{LEFT - 10:g}" y="{y + 5:.1f}" text-anchor="end">{escape(r.condition)}</text>')
-        parts.append(f'<line class="interval" x1="{x(r.low):.1f}" x2="{x(r.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        if not math.isnan(r.low):
+            parts.append(f'<line class="interval" x1="{x(r.low):.1f}" x2="{x(r.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<circle class="median" cx="{x(r.median):.1f}" cy="{y:.1f}" r="5"/>')
     return "".join([*parts, "</svg>"])

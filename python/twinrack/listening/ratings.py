@@ -125,17 +125,18 @@ class RatingAnalysis:
         unit = "difference grade" if self.kind == "bs1116" else "score"
         for r in self.rated:
             model = "" if np.isnan(r.mean) else f"; mean {r.mean:.2f} [{r.mean_low:.2f}, {r.mean_high:.2f}] by the mixed model"
-            lines.append(f"  {r.condition}: median {unit} {r.median:.2f} {_interval(r.low, r.high)}{model}")
+            lines.append(f"  {r.condition}: median {unit} {r.median:.2f} {interval_words(r.low, r.high)}{model}")
         for c in self.compared:
             mark = "differ" if c.adjusted <= self.alpha else "not shown to differ"
-            words = f"{c.a} − {c.b}: {c.difference:+.2f} {_interval(c.low, c.high)}"
+            words = f"{c.a} − {c.b}: {c.difference:+.2f} {interval_words(c.low, c.high)}"
             lines.append(f"  {words}, Wilcoxon {c.chance:.2g} (Holm {c.adjusted:.2g}): {mark}")
         if not np.isnan(self.spread[0]):
             lines.append("  spread: listeners {:.2f}, items {:.2f}, the rest {:.2f}".format(*self.spread))
         return "\n".join(lines)
 
 
-def _interval(low: float, high: float) -> str:
+def interval_words(low: float, high: float) -> str:
+    """An interval as text; with too few listeners, that there is none."""
     return "[too few listeners for an interval]" if np.isnan(low) else f"[{low:.2f}, {high:.2f}]"
 
 
