@@ -41,6 +41,10 @@ SETTINGS: dict[str, dict[str, Value]] = {
     "fdn_reverb": {"low_cut_hz": 100.0, "high_cut_hz": 8000.0},
     "saturation": {"drive_db": 12.0, "bias": 0.2},
     "saturation.mix": {"mix": 0.7},
+    "delay.rate_hz": {"depth_ms": 2.0, "mix": 0.6},
+    "delay.start_deg": {"depth_ms": 2.0, "mix": 0.6},
+    "delay.stereo_deg": {"depth_ms": 2.0, "mix": 0.6},
+    "transient_shaper": {"attack_db": 6.0, "sustain_db": 6.0},
 }  # fmt: skip
 
 

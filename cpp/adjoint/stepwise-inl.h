@@ -100,7 +100,7 @@ struct Stepwise {
       for (int tick = adjoint::tick_count(shape.frames) - 1; tick >= 0; --tick) {
         const int start = tick * tick_frames, frames = std::min(tick_frames, shape.frames - start);
         auto state = restore<T>(tile.checkpoint(pass.memory[0], tick));
-        tile.set_tick(tick);
+        tile.set_tick(tick, true);
         tile.load(pass.x, start, frames, x);
         tile.load(pass.y_grad, start, frames, grad);
         for (int n = 0; n < frames; ++n) {
@@ -161,8 +161,9 @@ struct Stepwise {
       return memory + index * state_count * lane_count<T>;
     }
 
-    void set_tick(int tick) {
-      ramped_ = false;
+    // For gradients a curve moves also where both of its ends are equal: each of them has its share.
+    void set_tick(int tick, bool for_gradients = false) {
+      ramped_ = for_gradients && Recursion::ramped_settings > 0 && shape.ticks > 1 && tick > 0;
       for (int i = 0; i < setting_count; ++i) {
         to_[i] = coefficient(all_, tick, setting_count, i);
         from_[i] = tick > 0 ? coefficient(all_, tick - 1, setting_count, i) : to_[i];

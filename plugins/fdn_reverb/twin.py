@@ -20,6 +20,7 @@ from twinrack import _engine
 from twinrack.twins.curves import TICK_FRAMES, delay, numbers_in, ramp, tick_count, together
 from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf, monotonous_shelf, prewarped
 from twinrack.twins.gain_curve import amplitude
+from twinrack.twins.modulation import delayed
 from twinrack.twins.recursions import allpass, feedback_network, svf_cascade
 from twinrack.twins.values import Context, Values
 
@@ -35,7 +36,7 @@ def layout(sample_rate: float) -> dict[str, Any]:
 
 def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     wet = svf_cascade(x, _cuts(v, at), at.path)
-    wet = _pre_delay(wet, 1.0 + v.pre_delay_ms * (1e-3 * at.sample_rate))
+    wet = delayed(wet, ramp(1.0 + v.pre_delay_ms * (1e-3 * at.sample_rate), at.frames).unsqueeze(1))
     late = _frames(late_level(v.decay_s), at, x.dtype) * _network(_diffuse(wet, v, at), v, at)
     early = torch.where(v.early_db > EARLY_OFF_DB, amplitude(v.early_db), torch.zeros_like(v.early_db))
     both = late + _frames(early, at, x.dtype) * _reflections(wet, at)
@@ -54,25 +55,6 @@ def _cuts(v: Values, at: Context) -> Tensor:
     zero = torch.zeros_like(v.high_cut_hz)
     high = design_svf("high_cut", False, v.high_cut_hz, zero, torch.full_like(zero, BUTTERWORTH_Q), at.sample_rate)
     return torch.stack(together(low, high), 2)
-
-
-def _pre_delay(x: Tensor, age: Tensor) -> Tensor:
-    """Delay by a fractional number of frames at each tick (rows, ticks), by third-order Lagrange interpolation."""
-    frames = x.shape[-1]
-    age = ramp(age, frames)
-    whole = age.detach().floor()
-    f = (age - whole).to(x.dtype)
-    a, b = (f + 1.0) * (f - 1.0), f * (f - 2.0)
-    weights = (-b * (f - 1.0) / 6.0, a * (f - 2.0) / 2.0, -b * (f + 1.0) / 2.0, a * f / 6.0)
-    first = whole.long() - 1
-    if first.numel() == 1:
-        return sum((w.unsqueeze(1) * delay(x, int(first) + i) for i, w in enumerate(weights)), torch.zeros_like(x))
-    y = torch.zeros_like(x)
-    for i, weight in enumerate(weights):
-        source = torch.arange(frames, device=x.device) - first - i
-        index = source.clamp(min=0).unsqueeze(1).expand(*x.shape)
-        y = y + (weight * (source >= 0)).unsqueeze(1) * x.gather(2, index)
-    return y
 
 
 def _diffuse(x: Tensor, v: Values, at: Context) -> Tensor:

@@ -30,8 +30,10 @@ AT_WORK = {
 
 
 def tones(frames: int) -> np.ndarray:
+    """Faded in: an echo repeats how they begin."""
     t = np.arange(frames) / RATE
-    return np.stack([0.25 * np.sin(2 * np.pi * 220 * t) + 0.25 * np.sin(2 * np.pi * 330 * t + 1)] * 2).astype(np.float32)
+    both = 0.25 * np.sin(2 * np.pi * 220 * t) + 0.25 * np.sin(2 * np.pi * 330 * t + 1)
+    return np.stack([np.sin(0.5 * np.pi * np.clip(t / 0.05, 0, 1)) ** 2 * both] * 2).astype(np.float32)
 
 
 def made(card: str) -> Effect:

@@ -74,7 +74,11 @@ def test_gradients_are_those_of_differences(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_one_row_and_one_tick_are_many_that_are_equal(name):
     """The same values; and the gradient of the one is the sum of those of the many."""
-    call = next(c for c in asked()[name] if c.tensors[1].shape[:2] == (1, 1))
+    call = next((c for c in asked()[name] if c.tensors[1].shape[:2] == (1, 1)), None)
+    if call is None:  # of one that always moves, a moment
+        moving = asked()[name][0]
+        x, first, *others = moving.tensors
+        call = replace(moving, tensors=(x[:1], first[:1, :1], *(c[:1] for c in others)))
     x = call.tensors[0].expand(3, -1, -1).contiguous() if call.tensors[0].shape[0] == 1 else call.tensors[0]
     ticks = -(-x.shape[-1] // 32)
     first, *others = call.tensors[1:]

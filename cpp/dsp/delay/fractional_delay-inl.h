@@ -6,6 +6,7 @@
 #define TWINRACK_DSP_DELAY_FRACTIONAL_DELAY_INL_H_
 #endif
 
+#include "dsp/delay/cubic.h"
 #include "dsp/delay/delay.h"
 #include "dsp/lanes/lane-inl.h"
 
@@ -23,7 +24,7 @@ class FractionalDelay {
   void process(float* x, double delay, int frames) noexcept TR_RT {
     line_.write(x, frames);
     const int whole = static_cast<int>(delay);
-    const Weights w = weights(static_cast<float>(delay - whole));
+    const auto w = cubic_weights(static_cast<float>(delay - whole));
     const float *x0 = line_.written(frames, whole - 1), *x1 = line_.written(frames, whole),
                 *x2 = line_.written(frames, whole + 1), *x3 = line_.written(frames, whole + 2);
     for (int n = 0; n < frames; ++n) x[n] = w.w0 * x0[n] + w.w1 * x1[n] + w.w2 * x2[n] + w.w3 * x3[n];
@@ -34,21 +35,24 @@ class FractionalDelay {
     for (int n = 0; n < frames; ++n) {
       const double delay = from + (to - from) * ramp_position<double>(frame + n);
       const int whole = static_cast<int>(delay);
-      const Weights w = weights(static_cast<float>(delay - whole));
-      const float* oldest = line_.written(frames, whole + 2) + n;
-      x[n] = w.w0 * oldest[3] + w.w1 * oldest[2] + w.w2 * oldest[1] + w.w3 * oldest[0];
+      x[n] = cubic_weights(static_cast<float>(delay - whole))(line_.written(frames, whole + 2) + n);
     }
   }
+
+  // For loops and several readers: the next frames are written, and read at a delay for each of them. After they were
+  // written delays are at least 1; before, each is at least one frame more than its place in the block plus 1.
+  void write(const float* x, int frames) noexcept TR_RT { line_.write(x, frames); }
+  void read(const double* delay, float* y, int frames) const noexcept TR_RT { read_at(delay, y, frames, frames); }
+  void read_coming(const double* delay, float* y, int frames) const noexcept TR_RT { read_at(delay, y, frames, 0); }
 
   void state(StateArchive& archive) { archive(line_); }
 
  private:
-  struct Weights {
-    float w0, w1, w2, w3;  // newest first
-  };
-  static Weights weights(float f) noexcept TR_RT {
-    const float a = (f + 1.0f) * (f - 1.0f), b = f * (f - 2.0f);
-    return {-b * (f - 1.0f) / 6.0f, a * (f - 2.0f) / 2.0f, -b * (f + 1.0f) / 2.0f, a * f / 6.0f};
+  void read_at(const double* delay, float* y, int frames, int written) const noexcept TR_RT {
+    for (int n = 0; n < frames; ++n) {
+      const int whole = static_cast<int>(delay[n]);
+      y[n] = cubic_weights(static_cast<float>(delay[n] - whole))(line_.coming(written + whole + 2) + n);
+    }
   }
 
   DelayLine line_;

@@ -20,7 +20,7 @@ Sentence = Annotated[str, Field(min_length=4)]
 Role = Literal["main", "level", "fine"]
 # What an effect can do to a recording. linear: gains and filters, none of which moves by itself. dynamics: the gain follows
 # the sound. reverb: the sound goes on after its input. nonlinear: distortion and tails; assumed where the card says nothing.
-Category = Literal["linear", "dynamics", "reverb", "nonlinear"]
+Category = Literal["linear", "dynamics", "reverb", "nonlinear", "modulation", "delay"]
 ResourceType = Literal["response", "network", "control"]
 # The class of `twinrack.resources` for each; `resources.types` has the classes themselves.
 RESOURCE_CLASSES: dict[ResourceType, str] = {"response": "Response", "network": "Network", "control": "ControlNetwork"}

@@ -29,7 +29,7 @@ from ..twins.propagation import Rules as Rules
 from ..twins.propagation import propagating
 from ..twins.rack_twin import RackTwin
 
-EXACT = ("linear", "reverb")
+EXACT = ("linear", "reverb", "modulation")
 SILENT = 1e-9  # of the loudest sample: there no gain is known
 BIASES = ("bias", "hidden", "cell")  # names of a network's pieces that add something of their own
 

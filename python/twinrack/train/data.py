@@ -71,7 +71,9 @@ def explained_by(rack: Rack) -> Explained:
     """The abilities of a rack, by the categories of its effects that are switched on."""
     categories = {e.card.category for e in rack.addresses().values() if not e.bypass}
     return Explained(
-        distorts="nonlinear" in categories, gains="dynamics" in categories, tails=bool(categories & {"reverb", "nonlinear"})
+        distorts="nonlinear" in categories,
+        gains="dynamics" in categories,
+        tails=bool(categories & {"reverb", "nonlinear", "modulation", "delay"}),
     )
 
 

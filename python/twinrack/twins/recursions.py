@@ -114,6 +114,7 @@ def design_filters(
 _svf_cascade = Recursion("svf_cascade", reference.svf_cascade, parallel.svf_cascade)
 _follower = Recursion("follower", reference.follower, parallel.follower)
 _allpass = Recursion("allpass", reference.allpass, parallel.allpass)
+_delay_loop = Recursion("delay_loop", reference.delay_loop, coefficients=3)
 _feedback_network = Recursion("feedback_network", reference.feedback_network, parallel.feedback_network, coefficients=2)
 
 
@@ -141,6 +142,13 @@ def follower(x: Tensor, c: Tensor, decoupled: bool, path: RecursionPath = "auto"
 def allpass(x: Tensor, gain: Tensor, delay: list[int], path: RecursionPath = "auto") -> Tensor:
     """Schroeder's all-pass: x (batch, channels, time), gain (rows, ticks), delay in frames for each channel."""
     return _allpass(x, gain, options=delay, path=path)
+
+
+def delay_loop(x: Tensor, settings: Tensor, delay: Tensor, path: RecursionPath = "auto") -> Tensor:
+    """A delay with feedback, whose channels feed each other in pairs: x (batch, channels, time), `settings` as for
+    `reference.delay_loop`, and the delay of every frame, at least 2 frames, (rows, channels, time), in double precision."""
+    whole = delay.detach().floor()
+    return _delay_loop(x, settings, whole, delay - whole, path=path)
 
 
 def feedback_network(x: Tensor, shelf: Tensor, turns: Tensor, lines: list[int], path: RecursionPath = "auto") -> Tensor:

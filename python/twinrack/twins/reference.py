@@ -106,6 +106,57 @@ def allpass(x: Tensor, gain: Tensor, delay: list[int]) -> Tensor:
     return torch.stack(out, -1)
 
 
+def cubic_weights(f: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Third-order Lagrange interpolation for fractions 0 to 1 of a frame, newest frame first."""
+    a, b = (f + 1.0) * (f - 1.0), f * (f - 2.0)
+    return -b * (f - 1.0) / 6.0, a * (f - 2.0) / 2.0, -b * (f + 1.0) / 2.0, a * f / 6.0
+
+
+def delay_loop(x: Tensor, settings: Tensor, whole: Tensor, fraction: Tensor) -> Tensor:
+    """A delay with feedback on x (batch, channels, time), whose channels are in pairs that feed each other.
+
+    Args:
+        settings: (rows, ticks, 6): feedback, cross-feed, the coefficients of the low cut's and the high cut's one-pole
+            low-passes, the saturation k of v / sqrt(1 + (k v)²), and how far the cuts are there.
+        whole, fraction: (rows, channels, time), whose sum is the delay in frames, at least 2.
+    """
+    channels, frames = x.shape[1:]
+    moving = ramp(settings, frames)
+    nearest = whole.detach().round()
+    rest = (whole - nearest) + fraction
+    more = rest.detach().floor()
+    weights = cubic_weights(rest - more)
+    delays = (nearest + more).clamp(min=2.0).long()
+    other = [min(c ^ 1, channels - 1) for c in range(channels)]
+    silence = torch.zeros_like(x[..., 0])
+    line: list[Tensor] = []
+    high = low = silence
+    out = []
+
+    def past(frame: int, taken: list[list[int]]) -> Tensor:
+        """A frame of the line for each row and channel, so many frames ago."""
+        rows = [
+            torch.stack([line[frame - d][:, c] if frame >= d else silence[:, c] for c, d in enumerate(row)], 1) for row in taken
+        ]
+        return rows[0] if len(rows) == 1 else torch.stack([r[i] for i, r in enumerate(rows)])
+
+    for n in range(frames):
+        feedback, cross, low_cut, high_cut, saturation, filtered = (
+            moving[:, min(n, moving.shape[1] - 1)].unsqueeze(1).unbind(-1)
+        )
+        taken = delays[..., n].tolist()
+        delayed = silence
+        for i, weight in enumerate(weights):
+            delayed = delayed + weight[..., n] * past(n, [[d - 1 + i for d in row] for row in taken])
+        high = high + high_cut * (delayed - high)
+        low = low + low_cut * (high - low)
+        v = delayed + filtered * ((high - low) - delayed)
+        y = v / torch.sqrt(1.0 + (saturation * v) ** 2)
+        line.append(x[..., n] + feedback * (y + cross * (y[:, other] - y)))
+        out.append(y)
+    return torch.stack(out, -1)
+
+
 LINES, PAIRS = 16, 8
 _SIGNS = (1, 1, -1, 1, -1, -1, 1, -1, 1, -1, -1, 1, 1, -1, 1, 1)
 

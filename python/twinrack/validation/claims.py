@@ -143,7 +143,8 @@ def _general(effect: Effect, rack: Rack, rate: float) -> Iterator[Claim]:
             "linearity", "two sounds together give the sum of what each gives", difference_db(apart, together), high=EQUAL_DB
         )
     else:
-        yield _aliasing(rack, rate)
+        if not _moves_by_itself(effect):
+            yield _aliasing(rack, rate)
         hertz = whole_cycles_hz(997.0, PROBE, rate)
         y = passed_through(rack, tones([hertz], -6.0, 4 * PROBE / rate, rate), rate)[:, -PROBE:].astype(np.float64)
         direct = 10.0 * math.log10((float(np.mean(y.mean(1) ** 2)) + 1e-24) / (float(np.mean(y**2)) + 1e-24))
@@ -156,13 +157,15 @@ def _general(effect: Effect, rack: Rack, rate: float) -> Iterator[Claim]:
 
 
 def is_linear(effect: Effect) -> bool:
-    """Whether an effect promises to be linear: filters, levels and reverbs."""
-    return effect.card.category in ("linear", "reverb")
+    """Whether an effect promises to be linear: filters, levels, reverbs and what an oscillator moves."""
+    return effect.card.category in ("linear", "reverb", "modulation")
 
 
 def _moves_by_itself(effect: Effect) -> bool:
     """Whether something in it turns in the course of time, so that the same sound later is another sound."""
     values = effect.values()
+    if effect.card.category == "modulation" or float(values.get("depth_ms", 0.0)) > 0.0:
+        return True
     return float(values.get("modulation_depth", 0.0)) > 0.0 and float(values.get("modulation_rate_hz", 0.0)) > 0.0
 
 
