@@ -275,6 +275,44 @@ def works() -> tuple[Work, ...]:
             ),
             bound="32: 12 for the filters of 16 lines, 12 to turn them over, 8 for the mixing",
         ),
+        Work(
+            "delay",
+            Ours(effects=(("delay", {"time_ms": 350, "feedback": 0.4, "mix": 0.3}),)),
+            (
+                Pedalboard(
+                    label="pedalboard Delay (no filters)",
+                    plugins=(("Delay", {"delay_seconds": 0.35, "feedback": 0.4, "mix": 0.3}),),
+                ),
+                calf("VintageDelay", timing=1, time_l=7, time_r=7, feedback=0.4, amount=0.3),
+            ),
+        ),
+        Work(
+            "chorus, one voice",
+            Ours(effects=(("chorus", {"voices": "1", "delay_ms": 7, "depth_ms": 2, "rate_hz": 1}),)),
+            (
+                Pedalboard(
+                    label="pedalboard Chorus",
+                    plugins=(("Chorus", {"rate_hz": 1, "depth": 0.25, "centre_delay_ms": 7, "feedback": 0, "mix": 0.5}),),
+                ),
+                calf("MultiChorus", min_delay=5, mod_depth=2, mod_rate=1, voices=1),
+            ),
+        ),
+        Work(
+            "phaser, 6 stages",
+            Ours(effects=(("phaser", {"stages": "6", "rate_hz": 1, "feedback": 0.3}),)),
+            (
+                Pedalboard(
+                    label="pedalboard Phaser",
+                    plugins=(("Phaser", {"rate_hz": 1, "depth": 0.5, "centre_frequency_hz": 700, "feedback": 0.3, "mix": 0.5}),),
+                ),
+                calf("Phaser", base_freq=700, mod_depth=2400, mod_rate=1, feedback=0.3, stages=6),
+            ),
+        ),
+        Work(
+            "flanger",
+            Ours(effects=(("flanger", {"rate_hz": 0.3, "feedback": 0.3}),)),
+            (calf("Flanger", min_delay=1, mod_depth=3, mod_rate=0.3, feedback=0.3),),
+        ),
         convolution(0.5, "92: 60 for six transforms, 16 for the head, 16 for 32 parts"),
         convolution(3.0, "141: 80 for eight transforms, 16 for the head, 45 for 1440 bytes of parts from the second cache"),
         Work(

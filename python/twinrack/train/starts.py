@@ -100,14 +100,21 @@ def analysed(rack: Rack, pairs: Sequence[Pair], rate: float, addresses: Sequence
         learned = {a.partition(".")[2] for a in wanted if a.partition(".")[0] == address}
         if analysis is None or effect.bypass or not learned:
             continue
-        answers = analysis(effect, pairs, rate, learned)
+        answers = within(effect, analysis(effect, pairs, rate, learned), learned)
         different = max(different, min(len(answers), count))
         for i, copy in enumerate(copies if answers else ()):
             for name, value in answers[min(i, len(answers) - 1)].items():
-                if name in learned and np.isfinite(value):
-                    p = effect.card.addresses[name]
-                    copy[address].set(name, float(np.clip(value, p.min, p.max)))
+                copy[address].set(name, value)
     return copies[:different]
+
+
+def within(effect: Effect, answers: Sequence[Values], learned: set[str]) -> list[dict[str, Value]]:
+    """Answers of an analysis as `lawful` gives them: those values that are learned, within their ranges."""
+    cards = effect.card.addresses
+    return [
+        {n: float(np.clip(v, cards[n].min, cards[n].max)) for n, v in values.items() if n in learned and np.isfinite(v)}
+        for values in answers
+    ]
 
 
 def best_values(

@@ -1,0 +1,36 @@
+"""Start values of an auto pan: from the place between both sides over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from twinrack.rack.card import Value
+from twinrack.rack.effect import Effect
+from twinrack.train.data import Pair, Split
+from twinrack.train.oscillation import gains_over_time, oscillation
+from twinrack.train.starts import Values, within
+
+LEAST_SHARE = 0.2  # of the variance that the oscillation explains
+
+
+def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]) -> list[Values]:
+    sides = {channel: (times, gain, energy) for channel, times, gain, energy in gains_over_time(pairs, rate) if channel < 2}
+    if len(sides) < 2 or not np.array_equal(sides[0][0], sides[1][0]):
+        return []
+    times, left, energy = sides[0]
+    place = np.arctan2(sides[1][1], left) * (4.0 / np.pi) - 1.0
+    p = effect.card.addresses["rate_hz"]
+    found = oscillation(times, place, np.sqrt(energy), p.min, p.max)
+    if found is None or found.share < LEAST_SHARE:
+        return []
+    depth = float(0.5 * np.ptp(np.percentile(place, [2, 98])))
+    return [{"rate_hz": found.rate_hz, "depth": depth, "start_deg": found.start_deg(str(effect.get("wave")))}]
+
+
+def lawful(
+    effect: Effect, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, learned: set[str]
+) -> list[dict[str, Value]]:
+    """The same, for an effect that is alone."""
+    return within(effect, starts(effect, pairs, rate, learned), learned)

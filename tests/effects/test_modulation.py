@@ -1,0 +1,70 @@
+"""Effects that an oscillator moves: its waves, its notes, its phase, and that fits find it in recordings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import twinrack as tr
+from support import music
+from twinrack.rack.effect import CLASSES
+from twinrack.twins.modulation import wave
+
+RATE = 48000
+
+
+def gain(**values: object) -> np.ndarray:
+    """The gain of a tremolo of full depth over two seconds, (channels, frames)."""
+    x = np.ones((2, 2 * RATE), np.float32)
+    return tr.Rack([tr.Tremolo(depth=1.0, **values)])(x, RATE)
+
+
+@pytest.mark.parametrize("name", ["sine", "triangle", "saw", "square", "random"])
+def test_the_waves_are_those_of_the_twin(name):
+    turns = torch.arange(2 * RATE, dtype=torch.float64)[None] * 3.0 / RATE
+    expected = wave(name, turns, torch.tensor([[3.0]], dtype=torch.float64))[0].numpy()
+    assert np.abs(2.0 * gain(rate_hz=3.0, wave=name)[0] - 1.0 - expected).max() < 1e-5
+    assert expected.min() >= -1.0
+    assert expected.max() <= 1.0
+
+
+def test_square_and_saw_reach_their_ends_and_jump_within_two_milliseconds():
+    square = gain(rate_hz=2.0, wave="square")[0]
+    between = np.count_nonzero((square > 0.01) & (square < 0.99))
+    assert between <= 2 * 2 * 2 * 0.002 * RATE
+    saw = gain(rate_hz=2.0, wave="saw")[0]
+    assert np.abs(np.diff(saw)).max() == pytest.approx(1.0 / (0.002 * RATE), rel=0.1)
+
+
+def test_a_note_is_a_turn():
+    y = gain(sync="1_8", tempo_bpm=90.0, wave="sine")[0]
+    turn = round(0.5 * 60.0 / 90.0 * RATE)
+    assert np.abs(y[:turn] - y[2 * turn : 3 * turn]).max() < 1e-4
+
+
+def test_the_right_side_is_ahead_by_its_phase():
+    y = gain(rate_hz=4.0, stereo_deg=180.0)
+    assert np.abs(y[0] + y[1] - 1.0).max() < 1e-5
+    quarter = gain(rate_hz=4.0, stereo_deg=90.0)
+    ahead = RATE // 16
+    assert np.abs(quarter[1, :-ahead] - quarter[0, ahead:]).max() < 1e-4
+
+
+HIDDEN = {
+    "tremolo": {"rate_hz": 3.3, "depth": 0.7, "start_deg": 200.0, "stereo_deg": 120.0},
+    "auto_pan": {"rate_hz": 1.1, "depth": 0.8, "start_deg": 70.0},
+    "vibrato": {"rate_hz": 4.2, "depth_cents": 45.0, "start_deg": 130.0, "stereo_deg": 30.0},
+    "delay": {"time_ms": 233.7, "feedback": 0.55, "mix": 0.4, "right_percent": 112.0, "high_cut_hz": 3000.0},
+}
+
+
+@pytest.mark.parametrize("card", HIDDEN)
+def test_a_fit_finds_the_hidden_movement(card):
+    rate = 32000
+    x = music(2, 5 * rate, rate, 3)
+    hidden = CLASSES[card](**HIDDEN[card])
+    result = tr.fit(tr.Rack([CLASSES[card]()]), x, tr.Rack([hidden])(x, rate), rate, progress=False, minutes=0.5)
+    assert result.fitted.error_db < -40.0, str(result)
+    for name, value in HIDDEN[card].items():
+        assert float(result.rack.effects[0].get(name)) == pytest.approx(value, rel=0.02), name
