@@ -303,7 +303,9 @@ def works() -> tuple[Work, ...]:
             (
                 Pedalboard(
                     label="pedalboard Phaser",
-                    plugins=(("Phaser", {"rate_hz": 1, "depth": 0.5, "centre_frequency_hz": 700, "feedback": 0.3, "mix": 0.5}),),
+                    plugins=(
+                        ("Phaser", {"rate_hz": 1, "depth": 0.5, "centre_frequency_hz": 700, "feedback": 0.3, "mix": 0.5}),
+                    ),
                 ),
                 calf("Phaser", base_freq=700, mod_depth=2400, mod_rate=1, feedback=0.3, stages=6),
             ),

@@ -22,11 +22,11 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
     times, left, energy = sides[0]
     place = np.arctan2(sides[1][1], left) * (4.0 / np.pi) - 1.0
     p = effect.card.addresses["rate_hz"]
-    found = oscillation(times, place, np.sqrt(energy), p.min, p.max)
-    if found is None or found.share < LEAST_SHARE:
+    turning = oscillation(times, place, np.sqrt(energy), p.min, p.max)
+    if turning is None or turning.share < LEAST_SHARE:
         return []
     depth = float(0.5 * np.ptp(np.percentile(place, [2, 98])))
-    return [{"rate_hz": found.rate_hz, "depth": depth, "start_deg": found.start_deg(str(effect.get("wave")))}]
+    return [{"rate_hz": turning.rate_hz, "depth": depth, "start_deg": turning.start_deg(str(effect.get("wave")))}]
 
 
 def lawful(

@@ -20,13 +20,13 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
     pair = max(pairs, key=lambda p: p.dry.shape[1])
     p = effect.card.addresses["time_ms"]
     responses = [response(pair.dry[c], pair.wet[c]) for c in range(min(pair.dry.shape[0], 2))]
-    found = [_repeat(h, p.min * 1e-3 * rate, p.max * 1e-3 * rate, rate) for h in responses]
-    if not found or found[0] is None:
+    repeats = [_repeat(h, p.min * 1e-3 * rate, p.max * 1e-3 * rate, rate) for h in responses]
+    if not repeats or repeats[0] is None:
         return []
-    first, around = found[0], round(AROUND_S * rate)
+    first, around = repeats[0], round(AROUND_S * rate)
     values = {"time_ms": 1e3 * first / rate}
-    if len(found) > 1 and found[1] is not None:
-        values["right_percent"] = 100.0 * found[1] / first
+    if len(repeats) > 1 and repeats[1] is not None:
+        values["right_percent"] = 100.0 * repeats[1] / first
 
     def energy(at: int) -> float:
         return float(np.sum(responses[0][max(at - around, 0) : at + around + 1] ** 2))

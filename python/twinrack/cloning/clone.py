@@ -32,7 +32,7 @@ LEAST_S = 1.0  # of recordings
 # the spectrum before or after it saturates; of others the first is nearly always the right one, and only needs its time.
 SHARES, USUAL_SHARES = {"limiter": (0.15, 0.5), "saturation": (0.06, 0.9)}, (0.65, 0.15, 0.15)
 LEAST_LEFT = 0.15  # of the time, which is worth going on with
-LAST_S = 10.0  # that a search takes to end
+LAST_S = 20.0  # that a search takes to end, at most
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,8 @@ def clone(
         if best is not None and (best.fitted.error_db < NEAR_ENOUGH_DB or left_s() < 0.0):
             break
         start = Rack([make() for make in effects], name=f"clone of {effect.card.name}")
-        result = tried(start, share * budget_s if len(possible) > 1 else left_s() - LAST_S)
+        most = left_s() - LAST_S
+        result = tried(start, min(share * budget_s, most) if len(possible) > 1 else most)
         best = result if best is None else min(best, result, key=lambda r: r.fitted.error_db)
     assert best is not None
     if best.fitted.error_db > NEAR_DB and left_s() > LEAST_LEFT * budget_s and len(possible) > 1:

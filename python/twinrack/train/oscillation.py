@@ -81,7 +81,7 @@ def gains_over_time(pairs: Sequence[Pair], rate: float) -> Iterator[tuple[int, N
     for channel in range(pair.dry.shape[0]):
         dry, wet = (np.asarray(s[channel, : count * size], np.float64).reshape(count, size) for s in (pair.dry, pair.wet))
         energy = np.mean(dry**2, 1)
-        heard = energy > QUIET**2
-        gain = np.sqrt(np.mean(wet**2, 1)[heard] / energy[heard])
-        times = (np.flatnonzero(heard) + 0.5) * size / rate
-        yield channel, times, gain, energy[heard]
+        audible = energy > QUIET**2
+        gain = np.sqrt(np.mean(wet**2, 1)[audible] / energy[audible])
+        times = (np.flatnonzero(audible) + 0.5) * size / rate
+        yield channel, np.asarray(times, np.float64), np.asarray(gain), np.asarray(energy[audible])
