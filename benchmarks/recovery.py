@@ -42,6 +42,14 @@ EFFECTS: dict[str, Callable[[], tr.Effect]] = {
     "saturation": tr.Saturation,
     "limiter": tr.Limiter,
     "reverb": tr.FDNReverb,
+    "tremolo": tr.Tremolo,
+    "auto pan": tr.AutoPan,
+    "vibrato": tr.Vibrato,
+    "flanger": tr.Flanger,
+    "phaser": tr.Phaser,
+    "chorus": tr.Chorus,
+    "delay": tr.Delay,
+    "transient shaper": tr.TransientShaper,
 }
 CHOICES = {
     "compressor": ["detector", "channel_mode", "ballistics", "envelope", "topology"],

@@ -55,8 +55,9 @@ struct Item {
   Place place(int channel, int frame) const {
     const std::int64_t at = static_cast<std::int64_t>(channel) * shape.frames + frame;
     const T nearest = std::round(whole[at]), rest = (whole[at] - nearest) + fraction[at], more = std::floor(rest);
-    const T bounded = std::clamp(nearest + more, T(2), T(1 << 30));
-    return {std::max(frame - static_cast<int>(bounded) + 1, -1), rest - more};
+    const T frames_ago = nearest + more;
+    if (!(frames_ago >= 2)) return {frame - 1, T(0)};  // and what is not a number
+    return {std::max(frame - static_cast<int>(std::min(frames_ago, T(1 << 30))) + 1, -1), rest - more};
   }
 };
 

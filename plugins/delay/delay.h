@@ -145,7 +145,7 @@ struct Delay {
     };
     const double feedback = static_cast<double>(v.feedback), cross = static_cast<double>(v.cross);
     loop_.go({static_cast<float>(feedback + frozen * (1.0 - feedback)),
-              static_cast<float>(cross + routed * (1.0 - cross)), cut(v.low_cut_hz), cut(v.high_cut_hz),
+              static_cast<float>(free * (cross + routed * (1.0 - cross))), cut(v.low_cut_hz), cut(v.high_cut_hz),
               static_cast<float>(free) * saturation_scale * v.saturation, static_cast<float>(free)});
     settings_.go({static_cast<float>(input_.share() * free), static_cast<float>(routed), v.ducking_db, v.mix});
   }

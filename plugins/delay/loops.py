@@ -1,7 +1,9 @@
 """Loop of a delay: what goes round is multiplied by the feedback; frozen it stays.
 
 Neither cuts nor saturation nor interpolation pass anything louder than it came; the cross-feed shares it among the sides with
-weights whose sum is 1. A delay that moves stretches or squeezes the sound in time and leaves its amplitude.
+weights whose sum is 1. That holds for a delay at
+rest; while it moves it stretches or squeezes the sound in time, and that this does not build up was measured at the ends of the
+ranges, not proved.
 """
 
 from twinrack.explain.certify import Loop, follower_loop

@@ -1,9 +1,10 @@
-"""Idle values: the rate in time with a tempo, and the tempo free of it."""
+"""Idle values of a flanger: those of its oscillator."""
 
 from collections.abc import Mapping
 
 from twinrack.rack.card import Value
+from twinrack.rack.idle import of_oscillator
 
 
 def idle(values: Mapping[str, Value], channels: int | None) -> set[str]:
-    return {"tempo_bpm"} if values["sync"] == "free" else {"rate_hz"}
+    return of_oscillator(values, channels)

@@ -46,7 +46,7 @@ struct Phaser {
     to_ = {static_cast<double>(v.frequency_hz), 0.5 * static_cast<double>(v.range_oct)};
     constexpr int counts[] = {4, 6, 8, 10, 12};
     wanted_ = counts[static_cast<std::size_t>(v.stages)];
-    if (wanted_ != stages_ && fade_.at_first()) stages_ = wanted_;
+    if (wanted_ != stages_ && fade_.at_first()) set_stages();
     fade_.go(wanted_ == stages_);
     fade_.tick();
     mix_ = v.mix;
@@ -57,7 +57,7 @@ struct Phaser {
   void reset() noexcept TR_RT {
     modulator_.reset();
     from_ = to_;
-    stages_ = wanted_;
+    set_stages();
     fade_.go(true);
     fade_.arrive();
     settings_.go({feedback_, mix_});
@@ -106,6 +106,7 @@ struct Phaser {
     archive(started_, begun_, from_, to_);
     archive.bounded(stages_, 4, PhaserStagesSweep::most_stages);
     archive.bounded(wanted_, 4, PhaserStagesSweep::most_stages);
+    if (archive.is_loading()) fade_.go(wanted_ == stages_);
   }
 
  private:
@@ -116,6 +117,14 @@ struct Phaser {
     std::array<Row, PhaserStagesSweep::most_stages> s{};
     Row y{};
   };
+
+  // Stages that are no longer run forget.
+  void set_stages() noexcept TR_RT {
+    stages_ = wanted_;
+    for (State& state : states_) {
+      std::fill(state.s.begin() + stages_, state.s.end(), Row{});
+    }
+  }
 
   float coefficient(const std::array<double, 2>& middle_and_range, double wave) const noexcept TR_RT {
     const double hertz = middle_and_range[0] * std::exp2(middle_and_range[1] * wave);

@@ -65,7 +65,7 @@ struct Vibrato {
     double delay[max_segment];
     for (int c = 0; c < io.channels; ++c) {
       modulator_.fill(c, delay, io.frames);
-      for (int n = 0; n < io.frames; ++n) delay[n] = 1.0 + swing_[frame_ + n] * (1.0 + delay[n]);
+      for (int n = 0; n < io.frames; ++n) delay[n] = std::max(1.0, 1.0 + swing_[frame_ + n] * (1.0 + delay[n]));
       FractionalDelay& line = lines_[static_cast<std::size_t>(c)];
       line.write(io.channel[c], io.frames);
       line.read(delay, io.channel[c], io.frames);

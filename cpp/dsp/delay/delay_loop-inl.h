@@ -82,7 +82,7 @@ class DelayLoop {
     longest_ = longest;
   }
   void reset() noexcept TR_RT {
-    for (FractionalDelay& line : lines_) line.reset();
+    for (FractionalDelay& line : lines_) line.forget();
     states_ = {};
     quiet_frames_ = longest_ + 4;
   }

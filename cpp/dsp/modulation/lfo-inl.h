@@ -71,7 +71,8 @@ class Lfo {
   int frame() const noexcept TR_RT { return frame_; }  // in the tick
 
   void state(StateArchive& archive) {
-    archive(step_, edge_);
+    archive.bounded(step_, 0.0, 1.0 / tick_frames);
+    archive.bounded(edge_, 1e-9, 0.25);
     archive.bounded(phase_, 0.0, 1e15);
     archive.bounded(frame_, 0, tick_frames - 1);
   }
@@ -191,7 +192,10 @@ class Modulator {
   }
 
   void state(StateArchive& archive) {
-    archive(lfo_, fade_, settings_, from_, to_);
+    archive(lfo_, fade_, settings_);
+    for (auto* ahead : {&from_, &to_}) {
+      for (double& turns : *ahead) archive.bounded(turns, 0.0, 2.0);
+    }
     for (Wave& wave : waves_) archive.bounded(wave, Wave::sine, Wave::random);
     archive.bounded(wanted_, Wave::sine, Wave::random);
     archive.bounded(active_, std::size_t{0}, std::size_t{1});

@@ -19,7 +19,8 @@ Sentence = Annotated[str, Field(min_length=4)]
 # analysis of the recording, covers it. fine: a detail, which the sound of a whole mix hardly determines.
 Role = Literal["main", "level", "fine"]
 # What an effect can do to a recording. linear: gains and filters, none of which moves by itself. dynamics: the gain follows
-# the sound. reverb: the sound goes on after its input. nonlinear: distortion and tails; assumed where the card says nothing.
+# the sound. reverb: the sound goes on after its input. modulation: linear, and moved by an oscillator. delay: repeats, which
+# it may bend. nonlinear: distortion and tails; assumed where the card says nothing.
 Category = Literal["linear", "dynamics", "reverb", "nonlinear", "modulation", "delay"]
 ResourceType = Literal["response", "network", "control"]
 # The class of `twinrack.resources` for each; `resources.types` has the classes themselves.

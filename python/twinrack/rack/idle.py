@@ -23,3 +23,9 @@ def idle(card: Card, values: Mapping[str, Value], channels: int | None = None) -
         return set()
     names: set[str] = module.idle(values, channels)
     return names
+
+
+def of_oscillator(values: Mapping[str, Value], channels: int | None) -> set[str]:
+    """Idle values of an effect with an oscillator: the tempo free of it, the rate in time, the sides of one channel."""
+    sides = {"stereo_deg"} if channels == 1 and "stereo_deg" in values else set()
+    return sides | ({"tempo_bpm"} if values["sync"] == "free" else {"rate_hz"})

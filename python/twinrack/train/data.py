@@ -72,7 +72,7 @@ def explained_by(rack: Rack) -> Explained:
     categories = {e.card.category for e in rack.addresses().values() if not e.bypass}
     return Explained(
         distorts="nonlinear" in categories,
-        gains="dynamics" in categories,
+        gains=bool(categories & {"dynamics", "modulation"}),
         tails=bool(categories & {"reverb", "nonlinear", "modulation", "delay"}),
     )
 
