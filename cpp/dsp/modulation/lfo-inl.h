@@ -46,10 +46,10 @@ class Lfo {
   template <class T>
   void fill(Wave wave, double from, double to, T* out, int frames) const noexcept TR_RT {
     const double turn = (to - from) / tick_frames;
-    double phase = phase_ + from + turn;
+    double phase = phase_;  // added up as in `pass`, tick by tick, whatever the blocks
     for (int n = 0, frame = frame_; n < frames;) {
       const int here = std::min(frames - n, tick_frames - frame);
-      write(wave, phase, step_ + turn, frame, out + n, here);
+      write(wave, phase + (from + turn), step_ + turn, frame, out + n, here);
       n += here;
       frame = 0;
       phase += step_ * tick_frames;

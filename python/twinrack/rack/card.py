@@ -285,14 +285,15 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "pan": ("fader",), "panner": ("fader",), "width": ("fader",), "mute": ("fader",),
     "nam": ("adapter",), "amp": ("adapter",), "neural": ("adapter",), "lstm": ("adapter",), "wavenet": ("adapter",),
     "network": ("adapter",),
+    "echo": ("delay",), "pingpong": ("delay",), "slapback": ("delay",), "multichorus": ("chorus",), "ensemble": ("chorus",),
+    "doubler": ("chorus", "delay"), "autopan": ("auto_pan",), "transientdesigner": ("transient_shaper",),
+    "transient": ("transient_shaper",),
 }  # fmt: skip
 # Effects that do not exist here: the hint to the nearest substitute.
 NOT_HERE = {
     "deesser": "; there is no de-esser: split the bands with a Parallel of parametric_eq cuts, and compress the upper one",
     "multibandcompressor": "; there is no multiband compressor: compress the branches of a Parallel of parametric_eq cuts",
     "multiband": "; there is no multiband compressor: compress the branches of a Parallel of parametric_eq cuts",
-    "delay": "; there is no delay: a convolution_reverb plays any impulse response, echoes too",
-    "echo": "; there is no delay: a convolution_reverb plays any impulse response, echoes too",
 }
 
 
