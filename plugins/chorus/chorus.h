@@ -38,12 +38,8 @@ struct Chorus {
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    const double hertz =
-        synced_hz(static_cast<std::size_t>(v.sync), static_cast<double>(v.tempo_bpm), static_cast<double>(v.rate_hz));
     constexpr Wave waves[] = {Wave::sine, Wave::triangle, Wave::random};
-    modulator_.tune({hertz, waves[static_cast<std::size_t>(v.wave)], static_cast<double>(v.start_deg) / 360.0,
-                     static_cast<double>(v.stereo_deg) / 360.0},
-                    rate_);
+    modulator_.tune(Modulator::Settings::of(v, rate_of(v), waves[static_cast<std::size_t>(v.wave)]), rate_);
     constexpr std::size_t counts[] = {1, 2, 3, 4, 6, 8};
     for (std::size_t i = 0; i < most_voices; ++i) {
       voices_[i].go(i < counts[static_cast<std::size_t>(v.voices)]);

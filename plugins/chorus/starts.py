@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from twinrack.rack.card import Value
 from twinrack.rack.effect import Effect
-from twinrack.train.data import Pair, Split
+from twinrack.train.data import Pair
 from twinrack.train.oscillation import Delays, delays_over_time
-from twinrack.train.starts import Numbers, Values, within
+from twinrack.train.starts import Numbers, Values, alone
 from twinrack.twins.modulation import wave
 
 from .twin import BETWEEN_VOICES
@@ -77,8 +76,4 @@ def _distance(delays: Delays, values: Numbers, shape: str, voices: int, most: fl
     return float(np.sum(delays.weights * np.minimum(off, most)))
 
 
-def lawful(
-    effect: Effect, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, learned: set[str]
-) -> list[dict[str, Value]]:
-    """The same, for an effect that is alone."""
-    return within(effect, starts(effect, pairs, rate, learned), learned)
+lawful = alone(starts)

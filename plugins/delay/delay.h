@@ -47,9 +47,7 @@ struct Delay {
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    modulator_.tune({static_cast<double>(v.rate_hz), Wave::sine, static_cast<double>(v.start_deg) / 360.0,
-                     static_cast<double>(v.stereo_deg) / 360.0},
-                    rate_);
+    modulator_.tune(Modulator::Settings::of(v, static_cast<double>(v.rate_hz), Wave::sine), rate_);
     freeze_.go(v.freeze);
     ping_pong_.go(v.mode == Card::Mode::ping_pong);
     input_.go(v.input);

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from twinrack.rack.card import Value
 from twinrack.rack.effect import Effect
-from twinrack.train.data import Pair, Split
-from twinrack.train.starts import Numbers, Values, within
+from twinrack.train.data import Pair
+from twinrack.train.starts import Numbers, Values, alone
 
 NOISE = 1e-4  # of the dry sound's power, below which nothing is divided
 LONGEST_S = 60.0  # of a recording, that are looked at
@@ -80,8 +79,4 @@ def _repeat(h: Numbers, least: float, most: float, rate: float) -> int | None:
     return first + best if part[best] > CLEAR * float(np.sqrt(np.mean(part**2))) else None
 
 
-def lawful(
-    effect: Effect, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, learned: set[str]
-) -> list[dict[str, Value]]:
-    """The same, for an effect that is alone."""
-    return within(effect, starts(effect, pairs, rate, learned), learned)
+lawful = alone(starts)

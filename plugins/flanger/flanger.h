@@ -37,12 +37,8 @@ struct Flanger {
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    const double hertz =
-        synced_hz(static_cast<std::size_t>(v.sync), static_cast<double>(v.tempo_bpm), static_cast<double>(v.rate_hz));
     constexpr Wave waves[] = {Wave::sine, Wave::triangle, Wave::random};
-    modulator_.tune({hertz, waves[static_cast<std::size_t>(v.wave)], static_cast<double>(v.start_deg) / 360.0,
-                     static_cast<double>(v.stereo_deg) / 360.0},
-                    rate_);
+    modulator_.tune(Modulator::Settings::of(v, rate_of(v), waves[static_cast<std::size_t>(v.wave)]), rate_);
     from_ = to_;
     to_ = {static_cast<double>(v.delay_ms) * 1e-3 * rate_, static_cast<double>(v.sweep_ms) * 1e-3 * rate_};
     loop_.go({v.feedback, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f});

@@ -37,11 +37,7 @@ struct Phaser {
   }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    const double hertz =
-        synced_hz(static_cast<std::size_t>(v.sync), static_cast<double>(v.tempo_bpm), static_cast<double>(v.rate_hz));
-    modulator_.tune({hertz, static_cast<Wave>(v.wave), static_cast<double>(v.start_deg) / 360.0,
-                     static_cast<double>(v.stereo_deg) / 360.0},
-                    rate_);
+    modulator_.tune(Modulator::Settings::of(v, rate_of(v), static_cast<Wave>(v.wave)), rate_);
     from_ = to_;
     to_ = {static_cast<double>(v.frequency_hz), 0.5 * static_cast<double>(v.range_oct)};
     constexpr int counts[] = {4, 6, 8, 10, 12};

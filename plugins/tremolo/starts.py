@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from twinrack.rack.card import Value
 from twinrack.rack.effect import Effect
-from twinrack.train.data import Pair, Split
+from twinrack.train.data import Pair
 from twinrack.train.oscillation import gains_over_time, oscillation
-from twinrack.train.starts import Values, within
+from twinrack.train.starts import Values, alone
 
 LEAST_SHARE = 0.2  # of the gain's variance that the oscillation explains
 
@@ -32,8 +31,4 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
     return [values]
 
 
-def lawful(
-    effect: Effect, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, learned: set[str]
-) -> list[dict[str, Value]]:
-    """The same, for an effect that is alone."""
-    return within(effect, starts(effect, pairs, rate, learned), learned)
+lawful = alone(starts)

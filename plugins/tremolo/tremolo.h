@@ -23,11 +23,7 @@ struct Tremolo {
   void prepare(const Format& format) { rate_ = format.sample_rate; }
 
   void tune(const Card::Values& v) noexcept TR_RT {
-    const double hertz =
-        synced_hz(static_cast<std::size_t>(v.sync), static_cast<double>(v.tempo_bpm), static_cast<double>(v.rate_hz));
-    modulator_.tune({hertz, static_cast<Wave>(v.wave), static_cast<double>(v.start_deg) / 360.0,
-                     static_cast<double>(v.stereo_deg) / 360.0},
-                    rate_);
+    modulator_.tune(Modulator::Settings::of(v, rate_of(v), static_cast<Wave>(v.wave)), rate_);
     settings_.go({v.depth});
   }
 

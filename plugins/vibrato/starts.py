@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from twinrack.rack.card import Value
 from twinrack.rack.effect import Effect
-from twinrack.train.data import Pair, Split
+from twinrack.train.data import Pair
 from twinrack.train.oscillation import Oscillation, delays_over_time, oscillation
-from twinrack.train.starts import Numbers, Values, within
+from twinrack.train.starts import Numbers, Values, alone
 
 WINDOWS_S = (0.012, 0.04)  # short, as the delay moves meanwhile; long, for low tones
 LONGEST_S = 0.08  # that the delay may be
@@ -49,8 +48,4 @@ def _swing(effect: Effect, dry: Numbers, wet: Numbers, rate: float, window_s: fl
     return oscillation(delays.times_s, delays.delays_s, delays.weights, p.min, p.max)
 
 
-def lawful(
-    effect: Effect, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, learned: set[str]
-) -> list[dict[str, Value]]:
-    """The same, for an effect that is alone."""
-    return within(effect, starts(effect, pairs, rate, learned), learned)
+lawful = alone(starts)

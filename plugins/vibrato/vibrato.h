@@ -39,9 +39,7 @@ struct Vibrato {
     if (v.sync != sync_ && swing_.rests_at(0.0)) sync_ = v.sync;
     const double hertz =
         synced_hz(static_cast<std::size_t>(sync_), static_cast<double>(v.tempo_bpm), static_cast<double>(v.rate_hz));
-    modulator_.tune(
-        {hertz, Wave::sine, static_cast<double>(v.start_deg) / 360.0, static_cast<double>(v.stereo_deg) / 360.0},
-        rate_);
+    modulator_.tune(Modulator::Settings::of(v, hertz, Wave::sine), rate_);
     values_ = v;
     wanted_ = v.sync;
     const double cents = wanted_ == sync_ ? static_cast<double>(v.depth_cents) : 0.0;

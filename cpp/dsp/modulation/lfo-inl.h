@@ -139,6 +139,14 @@ class Modulator {
     double rate_hz;
     Wave wave;
     double start, stereo;  // in turns: of all channels, and of the odd ones besides
+
+    // Of an effect with the value `start_deg` and, where it has it, `stereo_deg`.
+    template <class Values>
+    static Settings of(const Values& v, double rate_hz, Wave wave) noexcept TR_RT {
+      double stereo_deg = 0.0;
+      if constexpr (requires { v.stereo_deg; }) stereo_deg = static_cast<double>(v.stereo_deg);
+      return {rate_hz, wave, static_cast<double>(v.start_deg) / 360.0, stereo_deg / 360.0};
+    }
   };
 
   // At every tick at which something moves.

@@ -19,4 +19,10 @@ inline double synced_hz(std::size_t sync, double tempo_bpm, double free_hz) noex
   return sync == 0 ? free_hz : tempo_bpm / (60.0 * note_beats[sync]);
 }
 
+// The rate of an effect with the values `sync`, `tempo_bpm` and `rate_hz`.
+template <class Values>
+inline double rate_of(const Values& v) noexcept TR_RT {
+  return synced_hz(static_cast<std::size_t>(v.sync), static_cast<double>(v.tempo_bpm), static_cast<double>(v.rate_hz));
+}
+
 }  // namespace twinrack

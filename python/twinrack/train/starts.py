@@ -117,6 +117,17 @@ def within(effect: Effect, answers: Sequence[Values], learned: set[str]) -> list
     ]
 
 
+def alone(analysis: Analysis) -> Lawful:
+    """The answers of an analysis as `lawful` of an effect that it takes to be alone between dry and wet."""
+
+    def lawful(
+        effect: Effect, pairs: Sequence[Pair], splits: Sequence[Split], rate: float, learned: set[str]
+    ) -> list[dict[str, Value]]:
+        return within(effect, analysis(effect, pairs, rate, learned), learned)
+
+    return lawful
+
+
 def best_values(
     effect: Effect,
     names: Sequence[str],
