@@ -240,7 +240,8 @@ void bind_node(py::module_& m) {
   py::enum_<Node::Kind>(m, "NodeKind")
       .value("effect", Node::Kind::effect)
       .value("chain", Node::Kind::chain)
-      .value("parallel", Node::Kind::parallel);
+      .value("parallel", Node::Kind::parallel)
+      .value("split", Node::Kind::split);
   py::class_<Node>(m, "Node")
       .def(py::init<>())
       .def_readwrite("kind", &Node::kind)

@@ -30,6 +30,7 @@ class Compiler {
   explicit Compiler(const Format& format) : format_(format) {}
 
   CompiledRack run(const Node& root) {
+    rack_.rows = format_.channels;
     rack_.latency = compile(root, {}).frames;
     for (std::size_t by = 0; by < rack_.slots.size(); ++by) resolve_drives(by);
     return std::move(rack_);
@@ -38,7 +39,7 @@ class Compiler {
  private:
   Delay compile(const Node& node, const Place& place) {
     if (node.kind == Node::Kind::effect) return compile_effect(node, place);
-    if (node.kind == Node::Kind::parallel) return compile_parallel(node, place);
+    if (node.kind == Node::Kind::parallel || node.kind == Node::Kind::split) return compile_branches(node, place);
     Delay all;
     for (const Node& child : node.children) {
       Place at = place;
@@ -51,9 +52,18 @@ class Compiler {
   }
 
   Delay compile_effect(const Node& node, const Place& place) {
+    const Delay delay = add_slot(node, place, 1);
+    rack_.steps.push_back(
+        {.kind = Step::Kind::effect, .index = rack_.slots.size() - 1, .from = place.buffer, .to = place.buffer});
+    return delay;
+  }
+
+  // A slot for an effect, before so many branches that get a part of its sound each.
+  Delay add_slot(const Node& node, const Place& place, int branches) {
     const EffectType& type = checked_type(node);
     Slot slot{
         .effect = node.worker != nullptr ? make_worker_effect(node.worker) : EffectInstance(type),
+        .channels = format_.channels * branches,
         .first_parameter = rack_.glides.size(),
         .values = node.values,
         .key = node.key,
@@ -67,43 +77,46 @@ class Compiler {
       glide.advance();
       slot.values[i] = glide.value();
     }
-    slot.effect.prepare(format_);
+    slot.effect.prepare({format_.sample_rate, format_.channels, branches});
     load(slot.effect, node.resource);
     slot.effect.tune(slot.values.data());
     slot.effect.reset();
     const int dispersion = slot.effect.dispersion();
     slot.latency = slot.effect.latency() - (place.beside_others ? 0 : dispersion);
-    if (slot.latency > 0) slot.dry_lines = delay_lines(format_.channels, slot.latency);
+    if (slot.latency > 0) slot.dry_lines = delay_lines(slot.channels, slot.latency);
     if (node.key >= 0 && place.input_latency > 0) {
       slot.input_latency = place.input_latency;
       slot.key_lines = delay_lines(max_channels, place.input_latency);
       slot.key_channels.resize(max_channels);
     }
     slot.build_hash = build_hash(slot, node.resource);
-    rack_.steps.push_back(
-        {.kind = Step::Kind::effect, .index = rack_.slots.size(), .from = place.buffer, .to = place.buffer});
+    rack_.rows = std::max(rack_.rows, slot.channels);
     rack_.slots.push_back(std::move(slot));
     return {rack_.slots.back().latency, place.beside_others ? dispersion : 0};
   }
 
-  Delay compile_parallel(const Node& node, const Place& place) {
-    const std::size_t branches = node.children.size();
-    if (branches == 0) throw std::invalid_argument("a Parallel needs at least one branch");
+  // Branches that each get the same sound, or a part of it from the effect before them; their sum.
+  Delay compile_branches(const Node& node, const Place& place) {
+    const std::size_t splitters = node.kind == Node::Kind::split ? 1 : 0;
+    if (node.children.size() <= splitters) throw std::invalid_argument("a Parallel needs at least one branch");
+    const std::size_t branches = node.children.size() - splitters;
     const std::size_t free = place.free_buffer + branches - 1;
     rack_.buffers = std::max(rack_.buffers, free);
     const auto buffer_of = [&](std::size_t branch) {
       return branch == 0 ? place.buffer : place.free_buffer + branch - 1;
     };
-    for (std::size_t b = 1; b < branches; ++b) {
+    const Delay before = splitters > 0 ? compile_split(node.children[0], place, branches) : Delay{};
+    for (std::size_t b = 1; b < branches && splitters == 0; ++b) {
       rack_.steps.push_back({.kind = Step::Kind::copy, .from = place.buffer, .to = buffer_of(b)});
     }
     std::vector<int> latency;
     std::vector<std::size_t> delay_step;
     int dispersion = 0;
     for (std::size_t b = 0; b < branches; ++b) {
-      const Delay own = compile(
-          node.children[b],
-          {.buffer = buffer_of(b), .free_buffer = free, .input_latency = place.input_latency, .beside_others = true});
+      const Delay own = compile(node.children[splitters + b], {.buffer = buffer_of(b),
+                                                               .free_buffer = free,
+                                                               .input_latency = place.input_latency + before.frames,
+                                                               .beside_others = true});
       latency.push_back(own.frames);
       dispersion = std::max(dispersion, own.dispersion);
       delay_step.push_back(rack_.steps.size());
@@ -120,7 +133,22 @@ class Compiler {
     for (std::size_t b = 1; b < branches; ++b) {
       rack_.steps.push_back({.kind = Step::Kind::add, .from = buffer_of(b), .to = place.buffer});
     }
-    return place.beside_others ? Delay{longest, dispersion} : Delay{longest - dispersion, 0};
+    const Delay own = place.beside_others ? Delay{longest, dispersion} : Delay{longest - dispersion, 0};
+    return {before.frames + own.frames, before.dispersion + own.dispersion};
+  }
+
+  // The effect that gives so many branches a part of the sound each.
+  Delay compile_split(const Node& node, const Place& place, std::size_t branches) {
+    const bool fits = node.kind == Node::Kind::effect && branches > 1 && branches <= max_branches;
+    if (!fits || !checked_type(node).splits)
+      throw std::invalid_argument("no effect that splits is before the branches");
+    const Delay delay = add_slot(node, place, static_cast<int>(branches));
+    rack_.steps.push_back({.kind = Step::Kind::split,
+                           .index = rack_.slots.size() - 1,
+                           .from = place.buffer,
+                           .to = place.free_buffer,
+                           .branches = static_cast<int>(branches)});
+    return delay;
   }
 
   const EffectType& checked_type(const Node& node) const {

@@ -12,10 +12,12 @@
 namespace twinrack {
 
 struct Step {
-  enum class Kind { effect, copy, add, delay } kind;
+  // split: an effect that gives each branch a part of the sound, on the buffer `from` and those from `to` on.
+  enum class Kind { effect, split, copy, add, delay } kind;
   std::size_t index = 0;         // of the slot or of the delay
   std::size_t from = 0, to = 0;  // buffers
   int frames = 0;                // of a delay
+  int branches = 1;              // of a split
 };
 
 // A value that another effect drives.
@@ -32,6 +34,7 @@ struct CompiledRack {
   std::vector<std::vector<DelayLine>> delays;
   std::vector<DrivenValue> driven;
   std::size_t buffers = 1;  // buffer 0 is the caller's
+  int rows = 0;             // the most channels that a slot has
 };
 
 // Throws std::invalid_argument for a tree that cannot run.

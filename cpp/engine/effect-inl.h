@@ -112,6 +112,7 @@ const EffectType* effect_type() {
       .reset = W::reset,
       .latency = W::latency,
       .dispersion = requires(const E& e) { e.dispersion(); } ? W::dispersion : nullptr,
+      .splits = requires { E::splits; },
       .gain_reduction_db = requires(const E& e) { e.gain_reduction_db(); } ? W::gain_reduction_db : nullptr,
       .tail_ended = requires(E& e) { e.tail_ended(0); } ? W::tail_ended : nullptr,
       .skip_silence = requires(E& e) { e.skip_silence(0); } ? W::skip_silence : nullptr,

@@ -27,6 +27,8 @@ struct EffectType {
   // How many frames of the latency come from phase dispersion, in which sound arrives already; null where the latency
   // is a pure delay.
   int (*dispersion)(const void*) noexcept;
+  // It gives each branch behind it a part of the sound, where its format has several (`Format::branches`).
+  bool splits;
   float (*gain_reduction_db)(const void*) noexcept TR_RT;  // null where there is none
   // Called after so many frames of silence: true when the tail has fallen below -140 dBFS and the past no longer
   // matters; the effect then clears what is left of it, and sleeps. Null for an effect that never sleeps.

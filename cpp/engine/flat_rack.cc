@@ -108,7 +108,7 @@ void tree_fields(Archive& archive, Node& node, int depth = 0) {
   if (depth > deepest) refuse("its tree is too deep");
   auto kind = static_cast<std::uint8_t>(node.kind);
   archive.number(kind);
-  if (kind > static_cast<std::uint8_t>(Node::Kind::parallel)) refuse("its tree has a part of no known kind");
+  if (kind > static_cast<std::uint8_t>(Node::Kind::split)) refuse("its tree has a part of no known kind");
   node.kind = static_cast<Node::Kind>(kind);
   if (node.kind == Node::Kind::effect) {
     archive.text(node.effect);

@@ -10,7 +10,7 @@
 namespace twinrack {
 
 struct Node {
-  enum class Kind { effect, chain, parallel };
+  enum class Kind { effect, chain, parallel, split };  // split: an effect that splits, then its branches
   Kind kind = Kind::chain;
   std::string effect;  // the card's id
   std::vector<float> values;

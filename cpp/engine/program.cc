@@ -27,7 +27,7 @@ float driven_value(const Parameter& p, float own, double amount) noexcept TR_RT 
 }
 }  // namespace
 
-Program::Program(const Node& root, const Format& format) : rack_(compile(root, format)), run_(format) {
+Program::Program(const Node& root, const Format& format) : rack_(compile(root, format)), run_(format, rack_.rows) {
   const auto count = static_cast<std::size_t>(format.channels);
   buffers_.resize(rack_.buffers);
   for (std::size_t b = 1; b < buffers_.size(); ++b) buffers_[b].assign(count, std::vector<float>(max_segment));
@@ -155,6 +155,9 @@ void Program::run_step(const Step& step, float* const* io, const SideBlock* keys
       rack_.slots[step.index].process(to, keys, frames, known.level, run_);
       if constexpr (!has_float_mode) run_.kernel.flush(to, count, frames);
       break;
+    case Step::Kind::split:
+      run_split(step, io, keys, frames);
+      break;
     case Step::Kind::copy:
       for (int c = 0; c < count; ++c) std::memcpy(to[c], from[c], sizeof(float) * static_cast<std::size_t>(frames));
       known = levels_[step.from];
@@ -178,6 +181,29 @@ void Program::run_step(const Step& step, float* const* io, const SideBlock* keys
   }
 }
 
+// The buffers of all branches are one block for the effect, with the sound in the first of them.
+void Program::run_split(const Step& step, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT {
+  const int count = run_.format.channels;
+  float* rows[max_rows];
+  for (int b = 0; b < step.branches; ++b) {
+    const std::size_t buffer = b == 0 ? step.from : step.to + static_cast<std::size_t>(b - 1);
+    for (int c = 0; c < count; ++c) {
+      float* row = rows[b * count + c] = channels(buffer, io)[c];
+      if (b > 0) std::fill_n(row, frames, 0.0f);
+    }
+    if (b > 0) levels_[buffer].known = false;
+  }
+  KnownLevel& known = levels_[step.from];
+  if constexpr (!has_float_mode) {
+    run_.kernel.flush(rows, count, frames);
+    known.known = false;
+  }
+  if (!known.known) known.level = run_.kernel.measure(rows, count, frames);
+  rack_.slots[step.index].process(rows, keys, frames, known.level, run_);
+  if constexpr (!has_float_mode) run_.kernel.flush(rows, count * step.branches, frames);
+  known.known = false;
+}
+
 void Program::state(StateArchive& archive) {
   archive.section("the format");
   archive.same(run_.format.sample_rate);
@@ -189,6 +215,7 @@ void Program::state(StateArchive& archive) {
     archive.same(step.kind);
     for (const std::size_t number : {step.index, step.from, step.to}) archive.same(number);
     archive.same(step.frames);
+    archive.same(step.branches);
   }
   for (std::size_t i = 0; i < rack_.slots.size(); ++i) {
     const EffectType& type = rack_.slots[i].effect.type();

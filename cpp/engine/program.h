@@ -78,6 +78,7 @@ class Program {
   void tune(Slot& slot) noexcept TR_RT;
   float* const* channels(std::size_t buffer, float* const* io) noexcept TR_RT;
   void run_step(const Step& step, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
+  void run_split(const Step& step, float* const* io, const SideBlock* keys, int frames) noexcept TR_RT;
   void state(Slot& slot, StateArchive& archive);
 
   CompiledRack rack_;

@@ -76,7 +76,7 @@ SideBlock Slot::sidechain(const SideBlock* keys, int frames, const RunContext& r
 
 // Keeps the input, delayed by the effect's latency, beside the effect.
 void Slot::keep_dry(float* const* io, int frames, RunContext& run) noexcept TR_RT {
-  for (int c = 0; c < run.format.channels; ++c) {
+  for (int c = 0; c < channels; ++c) {
     const auto at = static_cast<std::size_t>(c);
     if (latency > 0) {
       dry_lines[at].write(io[c], frames);
@@ -90,7 +90,6 @@ void Slot::keep_dry(float* const* io, int frames, RunContext& run) noexcept TR_R
 
 void Slot::process(float* const* io, const SideBlock* keys, int frames, BlockLevel& level,
                    RunContext& run) noexcept TR_RT {
-  const int channels = run.format.channels;
   const SideBlock key_block = sidechain(keys, frames, run);
   const BlockLevel in = level;
   meter.in.add(in);
@@ -107,7 +106,7 @@ void Slot::process(float* const* io, const SideBlock* keys, int frames, BlockLev
   int good_frames = 0;  // of the effect's output
   if (runs) {
     if (restart.fades_input) fade_in_input(io, frames, run);
-    sleep.asleep ? wake(io, key_block, frames, run) : effect.process({io, channels, frames}, key_block);
+    sleep.asleep ? wake(io, key_block, frames) : effect.process({io, channels, frames}, key_block);
     meter.gain_reduction_db = std::max(meter.gain_reduction_db, effect.gain_reduction_db());
     level = run.kernel.measure(io, channels, frames);
     good_frames = frames;
@@ -132,8 +131,7 @@ void Slot::process(float* const* io, const SideBlock* keys, int frames, BlockLev
 }
 
 // Skips the silence up to the first frame that sounds, and processes on from there.
-void Slot::wake(float* const* io, SideBlock key_block, int frames, const RunContext& run) noexcept TR_RT {
-  const int channels = run.format.channels;
+void Slot::wake(float* const* io, SideBlock key_block, int frames) noexcept TR_RT {
   int first = frames;
   const auto look = [&](const float* x) {
     int n = 0;
@@ -144,7 +142,7 @@ void Slot::wake(float* const* io, SideBlock key_block, int frames, const RunCont
   for (int c = 0; c < key_block.channels; ++c) look(key_block.channel[c]);
   sleep.asleep = false;
   effect.skip_silence(first);
-  float* sound[max_channels];
+  float* sound[max_rows];
   const float* key_sound[max_channels];
   for (int c = 0; c < channels; ++c) sound[c] = io[c] + first;
   for (int c = 0; c < key_block.channels; ++c) key_sound[c] = key_block.channel[c] + first;
@@ -155,7 +153,7 @@ void Slot::wake(float* const* io, SideBlock key_block, int frames, const RunCont
 void Slot::fade_in_input(float* const* io, int frames, const RunContext& run) const noexcept TR_RT {
   constexpr float step = 1.0f / (input_fade_ticks * tick_frames);
   const float begin = step * static_cast<float>((restart.input_fade - 1) * tick_frames + run.frame_in_tick + 1);
-  for (int c = 0; c < run.format.channels; ++c) {
+  for (int c = 0; c < channels; ++c) {
     run.kernel.crossfade(io[c], run.silence.data(), begin, step, frames);
   }
 }
@@ -164,7 +162,7 @@ void Slot::crossfade_dry(float* const* io, int frames, const RunContext& run) co
   const float a = static_cast<float>(fade.wet_steps_before) / BypassFade::ticks;
   const float step = static_cast<float>(fade.wet_steps - fade.wet_steps_before) / (BypassFade::ticks * tick_frames);
   const float begin = a + step * static_cast<float>(run.frame_in_tick + 1);
-  for (int c = 0; c < run.format.channels; ++c) {
+  for (int c = 0; c < channels; ++c) {
     run.kernel.crossfade(io[c], run.dry[static_cast<std::size_t>(c)], begin, step, frames);
   }
 }

@@ -34,6 +34,8 @@ struct BypassFade {
   void state(StateArchive& archive) { archive(wet_steps, wet_steps_before, bypass); }
 };
 
+inline constexpr int max_rows = max_channels * max_branches;
+
 // How an effect starts anew from a clean state, after a bypass or a fault.
 struct Restart {
   bool failed = false;                // put out NaN or infinity since the last multiple of max_segment
@@ -55,15 +57,16 @@ struct Sleep {
 
 // Format, kernels and scratch memory that the slots of one program share, and what they count together.
 struct RunContext {
-  explicit RunContext(const Format& stream_format)
+  // `rows`: the most channels that an effect has, those of all branches that it splits the sound for.
+  RunContext(const Format& stream_format, int rows)
       : format(stream_format),
-        dry_copy(static_cast<std::size_t>(stream_format.channels), std::vector<float>(max_segment)),
+        dry_copy(static_cast<std::size_t>(rows), std::vector<float>(max_segment)),
         silence(max_segment) {}
 
   const Kernels& kernel = kernels();
   Format format;
-  std::vector<std::vector<float>> dry_copy;      // scratch memory
-  std::array<const float*, max_channels> dry{};  // the sound beside the effect that runs: there, or in a delay line
+  std::vector<std::vector<float>> dry_copy;  // scratch memory
+  std::array<const float*, max_rows> dry{};  // the sound beside the effect that runs: there, or in a delay line
   std::vector<float> silence;
   int frame_in_tick = 0;
   bool moving = true;  // a value or a fade
@@ -73,6 +76,7 @@ struct RunContext {
 
 struct Slot {
   EffectInstance effect;
+  int channels = 0;  // of all branches that it splits the sound for
   std::size_t first_parameter = 0;
   std::vector<float> values{};
   int key = -1;  // number of its sidechain
@@ -115,7 +119,7 @@ struct Slot {
  private:
   SideBlock sidechain(const SideBlock* keys, int frames, const RunContext& run) noexcept TR_RT;
   void keep_dry(float* const* io, int frames, RunContext& run) noexcept TR_RT;
-  void wake(float* const* io, SideBlock key, int frames, const RunContext& run) noexcept TR_RT;
+  void wake(float* const* io, SideBlock key, int frames) noexcept TR_RT;
   void fade_in_input(float* const* io, int frames, const RunContext& run) const noexcept TR_RT;
   void crossfade_dry(float* const* io, int frames, const RunContext& run) const noexcept TR_RT;
 };

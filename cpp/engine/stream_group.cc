@@ -11,6 +11,7 @@ constexpr float largest_float = std::numeric_limits<float>::max();
 
 bool runs_side_by_side(const Node& node) {
   if (node.worker != nullptr || node.key >= 0 || !node.drives.empty()) return false;
+  if (node.kind == Node::Kind::split) return false;
   return std::all_of(node.children.begin(), node.children.end(), runs_side_by_side);
 }
 
@@ -87,6 +88,8 @@ bool StreamGroup::run_step(std::size_t which, int start, int frames) {
     case Step::Kind::effect:
       if (run_effect(step, start, frames)) return are_finite(buffers_[step.to].peaks);
       break;
+    case Step::Kind::split:
+      return false;  // `fits` refuses it
     case Step::Kind::copy: {
       const StreamBlock from = block(step.from, start, frames);
       for (int c = 0; c < channels_; ++c) std::copy_n(from.channel[c], frames * kernels_.lanes, to.channel[c]);

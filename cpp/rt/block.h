@@ -6,6 +6,7 @@ namespace twinrack {
 inline constexpr int tick_frames = 32;   // a control tick, on the absolute sample grid
 inline constexpr int max_segment = 512;  // an effect is never asked for more frames at once
 inline constexpr int max_channels = 16;
+inline constexpr int max_branches = 6;  // of an effect that splits the sound
 inline constexpr double min_sample_rate = 8000.0, max_sample_rate = 384000.0;
 
 struct Block {
@@ -39,9 +40,12 @@ struct Resource {
   int frames;
 };
 
+// An effect before branches that each get a part of the sound (`EffectType::splits`) works on the channels of all of
+// them, branch by branch; what comes in is in those of the first one, and the others are silent.
 struct Format {
   double sample_rate;
-  int channels;
+  int channels;  // of one branch
+  int branches = 1;
 };
 
 }  // namespace twinrack

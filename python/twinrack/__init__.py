@@ -16,7 +16,7 @@ from .rack.effects import *  # noqa: F403
 from .rack.python_effect import PythonEffect
 from .rack.rack import Rack
 from .rack.running import Meter
-from .rack.tree import Chain, Parallel, dry_wet
+from .rack.tree import Bands, Chain, MidSide, Parallel, dry_wet
 from .resources.network import ControlNetwork, Network
 from .resources.response import Response
 from .system.waiting import wait_briefly
@@ -94,6 +94,7 @@ _MODULES = ("explain", "losses", "loudness", "priors", "targets")
 
 __all__ = [
     "CARDS",
+    "Bands",
     "Card",
     "Certificate",
     "Chain",
@@ -108,6 +109,7 @@ __all__ = [
     "Line",
     "LiveStream",
     "Meter",
+    "MidSide",
     "Network",
     "Parallel",
     "Plugin",

@@ -54,11 +54,14 @@ class NodeKind:
       chain
     
       parallel
+    
+      split
     """
     __members__: typing.ClassVar[dict[str, NodeKind]]
     chain: typing.ClassVar[NodeKind]
     effect: typing.ClassVar[NodeKind]
     parallel: typing.ClassVar[NodeKind]
+    split: typing.ClassVar[NodeKind]
     @typing.overload
     def __eq__(self, other: NodeKind) -> bool:
         ...

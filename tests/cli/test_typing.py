@@ -203,8 +203,8 @@ def test_names_of_other_programs(name: str, meant: str):
 
 
 @pytest.mark.parametrize("name", ["de-esser", "De_Esser", "deesser", "multiband"])
-def test_names_of_what_is_not_here(name: str):
-    with pytest.raises(ValueError, match="there is no"):
+def test_names_of_what_is_not_an_effect(name: str):
+    with pytest.raises(ValueError, match="Bands"):
         tr.find_card(name)
 
 

@@ -41,6 +41,8 @@ def everything() -> dict[str, object]:
         "band": tr.Band("bell", gain_db=3),
         "chain": tr.Chain([tr.Gain(gain_db=-3)]),
         "parallel": tr.Parallel([[], [tr.Gain(gain_db=-3)]]),
+        "bands": tr.Bands([[], [tr.Gain(gain_db=-3)]]),
+        "mid_side": tr.MidSide([tr.Gain(gain_db=-3)]),
         "rack": tr.Rack([tr.Compressor(), tr.Parallel([[], [tr.Gain()]]), tr.ParametricEQ(bands=[tr.Band("bell")])], "x"),
         "prepared": prepared(),
         "in a rack": prepared()["gain"],

@@ -28,6 +28,7 @@ def everything() -> tr.Rack:
     return tr.Rack(
         [
             tr.ParametricEQ(bands=[tr.Band("bell", gain_db=5), tr.Band("low_cut", slope_db_per_octave="36")]),
+            tr.Bands([[tr.Compressor(threshold_db=-30)], [], [tr.Limiter(lookahead_ms=1.1)]], splits_hz=[240, 3100]),
             tr.Parallel([[], [tr.Compressor(lookahead_ms=1.7, threshold_db=-35), tr.Gain(gain_db=-4)]]),
             *[random_effect(card, rng, "expected") for card in tr.CARDS.values() if card.id != "compressor"],
         ]

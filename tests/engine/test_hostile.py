@@ -80,6 +80,8 @@ def calls(folder: Any) -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]
         yield name, cls, given
     yield "Chain", tr.Chain, {"items": []}
     yield "Parallel", tr.Parallel, {"branches": [[]]}
+    yield "Bands", tr.Bands, {"bands": [[], []], "splits_hz": [300.0]}
+    yield "MidSide", tr.MidSide, {"mid": [], "side": []}
     yield "dry_wet", tr.dry_wet, {"wet": tr.Gain(), "mix": 0.5}
     yield "Rack", tr.Rack, {"effects": [], "name": "r"}
     fine = {"x": noise(), "sample_rate": RATE, "tail": 0.0, "sidechain": None, "automation": {"gain.gain_db": [0.0, 1.0]}}

@@ -150,7 +150,8 @@ def a_rack(rng: np.random.Generator, how: str) -> tr.Rack:
             some[0],
             tr.Parallel([[], [keyed, some[1]], [some[2], tr.Limiter(lookahead_ms=3.3, name="slow"), gate]]),
             tr.Gain(name="driven"),
-            *some[3:],
+            tr.Bands([[some[3]], tr.MidSide([some[4]]), []], splits_hz=[200, 3000]),
+            *some[5:],
         ]
     )
 

@@ -45,6 +45,7 @@ def racks() -> dict[str, tr.Rack]:
     made["strip"] = tr.Rack(
         [tr.ParametricEQ(bands=bands), tr.Compressor(threshold_db=-31.7), tr.FDNReverb(mix=0.27), tr.Limiter()], name="strip"
     )
+    made["bands"] = tr.Rack([tr.Bands([[tr.Compressor(threshold_db=-30)], [], [tr.Saturation()]]), tr.MidSide()], name="bands")
     made["branches"] = tr.Rack([tr.Parallel([[tr.Gain(gain_db=-3)], [tr.Limiter()]]), tr.Saturation()], name="branches")
     return made
 

@@ -84,6 +84,13 @@ def racks() -> dict[str, tr.Rack]:
             ],
             name='Branches "of" <two>',
         ),
+        "bands": tr.Rack(
+            [
+                tr.Bands([[tr.Compressor(threshold_db=-30)], [tr.MidSide([], [tr.Gain(gain_db=2)])], []], [170, 2700]),
+                tr.Limiter(),
+            ],
+            name="Bands",
+        ),
         "networks": tr.Rack([tr.Adapter(network=small_network()), tr.Gain(gain_db=3)], name="Netz, größer"),
         "controlled": tr.Rack([tr.Controller(network=wide), tr.Compressor(), tr.Gain()], name="Controlled"),
         "empty": tr.Rack([], name="Empty"),

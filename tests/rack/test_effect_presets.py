@@ -11,7 +11,7 @@ import pytest
 
 import twinrack as tr
 from support import decaying_noise, music, run
-from twinrack.rack.presets import presets
+from twinrack.rack.presets import multiband_presets, presets
 
 RATE = 48000
 WITHOUT = {"adapter", "controller"}  # a network is all that they are
@@ -73,3 +73,30 @@ def test_the_commands(tmp_path):
     assert not Path(tmp_path / "x.rack.json").exists()
     with pytest.raises(ValueError, match="not of gain"):
         presets("compressor")["vocal"].apply(tr.Gain())
+
+
+@pytest.mark.parametrize("name", multiband_presets())
+def test_presets_of_the_multiband_compressor(name):
+    """Every band compresses loud music, by values as they are listed."""
+    made = multiband_presets()[name]
+    rack = tr.Rack([tr.preset("multiband_compressor", name)])
+    assert re.fullmatch(r"[A-Z0-9].*\.", made.text)
+    for address, value in made.values.items():
+        p = rack[address.partition(".")[0]].card.addresses[address.partition(".")[2]]
+        assert rack.get(address) == value
+        assert p.expected[0] <= value <= p.expected[1], address
+    x = music(2, 4 * RATE, RATE, 5)
+    x = x * np.float32(10 ** (-18 / 20) / np.sqrt(np.mean(x.astype(np.float64) ** 2)))
+    rack.prepare(RATE, 2)
+    reduced = [0.0] * len(made.bands)
+    for start in range(0, x.shape[1], 512):
+        assert np.isfinite(rack.process(x[:, start : start + 512])).all()
+        for band, meter in enumerate(m for a, m in rack.meters().items() if a.startswith("compressor")):
+            reduced[band] = max(reduced[band], meter.gain_reduction_db)
+    assert min(reduced) > 0.5, reduced
+
+
+def test_multiband_presets_are_known_by_name():
+    assert len(multiband_presets()) >= 5
+    with pytest.raises(ValueError, match="multiband_compressor has no preset 'loud'; there are mastering"):
+        tr.preset("multiband_compressor", "loud")

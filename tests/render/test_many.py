@@ -82,6 +82,7 @@ def test_chains_and_branches():
     strip = [
         tr.ParametricEQ(bands=[tr.Band("bell"), tr.Band("low_shelf", frequency_hz=100)]), tr.Compressor(lookahead_ms=2),
         tr.Parallel([tr.Gain(), tr.Chain([tr.Limiter(), tr.Saturation()])]), tr.Gate(), tr.Compressor(bypass=True),
+        tr.Bands([[tr.Gain()], [tr.ParametricEQ(bands=[tr.Band("bell")])]]),
     ]  # fmt: skip
     rack = tr.Rack(strip)
     values = random_candidates(rack, 21, rng, choices=False)

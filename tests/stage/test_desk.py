@@ -97,6 +97,8 @@ def test_set_undo_redo(desk, stream):
 
 def test_structure_and_its_undo(desk, stream):
     rack = stream.rack
+    assert desk.add("multiband_compressor/bass") == "crossover"
+    desk.undo()
     assert desk.add("saturation", 1) == "saturation"
     assert list(rack.addresses()) == ["gain", "saturation", "compressor", "parametric_eq"]
     desk.move("saturation", 3)

@@ -67,6 +67,15 @@ def variants(card_id: str) -> list[dict]:
             {"curve": c, "filters": ("linear_phase", "minimum_phase")[i % 2], "oversampling": "1248"[i % 4], "drive_db": 9.0}
             for i, c in enumerate(curves)
         ]
+    if card_id == "crossover":
+        options = (("2", "24"), ("3", "12"), ("4", "36"), ("6", "48"))
+        return [{"number_of_bands": n, "slope_db_per_octave": slope} for n, slope in options]
+    if card_id == "dynamic_eq":
+        moving = {"frequency_hz": 2000.0, "threshold_db": -45.0, "ratio": 2.0, "range_db": -20.0, "attack_ms": 1.0}
+        cases = (("bell", "above"), ("low_shelf", "above"), ("high_shelf", "below"), ("bell", "below"))
+        both = [{"type": type, "when": when} | moving for type, when in cases]
+        both[-1] |= {"threshold_db": -5.0}
+        return [{f"band1.{name}": value for name, value in band.items()} for band in both]
     return [{}]
 
 
@@ -85,7 +94,7 @@ def needed(card_id: str, variant: dict) -> set[str]:
     if variant.get("detector") == "peak" and variant.get("topology") != "feedback":
         there -= {"rms_window_ms"}
     card = tr.CARDS[card_id]
-    if card.category in ("modulation", "delay"):
+    if card.category in ("modulation", "delay") or card_id == "crossover":
         there -= idle(card, {a: p.default for a, p in card.addresses.items()} | variant, 2)
     return there
 

@@ -468,27 +468,26 @@ def presets(
     name: Annotated[str | None, typer.Argument(help="One of its presets, whose values are shown.")] = None,
     output: Annotated[Path | None, typer.Option("--out", help="Patch to write with this preset.")] = None,
 ) -> None:
-    """List the presets of effects, by names that engineers use, or write one as a patch."""
+    """List the presets of effects and of the multiband compressor, by names that engineers use, or write one as a patch."""
     from ..rack.card import CARDS
-    from ..rack.presets import preset
-    from ..rack.presets import presets as presets_of
+    from ..rack.presets import MULTIBAND, any_presets, preset
     from ..rack.rack import Rack
 
     if name is None:
         if output is not None:
             raise ValueError("--out writes one preset; give its effect and name")
-        for id in [effect] if effect is not None else CARDS:
-            for one in presets_of(id).values():
+        for id in [effect] if effect is not None else [*CARDS, MULTIBAND]:
+            for one in any_presets(id).values():
                 print(f"{id:20} {one.name:24} {one.text}")
         return
     assert effect is not None
-    chosen, own = preset(effect, name), presets_of(effect)[name]
+    rack, own = Rack([preset(effect, name)], name=name), any_presets(effect)[name]
     print(f"{effect}, {name}: {own.text}")
     for address, value in own.values.items():
-        unit = chosen.card.addresses[address].unit
+        full = address if effect == MULTIBAND else f"{effect}.{address}"
+        unit = rack[full.partition(".")[0]].card.addresses[full.partition(".")[2]].unit
         print(f"  {address:28} {value}{'' if unit in ('1', '') else f' {unit}'}")
     if output is not None:
-        rack = Rack([chosen], name=name)
         rack.provenance = {"preset": {"effect": effect, "name": name, "by": "hand", "text": own.text}}
         rack.save(output)
         print(f"{output}: play it with twinrack live --rack {output}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
@@ -12,7 +13,7 @@ from ..rack.describe import order_text
 from ..rack.effect import Effect
 from ..rack.rack import Rack, as_rack
 from ..rack.running import Sidechain
-from ..rack.tree import Chain, Parallel, effects_of
+from ..rack.tree import Chain, Parallel, Split, effects_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +22,8 @@ class Stage:
 
     Attributes:
         address: of the effect; of a Parallel the addresses in it, such as "(gain | compressor)".
-        inside: the address of the Parallel that it is in; empty in the outer chain.
-        effect: None for a Parallel.
+        inside: the address of the Parallel, Bands or MidSide that it is in; empty in the outer chain.
+        effect: None for a Parallel, Bands or MidSide.
     """
 
     address: str
@@ -41,7 +42,7 @@ def stages(rack: Rack, x: npt.ArrayLike, sample_rate: float, *, sidechain: Sidec
     """Every block of a rack with its sound, in the order of the chain; those inside a Parallel stand before it.
 
     In the outer chain all that comes later is bypassed, so the last `after` is the rack's own output to the last bit. A branch
-    of a Parallel is rendered by itself from the sound before it.
+    of a Parallel is rendered by itself from the sound before it, one of Bands or MidSide from its part of that sound.
 
     Args:
         rack: it is not changed.
@@ -61,15 +62,25 @@ def _walk(rack: Rack, names: dict[int, str], sound: Audio, rate: float, sidechai
     for number, item in enumerate(rack.effects, start=1):
         after = _up_to(rack, number)(sound, rate, sidechain=sidechain)
         address = order_text(item, names)
-        for branch in item.children() if not isinstance(item, Effect) else ():
+        for branch, heard in _branches(item, before, rate):
             parts = list(branch.children()) if not isinstance(branch, Effect) else [branch]
             alone = Rack([part.copy() for part in parts])
             copies = zip(alone.addresses().values(), effects_of(branch), strict=True)
             known = {id(copy): names[id(effect)] for copy, effect in copies}
-            passed += _walk(alone, known, before, rate, _keys_of(alone, sidechain), address)
+            passed += _walk(alone, known, heard, rate, _keys_of(alone, sidechain), address)
         passed.append(Stage(address, before, after, inside, item if isinstance(item, Effect) else None))
         before = after
     return passed
+
+
+def _branches(item: Effect | Chain | Parallel, before: Audio, rate: float) -> Iterator[tuple[Effect | Chain | Parallel, Audio]]:
+    """The parts of an item, each with the sound that it gets."""
+    if isinstance(item, Split):
+        yield item.splitter, before
+        for number, branch in enumerate(item.branches):
+            yield branch, np.asarray(Rack([item.only(number)])(before, rate))
+    elif not isinstance(item, Effect):
+        yield from ((child, before) for child in item.children())
 
 
 def _up_to(rack: Rack, count: int) -> Rack:
@@ -104,9 +115,13 @@ def up_to_effect(rack: Rack, address: str, inclusive: bool) -> Rack:
                 result += _bypassed(item)
             elif not inside or item is target:
                 result.append(item.copy())
+            elif isinstance(item, Split) and item.splitter is target:
+                result.append(item.with_children([target.copy(), *(Chain(_bypassed(branch)) for branch in item.branches)]))
             elif isinstance(item, Parallel):
-                for branch in item.branches:
-                    on_the_way = any(e is target for e in effects_of(branch))
+                ways = [any(e is target for e in effects_of(branch)) for branch in item.branches]
+                if isinstance(item, Split):
+                    result.append(item.only(ways.index(True)))
+                for branch, on_the_way in zip(item.branches, ways, strict=True):
                     result += cut(branch.items) if on_the_way else _bypassed(branch)
             elif isinstance(item, Chain):
                 result += cut(item.items)

@@ -36,7 +36,7 @@ def bounced(rack: Rack, channels: int) -> tuple[Rack, list[str]]:
             notes.append(f"{address} is now {exact}")
             return ConvolutionReverb(impulse_response=response, mix=1.0, normalise=False, name=address, bypass=item.bypass)
         if isinstance(item, Parallel):
-            return Parallel([Chain([replaced(child) for child in branch.items]) for branch in item.branches])
+            return item.with_children([replaced(child) for child in item.children()])
         return Chain([replaced(child) for child in item.items]) if isinstance(item, Chain) else item.copy()
 
     copied = Rack([replaced(item) for item in rack.effects], rack.name)

@@ -260,7 +260,8 @@ def find_card(effect: str) -> Card:
     """
     card = CARDS.get(effect) if isinstance(effect, str) else None
     if card is None:
-        hint = (hint_for(effect[:SHOWN], list(CARDS)) if isinstance(effect, str) else "") or f"; there are {', '.join(CARDS)}"
+        meant = hint_for(effect[:SHOWN], list(CARDS)) if isinstance(effect, str) else ""
+        hint = meant or f"; `twinrack effects` lists all {len(CARDS)}"
         raise ValueError(f"no effect is called {brief(effect)}{hint}")
     return card
 
@@ -291,9 +292,9 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # Effects that do not exist here: the hint to the nearest substitute.
 NOT_HERE = {
-    "deesser": "; there is no de-esser: split the bands with a Parallel of parametric_eq cuts, and compress the upper one",
-    "multibandcompressor": "; there is no multiband compressor: compress the branches of a Parallel of parametric_eq cuts",
-    "multiband": "; there is no multiband compressor: compress the branches of a Parallel of parametric_eq cuts",
+    "deesser": "; there is no de-esser: compress the upper band of a tr.Bands",
+    "multibandcompressor": '; it is a Bands of compressors: tr.preset("multiband_compressor", "mastering"), or tr.Bands([…])',
+    "multiband": '; it is a Bands of compressors: tr.preset("multiband_compressor", "mastering"), or tr.Bands([…])',
 }
 
 

@@ -11,7 +11,7 @@ from ..resources.resource import Resource
 from .addresses import Addresses
 from .effect import Effect
 from .external_effect import ExternalEffect, Work
-from .tree import Chain, Parallel
+from .tree import Chain, Parallel, Split
 
 
 def own_latency(effect: Effect, rate: float, offline: bool = True) -> int:
@@ -33,7 +33,8 @@ def latency_before(structure: Addresses, rate: float, offline: bool = True) -> d
             latencies[structure.places[id(item)][0]] = before
             return own_latency(item, rate, offline)
         if isinstance(item, Parallel):
-            return max(walk(branch, before) for branch in item.branches)
+            split = walk(item.splitter, before) if isinstance(item, Split) else 0
+            return split + max(walk(branch, before + split) for branch in item.branches)
         total = 0
         for child in item.items:
             total += walk(child, before + total)
@@ -93,7 +94,10 @@ def compile_tree(
                 node.set_resource(built_resource(item, resource, sample_rate, channels))
                 node.drives = _driven_by(item, resource, structure, rack)
             return node
-        node.kind = _engine.NodeKind.chain if isinstance(item, Chain) else _engine.NodeKind.parallel
+        if isinstance(item, Split):
+            item.check()
+        kinds = _engine.NodeKind
+        node.kind = kinds.chain if isinstance(item, Chain) else kinds.split if isinstance(item, Split) else kinds.parallel
         node.children = [compile_item(child) for child in item.children()]
         return node
 

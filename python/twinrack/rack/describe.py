@@ -11,7 +11,7 @@ from .effect import Effect
 from .idle import idle
 from .python_effect import PythonEffect
 from .rack import Rack
-from .tree import Chain, Parallel
+from .tree import Chain, Parallel, Split
 
 WIDTH = 80
 MARK = "*"
@@ -52,7 +52,8 @@ def order_text(item: Effect | Chain | Parallel, addresses: Mapping[int, str]) ->
     if isinstance(item, Effect):
         return addresses[id(item)]
     if isinstance(item, Parallel):
-        return "(" + " | ".join(order_text(branch, addresses) or "dry" for branch in item.branches) + ")"
+        split = f"{addresses[id(item.splitter)]} → " if isinstance(item, Split) else ""
+        return f"{split}({' | '.join(order_text(branch, addresses) or 'dry' for branch in item.branches)})"
     return " → ".join(order_text(child, addresses) for child in item.items)
 
 

@@ -36,7 +36,7 @@ from .python_effect import PythonEffect
 from .rack import Rack
 from .trail import KEY as TRAIL
 from .trail import after_loading, brought_up, state_of
-from .tree import Chain, Parallel
+from .tree import Bands, Chain, MidSide, Parallel
 
 FORMAT = "twinrack.rack"
 VERSION = 1
@@ -94,16 +94,46 @@ class ChainEntry(_Strict):
 
     chain: list[Entry]
 
+    def children(self) -> list[Entry]:
+        return self.chain
+
 
 class ParallelEntry(_Strict):
     """Branches that hear the same input and are added."""
 
     parallel: Annotated[list[ChainEntry], Field(min_length=1)]
 
+    def children(self) -> list[Entry]:
+        return [*self.parallel]
+
+
+class BandsEntry(_Strict):
+    """Branches for the bands of a crossover, the lowest first, which are added."""
+
+    bands: Annotated[list[ChainEntry], Field(min_length=2)]
+    crossover: EffectEntry
+
+    def children(self) -> list[Entry]:
+        return [self.crossover, *self.bands]
+
+
+class MidSideEntry(_Strict):
+    """A branch for what left and right share, and one for in what they differ, which are added."""
+
+    mid: ChainEntry
+    side: ChainEntry
+    levels: EffectEntry
+
+    def children(self) -> list[Entry]:
+        return [self.levels, self.mid, self.side]
+
+
+ENTRY_KINDS = ("chain", "parallel", "bands", "mid", "plugin")  # of entries, by their first field; others are effects
+
 
 def _kind(data: object) -> str:
     """The kind of entry that is meant."""
-    for kind in ("chain", "parallel", "plugin"):
+    for kind in ENTRY_KINDS:
         if kind in data if isinstance(data, dict) else hasattr(data, kind):
             return kind
     return "effect"
@@ -113,7 +143,9 @@ Entry = Annotated[
     Annotated[EffectEntry, Tag("effect")]
     | Annotated[PluginEntry, Tag("plugin")]
     | Annotated[ChainEntry, Tag("chain")]
-    | Annotated[ParallelEntry, Tag("parallel")],
+    | Annotated[ParallelEntry, Tag("parallel")]
+    | Annotated[BandsEntry, Tag("bands")]
+    | Annotated[MidSideEntry, Tag("mid")],
     Discriminator(_kind),
 ]
 
@@ -151,7 +183,7 @@ class Patch(_Strict):
     arrays: ArraysEntry | None = None
 
 
-PARTS = (Patch, EffectEntry, PluginEntry, ChainEntry, ParallelEntry, ArraysEntry, ResourceEntry)
+PARTS = (Patch, EffectEntry, PluginEntry, ChainEntry, ParallelEntry, BandsEntry, MidSideEntry, ArraysEntry, ResourceEntry)
 
 
 def schema() -> dict[str, Any]:
@@ -166,6 +198,10 @@ def _array_name(address: str, resource: str) -> str:
 def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
     if isinstance(item, Chain):
         return {"chain": [_entry(child) for child in item.items]}
+    if isinstance(item, Bands):
+        return {"bands": [_entry(band) for band in item.branches], "crossover": _entry(item.crossover)}
+    if isinstance(item, MidSide):
+        return {"mid": _entry(item.mid), "side": _entry(item.side), "levels": _entry(item.levels)}
     if isinstance(item, Parallel):
         return {"parallel": [_entry(branch) for branch in item.branches]}
     if isinstance(item, PythonEffect):
@@ -319,12 +355,11 @@ def from_json(data: dict[str, Any], path: Path) -> Rack:
     return rack
 
 
-def _resources(entry: EffectEntry | PluginEntry | ChainEntry | ParallelEntry) -> Iterator[ResourceEntry]:
+def _resources(entry: Entry) -> Iterator[ResourceEntry]:
     if isinstance(entry, EffectEntry):
         yield from entry.resources.values()
-    elif not isinstance(entry, PluginEntry):
-        for child in entry.chain if isinstance(entry, ChainEntry) else entry.parallel:
-            yield from _resources(child)
+    for child in [] if isinstance(entry, EffectEntry | PluginEntry) else entry.children():
+        yield from _resources(child)
 
 
 def read_json(path: Path, what: str = "patch") -> dict[str, Any]:
@@ -407,7 +442,7 @@ def first_complaint(error: ValidationError, *models: type[BaseModel]) -> str:
         words = _complaint(complaint, [name for model in models for name in model.model_fields])
     place, parent = "", None
     for part in where:
-        if isinstance(parent, int) and part in ("effect", "plugin", "chain", "parallel"):
+        if isinstance(parent, int) and part in (*ENTRY_KINDS, "effect"):
             parent = None  # the kind of entry, not a field
             continue
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
@@ -416,13 +451,17 @@ def first_complaint(error: ValidationError, *models: type[BaseModel]) -> str:
 
 
 def _item(
-    entry: EffectEntry | PluginEntry | ChainEntry | ParallelEntry, place: str, arrays: dict[str, npt.NDArray[Any]]
+    entry: EffectEntry | PluginEntry | ChainEntry | ParallelEntry | BandsEntry | MidSideEntry,
+    place: str,
+    arrays: dict[str, npt.NDArray[Any]],
 ) -> Effect | Chain | Parallel:
     if isinstance(entry, ChainEntry):
         return Chain([_item(child, f"{place}.chain[{i}]", arrays) for i, child in enumerate(entry.chain)])
     if isinstance(entry, ParallelEntry):
         branches = [_item(child, f"{place}.parallel[{i}]", arrays) for i, child in enumerate(entry.parallel)]
         return Parallel(branches)
+    if isinstance(entry, BandsEntry | MidSideEntry):
+        return _split(entry, place, arrays)
     if isinstance(entry, PluginEntry):
         from ..hosting.effect import from_patch
 
@@ -462,6 +501,28 @@ def _item(
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
     return effect
+
+
+def _split(entry: BandsEntry | MidSideEntry, place: str, arrays: dict[str, npt.NDArray[Any]]) -> Bands | MidSide:
+    """A Bands or MidSide of a patch.
+
+    Raises:
+        ValueError: another effect splits than it should, or for another number of branches.
+    """
+
+    def effect(name: str, of: EffectEntry) -> Effect:
+        splitter = _item(of, f"{place}.{name}", arrays)
+        assert isinstance(splitter, Effect)
+        return splitter
+
+    try:
+        if isinstance(entry, MidSideEntry):
+            mid, side = (_item(getattr(entry, name), f"{place}.{name}", arrays) for name in ("mid", "side"))
+            return MidSide(mid, side, levels=effect("levels", entry.levels))
+        bands = [_item(child, f"{place}.bands[{i}]", arrays) for i, child in enumerate(entry.bands)]
+        return Bands(bands, crossover=effect("crossover", entry.crossover))
+    except TypeError as error:
+        raise ValueError(f"{place}: {error}") from None
 
 
 def _migrated(card: Card, entry: EffectEntry, place: str) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Presets of effects: settings with names that engineers use, set by hand, in `plugins/<id>/presets.toml`."""
+"""Presets: settings with names that engineers use, set by hand.
+
+Those of effects stand in `plugins/<id>/presets.toml`; those of a multiband compressor, a `Bands` with a compressor in each
+band, in `multiband_compressor.toml` beside this module.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,59 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Protocol
 
 from ..checks import brief
 from .card import CARDS, hint_for
 from .effect import CLASSES, Effect
+from .tree import Bands, Parallel
 
 FILE = "presets.toml"
+MULTIBAND = "multiband_compressor"
+
+
+class AnyPreset(Protocol):
+    """A preset of an effect or of a multiband compressor."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def values(self) -> Mapping[str, Any]: ...
+
+    def make(self) -> Effect | Parallel: ...
+
+
+@dataclass(frozen=True)
+class MultibandPreset:
+    """A setting of a multiband compressor.
+
+    Attributes:
+        name: such as "mastering".
+        text: what it is for.
+        splits_hz: where its bands meet.
+        bands: values of the compressor in each, the lowest first; all others are the card's defaults.
+    """
+
+    name: str
+    text: str
+    splits_hz: tuple[float, ...]
+    bands: tuple[Mapping[str, Any], ...]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """By the addresses that they have in a rack of their own."""
+        values: dict[str, Any] = {f"crossover.split{i}_hz": hz for i, hz in enumerate(self.splits_hz, start=1)}
+        for number, band in enumerate(self.bands, start=1):
+            values |= {f"compressor{'' if number == 1 else f'_{number}'}.{name}": value for name, value in band.items()}
+        return values
+
+    def make(self) -> Bands:
+        """A new Bands with these values."""
+        return Bands([[CLASSES["compressor"](**band)] for band in self.bands], self.splits_hz)
 
 
 @dataclass(frozen=True)
@@ -54,6 +104,12 @@ class Preset:
         return {**CLASSES[self.effect]().values(), **self.values}
 
 
+def multiband_presets() -> dict[str, MultibandPreset]:
+    """The presets of a multiband compressor by name."""
+    given = tomllib.loads(files("twinrack.rack").joinpath(f"{MULTIBAND}.toml").read_text(encoding="utf-8"))
+    return {n: MultibandPreset(n, p["text"], tuple(p["splits_hz"]), tuple(p["bands"])) for n, p in given.items()}
+
+
 def presets(effect: str) -> dict[str, Preset]:
     """The presets of an effect by name; empty where it has none.
 
@@ -64,17 +120,27 @@ def presets(effect: str) -> dict[str, Preset]:
         ValueError: there is no such effect.
     """
     if effect not in CARDS:
-        raise ValueError(f"there is no effect {brief(effect)}{hint_for(effect, list(CARDS))}")
+        raise ValueError(f"there is no effect {brief(effect)}{hint_for(effect, [*CARDS, MULTIBAND])}")
     return dict(_presets(effect))
 
 
-def preset(effect: str, name: str) -> Effect:
-    """A new effect with the values of a preset: `preset("compressor", "vocal")`.
+def any_presets(kind: str) -> Mapping[str, AnyPreset]:
+    """The presets of an effect, or of "multiband_compressor", by name.
+
+    Raises:
+        ValueError: there is no such effect.
+    """
+    return multiband_presets() if kind == MULTIBAND else presets(kind)
+
+
+def preset(effect: str, name: str) -> Effect | Parallel:
+    """A new effect with the values of a preset: `preset("compressor", "vocal")`; or a multiband compressor, which is a Bands:
+    `preset("multiband_compressor", "mastering")`.
 
     Raises:
         ValueError: there is no such effect, or it has no such preset.
     """
-    known = presets(effect)
+    known = any_presets(effect)
     if name not in known:
         listed = f"; there are {', '.join(known)}" if known else "; it has none"
         raise ValueError(f"{effect} has no preset {brief(name)}{listed}")

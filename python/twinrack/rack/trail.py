@@ -119,8 +119,8 @@ def cards_in(rack: Any) -> dict[str, str]:
     if isinstance(rack, Mapping):
         if "effect" in rack:
             return {str(rack["effect"]): str(rack.get("version"))}
-        rack = rack.get("chain") or rack.get("parallel") or []
-    return dict(sorted(item for child in rack or [] for item in cards_in(child).items())) if isinstance(rack, list) else {}
+        rack = list(rack.values())  # of a Chain, Parallel, Bands or MidSide
+    return dict(sorted(item for child in rack for item in cards_in(child).items())) if isinstance(rack, list) else {}
 
 
 def brought_up(rack: Rack, data: Mapping[str, Any], by: str) -> list[dict[str, Any]]:

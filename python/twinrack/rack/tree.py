@@ -1,14 +1,15 @@
-"""Chain and Parallel: the tree that a rack is, with effects as its leaves."""
+"""Chain, Parallel, Bands and MidSide: the tree that a rack is, with effects as its leaves."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ..checks import brief, check_number
 from .card import CARDS, hint_for
-from .effect import Effect
+from .effect import Effect, place_of
 
 DEEPEST = 64  # Chains inside each other, a Parallel's branches among them
 
@@ -51,11 +52,9 @@ class Parallel:
     def __init__(self, branches: Effect | Chain | Parallel | Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
         if isinstance(branches, Effect | Chain | Parallel):
             branches = [branches]
-        if isinstance(branches, str) or not isinstance(branches, Iterable):
-            raise TypeError(f"a Parallel takes a list of branches, not {type(branches).__name__}")
         self.branches: list[Chain] = [
-            b if isinstance(b, Chain) else Chain(b if isinstance(b, list | tuple) else [b])  # type: ignore[list-item]
-            for b in branches
+            b if isinstance(b, Chain) else Chain(b if isinstance(b, list | tuple) else [b])
+            for b in _listed_branches(branches, "a Parallel takes a list of branches")
         ]
         if not self.branches:
             raise ValueError("a Parallel needs at least one branch; an empty list is the dry signal")
@@ -72,10 +71,174 @@ class Parallel:
     def children(self) -> Sequence[Effect | Chain | Parallel]:
         return self.branches
 
+    def with_children(self, children: Sequence[Any]) -> Parallel:
+        """Another one of the same kind, with these children in place of its own."""
+        return Parallel(children)
+
     def copy(self) -> Parallel:
-        return Parallel(branch.copy() for branch in self.branches)
+        return self.with_children([child.copy() for child in self.children()])
 
     __copy__ = copy
+
+
+class Split(Parallel):
+    """Branches that each process a part of the input and are added, each delayed to the slowest: Bands or MidSide.
+
+    Attributes:
+        splitter: the effect that gives each branch its part; it has an address and values as any other. Bypassed, it gives the
+            whole sound to the first branch.
+    """
+
+    def __init__(self, splitter: Effect, branches: Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
+        self.splitter = splitter
+        super().__init__(branches)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Split) and self.splitter == other.splitter and super().__eq__(other)
+
+    __hash__ = None
+
+    def children(self) -> Sequence[Effect | Chain | Parallel]:
+        return [self.splitter, *self.branches]
+
+    def only(self, number: int) -> Parallel:
+        """A copy without the effects in its branches, of which only that of this number sounds."""
+        from .effects import Fader
+
+        count = len(self.branches)
+        branches = [[] if i == number else [Fader(mute=True, name=f"silent_branch_{i}")] for i in range(count)]
+        return self.with_children([self.splitter.copy(), *branches])
+
+    def check(self) -> None:
+        """Refuse a splitter that has been set for another number of branches.
+
+        Raises:
+            ValueError: says what to set.
+        """
+
+
+class Bands(Split):
+    """Branches that each process a band of the input and are added, each delayed to the slowest; without effects in them
+    the sum is flat (see the card of `Crossover`).
+
+        tr.Bands([[tr.Compressor()], [], [tr.Saturation()]], splits_hz=[150, 2500])
+
+    Args:
+        bands: 2 to 6, the lowest first, each an effect, a chain or a list of effects; an empty list leaves its band as it is.
+        splits_hz: where one band ends and the next begins, rising, one fewer than bands; the card's where it is left out.
+        slope_db_per_octave: 12, 24, 36 or 48.
+        crossover: a Crossover that splits, in place of the two above.
+
+    Raises:
+        ValueError: another number of bands or splits, or splits that do not rise.
+    """
+
+    def __init__(
+        self,
+        bands: Iterable[Effect | Chain | Parallel | Sequence[Any]],
+        splits_hz: Sequence[float] | None = None,
+        slope_db_per_octave: float | str = 24,
+        *,
+        crossover: Effect | None = None,
+    ) -> None:
+        from .effects import Crossover
+
+        bands = _listed_branches(bands, "a Bands takes a list of bands")
+        least, most = (int(Crossover.card.addresses["number_of_bands"].options[i]) for i in (0, -1))
+        if not least <= len(bands) <= most:
+            raise ValueError(f"a Bands has {least} to {most} bands, not {len(bands)}")
+        if crossover is None:
+            crossover = Crossover()
+            crossover.set("number_of_bands", str(len(bands)))
+            crossover.set("slope_db_per_octave", f"{slope_db_per_octave}")
+            for number, hz in enumerate(_checked_splits(splits_hz, len(bands) - 1), start=1):
+                crossover.set(f"split{number}_hz", hz)
+        elif splits_hz is not None:
+            raise ValueError("give either splits_hz or a crossover, which has splits of its own")
+        if not isinstance(crossover, Crossover):
+            raise TypeError(f"the crossover of a Bands is a Crossover, not a {type(crossover).__name__}")
+        if crossover.number_of_bands != str(len(bands)):
+            raise ValueError(f"the crossover has {crossover.number_of_bands} bands, and {len(bands)} are given")
+        self.crossover = crossover
+        super().__init__(crossover, bands)
+
+    def __repr__(self) -> str:
+        return f"Bands([{', '.join(map(repr, self.branches))}], crossover={self.crossover!r})"
+
+    def check(self) -> None:
+        count = str(len(self.branches))
+        if self.crossover.get("number_of_bands") != count:
+            raise ValueError(
+                f"a Bands of {count} bands has a crossover of {self.crossover.get('number_of_bands')}; set number_of_bands of "
+                f"{place_of(self.crossover)} to {count}"
+            )
+
+    def with_children(self, children: Sequence[Any]) -> Bands:
+        return Bands(children[1:], crossover=children[0])
+
+
+class MidSide(Split):
+    """Mid and side, each through effects of its own, and back to left and right.
+
+        tr.MidSide(mid=[tr.Compressor()], side=[tr.ParametricEQ()])
+
+    The mid is half of the sum, the side half of the difference (see the card of `MidSideLevels`).
+
+    Args:
+        mid, side: an effect, a chain or a list of effects; an empty list leaves that part as it is.
+        levels: the effect that splits; both levels at 0 dB where it is left out.
+    """
+
+    def __init__(
+        self,
+        mid: Effect | Chain | Parallel | Sequence[Any] = (),
+        side: Effect | Chain | Parallel | Sequence[Any] = (),
+        *,
+        levels: Effect | None = None,
+    ) -> None:
+        from .effects import MidSideLevels
+
+        levels = MidSideLevels() if levels is None else levels
+        if not isinstance(levels, MidSideLevels):
+            raise TypeError(f"the levels of a MidSide are a MidSideLevels, not a {type(levels).__name__}")
+        self.levels = levels
+        super().__init__(levels, [mid, side])
+
+    @property
+    def mid(self) -> Chain:
+        return self.branches[0]
+
+    @property
+    def side(self) -> Chain:
+        return self.branches[1]
+
+    def __repr__(self) -> str:
+        return f"MidSide({self.mid!r}, {self.side!r}, levels={self.levels!r})"
+
+    def with_children(self, children: Sequence[Any]) -> MidSide:
+        return MidSide(children[1], children[2], levels=children[0])
+
+
+def _listed_branches(branches: object, wanted: str) -> list[Any]:
+    if isinstance(branches, str) or not isinstance(branches, Iterable):
+        raise TypeError(f"{wanted}, not {type(branches).__name__}")
+    return list(branches)
+
+
+def _checked_splits(splits_hz: Sequence[float] | None, wanted: int) -> list[float]:
+    """Frequencies of so many splits; none where the card's are wanted.
+
+    Raises:
+        ValueError: another number of them, or they do not rise.
+    """
+    if splits_hz is None:
+        return []
+    splits = [float(hz) for hz in splits_hz]
+    if len(splits) != wanted:
+        raise ValueError(f"{wanted + 1} bands meet at {wanted} frequencies; splits_hz has {len(splits)}")
+    if any(later <= earlier for earlier, later in pairwise(splits)):
+        raise ValueError(f"the splits of a Bands rise; splits_hz is {splits}")
+    return splits
 
 
 def dry_wet(wet: Effect | Chain | Parallel | Sequence[Any], mix: float) -> Parallel:

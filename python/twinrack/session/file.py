@@ -18,8 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from ..checks import brief
 from ..files.audio_file import check_tags
+from ..rack.patch import ENTRY_KINDS, first_complaint, from_json, of_today, read_json, with_arrays
 from ..rack.patch import FORMAT as PATCH
-from ..rack.patch import first_complaint, from_json, of_today, read_json, with_arrays
 from ..rack.patch import load as load_rack
 from ..rack.rack import Rack
 from ..system.disk import atomic, json_bytes, path_of
@@ -269,6 +269,6 @@ def _rack(entry: ChannelEntry, path: Path, finder: Finder) -> Rack:
         return load_rack(patch) if patch.is_file() else Rack(name=entry.name)
     if isinstance(entry.rack, list):
         return from_json({"format": PATCH, "name": entry.name, "rack": entry.rack}, path)
-    if "rack" not in entry.rack and {"effect", "chain", "parallel"} & entry.rack.keys():  # one effect alone
+    if "rack" not in entry.rack and {"effect", *ENTRY_KINDS} & entry.rack.keys():  # one effect alone
         return from_json({"format": PATCH, "name": entry.name, "rack": [entry.rack]}, path)
     return from_json({"format": PATCH, **entry.rack}, path)

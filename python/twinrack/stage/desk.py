@@ -20,8 +20,9 @@ from ..checks import brief
 from ..rack import patch
 from ..rack.card import CARDS, Value
 from ..rack.effect import CLASSES, place_of, unknown
-from ..rack.presets import presets
+from ..rack.presets import preset, presets
 from ..rack.rack import Rack
+from ..rack.tree import effects_of
 from ..system import forking
 from .background import every, weakly
 from .line import Line
@@ -189,15 +190,19 @@ class Desk:
         self.set(address, self.find(address).parameter.at(position))
 
     def add(self, effect: str, index: int | None = None, line: str | None = None) -> str:
-        """Insert an effect by its card's id before position `index` of the outer chain (at its end without); its address."""
-        if effect not in CLASSES:
+        """Insert an effect by its card's id before position `index` of the outer chain (at its end without); its address.
+
+        "multiband_compressor/mastering" inserts what that preset is, and gives the address of its first effect.
+        """
+        kind, slash, name_of_preset = effect.partition("/")
+        if not slash and effect not in CLASSES:
             raise ValueError(unknown(effect, list(CLASSES), "twinrack", "effect"))
         with self._lock:
             name, target = self._places.line(line)
-            added = CLASSES[effect]()
+            added = preset(kind, name_of_preset) if slash else CLASSES[effect]()
             at = len(target.rack.effects) if index is None else index
             self._restructure(f"add {effect}", lambda: target.rack.insert(at, added))
-            return self.address(name, place_of(added))
+            return self.address(name, place_of(next(effects_of(added))))
 
     def remove(self, address: str) -> None:
         """Take an effect out of the outer chain."""

@@ -34,14 +34,17 @@ def _run(
     resources: Mapping[str, Tensor],
     known: Mapping[str, Resource],
     first_tick: float | Tensor = 0.0,
-) -> Tensor:
+    branches: int = 0,
+) -> Any:
+    """The sound, or, before branches, a list with the part of each."""
     check_sound(x, "x")
     if x.shape[-1] == 0:
-        return x
+        return [x] * branches if branches else x
     values = pack(card, given, x)
     context = Context(sample_rate, x.shape[1], x.shape[-1], path, resources, known, first_tick)
-    y: Tensor = arithmetic(card).process(x, values, context, key)
-    return y
+    if branches:
+        return arithmetic(card).split(x, values, context, branches)
+    return arithmetic(card).process(x, values, context, key)
 
 
 @full_precision()
@@ -87,7 +90,8 @@ def apply(
     rate = check_rate(sample_rate)
     known = {name: r for name, r in (resources or {}).items() if isinstance(r, Resource)}
     numbers = {name: torch.tensor(r.at(rate)) if isinstance(r, Resource) else r for name, r in (resources or {}).items()}
-    return _run(card, x, given, rate, key, path, numbers, known)
+    y: Tensor = _run(card, x, given, rate, key, path, numbers, known)
+    return y
 
 
 class Delay(NamedTuple):
@@ -225,6 +229,33 @@ class EffectTwin(nn.Module):
             values: replaces some of the values, as in `apply`; without `check` they may leave the card's ranges.
             first_tick: where on the timeline x begins, in ticks of 32 frames, for what moves by itself.
         """
+        given, resources = self._with(values, check), full(dict(self.resources))
+        y: Tensor = _run(self.card, x, given, self.sample_rate, key, self.path, resources, self.known, first_tick)
+        return y
+
+    @full_precision()
+    def split(
+        self,
+        x: Tensor,
+        branches: int,
+        values: Mapping[str, Given] | None = None,
+        *,
+        first_tick: float | Tensor = 0.0,
+    ) -> list[Tensor]:
+        """The part of x (batch, channels, time) that each branch behind an effect that splits gets; see `forward`.
+
+        Bypassed, it gives all to the first one.
+        """
+        if self.bypass:
+            return [x, *[torch.zeros_like(x)] * (branches - 1)]
+        given = self._with(values, True)
+        parts: list[Tensor] = _run(
+            self.card, x, given, self.sample_rate, None, self.path, {}, self.known, first_tick, branches=branches
+        )
+        return parts
+
+    def _with(self, values: Mapping[str, Given] | None, check: bool) -> dict[str, Given]:
+        """All values, some replaced."""
         given = self.tensors()
         for address, value in (values or {}).items():
             if address not in given:
@@ -234,7 +265,7 @@ class EffectTwin(nn.Module):
             given[address] = value
         if values and check:
             check_ranges(self.card, values)
-        return _run(self.card, x, given, self.sample_rate, key, self.path, full(dict(self.resources)), self.known, first_tick)
+        return given
 
     def controls(self, x: Tensor, key: Tensor | None, values: Mapping[str, Given] | None) -> dict[str, Tensor]:
         """Amounts to add to the positions of other effects' values, by address in the rack: (batch, ticks); empty for most."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..audio import check_rate
 from ..rack.effect import Effect, unknown, unknown_address
+from ..rack.tree import Split
 from .constrain import driven
 from .curves import TICK_FRAMES, delay, tick_count
 from .effect_twin import Delay, EffectTwin
@@ -29,10 +30,11 @@ PREFIX = "at_"  # so that an effect may be called what a torch module has alread
 
 @dataclass(frozen=True)
 class Branches:
-    """The tree of the rack, with addresses for effects."""
+    """The tree of the rack, with addresses for effects; one that splits gives each of its branches a part of the sound."""
 
     serial: bool
     children: tuple[Plan, ...]
+    splitter: str | None = None
 
 
 Plan = str | Branches
@@ -41,7 +43,11 @@ Plan = str | Branches
 def _plan(item: Effect | Chain | Parallel, addresses: Iterator[str]) -> Plan:
     if isinstance(item, Effect):
         return next(addresses)
-    return Branches(item.serial, tuple(_plan(child, addresses) for child in item.children()))
+    splitter = next(addresses) if isinstance(item, Split) else None
+    if isinstance(item, Split):
+        item.check()
+    children = item.branches if isinstance(item, Split) else item.children()
+    return Branches(item.serial, tuple(_plan(child, addresses) for child in children), splitter)
 
 
 class RackTwin(nn.Module):
@@ -147,7 +153,9 @@ class RackTwin(nn.Module):
         if item.serial:
             return Delay(sum(c.frames for c in children), sum(c.dispersion for c in children))
         longest, dispersion = (max((c[i] for c in children), default=0) for i in (0, 1))
-        return Delay(longest, dispersion) if beside else Delay(longest - dispersion)
+        own = Delay(longest, dispersion) if beside else Delay(longest - dispersion)
+        before = Delay() if item.splitter is None else self._delay(item.splitter, beside)
+        return Delay(before.frames + own.frames, before.dispersion + own.dispersion)
 
     @full_precision()
     def forward(
@@ -223,9 +231,13 @@ class RackTwin(nn.Module):
             return x
         delays = [self._delay(child, True).frames for child in item.children]
         longest = max(delays, default=0)
+        parts = [x] * len(item.children)
+        if item.splitter is not None:
+            parts = self[item.splitter].split(x, len(parts), given.get(item.splitter), first_tick=tick)
+            late += self._delay(item.splitter, beside).frames
         branches = [
-            (self._process(child, x, keys, given, late, tick, True), own)
-            for child, own in zip(item.children, delays, strict=True)
+            (self._process(child, part, keys, given, late, tick, True), own)
+            for child, part, own in zip(item.children, parts, delays, strict=True)
         ]
         return sum((delay(y, longest - own) for y, own in branches), torch.zeros_like(x))
 

@@ -222,6 +222,7 @@ def _with(rack: Rack, address: str, effect: Effect) -> Rack:
     def copied(item: Effect | Chain | Parallel) -> Effect | Chain | Parallel:
         if isinstance(item, Effect):
             return effect if item is target else relabelled(item, names[id(item)], item.key)
-        return type(item)([copied(child) for child in item.children()])
+        children = [copied(child) for child in item.children()]
+        return Chain(children) if isinstance(item, Chain) else item.with_children(children)
 
     return Rack([copied(item) for item in rack.effects])

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from ...measure.curves import curves
 from ...rack.card import CARDS, Card, Parameter
 from ...rack.effect import Effect
-from ...rack.presets import presets
-from ...rack.tree import Chain, Parallel
+from ...rack.presets import MULTIBAND, multiband_presets, presets
+from ...rack.tree import Chain, MidSide, Parallel, Split
 from ..desk import Desk
 from ..midi import Midi
 from ..midi_control import MODES
@@ -63,6 +63,10 @@ def card(c: Card) -> dict[str, Any]:
 def _tree(item: Effect | Chain | Parallel, addresses: dict[int, str]) -> dict[str, Any]:
     if isinstance(item, Effect):
         return {"effect": addresses[id(item)], "card": item.card.id}
+    if isinstance(item, Split):
+        words = "The mid, and the side, added:" if isinstance(item, MidSide) else "Each in a band, the lowest first, added:"
+        branches = [_tree(branch, addresses) for branch in item.branches]
+        return {"chain": [_tree(item.splitter, addresses), {"parallel": branches, "words": words}]}
     kind = "chain" if isinstance(item, Chain) else "parallel"
     return {kind: [_tree(child, addresses) for child in item.children()]}
 
@@ -88,6 +92,7 @@ def whole(desk: Desk) -> dict[str, Any]:
         "values": {a: desk.get(a) for a in desk.addresses()},
         "line_parameters": [parameter(LEVEL), parameter(MUTE)],
         "cards": {c.id: {**card(c), "can_be_added": c.id in CARDS} for c in _cards(desk)},
+        "ready": {f"{MULTIBAND}/{name}": f"Multiband compressor, {name}" for name in multiband_presets()},
         "effects": effect_addresses(desk),
         "outputs": stream.mixer.outputs,
         "snapshots": list(desk.snapshots),

@@ -129,7 +129,7 @@ function controllers() {
 }
 
 const PROTECTION = { limiter: "Limiter", mute_on_fault: "Mute on fault", howl_duck: "Feedback protection" };
-const KINDS = { linear: "Level and spectrum", dynamics: "Dynamics", nonlinear: "Saturation and networks", reverb: "Reverb" };
+const KINDS = { linear: "Level and spectrum", dynamics: "Dynamics", nonlinear: "Saturation and networks", reverb: "Reverb", modulation: "Modulation", delay: "Delay" };
 
 // The effects that can be added, by kind.
 function menu() {
@@ -140,9 +140,10 @@ function menu() {
     if (!kinds.has(label)) kinds.set(label, []);
     kinds.get(label).push(element("option", { value: card.id }, card.name));
   }
-  const known = Object.values(KINDS), sorted = [...kinds].sort(([a], [b]) => known.indexOf(a) - known.indexOf(b));
+  kinds.set("Ready-made", Object.entries(state.ready).map(([value, name]) => element("option", { value }, name)));
+  const known = [...Object.values(KINDS), "Ready-made"], sorted = [...kinds].sort(([a], [b]) => known.indexOf(a) - known.indexOf(b));
   $("effects").replaceChildren(...sorted.map(([label, list]) => element("optgroup", { label }, ...list)));
-  if (state.cards[before]) $("effects").value = before;
+  if (state.cards[before] || state.ready[before]) $("effects").value = before;
 }
 
 // Where a recording plays: the rack, the dry sound, or what it should sound like.
@@ -206,7 +207,7 @@ function tree(item, l, index, count) {
   if (item.effect) return effect(item, l, index, count);
   const kind = item.chain ? "chain" : "parallel";
   const inside = item[kind].map((child) => tree(child, l, -1, 0));
-  return element("div", { className: `branch ${kind}` }, element("p", {}, kind === "parallel" ? "In parallel, added:" : "One after the other:"), ...inside);
+  return element("div", { className: `branch ${kind}` }, element("p", {}, item.words || (kind === "parallel" ? "In parallel, added:" : "One after the other:")), ...inside);
 }
 
 function effect(item, l, index, count) {
