@@ -37,6 +37,7 @@ SETTINGS: dict[str, dict[str, Value]] = {
     },
     "gate.range_db": {"range_db": 20.0},
     "parametric_eq": {"band1.type": "bell", "band1.gain_db": 6.0},
+    "dynamic_eq": {"band1.type": "bell", "band1.range_db": -12.0},
     "convolution_reverb": {"low_cut_hz": 100.0, "high_cut_hz": 8000.0, "decay_db_per_s": 20.0, "length_s": 1.0},
     "fdn_reverb": {"low_cut_hz": 100.0, "high_cut_hz": 8000.0},
     "saturation": {"drive_db": 12.0, "bias": 0.2},

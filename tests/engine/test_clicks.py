@@ -24,6 +24,14 @@ LOUDEST_DB = -60.0
 # So that there is something to hear of each effect.
 AT_WORK = {
     "parametric_eq": {"band1.type": "bell", "band1.gain_db": 9.0, "band1.frequency_hz": 300.0},
+    "dynamic_eq": {
+        "band1.type": "bell",
+        "band1.frequency_hz": 300.0,
+        "band1.gain_db": 6.0,
+        "band1.range_db": -9.0,
+        "band1.threshold_db": -24.0,
+        "band1.release_ms": 400.0,
+    },
     "compressor": {"threshold_db": -30.0, "ratio": 4.0},
     "gate": {"threshold_db": -30.0},
 }

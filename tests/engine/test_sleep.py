@@ -26,8 +26,9 @@ def test_waking_sounds_as_if_it_had_never_slept(card):
     rng = np.random.default_rng(7)
     effect = random_effect(tr.CARDS[card], rng, "expected")
     for name, value in {"freeze": False, "release_ms": 30.0, "decay_s": 0.4, "decay_low_s": 0.4, "decay_high_s": 0.3}.items():
-        if name in effect.card.addresses:
-            effect.set(name, value)
+        for address in effect.card.addresses:
+            if address.rpartition(".")[2] == name:
+                effect.set(address, value)
     if card == "parametric_eq":  # of random bands, some ring for minutes
         effect = tr.ParametricEQ(bands=[tr.Band("bell", gain_db=9, q=3), tr.Band("low_cut", frequency_hz=40)])
     first, second = music(2, 9600, RATE, 1), music(2, 19200, RATE, 2)
