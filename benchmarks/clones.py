@@ -3,8 +3,9 @@
     python benchmarks/clones.py FOLDER                    every pair of a folder: dry.flac, and KIND_NAME.flac for each
     python benchmarks/clones.py DRY WET --kind compressor  a pair of your own
 
-Kinds: eq, compressor, gate, limiter, reverb, saturator (also tape, tube). A fit is told nothing but the effect: values and
-options begin at the card's defaults.
+Kinds: eq, compressor, gate, limiter, reverb, saturator (also tape, tube), delay, chorus, flanger, phaser, tremolo, autopan,
+transient, deesser, dynamic (EQ), multiband (compressor), exciter, bass (enhancer). A fit is told nothing but the effect:
+values and options begin at the card's defaults.
 Prints, on held-out audio: the error relative to the target, the multi-resolution STFT distance, and the mean difference of
 levels in 10 ms (for dynamics that is the distance of the gain's trajectory), for doing nothing, for the defaults and for the
 fit; the changes that the fit made to the structure; and the processor time. --out FOLDER keeps racks and results.
@@ -31,6 +32,18 @@ KINDS: dict[str, Callable[[], tr.Rack]] = {
     "limiter": lambda: tr.Rack([tr.Limiter()]),
     "reverb": lambda: tr.Rack([tr.ConvolutionReverb()]),
     "saturator": lambda: tr.Rack([tr.Saturation()]),
+    "delay": lambda: tr.Rack([tr.Delay()]),
+    "chorus": lambda: tr.Rack([tr.Chorus()]),
+    "flanger": lambda: tr.Rack([tr.Flanger()]),
+    "phaser": lambda: tr.Rack([tr.Phaser()]),
+    "tremolo": lambda: tr.Rack([tr.Tremolo()]),
+    "autopan": lambda: tr.Rack([tr.AutoPan()]),
+    "transient": lambda: tr.Rack([tr.TransientShaper()]),
+    "deesser": lambda: tr.Rack([tr.Deesser()]),
+    "dynamic": lambda: tr.Rack([tr.DynamicEQ(bands=[tr.DynamicBand("bell")])]),
+    "multiband": lambda: tr.Rack([tr.Bands([[tr.Compressor()] for _ in range(4)])]),
+    "exciter": lambda: tr.Rack([tr.Bands([[], [tr.Saturation()]], splits_hz=[4000])]),
+    "bass": lambda: tr.Rack([tr.Bands([[tr.Saturation()], []], splits_hz=[150])]),
 }
 ALIASES = {"tape": "saturator", "tube": "saturator"}
 
@@ -75,6 +88,10 @@ def main() -> None:
     parser.add_argument("--kind", choices=sorted(KINDS))
     parser.add_argument("--only", nargs="*", default=[""], help="names that contain one of these")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--dry", dest="dry_of_all", type=Path, help="what the pairs of a folder were made from, where dry.flac is not in it"
+    )
+    parser.add_argument("--minutes", type=float, help="so long each fit may take")
     parser.add_argument("--out", type=Path, help="folder for racks and results")
     arguments = parser.parse_args()
     if arguments.wet is not None:
@@ -83,11 +100,12 @@ def main() -> None:
         jobs = [(arguments.wet.stem, arguments.dry, arguments.wet, arguments.kind)]
     else:
         jobs = []
+        dry_of_all = arguments.dry_of_all or arguments.dry / "dry.flac"
         for wet in sorted(arguments.dry.glob("*_*.flac")):
             first = wet.stem.partition("_")[0]
             kind = ALIASES.get(first, first)
             if kind in KINDS and any(part in wet.stem for part in arguments.only):
-                jobs.append((wet.stem, arguments.dry / "dry.flac", wet, kind))
+                jobs.append((wet.stem, dry_of_all, wet, kind))
     print("Each cell: error, STFT distance, level in 10 ms\n")
     print(
         "| pair | doing nothing | start | fitted | structure | processor s |\n| --- | --- | --- | --- | --- | ---: |",
@@ -95,7 +113,7 @@ def main() -> None:
     )
     for name, dry, wet, kind in jobs:
         began = time.process_time()
-        result = tr.fit(KINDS[kind](), dry, wet, seed=arguments.seed, progress=False)
+        result = tr.fit(KINDS[kind](), dry, wet, seed=arguments.seed, minutes=arguments.minutes, progress=False)
         print(row(name, result, time.process_time() - began), flush=True)
         if arguments.out is not None:
             arguments.out.mkdir(parents=True, exist_ok=True)

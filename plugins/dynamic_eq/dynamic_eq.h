@@ -17,6 +17,7 @@
 #include "dsp/dynamics/band_level-inl.h"
 #include "dsp/dynamics/gain_curve-inl.h"
 #include "dsp/filters/svf_cascade-inl.h"
+#include "rt/tick_clock.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -60,24 +61,24 @@ struct DynamicEQ {
   void reset() noexcept TR_RT {
     for (BandLevel& level : levels_) level.reset();
     filters_.clear();
-    frame_ = quiet_ticks_ = 0;
+    clock_.reset();
+    quiet_ticks_ = 0;
     reduced_db_ = 0.0f;
   }
 
   void process(Block io, SideBlock key) noexcept TR_RT {
-    const float *heard[max_channels], *const *listened = key.channel != nullptr ? key.channel : io.channel;
+    const float* const* listened = key.channel != nullptr ? key.channel : io.channel;
     const int channels = key.channel != nullptr ? key.channels : io.channels;
-    float* x[max_channels];
-    for (int done = 0; done < io.frames;) {
-      if (frame_ == 0) begin_tick();
-      const int frames = std::min(tick_frames - frame_, io.frames - done);
-      for (int c = 0; c < channels; ++c) heard[c] = listened[c] + done;
-      for (int c = 0; c < io.channels; ++c) x[c] = io.channel[c] + done;
-      for (int b = 0; b < count_; ++b) levels_[static_cast<std::size_t>(b)].process(heard, channels, frames);
-      filters_.process({x, io.channels, frames});
-      frame_ = (frame_ + frames) % tick_frames;
-      done += frames;
-    }
+    clock_.pass(
+        io.frames, [&]() HWY_ATTR { begin_tick(); },
+        [&](int from, int frames) HWY_ATTR {
+          const float* y[max_channels];
+          float* x[max_channels];
+          for (int c = 0; c < channels; ++c) y[c] = listened[c] + from;
+          for (int c = 0; c < io.channels; ++c) x[c] = io.channel[c] + from;
+          for (int b = 0; b < count_; ++b) levels_[static_cast<std::size_t>(b)].process(y, channels, frames);
+          filters_.process({x, io.channels, frames});
+        });
   }
 
   // When the gains rest where silence leaves them.
@@ -86,14 +87,13 @@ struct DynamicEQ {
     for (int b = 0; b < count_ && all; ++b) all = levels_[static_cast<std::size_t>(b)].tail_ended();
     return all && filters_.tail_ended();
   }
-  void skip_silence(int frames) noexcept TR_RT { frame_ = (frame_ + frames) % tick_frames; }
+  void skip_silence(int frames) noexcept TR_RT { clock_.skip(frames); }
 
   int latency() const noexcept { return 0; }
   // The most that a band takes away, beyond its own gain.
   float gain_reduction_db() const noexcept TR_RT { return reduced_db_; }
   void state(StateArchive& archive) {
-    archive(levels_, filters_, reduced_db_);
-    archive.bounded(frame_, 0, tick_frames - 1);
+    archive(levels_, filters_, clock_, reduced_db_);
     archive.bounded(quiet_ticks_, 0, enough_quiet_ticks);
   }
 
@@ -142,8 +142,8 @@ struct DynamicEQ {
   std::array<BandLevel, most_bands> levels_;
   std::array<Setting, most_bands> settings_{};
   SvfCascade<most_bands> filters_;
-  int count_ = 0;        // of bands that are on
-  int frame_ = 0;        // since the tick began
+  int count_ = 0;  // of bands that are on
+  TickClock clock_;
   int quiet_ticks_ = 0;  // that began with all levels at the floor
   float reduced_db_ = 0;
 };

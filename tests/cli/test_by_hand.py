@@ -122,7 +122,7 @@ def test_other_folders_are_allowed_by_name(folder: Path):
         (session(voice(delay=[1])), "channels[0].delay is [1]; a number or text was expected"),
         (session(voice(rack=7)), "channels[0].rack is 7; an object {…} or text or a list […] was expected"),
         (session(voice(rack=[7])), "channels[0] (voice): rack[0] is 7; an object {…} was expected"),
-        (session(voice(rack=[{"effect": "deesser"}])), "there is no de-esser"),
+        (session(voice(rack=[{"effect": "multiband"}])), "it is a Bands of compressors"),
         (session(voice(rack=[{"effect": "compressor", "values": {"raito": 3}}])), "did you mean 'ratio'?"),
         (session(voice(rack=[{"effect": "compressor", "value": {}}])), "value is not known here; did you mean 'values'?"),
         (session(voice(rack=[{"values": {}}])), "rack[0].effect is missing"),
@@ -212,7 +212,7 @@ def test_a_folder_is_not_rendered_to_a_file(folder: Path, monkeypatch, capsys):
 
 def test_hints_for_effects(monkeypatch, capsys):
     for name, words in (
-        ("deesser", "there is no de-esser"),
+        ("multiband", "it is a Bands of compressors"),
         ("reverb", "'fdn_reverb' or 'convolution_reverb'"),
         ("eq", "parametric_eq"),
     ):

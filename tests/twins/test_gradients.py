@@ -94,7 +94,7 @@ def needed(card_id: str, variant: dict) -> set[str]:
     if variant.get("detector") == "peak" and variant.get("topology") != "feedback":
         there -= {"rms_window_ms"}
     card = tr.CARDS[card_id]
-    if card.category in ("modulation", "delay") or card_id == "crossover":
+    if card.category in ("modulation", "delay") or card_id in ("crossover", "deesser"):
         there -= idle(card, {a: p.default for a, p in card.addresses.items()} | variant, 2)
     return there
 

@@ -32,7 +32,7 @@ LEAST_S = 1.0  # of recordings
 # the spectrum before or after it saturates; of others the first is nearly always the right one, and only needs its time.
 SHARES, USUAL_SHARES = {"limiter": (0.15, 0.5), "saturation": (0.06, 0.9)}, (0.65, 0.15, 0.15)
 LEAST_LEFT = 0.15  # of the time, which is worth going on with
-LAST_S = 20.0  # that a search takes to end, at most
+LAST_S = 40.0  # that a search takes to end, at most
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,8 @@ def clone(
     for effects, share in zip(possible, SHARES.get(nature.kind, USUAL_SHARES), strict=False):
         if best is not None and (best.fitted.error_db < NEAR_ENOUGH_DB or left_s() < 0.0):
             break
-        start = Rack([make() for make in effects], name=f"clone of {effect.card.name}")
+        start = _from_before([make() for make in effects], best)
+        start.name = f"clone of {effect.card.name}"
         most = left_s() - LAST_S
         result = tried(start, min(share * budget_s, most) if len(possible) > 1 else most)
         best = result if best is None else min(best, result, key=lambda r: r.fitted.error_db)
@@ -225,6 +226,17 @@ def _positions(effect: Plugin, knob: str | None, between: tuple[float, float] | 
         inner = min(positions[1:-1], key=lambda n: abs(p.position(n) - p.position(now)))
         positions[positions.index(inner)] = now
     return positions
+
+
+def _from_before(effects: list[Effect], best: FitResult | None) -> Rack:
+    """A rack of effects, of which one that the best structure so far has too begins with the values that were found there."""
+    known = {} if best is None else {e.card.id: e for e in best.rack.addresses().values()}
+    for effect in effects:
+        earlier = known.get(effect.card.id)
+        if earlier is not None and sum(e.card.id == effect.card.id for e in effects) == 1:
+            for address, value in earlier.values().items():
+                effect.set(address, value)
+    return Rack(effects)
 
 
 def _listed(audio: Audio | Sequence[Audio]) -> list[Audio]:

@@ -288,11 +288,11 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "network": ("adapter",),
     "echo": ("delay",), "pingpong": ("delay",), "slapback": ("delay",), "multichorus": ("chorus",), "ensemble": ("chorus",),
     "doubler": ("chorus", "delay"), "autopan": ("auto_pan",), "transientdesigner": ("transient_shaper",),
-    "transient": ("transient_shaper",),
+    "transient": ("transient_shaper",), "dynamicequalizer": ("dynamic_eq",), "dyneq": ("dynamic_eq",), "agc": ("leveller",),
+    "rider": ("leveller",), "vocalrider": ("leveller",), "midside": ("mid_side_levels",), "ms": ("mid_side_levels",),
 }  # fmt: skip
 # Effects that do not exist here: the hint to the nearest substitute.
 NOT_HERE = {
-    "deesser": "; there is no de-esser: compress the upper band of a tr.Bands",
     "multibandcompressor": '; it is a Bands of compressors: tr.preset("multiband_compressor", "mastering"), or tr.Bands([…])',
     "multiband": '; it is a Bands of compressors: tr.preset("multiband_compressor", "mastering"), or tr.Bands([…])',
 }
