@@ -2,8 +2,7 @@
 
 from twinrack.explain.certify import Loop, filter_loop
 from twinrack.rack.effect import Effect
-
-from .twin import dampings
+from twinrack.twins.linkwitz_riley import dampings
 
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:

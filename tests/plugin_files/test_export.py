@@ -319,6 +319,20 @@ def test_the_rack_comes_back(exported, name, format):
     assert back == racks()[name]
 
 
+def test_a_rack_of_one_effect_has_its_presets(tmp_path):
+    """Those that a plugin can take up, unless others are given."""
+    made = tr.export(tr.Rack([tr.Tremolo(name="wobble")], name="a"), tmp_path / "a.lv2")
+    text = (made.path / "presets.ttl").read_text(encoding="utf-8")
+    assert {f'rdfs:label "{name}"' in text for name in tr.presets("tremolo")} == {True}
+    assert not (tr.export(tr.Rack([tr.Tremolo()]), tmp_path / "b.lv2", presets={}).path / "presets.ttl").exists()
+    assert not (tr.export(tr.Rack([tr.Tremolo(), tr.Gain()]), tmp_path / "c.lv2").path / "presets.ttl").exists()
+    # One with another lookahead is left out.
+    limiter = tr.export(tr.Rack([tr.Limiter(lookahead_ms=1.0)]), tmp_path / "d.lv2").path / "presets.ttl"
+    kept = [n for n, p in tr.presets("limiter").items() if p.full()["lookahead_ms"] == 1.0]
+    assert len(kept) < len(tr.presets("limiter"))
+    assert limiter.exists() == bool(kept)
+
+
 def test_presets_are_in_the_bundle(tmp_path):
     rack = tr.Rack([tr.Compressor(threshold_db=-30), tr.Gain()], name="a")
     soft = rack.copy()

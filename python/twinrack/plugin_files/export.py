@@ -13,7 +13,9 @@ from typing import Literal, get_args
 
 from .. import _engine
 from ..checks import brief, check_integer, visible
+from ..rack.card import CARDS
 from ..rack.patch import load
+from ..rack.presets import presets as presets_of
 from ..rack.rack import Rack, as_rack
 from ..system import disk
 from ..system.disk import atomic, scratch, shown
@@ -76,7 +78,7 @@ def export(
         id: by which hosts know it, an address such as "urn:example:vocal"; of the name when not given. Projects look for a
             plugin by it.
         channels: in and out, and of every sidechain.
-        presets: racks of the same structure by name.
+        presets: racks of the same structure by name; where none are given, a rack of one effect has those of its effect.
         bounce: Python effects go as their impulse responses, where they are linear and do not change with time.
 
     Raises:
@@ -93,7 +95,8 @@ def export(
     library = _library()
     rack, bounce_notes = bounced(rack, channels) if bounce else (rack, [])
     flat, parameters, notes = flatten(rack, channels, own_id, shown_name)
-    values = {_checked_name(n): _preset_values(n, rack, other, parameters) for n, other in (presets or {}).items()}
+    given = _own_presets(rack, parameters) if presets is None else presets
+    values = {_checked_name(n): _preset_values(n, rack, other, parameters) for n, other in given.items()}
     flat.presets = [_flat_preset(n, v) for n, v in values.items()]
     written = flat.to_bytes()
     check_flat(written, rack)
@@ -155,6 +158,22 @@ def _checked_id(id: str) -> str:
     if not isinstance(id, str) or ":" not in id or any(c.isspace() or c in '<>"{}|\\^`' or not c.isascii() for c in id):
         raise ValueError(f"id {brief(id)} is not an address such as 'urn:example:vocal' or 'https://example.org/vocal'")
     return id
+
+
+def _own_presets(rack: Rack, parameters: list[HostParameter]) -> dict[str, Rack]:
+    """The presets of the only effect of a rack, but those that a plugin cannot take up while it plays."""
+    effects = list(rack.addresses().items())
+    if len(effects) != 1 or effects[0][1].card.id not in CARDS:
+        return {}
+    address, effect = effects[0]
+    moved = {p.address for p in parameters}
+    given = {}
+    for name, preset in presets_of(effect.card.id).items():
+        fixed = [below for below in effect.card.addresses if f"{address}.{below}" not in moved]
+        if all(preset.full()[below] == effect.get(below) for below in fixed):
+            given[name] = rack.copy()
+            preset.apply(given[name][address])
+    return given
 
 
 def _preset_values(name: str, rack: Rack, other: Rack, parameters: list[HostParameter]) -> list[float]:

@@ -19,6 +19,7 @@ from ..rack.external_effect import has_external
 from ..rack.fingerprint import fingerprint
 from ..rack.python_effect import PythonEffect
 from ..version import __version__
+from .automated import automation_of
 from .channel import MASTER, SENDS, Channel
 from .clip import Clip, end_of
 from .media import Media
@@ -97,7 +98,7 @@ class Fingerprints:
                 address.rpartition(".")[2] if address.startswith(f"{SENDS}.") else address,
                 [[timeline.seconds(p.time), p.value, p.curve] for p in points],
             ]
-            for address, points in sorted(channel.automation.items())
+            for address, points in sorted(automation_of(channel, timeline).items())
             if channel.find(address)[0] in places
         ]
 

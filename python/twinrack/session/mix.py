@@ -22,6 +22,7 @@ from ..rack.rack import Rack
 from ..rack.tree import Chain, Parallel
 from ..system.cores import cores
 from ..system.memory import keep_memory
+from .automated import automation_of
 from .automation import Lane
 from .cache import StoredSound, open_pinned
 from .channel import SENDS, Channel
@@ -108,7 +109,7 @@ class Mix:
     def _automated(self, channel: Channel, place: str, rack: Rack, effect: str | None = None) -> list[AutomatedParameter]:
         """The automation of what stands at a place of a channel, which `rack` holds as `effect`."""
         automated = []
-        for address, points in channel.automation.items():
+        for address, points in automation_of(channel, self.timeline).items():
             where, its, name = channel.find(address)
             if where == place:
                 lane = Lane(f"{channel.name}.{address}", its.card.addresses[name], points, self.timeline)

@@ -20,6 +20,7 @@ from ..twins.precision import full_precision
 from ..twins.rack_twin import PREFIX, RackTwin
 from ..twins.recursions import RecursionPath
 from ..twins.values import Given, check_ranges
+from .automated import automation_of
 from .automation import Lane
 from .channel import MASTER, SENDS, Channel
 from .render import sources
@@ -81,7 +82,8 @@ class ChannelTwin(nn.Module, ParameterTwin):
         self._latencies = latency_before(channel.rack, rate)
         self.sends = nn.ModuleDict({PREFIX + s.to: EffectTwin(s.fader, rate, path) for s in channel.sends})
         timeline = session.timeline
-        self._lanes = {a: Lane(f"{channel.name}.{a}", channel.parameter(a), p, timeline) for a, p in channel.automation.items()}
+        automation = automation_of(channel, timeline)
+        self._lanes = {a: Lane(f"{channel.name}.{a}", channel.parameter(a), p, timeline) for a, p in automation.items()}
         for address, lane in self._lanes.items():
             kind = lane.parameter.kind
             if kind != "continuous" and lane.parameter.id != "mute":
