@@ -376,7 +376,7 @@ def test_hosts_find_presets(tmp_path, format):
 
 def test_plugins_of_version_1_are_read(tmp_path):
     """As they were written before presets were in the flat form."""
-    made = tr.export(tr.Rack([tr.Gain(gain_db=-3)], name="a"), tmp_path / "a.lv2")
+    made = tr.export(tr.Rack([tr.Gain(gain_db=-3)], name="a"), tmp_path / "a.lv2", presets={})
     flat = (made.path / "rack.flat").read_bytes()
     begin = flat.index(b"twinrack flat rack") + len("twinrack flat rack")
     assert struct.unpack_from("<I", flat, begin) == (2,)
