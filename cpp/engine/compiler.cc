@@ -98,7 +98,7 @@ class Compiler {
   // Branches that each get the same sound, or a part of it from the effect before them; their sum.
   Delay compile_branches(const Node& node, const Place& place) {
     const std::size_t splitters = node.kind == Node::Kind::split ? 1 : 0;
-    if (node.children.size() <= splitters) throw std::invalid_argument("a Parallel needs at least one branch");
+    if (node.children.size() <= splitters) throw std::invalid_argument("branches need at least one of them");
     const std::size_t branches = node.children.size() - splitters;
     const std::size_t free = place.free_buffer + branches - 1;
     rack_.buffers = std::max(rack_.buffers, free);
@@ -139,9 +139,13 @@ class Compiler {
 
   // The effect that gives so many branches a part of the sound each.
   Delay compile_split(const Node& node, const Place& place, std::size_t branches) {
-    const bool fits = node.kind == Node::Kind::effect && branches > 1 && branches <= max_branches;
-    if (!fits || !checked_type(node).splits)
+    if (node.kind != Node::Kind::effect || !checked_type(node).splits) {
       throw std::invalid_argument("no effect that splits is before the branches");
+    }
+    if (branches < 2 || branches > max_branches) {
+      throw std::invalid_argument("an effect that splits has 2 to " + std::to_string(max_branches) + " branches, not " +
+                                  std::to_string(branches));
+    }
     const Delay delay = add_slot(node, place, static_cast<int>(branches));
     rack_.steps.push_back({.kind = Step::Kind::split,
                            .index = rack_.slots.size() - 1,

@@ -26,7 +26,7 @@ namespace HWY_NAMESPACE {
 
 struct Deesser {
   using Card = cards::Deesser;
-  static constexpr double knee_db = 6.0, softest_voice_db = -50.0, shelf_q = 0.70710678118654752;
+  static constexpr double knee_db = 6.0, softest_voice_db = -36.0, shelf_q = 0.70710678118654752;
 
   void prepare(const Format& format) {
     rate_ = format.sample_rate;

@@ -13,7 +13,7 @@ from twinrack.twins.gain_curve import amplitude, reduction_db
 from twinrack.twins.recursions import design_filters, svf_cascade
 from twinrack.twins.values import Context, Values
 
-KNEE_DB, SOFTEST_VOICE_DB = 6.0, -50.0
+KNEE_DB, SOFTEST_VOICE_DB = 6.0, -36.0
 SHELF_Q = math.sqrt(0.5)
 WHOLE = (1.0, 1.0, 1.0, 0.0, 0.0)  # a filter that lets everything through
 

@@ -1,4 +1,4 @@
-"""Idle values of a leveller: all where the gain may neither rise nor fall, and a speed whose direction is closed."""
+"""Idle values of a leveller: all that moves the gain, where it may neither rise nor fall."""
 
 from collections.abc import Mapping
 

@@ -62,7 +62,7 @@ class MovingEnergy {
 struct Leveller {
   using Card = cards::Leveller;
   static constexpr double momentary_s = 0.4, longest_window_s = 10.0, longest_lookahead_s = 1.0, floor = 1e-14;
-  static constexpr double loudest = 1e9;  // sample; what is beyond it counts as that
+  static constexpr double loudest = 1e3;  // sample; what is beyond it counts as that
 
   void prepare(const Format& format) {
     rate_ = format.sample_rate;

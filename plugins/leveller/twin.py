@@ -19,7 +19,7 @@ from .recursion import ride
 
 MOMENTARY_S = 0.4
 FLOOR = 1e-14
-LOUDEST = 1e9  # sample; what is beyond it counts as that
+LOUDEST = 1e3  # sample; what is beyond it counts as that
 
 
 def latency(values: Mapping[str, Value], sample_rate: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import twinrack as tr
 from plugin_support import MDA, RATE, needs_host
 from support import run
 from twinrack.cloning.character import SAME_DB, character
-from twinrack.cloning.clone import structures
+from twinrack.cloning.clone import from_before, structures
 from twinrack.cloning.knob import learn_knob, positions_of
 from twinrack.cloning.material import material
 
@@ -143,3 +144,14 @@ def test_refusals():
         tr.clone(tr.Plugin(f"{MDA}Limiter"), preset="x")
     with pytest.raises(ValueError, match="is shorter than 1 s"):
         tr.clone(f"{MDA}Limiter", np.zeros((2, 100), np.float32))
+
+
+def test_a_second_structure_begins_with_the_values_of_the_first():
+    """Of an effect that both have once; where it is there twice, it begins at the defaults."""
+    best = SimpleNamespace(rack=tr.Rack([tr.Saturation(drive_db=11, curve="tape"), tr.ParametricEQ(), tr.ParametricEQ()]))
+    eq = tr.ParametricEQ(bands=[tr.Band("bell", gain_db=3)])
+    rack = from_before([tr.ParametricEQ(), tr.Saturation()], best)
+    assert (rack.get("saturation.drive_db"), rack.get("saturation.curve")) == (11, "tape")
+    best.rack.effects[1].bands[0].type = "bell"
+    assert from_before([tr.ParametricEQ()], best)[0] == tr.ParametricEQ()
+    assert from_before([eq.copy(), tr.ParametricEQ()], None)[0] == eq

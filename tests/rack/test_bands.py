@@ -197,7 +197,7 @@ def test_what_is_explained():
     """Each branch is shown with its part of the sound, and a stage inside is cut out by its address."""
     rack, x = multiband(), music(2, RATE // 2, RATE, 10)
     passed = stages(rack, x, RATE)
-    whole = "crossover → (compressor | dry | saturation → limiter)"
+    whole = "crossover(compressor | dry | saturation → limiter)"
     assert [s.address for s in passed] == ["gain", "crossover", "compressor", "saturation", "limiter", whole, "limiter_2"]
     assert np.array_equal(passed[-1].after, rack(x, RATE))
     low = next(s for s in passed if s.address == "compressor")
@@ -207,7 +207,39 @@ def test_what_is_explained():
     assert error_db(cut(x, RATE), low.before) < -100
     assert {a for a in cut.addresses() if not a.startswith("silent")} == set(rack.addresses())
     assert error_db(up_to_effect(rack, "compressor", inclusive=True)(x, RATE), low.after) < -100
-    assert "gain → crossover → (compressor | dry | saturation → limiter) → limiter_2" in describe(rack)
+    assert "gain → crossover(compressor | dry | saturation → limiter) → limiter_2" in describe(rack)
+
+
+@racks
+def test_every_effect_is_cut_out_by_its_address(rack):
+    """Before and after it, as the stages have it; all other effects keep their addresses."""
+    x = music(2, RATE // 2, RATE, 12)
+    passed = {s.address: s for s in stages(rack, x, RATE) if s.effect is not None}
+    assert list(passed) == list(rack.addresses())
+    for address, stage in passed.items():
+        for inclusive, wanted in ((False, stage.before), (True, stage.after)):
+            cut = up_to_effect(rack, address, inclusive)
+            assert error_db(cut(x, RATE), wanted) < -75, (address, inclusive)
+            assert [a for a in cut.addresses() if not a.startswith("silent")] == list(rack.addresses())
+
+
+def test_another_number_of_branches_is_refused_where_it_would_be_lost(tmp_path):
+    bands, sides = tr.Rack([tr.Bands([[], [], []])]), tr.Rack([tr.MidSide()])
+    bands.set("crossover.number_of_bands", "2")
+    sides.effects[0].branches.append(tr.Chain([tr.Gain()]))
+    for rack, words in ((bands, "set number_of_bands of crossover to 3"), (sides, "one for the side, not 3 branches")):
+        for use in (
+            lambda r: r.save(tmp_path / "a.rack.json"),
+            tr.Rack.copy,
+            lambda r: r.twin(RATE),
+            lambda r: r(np.zeros(64), RATE),
+        ):
+            with pytest.raises(ValueError, match=words):
+                use(rack)
+    assert not list(tmp_path.iterdir())
+    for name in ("crossover", "levels"):
+        with pytest.raises(AttributeError):
+            setattr(bands.effects[0] if name == "crossover" else sides.effects[0], name, tr.Crossover())
 
 
 @pytest.mark.parametrize(
@@ -219,7 +251,8 @@ def test_what_is_explained():
         (lambda: tr.Bands([[], [], []], splits_hz=[300, 200]), r"the splits of a Bands rise; splits_hz is \[300.0, 200.0\]"),
         (lambda: tr.Bands([[], []], slope_db_per_octave=18), "slope_db_per_octave = '18' is none of 12, 24, 36, 48"),
         (lambda: tr.Bands([[], []], crossover=tr.Crossover()), "the crossover has 3 bands, and 2 are given"),
-        (lambda: tr.Bands([[], []], [200], crossover=tr.Crossover()), "either splits_hz or a crossover"),
+        (lambda: tr.Bands([[], []], [200], crossover=tr.Crossover()), "or a crossover, which has its own"),
+        (lambda: tr.Bands([[], []], None, 48, crossover=tr.Crossover()), "or a crossover, which has its own"),
     ],
 )
 def test_words_of_refusals(make, words):
@@ -234,13 +267,19 @@ def test_words_of_wrong_kinds():
         tr.MidSide(levels=tr.Gain())
     with pytest.raises(TypeError, match="a Bands takes a list of bands, not str"):
         tr.Bands("low")
+    with pytest.raises(TypeError, match=r"splits_hz is a list of frequencies in Hz, such as \[200, 3000\], not int"):
+        tr.Bands([[], []], 200)
+    assert tr.Bands([[], []], [200], 48.0).crossover.get("slope_db_per_octave") == "48"
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda r: r["bands"].pop(), "the crossover has 3 bands, and 2 are given"),
-        (lambda r: r["crossover"].update(effect="gain", values={}), "the crossover of a Bands is a Crossover, not a Gain"),
+        (lambda r: r["bands"].pop(), r"rack\[0\]: the crossover has 3 bands, and 2 are given"),
+        (
+            lambda r: r["crossover"].update(effect="gain", values={}),
+            r"rack\[0\]: the crossover of a Bands is a Crossover, not a Gain",
+        ),
         (lambda r: r.pop("crossover"), "crossover is missing"),
         (lambda r: r.update(bands=[]), "bands has too few entries"),
     ],

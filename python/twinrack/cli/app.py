@@ -470,18 +470,19 @@ def presets(
 ) -> None:
     """List the presets of effects and of the multiband compressor, by names that engineers use, or write one as a patch."""
     from ..rack.card import CARDS
-    from ..rack.presets import MULTIBAND, any_presets, preset
+    from ..rack.presets import MULTIBAND, preset
+    from ..rack.presets import presets as presets_of
     from ..rack.rack import Rack
 
     if name is None:
         if output is not None:
             raise ValueError("--out writes one preset; give its effect and name")
         for id in [effect] if effect is not None else [*CARDS, MULTIBAND]:
-            for one in any_presets(id).values():
+            for one in presets_of(id).values():
                 print(f"{id:20} {one.name:24} {one.text}")
         return
     assert effect is not None
-    rack, own = Rack([preset(effect, name)], name=name), any_presets(effect)[name]
+    rack, own = Rack([preset(effect, name)], name=name), presets_of(effect)[name]
     print(f"{effect}, {name}: {own.text}")
     for address, value in own.values.items():
         full = address if effect == MULTIBAND else f"{effect}.{address}"

@@ -32,7 +32,7 @@ LEAST_S = 1.0  # of recordings
 # the spectrum before or after it saturates; of others the first is nearly always the right one, and only needs its time.
 SHARES, USUAL_SHARES = {"limiter": (0.15, 0.5), "saturation": (0.06, 0.9)}, (0.65, 0.15, 0.15)
 LEAST_LEFT = 0.15  # of the time, which is worth going on with
-LAST_S = 40.0  # that a search takes to end, at most
+LAST_S, LAST_SHARE = 40.0, 0.25  # that a search takes to end, at most; of a short time a share
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,7 @@ def clone(
     began = time.monotonic()
     rate = check_rate(sample_rate)
     budget_s = 60.0 * check_number(minutes, "minutes", 0.0, 1440.0)
+    last_s = min(LAST_S, LAST_SHARE * budget_s)
     if isinstance(plugin, Plugin):
         if preset is not None or values:
             raise TypeError("a Plugin brings its values; set them on it, or give its address here")
@@ -175,14 +176,14 @@ def clone(
     for effects, share in zip(possible, SHARES.get(nature.kind, USUAL_SHARES), strict=False):
         if best is not None and (best.fitted.error_db < NEAR_ENOUGH_DB or left_s() < 0.0):
             break
-        start = _from_before([make() for make in effects], best)
+        start = from_before([make() for make in effects], best)
         start.name = f"clone of {effect.card.name}"
-        most = left_s() - LAST_S
+        most = left_s() - last_s
         result = tried(start, min(share * budget_s, most) if len(possible) > 1 else most)
         best = result if best is None else min(best, result, key=lambda r: r.fitted.error_db)
     assert best is not None
     if best.fitted.error_db > NEAR_DB and left_s() > LEAST_LEFT * budget_s and len(possible) > 1:
-        best = min(best, tried(best.rack, left_s() - LAST_S), key=lambda r: r.fitted.error_db)
+        best = min(best, tried(best.rack, left_s() - last_s), key=lambda r: r.fitted.error_db)
     best.rack.provenance["clone_of"] = {
         "plugin": effect.uri, "name": effect.card.name, "preset": preset, "values": effect.values(), "character": nature.kind,
     }  # fmt: skip
@@ -228,13 +229,13 @@ def _positions(effect: Plugin, knob: str | None, between: tuple[float, float] | 
     return positions
 
 
-def _from_before(effects: list[Effect], best: FitResult | None) -> Rack:
+def from_before(effects: list[Effect], best: FitResult | None) -> Rack:
     """A rack of effects, of which one that the best structure so far has too begins with the values that were found there."""
-    known = {} if best is None else {e.card.id: e for e in best.rack.addresses().values()}
+    earlier = [] if best is None else list(best.rack.addresses().values())
     for effect in effects:
-        earlier = known.get(effect.card.id)
-        if earlier is not None and sum(e.card.id == effect.card.id for e in effects) == 1:
-            for address, value in earlier.values().items():
+        alike = [[e for e in those if e.card.id == effect.card.id] for those in (effects, earlier)]
+        if all(len(those) == 1 for those in alike) and not effect.card.resources:
+            for address, value in alike[1][0].values().items():
                 effect.set(address, value)
     return Rack(effects)
 

@@ -115,6 +115,8 @@ def up_to_effect(rack: Rack, address: str, inclusive: bool) -> Rack:
                 result += _bypassed(item)
             elif not inside or item is target:
                 result.append(item.copy())
+            elif isinstance(item, Split) and item.splitter is target and not inclusive:
+                result += _bypassed(item)
             elif isinstance(item, Split) and item.splitter is target:
                 result.append(item.with_children([target.copy(), *(Chain(_bypassed(branch)) for branch in item.branches)]))
             elif isinstance(item, Parallel):

@@ -15,7 +15,7 @@ from .. import _engine
 from ..checks import brief, check_integer, visible
 from ..rack.card import CARDS
 from ..rack.patch import load
-from ..rack.presets import presets as presets_of
+from ..rack.presets import effect_presets
 from ..rack.rack import Rack, as_rack
 from ..system import disk
 from ..system.disk import atomic, scratch, shown
@@ -168,7 +168,7 @@ def _own_presets(rack: Rack, parameters: list[HostParameter]) -> dict[str, Rack]
     address, effect = effects[0]
     moved = {p.address for p in parameters}
     given = {}
-    for name, preset in presets_of(effect.card.id).items():
+    for name, preset in effect_presets(effect.card.id).items():
         fixed = [below for below in effect.card.addresses if f"{address}.{below}" not in moved]
         if all(preset.full()[below] == effect.get(below) for below in fixed):
             given[name] = rack.copy()

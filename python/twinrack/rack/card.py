@@ -289,7 +289,8 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "echo": ("delay",), "pingpong": ("delay",), "slapback": ("delay",), "multichorus": ("chorus",), "ensemble": ("chorus",),
     "doubler": ("chorus", "delay"), "autopan": ("auto_pan",), "transientdesigner": ("transient_shaper",),
     "transient": ("transient_shaper",), "dynamicequalizer": ("dynamic_eq",), "dyneq": ("dynamic_eq",), "agc": ("leveller",),
-    "rider": ("leveller",), "vocalrider": ("leveller",), "midside": ("mid_side_levels",), "ms": ("mid_side_levels",),
+    "leslie": ("rotary",), "ms": ("mid_side_levels",),
+    "rider": ("leveller",), "vocalrider": ("leveller",), "midside": ("mid_side_levels",),
 }  # fmt: skip
 # Effects that do not exist here: the hint to the nearest substitute.
 NOT_HERE = {

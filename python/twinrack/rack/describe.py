@@ -43,7 +43,7 @@ def describe(rack: Rack) -> str:
 
 
 def order_text(item: Effect | Chain | Parallel, addresses: Mapping[int, str]) -> str:
-    """Effects in their order, by the addresses that they have: a → (b | c → d) → e.
+    """Effects in their order, by the addresses that they have: a → (b | c → d) → e; a → crossover(b | c), where it splits.
 
     Args:
         item: an effect, Chain or Parallel.
@@ -52,7 +52,7 @@ def order_text(item: Effect | Chain | Parallel, addresses: Mapping[int, str]) ->
     if isinstance(item, Effect):
         return addresses[id(item)]
     if isinstance(item, Parallel):
-        split = f"{addresses[id(item.splitter)]} → " if isinstance(item, Split) else ""
+        split = addresses[id(item.splitter)] if isinstance(item, Split) else ""
         return f"{split}({' | '.join(order_text(branch, addresses) or 'dry' for branch in item.branches)})"
     return " → ".join(order_text(child, addresses) for child in item.items)
 

@@ -36,7 +36,7 @@ from .python_effect import PythonEffect
 from .rack import Rack
 from .trail import KEY as TRAIL
 from .trail import after_loading, brought_up, state_of
-from .tree import Bands, Chain, MidSide, Parallel
+from .tree import Bands, Chain, MidSide, Parallel, Split
 
 FORMAT = "twinrack.rack"
 VERSION = 1
@@ -198,6 +198,8 @@ def _array_name(address: str, resource: str) -> str:
 def _entry(item: Effect | Chain | Parallel) -> dict[str, Any]:
     if isinstance(item, Chain):
         return {"chain": [_entry(child) for child in item.items]}
+    if isinstance(item, Split):
+        item.check()
     if isinstance(item, Bands):
         return {"bands": [_entry(band) for band in item.branches], "crossover": _entry(item.crossover)}
     if isinstance(item, MidSide):
@@ -515,13 +517,19 @@ def _split(entry: BandsEntry | MidSideEntry, place: str, arrays: dict[str, npt.N
         assert isinstance(splitter, Effect)
         return splitter
 
+    if isinstance(entry, MidSideEntry):
+        mid, side = (_item(getattr(entry, name), f"{place}.{name}", arrays) for name in ("mid", "side"))
+        levels = effect("levels", entry.levels)
+        return _placed(place, lambda: MidSide(mid, side, levels=levels))
+    bands = [_item(child, f"{place}.bands[{i}]", arrays) for i, child in enumerate(entry.bands)]
+    crossover = effect("crossover", entry.crossover)
+    return _placed(place, lambda: Bands(bands, crossover=crossover))
+
+
+def _placed(place: str, make: Callable[[], Bands | MidSide]) -> Bands | MidSide:
     try:
-        if isinstance(entry, MidSideEntry):
-            mid, side = (_item(getattr(entry, name), f"{place}.{name}", arrays) for name in ("mid", "side"))
-            return MidSide(mid, side, levels=effect("levels", entry.levels))
-        bands = [_item(child, f"{place}.bands[{i}]", arrays) for i, child in enumerate(entry.bands)]
-        return Bands(bands, crossover=effect("crossover", entry.crossover))
-    except TypeError as error:
+        return make()
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{place}: {error}") from None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Protocol
+from typing import Any
 
 from ..checks import brief
 from .card import CARDS, hint_for
@@ -20,21 +20,6 @@ from .tree import Bands, Parallel
 
 FILE = "presets.toml"
 MULTIBAND = "multiband_compressor"
-
-
-class AnyPreset(Protocol):
-    """A preset of an effect or of a multiband compressor."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def values(self) -> Mapping[str, Any]: ...
-
-    def make(self) -> Effect | Parallel: ...
 
 
 @dataclass(frozen=True)
@@ -110,7 +95,7 @@ def multiband_presets() -> dict[str, MultibandPreset]:
     return {n: MultibandPreset(n, p["text"], tuple(p["splits_hz"]), tuple(p["bands"])) for n, p in given.items()}
 
 
-def presets(effect: str) -> dict[str, Preset]:
+def effect_presets(effect: str) -> dict[str, Preset]:
     """The presets of an effect by name; empty where it has none.
 
     Args:
@@ -124,13 +109,16 @@ def presets(effect: str) -> dict[str, Preset]:
     return dict(_presets(effect))
 
 
-def any_presets(kind: str) -> Mapping[str, AnyPreset]:
-    """The presets of an effect, or of "multiband_compressor", by name.
+def presets(effect: str) -> dict[str, Preset] | dict[str, MultibandPreset]:
+    """The presets of an effect by name, empty where it has none; or those of "multiband_compressor".
+
+    Args:
+        effect: id of its card, such as "compressor".
 
     Raises:
         ValueError: there is no such effect.
     """
-    return multiband_presets() if kind == MULTIBAND else presets(kind)
+    return multiband_presets() if effect == MULTIBAND else effect_presets(effect)
 
 
 def preset(effect: str, name: str) -> Effect | Parallel:
@@ -140,7 +128,7 @@ def preset(effect: str, name: str) -> Effect | Parallel:
     Raises:
         ValueError: there is no such effect, or it has no such preset.
     """
-    known = any_presets(effect)
+    known = presets(effect)
     if name not in known:
         listed = f"; there are {', '.join(known)}" if known else "; it has none"
         raise ValueError(f"{effect} has no preset {brief(name)}{listed}")

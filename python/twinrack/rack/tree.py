@@ -86,7 +86,7 @@ class Split(Parallel):
 
     Attributes:
         splitter: the effect that gives each branch its part; it has an address and values as any other. Bypassed, it gives the
-            whole sound to the first branch.
+            whole sound to the first branch. The level behind it on a meter is that of all branches side by side.
     """
 
     def __init__(self, splitter: Effect, branches: Iterable[Effect | Chain | Parallel | Sequence[Any]]) -> None:
@@ -105,12 +105,13 @@ class Split(Parallel):
         """A copy without the effects in its branches, of which only that of this number sounds."""
         from .effects import Fader
 
+        name = f"silent_branch_of_{place_of(self.splitter)}"
         count = len(self.branches)
-        branches = [[] if i == number else [Fader(mute=True, name=f"silent_branch_{i}")] for i in range(count)]
+        branches = [[] if i == number else [Fader(mute=True, name=f"{name}_{i}")] for i in range(count)]
         return self.with_children([self.splitter.copy(), *branches])
 
     def check(self) -> None:
-        """Refuse a splitter that has been set for another number of branches.
+        """Refuse another number of branches than the splitter has.
 
         Raises:
             ValueError: says what to set.
@@ -126,7 +127,7 @@ class Bands(Split):
     Args:
         bands: 2 to 6, the lowest first, each an effect, a chain or a list of effects; an empty list leaves its band as it is.
         splits_hz: where one band ends and the next begins, rising, one fewer than bands; the card's where it is left out.
-        slope_db_per_octave: 12, 24, 36 or 48.
+        slope_db_per_octave: 12, 24, 36 or 48; the card's 24 where it is left out.
         crossover: a Crossover that splits, in place of the two above.
 
     Raises:
@@ -137,7 +138,7 @@ class Bands(Split):
         self,
         bands: Iterable[Effect | Chain | Parallel | Sequence[Any]],
         splits_hz: Sequence[float] | None = None,
-        slope_db_per_octave: float | str = 24,
+        slope_db_per_octave: int | str | None = None,
         *,
         crossover: Effect | None = None,
     ) -> None:
@@ -150,17 +151,23 @@ class Bands(Split):
         if crossover is None:
             crossover = Crossover()
             crossover.set("number_of_bands", str(len(bands)))
-            crossover.set("slope_db_per_octave", f"{slope_db_per_octave}")
+            if slope_db_per_octave is not None:
+                slope = slope_db_per_octave
+                crossover.set("slope_db_per_octave", slope if isinstance(slope, str) else f"{slope:g}")
             for number, hz in enumerate(_checked_splits(splits_hz, len(bands) - 1), start=1):
                 crossover.set(f"split{number}_hz", hz)
-        elif splits_hz is not None:
-            raise ValueError("give either splits_hz or a crossover, which has splits of its own")
+        elif splits_hz is not None or slope_db_per_octave is not None:
+            raise ValueError("give either splits_hz and slope_db_per_octave or a crossover, which has its own")
         if not isinstance(crossover, Crossover):
             raise TypeError(f"the crossover of a Bands is a Crossover, not a {type(crossover).__name__}")
         if crossover.number_of_bands != str(len(bands)):
             raise ValueError(f"the crossover has {crossover.number_of_bands} bands, and {len(bands)} are given")
-        self.crossover = crossover
         super().__init__(crossover, bands)
+
+    @property
+    def crossover(self) -> Effect:
+        """The effect that splits."""
+        return self.splitter
 
     def __repr__(self) -> str:
         return f"Bands([{', '.join(map(repr, self.branches))}], crossover={self.crossover!r})"
@@ -174,6 +181,7 @@ class Bands(Split):
             )
 
     def with_children(self, children: Sequence[Any]) -> Bands:
+        self.check()
         return Bands(children[1:], crossover=children[0])
 
 
@@ -201,8 +209,16 @@ class MidSide(Split):
         levels = MidSideLevels() if levels is None else levels
         if not isinstance(levels, MidSideLevels):
             raise TypeError(f"the levels of a MidSide are a MidSideLevels, not a {type(levels).__name__}")
-        self.levels = levels
         super().__init__(levels, [mid, side])
+
+    @property
+    def levels(self) -> Effect:
+        """The effect that splits."""
+        return self.splitter
+
+    def check(self) -> None:
+        if len(self.branches) != 2:
+            raise ValueError(f"a MidSide has a branch for the mid and one for the side, not {len(self.branches)} branches")
 
     @property
     def mid(self) -> Chain:
@@ -216,6 +232,7 @@ class MidSide(Split):
         return f"MidSide({self.mid!r}, {self.side!r}, levels={self.levels!r})"
 
     def with_children(self, children: Sequence[Any]) -> MidSide:
+        self.check()
         return MidSide(children[1], children[2], levels=children[0])
 
 
@@ -225,7 +242,7 @@ def _listed_branches(branches: object, wanted: str) -> list[Any]:
     return list(branches)
 
 
-def _checked_splits(splits_hz: Sequence[float] | None, wanted: int) -> list[float]:
+def _checked_splits(splits_hz: Any, wanted: int) -> list[float]:
     """Frequencies of so many splits; none where the card's are wanted.
 
     Raises:
@@ -233,7 +250,9 @@ def _checked_splits(splits_hz: Sequence[float] | None, wanted: int) -> list[floa
     """
     if splits_hz is None:
         return []
-    splits = [float(hz) for hz in splits_hz]
+    if not isinstance(splits_hz, Iterable) or isinstance(splits_hz, str):
+        raise TypeError(f"splits_hz is a list of frequencies in Hz, such as [200, 3000], not {type(splits_hz).__name__}")
+    splits = [check_number(hz, "a frequency of splits_hz", 0.0, math.inf) for hz in splits_hz]
     if len(splits) != wanted:
         raise ValueError(f"{wanted + 1} bands meet at {wanted} frequencies; splits_hz has {len(splits)}")
     if any(later <= earlier for earlier, later in pairwise(splits)):

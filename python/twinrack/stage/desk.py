@@ -20,7 +20,7 @@ from ..checks import brief
 from ..rack import patch
 from ..rack.card import CARDS, Value
 from ..rack.effect import CLASSES, place_of, unknown
-from ..rack.presets import preset, presets
+from ..rack.presets import effect_presets, preset
 from ..rack.rack import Rack
 from ..rack.tree import effects_of
 from ..system import forking
@@ -417,7 +417,7 @@ class Desk:
             line, target = self._places.line(head if slash else None)
             rack = target.rack.copy()
             effect = rack[below]
-            known = presets(effect.card.id) if effect.card.id in CARDS else {}
+            known = effect_presets(effect.card.id) if effect.card.id in CARDS else {}
             if name not in known:
                 raise ValueError(f"{below} has no preset {brief(name)}; it has {', '.join(known) or 'none'}")
             known[name].apply(effect)

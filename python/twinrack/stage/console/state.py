@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ...measure.curves import curves
 from ...rack.card import CARDS, Card, Parameter
 from ...rack.effect import Effect
-from ...rack.presets import MULTIBAND, multiband_presets, presets
+from ...rack.presets import MULTIBAND, effect_presets, multiband_presets
 from ...rack.tree import Chain, MidSide, Parallel, Split
 from ..desk import Desk
 from ..midi import Midi
@@ -52,7 +52,7 @@ def card(c: Card) -> dict[str, Any]:
         "name": c.name,
         "category": c.category,
         "daily": [*[p.id for p in c.parameters if p.kind == "continuous"][:DAILY], "mix"],
-        "presets": {n: p.text for n, p in presets(c.id).items()} if c.id in CARDS else {},
+        "presets": {n: p.text for n, p in effect_presets(c.id).items()} if c.id in CARDS else {},
         "purpose": c.purpose,
         "rationale": c.rationale,
         "parameters": [parameter(p) for p in c.parameters],
