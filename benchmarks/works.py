@@ -315,6 +315,16 @@ def works() -> tuple[Work, ...]:
             Ours(effects=(("flanger", {"rate_hz": 0.3, "feedback": 0.3}),)),
             (calf("Flanger", min_delay=1, mod_depth=3, mod_rate=0.3, feedback=0.3),),
         ),
+        Work(
+            "rotary speaker",
+            Ours(effects=(("rotary", {"rate_hz": 6.7}),)),
+            (calf("RotarySpeaker"),),
+        ),
+        Work(
+            "de-esser",
+            Ours(effects=(("deesser", {"mode": "bell", "threshold_db": -20, "ratio": 6}),)),
+            (calf("Deesser", mode=1, threshold=0.05, ratio=6),),
+        ),
         convolution(0.5, "92: 60 for six transforms, 16 for the head, 16 for 32 parts"),
         convolution(3.0, "141: 80 for eight transforms, 16 for the head, 45 for 1440 bytes of parts from the second cache"),
         Work(

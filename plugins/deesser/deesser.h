@@ -64,18 +64,12 @@ struct Deesser {
   }
 
   void process(Block io, SideBlock key) noexcept TR_RT {
-    const float* const* heard = key.channel != nullptr ? key.channel : io.channel;
-    const int channels = key.channel != nullptr ? key.channels : io.channels;
-    clock_.pass(
-        io.frames, [&]() HWY_ATTR { begin_tick(); },
-        [&](int from, int frames) HWY_ATTR {
-          const float* y[max_channels];
-          float* x[max_channels];
-          for (int c = 0; c < channels; ++c) y[c] = heard[c] + from;
-          for (int c = 0; c < io.channels; ++c) x[c] = io.channel[c] + from;
-          band_.process(y, channels, frames);
-          if (relative_) whole_.process(y, channels, frames);
-          run({x, io.channels, frames});
+    pass_ticks(
+        clock_, io, key, [&]() HWY_ATTR { begin_tick(); },
+        [&](const float* const* heard, int channels, Block sound) HWY_ATTR {
+          band_.process(heard, channels, sound.frames);
+          if (relative_) whole_.process(heard, channels, sound.frames);
+          run(sound);
         });
   }
 

@@ -67,17 +67,13 @@ struct DynamicEQ {
   }
 
   void process(Block io, SideBlock key) noexcept TR_RT {
-    const float* const* listened = key.channel != nullptr ? key.channel : io.channel;
-    const int channels = key.channel != nullptr ? key.channels : io.channels;
-    clock_.pass(
-        io.frames, [&]() HWY_ATTR { begin_tick(); },
-        [&](int from, int frames) HWY_ATTR {
-          const float* y[max_channels];
-          float* x[max_channels];
-          for (int c = 0; c < channels; ++c) y[c] = listened[c] + from;
-          for (int c = 0; c < io.channels; ++c) x[c] = io.channel[c] + from;
-          for (int b = 0; b < count_; ++b) levels_[static_cast<std::size_t>(b)].process(y, channels, frames);
-          filters_.process({x, io.channels, frames});
+    pass_ticks(
+        clock_, io, key, [&]() HWY_ATTR { begin_tick(); },
+        [&](const float* const* heard, int channels, Block sound) HWY_ATTR {
+          for (int b = 0; b < count_; ++b) {
+            levels_[static_cast<std::size_t>(b)].process(heard, channels, sound.frames);
+          }
+          filters_.process(sound);
         });
   }
 

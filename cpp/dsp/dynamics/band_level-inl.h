@@ -15,6 +15,7 @@
 #include "dsp/filters/svf_pairs-inl.h"
 #include "rt/block.h"
 #include "rt/state.h"
+#include "rt/tick_clock.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace twinrack {
@@ -71,6 +72,21 @@ class BandLevel {
   FollowerCoefficients<double> coefficients_{1.0, 1.0};
   FollowerState<double> state_{};
 };
+
+// The frames of a block tick by tick: calls `begin()` before the first of each tick, and `run(heard, channels, sound)`
+// for those of each tick, where `heard` is the sidechain, or the block itself where there is none.
+template <class Begin, class Run>
+inline void pass_ticks(TickClock& clock, Block io, SideBlock key, const Begin& begin, const Run& run) noexcept TR_RT {
+  const float* const* from_start = key.channel != nullptr ? key.channel : io.channel;
+  const int channels = key.channel != nullptr ? key.channels : io.channels;
+  clock.pass(io.frames, begin, [&](int from, int frames) HWY_ATTR {
+    const float* heard[max_channels];
+    float* x[max_channels];
+    for (int c = 0; c < channels; ++c) heard[c] = from_start[c] + from;
+    for (int c = 0; c < io.channels; ++c) x[c] = io.channel[c] + from;
+    run(heard, channels, Block{x, io.channels, frames});
+  });
+}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace twinrack
