@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .plugin_files.export import Export, export, read_plugin
     from .rack.patch import load
     from .rack.presets import preset, presets
+    from .rack.randomize import randomize
     from .render.many import render_many
     from .session.automation import Point
     from .session.channel import Channel, Send
@@ -56,6 +57,7 @@ _LAZY = {
     "load": "rack.patch",
     "preset": "rack.presets",
     "presets": "rack.presets",
+    "randomize": "rack.randomize",
     "render_many": "render.many",
     "impulse_response_of": "measure.deconvolution",
     "loudness": "measure.loudness",
@@ -140,6 +142,7 @@ __all__ = [
     "preset",
     "presets",
     "priors",
+    "randomize",
     "read_plugin",
     "render_many",
     "search",

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from ..audio import check_rate
 from ..rack.effect import Effect, unknown, unknown_address
 from ..rack.tree import Split
-from .constrain import driven
-from .curves import TICK_FRAMES, delay, tick_count
+from .constrain import at_position, driven
+from .curves import TICK_FRAMES, delay, numbers_in, tick_count
 from .effect_twin import Delay, EffectTwin
 from .precision import full_precision
 from .recursions import RecursionPath
@@ -83,6 +83,46 @@ class RackTwin(nn.Module):
     def learnable(self) -> list[str]:
         """Addresses of all values that are parameters of this module, such as "compressor.ratio"."""
         return [f"{address}.{name}" for address in self.addresses() for name in self[address].learnable()]
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers `process_normalized` takes: one for each of `learnable()`, in that order."""
+        return len(self.learnable())
+
+    def denormalize(self, params: Tensor) -> dict[str, Tensor]:
+        """The values at places 0 to 1 of their cards' ranges, in their units, by address.
+
+        Args:
+            params: (…, num_params), each in its parameter's own scale (dB, or octaves and the like).
+
+        Raises:
+            ValueError: another number of them, or one outside 0 to 1.
+        """
+        addresses = self.learnable()
+        if params.dim() == 0 or params.shape[-1] != len(addresses):
+            shape = tuple(params.shape)
+            raise ValueError(f"params have the shape {shape}; {len(addresses)} numbers were expected, one for each learnable()")
+        numbers = numbers_in(params)
+        if numbers.numel() and not bool(((numbers >= 0.0) & (numbers <= 1.0)).all()):
+            raise ValueError("params lie between 0 and 1, the ends of each range; put a sigmoid before them")
+        values = {}
+        for address, position in zip(addresses, params.unbind(-1), strict=True):
+            effect, _, name = address.partition(".")
+            values[address] = at_position(self[effect].card.addresses[name], position.double())
+        return values
+
+    def process_normalized(
+        self, x: Tensor, params: Tensor, *, sidechain: Tensor | Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Process with values from one vector, such as a network's output behind a sigmoid; see `denormalize`.
+
+        Args:
+            x: (batch, channels, time).
+            params: (batch, num_params) or (num_params,), 0 to 1.
+            sidechain: as in a call.
+        """
+        y: Tensor = self(x, sidechain=sidechain, values=self.denormalize(params))
+        return y
 
     def resource_addresses(self) -> list[str]:
         """Addresses of the effects' resources, such as "adapter.network"."""
