@@ -50,6 +50,9 @@ ALONE = ["build"]  # runs before there is a package
 # (The function is "TYPE_CHECKING" for what only annotations name.)
 CONVENIENT = {
     ("rack.rack", "Rack.save", "rack.patch"),
+    ("rack.rack", "Rack._repr_html_", "pages.drawing"),
+    ("rack.effect", "Effect._repr_html_", "pages.drawing"),
+    ("rack.card", "Card._repr_html_", "pages.drawing"),
     ("rack.rack", "Rack.twin", "twins.rack_twin"),
     ("rack.rack", "TYPE_CHECKING", "twins.rack_twin"),
     ("rack.rack", "TYPE_CHECKING", "twins.recursions"),

@@ -197,6 +197,12 @@ class Card:
                 parameters.update({f"{group.id}{index}.{p.id}": p for p in group.parameters})
         return parameters
 
+    def _repr_html_(self) -> str:
+        """For notebooks: purpose, and a table of the parameters."""
+        from ..pages.drawing import card_html
+
+        return card_html(self)
+
     def may_change_latency(self, address: str) -> bool:
         """Whether a new value of this parameter can change the latency: the one that sets it, a choice, or a switch."""
         if self.latency == "none":

@@ -341,6 +341,12 @@ class Effect(_Values):
 
     __hash__ = object.__hash__
 
+    def _repr_html_(self) -> str:
+        """For notebooks: its curve, what was set, and all values."""
+        from ..pages.drawing import effect_html
+
+        return effect_html(self)
+
     def __repr__(self) -> str:
         parts = list(self._differences())
         for group in self.card.groups:

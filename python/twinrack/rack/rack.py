@@ -388,6 +388,12 @@ class Rack(Addressed):
 
     __hash__ = None  # type: ignore[assignment]
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the flow of the signal, each effect with its curve and what was set."""
+        from ..pages.drawing import rack_html
+
+        return rack_html(self)
+
     def __repr__(self) -> str:
         items = self.effects
         lines = [f"Rack([{'' if items else '])'}"] + [f"    {item!r}," for item in items]
