@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 import pytest
 
 import twinrack as tr
-from support import CARD_IDS
+from support import CARD_IDS, music
 from twinrack.rack.effect import CLASSES
 
+RATE = 48000
 VOID = {"line", "polyline"}
 
 
@@ -81,6 +82,16 @@ def test_every_effect_and_card_is_shown(card):
     for p in tr.CARDS[card].parameters:
         assert p.doc in text
     assert "table" in page.seen
+
+
+def test_a_fit_is_shown_with_its_rack():
+    x = music(2, RATE, RATE, 1)
+    hidden = tr.Rack([tr.Gain(gain_db=-6)])
+    result = tr.fit(tr.Rack([tr.Gain()], name="mine"), x, hidden(x, RATE), RATE, steps=20, progress=False)
+    text = " ".join(read(result._repr_html_()).text)
+    assert str(result).splitlines()[0] in text
+    assert "mine" in text
+    assert "gain_db -6 dB" in text
 
 
 def test_a_curve_is_the_effects_own():

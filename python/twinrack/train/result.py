@@ -6,6 +6,7 @@ import math
 import platform
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,12 @@ class FitResult:
     advice: list[str] = field(default_factory=list)  # what to try next (see `advice`)
     slopes: dict[tuple[str, str], float] = field(default_factory=dict)  # of trained values by knob (see `at`)
     middles: dict[str, float] = field(default_factory=dict)  # of the knobs, where `rack` stands
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what `print` says, and the fitted rack."""
+        from ..pages.drawing import rack_html
+
+        return f"<pre>{escape(str(self))}</pre>{rack_html(self.rack)}"
 
     def __str__(self) -> str:
         lines = [
