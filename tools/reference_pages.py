@@ -1,5 +1,5 @@
-"""Writes the pages that come from the cards (docs/effects), in which effects play, and the JSON Schemas (docs/schema), before
-mkdocs builds.
+"""Writes the pages that come from the cards (docs/effects), in which effects play, the JSON Schemas (docs/schema) and
+docs/llms.txt, before mkdocs builds.
 
 python tools/reference_pages.py
 """
@@ -7,6 +7,7 @@ python tools/reference_pages.py
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 import twinrack as tr
 from twinrack.build.card_schema import Card as CardFile
 from twinrack.cloning.material import SECONDS_EACH, material
+from twinrack.measure.curves import curves
+from twinrack.pages.drawing import curve_figure
 from twinrack.pages.module import has_module
 from twinrack.pages.player import Scene, player_html
 from twinrack.rack import patch
@@ -21,6 +24,7 @@ from twinrack.rack.card import Card, Parameter
 from twinrack.rack.effect import Effect
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+NAVIGATION = DOCS.parent / "mkdocs.yml"
 RATE = 48000
 PLAYED = (0.8, 1.6)  # part of the designed sound, in passages: the quiet one's end and the louder one's beginning
 FRAME = (
@@ -50,6 +54,9 @@ def played(card: Card) -> Effect | None:
     if card.id == "parametric_eq":
         bands = [tr.Band("low_cut", frequency_hz=40), tr.Band("bell", frequency_hz=400, gain_db=-4), tr.Band("bell", gain_db=6)]
         return tr.ParametricEQ(bands=[*bands, tr.Band("high_shelf", frequency_hz=8000, gain_db=4)])
+    if card.id == "dynamic_eq":
+        bands = [tr.DynamicBand("bell", frequency_hz=300, gain_db=5), tr.DynamicBand("high_shelf", frequency_hz=5000)]
+        return tr.DynamicEQ(bands=bands)
     if card.id == "convolution_reverb":
         t = np.arange(RATE) / RATE
         noise = np.random.default_rng(1).standard_normal((2, RATE)) * 10 ** (-3 * t)
@@ -65,10 +72,13 @@ def player_page(card: Card, effect: Effect) -> str:
     return PLAYER_PAGE.format(name=card.name, player=player_html(scene))
 
 
-def page(card: Card, plays: bool) -> str:
+def page(card: Card, shown: Effect | None) -> str:
+    plays = shown is not None and has_module()
     parts = [f"# {card.name}", f"`tr.{card.class_name}`, id `{card.id}`, version {card.version}", card.purpose, card.rationale]
     if plays:
         parts += ["## Hear it", FRAME.format(id=card.id, name=card.name)]
+    if drawn := [curve_figure(curve) for curve in curves(shown, RATE)] if shown is not None else []:
+        parts += ["## Curves", "Measured on the engine, as it plays above." if plays else "Measured on the engine.", *drawn]
     if card.parameters:
         parts += ["## Parameters", table(card.parameters)]
     for group in card.groups:
@@ -89,6 +99,24 @@ def page(card: Card, plays: bool) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def llms_text() -> str:
+    """A map of the documentation for language models (llmstxt.org): every page with its first sentence, and every effect."""
+    lines = [
+        "# twinrack",
+        "> Real-time audio effects that can be trained and understood: a C++ engine, and a PyTorch twin of each.",
+        "## Pages",
+    ]
+    for title, name in re.findall(
+        r"^  - (?:\"?([^\":\n]+)\"?: )?(\S+\.md)$", NAVIGATION.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        text = (DOCS / name).read_text(encoding="utf-8")
+        first = next((p for p in text.split("\n\n")[1:] if p[:1].isalpha() or (p[:1] == "`" and p[:3] != "```")), "")
+        sentence = " ".join(first.split()).partition(". ")[0].rstrip(".:")
+        lines.append(f"- [{title or 'twinrack'}]({name}): {sentence}")
+    lines += ["## Effects", *(f"- [{c.name}](effects/{c.id}.md): {c.purpose}" for c in tr.CARDS.values())]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     (DOCS / "effects").mkdir(exist_ok=True)
     (DOCS / "schema").mkdir(exist_ok=True)
@@ -102,10 +130,11 @@ def main() -> None:
     if not has_module():
         print("the engine for pages is not built (make web), so the pages of effects do not play")
     for card in tr.CARDS.values():
-        effect = played(card) if has_module() else None
-        (DOCS / "effects" / f"{card.id}.md").write_text(page(card, effect is not None), encoding="utf-8")
-        if effect is not None:
+        effect = played(card)
+        (DOCS / "effects" / f"{card.id}.md").write_text(page(card, effect), encoding="utf-8")
+        if effect is not None and has_module():
             (DOCS / "effects" / f"{card.id}.player.html").write_text(player_page(card, effect), encoding="utf-8")
+    (DOCS / "llms.txt").write_text(llms_text(), encoding="utf-8")
     for name, schema in (("card", CardFile.model_json_schema()), ("patch", patch.schema())):
         (DOCS / "schema" / f"{name}.schema.json").write_text(json.dumps(schema, indent=1) + "\n", encoding="utf-8")
 

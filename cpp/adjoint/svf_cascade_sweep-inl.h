@@ -253,7 +253,8 @@ class SvfBackward {
       svf_group_forward<count.value, T>(bank_, first, frames, io, state_.get(), &kept_[first_frame(first)]);
     });
     tile_.load(y_grad, start, frames, io);
-    if (bank_.ramped()) {
+    // For gradients a curve moves also where both of its ends are equal: each of them has its share.
+    if (bank_.ramped() || (tile_.shape.ticks > 1 && tick > 0)) {
       for (int s = sections_ - 1; s >= 0; --s) ramped(tick, s, frames, io);
     } else {
       svf_groups(sections_, true, [&](int first, auto count) {

@@ -69,7 +69,7 @@ class DetectorTile {
   // From the state at the start of the tick; adds to the gradients of the settings.
   void backward(int tick, const T* level, const T* gain_grad, T* level_grad, T* setting_grad) {
     const int start = tick * tick_frames, frames = std::min(tick_frames, tile_.shape.frames - start);
-    set_tick(tick);
+    set_tick(tick, true);
     V io[tick_frames];
     tile_.load(level, start, frames, io);
     run(frames, io);
@@ -83,10 +83,11 @@ class DetectorTile {
  private:
   static V number(double x) { return Broadcast<V>::of(x); }
 
-  void set_tick(int tick) {
+  // For gradients a curve moves also where both of its ends are equal: each of them has its share.
+  void set_tick(int tick, bool for_gradients = false) {
     if (ready_ && tile_.shape.ticks == 1) return;
     ready_ = true;
-    ramped_ = false;
+    ramped_ = for_gradients && tile_.shape.ticks > 1 && tick > 0;
     for (int i = 0; i < setting_count; ++i) {
       to_[i] = tile_.coefficient(settings_, tick, setting_count, i);
       from_[i] = tick > 0 ? tile_.coefficient(settings_, tick - 1, setting_count, i) : to_[i];

@@ -38,6 +38,7 @@ WIDER = 12.0  # dB: without fused multiply-add there are more roundings
 SINGLE_TO_DOUBLE = 20 * np.log10(2.0**-29)  # what a rounding in double is to one in single precision, in dB
 CROSS = "aarch64-linux-gnu-g++"
 EMULATOR = "qemu-aarch64"
+DOUBLE_ONLY = {"leveller.ride"}  # twins ask for it in double precision, whatever the sound has
 
 
 def effect_case(card_id: str, number: int, how: str, seconds: float) -> records.Case:
@@ -292,4 +293,4 @@ def test_every_instruction_set_has_the_same_gradients(sweep, place, request):
             found = {key: beyond(value, lost[key]) for key, value in found.items()}
         _table[f"{sweep}, {dtype}"].setdefault(name, []).append(max(found.values()))
         assert max(found.values()) <= limit, f"{name}, {dtype}: {found}"
-    assert seen == {"float32", "float64"}, f"no card asked for {sweep}"
+    assert seen == {"float64"} | (set() if sweep in DOUBLE_ONLY else {"float32"}), f"no card asked for {sweep}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 import twinrack as tr
 from support import CARD_IDS, music
+from twinrack.measure.curves import Curve
+from twinrack.pages.drawing import curve_figure
 from twinrack.rack.effect import CLASSES
 
 RATE = 48000
@@ -103,3 +106,20 @@ def test_a_curve_is_the_effects_own():
     assert x[top] == pytest.approx(66, abs=2)
     assert min(y) == pytest.approx(11, abs=0.5)
     assert y[0] == pytest.approx(22, abs=0.5)
+
+
+def test_a_figure_has_its_numbers():
+    """Round numbers inside the range, in order, and the curve inside the frame."""
+    x = np.geomspace(20, 20000, 200)
+    html = curve_figure(Curve("Response & more", "Frequency in Hz", "Gain in dB", x, 9 * np.sin(np.log(x)), log_x=True))
+    page = read(html)
+    assert "Response & more, Gain in dB" in page.text
+    assert [t for t in page.text if t in ("-10", "-5", "0", "5", "10")] == ["-5", "0", "5"]
+    assert "10k" in page.text
+    points = [tuple(map(float, p.split(","))) for p in html.partition("points='")[2].partition("'")[0].split()]
+    assert min(p[0] for p in points) >= 46
+    assert max(p[0] for p in points) <= 452
+    assert 22 <= min(p[1] for p in points) < max(p[1] for p in points) <= 186
+    flat = curve_figure(Curve("Flat", "x", "y", np.arange(3.0), np.zeros(3)))
+    assert flat.count("points='") == 1
+    assert "nan" not in flat

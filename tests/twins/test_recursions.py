@@ -60,6 +60,21 @@ def test_forms_have_the_same_values_and_gradients(name, path):
             assert float((fast - other).abs().max()) <= bound, f"{path}, options {call.options}"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "fir"])
+def test_curves_that_stand_still_have_the_same_gradients(name):
+    """Within every other tick both ends of a curve are equal; each of them still has its share of the gradient."""
+    calls = [call for call in asked()[name] if any(t.dim() > 2 and t.shape[1] > 2 for t in call.tensors[1:2])][:6]
+    for call in calls:
+        still = [t.clone() for t in call.tensors[1:]]
+        for t in still:
+            if t.dim() > 2 and t.shape[1] > 2:
+                t[:, 2::2] = t[:, 1 : t.shape[1] - 1 : 2]
+        held = replace(call, tensors=(call.tensors[0], *still))
+        for fast, other in zip(run(held, "fast"), run(held, "reference"), strict=True):
+            bound = 1e-9 * float(other.abs().max()) + 1e-12
+            assert float((fast - other).abs().max()) <= bound, f"options {call.options}"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_those_of_differences(name):
     for call in sample(name, 4):

@@ -20,6 +20,8 @@ WIDTH, HEIGHT = 132, 44  # of a curve, in pixels
 GAIN_DB = (-24.0, 24.0)
 LEVELS_DB = (-72.0, 12.0)
 MOST_SHOWN = 4  # values in a box
+LEAST_SPAN = 2.0  # of a figure, in its unit, so that a straight line is one
+DECADES = (20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0)
 STYLE = (
     "<style>.tr-flow{display:flex;align-items:center;gap:4px;flex-wrap:wrap;font:13px/1.35 system-ui,sans-serif}"
     ".tr-flow .tr-box{border:1px solid currentColor;border-radius:6px;padding:4px 8px;max-width:15em}"
@@ -58,6 +60,54 @@ def card_html(card: Card) -> str:
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
         f"<details><summary>What it assumes</summary><ul>{listed}</ul></details>"
     )
+
+
+def curve_figure(curve: Curve, width: int = 460, height: int = 220) -> str:
+    """A curve in a frame with its title, labels and numbers, as SVG; it takes the colour of the text around it."""
+    left, bottom, top = 46, 34, 22
+    x, y = np.asarray(curve.x, float), np.asarray(curve.y, float)
+    place = np.log10(x) if curve.log_x else x
+    low, high = float(y.min()), float(y.max())
+    if high - low < LEAST_SPAN:
+        low, high = 0.5 * (low + high - LEAST_SPAN), 0.5 * (low + high + LEAST_SPAN)
+    margin = 0.05 * (high - low)
+    low, high = low - margin, high + margin
+
+    def across(value: float) -> float:
+        return left + (value - float(place[0])) / float(place[-1] - place[0]) * (width - left - 8)
+
+    def down(value: float) -> float:
+        return top + (high - value) / (high - low) * (height - top - bottom)
+
+    marks = []
+    for tick in _ticks(low, high):
+        at = down(tick)
+        marks.append(f"<line x1='{left}' y1='{at:.1f}' x2='{width - 8}' y2='{at:.1f}' stroke='currentColor' opacity='.2'/>")
+        marks.append(f"<text x='{left - 4}' y='{at + 4:.1f}' text-anchor='end'>{tick:g}</text>")
+    for tick in DECADES if curve.log_x else _ticks(float(x[0]), float(x[-1])):
+        if x[0] <= tick <= x[-1]:
+            at = across(float(np.log10(tick)) if curve.log_x else tick)
+            marks.append(
+                f"<line x1='{at:.1f}' y1='{top}' x2='{at:.1f}' y2='{height - bottom}' stroke='currentColor' opacity='.2'/>"
+            )
+            shown = f"{tick / 1000:g}k" if tick >= 1000 else f"{tick:g}"
+            marks.append(f"<text x='{at:.1f}' y='{height - bottom + 13}' text-anchor='middle'>{shown}</text>")
+    points = " ".join(f"{across(a):.1f},{down(b):.1f}" for a, b in zip(place, y, strict=True))
+    marks.append(f"<polyline points='{points}' fill='none' stroke='currentColor' stroke-width='1.5'/>")
+    marks.append(f"<text x='{left}' y='14' font-weight='bold'>{escape(curve.title)}, {escape(curve.y_label)}</text>")
+    marks.append(f"<text x='{width - 8}' y='{height - 4}' text-anchor='end'>{escape(curve.x_label)}</text>")
+    label = escape(f"{curve.title}: {curve.y_label} over {curve.x_label}", quote=True)
+    size = f"width='{width}' height='{height}' viewBox='0 0 {width} {height}'"
+    style = "font:11px system-ui,sans-serif;fill:currentColor;max-width:100%"
+    return f"<svg {size} role='img' aria-label=\"{label}\" style='{style}'>{''.join(marks)}</svg>"
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """About five round numbers between two."""
+    rough = (high - low) / 5.0
+    size = 10.0 ** np.floor(np.log10(rough))
+    step = float(min((size * m for m in (1.0, 2.0, 5.0, 10.0)), key=lambda s: abs(s - rough)))
+    return [round(step * i, 9) for i in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
 
 
 def _row(p: Parameter, prefix: str) -> str:
