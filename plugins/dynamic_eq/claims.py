@@ -2,12 +2,11 @@
 
 import math
 
-import numpy as np
-
+from twinrack.measure.difference import difference_db
 from twinrack.rack.effect import Effect
 from twinrack.rack.effects import ParametricEQ
 from twinrack.rack.rack import Rack
-from twinrack.validation.claims import Claim
+from twinrack.validation.claims import Claim, gain_db, over_knee_db
 from twinrack.validation.signals import noise, passed_through, tones
 
 KNEE_DB, TOLERANCE_DB = 6.0, 0.4
@@ -33,9 +32,7 @@ def claims(effect: Effect, sample_rate: float) -> list[Claim]:
         x = tones([hz], LEVEL_DBFS, SECONDS, sample_rate)
         y = passed_through(Rack([own]), x, sample_rate)
         half = x.shape[1] // 2
-        powers = [float((s[0, half:].astype(float) ** 2).sum()) for s in (x, y)]
-        measured = 10.0 * math.log10(powers[1] / powers[0])
-        stated = _gain_db(effect, band)
+        measured, stated = gain_db(x[:, half:], y[:, half:]), _stated_db(effect, band)
         words = f"a tone of {LEVEL_DBFS:g} dBFS in the middle of {band} gets the gain of its curve"
         listed.append(Claim(f"{band} gain", words, measured, stated - TOLERANCE_DB, stated + TOLERANCE_DB))
     return listed
@@ -49,17 +46,15 @@ def _at_rest(effect: Effect, sample_rate: float) -> Claim:
         for name in ("type", "frequency_hz", "q", "gain_db"):
             equaliser.set(f"{band}.{name}", effect.get(f"{band}.{name}"))
     x = noise(0.5, sample_rate, -20.0)
-    ours, theirs = (passed_through(Rack([e]), x, sample_rate).astype(np.float64) for e in (still, equaliser))
-    error = 10.0 * math.log10(float(np.sum((ours - theirs) ** 2)) / float(np.sum(theirs**2)) + 1e-30)
+    error = difference_db(*(passed_through(Rack([e]), x, sample_rate) for e in (still, equaliser)))
     return Claim("at rest", "bands that do not move are those of the parametric equaliser", error, high=SAME_DB)
 
 
-def _gain_db(effect: Effect, band: str) -> float:
+def _stated_db(effect: Effect, band: str) -> float:
     """By the card: the gain, and what the level adds."""
     gain, reach, threshold, ratio = (
         float(effect.get(f"{band}.{name}")) for name in ("gain_db", "range_db", "threshold_db", "ratio")
     )
     over = LEVEL_DBFS - threshold if effect.get(f"{band}.when") == "above" else threshold - LEVEL_DBFS
-    bent = 0.0 if over < -KNEE_DB / 2 else over if over > KNEE_DB / 2 else (over + KNEE_DB / 2) ** 2 / (2 * KNEE_DB)
-    moved = min((1.0 - 1.0 / ratio) * bent, abs(reach))
+    moved = min((1.0 - 1.0 / ratio) * over_knee_db(over, KNEE_DB), abs(reach))
     return gain + math.copysign(moved, reach)

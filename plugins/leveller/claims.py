@@ -1,14 +1,11 @@
 """Claims of a leveller: a steady sound comes as near to its target as it may; in a pause the gain rests."""
 
-import math
-
 import numpy as np
 
-from twinrack.audio import Audio
 from twinrack.measure.loudness import loudness
 from twinrack.rack.effect import Effect
 from twinrack.rack.rack import Rack
-from twinrack.validation.claims import Claim
+from twinrack.validation.claims import Claim, gain_db
 from twinrack.validation.signals import noise, passed_through
 
 TOLERANCE_DB, REST_DB = 0.3, 0.01
@@ -32,17 +29,17 @@ def claims(effect: Effect, sample_rate: float) -> list[Claim]:
     goal = min(max(float(own.get("target_lufs")) - measured, -cut), boost)
     stated = min(max(goal, -fall * seconds), rise * seconds)
     end = steady.shape[1]
-    gain = _gain_db(x, y, end - round(0.2 * sample_rate), end)
+    size = round(0.2 * sample_rate)
+
+    def gain_from(start: int) -> float:
+        return gain_db(x[:, start : start + size], y[:, start : start + size])
+
+    gain = gain_from(end - size)
     slack = TOLERANCE_DB + 0.1 * (rise if stated > 0 else fall)
     words = "a steady sound comes as near to its target as its limits let it"
     listed = [Claim("target", words, gain, stated - slack, stated + slack)]
-    late = [_gain_db(x, y, end + round(t * sample_rate), end + round((t + 0.2) * sample_rate)) for t in (0.7, 1.5)]
+    late = [gain_from(end + round(t * sample_rate)) for t in (0.7, 1.5)]
     words = "in a pause the gain rests"
     if ahead_ms < 500.0:
         listed.append(Claim("pause", words, late[1] - late[0], -REST_DB, REST_DB))
     return listed
-
-
-def _gain_db(x: Audio, y: Audio, start: int, end: int) -> float:
-    powers = [float((s[:, start:end].astype(float) ** 2).sum()) for s in (x, y)]
-    return 10.0 * math.log10(powers[1] / powers[0] + 1e-30)

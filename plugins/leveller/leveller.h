@@ -19,7 +19,6 @@
 #include "dsp/dynamics/lookahead.h"
 #include "dsp/metering/k_weighting.h"
 #include "dsp/shaping/ramps-inl.h"
-#include "rt/float_guard.h"
 #include "rt/tick_clock.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -45,7 +44,6 @@ class MovingEnergy {
     count_ = std::min(count_ + 1, window_);
   }
   double mean() const noexcept TR_RT { return count_ > 0 ? sum_ / count_ : 0.0; }
-  bool empty() const noexcept TR_RT { return count_ == 0; }
 
   void state(StateArchive& archive) {
     archive(ring_, sum_);
@@ -62,7 +60,7 @@ class MovingEnergy {
 struct Leveller {
   using Card = cards::Leveller;
   static constexpr double momentary_s = 0.4, longest_window_s = 10.0, longest_lookahead_s = 1.0, floor = 1e-14;
-  static constexpr double loudest = 1e3;  // sample; what is beyond it counts as that
+  static constexpr float loudest = 1e3f;  // sample; what is beyond it counts as that
 
   void prepare(const Format& format) {
     rate_ = format.sample_rate;
@@ -108,7 +106,7 @@ struct Leveller {
           // Frame by frame, so that the sum does not depend on the block.
           for (int n = from; n < from + frames; ++n) {
             for (int c = 0; c < channels; ++c) {
-              const float x = static_cast<float>(std::clamp(static_cast<double>(listened[c][n]), -loudest, loudest));
+              const float x = std::clamp(listened[c][n], -loudest, loudest);
               energy_ += weighting_.energy(&x, 1, states_[static_cast<std::size_t>(c)]);
             }
           }

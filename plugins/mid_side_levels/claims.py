@@ -1,12 +1,10 @@
 """Claims of mid/side levels: what both channels share has the level of the mid, their difference that of the side."""
 
-import math
-
 import numpy as np
 
 from twinrack.rack.effect import Effect
 from twinrack.rack.rack import Rack
-from twinrack.validation.claims import Claim
+from twinrack.validation.claims import Claim, gain_db
 from twinrack.validation.signals import noise, passed_through
 
 TOLERANCE_DB = 0.001
@@ -18,8 +16,8 @@ def claims(effect: Effect, sample_rate: float) -> list[Claim]:
     claimed = []
     for name, x, address in (("mid", same, "mid_gain_db"), ("side", opposite, "side_gain_db")):
         y = passed_through(Rack([effect.copy()]), x, sample_rate)
-        before, after = (float(np.mean(s[:, x.shape[1] // 2 :].astype(np.float64) ** 2)) for s in (x, y))
-        level = 10.0 * math.log10(after / before + 1e-30)
+        half = x.shape[1] // 2
+        level = gain_db(x[:, half:], y[:, half:])
         stated = float(effect.get(address))
         claimed.append(Claim(name, f"the {name} has its level", level, stated - TOLERANCE_DB, stated + TOLERANCE_DB))
     return claimed

@@ -136,6 +136,11 @@ def filter_loop(
     """A second-order filter by the radius of its poles."""
     c, _ = _engine.design_filters([FILTER_SHAPES.index(shape)], match, [frequency_hz], [gain_db], [q], sample_rate)
     g, k = (float(np.float32(v)) for v in np.asarray(c).reshape(-1)[:2])
+    return pole_loop(name, g, k)
+
+
+def pole_loop(name: str, g: float, k: float) -> Loop:
+    """A state-variable filter of these coefficients by the radius of its poles."""
     # s^2 + k s + 1, s = (z - 1) / (g (z + 1)):  a0 z^2 + a1 z + a2
     a0, a1, a2 = 1.0 + g * k + g * g, 2.0 * (g * g - 1.0), 1.0 - g * k + g * g
     real = a1 * a1 - 4.0 * a0 * a2

@@ -220,6 +220,18 @@ def peak_db(y: Audio) -> float:
     return 20.0 * math.log10(float(np.abs(y).max(initial=0.0)) + 1e-10)
 
 
+def gain_db(x: Audio, y: Audio) -> float:
+    """The power of y relative to that of x, at least -300 dB."""
+    before, after = (float(np.sum(s.astype(np.float64) ** 2)) for s in (x, y))
+    return 10.0 * math.log10(after / before + 1e-30)
+
+
+def over_knee_db(over_db: float, knee_db: float) -> float:
+    """How far a level lies beyond a threshold, rounded within a quadratic knee (see `dsp/dynamics/gain_curve-inl.h`)."""
+    half = 0.5 * knee_db
+    return 0.0 if over_db < -half else over_db if over_db > half else (over_db + half) ** 2 / (2.0 * knee_db)
+
+
 def static_levels(effect: Effect, levels_dbfs: Numbers, sample_rate: float, seconds: float) -> Numbers:
     """Level out in dBFS for constants at some levels, each from silence, when `seconds` have passed; a lookahead hears only
     the constant until then."""
