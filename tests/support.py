@@ -110,8 +110,19 @@ def small_network(seed: int = 0) -> tr.Network:
     return made[seed % 4]()
 
 
+def small_noise_network(seed: int) -> tr.NoiseNetwork:
+    """With weights in the last layer, too, so that it decides something."""
+    count = tr.NoiseNetwork(8, (1, 2)).weights.size
+    return tr.NoiseNetwork(8, (1, 2), np.random.default_rng(seed).uniform(-0.3, 0.3, count))
+
+
 def make(card: Card, values: dict[str, Any], seed: int = 0) -> Effect:
-    given = {"response": decaying_noise, "network": lambda: small_network(seed), "control": lambda: None}
+    given = {
+        "response": decaying_noise,
+        "network": lambda: small_network(seed),
+        "control": lambda: None,
+        "noise": lambda: small_noise_network(seed) if seed % 2 else None,
+    }
     effect = CLASSES[card.id](**{r["id"]: given[r["type"]]() for r in card.resources})
     for address, value in values.items():
         effect.set(address, value)

@@ -18,6 +18,7 @@ from .rack.rack import Rack
 from .rack.running import Meter
 from .rack.tree import Bands, Chain, MidSide, Parallel, dry_wet
 from .resources.network import ControlNetwork, Network
+from .resources.noise_network import NoiseNetwork
 from .resources.response import Response
 from .system.waiting import wait_briefly
 from .version import __version__ as __version__
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .train import losses, priors, targets
     from .train.fit import fit
     from .train.match import match
+    from .train.noise_network import train_noise_network
     from .train.result import FitResult
     from .train.search import search
     from .validation.validate import Validation, validate
@@ -87,6 +89,7 @@ _LAZY = {
     "priors": "train.priors",
     "search": "train.search",
     "targets": "train.targets",
+    "train_noise_network": "train.noise_network",
     "ablate": "explain.ablation",
     "explain": "explain",
     "Validation": "validation.validate",
@@ -113,6 +116,7 @@ __all__ = [
     "Meter",
     "MidSide",
     "Network",
+    "NoiseNetwork",
     "Parallel",
     "Plugin",
     "Point",
@@ -147,6 +151,7 @@ __all__ = [
     "render_many",
     "search",
     "targets",
+    "train_noise_network",
     "validate",
 ]
 __all__ += _effects.__all__

@@ -70,6 +70,8 @@ def variants(card_id: str) -> list[dict]:
     if card_id == "crossover":
         options = (("2", "24"), ("3", "12"), ("4", "36"), ("6", "48"))
         return [{"number_of_bands": n, "slope_db_per_octave": slope} for n, slope in options]
+    if card_id == "denoiser":
+        return [{"noise": noise} for noise in ("track", "learn", "profile")]
     if card_id == "dynamic_eq":
         moving = {"frequency_hz": 2000.0, "threshold_db": -45.0, "ratio": 2.0, "range_db": -20.0, "attack_ms": 1.0}
         cases = (("bell", "above"), ("low_shelf", "above"), ("high_shelf", "below"), ("bell", "below"))
@@ -81,8 +83,8 @@ def variants(card_id: str) -> list[dict]:
 
 def resources(card_id: str) -> dict:
     """What effects are given besides, at the tests' rate."""
-    made = {"response": lambda: decaying_noise(0.02, 2, RATE), "network": lambda: small_network(1), "control": lambda: None}
-    found = {r["id"]: made[r["type"]]() for r in tr.CARDS[card_id].resources}
+    made = {"response": lambda: decaying_noise(0.02, 2, RATE), "network": lambda: small_network(1)}
+    found = {r["id"]: made.get(r["type"], lambda: None)() for r in tr.CARDS[card_id].resources}
     return {name: r for name, r in found.items() if r is not None}
 
 
@@ -94,7 +96,7 @@ def needed(card_id: str, variant: dict) -> set[str]:
     if variant.get("detector") == "peak" and variant.get("topology") != "feedback":
         there -= {"rms_window_ms"}
     card = tr.CARDS[card_id]
-    if card.category in ("modulation", "delay") or card_id in ("crossover", "deesser"):
+    if card.category in ("modulation", "delay") or card_id in ("crossover", "deesser", "denoiser"):
         there -= idle(card, {a: p.default for a, p in card.addresses.items()} | variant, 2)
     return there
 

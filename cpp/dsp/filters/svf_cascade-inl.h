@@ -343,7 +343,8 @@ class SvfCascade {
   }
 
   std::array<Coefficients, groups> from_ = identity(), to_ = identity();
-  static std::array<Coefficients, groups> identity() noexcept {
+  // Not inlined: GCC 12 for AVX-512 then fills some of the numbers with others.
+  HWY_NOINLINE static std::array<Coefficients, groups> identity() noexcept TR_RT {
     std::array<Coefficients, groups> all;
     for (auto& coefficients : all) pass_through(coefficients);
     return all;

@@ -22,9 +22,14 @@ Role = Literal["main", "level", "fine"]
 # the sound. reverb: the sound goes on after its input. modulation: linear, and moved by an oscillator. delay: repeats, which
 # it may bend. nonlinear: distortion and tails; assumed where the card says nothing.
 Category = Literal["linear", "dynamics", "reverb", "nonlinear", "modulation", "delay"]
-ResourceType = Literal["response", "network", "control"]
+ResourceType = Literal["response", "network", "control", "noise"]
 # The class of `twinrack.resources` for each; `resources.types` has the classes themselves.
-RESOURCE_CLASSES: dict[ResourceType, str] = {"response": "Response", "network": "Network", "control": "ControlNetwork"}
+RESOURCE_CLASSES: dict[ResourceType, str] = {
+    "response": "Response",
+    "network": "Network",
+    "control": "ControlNetwork",
+    "noise": "NoiseNetwork",
+}
 
 
 class Strict(BaseModel):

@@ -259,7 +259,8 @@ def stub_class(
         arguments.append(f"{first.id}: {stub_type(first)} = {stub_default(first)}")
     else:
         parameters_rest = parameters
-    arguments.append("*")
+    if parameters_rest or groups or base == "Effect":
+        arguments.append("*")
     for p in parameters_rest:
         if isinstance(p, Continuous) and p.follows is not None:
             arguments.append(f"{p.id}: float | None = None")
@@ -310,12 +311,14 @@ from typing import Any, Literal, overload
 import numpy.typing as npt
 
 from ..resources.network import ControlNetwork, Network
+from ..resources.noise_network import NoiseNetwork
 from ..resources.response import Response
 from .effect import Effect, GroupItem
 
 ResponseLike = Response | str | PathLike[str] | tuple[npt.ArrayLike, float]
 NetworkLike = Network | str | PathLike[str]
 ControlLike = ControlNetwork
+NoiseLike = NoiseNetwork | str
 
 __all__ = [{public}]
 CLASSES: dict[str, type[Effect]]

@@ -266,7 +266,7 @@ class Network(Resource):
 
     def numbers(self) -> npt.NDArray[np.float32]:
         """Description and weights as the engine reads them: (1, numbers). See cpp/dsp/neural/neural_plan.h."""
-        return _numbers(self.architecture, self._weights)
+        return engine_numbers(self.architecture, self._weights)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Network):
@@ -383,7 +383,7 @@ class ControlNetwork(Resource):
 
     def numbers(self) -> npt.NDArray[np.float32]:
         """Description and weights as the engine reads them: (1, numbers)."""
-        return _numbers(self.architecture, self._weights)
+        return engine_numbers(self.architecture, self._weights)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ControlNetwork):
@@ -404,7 +404,7 @@ def _control_network(targets: Sequence[str], hidden: Sequence[int], weights: Wei
     return ControlNetwork(targets, hidden, weights, source=source)
 
 
-def _numbers(a: Architecture, weights: Weights) -> npt.NDArray[np.float32]:
+def engine_numbers(a: Architecture, weights: Weights) -> npt.NDArray[np.float32]:
     described = [float(KINDS.index(a.kind)), *a.described()]
     head = [float(len(described) + 1), *described]
     return np.concatenate([np.array(head, np.float32), weights])[None]

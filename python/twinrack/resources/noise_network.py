@@ -1,0 +1,154 @@
+"""The network of a denoiser: from the levels of bands, and how far they are above the noise, to a gain for each band."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..checks import brief, check_integer, check_numbers, count_nan, is_integer, nan_in
+from .architectures import Activation, Convolution, ConvStack, Shape, Weights, drawn
+from .network import engine_numbers
+from .resource import Resource
+
+BANDS = 24
+SPEECH = "speech"
+WIDEST, LONGEST = 512, 1024  # channels; hops that it may hear
+KERNEL = 3
+
+
+class NoiseNetwork(Resource):
+    """The network of a denoiser: convolutions over time, which decide every 2.7 ms how far each band is lowered.
+
+    Args:
+        hidden: width of the hidden layers.
+        dilations: how many decisions lie between the three that each hidden layer hears; there is a layer for each.
+        weights: flat, in the order of `shapes`; without, drawn at random, the last layer 0: all bands go half the way.
+        seed: of random weights.
+        source: where it came from, for people.
+
+    Raises:
+        ValueError: widths or dilations out of range, weights of a wrong number, or NaN or infinity in them.
+    """
+
+    type = "noise"
+    sample_rate = None
+
+    def __init__(
+        self,
+        hidden: int = 48,
+        dilations: Sequence[int] = (1, 3, 9, 27),
+        weights: npt.ArrayLike | None = None,
+        *,
+        seed: int = 0,
+        source: str = "",
+    ) -> None:
+        self.hidden = check_integer(hidden, "hidden", 1)
+        self.dilations = tuple(check_integer(d, "a dilation", 1) for d in dilations)
+        if self.hidden > WIDEST or not self.dilations or (KERNEL - 1) * sum(self.dilations) >= LONGEST:
+            raise ValueError(f"a noise network has 1 to {WIDEST} hidden channels and hears up to {LONGEST} decisions")
+        self.architecture = _architecture(self.hidden, self.dilations)
+        self.source = source
+        count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
+        array = (
+            drawn(self.architecture, check_integer(seed, "seed", 0), True)
+            if weights is None
+            else check_numbers(weights, "weights")
+        )
+        if array.shape != (count,):
+            raise ValueError(f"the noise network has {count} weights, {array.size} were given")
+        if not np.isfinite(array).all():
+            raise ValueError(f"the noise network has {nan_in(count_nan(array), 'weight')}; train it again")
+        self._weights: Weights = array
+        self._weights.flags.writeable = False
+
+    @property
+    def weights(self) -> Weights:
+        """Flat, in the order of `shapes`; not to be written to."""
+        return self._weights
+
+    def shapes(self) -> list[tuple[str, Shape]]:
+        """Name and shape of each part of `weights`, in order."""
+        return list(self.architecture.shapes())
+
+    @classmethod
+    def speech(cls) -> NoiseNetwork:
+        """The one that comes with twinrack, trained on synthetic speech in synthetic noise."""
+        return _speech()
+
+    @classmethod
+    def of(cls, given: object) -> NoiseNetwork:
+        """A NoiseNetwork, or the name of one: "speech"."""
+        if isinstance(given, NoiseNetwork):
+            return given
+        if given == SPEECH:
+            return cls.speech()
+        if isinstance(given, str):
+            raise ValueError(f'there is no noise network {brief(given)}; there is "{SPEECH}", or give a tr.NoiseNetwork')
+        raise TypeError(f'a denoiser\'s network is "{SPEECH}" or a tr.NoiseNetwork')
+
+    def check(self, address: str, sample_rate: float, channels: int | None) -> None:
+        """As `Resource.check`: it is for any rate."""
+
+    def at(self, sample_rate: float) -> Weights:
+        """The weights."""
+        return self._weights
+
+    def learned(self, numbers: npt.NDArray[np.float32], sample_rate: float) -> NoiseNetwork:
+        """The same with other weights."""
+        if np.array_equal(numbers, self._weights):
+            return self
+        return NoiseNetwork(self.hidden, self.dilations, numbers, source=self.source)
+
+    def to_patch(self) -> tuple[dict[str, Any], Weights]:
+        """As `Resource.to_patch`."""
+        architecture = {"hidden": self.hidden, "dilations": list(self.dilations)}
+        return {"sample_rate": None, "source": self.source, "architecture": architecture}, self._weights
+
+    @classmethod
+    def from_patch(cls, entry: dict[str, Any], numbers: npt.NDArray[Any]) -> NoiseNetwork:
+        """As `Resource.from_patch`."""
+        a = entry.get("architecture") or {}
+        hidden, dilations = a.get("hidden"), a.get("dilations")
+        if not (is_integer(hidden) and isinstance(dilations, list) and all(is_integer(d) for d in dilations)):
+            raise ValueError("architecture names no hidden width and dilations")
+        return cls(hidden, dilations, numbers, source=entry.get("source", ""))
+
+    def numbers(self) -> npt.NDArray[np.float32]:
+        """Description and weights as the engine reads them: (1, numbers)."""
+        return engine_numbers(self.architecture, self._weights)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NoiseNetwork):
+            return NotImplemented
+        same = (self.hidden, self.dilations) == (other.hidden, other.dilations)
+        return same and np.array_equal(self._weights, other._weights)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<NoiseNetwork of {self._weights.size} weights{f': {self.source}' if self.source else ''}>"
+
+    def __reduce__(self) -> Any:
+        return _noise_network, (self.hidden, self.dilations, np.array(self._weights), self.source)
+
+
+def _noise_network(hidden: int, dilations: Sequence[int], weights: Weights, source: str) -> NoiseNetwork:
+    return NoiseNetwork(hidden, dilations, weights, source=source)
+
+
+def _architecture(hidden: int, dilations: Sequence[int]) -> ConvStack:
+    befores = [Activation(), *(Activation("silu") for _ in dilations)]
+    convs = [Convolution(hidden, KERNEL, d, True, a) for d, a in zip(dilations, befores, strict=False)]
+    return ConvStack((*convs, Convolution(BANDS, 1, 1, True, befores[-1])), 2 * BANDS)
+
+
+@lru_cache(maxsize=1)
+def _speech() -> NoiseNetwork:
+    weights = np.frombuffer(files("twinrack.plugins.denoiser").joinpath("speech.weights").read_bytes(), "<f2")
+    return NoiseNetwork(weights=weights.astype(np.float32), source="trained on synthetic speech in synthetic noise")
