@@ -115,7 +115,7 @@ def rnnoise(x: Sound) -> Sound:
         frame = np.zeros(480)
         piece = x[start : start + 480]
         frame[: len(piece)] = piece
-        out, _ = process_mono_frame(state, (frame * 32767).astype(np.int16))
+        out, _ = process_mono_frame(state, (np.clip(frame, -1.0, 1.0) * 32767).astype(np.int16))
         parts.append(np.asarray(out, float) / 32768)
     destroy(state)
     return np.concatenate(parts)[: len(x)]

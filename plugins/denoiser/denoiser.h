@@ -33,8 +33,8 @@ struct Denoiser {
   static constexpr int bands = AuditoryBands::count;
   static constexpr double longest_lookahead_s = 0.01;
   static constexpr double slow_s = 0.075, start_s = 0.06;
-  static constexpr double rise_db = 3.0;       // of the minimum, in the time of the adaptation
-  static constexpr float floor = 1e-12f;       // power
+  static constexpr double rise_db = 3.0;                      // of the minimum, in the time of the adaptation
+  static constexpr float floor = 1e-12f, silence = 1.5e-12f;  // power: the least, and up to where nothing sounds
   static constexpr float excess = 1.4125375f;  // the noise counts 1.5 dB louder than the mean of what was taken for it
   static constexpr float loudest = 1e6f;       // sample; what is beyond it counts as that
   static constexpr double gain_s = 0.002;      // time constant of the gains in dB, so that nothing clicks
@@ -167,29 +167,32 @@ struct Denoiser {
       Band& band = followed_[b];
       const auto p = static_cast<double>(power[b]);
       band.smoothed += smooth_ * (p - band.smoothed);
-      band.level += slow_ * (p - band.level);
-      band.minimum = ages_[b] >= start_ticks_ ? std::min(band.minimum * rise_, band.level)
-                                              : std::min(band.level, DenoiserNoiseSweep::loudest_start);
-      likely[b] = static_cast<float>(band.level / band.minimum);
+      if (power[b] > silence) {  // without sound all stays as it is known
+        band.level += slow_ * (p - band.level);
+        band.minimum = ages_[b] >= start_ticks_ ? std::min(band.minimum * rise_, band.level)
+                                                : std::min(band.level, DenoiserNoiseSweep::loudest_start);
+      }
+      likely[b] = static_cast<float>(band.level / std::max(band.minimum, 1e-30));
     }
     const Tag<float> d;
     for (std::size_t b = 0; b < bands; b += lanes) {
       hn::StoreU(DenoiserNoiseSweep::likely(log2_of(hn::LoadU(d, likely.data() + b))), d, likely.data() + b);
     }
     for (std::size_t b = 0; b < bands; ++b) {
+      if (power[b] <= silence) continue;
       Band& band = followed_[b];
       const double way = static_cast<double>(likely[b]) * adapt_;
       const auto p = static_cast<double>(power[b]);
       band.noise = ages_[b] >= start_ticks_ ? band.noise + way * (p - band.noise) : band.minimum;
-      if (ages_[b] > 0 || power[b] > 1.5f * floor) ages_[b] = std::min(ages_[b] + 1, start_ticks_);
+      ages_[b] = std::min(ages_[b] + 1, start_ticks_);
     }
     switch (source_) {
       case Card::Noise::track:
-        for (std::size_t b = 0; b < bands; ++b) noise_[b] = followed_[b].noise;
+        for (std::size_t b = 0; b < bands; ++b) noise_[b] = std::max(followed_[b].noise, DenoiserNoiseSweep::silence);
         break;
       case Card::Noise::learn:
         for (std::size_t b = 0; b < bands; ++b) {
-          if (power[b] <= 1.5f * floor) continue;
+          if (power[b] <= silence) continue;
           learned_[b] = std::min(learned_[b] + 1, most_learned);
           noise_[b] += (static_cast<double>(power[b]) - noise_[b]) / learned_[b];
         }
@@ -278,7 +281,7 @@ struct Denoiser {
   TickClock clock_;
   neural::StackStream network_;
   bool decides_ = false;
-  TickFade<0, 16> removed_;  // what is taken away is bounded
+  TickFade<0, 16> removed_;  // to what is taken away
   float reduction_db_ = 0, sensitivity_ = 1;
   double smooth_ = 1, glide_ = 1, slow_ = 1, adapt_ = 1, rise_ = 1;  // a tick
   Card::Noise source_ = Card::Noise::track;

@@ -3,12 +3,12 @@
 from twinrack.explain.certify import Loop, filter_loop, follower_loop
 from twinrack.rack.effect import Effect
 
-TICK_FRAMES = 32
-SLOW_S = 0.075
-
 
 def loops(effect: Effect, sample_rate: float) -> list[Loop]:
     from twinrack.twins.auditory_bands import band_sections
+    from twinrack.twins.curves import TICK_FRAMES
+
+    from .twin import GAIN_S, SLOW_S
 
     every = [
         filter_loop(f"band {b}", shape, hz, 0.0, q, sample_rate)
@@ -17,6 +17,7 @@ def loops(effect: Effect, sample_rate: float) -> list[Loop]:
     times = {
         "smoothing": 1e-3 * float(effect.get("smoothing_ms")),
         "level of a band": SLOW_S,
+        "gains": GAIN_S,
         "noise": float(effect.get("adaptation_s")),
     }
     return every + [follower_loop(name, 1e3 * time / TICK_FRAMES, sample_rate) for name, time in times.items()]

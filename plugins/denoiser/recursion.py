@@ -19,14 +19,18 @@ def _noise(power: Tensor, settings: Tensor) -> Tensor:
     for n in range(power.shape[-1]):
         slow, adapt, rise, start = held[:, min(n, held.shape[1] - 1)].unsqueeze(1).unbind(-1)
         x = power[..., n]
-        level = level + slow * (x - level)
-        begin = level.clamp(max=LOUDEST_START)
+        sounds = x > 1.5 * SILENCE
+        next_level = level + slow * (x - level)
+        begin = next_level.clamp(max=LOUDEST_START)
         running = age + 0.5 > start
-        minimum = torch.where(running, torch.minimum(minimum * rise, level), begin)
-        likely = 1.0 / (1.0 + torch.exp2(SHARPNESS * (torch.log2(level) - torch.log2(minimum) - MIDDLE)))
-        noise = torch.where(running, noise + likely * adapt * (x - noise), begin)
-        steps.append(noise)
-        age = age + ((age > 0) | (x > 1.5 * SILENCE))
+        next_minimum = torch.where(running, torch.minimum(minimum * rise, next_level), begin)
+        octaves = torch.log2(next_level) - torch.log2(next_minimum)
+        likely = 1.0 / (1.0 + torch.exp2(SHARPNESS * (octaves - MIDDLE)))
+        next_noise = torch.where(running, noise + likely * adapt * (x - noise), begin)
+        level, minimum = torch.where(sounds, next_level, level), torch.where(sounds, next_minimum, minimum)
+        noise = torch.where(sounds, next_noise, noise)
+        steps.append(noise.clamp(min=SILENCE))
+        age = age + sounds
     return torch.stack(steps, -1)
 
 

@@ -98,8 +98,8 @@ def _decided(power: Tensor, noise: Tensor, net: NoiseNetwork, v: Values, at: Con
     start = conv_stack(silent, a, unpacked(a, at.resources["network"], x.dtype), "")[:, : power.shape[1]]
     decided = torch.cat([start.expand(out.shape[0], -1, -1), out], -1)  # at first as after endless silence
     sensitivity, reduction = (_at_hops(t, hop, hops + 1) for t in (v.sensitivity_db, v.reduction_db))
-    odds = _power(sensitivity) * torch.exp(-decided)
-    return (-reduction * odds / (1.0 + odds)).repeat_interleave(hop, -1)[..., :ticks]
+    lowered = torch.sigmoid(sensitivity * (math.log(10.0) / 10.0) - decided)
+    return (-reduction * lowered).repeat_interleave(hop, -1)[..., :ticks]
 
 
 def features(power: Tensor, noise: Tensor, hop: int) -> Tensor:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .train.fit import fit
     from .train.match import match
     from .train.noise_network import train_noise_network
+    from .train.noise_profile import noise_profile
     from .train.result import FitResult
     from .train.search import search
     from .validation.validate import Validation, validate
@@ -63,6 +64,7 @@ _LAZY = {
     "render_many": "render.many",
     "impulse_response_of": "measure.deconvolution",
     "loudness": "measure.loudness",
+    "noise_profile": "train.noise_profile",
     "live": "stage.stream",
     "devices": "stage.hosts",
     "fit": "train.fit",
@@ -143,6 +145,7 @@ __all__ = [
     "losses",
     "loudness",
     "match",
+    "noise_profile",
     "preset",
     "presets",
     "priors",

@@ -194,3 +194,22 @@ def test_sounds_that_cannot_be_trained_on_are_refused():
         tr.train_noise_network([voice[:100]], [noise], RATE)
     with pytest.raises(ValueError, match="noise 1 holds NaN"):
         tr.train_noise_network([voice], [np.full_like(noise, np.nan)], RATE)
+
+
+def test_noise_is_known_after_a_gap_of_silence():
+    """A muted microphone does not make it forget; digital silence is no noise."""
+    noise = hiss(7.0, -50.0)
+    noise[:, 3 * RATE : 5 * RATE] = 0.0
+    y = through(tr.Denoiser(reduction_db=20), noise)
+    late = slice(round(5.05 * RATE), round(5.5 * RATE))
+    assert np.std(y[:, late]) < 10 ** (-14 / 20) * np.std(noise[:, late])
+
+
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_a_recorded_noise_becomes_a_profile(rate):
+    noise = hiss(2.0, -45.0, rate=rate)
+    effect = tr.Denoiser(noise="profile", reduction_db=20, bands=tr.noise_profile(noise, rate))
+    y = np.asarray(tr.Rack([effect])(hiss(1.0, -45.0, 7, rate), rate))
+    assert np.std(y[:, rate // 2 :]) < 10 ** (-13 / 20) * np.std(noise)
+    with pytest.raises(ValueError, match=r"shorter than 0\.1 s"):
+        tr.noise_profile(noise[:, :100], rate)

@@ -69,7 +69,7 @@ class Problem:
 def drawn(rack: Rack, random: np.random.Generator) -> Rack:
     """The rack with values from what the cards expect, uniform in each parameter's own scale, for all that people move."""
     for address, effect in rack.addresses().items():
-        unused = effect.unused()
+        unused = effect.switched_off()
         for name, p in effect.card.addresses.items():
             fine = p.role == "fine" and (p.id not in WIDTHS or p.default == 0.0)
             seldom = p.id in SELDOM_MOVED and effect.card.category != "reverb"

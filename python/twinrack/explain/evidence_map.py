@@ -170,7 +170,7 @@ def values_of(rack: Rack, addresses: Iterable[str] | None = None, channels: int 
 
 
 def _silent(effect: Effect, channels: int | None) -> set[str]:
-    return set(effect.unused()) | idle(effect.card, effect.values(), channels)
+    return set(effect.switched_off()) | idle(effect.card, effect.values(), channels)
 
 
 def renders_about(

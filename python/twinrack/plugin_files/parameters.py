@@ -44,7 +44,7 @@ def host_parameters(rack: Rack) -> tuple[list[HostParameter], list[str]]:
     used: set[int] = {0, 1}  # the bypass of the whole, and the program
     symbols = {"enabled", "latency", "bypass"}
     for address, effect in rack.addresses().items():
-        unused, late = effect.unused(), _late(effect)
+        unused, late = effect.switched_off(), _late(effect)
         for name, p in effect.card.addresses.items():
             if name not in unused:
                 place = f"{address}.{name}"

@@ -293,6 +293,7 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "nam": ("adapter",), "amp": ("adapter",), "neural": ("adapter",), "lstm": ("adapter",), "wavenet": ("adapter",),
     "network": ("adapter",), "noisereduction": ("denoiser",), "denoise": ("denoiser",), "rnnoise": ("denoiser",),
     "noisesuppression": ("denoiser",), "hiss": ("denoiser",), "hum": ("denoiser",),
+    "graphicequalizer": ("graphic_eq",), "graphicequaliser": ("graphic_eq",), "geq": ("graphic_eq",),
     "echo": ("delay",), "pingpong": ("delay",), "slapback": ("delay",), "multichorus": ("chorus",), "ensemble": ("chorus",),
     "doubler": ("chorus", "delay"), "autopan": ("auto_pan",), "transientdesigner": ("transient_shaper",),
     "transient": ("transient_shaper",), "dynamicequalizer": ("dynamic_eq",), "dyneq": ("dynamic_eq",), "agc": ("leveller",),

@@ -291,6 +291,12 @@ class Effect(_Values):
                 addresses.update(f"{prefix}.{p.id}" for p in group.parameters)
         return addresses
 
+    def switched_off(self) -> set[str]:
+        """Addresses below the effect of group items that are off: as the card has them, in groups whose items can be off."""
+        can_be = {g.id for g in self.card.groups if any(p.kind == "choice" and "off" in p.options for p in g.parameters)}
+        groups = {prefix: group.id for group, _, prefix in self.card.groups_of()}
+        return {address for address in self.unused() if groups[address.partition(".")[0]] in can_be}
+
     def _target(self, address: str) -> tuple[_Values, str]:
         head, dot, tail = address.partition(".")
         if dot:

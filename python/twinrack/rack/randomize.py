@@ -64,7 +64,7 @@ def _free(effect: Effect, choices: bool) -> list[tuple[str, Parameter]]:
     """The values of an effect that may be drawn."""
     if effect.bypass:
         return []
-    unused = effect.unused()
+    unused = effect.switched_off()
     return [
         (name, p)
         for name, p in effect.card.addresses.items()

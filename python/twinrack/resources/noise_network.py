@@ -23,7 +23,7 @@ KERNEL = 3
 
 
 class NoiseNetwork(Resource):
-    """The network of a denoiser: convolutions over time, which decide every 2.7 ms how far each band is lowered.
+    """The network of a denoiser: convolutions over time, which decide every 2.7 ms (at 48 kHz) how far each band goes down.
 
     Args:
         hidden: width of the hidden layers.
@@ -49,9 +49,11 @@ class NoiseNetwork(Resource):
         source: str = "",
     ) -> None:
         self.hidden = check_integer(hidden, "hidden", 1)
-        self.dilations = tuple(check_integer(d, "a dilation", 1) for d in dilations)
-        if self.hidden > WIDEST or not self.dilations or (KERNEL - 1) * sum(self.dilations) >= LONGEST:
-            raise ValueError(f"a noise network has 1 to {WIDEST} hidden channels and hears up to {LONGEST} decisions")
+        self.dilations = tuple(check_integer(d, "a dilation", 1) for d in np.atleast_1d(np.asarray(dilations)).tolist())
+        if self.hidden > WIDEST:
+            raise ValueError(f"hidden is {self.hidden}; a noise network has 1 to {WIDEST} channels")
+        if not self.dilations or (KERNEL - 1) * sum(self.dilations) >= LONGEST:
+            raise ValueError(f"the dilations are {brief(self.dilations)}; give at least one, {LONGEST // 2 - 1} at most in all")
         self.architecture = _architecture(self.hidden, self.dilations)
         self.source = source
         count = sum(math.prod(shape) for _, shape in self.architecture.shapes())

@@ -54,7 +54,7 @@ def learned_outside(rack: Rack, learn: Patterns | None, freeze: Patterns, channe
     """
     every, usual = [], set()
     for address, effect in rack.addresses().items():
-        still = effect.unused() | idle(effect.card, effect.values(), channels)
+        still = effect.switched_off() | idle(effect.card, effect.values(), channels)
         for name, p in effect.card.addresses.items():
             if p.learnable:
                 every.append(f"{address}.{name}")

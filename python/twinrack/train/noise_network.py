@@ -52,7 +52,7 @@ def train_noise_network(
     is lowered counts 1.6 times as much as noise that is left.
 
     Args:
-        voices, noises: mono recordings, (frames,), each longer than 4 s; a voice with pauses, without noise.
+        voices, noises: mono recordings, (frames,), each at least 4 s long; a voice with pauses, without noise.
         sample_rate: of all of them, Hz.
         start: a network that is trained on; without, a new one.
         mixes: how many; about 20 are made in a second on two cores, and each takes 0.8 MB of memory.
@@ -71,8 +71,7 @@ def train_noise_network(
     check_integer(steps, "steps", 1)
     check_integer(mixes, "mixes", 1)
     frames = round(SECONDS * rate)
-    for what, sounds in (("voice", voices), ("noise", noises)):
-        _check(what, sounds, frames)
+    voices, noises = _checked("voice", voices, frames), _checked("noise", noises, frames)
     net = NoiseNetwork(seed=seed) if start is None else start
     weights = torch.tensor(net.weights, requires_grad=True)
     optimiser = torch.optim.AdamW([weights], RATE_OF_LEARNING, weight_decay=1e-4)
@@ -99,18 +98,20 @@ def train_noise_network(
     return NoiseNetwork(net.hidden, net.dilations, weights.detach().numpy(), source=source)
 
 
-def _check(what: str, sounds: Sequence[Sound], frames: int) -> None:
+def _checked(what: str, given: Sequence[Sound], frames: int) -> list[Sound]:
+    sounds = [np.asarray(x, np.float32) for x in given]
     if not sounds:
         raise ValueError(f"there is no {what} to train on; give at least one recording")
     for number, x in enumerate(sounds, 1):
         if x.ndim != 1:
-            raise ValueError(f"{what} {number} has shape {x.shape}; give one channel, (frames,)")
+            raise ValueError(f"{what} {number} has shape {x.shape}; give a list of recordings of one channel, (frames,) each")
         if len(x) < frames:
             raise ValueError(f"{what} {number} is shorter than {SECONDS:g} s; join recordings, or leave it out")
         if not np.isfinite(x).all():
             raise ValueError(f"{what} {number} holds NaN or infinity; repair the recording, or leave it out")
         if not np.any(x):
             raise ValueError(f"{what} {number} is silent; leave it out")
+    return sounds
 
 
 def _mix(

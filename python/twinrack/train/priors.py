@@ -42,7 +42,7 @@ def learned(folder: str | os.PathLike[str]) -> Near:
     positions: dict[str, tuple[Parameter, list[float]]] = {}
     for file in files:
         for effect_address, effect in load(file).addresses().items():
-            unused = effect.unused()
+            unused = effect.switched_off()
             for name, p in effect.card.addresses.items():
                 if p.kind == "continuous" and p.learnable and name not in unused and not effect.bypass:
                     _, values = positions.setdefault(f"{effect_address}.{name}", (p, []))

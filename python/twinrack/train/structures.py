@@ -55,7 +55,7 @@ def open_choices(rack: Rack, wanted: Iterable[str] | Mapping[str, Sequence[Value
         return _few({address: tuple(options) for address, options in wanted.items()})
     every: dict[str, Sequence[Value]] = {}
     for effect_address, effect in rack.addresses().items():
-        unused = effect.unused()
+        unused = effect.switched_off()
         for name, p in effect.card.addresses.items():
             if p.kind == "continuous" or name in unused or effect.bypass:
                 continue

@@ -70,10 +70,13 @@ def through_band_gains(x: Tensor, gain: Tensor, delay: int, at: Context) -> Tens
     """
     taps = _band_taps(at.sample_rate, delay).to(x.device)
     size = 1 << (x.shape[-1] + 2 * delay).bit_length()
-    spectrum = torch.fft.rfft(x.double(), size).unsqueeze(2) * torch.fft.rfft(taps, size)
-    y: Tensor = torch.fft.irfft(spectrum, size)[..., : x.shape[-1]].to(x.dtype)
-    moved = ramp(gain.transpose(1, 2).to(x.dtype), at.frames).transpose(1, 2)
-    return (y * moved.unsqueeze(1)).sum(2)
+    spectrum, filters = torch.fft.rfft(x.double(), size), torch.fft.rfft(taps, size)
+    moved = ramp(gain.transpose(1, 2).to(x.dtype), at.frames)
+    total = torch.zeros_like(x)
+    for band in range(taps.shape[0]):  # one after the other, for 24 long sounds at once are much
+        y = torch.fft.irfft(spectrum * filters[band], size)[..., : x.shape[-1]].to(x.dtype)
+        total = total + y * moved[..., band].unsqueeze(1)
+    return total
 
 
 def band_sections(sample_rate: float) -> list[tuple[str, float, float]]:

@@ -142,7 +142,7 @@ class EffectTwin(nn.Module):
         self.bypass = effect.bypass
         self.key = effect.key
         self.constants: dict[str, Value] = effect.values()
-        unused = effect.unused()
+        unused = effect.switched_off()
         self.raw = nn.ParameterDict()
         for address, p in self.card.addresses.items():
             if p.kind == "continuous" and p.learnable and address not in unused:

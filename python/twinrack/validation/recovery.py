@@ -83,6 +83,6 @@ def at_defaults(rack: Rack) -> Rack:
     own.provenance = {}
     for address, effect in own.addresses().items():
         for name, p in effect.card.addresses.items():
-            if p.kind == "continuous" and p.learnable and name not in effect.unused():
+            if p.kind == "continuous" and p.learnable and name not in effect.switched_off():
                 own.set(f"{address}.{name}", effect.default(name))
     return own
