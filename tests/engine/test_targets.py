@@ -38,7 +38,7 @@ WIDER = 12.0  # dB: without fused multiply-add there are more roundings
 SINGLE_TO_DOUBLE = 20 * np.log10(2.0**-29)  # what a rounding in double is to one in single precision, in dB
 CROSS = "aarch64-linux-gnu-g++"
 EMULATOR = "qemu-aarch64"
-DOUBLE_ONLY = {"leveller.ride"}  # twins ask for it in double precision, whatever the sound has
+DOUBLE_ONLY = {"denoiser.noise", "leveller.ride"}  # twins ask for it in double precision, whatever the sound has
 
 
 def effect_case(card_id: str, number: int, how: str, seconds: float) -> records.Case:
