@@ -11,7 +11,7 @@ import pytest
 
 import twinrack as tr
 from support import decaying_noise, music, run
-from twinrack.rack.presets import multiband_presets, presets
+from twinrack.rack.presets import multiband_presets, presets, ready_made_presets
 
 RATE = 48000
 WITHOUT = {"adapter", "controller"}  # a network is all that they are
@@ -100,3 +100,38 @@ def test_multiband_presets_are_known_by_name():
     assert len(multiband_presets()) >= 5
     with pytest.raises(ValueError, match="multiband_compressor has no preset 'loud'; there are mastering"):
         tr.preset("multiband_compressor", "loud")
+
+
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k in ("exciter", "bass_enhancer") for n in ready_made_presets(k)])
+def test_harmonics_are_added_beside_the_sound(kind, name):
+    """A tone gets harmonics of itself, at most as loud as stated; where nothing is saturated nothing changes."""
+    made = ready_made_presets(kind)[name]
+    rack = tr.Rack([tr.preset(kind, name)])
+    assert re.fullmatch(r"[A-Z0-9].*\.", made.text)
+    for address, value in made.values.items():
+        assert rack.get(address) == value
+    t = np.arange(RATE) / RATE
+    hz = round(made.frequency_hz * (1.15 if kind == "exciter" else 0.7))
+
+    def levels_db(tone_hz: float) -> np.ndarray:
+        x = (0.25 * np.sin(2 * np.pi * tone_hz * t)).astype(np.float32)
+        y = np.asarray(rack(np.stack([x, x]), RATE))[0]
+        spectrum = np.abs(np.fft.rfft(y[:RATE])) / (0.25 * RATE / 2)
+        return 20 * np.log10(np.maximum(spectrum, 1e-9))
+
+    inside = levels_db(hz)
+    harmonics = [inside[k * hz] for k in (2, 3) if k * hz < 0.45 * RATE]
+    assert max(harmonics) > -60
+    assert max(harmonics) < made.amount_db
+    outside = round(made.frequency_hz / 8) if kind == "exciter" else round(made.frequency_hz * 12)
+    assert abs(levels_db(outside)[outside]) < 0.5
+
+
+def test_harmonics_are_known_by_name(tmp_path):
+    assert min(len(ready_made_presets(k)) for k in ("exciter", "bass_enhancer")) >= 5
+    with pytest.raises(ValueError, match="exciter has no preset 'loud'; there are air"):
+        tr.preset("exciter", "loud")
+    done = run("presets", "exciter", "air", "--out", "x.rack.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "saturation.drive_db" in done.stdout
+    assert len(tr.load(tmp_path / "x.rack.json").addresses()) == 4

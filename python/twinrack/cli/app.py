@@ -468,16 +468,16 @@ def presets(
     name: Annotated[str | None, typer.Argument(help="One of its presets, whose values are shown.")] = None,
     output: Annotated[Path | None, typer.Option("--out", help="Patch to write with this preset.")] = None,
 ) -> None:
-    """List the presets of effects and of the multiband compressor, by names that engineers use, or write one as a patch."""
+    """List the presets of effects, multiband compressor, exciter and bass enhancer, or write one as a patch."""
     from ..rack.card import CARDS
-    from ..rack.presets import MULTIBAND, preset
+    from ..rack.presets import READY_MADE, preset
     from ..rack.presets import presets as presets_of
     from ..rack.rack import Rack
 
     if name is None:
         if output is not None:
             raise ValueError("--out writes one preset; give its effect and name")
-        for id in [effect] if effect is not None else [*CARDS, MULTIBAND]:
+        for id in [effect] if effect is not None else [*CARDS, *READY_MADE]:
             for one in presets_of(id).values():
                 print(f"{id:20} {one.name:24} {one.text}")
         return
@@ -485,7 +485,7 @@ def presets(
     rack, own = Rack([preset(effect, name)], name=name), presets_of(effect)[name]
     print(f"{effect}, {name}: {own.text}")
     for address, value in own.values.items():
-        full = address if effect == MULTIBAND else f"{effect}.{address}"
+        full = address if effect in READY_MADE else f"{effect}.{address}"
         unit = rack[full.partition(".")[0]].card.addresses[full.partition(".")[2]].unit
         print(f"  {address:28} {value}{'' if unit in ('1', '') else f' {unit}'}")
     if output is not None:

@@ -287,7 +287,7 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "maximizer": ("limiter",), "maximiser": ("limiter",), "brickwall": ("limiter",),
     "distortion": ("saturation",), "overdrive": ("saturation",), "drive": ("saturation",), "saturator": ("saturation",),
     "clipper": ("saturation",), "clipping": ("saturation",), "waveshaper": ("saturation",), "tape": ("saturation",),
-    "exciter": ("saturation",), "fuzz": ("saturation",),
+    "fuzz": ("saturation",),
     "volume": ("gain", "fader"), "level": ("gain",), "trim": ("gain",), "polarity": ("gain",), "balance": ("gain",),
     "pan": ("fader",), "panner": ("fader",), "width": ("fader",), "mute": ("fader",),
     "nam": ("adapter",), "amp": ("adapter",), "neural": ("adapter",), "lstm": ("adapter",), "wavenet": ("adapter",),
@@ -303,6 +303,9 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
 # Effects that do not exist here: the hint to the nearest substitute.
 NOT_HERE = {
     "multibandcompressor": '; it is a Bands of compressors: tr.preset("multiband_compressor", "mastering"), or tr.Bands([…])',
+    "exciter": '; it is made of several effects: tr.preset("exciter", "air")',
+    "enhancer": '; there are tr.preset("exciter", "air") and tr.preset("bass_enhancer", "small loudspeakers")',
+    "bassenhancer": '; it is made of several effects: tr.preset("bass_enhancer", "small loudspeakers")',
     "multiband": '; it is a Bands of compressors: tr.preset("multiband_compressor", "mastering"), or tr.Bands([…])',
 }
 

@@ -1,7 +1,7 @@
 """Presets: settings with names that engineers use, set by hand.
 
-Those of effects stand in `plugins/<id>/presets.toml`; those of a multiband compressor, a `Bands` with a compressor in each
-band, in `multiband_compressor.toml` beside this module.
+Those of effects stand in `plugins/<id>/presets.toml`; those of what is made of several effects, `READY_MADE`, in files beside
+this module: `multiband_compressor.toml` (a `Bands` with a compressor in each band), `exciter.toml` and `bass_enhancer.toml`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any
 from ..checks import brief
 from .card import CARDS, hint_for
 from .effect import CLASSES, Effect
+from .harmonics import BASS_ENHANCER, EXCITER, HarmonicsPreset, harmonics_presets
 from .tree import Bands, Parallel
 
 FILE = "presets.toml"
 MULTIBAND = "multiband_compressor"
+READY_MADE = {MULTIBAND: "Multiband compressor", EXCITER: "Exciter", BASS_ENHANCER: "Bass enhancer"}  # and what people call it
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,21 @@ def effect_presets(effect: str) -> dict[str, Preset]:
         ValueError: there is no such effect.
     """
     if effect not in CARDS:
-        raise ValueError(f"there is no effect {brief(effect)}{hint_for(effect, [*CARDS, MULTIBAND])}")
+        raise ValueError(f"there is no effect {brief(effect)}{hint_for(effect, [*CARDS, *READY_MADE])}")
     return dict(_presets(effect))
 
 
-def presets(effect: str) -> dict[str, Preset] | dict[str, MultibandPreset]:
-    """The presets of an effect by name, empty where it has none; or those of "multiband_compressor".
+ReadyMadePreset = MultibandPreset | HarmonicsPreset
+
+
+def ready_made_presets(kind: str) -> Mapping[str, ReadyMadePreset]:
+    """The presets of one of `READY_MADE` by name."""
+    return multiband_presets() if kind == MULTIBAND else harmonics_presets(kind)
+
+
+def presets(effect: str) -> Mapping[str, Preset | ReadyMadePreset]:
+    """The presets of an effect by name, empty where it has none; or those of "multiband_compressor", "exciter" or
+    "bass_enhancer", which are made of several effects.
 
     Args:
         effect: id of its card, such as "compressor".
@@ -118,12 +129,12 @@ def presets(effect: str) -> dict[str, Preset] | dict[str, MultibandPreset]:
     Raises:
         ValueError: there is no such effect.
     """
-    return multiband_presets() if effect == MULTIBAND else effect_presets(effect)
+    return ready_made_presets(effect) if effect in READY_MADE else effect_presets(effect)
 
 
 def preset(effect: str, name: str) -> Effect | Parallel:
-    """A new effect with the values of a preset: `preset("compressor", "vocal")`; or a multiband compressor, which is a Bands:
-    `preset("multiband_compressor", "mastering")`.
+    """A new effect with the values of a preset: `preset("compressor", "vocal")`; or what several effects make together:
+    `preset("multiband_compressor", "mastering")`, a Bands, `preset("exciter", "air")`, a Parallel.
 
     Raises:
         ValueError: there is no such effect, or it has no such preset.

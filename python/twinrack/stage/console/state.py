@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ...measure.curves import curves
 from ...rack.card import CARDS, Card, Parameter
 from ...rack.effect import Effect
-from ...rack.presets import MULTIBAND, effect_presets, multiband_presets
+from ...rack.presets import READY_MADE, effect_presets, ready_made_presets
 from ...rack.tree import Chain, MidSide, Parallel, Split
 from ..desk import Desk
 from ..midi import Midi
@@ -92,7 +92,7 @@ def whole(desk: Desk) -> dict[str, Any]:
         "values": {a: desk.get(a) for a in desk.addresses()},
         "line_parameters": [parameter(LEVEL), parameter(MUTE)],
         "cards": {c.id: {**card(c), "can_be_added": c.id in CARDS} for c in _cards(desk)},
-        "ready": {f"{MULTIBAND}/{name}": f"Multiband compressor, {name}" for name in multiband_presets()},
+        "ready": {f"{k}/{name}": f"{label}, {name}" for k, label in READY_MADE.items() for name in ready_made_presets(k)},
         "effects": effect_addresses(desk),
         "outputs": stream.mixer.outputs,
         "snapshots": list(desk.snapshots),
