@@ -251,8 +251,8 @@ struct Denoiser {
   // Frames of one tick.
   void run(Block io, int from, int frames) noexcept TR_RT {
     float bounded[max_channels][tick_frames], late[max_channels][tick_frames];
-    const float* all[max_channels];
-    float* sound[max_channels];
+    const float* all[max_channels] = {};
+    float* sound[max_channels] = {};
     for (int c = 0; c < io.channels; ++c) {
       sound[c] = io.channel[c] + from;
       for (int n = 0; n < frames; ++n) bounded[c][n] = std::clamp(sound[c][n], -loudest, loudest);

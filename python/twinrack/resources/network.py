@@ -266,7 +266,7 @@ class Network(Resource):
 
     def numbers(self) -> npt.NDArray[np.float32]:
         """Description and weights as the engine reads them: (1, numbers). See cpp/dsp/neural/neural_plan.h."""
-        return engine_numbers(self.architecture, self._weights)
+        return _numbers(self.architecture, self._weights)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Network):
@@ -283,7 +283,53 @@ class Network(Resource):
         return Network, (self.architecture, np.array(self._weights), self.sample_rate, self.source)
 
 
-class ControlNetwork(Resource):
+class Decisions(Resource):
+    """The base of networks that hear levels and give numbers: convolutions, for any sample rate."""
+
+    sample_rate = None
+    architecture: ConvStack
+    _weights: Weights
+
+    def set_up(self, what: str, architecture: ConvStack, weights: npt.ArrayLike | None, seed: int) -> None:
+        """Take an architecture and its weights; without, drawn at random, the last layer 0.
+
+        Raises:
+            ValueError: a wrong number of weights, or NaN or infinity in them.
+        """
+        self.architecture = architecture
+        count = sum(math.prod(shape) for _, shape in architecture.shapes())
+        array = (
+            drawn(architecture, check_integer(seed, "seed", 0), True) if weights is None else check_numbers(weights, "weights")
+        )
+        if array.shape != (count,):
+            raise ValueError(f"the {what} has {count} weights, {array.size} were given")
+        if not np.isfinite(array).all():
+            raise ValueError(f"the {what} has {nan_in(count_nan(array), 'weight')}; train or export it again")
+        self._weights = array
+        self._weights.flags.writeable = False
+
+    @property
+    def weights(self) -> Weights:
+        """Flat, in the order of `shapes`; not to be written to."""
+        return self._weights
+
+    def shapes(self) -> list[tuple[str, Shape]]:
+        """Name and shape of each part of `weights`, in order."""
+        return list(self.architecture.shapes())
+
+    def check(self, address: str, sample_rate: float, channels: int | None) -> None:
+        """As `Resource.check`: it is for any rate."""
+
+    def at(self, sample_rate: float) -> Weights:
+        """The weights."""
+        return self._weights
+
+    def numbers(self) -> npt.NDArray[np.float32]:
+        """Description and weights as the engine reads them: (1, numbers)."""
+        return _numbers(self.architecture, self._weights)
+
+
+class ControlNetwork(Decisions):
     """The network of a controller: an MLP from levels of the sound to values of other effects.
 
     Args:
@@ -297,7 +343,6 @@ class ControlNetwork(Resource):
     """
 
     type = "control"
-    sample_rate = None
     inputs = 6  # levels within 10 and 300 ms, and of four bands
 
     def __init__(
@@ -315,33 +360,12 @@ class ControlNetwork(Resource):
         widths = [*hidden, len(self.targets)]
         befores = [Activation(), *(Activation("tanh") for _ in hidden)]
         convs = tuple(Convolution(w, 1, 1, True, a) for w, a in zip(widths, befores, strict=True))
-        self.architecture = ConvStack(convs, self.inputs)
         self.source = source
-        count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
-        array = (
-            drawn(self.architecture, check_integer(seed, "seed", 0), True)
-            if weights is None
-            else check_numbers(weights, "weights")
-        )
-        if array.shape != (count,):
-            raise ValueError(f"the control network has {count} weights, {array.size} were given")
-        if not np.isfinite(array).all():
-            raise ValueError(f"the control network has {nan_in(count_nan(array), 'weight')}; train or export it again")
-        self._weights: Weights = array
-        self._weights.flags.writeable = False
+        self.set_up("control network", ConvStack(convs, self.inputs), weights, seed)
 
     @property
     def hidden(self) -> tuple[int, ...]:
         return tuple(c.outputs for c in self.architecture.convolutions[:-1])
-
-    @property
-    def weights(self) -> Weights:
-        """Flat, in the order of `shapes`; not to be written to."""
-        return self._weights
-
-    def shapes(self) -> list[tuple[str, Shape]]:
-        """Name and shape of each part of `weights`, in order."""
-        return list(self.architecture.shapes())
 
     @classmethod
     def of(cls, given: object) -> ControlNetwork:
@@ -349,13 +373,6 @@ class ControlNetwork(Resource):
         if isinstance(given, ControlNetwork):
             return given
         raise TypeError("a controller's network is a tr.ControlNetwork")
-
-    def check(self, address: str, sample_rate: float, channels: int | None) -> None:
-        """As `Resource.check`: it is for any rate."""
-
-    def at(self, sample_rate: float) -> Weights:
-        """The weights."""
-        return self._weights
 
     def learned(self, numbers: npt.NDArray[np.float32], sample_rate: float) -> ControlNetwork:
         """The same with other weights."""
@@ -381,10 +398,6 @@ class ControlNetwork(Resource):
             raise ValueError("architecture names no targets and hidden widths")
         return cls(targets, hidden, numbers, source=entry.get("source", ""))
 
-    def numbers(self) -> npt.NDArray[np.float32]:
-        """Description and weights as the engine reads them: (1, numbers)."""
-        return engine_numbers(self.architecture, self._weights)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ControlNetwork):
             return NotImplemented
@@ -404,7 +417,7 @@ def _control_network(targets: Sequence[str], hidden: Sequence[int], weights: Wei
     return ControlNetwork(targets, hidden, weights, source=source)
 
 
-def engine_numbers(a: Architecture, weights: Weights) -> npt.NDArray[np.float32]:
+def _numbers(a: Architecture, weights: Weights) -> npt.NDArray[np.float32]:
     described = [float(KINDS.index(a.kind)), *a.described()]
     head = [float(len(described) + 1), *described]
     return np.concatenate([np.array(head, np.float32), weights])[None]

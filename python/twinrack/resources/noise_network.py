@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..checks import brief, check_integer, check_numbers, count_nan, is_integer, nan_in
-from .architectures import Activation, Convolution, ConvStack, Shape, Weights, drawn
-from .network import engine_numbers
-from .resource import Resource
+from ..checks import brief, check_integer, is_integer
+from .architectures import Activation, Convolution, ConvStack, Weights
+from .network import Decisions
 
 BANDS = 24
 SPEECH = "speech"
@@ -22,7 +20,7 @@ WIDEST, LONGEST = 512, 1024  # channels; hops that it may hear
 KERNEL = 3
 
 
-class NoiseNetwork(Resource):
+class NoiseNetwork(Decisions):
     """The network of a denoiser: convolutions over time, which decide every 2.7 ms (at 48 kHz) how far each band goes down.
 
     Args:
@@ -37,7 +35,6 @@ class NoiseNetwork(Resource):
     """
 
     type = "noise"
-    sample_rate = None
 
     def __init__(
         self,
@@ -54,29 +51,8 @@ class NoiseNetwork(Resource):
             raise ValueError(f"hidden is {self.hidden}; a noise network has 1 to {WIDEST} channels")
         if not self.dilations or (KERNEL - 1) * sum(self.dilations) >= LONGEST:
             raise ValueError(f"the dilations are {brief(self.dilations)}; give at least one, {LONGEST // 2 - 1} at most in all")
-        self.architecture = _architecture(self.hidden, self.dilations)
         self.source = source
-        count = sum(math.prod(shape) for _, shape in self.architecture.shapes())
-        array = (
-            drawn(self.architecture, check_integer(seed, "seed", 0), True)
-            if weights is None
-            else check_numbers(weights, "weights")
-        )
-        if array.shape != (count,):
-            raise ValueError(f"the noise network has {count} weights, {array.size} were given")
-        if not np.isfinite(array).all():
-            raise ValueError(f"the noise network has {nan_in(count_nan(array), 'weight')}; train it again")
-        self._weights: Weights = array
-        self._weights.flags.writeable = False
-
-    @property
-    def weights(self) -> Weights:
-        """Flat, in the order of `shapes`; not to be written to."""
-        return self._weights
-
-    def shapes(self) -> list[tuple[str, Shape]]:
-        """Name and shape of each part of `weights`, in order."""
-        return list(self.architecture.shapes())
+        self.set_up("noise network", _architecture(self.hidden, self.dilations), weights, seed)
 
     @classmethod
     def speech(cls) -> NoiseNetwork:
@@ -94,23 +70,16 @@ class NoiseNetwork(Resource):
             raise ValueError(f'there is no noise network {brief(given)}; there is "{SPEECH}", or give a tr.NoiseNetwork')
         raise TypeError(f'a denoiser\'s network is "{SPEECH}" or a tr.NoiseNetwork')
 
-    def check(self, address: str, sample_rate: float, channels: int | None) -> None:
-        """As `Resource.check`: it is for any rate."""
-
-    def at(self, sample_rate: float) -> Weights:
-        """The weights."""
-        return self._weights
-
     def learned(self, numbers: npt.NDArray[np.float32], sample_rate: float) -> NoiseNetwork:
         """The same with other weights."""
-        if np.array_equal(numbers, self._weights):
+        if np.array_equal(numbers, self.weights):
             return self
         return NoiseNetwork(self.hidden, self.dilations, numbers, source=self.source)
 
     def to_patch(self) -> tuple[dict[str, Any], Weights]:
         """As `Resource.to_patch`."""
         architecture = {"hidden": self.hidden, "dilations": list(self.dilations)}
-        return {"sample_rate": None, "source": self.source, "architecture": architecture}, self._weights
+        return {"sample_rate": None, "source": self.source, "architecture": architecture}, self.weights
 
     @classmethod
     def from_patch(cls, entry: dict[str, Any], numbers: npt.NDArray[Any]) -> NoiseNetwork:
@@ -121,23 +90,19 @@ class NoiseNetwork(Resource):
             raise ValueError("architecture names no hidden width and dilations")
         return cls(hidden, dilations, numbers, source=entry.get("source", ""))
 
-    def numbers(self) -> npt.NDArray[np.float32]:
-        """Description and weights as the engine reads them: (1, numbers)."""
-        return engine_numbers(self.architecture, self._weights)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NoiseNetwork):
             return NotImplemented
         same = (self.hidden, self.dilations) == (other.hidden, other.dilations)
-        return same and np.array_equal(self._weights, other._weights)
+        return same and np.array_equal(self.weights, other.weights)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<NoiseNetwork of {self._weights.size} weights{f': {self.source}' if self.source else ''}>"
+        return f"<NoiseNetwork of {self.weights.size} weights{f': {self.source}' if self.source else ''}>"
 
     def __reduce__(self) -> Any:
-        return _noise_network, (self.hidden, self.dilations, np.array(self._weights), self.source)
+        return _noise_network, (self.hidden, self.dilations, np.array(self.weights), self.source)
 
 
 def _noise_network(hidden: int, dilations: Sequence[int], weights: Weights, source: str) -> NoiseNetwork:
