@@ -136,6 +136,7 @@ class AuditoryBandGains {
     for (auto* row : {&from_, &step_, &to_}) row->assign(static_cast<std::size_t>(stride_), 0.0f);
     lines_.assign(static_cast<std::size_t>(channels), DelayLine());
     for (DelayLine& line : lines_) line.prepare(2 * longest_delay, tick_frames);
+    for (int b = 0; b < used_; ++b) hz_[static_cast<std::size_t>(b)] = AuditoryBands::hz(b);
     delay_ = -1;
   }
 
@@ -234,12 +235,13 @@ class AuditoryBandGains {
     const double window = 0.5 + 0.5 * std::cos(std::numbers::pi * n / (delay_ + 1));
     double edge[count];  // the transform of a slope of 1 up to each centre, or the area below it
     for (int b = 0; b < used_; ++b) {
-      const double hz = AuditoryBands::hz(b);
+      const double hz = hz_[static_cast<std::size_t>(b)];
       edge[b] = n > 0 ? std::cos(w * hz) / (w * w) : -0.5 * hz * hz;
     }
     for (int b = 0; b < used_; ++b) {
       const auto slope = [&](int from) {
-        return (edge[from + 1] - edge[from]) / (AuditoryBands::hz(from + 1) - AuditoryBands::hz(from));
+        const auto at = static_cast<std::size_t>(from);
+        return (edge[from + 1] - edge[from]) / (hz_[at + 1] - hz_[at]);
       };
       double sum = b == used_ - 1 && n == 0 ? 0.5 * rate_ : 0.0;
       if (b > 0) sum += slope(b - 1);
@@ -251,7 +253,8 @@ class AuditoryBandGains {
   double rate_ = 0;
   int used_ = count, stride_ = 1, delay_ = -1, frame_ = 0;
   bool begun_ = false;
-  std::vector<float> bands_;             // taps of each band, from the middle on
+  std::array<double, static_cast<std::size_t>(count)> hz_{};  // of the centres
+  std::vector<float> bands_;                                  // taps of each band, from the middle on
   std::vector<float> from_, to_, step_;  // those of the filter, before the tick and at its end, and how far it moves
   std::vector<DelayLine> lines_;
 };

@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from ..perceptual.scales import erb_rate
 from .curves import TICK_FRAMES, ramp, tick_count
 from .filter_design import BUTTERWORTH_Q, design_svf
 from .recursions import svf_cascade
@@ -21,14 +22,10 @@ LOWEST_HZ, HIGHEST_HZ = 80.0, 16000.0
 HIGHEST_EDGE = 0.4  # of the sample rate, where the last used band begins
 
 
-def _number_of(hz: float) -> float:
-    return 21.4 * math.log10(1.0 + 0.00437 * hz)
-
-
 def centre_hz(band: float) -> float:
     """Of the centre of a band, counted from 0; half a band further is its upper edge."""
-    first = _number_of(LOWEST_HZ)
-    number = first + (_number_of(HIGHEST_HZ) - first) * band / (COUNT - 1)
+    first, last = float(erb_rate(LOWEST_HZ)), float(erb_rate(HIGHEST_HZ))
+    number = first + (last - first) * band / (COUNT - 1)
     return float((10.0 ** (number / 21.4) - 1.0) / 0.00437)
 
 
