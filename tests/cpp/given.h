@@ -20,6 +20,7 @@ class Maker {
     if (type.load == nullptr) return {};
     if (std::strcmp(type.id, "adapter") == 0) return {network(below(4))};
     if (std::strcmp(type.id, "controller") == 0) return {mlp(6, 3)};
+    if (std::strcmp(type.id, "denoiser") == 0) return below(2) == 0 ? Rows{} : Rows{mlp(48, 24)};
     const int channels = 1 + below(2), frames = 1 + below(9000);
     return Rows(static_cast<std::size_t>(channels), noise(frames, 0.02f));
   }
