@@ -33,6 +33,7 @@ PYTHON = [
     ["plugin_files"],
     ["pages"],
     ["stage"],
+    ["room"],
     ["train"],
     ["explain"],
     ["validation"],

@@ -1,6 +1,7 @@
 """The twin of `convolution_reverb.h`:
 
 in -> * response -> gain -> mix -> out
+  `-> lead ----------------^
 
 Exact, by the Fourier transform of the whole sound. The response has a gradient: `resources["impulse_response"]` of the
 effect's twin is a parameter that learns when it is told to.
@@ -9,16 +10,22 @@ effect's twin is a parameter that learns when it is told to.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from twinrack.plugins.convolution_reverb.resource import outputs, ring_frames, window
 
 from twinrack.audio import HIGH_CUT_OFF_HZ, LOW_CUT_OFF_HZ, whole_frames
-from twinrack.twins.curves import numbers_in, ramp
+from twinrack.rack.card import Value
+from twinrack.twins.curves import delay, numbers_in, ramp
 from twinrack.twins.filter_design import BUTTERWORTH_Q, design_svf
 from twinrack.twins.recursions import svf_cascade
 from twinrack.twins.values import Context, Values
+
+
+def latency(values: Mapping[str, Value], sample_rate: float) -> int:
+    return whole_frames(float(values["lead_ms"]), sample_rate)
 
 
 def shaped(response: Tensor, v: Values, at: Context) -> Tensor:
@@ -60,9 +67,10 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
         return ramp(t.to(x.dtype), at.frames).unsqueeze(1)
 
     given = at.resources.get("impulse_response")
-    wet = x if given is None else reverberated(x, shaped(given, v, at), float(v.pre_delay_ms), at)
+    dry = delay(x, whole_frames(float(v.lead_ms), at.sample_rate))
+    wet = dry if given is None else reverberated(x, shaped(given, v, at), float(v.pre_delay_ms), at)
     mix = frames(v.mix)
-    return (1.0 - mix) * x + mix * (frames(10.0 ** (v.gain_db / 20.0)) * wet)
+    return (1.0 - mix) * dry + mix * (frames(10.0 ** (v.gain_db / 20.0)) * wet)
 
 
 def reverberated(x: Tensor, h: Tensor, pre_delay_ms: float, at: Context) -> Tensor:

@@ -24,7 +24,7 @@ from .system.waiting import wait_briefly
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from . import explain
+    from . import explain, room
     from .cloning.clone import Clone, clone
     from .explain.ablation import ablate
     from .explain.certify import Certificate, certify
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .rack.presets import preset, presets
     from .rack.randomize import randomize
     from .render.many import render_many
+    from .room.filters import linear_phase
     from .session.automation import Point
     from .session.channel import Channel, Send
     from .session.clip import Clip
@@ -94,10 +95,12 @@ _LAZY = {
     "train_noise_network": "train.noise_network",
     "ablate": "explain.ablation",
     "explain": "explain",
+    "linear_phase": "room.filters",
+    "room": "room",
     "Validation": "validation.validate",
     "validate": "validation.validate",
 }
-_MODULES = ("explain", "losses", "loudness", "priors", "targets")
+_MODULES = ("explain", "losses", "loudness", "priors", "room", "targets")
 
 __all__ = [
     "CARDS",
@@ -140,6 +143,7 @@ __all__ = [
     "find_card",
     "fit",
     "impulse_response_of",
+    "linear_phase",
     "live",
     "load",
     "losses",
@@ -152,6 +156,7 @@ __all__ = [
     "randomize",
     "read_plugin",
     "render_many",
+    "room",
     "search",
     "targets",
     "train_noise_network",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,53 @@ def test_harmonics_are_known_by_name(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "saturation.drive_db" in done.stdout
     assert len(tr.load(tmp_path / "x.rack.json").addresses()) == 4
+
+
+def side_gain_db(rack: tr.Rack, hz: float) -> tuple[float, float]:
+    """Of middle and side, in dB."""
+    t = np.arange(RATE) / RATE
+    tone = (0.25 * np.sin(2 * np.pi * hz * t)).astype(np.float32)
+    levels = []
+    for sign in (1.0, -1.0):
+        y = rack(np.stack([tone, sign * tone]), RATE)[:, RATE // 2 :]
+        part = 0.5 * (y[0] + sign * y[1])
+        levels.append(20 * np.log10(np.sqrt(np.mean(part**2)) / np.sqrt(0.5 * 0.25**2)))
+        assert np.abs(y[0] - sign * y[1]).max() < 1e-5  # nothing goes from one to the other
+    return levels[0], levels[1]
+
+
+@pytest.mark.parametrize("name", ready_made_presets("crossfeed"))
+def test_a_crossfeed_brings_the_lows_of_one_side_to_the_other(name):
+    """The lows of one side come out of the other at the stated level below them; highs do not, and the middle is left."""
+    given = tomllib.loads((Path(tr.__file__).parent / "rack" / "crossfeed.toml").read_text("utf-8"))[name]
+    rack = tr.Rack([tr.preset("crossfeed", name)])
+    low, high = (side_gain_db(rack, hz) for hz in (20.0, 16000.0))
+    assert low[0] == pytest.approx(0.0, abs=0.01)
+    side = 10 ** (low[1] / 20)
+    assert 20 * np.log10((1 - side) / (1 + side)) == pytest.approx(given["level_db"], abs=0.3)
+    assert high[1] == pytest.approx(0.0, abs=0.6)
+
+
+def test_stereo_presets_do_what_they_say():
+    mono_bass = tr.Rack([tr.preset("stereo", "mono bass")])
+    assert side_gain_db(mono_bass, 30.0)[1] < -40
+    assert side_gain_db(mono_bass, 1000.0)[1] == pytest.approx(0.0, abs=0.1)
+    assert side_gain_db(tr.Rack([tr.preset("stereo", "wide")]), 2000.0)[1] == pytest.approx(3.0, abs=0.2)
+    for kind in ("stereo", "crossfeed"):
+        made = ready_made_presets(kind)
+        assert len(made) >= 5
+        for name, one in made.items():
+            rack = tr.Rack([tr.preset(kind, name)])
+            assert re.fullmatch(r"[A-Z0-9].*\.", one.text)
+            assert one.values
+            for address, value in one.values.items():
+                assert rack.get(address) == value
+            assert side_gain_db(rack, 300.0)[0] == pytest.approx(0.0, abs=0.01)
+
+
+def test_haas_is_a_delay_on_one_side():
+    x = np.zeros((2, 4800), np.float32)
+    x[:, 0] = 1.0
+    y = tr.Rack([tr.preset("delay", "haas")])(x, RATE)
+    first = [int(np.argmax(np.abs(row) > 0.1)) for row in y]
+    assert 5 <= (first[1] - first[0]) * 1000 / RATE <= 35

@@ -1,4 +1,4 @@
-// A lookahead delay: the sound waits, so that its detector is ahead of it.
+// A lookahead delay: the sound waits, so that its detector is ahead of it, or what is to be mixed with it arrives.
 #pragma once
 
 #include <algorithm>

@@ -30,6 +30,7 @@ from .plugin import export_plugin, import_plugin
 from .plugins import app as plugins_app
 from .review import REVIEW_HELP
 from .review import app as review_app
+from .room import app as room_app
 from .session import LIMIT_HELP, NORMALIZE_HELP, TRUE_PEAK_HELP, parse_tail
 from .session import app as session_app
 from .terminal import Terminal, plain_streams
@@ -75,6 +76,8 @@ def _run() -> None:
         _complain("interrupted", 130)
     except Exception as error:
         if hasattr(error, "format_message"):  # click's errors about the command line itself
+            if not str(error.format_message()):  # help was printed, as no command was given
+                sys.exit(2)
             _complain(error.format_message())
         raise
 
@@ -377,6 +380,7 @@ app.add_typer(plugins_app, name="plugins")
 app.add_typer(trail_app, name="trail")
 app.add_typer(review_app, name="review")
 app.add_typer(listen_app, name="listen")
+app.add_typer(room_app, name="room")
 app.add_typer(bench_app, name="bench")
 app.command()(explaining.explain)
 app.command()(explaining.diff)
@@ -468,7 +472,7 @@ def presets(
     name: Annotated[str | None, typer.Argument(help="One of its presets, whose values are shown.")] = None,
     output: Annotated[Path | None, typer.Option("--out", help="Patch to write with this preset.")] = None,
 ) -> None:
-    """List the presets of effects, multiband compressor, exciter and bass enhancer, or write one as a patch."""
+    """List the presets of effects, and of what several effects make together, or write one as a patch."""
     from ..rack.card import CARDS
     from ..rack.presets import READY_MADE, preset
     from ..rack.presets import presets as presets_of

@@ -31,7 +31,7 @@ def devices() -> None:
         print(device)
 
 
-def _numbers(text: str, option: str) -> list[int]:
+def numbers_in(text: str, option: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
@@ -52,7 +52,7 @@ def _sidechains(given: list[str]) -> dict[str, list[int]]:
         name, equals, numbers = text.partition("=")
         if not equals:
             raise ValueError(f"--sidechain {text!r} is not NAME=CHANNEL, such as voice=2")
-        channels[name] = _numbers(numbers, "--sidechain")
+        channels[name] = numbers_in(numbers, "--sidechain")
     return channels
 
 
@@ -111,8 +111,8 @@ def live(
             Line(
                 loaded,
                 name,
-                inputs=_numbers(inputs[index], "--inputs") if inputs and index < len(inputs) else None,
-                outputs=_numbers(outputs[index], "--outputs") if outputs and index < len(outputs) else None,
+                inputs=numbers_in(inputs[index], "--inputs") if inputs and index < len(inputs) else None,
+                outputs=numbers_in(outputs[index], "--outputs") if outputs and index < len(outputs) else None,
                 sidechain={k: v for k, v in keys.items() if k in loaded.sidechains},
             )
         )

@@ -106,12 +106,12 @@ class _Deconvolution:
         stretch = max(int(STRETCH_S * rate), 1)
         apart = np.arange(x.shape[1]) % stretch >= (1.0 - SHARE) * stretch
         self.looked_at, self.apart = torch.from_numpy(looked_at), torch.from_numpy(looked_at & apart)
-        self.size = _quick_size(x.shape[1] + length)
+        self.size = quick_size(x.shape[1] + length)
         sound = torch.from_numpy(x.astype(np.float64))
         self.spectrum = torch.fft.rfft(sound, self.size)
         self.power = float(sound.square().sum()) / x.shape[0]
         # How the sound weighs a filter at each frequency, at the resolution of the response.
-        self.short = _quick_size(2 * length)
+        self.short = quick_size(2 * length)
         correlations = torch.fft.irfft(self.spectrum[:, None].conj() * self.spectrum[None], self.size)
         taper = 1.0 - torch.arange(length, dtype=torch.float64) / length
         folded = torch.zeros(*correlations.shape[:2], self.short, dtype=torch.float64)
@@ -175,6 +175,6 @@ class _Deconvolution:
                 yield number, h
 
 
-def _quick_size(least: int) -> int:
+def quick_size(least: int) -> int:
     """The next size whose transform is quick: a power of two, or three or five times one."""
     return min(odd << max(int(np.ceil(np.log2(least / odd))), 0) for odd in (1, 3, 5))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
+import numpy.typing as npt
 
 from ..measure.curves import Curve, frequency_response
 from ..rack.card import Card, Parameter
@@ -62,12 +63,18 @@ def card_html(card: Card) -> str:
     )
 
 
-def curve_figure(curve: Curve, width: int = 460, height: int = 220) -> str:
-    """A curve in a frame with its title, labels and numbers, as SVG; it takes the colour of the text around it."""
+def curve_figure(
+    curve: Curve, width: int = 460, height: int = 220, beside: Sequence[tuple[str, npt.NDArray[np.float64]]] = ()
+) -> str:
+    """A curve in a frame with its title, labels and numbers, as SVG; it takes the colour of the text around it.
+
+    Args:
+        beside: up to two other lines over the same `x`, with their names; drawn dashed and dotted.
+    """
     left, bottom, top = 46, 34, 22
     x, y = np.asarray(curve.x, float), np.asarray(curve.y, float)
     place = np.log10(x) if curve.log_x else x
-    low, high = float(y.min()), float(y.max())
+    low, high = (float(f([f(line) for line in (y, *(line for _, line in beside))])) for f in (np.min, np.max))
     if high - low < LEAST_SPAN:
         low, high = 0.5 * (low + high - LEAST_SPAN), 0.5 * (low + high + LEAST_SPAN)
     margin = 0.05 * (high - low)
@@ -92,9 +99,14 @@ def curve_figure(curve: Curve, width: int = 460, height: int = 220) -> str:
             )
             shown = f"{tick / 1000:g}k" if tick >= 1000 else f"{tick:g}"
             marks.append(f"<text x='{at:.1f}' y='{height - bottom + 13}' text-anchor='middle'>{shown}</text>")
-    points = " ".join(f"{across(a):.1f},{down(b):.1f}" for a, b in zip(place, y, strict=True))
-    marks.append(f"<polyline points='{points}' fill='none' stroke='currentColor' stroke-width='1.5'/>")
-    marks.append(f"<text x='{left}' y='14' font-weight='bold'>{escape(curve.title)}, {escape(curve.y_label)}</text>")
+    title = f"<tspan font-weight='bold'>{escape(curve.title)}, {escape(curve.y_label)}</tspan>"
+    for line, dashes in zip((y, *(line for _, line in beside)), ("", "6 4", "1 3"), strict=False):
+        points = " ".join(f"{across(a):.1f},{down(b):.1f}" for a, b in zip(place, line, strict=True))
+        stroke = f"stroke-width='1.5' stroke-dasharray='{dashes}'" if dashes else "stroke-width='1.5'"
+        marks.append(f"<polyline points='{points}' fill='none' stroke='currentColor' {stroke}/>")
+    for (name, _), how in zip(beside, ("dashed", "dotted"), strict=False):
+        title += f"<tspan>; {how}: {escape(name)}</tspan>"
+    marks.append(f"<text x='{left}' y='14'>{title}</text>")
     marks.append(f"<text x='{width - 8}' y='{height - 4}' text-anchor='end'>{escape(curve.x_label)}</text>")
     label = escape(f"{curve.title}: {curve.y_label} over {curve.x_label}", quote=True)
     size = f"width='{width}' height='{height}' viewBox='0 0 {width} {height}'"

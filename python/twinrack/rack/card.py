@@ -306,6 +306,15 @@ NOT_HERE = {
     "exciter": '; it is made of several effects: tr.preset("exciter", "air")',
     "enhancer": '; there are tr.preset("exciter", "air") and tr.preset("bass_enhancer", "small loudspeakers")',
     "bassenhancer": '; it is made of several effects: tr.preset("bass_enhancer", "small loudspeakers")',
+    "crossfeed": '; it is an equaliser on the side: tr.preset("crossfeed", "classic")',
+    "stereo": '; it is an equaliser on the side: tr.preset("stereo", "mono bass"); tr.Fader has a width',
+    "stereowidth": '; it is an equaliser on the side: tr.preset("stereo", "wide"); tr.Fader has a width',
+    "monomaker": '; it is an equaliser on the side: tr.preset("stereo", "mono bass")',
+    "haas": '; it is a delay on one side: tr.preset("delay", "haas")',
+    "linearphaseeq": "; tr.linear_phase makes a filter of linear phase of any equaliser or curve",
+    "linearphase": "; tr.linear_phase makes a filter of linear phase of any equaliser or curve",
+    "fir": "; a ConvolutionReverb plays a filter; tr.linear_phase makes one of an equaliser or a curve",
+    "roomcorrection": "; tr.room.correct makes a rack of what tr.room.measure measured",
     "multiband": '; it is a Bands of compressors: tr.preset("multiband_compressor", "mastering"), or tr.Bands([…])',
 }
 

@@ -3,12 +3,11 @@ by a saturation between two filters. They stand in `exciter.toml` and `bass_enha
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
 from .effect import CLASSES, Effect, GroupItem
+from .ready_made import ReadyMade, read_settings
 from .tree import Parallel
 
 EXCITER, BASS_ENHANCER = "exciter", "bass_enhancer"
@@ -16,7 +15,7 @@ LAST_HARMONIC = 5.0  # of a bass: what is above it is heard as distortion
 
 
 @dataclass(frozen=True)
-class HarmonicsPreset:
+class HarmonicsPreset(ReadyMade):
     """A setting of an exciter or of a bass enhancer.
 
     Attributes:
@@ -55,19 +54,10 @@ class HarmonicsPreset:
         sound = [CLASSES["parametric_eq"](bands=[_band("low_cut", self.cut_hz)])] if self.cut_hz else []
         return Parallel([sound, harmonics])
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """Those that are not at their defaults, by the addresses that they have in a rack of their own."""
-        from .rack import Rack
-
-        effects = Rack([self.make()]).addresses()
-        return {f"{a}.{n}": v for a, e in effects.items() for n, v in e.values().items() if v != e.default(n)}
-
 
 def harmonics_presets(kind: str) -> dict[str, HarmonicsPreset]:
     """The presets of "exciter" or "bass_enhancer" by name."""
-    given = tomllib.loads(files("twinrack.rack").joinpath(f"{kind}.toml").read_text(encoding="utf-8"))
-    return {name: HarmonicsPreset(kind, name, **fields) for name, fields in given.items()}
+    return {name: HarmonicsPreset(kind, name, **fields) for name, fields in read_settings(kind).items()}
 
 
 def _band(shape: Literal["low_cut", "high_cut"], hz: float) -> GroupItem:

@@ -1,7 +1,8 @@
 """Presets: settings with names that engineers use, set by hand.
 
 Those of effects stand in `plugins/<id>/presets.toml`; those of what is made of several effects, `READY_MADE`, in files beside
-this module: `multiband_compressor.toml` (a `Bands` with a compressor in each band), `exciter.toml` and `bass_enhancer.toml`.
+this module: `multiband_compressor.toml` (a `Bands` with a compressor in each band), `exciter.toml` and `bass_enhancer.toml`
+(harmonics), `crossfeed.toml` and `stereo.toml` (equalisers on the side).
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ from typing import Any
 from ..checks import brief
 from .card import CARDS, hint_for
 from .effect import CLASSES, Effect
-from .harmonics import BASS_ENHANCER, EXCITER, HarmonicsPreset, harmonics_presets
+from .harmonics import BASS_ENHANCER, EXCITER, harmonics_presets
+from .ready_made import ReadyMade, read_settings
+from .stereo import CROSSFEED, STEREO, side_presets
 from .tree import Bands, Parallel
 
 FILE = "presets.toml"
 MULTIBAND = "multiband_compressor"
-READY_MADE = {MULTIBAND: "Multiband compressor", EXCITER: "Exciter", BASS_ENHANCER: "Bass enhancer"}  # and what people call it
+READY_MADE = {  # and what people call them
+    MULTIBAND: "Multiband compressor", EXCITER: "Exciter", BASS_ENHANCER: "Bass enhancer", CROSSFEED: "Crossfeed",
+    STEREO: "Stereo width",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class MultibandPreset:
+class MultibandPreset(ReadyMade):
     """A setting of a multiband compressor.
 
     Attributes:
@@ -93,7 +99,7 @@ class Preset:
 
 def multiband_presets() -> dict[str, MultibandPreset]:
     """The presets of a multiband compressor by name."""
-    given = tomllib.loads(files("twinrack.rack").joinpath(f"{MULTIBAND}.toml").read_text(encoding="utf-8"))
+    given = read_settings(MULTIBAND)
     return {n: MultibandPreset(n, p["text"], tuple(p["splits_hz"]), tuple(p["bands"])) for n, p in given.items()}
 
 
@@ -111,17 +117,16 @@ def effect_presets(effect: str) -> dict[str, Preset]:
     return dict(_presets(effect))
 
 
-ReadyMadePreset = MultibandPreset | HarmonicsPreset
-
-
-def ready_made_presets(kind: str) -> Mapping[str, ReadyMadePreset]:
+def ready_made_presets(kind: str) -> Mapping[str, ReadyMade]:
     """The presets of one of `READY_MADE` by name."""
-    return multiband_presets() if kind == MULTIBAND else harmonics_presets(kind)
+    if kind == MULTIBAND:
+        return multiband_presets()
+    return side_presets(kind) if kind in (CROSSFEED, STEREO) else harmonics_presets(kind)
 
 
-def presets(effect: str) -> Mapping[str, Preset | ReadyMadePreset]:
-    """The presets of an effect by name, empty where it has none; or those of "multiband_compressor", "exciter" or
-    "bass_enhancer", which are made of several effects.
+def presets(effect: str) -> Mapping[str, Preset | ReadyMade]:
+    """The presets of an effect by name, empty where it has none; or those of "multiband_compressor", "exciter",
+    "bass_enhancer", "crossfeed" or "stereo", which are made of several effects.
 
     Args:
         effect: id of its card, such as "compressor".
