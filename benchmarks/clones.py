@@ -4,7 +4,7 @@
     python benchmarks/clones.py DRY WET --kind compressor  a pair of your own
 
 Kinds: eq, compressor, gate, limiter, reverb, saturator (also tape, tube), delay, chorus, flanger, phaser, tremolo, autopan,
-transient, deesser, dynamic (EQ), multiband (compressor), exciter, bass (enhancer). A fit is told nothing but the effect:
+ring (modulator), transient, deesser, dynamic (EQ), multiband (compressor), exciter, bass (enhancer). A fit is told nothing but the effect:
 values and options begin at the card's defaults.
 Prints, on held-out audio: the error relative to the target, the multi-resolution STFT distance, and the mean difference of
 levels in 10 ms (for dynamics that is the distance of the gain's trajectory), for doing nothing, for the defaults and for the
@@ -38,6 +38,7 @@ KINDS: dict[str, Callable[[], tr.Rack]] = {
     "phaser": lambda: tr.Rack([tr.Phaser()]),
     "tremolo": lambda: tr.Rack([tr.Tremolo()]),
     "autopan": lambda: tr.Rack([tr.AutoPan()]),
+    "ring": lambda: tr.Rack([tr.RingModulator()]),
     "transient": lambda: tr.Rack([tr.TransientShaper()]),
     "deesser": lambda: tr.Rack([tr.Deesser()]),
     "dynamic": lambda: tr.Rack([tr.DynamicEQ(bands=[tr.DynamicBand("bell")])]),

@@ -50,6 +50,8 @@ EFFECTS: dict[str, Callable[[], tr.Effect]] = {
     "chorus": tr.Chorus,
     "delay": tr.Delay,
     "transient shaper": tr.TransientShaper,
+    "ring modulator": tr.RingModulator,
+    "auto-wah": tr.AutoWah,
 }
 CHOICES = {
     "compressor": ["detector", "channel_mode", "ballistics", "envelope", "topology"],

@@ -97,6 +97,7 @@ HIDDEN = {
     "flanger": {"delay_ms": 1.6, "sweep_ms": 2.2, "rate_hz": 0.4, "feedback": 0.5},
     "chorus": {"delay_ms": 15.0, "depth_ms": 3.0, "rate_hz": 0.5, "mix": 0.6},
     "delay": {"time_ms": 233.7, "feedback": 0.55, "mix": 0.4, "right_percent": 112.0, "high_cut_hz": 3000.0},
+    "ring_modulator": {"frequency_hz": 173.4, "mix": 0.6, "start_deg": 250.0, "stereo_deg": 40.0},
 }
 
 
@@ -109,3 +110,14 @@ def test_a_fit_finds_the_hidden_movement(card):
     assert result.fitted.error_db < -40.0, str(result)
     for name, value in HIDDEN[card].items():
         assert float(result.rack.effects[0].get(name)) == pytest.approx(value, rel=0.02), name
+
+
+def test_a_ring_modulator_moves_every_frequency_up_and_down():
+    t = np.arange(RATE) / RATE
+    x = np.sin(2 * np.pi * 1000 * t).astype(np.float32)[None]
+    for mix, strengths in ((1.0, (0.0, 0.5, 0.5)), (0.5, (0.5, 0.25, 0.25))):
+        y = tr.Rack([tr.RingModulator(frequency_hz=300, mix=mix)])(x, RATE)
+        spectrum = np.abs(np.fft.rfft(y[0])) / (0.5 * RATE)
+        assert spectrum[[1000, 700, 1300]] == pytest.approx(strengths, abs=1e-3)
+        spectrum[[1000, 700, 1300]] = 0.0
+        assert spectrum.max() < 1e-4

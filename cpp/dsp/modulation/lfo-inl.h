@@ -32,7 +32,7 @@ class Lfo {
  public:
   static constexpr double edge_s = 0.002;
 
-  // At the beginning of a tick. Rates are below a 32nd of the sample rate.
+  // At the beginning of a tick. Rates are below half the sample rate, those of random waves below a 32nd of it.
   void tune(double rate_hz, double sample_rate) noexcept TR_RT {
     step_ = rate_hz / sample_rate;
     edge_ = std::min(0.25, edge_s * rate_hz);
@@ -71,7 +71,7 @@ class Lfo {
   int frame() const noexcept TR_RT { return frame_; }  // in the tick
 
   void state(StateArchive& archive) {
-    archive.bounded(step_, 0.0, 1.0 / tick_frames);
+    archive.bounded(step_, 0.0, 0.5);
     archive.bounded(edge_, 1e-9, 0.25);
     archive.bounded(phase_, 0.0, 1e15);
     archive.bounded(frame_, 0, tick_frames - 1);

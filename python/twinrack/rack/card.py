@@ -295,7 +295,7 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "noisesuppression": ("denoiser",), "hiss": ("denoiser",), "hum": ("denoiser",),
     "graphicequalizer": ("graphic_eq",), "graphicequaliser": ("graphic_eq",), "geq": ("graphic_eq",),
     "echo": ("delay",), "pingpong": ("delay",), "slapback": ("delay",), "multichorus": ("chorus",), "ensemble": ("chorus",),
-    "doubler": ("chorus", "delay"), "autopan": ("auto_pan",), "transientdesigner": ("transient_shaper",),
+    "ringmod": ("ring_modulator",), "wah": ("auto_wah",), "envelopefilter": ("auto_wah",), "doubler": ("chorus", "delay"), "autopan": ("auto_pan",), "transientdesigner": ("transient_shaper",),
     "transient": ("transient_shaper",), "dynamicequalizer": ("dynamic_eq",), "dyneq": ("dynamic_eq",), "agc": ("leveller",),
     "leslie": ("rotary",), "ms": ("mid_side_levels",),
     "rider": ("leveller",), "vocalrider": ("leveller",), "midside": ("mid_side_levels",),

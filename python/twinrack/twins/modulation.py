@@ -83,11 +83,20 @@ def rate_of(v: Values) -> Tensor:
     return rate
 
 
-def oscillator(v: Values, at: Context, channels: int, ahead: float = 0.0, free: bool = False, per_tick: bool = False) -> Tensor:
+def oscillator(
+    v: Values,
+    at: Context,
+    channels: int,
+    ahead: float = 0.0,
+    free: bool = False,
+    per_tick: bool = False,
+    rate_hz: Tensor | None = None,
+) -> Tensor:
     """The wave of each channel, (rows, channels, frames), -1 to 1, float64, of an effect with the values `rate_hz`, `sync`,
     `tempo_bpm`, `start_deg` and, where it has them, `wave` and `stereo_deg`; so many turns ahead. `free` of the tempo;
-    `per_tick`: at the end of each tick, (rows, channels, ticks)."""
-    rate_hz = v.rate_hz if free else rate_of(v)
+    `per_tick`: at the end of each tick, (rows, channels, ticks). `rate_hz` instead of the values' own."""
+    if rate_hz is None:
+        rate_hz = v.rate_hz if free else rate_of(v)
     stereo_deg, shape = getattr(v, "stereo_deg", None), getattr(v, "wave", "sine")
 
     def moving(t: Tensor) -> Tensor:
