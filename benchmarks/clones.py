@@ -4,8 +4,8 @@
     python benchmarks/clones.py DRY WET --kind compressor  a pair of your own
 
 Kinds: eq, compressor, gate, limiter, reverb, saturator (also tape, tube), delay, chorus, flanger, phaser, tremolo, autopan,
-ring (modulator), transient, deesser, dynamic (EQ), multiband (compressor), exciter, bass (enhancer). A fit is told nothing but the effect:
-values and options begin at the card's defaults.
+ring (modulator), transient, deesser, dynamic (EQ), multiband (compressor), exciter, bass (enhancer). A fit is told nothing
+but the effect: values and options begin at the card's defaults.
 Prints, on held-out audio: the error relative to the target, the multi-resolution STFT distance, and the mean difference of
 levels in 10 ms (for dynamics that is the distance of the gain's trajectory), for doing nothing, for the defaults and for the
 fit; the changes that the fit made to the structure; and the processor time. --out FOLDER keeps racks and results.

@@ -13,7 +13,7 @@
 
 #include "dsp/metering/k_weighting.h"
 #include "engine/rack.h"
-#include "live/howl.h"
+#include "dsp/dynamics/howl.h"
 #include "live/linear_fade.h"
 #include "live/loop_player.h"
 #include "live/safety.h"

@@ -1,4 +1,4 @@
-"""Start values of a ring modulator: dry times wet is the square of the sound times the sine, so its spectrum has a line there."""
+"""Start values of a ring modulator: dry times wet is the square of the sound times the sine, whose line it has."""
 
 from __future__ import annotations
 

@@ -295,9 +295,12 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "noisesuppression": ("denoiser",), "hiss": ("denoiser",), "hum": ("denoiser",),
     "graphicequalizer": ("graphic_eq",), "graphicequaliser": ("graphic_eq",), "geq": ("graphic_eq",),
     "echo": ("delay",), "pingpong": ("delay",), "slapback": ("delay",), "multichorus": ("chorus",), "ensemble": ("chorus",),
-    "ringmod": ("ring_modulator",), "wah": ("auto_wah",), "envelopefilter": ("auto_wah",), "doubler": ("chorus", "delay"), "autopan": ("auto_pan",), "transientdesigner": ("transient_shaper",),
-    "transient": ("transient_shaper",), "dynamicequalizer": ("dynamic_eq",), "dyneq": ("dynamic_eq",), "agc": ("leveller",),
-    "leslie": ("rotary",), "ms": ("mid_side_levels",),
+    "ringmod": ("ring_modulator",), "wah": ("auto_wah",),
+    "envelopefilter": ("auto_wah",), "doubler": ("chorus", "delay"), "autopan": ("auto_pan",),
+    "transientdesigner": ("transient_shaper",), "transient": ("transient_shaper",),
+    "dynamicequalizer": ("dynamic_eq",), "dyneq": ("dynamic_eq",), "agc": ("leveller",),
+    "leslie": ("rotary",), "feedbackdestroyer": ("feedback_suppressor",),
+    "howl": ("feedback_suppressor",), "larsen": ("feedback_suppressor",), "ms": ("mid_side_levels",),
     "rider": ("leveller",), "vocalrider": ("leveller",), "midside": ("mid_side_levels",),
 }  # fmt: skip
 # Effects that do not exist here: the hint to the nearest substitute.
