@@ -36,10 +36,10 @@ def process(x: Tensor, v: Values, at: Context, key: Tensor | None) -> Tensor:
     with torch.no_grad():
         curves = [hold(t.double(), ticks).expand(-1, ticks).cpu().numpy() for t in (v.depth_db, v.hold_s)]
         sounds = x.detach().float().cpu().numpy()
-        found = [notches(s, *(c[i % len(c)] for c in curves), bool(v.freeze), at.sample_rate) for i, s in enumerate(sounds)]
-    if not any(depths.any() for _, depths in found):
+        decided = [notches(s, *(c[i % len(c)] for c in curves), bool(v.freeze), at.sample_rate) for i, s in enumerate(sounds)]
+    if not any(depths.any() for _, depths in decided):
         return x
-    hertz, depths = (torch.from_numpy(np.stack(part)).to(x.device) for part in zip(*found, strict=True))
+    hertz, depths = (torch.from_numpy(np.stack(part)).to(x.device) for part in zip(*decided, strict=True))
     q = hold(v.q.double(), ticks).unsqueeze(-1).expand(hertz.shape[0], ticks, MOST).contiguous()
     return svf_cascade(x, design_filters(["bell"] * MOST, True, hertz, -depths, q, at.sample_rate, at.path), at.path)
 
@@ -107,7 +107,7 @@ def howls_in(x: npt.NDArray[np.float32], rate: float) -> list[tuple[int, float]]
     first = max(2, math.ceil(LOWEST_HZ * WINDOW / rate))
     least = max(LEAST_WINDOWS, round(LEAST_S * rate / HOP))
     tracks: list[Track] = []
-    found = []
+    noticed = []
     for hop, power in enumerate(powers):
         total = float(power[first : WINDOW // 2 - 2].sum())
         peaks = _peaks(power, first, total)
@@ -120,7 +120,7 @@ def howls_in(x: npt.NDArray[np.float32], rate: float) -> list[tuple[int, float]]
                 following.append(Track(top, level))
                 continue
             track = before.copy()
-            track.go_on(top, level, level > LOUD and partial > PURITY * total)
+            track.follow(top, level, level > LOUD and partial > PURITY * total)
             if track.howls(least) and howling is None:  # the peaks come loudest first
                 howling = top
                 track.restart()
@@ -129,8 +129,8 @@ def howls_in(x: npt.NDArray[np.float32], rate: float) -> list[tuple[int, float]]
             following.append(track)
         tracks = following
         if howling is not None:
-            found.append(((hop + 1) * HOP, _between(power, howling) * rate / WINDOW))
-    return found
+            noticed.append(((hop + 1) * HOP, _between(power, howling) * rate / WINDOW))
+    return noticed
 
 
 @dataclass
@@ -150,7 +150,7 @@ class Track:
     def copy(self) -> Track:
         return replace(self)
 
-    def go_on(self, top: int, level: float, loud: bool) -> None:
+    def follow(self, top: int, level: float, loud: bool) -> None:
         self.windows += 1
         if self.windows == 3:
             self.first = level

@@ -69,6 +69,10 @@ def stream(rack: tr.Rack, before: Callable[[], None], jump: Callable[[], None]) 
     """A second of the tones; `jump` in its middle."""
     rack.prepare(RATE, 2)
     before()
+    if any(e.card.id == "feedback_suppressor" for e in rack.effects):  # which needs a howl before it does anything
+        t = np.arange(RATE) / RATE
+        howl = np.minimum(0.001 * np.exp(8.0 * t), 0.1) * np.sin(2 * np.pi * 330 * t) * np.clip((1.0 - t) / 0.1, 0, 1)
+        rack.process(np.stack([howl] * 2).astype(np.float32))
     x = tones(RATE)
     parts = [rack.process(np.ascontiguousarray(x[:, :JUMP_AT]))]
     jump()

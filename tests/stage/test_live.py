@@ -303,6 +303,36 @@ def test_the_command(server, tmp_path):
     assert "JACK" in listed.stdout
 
 
+def test_the_command_plays_a_file(server, tmp_path):
+    """A tone in a file comes out of the rack, half as loud; no microphone is asked for."""
+    import soundfile
+
+    tr.Rack([tr.Gain(gain_db=-6.0206)]).save(tmp_path / "a.rack.json")
+    t = np.arange(2 * RATE) / RATE
+    soundfile.write(tmp_path / "tone.wav", np.stack([0.5 * np.sin(2 * np.pi * 440 * t)] * 2, 1), RATE, "FLOAT")
+    command = [sys.executable, "-m", "twinrack", "live", "--rack", str(tmp_path / "a.rack.json"), "--block", "64"]
+    live = subprocess.Popen(
+        [*command, "--play", str(tmp_path / "tone.wav"), "--seconds", "20"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        for line in live.stdout:
+            if "latency" in line:
+                break
+        probe = Probe(server, 2, RATE)
+        heard = probe.begin(np.zeros((2, RATE), np.float32))
+        assert heard.done.wait(30)
+        probe.close()
+    finally:
+        live.terminate()
+        live.wait(20)
+    late = heard.heard[0, RATE // 2 :]  # the probe is Python, which may miss a block on a busy machine
+    assert np.argmax(np.abs(np.fft.rfft(late))) == pytest.approx(220, abs=2)
+    assert np.sqrt(np.mean(late**2)) == pytest.approx(0.25 / np.sqrt(2), rel=0.2)
+    refused = subprocess.run([*command, *["--play", "x.wav"] * 3], capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2
+    assert "--play was given 3 times" in refused.stderr
+
+
 def test_without_a_server_one_sentence(tmp_path):
     tr.Rack([tr.Gain()]).save(tmp_path / "a.rack.json")
     command = [sys.executable, "-m", "twinrack", "live", "--rack", str(tmp_path / "a.rack.json")]

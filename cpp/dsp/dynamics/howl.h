@@ -166,7 +166,7 @@ class HowlTrack {
     first_ = last_ = level;
   }
   // The next window has it at this bin; `loud`: as loud as a howl gets.
-  void go_on(int bin, float level, bool loud, int least) noexcept TR_RT {
+  void follow(int bin, float level, bool loud, int least) noexcept TR_RT {
     ++windows_;
     if (windows_ == 3) first_ = level;  // the first windows may hold only a part of it
     if (windows_ == least / 2) middle_ = level;
@@ -233,7 +233,7 @@ class HowlDetector {
       track_.begin(peak, level);
       return false;
     }
-    track_.go_on(peak, level, limited, min_windows_);
+    track_.follow(peak, level, limited, min_windows_);
     const bool howls = track_.grows(min_windows_) || track_.stays_loud(min_windows_);
     if (howls || track_.windows() >= 2 * min_windows_) track_.restart();
     return howls;
@@ -275,11 +275,11 @@ class HowlTracker {
   double process(const float* const* y, int channels, int frames) noexcept TR_RT {
     if (!spectrum_.process(y, channels, frames)) return 0.0;
     Peak peaks[most];
-    const int found = find(peaks);
+    const int count = find(peaks);
     const float total = spectrum_.total();
     std::array<HowlTrack, most> next{};
     int howling = -1;
-    for (int i = 0; i < found; ++i) {
+    for (int i = 0; i < count; ++i) {
       auto& track = next[static_cast<std::size_t>(i)];
       const HowlTrack* before = nullptr;
       for (int j = 0; j < count_ && before == nullptr; ++j) {
@@ -293,13 +293,13 @@ class HowlTracker {
       }
       track = *before;
       const bool alone = level > loud && peaks[i].partial > HowlDetector::purity * total;
-      track.go_on(peaks[i].bin, level, alone, min_windows_);
+      track.follow(peaks[i].bin, level, alone, min_windows_);
       const bool howls = track.grows_steadily(min_windows_) || track.stays(stays * min_windows_);
       if (howls && howling < 0) howling = i;  // the loudest comes first
       if (howling == i || track.windows() >= longest * min_windows_) track.restart();
     }
     tracks_ = next;
-    count_ = found;
+    count_ = count;
     return howling < 0 ? 0.0 : spectrum_.hz(peaks[howling].bin);
   }
 

@@ -66,6 +66,9 @@ def live(
     inputs: Annotated[list[str] | None, typer.Option(help="Device inputs of a line, such as 1,1; once for every line.")] = None,
     outputs: Annotated[list[str] | None, typer.Option(help="Device outputs of a line, such as 1,2.")] = None,
     sidechain: Annotated[list[str] | None, typer.Option(help="NAME=CHANNEL: the input that a sidechain hears.")] = None,
+    play: Annotated[
+        list[Path] | None, typer.Option(help="Recording that plays in a loop instead of the input; a second one is its target.")
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="End after so long; without it, at Ctrl-C.")] = None,
     limiter: Annotated[bool, typer.Option(help="The safety limiter at -0.3 dBFS.")] = True,
     mute_on_fault: Annotated[bool, typer.Option(help="Silence for 0.1 s after an effect puts out NaN or infinity.")] = True,
@@ -118,6 +121,8 @@ def live(
         )
     for key in set(keys) - {k for line in lines for k in line.rack.sidechains}:
         raise ValueError(f"--sidechain {key}: no rack listens to a sidechain of that name")
+    if play and len(play) > 2:
+        raise ValueError(f"--play was given {len(play)} times; give a recording, and at most one that is its target")
     if racks is not None and not racks.is_dir():
         raise FileNotFoundError(f"there is no folder {racks}; --racks wants one of presets")
     interrupt.allow_time()  # a take is completed first
@@ -128,6 +133,7 @@ def live(
         block_size=_block(block),
         sample_rate=rate,
         channels=channels,
+        play=None if not play else (play[0], play[1] if len(play) > 1 else None),
         safety=Safety(limiter=limiter, mute_on_fault=mute_on_fault, howl_duck=howl_duck),
         on_event=lambda event: _say(f"{event.kind}: {event.words}"),
     )
