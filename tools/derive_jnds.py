@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, Value]] = {
     "fdn_reverb": {"low_cut_hz": 100.0, "high_cut_hz": 8000.0},
     "saturation": {"drive_db": 12.0, "bias": 0.2},
     "saturation.mix": {"mix": 0.7},
+    "deesser.q": {"mode": "bell", "threshold_db": -20.0, "frequency_hz": 6000.0},
     "delay.rate_hz": {"depth_ms": 2.0, "mix": 0.6},
     "delay.start_deg": {"depth_ms": 2.0, "mix": 0.6},
     "delay.stereo_deg": {"depth_ms": 2.0, "mix": 0.6},

@@ -20,6 +20,7 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
     pair = max(pairs, key=lambda p: p.dry.shape[1])
     frames = min(pair.dry.shape[1], int(LONGEST_S * rate))
     dry, wet = (np.asarray(s[:2, :frames], np.float64) for s in (pair.dry, pair.wet))
+    loudest = int(np.argmax((dry * dry).sum(1)))
     p = effect.card.addresses["frequency_hz"]
     size = PADDED * frames
     line = np.abs(np.fft.rfft((dry * wet).sum(0), size))
@@ -30,7 +31,7 @@ def starts(effect: Effect, pairs: Sequence[Pair], rate: float, learned: set[str]
         top = int(np.argmax(line))
         if line[top] == 0.0:
             break
-        hz, left = _refined(dry[0], wet[0], float(hertz[top]), rate, frames)
+        hz, left = _refined(dry[loudest], wet[loudest], float(hertz[top]), rate, frames)
         if left < 1.0 - LEAST_SHARE:
             answers.append((left, _values(dry, wet, hz, rate)))
         line[max(top - 2 * PADDED, 0) : top + 2 * PADDED + 1] = 0.0
@@ -73,7 +74,8 @@ def _values(dry: Numbers, wet: Numbers, hz: float, rate: float) -> Values:
     mix = product / max(product + float(sides[0][0]), 1e-9)
     values = {"frequency_hz": hz, "mix": float(np.clip(mix, 0.0, 1.0)), "start_deg": degrees[0]}
     if len(degrees) > 1:
-        values["stereo_deg"] = min((degrees[1] - degrees[0]) % 360.0, 180.0)
+        ahead = (degrees[1] - degrees[0] + 90.0) % 360.0 - 90.0  # from a quarter behind to three quarters ahead
+        values["stereo_deg"] = float(np.clip(ahead, 0.0, 180.0))
     return values
 
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import twinrack as tr
+from twinrack.measure.curves import frequency_response
+from twinrack.validation.claims import claims_of
 
 RATE = 48000
 PEAKS = [
@@ -99,7 +101,7 @@ def test_its_page_shows_the_curves(tmp_path):
     ("arguments", "words"),
     [
         (([],), "responses is empty"),
-        ((["a.wav"],), "responses are tr.Response"),
+        ((["a.wav"],), "responses are what tr.room.measure gives"),
         (([room(0), tr.Response(np.eye(1, 9), RATE)],), "different numbers of channels"),
         ((room(0), "loud"), 'target must be "flat" or "house", or a list'),
         ((room(0), [(100, 1), (50, 2)]), "rise from point to point"),
@@ -146,7 +148,7 @@ def test_a_filter_of_points_keeps_both_sides_apart():
     assert level_at(y[0], 100.0) == pytest.approx(6.0, abs=0.2)
 
 
-@pytest.mark.parametrize("rack", [tr.Compressor(threshold_db=-60), tr.Tremolo(depth=0.9), tr.Saturation(drive_db=20)])
+@pytest.mark.parametrize("rack", [tr.Compressor(threshold_db=-20, ratio=10), tr.Tremolo(depth=0.9), tr.Saturation()])
 def test_what_is_no_filter_is_refused(rack):
     with pytest.raises(ValueError, match="changes over time or with the level"):
         tr.linear_phase(rack, RATE)
@@ -160,3 +162,62 @@ def test_the_dry_sound_waits_for_a_response_that_leads():
     rack = tr.Rack([tr.ConvolutionReverb(impulse_response=(h, RATE), mix=0.5, normalise=False, lead_ms=1)])
     assert rack(x, RATE) == pytest.approx(x, abs=1e-5)
     assert tr.Rack([tr.ConvolutionReverb(lead_ms=3, mix=0.5)])(x, RATE) == pytest.approx(x, abs=1e-6)
+
+
+def bass_up(db: float) -> tr.Response:
+    h = np.zeros((1, RATE // 2), np.float32)
+    h[0, 200] = 0.5
+    return tr.Response(tr.Rack([tr.ParametricEQ(bands=[tr.Band("low_shelf", frequency_hz=200, gain_db=db)])])(h, RATE), RATE)
+
+
+@pytest.mark.parametrize("highest_hz", [120.0, 250.0, 500.0, None])
+def test_bass_is_levelled_with_the_middle_whatever_the_range(highest_hz):
+    found = tr.room.correct(bass_up(8.0), highest_hz=highest_hz)
+    assert found.gain_db[0, np.argmin(np.abs(found.hertz - 40.0))] == pytest.approx(-8.0, abs=1.0)
+
+
+def test_a_deep_dip_does_not_end_the_range():
+    bands = [tr.Band("bell", frequency_hz=100, gain_db=-18, q=1.5), tr.Band("bell", frequency_hz=40, gain_db=9, q=3)]
+    h = np.zeros((1, RATE // 2), np.float32)
+    h[0, 200] = 0.5
+    found = tr.room.correct(tr.Response(tr.Rack([tr.ParametricEQ(bands=bands)])(h, RATE), RATE))
+    assert found.range_hz[0][0] < 40
+    assert found.gain_db[0, np.argmin(np.abs(found.hertz - 40.0))] < -5.0
+
+
+def test_a_subwoofer_beside_a_loudspeaker_is_left_in_its_range():
+    h = np.zeros((2, RATE // 2), np.float32)
+    h[:, 200] = 0.5
+    cuts = [
+        tr.Band("low_cut", frequency_hz=25, slope_db_per_octave="24"),
+        tr.Band("high_cut", frequency_hz=100, slope_db_per_octave="24"),
+    ]
+    h[1] = tr.Rack([tr.ParametricEQ(bands=cuts)])(h[1:], RATE)[0]
+    found = tr.room.correct(tr.Response(h, RATE))
+    assert np.abs(found.gain_db[0]).max() < 0.3
+    at = {hz: float(found.gain_db[1, np.argmin(np.abs(found.hertz - hz))]) for hz in (50.0, 1000.0)}
+    assert abs(at[50.0]) < 2.0
+    assert abs(at[1000.0]) < 0.3
+
+
+def test_a_silent_loudspeaker_is_named():
+    h = np.zeros((2, 4800))
+    h[0, 100] = 1.0
+    with pytest.raises(ValueError, match="response 1 is silent in channel 2"):
+        tr.room.correct(tr.Response(h, RATE))
+
+
+def test_a_filter_is_measured_with_what_comes_before_its_middle():
+    """Curves, claims, and a filter of a filter."""
+    filtered = tr.linear_phase(tr.ParametricEQ(bands=[tr.Band("bell", frequency_hz=150, gain_db=6, q=3)]), RATE)
+    curve = frequency_response(filtered, RATE)
+    assert curve.y.max() == pytest.approx(6.0, abs=0.1)
+    assert all(c.holds for c in claims_of(filtered, RATE))
+    again = frequency_response(tr.linear_phase(filtered, RATE), RATE)
+    assert again.y.max() == pytest.approx(6.0, abs=0.1)
+
+
+@pytest.mark.parametrize("item", [tr.preset("crossfeed", "classic"), tr.MidSide(side=[tr.Gain(gain_db=-6)])])
+def test_what_brings_the_sides_together_is_no_filter(item):
+    with pytest.raises(ValueError, match="from one side to the other"):
+        tr.linear_phase(item, RATE)

@@ -25,7 +25,7 @@ def echoes() -> np.ndarray:
 
 def error_of(found: np.ndarray, wanted: np.ndarray) -> float:
     """In dB, from 30 Hz to 18 kHz, since a sweep ends below half the rate."""
-    begin = min(onset(row) for row in wanted) - round(BEFORE_S * RATE)
+    begin = min(onset(row, RATE) for row in wanted) - round(BEFORE_S * RATE)
     spectra = [np.fft.rfft(h.astype(np.float64)) for h in (found, wanted[:, begin : begin + found.shape[1]])]
     hertz = np.fft.rfftfreq(found.shape[1], 1.0 / RATE)
     inside = (hertz > 30.0) & (hertz < 18000.0)
@@ -33,13 +33,15 @@ def error_of(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(10.0 * np.log10(gap / power))
 
 
-def test_a_response_comes_out_of_a_recording_with_noise_and_distortion():
+@pytest.mark.parametrize("lead_s", [0.0, 0.15, 2.0])
+def test_a_response_comes_out_of_a_recording_with_noise_and_distortion(lead_s):
+    """However early the recording begins: a harmonic comes out before the direct sound."""
     sweep, h = tr.room.Sweep(RATE, 3.0), echoes()
     time = np.arange(len(sweep.samples)) / len(sweep.samples)
     low = np.where(10.0 * (0.48 * RATE / 10.0) ** time < 10000.0, sweep.samples, 0.0)  # whose harmonics have a frequency
     played = sweep.samples + 2.0 * low**2  # a loudspeaker that distorts by 20 %
     recording = np.stack([np.convolve(played, row) for row in h]).astype(np.float32)
-    recording = np.pad(recording, ((0, 0), (7000, 0)))
+    recording = np.pad(recording, ((0, 0), (round(lead_s * RATE), 0)))
     recording += 1e-4 * np.random.default_rng(0).standard_normal(recording.shape).astype(np.float32)
     error = error_of(sweep.response_of(recording, 0.2), h)
     print(f"{error:.1f} dB")
@@ -134,3 +136,22 @@ def test_from_the_shell_a_recording_becomes_a_rack(tmp_path):
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1
     assert "nowhere.txt" in refused.stderr
+
+
+def test_what_is_measured_can_be_corrected():
+    response = tr.Response(echoes(), RATE)
+    measured = tr.room.MeasuredRoom(response, (60.0, 60.0), -12.0)
+    for given in (measured, [measured, response]):
+        assert tr.room.correct(given).response.channels == 2
+
+
+def test_nothing_is_written_over_what_is_read(tmp_path):
+    sf.write(tmp_path / "r.wav", echoes().T, RATE, "FLOAT")
+    before = (tmp_path / "r.wav").read_bytes()
+    for words in (["correct", "r.wav", "--out", "r.wav"], ["response", "r.wav", "r.wav"], ["sweep", "sweep.flac"]):
+        command = [sys.executable, "-m", "twinrack", "room", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+    assert (tmp_path / "r.wav").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["r.wav"]

@@ -66,15 +66,15 @@ def response(
     out: Annotated[Path, typer.Argument(help="Sound file to write: the response.")],
     sweep_s: SweepOption = 6.0,
     seconds: SecondsOption = 1.0,
+    level: Annotated[float, typer.Option(help="Peak of the sweep in dBFS, as it was written.")] = -20.0,
 ) -> None:
     """Read the response out of a recording of the sweep, which begins any time before it and has its sample rate."""
     from ..files.audio_file import read_audio
     from ..room import Sweep
-    from ..system.disk import check_writable
 
-    check_writable(out)
+    _refuse_own(out, [recording])
     sound, rate = read_audio(recording)
-    _write(out, Sweep(rate, sweep_s).response_of(sound, seconds), rate)
+    _write(out, Sweep(rate, sweep_s, level).response_of(sound, seconds), rate)
 
 
 @app.command()
@@ -95,11 +95,10 @@ def correct(
     """Make a rack that corrects loudspeakers, for `twinrack live`, `render`, `export` or `convert`."""
     from ..resources.response import Response
     from ..room import correct as correct_room
-    from ..system.disk import check_writable
 
     for path in (out, page):
         if path is not None:
-            check_writable(path)
+            _refuse_own(path, responses)
     correction = correct_room(
         [Response.read(path) for path in responses],
         target if target in ("flat", "house") else _curve(target),
@@ -126,12 +125,26 @@ def _curve(path: str) -> list[tuple[float, float]]:
     for line in read_whole(path, "target").decode("utf-8", "replace").splitlines():
         words = line.replace(",", " ").replace(";", " ").split()
         try:
-            points.append((float(words[0]), float(words[1])))
-        except (IndexError, ValueError):
+            numbers = [float(word) for word in words]
+        except ValueError:
             continue
+        if len(numbers) not in (0, 2) and not (len(numbers) == 3 and "," not in line):  # a third one is a phase
+            raise ValueError(
+                f"{path}: {line.strip()!r} is no frequency in Hz and gain in dB; write two numbers, with decimal points"
+            )
+        points += [(numbers[0], numbers[1])] if numbers else []
     if not points:
         raise ValueError(f'{path} has no line with a frequency in Hz and a gain in dB; give such a file, "flat" or "house"')
     return points
+
+
+def _refuse_own(out: Path, inputs: list[Path]) -> None:
+    """Nothing is written over what is read."""
+    from ..system.disk import check_writable
+
+    if any(out.resolve() == path.resolve() for path in inputs):
+        raise ValueError(f"{out} is what is read; give another name for what is written")
+    check_writable(out)
 
 
 def _write(out: Path, samples: np.ndarray, rate: float) -> None:
@@ -140,6 +153,10 @@ def _write(out: Path, samples: np.ndarray, rate: float) -> None:
     from ..formats.sound import library_name
     from ..system.disk import atomic
 
+    if rate != int(rate):
+        raise ValueError(f"a sound file has a whole number of frames a second, not {rate:g}")
+    if out.suffix.lower() not in (".wav", ".wave"):
+        raise ValueError(f"{out}: a WAV file is written; give a name that ends in .wav")
     with atomic(out) as beside:
         soundfile.write(library_name(beside), samples.T, int(rate), format="WAV", subtype="FLOAT")
     print(f"written: {out}")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio
+from ..rack.compiling import own_latency
 from ..rack.effect import CLASSES, Effect, without_key
 from ..rack.effect_files import effect_file
 from ..rack.rack import Rack
@@ -58,7 +59,7 @@ def frequency_response(effect: Effect, sample_rate: float) -> Curve:
     """Gain over frequency, from a small impulse, 20 Hz to 20 kHz."""
     size = 1 << 16
     impulse = np.zeros(size, np.float32)
-    impulse[0] = 1e-3
+    impulse[own_latency(effect, sample_rate, offline=True)] = 1e-3  # so that nothing is lost before it
     spectrum = np.abs(np.fft.rfft(_alone(effect)(impulse, sample_rate).astype(np.float64))) / 1e-3
     f = np.fft.rfftfreq(size, 1 / sample_rate)
     grid = np.geomspace(20, min(20000, 0.49 * sample_rate), 300)

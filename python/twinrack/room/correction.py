@@ -15,8 +15,9 @@ from ..measure.curves import Curve
 from ..pages.drawing import curve_figure
 from ..rack.rack import Rack
 from ..resources.response import Response
-from .curves import grid, in_db, level_db, power_over_frequency, smoothed, target_curve
-from .filters import LONGEST_S, CurvePoints, Phase, filter_of, played
+from .curves import LEVEL_HZ, grid, in_db, level_db, power_over_frequency, smoothed, target_curve
+from .filters import LONGEST_S, CurvePoints, Phase, filter_of, odd_frames, played
+from .measurement import MeasuredRoom
 
 Numbers = npt.NDArray[np.float64]
 
@@ -24,7 +25,8 @@ FINE_OCTAVES, WIDE_OCTAVES, JUDGED_OCTAVES = 1 / 6, 1 / 2, 1 / 3
 FADE_OCTAVES = 0.5  # beyond the range, over which the correction ends
 FALLEN_DB = 10.0  # below the middle: there a loudspeaker's range ends
 MOST_BALANCE_DB = 6.0
-MIDDLE_HZ = 500.0
+REGION_OCTAVES, MOST_TILTED_DB = 2.0, 15.0  # below its loudest two octaves a loudspeaker does not play the middle
+BEYOND = 1.15  # times the highest frequency, at which the correction has ended
 FEWEST_PLACES = 3  # from which a correction can be tried where it was not measured
 POINTS = 1 << 16  # of the filter's gain
 
@@ -36,7 +38,7 @@ class Correction:
     Attributes:
         response: the filter, a channel for each loudspeaker.
         lead_s: where its direct sound stands, in seconds; 0 for minimum phase.
-        headroom_db: by how much the rack lowers all, so that no boost clips.
+        headroom_db: by how much the rack lowers all, so that no tone comes out louder than it went in.
         hertz: the frequencies of the curves, (points,).
         target_db: (points,).
         measured_db, corrected_db: the mean over the places, level aligned with the target, (loudspeakers, points).
@@ -72,7 +74,9 @@ class Correction:
         for number, (low, high) in enumerate(self.range_hz, start=1):
             most, least = self.gain_db[number - 1].max(), self.gain_db[number - 1].min()
             lines.append(f"loudspeaker {number}: {low:.0f} to {high:.0f} Hz, gains from {least:.1f} to {most:+.1f} dB")
-        lines.append(f"all is {self.headroom_db:.1f} dB lower, so that no boost clips; latency {1e3 * self.lead_s:.0f} ms")
+        lines.append(
+            f"all is {self.headroom_db:.1f} dB lower, so that no tone is louder than before; latency {1e3 * self.lead_s:.0f} ms"
+        )
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -104,7 +108,7 @@ class Correction:
 
 
 def correct(
-    responses: Response | Sequence[Response],
+    responses: Response | MeasuredRoom | Sequence[Response | MeasuredRoom],
     target: str | CurvePoints = "flat",
     *,
     lowest_hz: float | None = None,
@@ -125,7 +129,8 @@ def correct(
         target: "flat"; "house" (4 dB more bass, 4 dB less treble: what most people set in rooms); or points (Hz, dB).
         lowest_hz, highest_hz: the range; None: where the loudspeaker plays within 10 dB of its middle. Many correct rooms
             up to some 500 Hz only, and leave the loudspeaker's own sound as it is.
-        max_boost_db: 0 to 20. Boosts cost headroom and excursion.
+        max_boost_db: 0 to 20. Boosts cost headroom and excursion. Louder loudspeakers are lowered to the softest,
+            by 6 dB at most.
         max_cut_db: 0 to 40.
         phase: "minimum" for no latency; "linear" delays by half the filter.
         seconds: length of the filter, 0.01 to 0.4.
@@ -134,14 +139,23 @@ def correct(
         ValueError: values outside these ranges; responses of different channels; a range in which nothing lies.
         TypeError: anything else than responses.
     """
-    places = [responses] if isinstance(responses, Response) else list(responses)
-    for place in places:
-        if not isinstance(place, Response):
-            raise TypeError("responses are tr.Response, such as tr.room.measure gives, one for each place of the microphone")
+    given = list(responses) if isinstance(responses, list | tuple) else [responses]
+    places: list[Response] = []
+    for place in given:
+        response = place.response if isinstance(place, MeasuredRoom) else place
+        if not isinstance(response, Response):
+            raise TypeError("responses are what tr.room.measure gives, or tr.Response, one for each place of the microphone")
+        places.append(response)
     if not places:
         raise ValueError("responses is empty; give one for each place of the microphone")
     if len({place.channels for place in places}) > 1:
         raise ValueError("the responses have different numbers of channels; measure the same loudspeakers at each place")
+    for number, place in enumerate(places, start=1):
+        silent = [c + 1 for c, row in enumerate(place.samples) if not row.any()]
+        if silent:
+            raise ValueError(
+                f"response {number} is silent in channel {silent[0]}; measure that loudspeaker again, or leave it out"
+            )
     check_number(max_boost_db, "max_boost_db", 0.0, 20.0)
     check_number(max_cut_db, "max_cut_db", 0.0, 40.0)
     check_number(seconds, "seconds", 0.01, LONGEST_S)
@@ -155,7 +169,7 @@ def correct(
     measured = np.stack([[power_over_frequency(row, p.sample_rate, hertz) for row in p.samples] for p in places])
     design = _Design(hertz, aim, bounds, max_boost_db, max_cut_db)
     ranges, gains = design.of(measured)
-    frames = 2 * round(0.5 * seconds * rate) + 1
+    frames = odd_frames(seconds, rate)
     h = _filter(gains, hertz, rate, frames, phase)
     done = _gain_of(h, rate, hertz)
     lead = frames // 2 if phase == "linear" else 0
@@ -163,7 +177,8 @@ def correct(
     if len(places) >= FEWEST_PLACES:
         pairs = []
         for left_out in range(len(places)):
-            _, others = design.of(np.delete(measured, left_out, 0))
+            _, without = design.of(np.delete(measured, left_out, 0))
+            others = _gain_of(_filter(without, hertz, rate, frames, phase), rate, hertz)
             here = measured[left_out : left_out + 1]
             pairs.append((design.spread(here, ranges), design.spread(here * 10.0 ** (others / 10.0), ranges)))
         unseen = (float(np.mean([a for a, _ in pairs])), float(np.mean([b for _, b in pairs])))
@@ -197,20 +212,30 @@ class _Design:
         together = self._together(measured)
         # Peaks as they are; dips only as far as they are wide.
         shape = np.maximum(*(in_db(np.stack([smoothed(row, o) for row in together])) for o in (FINE_OCTAVES, WIDE_OCTAVES)))
-        ranges = tuple(self._range(row) for row in together)
-        levels = [self._offset(row, *bounds) for row, bounds in zip(shape, ranges, strict=True)]
-        own = self._levels(measured)
-        balance = np.clip(own.mean() - own, -MOST_BALANCE_DB, MOST_BALANCE_DB)
+        plays = [self._plays(row) for row in together]
+        ranges = tuple(self._bounded(*ends) for ends in plays)
         gains = []
-        for row, level, (low, high), more in zip(shape, levels, ranges, balance, strict=True):
+        for row, ends, (low, high), louder in zip(shape, plays, ranges, self._louder(measured, plays), strict=True):
+            level = self._level(row - self.aim, ends)
             wanted = np.clip(self.aim + level - row, -self.max_cut_db, self.max_boost_db)
-            inside = smoothed(np.clip(wanted, -self.max_cut_db, self.max_boost_db), FINE_OCTAVES)
-            gains.append(inside * self._fade(low, high) + more)
+            gains.append(smoothed(wanted, FINE_OCTAVES) * self._fade(low, high) - louder)
         return ranges, np.stack(gains)
 
-    def _levels(self, measured: Numbers) -> Numbers:
-        """How loud each loudspeaker is, in dB, over all places."""
-        return np.asarray([level_db(in_db(row), self.hertz) for row in measured.mean(0)])
+    def _louder(self, measured: Numbers, plays: Sequence[tuple[float, float]]) -> Numbers:
+        """By how much each loudspeaker is lowered to the softest of those that play the middle, in dB."""
+        levels = np.asarray([self._level(in_db(row), ends) for row, ends in zip(measured.mean(0), plays, strict=True)])
+        middle = np.asarray([self._has_middle(ends) for ends in plays])
+        softest = levels[middle].min() if middle.any() else 0.0
+        return np.where(middle, np.clip(levels - softest, 0.0, MOST_BALANCE_DB), 0.0)
+
+    def _has_middle(self, ends: tuple[float, float]) -> bool:
+        return ends[0] <= LEVEL_HZ[0] * 2.0 and ends[1] >= 0.5 * min(LEVEL_HZ[1], float(self.hertz[-1]))
+
+    def _level(self, curve_db: Numbers, ends: tuple[float, float]) -> float:
+        """The middle of a curve where a loudspeaker plays: from 200 Hz to 4 kHz if it does there."""
+        inside = (self.hertz >= ends[0]) & (self.hertz <= ends[1])
+        in_middle = inside & (self.hertz >= LEVEL_HZ[0]) & (self.hertz <= LEVEL_HZ[1])
+        return float(np.median(curve_db[in_middle if self._has_middle(ends) else inside]))
 
     def _together(self, measured: Numbers) -> Numbers:
         """The mean power over places, each at the level of the first: (loudspeakers, points)."""
@@ -218,26 +243,21 @@ class _Design:
         scale = 10.0 ** ((levels[:1] - levels) / 10.0)
         return np.asarray((measured * scale[..., None]).mean(0))
 
-    def _range(self, power: Numbers) -> tuple[float, float]:
-        """Where a loudspeaker plays, within what was asked for."""
-        wide = in_db(smoothed(power, WIDE_OCTAVES))
-        plays = wide >= level_db(wide, self.hertz) - FALLEN_DB
-        middle = int(np.argmin(np.abs(self.hertz - MIDDLE_HZ)))
-        below, above = np.flatnonzero(~plays[:middle]), np.flatnonzero(~plays[middle:])
-        low = float(self.hertz[below[-1] + 1]) if below.size else float(self.hertz[0])
-        high = float(self.hertz[middle + above[0] - 1]) if above.size else float(self.hertz[-1])
-        low = low if self.bounds[0] is None else self.bounds[0]
-        high = high if self.bounds[1] is None else self.bounds[1]
+    def _plays(self, power: Numbers) -> tuple[float, float]:
+        """The ends of a loudspeaker's range: the first and the last frequency that is not 10 dB below what it plays."""
+        wide, regional = (in_db(smoothed(power, octaves)) for octaves in (WIDE_OCTAVES, REGION_OCTAVES))
+        level = level_db(wide, self.hertz)
+        if level < float(regional.max()) - MOST_TILTED_DB:  # a subwoofer, or a tweeter
+            level = float(regional.max())
+        plays = np.flatnonzero(wide >= level - FALLEN_DB)
+        return float(self.hertz[plays[0]]), float(self.hertz[plays[-1]])
+
+    def _bounded(self, low: float, high: float) -> tuple[float, float]:
+        """The range within what was asked for."""
+        low, high = (ends[0] if ends[1] is None else ends[1] for ends in zip((low, high), self.bounds, strict=True))
         if not np.any((self.hertz >= low) & (self.hertz <= high)):
             raise ValueError(f"nothing lies from {low:.0f} to {high:.0f} Hz; give a lower lowest_hz or a higher highest_hz")
         return low, high
-
-    def _offset(self, curve_db: Numbers, low: float, high: float) -> float:
-        """The level at which a curve lies about the target."""
-        gap = curve_db - self.aim
-        inside = (self.hertz >= low) & (self.hertz <= high)
-        in_middle = inside & (self.hertz >= 200.0) & (self.hertz <= 4000.0)
-        return float(np.median(gap[in_middle if in_middle.any() else inside]))
 
     def _fade(self, low: float, high: float) -> Numbers:
         beyond = np.maximum(np.log2(low / self.hertz), np.log2(self.hertz / high)) / FADE_OCTAVES
@@ -249,20 +269,21 @@ class _Design:
         return np.stack([curve - level_db(curve, self.hertz) for curve in curves])
 
     def spread(self, measured: Numbers, ranges: Sequence[tuple[float, float]]) -> float:
-        """Standard deviation from the target, in dB, over all places and loudspeakers."""
+        """Standard deviation from the target, in dB, over all places and loudspeakers, each at its own level."""
         squares = []
         for place in measured:
             for row, (low, high) in zip(place, ranges, strict=True):
-                inside = (self.hertz >= low) & (self.hertz <= high)
-                gap = (in_db(smoothed(row, JUDGED_OCTAVES)) - self.aim)[inside]
-                squares.append(np.mean((gap - gap.mean()) ** 2))
+                gap = in_db(smoothed(row, JUDGED_OCTAVES)) - self.aim
+                gap -= self._level(gap, self._plays(row))
+                squares.append(np.mean(gap[(self.hertz >= low) & (self.hertz <= high)] ** 2))
         return float(np.sqrt(np.mean(squares)))
 
 
 def _filter(gains: Numbers, hertz: Numbers, rate: float, frames: int, phase: Phase) -> npt.NDArray[np.float32]:
     size = max(POINTS, 1 << (8 * frames - 1).bit_length())
     bins = np.log(np.maximum(np.fft.rfftfreq(size, 1.0 / rate), 1e-3))
-    return filter_of(np.stack([np.interp(bins, np.log(hertz), row) for row in gains]), frames, phase)
+    knots = np.log([*hertz, BEYOND * hertz[-1]])  # above what was measured nothing is corrected
+    return filter_of(np.stack([np.interp(bins, knots, [*row, 0.0]) for row in gains]), frames, phase)
 
 
 def _gain_of(h: npt.NDArray[np.float32], rate: float, hertz: Numbers) -> Numbers:

@@ -39,8 +39,9 @@ def power_over_frequency(h: Numbers, rate: float, hertz: Numbers) -> Numbers:
     So echoes that come later than the ear takes as one with the direct sound do not count (L. Fincham, Refinements in the
     Impulse Testing of Loudspeakers, JAES 33, 1985).
     """
-    first = max(onset(h) - round(BEFORE_S * rate), 0)
-    before = onset(h) - first
+    direct = onset(h, rate)
+    first = max(direct - round(BEFORE_S * rate), 0)
+    before = direct - first
     power = np.empty(len(hertz))
     for i, hz in enumerate(hertz):
         last = min(max(round(min(CYCLES / hz, LONGEST_S) * rate), 16), len(h) - first - before)

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import check_rate
-from ..checks import check_number, must_be
+from ..checks import check_integer, check_number, must_be
 from ..rack.effect import Effect
 from ..rack.effects import ConvolutionReverb
 from ..rack.rack import Rack, as_rack
+from ..rack.tree import Chain, Parallel
 from ..resources.response import Response
 
 Numbers = npt.NDArray[np.float64]
@@ -22,13 +23,18 @@ CurvePoints = Sequence[tuple[float, float]]
 USUAL_S, LONGEST_S = 0.17, 0.4  # of a filter; 8192 frames at 48 kHz
 FLOOR_DB = -120.0
 FINE = 8  # points of the transform for each frame of the filter
-IMPULSE_S = 4.0  # in which a rack's answer must have died away
-STILL = 1e-4  # of two responses that should be one: a rack that changes over time or with the level
-SMALL, LARGE = 1e-3, 1e-2
+IMPULSE_S, NOISE_S = 6.0, 1.0  # half of the first: in which a rack's answer must have died away
+STILL = 1e-3  # of two sounds that should be one
+SMALL, QUIET, LATER = 1e-3, 1e-3, 1000
+HIGHEST_DB = 120.0
 
 
 def linear_phase(
-    curve: Rack | Effect | CurvePoints, sample_rate: float, *, seconds: float = USUAL_S, phase: Phase = "linear"
+    curve: Rack | Effect | Chain | Parallel | CurvePoints,
+    sample_rate: float,
+    *,
+    seconds: float = USUAL_S,
+    phase: Phase = "linear",
 ) -> ConvolutionReverb:
     """An equaliser of linear phase: a convolution with a filter that has the gain of `curve` at every frequency.
 
@@ -53,11 +59,16 @@ def linear_phase(
     check_number(seconds, "seconds", 0.005, LONGEST_S)
     if phase not in ("linear", "minimum"):
         raise must_be("phase", '"linear" or "minimum"', phase)
-    frames = 2 * round(0.5 * seconds * rate) + 1
+    frames = odd_frames(seconds, rate)
     gain_db = _gain_db(curve, rate, FINE * frames)
     h = filter_of(gain_db, frames, phase)
     lead = frames // 2 if phase == "linear" else 0
     return played(Response(h, rate, f"a filter of {phase} phase"), lead / rate)
+
+
+def odd_frames(seconds: float, rate: float) -> int:
+    """Frames of a filter with a middle, of about so many seconds and at most the longest."""
+    return 2 * min(round(0.5 * seconds * rate), int(0.5 * LONGEST_S * rate)) + 1
 
 
 def played(response: Response, lead_s: float = 0.0, gain_db: float = 0.0) -> ConvolutionReverb:
@@ -79,7 +90,12 @@ def filter_of(gain_db: npt.ArrayLike, frames: int, phase: Phase = "linear") -> n
     Returns:
         (channels, frames) or (frames,) float32.
     """
+    frames = check_integer(frames, "frames", 1)
+    if phase not in ("linear", "minimum"):
+        raise must_be("phase", '"linear" or "minimum"', phase)
     levels = np.maximum(np.asarray(gain_db, np.float64), FLOOR_DB)
+    if not (np.isfinite(levels).all() and levels.max(initial=0.0) <= HIGHEST_DB):
+        raise ValueError(f"the gains of a filter are finite and at most {HIGHEST_DB:.0f} dB")
     size = 2 * (levels.shape[-1] - 1)
     if size < frames:
         raise ValueError(f"{levels.shape[-1]} points are too few for a filter of {frames} frames; give at least as many")
@@ -102,11 +118,11 @@ def _tapered(frames: int, both: bool) -> Numbers:
     return np.concatenate([later[:0:-1], later])[:frames] if both else later[:frames]
 
 
-def _gain_db(curve: Rack | Effect | CurvePoints, rate: float, size: int) -> npt.NDArray[Any]:
+def _gain_db(curve: Rack | Effect | Chain | Parallel | CurvePoints, rate: float, size: int) -> npt.NDArray[Any]:
     """The gain in dB, (channels, points) or (points,), at the frequencies of a transform of about `size` frames."""
     hertz = np.asarray(np.fft.rfftfreq(2 * (size // 2), 1.0 / rate), np.float64)
-    if isinstance(curve, Rack | Effect):
-        return _of_rack(curve if isinstance(curve, Rack) else as_rack([curve]), rate, hertz)
+    if isinstance(curve, Rack | Effect | Chain | Parallel):
+        return _of_rack(as_rack(curve), rate, hertz)
     return at_frequencies(curve, hertz)
 
 
@@ -120,23 +136,35 @@ def at_frequencies(points: CurvePoints, hertz: Numbers) -> Numbers:
         pairs = np.asarray([(float(hz), float(db)) for hz, db in points], np.float64).reshape(-1, 2)
     except (TypeError, ValueError):
         raise must_be("a curve", "a list of pairs (frequency in Hz, gain in dB)", points) from None
-    if len(pairs) == 0 or not np.isfinite(pairs).all() or pairs[0, 0] <= 0.0 or np.any(np.diff(pairs[:, 0]) <= 0.0):
+    if len(pairs) == 0 or not np.isfinite(pairs).all():
+        raise ValueError("a curve is a list of at least one pair (frequency in Hz, gain in dB), all of them finite numbers")
+    if pairs[0, 0] <= 0.0 or np.any(np.diff(pairs[:, 0]) <= 0.0):
         raise ValueError("the frequencies of a curve are numbers above 0 that rise from point to point")
     return np.interp(np.log(np.maximum(hertz, 1e-3)), np.log(pairs[:, 0]), pairs[:, 1])
 
 
 def _of_rack(rack: Rack, rate: float, hertz: Numbers) -> npt.NDArray[Any]:
     """Of the left and right of a rack's answer to an impulse; one row where they are alike."""
-    impulse = np.zeros((2, round(IMPULSE_S * rate)), np.float32)
-    answers = []
-    for size, place in ((SMALL, 0), (LARGE, 1000)):
-        impulse[:] = 0.0
-        impulse[:, place] = size
-        answers.append(rack.copy()(impulse, rate)[:, place : place + impulse.shape[1] - 1000] / size)
-    h = answers[0].astype(np.float64)
-    if float(np.abs(answers[1][:, : h.shape[1]] - h).max()) > STILL * max(float(np.abs(h).max()), 1e-12):
-        raise ValueError("the rack changes over time or with the level, so no filter does the same; give an equaliser")
-    rows = h if not np.array_equal(h[0], h[1]) else h[:1]
+    noise = (0.3 * np.random.default_rng(0).uniform(-1.0, 1.0, (2, round(NOISE_S * rate)))).astype(np.float32)
+    loud, quiet = rack.copy()(noise, rate), rack.copy()(QUIET * noise, rate) / QUIET
+    later = rack.copy()(np.pad(noise, ((0, 0), (LATER, 0))), rate)[:, LATER:]
+    for other in (quiet, later):
+        if _far_apart(loud, other):
+            raise ValueError("the rack changes over time or with the level, so no filter does the same; give an equaliser")
+    frames = round(IMPULSE_S * rate)
+    rows = np.zeros((2, frames))
+    for side in (0, 1):
+        impulse = np.zeros((2, frames), np.float32)
+        impulse[side, frames // 2] = SMALL  # in the middle: a filter may sound before it
+        h = rack.copy()(impulse, rate).astype(np.float64) / SMALL
+        if float(np.abs(h[1 - side]).max()) > STILL * max(float(np.abs(h[side]).max()), 1e-12):
+            raise ValueError("the rack brings sound from one side to the other, which no filter for each side does")
+        rows[side] = h[side]
+    rows = rows if _far_apart(rows[:1], rows[1:]) else rows[:1]
     levels = 20.0 * np.log10(np.maximum(np.abs(np.fft.rfft(rows)), 10.0 ** (FLOOR_DB / 20.0)))
-    own = np.fft.rfftfreq(rows.shape[1], 1.0 / rate)
+    own = np.fft.rfftfreq(frames, 1.0 / rate)
     return np.squeeze([np.interp(hertz, own, row) for row in levels])
+
+
+def _far_apart(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    return float(np.abs(a - b).max()) > STILL * max(float(np.abs(a).max()), 1e-12)

@@ -20,6 +20,7 @@ from ..stage.stream import LiveStream
 from .sweep import Sweep, begun, deconvolved
 
 BEFORE_S = 1.0  # of silence, in which the noise of the room is measured
+WAY_S = 0.5  # that the sound may take through the devices and the air
 FULL = 0.999  # sample, from which a microphone is overdriven
 LEAST_ABOVE_NOISE_DB = 10.0
 POLL_S, LATE_S = 0.1, 10.0
@@ -41,7 +42,7 @@ class MeasuredRoom:
 
     def __str__(self) -> str:
         rate, noise = self.response.sample_rate, ", ".join(f"{db:.0f}" for db in self.above_noise_db)
-        decays = ", ".join(f"{rt60(row, rate, -5.0, -25.0):.2f}" for row in self.response.samples)
+        decays = ", ".join(f"{rt60(row, rate, -5.0, -25.0):.2f}" for row in self.response.samples).replace("nan", "unknown")
         return (
             f"loudspeakers: {self.response.channels}, {self.response.seconds:.2f} s at {rate:g} Hz; the microphone reached "
             f"{self.peak_db:.1f} dBFS, the sweeps {noise} dB above the noise; reverberation time {decays} s"
@@ -74,7 +75,7 @@ def measure(
         OSError: no device, nothing or only noise comes in, the microphone is overdriven, or sound was lost on the way.
         ValueError: values outside these ranges.
     """
-    outputs = [check_integer(n, "speakers", 1) for n in speakers]
+    outputs = [check_integer(n, "speakers", 1) for n in (speakers if isinstance(speakers, Sequence) else [speakers])]
     if not outputs or len(set(outputs)) < len(outputs):
         raise ValueError("speakers names each output of the device once, such as [1, 2]")
     check_integer(microphone, "microphone", 1)
@@ -84,7 +85,7 @@ def measure(
     line = Line(Rack([]), "room", [microphone] * len(outputs), outputs)
     rate = _rate_of(line, safety, device)
     sweep = Sweep(rate, sweep_s, level_db)
-    silence, after = np.zeros(round(BEFORE_S * rate)), np.zeros(round(seconds * rate))
+    silence, after = np.zeros(round(BEFORE_S * rate)), np.zeros(round((seconds + WAY_S) * rate))
     sound = np.zeros((len(outputs), len(silence) + len(outputs) * (len(sweep.samples) + len(after))), np.float32)
     for i in range(len(outputs)):
         begin = len(silence) + i * (len(sweep.samples) + len(after))
@@ -142,14 +143,14 @@ def _read(received: Audio, sent: Sequence[Audio], sweep: Sweep, seconds: float) 
     noise = float(np.mean(quiet.astype(np.float64) ** 2)) if len(quiet) else 0.0
     rows, above = [], []
     for number, (begin, x) in enumerate(zip(begins, sent, strict=True), start=1):
-        y = received[begin : begin + length + round(seconds * rate)]
+        y = received[begin : begin + length + round((seconds + WAY_S) * rate)]
         power = float(np.mean(y[:length].astype(np.float64) ** 2))
         above.append(10.0 * np.log10(max(power, 1e-30) / max(noise, 1e-30)) if noise > 0.0 else 99.0)
         if above[-1] < LEAST_ABOVE_NOISE_DB:
             raise OSError(
                 f"the sweep of loudspeaker {number} is only {above[-1]:.0f} dB above the noise; turn it up, or check the output"
             )
-        rows.append(deconvolved(x[begin : begin + length], y[None])[0])
+        rows.append(deconvolved(x[begin : begin + length], y[None], rate)[0])
     frames = min(len(row) for row in rows)
     try:
         h = begun(np.stack([row[:frames] for row in rows]), rate, seconds)

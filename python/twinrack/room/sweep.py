@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio import Audio, as_planar, check_rate
-from ..checks import check_number, count_nan, must_be, nan_in
+from ..checks import check_number, count_nan, nan_in
 from ..measure.deconvolution import quick_size
 
 Numbers = npt.NDArray[np.float64]
 
 LOWEST_HZ, HIGHEST_SHARE = 10.0, 0.48  # of the sample rate
+KNOWN_SHARE = 0.45  # of the sample rate, from which the answer fades out: a sweep that ends says little there
 SILENCE = 1e-7  # of a sweep's mean power over frequency; what it says less of is not divided by
 FADE_S = 0.01
 
@@ -75,21 +76,28 @@ class Sweep:
             raise ValueError(
                 f"the recording lasts {y.shape[1] / self.sample_rate:.2f} s, the sweep {self.seconds:g} s; record all of it"
             )
-        return begun(deconvolved(x, y), self.sample_rate, seconds)
+        before = round(2.0 * BEFORE_S * self.sample_rate)  # where the recording begins with the sweep
+        return begun(deconvolved(x, np.pad(y, ((0, 0), (before, 0))), self.sample_rate), self.sample_rate, seconds)
 
 
-def deconvolved(x: npt.ArrayLike, y: Audio) -> Numbers:
+def deconvolved(x: npt.ArrayLike, y: Audio, sample_rate: float) -> Numbers:
     """The response from a sweep x (frames,) to y (channels, frames), as long as y; later frames may lie before its begin."""
     size = quick_size(y.shape[1] + np.shape(x)[0])
     spectrum = np.fft.rfft(np.asarray(x, np.float64), size)
     power = np.abs(spectrum) ** 2
-    inverse = spectrum.conj() / (power + SILENCE * power.mean())
+    share = np.fft.rfftfreq(size, 1.0) / HIGHEST_SHARE
+    known = 0.5 + 0.5 * np.cos(
+        np.pi * np.clip((share - KNOWN_SHARE / HIGHEST_SHARE) / (1.0 - KNOWN_SHARE / HIGHEST_SHARE), 0, 1)
+    )
+    known *= np.clip(np.fft.rfftfreq(size, 1.0 / sample_rate) / LOWEST_HZ, 0.0, 1.0)
+    inverse = known * spectrum.conj() / (power + SILENCE * power.mean())
     return np.asarray(np.fft.irfft(np.fft.rfft(y.astype(np.float64), size) * inverse, size)[:, : y.shape[1]])
 
 
 BEFORE_S = 0.002  # kept before the direct sound
 ONSET = 0.1  # of the peak: where the direct sound begins
-CLEAR = 30.0  # how far the peak must stand above the root mean square of the whole
+ONSET_S = 0.02  # before the peak, in which it is looked for: a harmonic of the loudspeaker comes earlier
+CLEAR = 16.0  # how far the peak must stand above the root mean square; of noise it is 14, of a subwoofer 17 and more
 
 
 def begun(h: Numbers, sample_rate: float, seconds: float) -> Numbers:
@@ -98,17 +106,17 @@ def begun(h: Numbers, sample_rate: float, seconds: float) -> Numbers:
     Raises:
         ValueError: `seconds` outside 0.01 to 30, or no direct sound.
     """
-    if not 0.01 <= seconds <= 30.0:
-        raise must_be("seconds", "a number from 0.01 to 30", seconds)
-    peaks = np.abs(h).max(1)
-    if not np.all(peaks > CLEAR * np.sqrt(np.mean(h**2, 1))):
+    seconds = check_number(seconds, "seconds", 0.01, 30.0)
+    if not np.all(np.abs(h).max(1) > CLEAR * np.sqrt(np.mean(h**2, 1))):
         raise ValueError("the sweep does not stand out of the recording; record it louder, or check that it is this sweep")
-    first = min(onset(row) for row in h)
+    first = min(onset(row, sample_rate) for row in h)
     begin = max(first - round(BEFORE_S * sample_rate), 0)
     return h[:, begin : begin + round(seconds * sample_rate)].copy()
 
 
-def onset(h: Numbers) -> int:
+def onset(h: Numbers, sample_rate: float) -> int:
     """The frame in which the direct sound of a response (frames,) begins."""
     size = np.abs(h)
-    return int(np.argmax(size >= ONSET * size.max()))
+    peak = int(np.argmax(size))
+    begin = max(peak - round(ONSET_S * sample_rate), 0)
+    return begin + int(np.argmax(size[begin : peak + 1] >= ONSET * size[peak]))
