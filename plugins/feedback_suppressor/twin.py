@@ -6,7 +6,7 @@ Where the notches stand is decided as in the engine, and has no gradient; the so
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ SAME_OCTAVES, IDLE_HZ = 1.0 / 12.0, 1000.0
 # The tracker, as in howl.h.
 WINDOW, HOP, TRACKS = 1024, 512, 4
 LOWEST_HZ, LEAST_S, LEAST_WINDOWS, LONGEST = 100.0, 0.13, 12, 10
-GROWTH, PERCENT = 2.5, 85
+GROWTH, PERCENT, LATELY, STILL = 2.5, 85, 6, 0.85
 LEAST_LEVEL, SHARE, ABOVE_BESIDE, ABOVE_HARMONICS = 1e-5, 0.1, 250.0, 1e2
 PURITY, LOUD, STAYS = 0.8, 0.03, 8
 NEAR, FAR = 4, 12
@@ -143,28 +143,37 @@ class Track:
     windows: int = 0
     rising: int = 0
     loud: int = 0
+    levels: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.first = self.first or self.last
 
     def copy(self) -> Track:
-        return replace(self)
+        return replace(self, levels=list(self.levels))
 
     def follow(self, top: int, level: float, loud: bool) -> None:
         self.windows += 1
         if self.windows == 3:
             self.first = level
         self.rising += level > self.last
+        self.levels.append(level)
         self.loud += loud
         self.bin, self.last = top, level
 
     def howls(self, least: int) -> bool:
-        grows = 100 * self.rising >= PERCENT * self.windows and self.last > GROWTH * self.first
         stays = self.loud >= STAYS * least and self.last > 0.8 * self.first
-        return (self.windows >= least and grows) or stays
+        return (self.windows >= least and self._grows()) or stays
+
+    def _grows(self) -> bool:
+        if 100 * self.rising < PERCENT * self.windows or not self.last > GROWTH * self.first:
+            return False
+        before = self.levels[-1 - LATELY]
+        late = math.log(self.last / before) / LATELY
+        return late > STILL * math.log(before / self.first) / (self.windows - 3 - LATELY)
 
     def restart(self) -> None:
         self.windows = self.rising = self.loud = 0
+        self.levels = []
         self.first = self.last
 
 

@@ -83,6 +83,20 @@ def test_music_and_speech_are_left_alone(name):
     assert np.array_equal(tr.Rack([tr.FeedbackSuppressor()])(x, rate), x)
 
 
+@pytest.mark.parametrize("attack_s", [0.05, 0.1, 0.2, 0.35])
+def test_tones_without_overtones_that_swell_are_left_alone(attack_s):
+    """As whistling and a flute's high notes: pure, with vibrato, each with an attack and a release."""
+    rng = np.random.default_rng(5)
+    t = np.arange(int(0.8 * RATE)) / RATE
+    notes = []
+    for hz in np.exp(rng.uniform(np.log(500), np.log(3000), 12)):
+        phase = 2 * np.pi * np.cumsum(hz * (1 + 0.003 * np.sin(2 * np.pi * 5.5 * t))) / RATE
+        shape = np.minimum(np.minimum(t / attack_s, 1.0), np.maximum(0.8 - t, 0.0) / 0.1)
+        notes.append(rng.uniform(0.03, 0.2) * shape * (np.sin(phase) + 0.05 * np.sin(2 * phase)))
+    x = np.concatenate(notes).astype(np.float32)[None] + 1e-4 * rng.standard_normal(12 * t.size).astype(np.float32)
+    assert np.array_equal(tr.Rack([tr.FeedbackSuppressor()])(x, RATE), x)
+
+
 def howls(seconds: float = 4.0, rate: int = RATE) -> Audio:
     """Music, and growing tones at several frequencies, one after the other and again."""
     t = np.arange(int(seconds * rate)) / rate

@@ -154,6 +154,8 @@ class HowlTrack {
   static constexpr float growth = 1.2f;         // 0.8 dB in half of the time
   static constexpr float steady_growth = 2.5f;  // 4 dB
   static constexpr int steady_percent = 85;     // of the windows in which it rises
+  static constexpr int lately = 6;              // windows
+  static constexpr double still = 0.85;         // of its growth before, that it has lately
 
   static int windows_for(double sample_rate) noexcept {
     return std::max(12, static_cast<int>(std::lround(min_duration_s * sample_rate / HowlSpectrum::hop)));
@@ -171,6 +173,7 @@ class HowlTrack {
     if (windows_ == 3) first_ = level;  // the first windows may hold only a part of it
     if (windows_ == least / 2) middle_ = level;
     rising_ += level > last_ ? 1 : 0;
+    earlier_[static_cast<std::size_t>(windows_) % earlier_.size()] = level;
     loud_windows_ += loud ? 1 : 0;
     bin_ = bin;
     last_ = level;
@@ -182,14 +185,19 @@ class HowlTrack {
   bool grows(int least) const noexcept TR_RT {
     return windows_ >= least && rising_ >= windows_ - 2 && last_ > growth * middle_ && middle_ > growth * first_;
   }
-  // Also slowly, over as long as it takes.
+  // Also slowly, over as long as it takes; and as fast at the end as before, while the attack of a tone slows down.
   bool grows_steadily(int least) const noexcept TR_RT {
-    return windows_ >= least && 100 * rising_ >= steady_percent * windows_ && last_ > steady_growth * first_;
+    if (windows_ < least || 100 * rising_ < steady_percent * windows_ || !(last_ > steady_growth * first_))
+      return false;
+    const float before = earlier_[static_cast<std::size_t>(windows_ + 1) % earlier_.size()];
+    const double late = std::log(static_cast<double>(last_) / before) / lately;
+    const double early = std::log(static_cast<double>(before) / first_) / (windows_ - 3 - lately);
+    return late > still * early;
   }
   void restart() noexcept TR_RT { begin(bin_, last_); }
 
   void state(StateArchive& archive) {
-    archive(first_, middle_, last_);
+    archive(first_, middle_, last_, earlier_);
     archive.bounded(bin_, 0, HowlSpectrum::half - 3);
     for (int* count : {&windows_, &rising_, &loud_windows_}) archive.bounded(*count, 0, 1 << 20);
   }
@@ -197,6 +205,7 @@ class HowlTrack {
  private:
   int bin_ = 0, windows_ = 0, rising_ = 0, loud_windows_ = 0;
   float first_ = 0.0f, middle_ = 0.0f, last_ = 0.0f;
+  std::array<float, lately + 1> earlier_{};  // levels of the latest windows, by their number
 };
 
 // Says that a sound is a howl: one partial is nearly all there is.

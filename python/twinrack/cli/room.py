@@ -130,7 +130,7 @@ def _curve(path: str) -> list[tuple[float, float]]:
             continue
         if len(numbers) not in (0, 2) and not (len(numbers) == 3 and "," not in line):  # a third one is a phase
             raise ValueError(
-                f"{path}: {line.strip()!r} is no frequency in Hz and gain in dB; write two numbers, with decimal points"
+                f"{path}: {line.strip()!r} must be a frequency in Hz and a gain in dB: two numbers, with decimal points"
             )
         points += [(numbers[0], numbers[1])] if numbers else []
     if not points:
@@ -154,7 +154,7 @@ def _write(out: Path, samples: np.ndarray, rate: float) -> None:
     from ..system.disk import atomic
 
     if rate != int(rate):
-        raise ValueError(f"a sound file has a whole number of frames a second, not {rate:g}")
+        raise ValueError(f"the sample rate of a sound file must be an integer, got {rate:g}")
     if out.suffix.lower() not in (".wav", ".wave"):
         raise ValueError(f"{out}: a WAV file is written; give a name that ends in .wav")
     with atomic(out) as beside:
