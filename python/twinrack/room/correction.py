@@ -264,9 +264,12 @@ class _Design:
         return np.asarray(0.5 + 0.5 * np.cos(np.pi * np.clip(beyond, 0.0, 1.0)))
 
     def aligned(self, measured: Numbers) -> Numbers:
-        """The mean over places in dB, smoothed as it is judged, each loudspeaker about 0 in the middle."""
-        curves = [in_db(smoothed(row, JUDGED_OCTAVES)) for row in self._together(measured)]
-        return np.stack([curve - level_db(curve, self.hertz) for curve in curves])
+        """The mean over places in dB, smoothed as it is judged, each loudspeaker about the target where it plays."""
+        together = self._together(measured)
+        curves = [in_db(smoothed(row, JUDGED_OCTAVES)) for row in together]
+        return np.stack(
+            [curve - self._level(curve - self.aim, self._plays(row)) for curve, row in zip(curves, together, strict=True)]
+        )
 
     def spread(self, measured: Numbers, ranges: Sequence[tuple[float, float]]) -> float:
         """Standard deviation from the target, in dB, over all places and loudspeakers, each at its own level."""
