@@ -14,7 +14,8 @@ LEAST_ABOVE_DB = 3.0  # what a fast release loses of the level
 
 
 def claims(effect: Effect, sample_rate: float) -> list[Claim]:
-    own = without_mix(effect)
+    own = effect.copy()
+    own.set("mix", 1.0)
     low, high = (float(own.get(name)) for name in ("low_hz", "high_hz"))
     listed = []
     if own.get("filter") == "band_pass" and max(low, high) < HIGHEST_SHARE * sample_rate:
@@ -35,9 +36,3 @@ def claims(effect: Effect, sample_rate: float) -> list[Claim]:
     gain = gain_db(x, passed_through(Rack([dry]), x, sample_rate))
     listed.append(Claim("dry", "a mix of 0 leaves the sound as it is", gain, -1e-3, 1e-3))
     return listed
-
-
-def without_mix(effect: Effect) -> Effect:
-    own = effect.copy()
-    own.set("mix", 1.0)
-    return own

@@ -284,8 +284,8 @@ class HowlTracker {
   double process(const float* const* y, int channels, int frames) noexcept TR_RT {
     if (!spectrum_.process(y, channels, frames)) return 0.0;
     Peak peaks[most];
-    const int count = find(peaks);
     const float total = spectrum_.total();
+    const int count = find(peaks, share * total);
     std::array<HowlTrack, most> next{};
     int howling = -1;
     for (int i = 0; i < count; ++i) {
@@ -323,9 +323,8 @@ class HowlTracker {
     float partial = 0.0f;
   };
 
-  // The strongest partials that stand out of what is beside them, and have no harmonics.
-  int find(Peak* peaks) const noexcept TR_RT {
-    const float least = share * spectrum_.total();
+  // The strongest partials of at least so much power that stand out of what is beside them, and have no harmonics.
+  int find(Peak* peaks, float least) const noexcept TR_RT {
     int count = 0;
     for (int k = spectrum_.first(); k < HowlSpectrum::half - far; ++k) {
       if (!(spectrum_.power(k) > spectrum_.power(k - 1) && spectrum_.power(k) >= spectrum_.power(k + 1))) continue;

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from ..checks import check_number, must_be
+from ..checks import check_number
 from ..measure.curves import Curve
 from ..pages.drawing import curve_figure
 from ..rack.rack import Rack
@@ -159,8 +159,6 @@ def correct(
     check_number(max_boost_db, "max_boost_db", 0.0, 20.0)
     check_number(max_cut_db, "max_cut_db", 0.0, 40.0)
     check_number(seconds, "seconds", 0.01, LONGEST_S)
-    if phase not in ("linear", "minimum"):
-        raise must_be("phase", '"linear" or "minimum"', phase)
     rate = max(place.sample_rate for place in places)
     hertz = grid([place.sample_rate for place in places])
     aim = target_curve(target, hertz)

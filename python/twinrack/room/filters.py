@@ -57,8 +57,6 @@ def linear_phase(
     """
     rate = check_rate(sample_rate)
     check_number(seconds, "seconds", 0.005, LONGEST_S)
-    if phase not in ("linear", "minimum"):
-        raise must_be("phase", '"linear" or "minimum"', phase)
     frames = odd_frames(seconds, rate)
     gain_db = _gain_db(curve, rate, FINE * frames)
     h = filter_of(gain_db, frames, phase)

@@ -82,16 +82,18 @@ def measure(
     check_number(seconds, "seconds", 0.01, 30.0)
     sweep = Sweep(48000.0, sweep_s, level_db)  # refuses now what it would refuse later
     safety = Safety(howl_duck=False)  # which would take the sweep for one
-    line = Line(Rack([]), "room", [microphone] * len(outputs), outputs)
-    rate = _rate_of(line, safety, device)
+
+    def line() -> Line:
+        return Line(Rack([]), "room", [microphone] * len(outputs), outputs)
+
+    rate = _rate_of(line(), safety, device)
     sweep = Sweep(rate, sweep_s, level_db)
     silence, after = np.zeros(round(BEFORE_S * rate)), np.zeros(round((seconds + WAY_S) * rate))
     sound = np.zeros((len(outputs), len(silence) + len(outputs) * (len(sweep.samples) + len(after))), np.float32)
     for i in range(len(outputs)):
         begin = len(silence) + i * (len(sweep.samples) + len(after))
         sound[i, begin : begin + len(sweep.samples)] = sweep.samples
-    line = Line(Rack([]), "room", [microphone] * len(outputs), outputs)
-    with LiveStream([line], play=sound, safety=safety, **{**device, "sample_rate": rate}) as stream:
+    with LiveStream([line()], play=sound, safety=safety, **{**device, "sample_rate": rate}) as stream:
         both = _recorded(stream, sound.shape[1])
         first_output = stream.mixer.inputs
     received = both[:, microphone - 1]

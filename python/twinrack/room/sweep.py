@@ -85,11 +85,9 @@ def deconvolved(x: npt.ArrayLike, y: Audio, sample_rate: float) -> Numbers:
     size = quick_size(y.shape[1] + np.shape(x)[0])
     spectrum = np.fft.rfft(np.asarray(x, np.float64), size)
     power = np.abs(spectrum) ** 2
-    share = np.fft.rfftfreq(size, 1.0) / HIGHEST_SHARE
-    known = 0.5 + 0.5 * np.cos(
-        np.pi * np.clip((share - KNOWN_SHARE / HIGHEST_SHARE) / (1.0 - KNOWN_SHARE / HIGHEST_SHARE), 0, 1)
-    )
-    known *= np.clip(np.fft.rfftfreq(size, 1.0 / sample_rate) / LOWEST_HZ, 0.0, 1.0)
+    share = np.fft.rfftfreq(size)  # of the sample rate
+    known = 0.5 + 0.5 * np.cos(np.pi * np.clip((share - KNOWN_SHARE) / (HIGHEST_SHARE - KNOWN_SHARE), 0.0, 1.0))
+    known *= np.clip(share * sample_rate / LOWEST_HZ, 0.0, 1.0)
     inverse = known * spectrum.conj() / (power + SILENCE * power.mean())
     return np.asarray(np.fft.irfft(np.fft.rfft(y.astype(np.float64), size) * inverse, size)[:, : y.shape[1]])
 
